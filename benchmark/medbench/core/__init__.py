@@ -1,0 +1,1 @@
+"""The nouns: cases, volumes, scores, run records, registries, errors and safe file writing."""

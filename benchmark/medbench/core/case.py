@@ -1,0 +1,60 @@
+"""Cases and images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One scored unit of a challenge.
+
+    Attributes:
+        id: unique within the split.
+        inputs: name -> path of what the predictor may read.
+        reference: name -> path of the truth; empty when it is not public.
+        group: patient, slide or video: the unit of resampling and of leakage checks.
+        facts: whatever else the challenge knows of the case (frame index, task, stain …).
+    """
+
+    id: str
+    inputs: Mapping[str, Path]
+    reference: Mapping[str, Path] = field(default=_NOTHING)
+    group: str = ""
+    facts: Mapping[str, Any] = field(default=_NOTHING)
+
+    @property
+    def resampling_unit(self) -> str:
+        """The group, or the case itself when it stands alone."""
+        return self.group or self.id
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """An array with its geometry.
+
+    Attributes:
+        array: spatial axes first, in the order that the file stores them.
+        spacing: mm per step along each spatial axis, in array order; ``None`` when the file has none.
+        origin: position of the first element in mm, in array order.
+        direction: rotation matrix, row-major, in the file format's own convention.
+    """
+
+    array: npt.NDArray[Any]
+    spacing: tuple[float, ...] | None = None
+    origin: tuple[float, ...] | None = None
+    direction: tuple[float, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return tuple(np.shape(self.array))

@@ -1,0 +1,100 @@
+"""Names that resolve lazily: a table of ``"module:object"`` strings imported on first use."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+import importlib.metadata
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar, cast
+
+from medbench.core.errors import MedbenchError
+
+T = TypeVar("T")
+
+
+def load_object(target: str) -> Any:
+    """Import ``"package.module:object"``."""
+    module, _, attribute = target.partition(":")
+    value: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> MedbenchError:
+    """The error for a name that nobody registered, with the nearest known names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not close:
+        close = [candidate for candidate in known if name.lower() in candidate.lower()][:3]
+    hint = f"Did you mean {', '.join(close)}?" if close else f"Known: {', '.join(known) or 'none'}."
+    return MedbenchError(f"{kind}.unknown", f"There is no {kind} named '{name}'.", hint)
+
+
+class Registry(Generic[T]):
+    """Name -> object, where the object may still be an unimported ``"module:object"``.
+
+    Third parties add entries through the entry-point group ``medbench.<kind>s``.
+    """
+
+    def __init__(self, kind: str, builtin: dict[str, str] | None = None) -> None:
+        self.kind = kind
+        self._targets: dict[str, T | str] = dict(builtin or {})
+        self._discovered = False
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        for point in importlib.metadata.entry_points(group=f"medbench.{self.kind}s"):
+            self.add(point.name, point.value)
+
+    @staticmethod
+    def _origin(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        return f"{getattr(value, '__module__', '?')}:{getattr(value, '__qualname__', value)}"
+
+    def add(self, name: str, value: T | str) -> None:
+        """Register ``name``.
+
+        Raises:
+            MedbenchError: ``<kind>.clash`` when the name is taken by another object.
+        """
+        present = self._targets.get(name)
+        if present is not None and present != value:
+            raise MedbenchError(
+                f"{self.kind}.clash",
+                f"Two {self.kind}s are named '{name}': {self._origin(present)} and {self._origin(value)}.",
+                "Rename one of them.",
+            )
+        self._targets[name] = value
+
+    def get(self, name: str) -> T:
+        """The registered object, imported now if it was not yet.
+
+        Raises:
+            MedbenchError: ``<kind>.unknown`` with the nearest names.
+        """
+        self._discover()
+        if name not in self._targets:
+            raise unknown_name(self.kind, name, self._targets)
+        value = self._targets[name]
+        if isinstance(value, str):
+            value = cast(T, load_object(value))
+            self._targets[name] = value
+        return value
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Registered names that match a shell-style pattern, sorted."""
+        self._discover()
+        return sorted(fnmatch.filter(self._targets, pattern))
+
+    def __contains__(self, name: str) -> bool:
+        self._discover()
+        return name in self._targets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())

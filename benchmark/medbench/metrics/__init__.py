@@ -1,0 +1,1 @@
+"""Metrics: pure functions on arrays, each definition named, sourced and documented."""
