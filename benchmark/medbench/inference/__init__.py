@@ -1,1 +1,1 @@
-
+"""From pictures to predictions: preprocessing, forward passes, postprocessing."""

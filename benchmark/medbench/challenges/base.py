@@ -1,0 +1,256 @@
+"""What every challenge provides."""
+
+from __future__ import annotations
+
+import abc
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.score import Better, Score, Status
+
+Weights = npt.NDArray[np.float64]
+Statistic = Callable[[Weights], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One column of a challenge's result table.
+
+    Attributes:
+        name: column name, unique in the challenge.
+        title: heading for people.
+        unit: ``px``, ``mm``, ``°`` or empty.
+        better: which direction is better.
+        convention: id of the metric definition.
+        bounds: least and greatest possible value; ``None`` where unbounded.
+        pooled: computed once over all cases (a rate over frames), not averaged over cases.
+        headline: shown in the short table.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Better
+    convention: str
+    bounds: tuple[float | None, float | None] = (0.0, None)
+    pooled: bool = False
+    headline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CaseScores:
+    """A case's scores and what pooled metrics need to know of it (JSON values only)."""
+
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a check of a data folder found."""
+
+    severity: Literal["error", "warning", "note"]
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case of a finished run, as ``cases.jsonl`` stores it."""
+
+    case: str
+    group: str
+    status: Literal["ok", "failed", "missing"]
+    scores: Mapping[str, Score]
+    evidence: Mapping[str, Any]
+    reason: str = ""
+    predictions: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """A JSON object; the inverse of :meth:`from_json`."""
+        return {
+            "case": self.case,
+            "group": self.group,
+            "status": self.status,
+            **({"reason": self.reason} if self.reason else {}),
+            "scores": {name: score.as_json() for name, score in self.scores.items()},
+            "evidence": dict(self.evidence),
+            "predictions": dict(self.predictions),
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> CaseRow:
+        """Inverse of :meth:`as_json`."""
+        return cls(
+            row["case"],
+            row["group"],
+            row["status"],
+            {name: Score.from_json(score) for name, score in row["scores"].items()},
+            row["evidence"],
+            row.get("reason", ""),
+            row["predictions"],
+        )
+
+
+class Challenge(abc.ABC):
+    """A challenge: where its files lie, what they mean, and how its organisers score."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    task: ClassVar[str]
+    labels: ClassVar[Mapping[int, str]]
+    image_classes: ClassVar[Sequence[str]] = ()
+    splits: ClassVar[Sequence[str]]
+    default_split: ClassVar[str] = "test"
+    training_split: ClassVar[str] = "train"
+    metrics: ClassVar[Sequence[MetricSpec]]
+    failure_rule: ClassVar[str]
+    citation: ClassVar[str]
+    license: ClassVar[str]
+    homepage: ClassVar[str]
+    data_hint: ClassVar[str]
+    sample_version: ClassVar[str]
+
+    def metric(self, name: str) -> MetricSpec:
+        """The column of that name.
+
+        Raises:
+            MedbenchError: ``metric.unknown``.
+        """
+        for spec in self.metrics:
+            if spec.name == name:
+                return spec
+        raise unknown_name("metric", name, [spec.name for spec in self.metrics])
+
+    def check_split(self, split: str) -> None:
+        """Refuse a split that the challenge does not have.
+
+        Raises:
+            MedbenchError: ``split.unknown``.
+        """
+        if split not in self.splits:
+            raise unknown_name("split", split, self.splits)
+
+    @abc.abstractmethod
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """The split's cases in a fixed order.
+
+        Raises:
+            MedbenchError: ``split.unknown``, ``data.layout_unknown`` or ``data.empty``.
+        """
+
+    @abc.abstractmethod
+    def read(self, case: Case) -> Sample:
+        """The case's pictures.
+
+        Raises:
+            MedbenchError: naming the file that cannot be read.
+        """
+
+    @abc.abstractmethod
+    def prediction_name(self, case: Case) -> str:
+        """Where :meth:`write` puts the case's prediction, relative to the folder."""
+
+    @abc.abstractmethod
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write the prediction in the challenge's format, atomically; the path written."""
+
+    @abc.abstractmethod
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """Score one prediction file against the case's reference.
+
+        Raises:
+            MedbenchError: when the prediction or the reference cannot be read or does not fit.
+        """
+
+    @abc.abstractmethod
+    def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
+        """The scores that a failed or missing case takes by the challenge's declared rule."""
+
+    @abc.abstractmethod
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """The pure core of the scoring, on arrays."""
+
+    @abc.abstractmethod
+    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
+        """What a network learns from; decoded pictures may be kept under ``cache``."""
+
+    @abc.abstractmethod
+    def sample(self, root: Path) -> None:
+        """Write the synthetic sample into ``root`` in the challenge's own layout."""
+
+    @abc.abstractmethod
+    def check(self, root: Path) -> list[Finding]:
+        """Look a data folder over: counts, sizes, labels, leaks between splits."""
+
+    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
+        """The case's prediction in ``folder``: at its own place, or by its file name alone.
+
+        Args:
+            case: the case.
+            folder: predictions, ours or foreign.
+            rename: ``(old, new)`` text to replace in the file name, for foreign naming schemes.
+        """
+        name = Path(self.prediction_name(case))
+        if rename is not None:
+            name = name.with_name(name.name.replace(*rename))
+        for candidate in (folder / name, folder / name.name):
+            if candidate.is_file():
+                return candidate
+        return None
+
+    def score(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> CaseScores:
+        """Score the case's prediction in ``folder``; a missing one by the declared rule.
+
+        Raises:
+            MedbenchError: as :meth:`score_file`.
+        """
+        path = self.locate(case, folder, rename)
+        if path is None:
+            reason = f"no prediction {self.prediction_name(case)}"
+            return self.score_failed(case, "missing", reason)
+        return self.score_file(case, path)
+
+    def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
+        """A function from case weights ``(resamples, cases)`` to the metric's values ``(resamples,)``.
+
+        Means leave out the cases without a value. Pooled metrics are the challenge's own to override.
+        """
+        scores = [row.scores.get(metric.name) for row in rows]
+        present = np.array([score is not None and score.value is not None for score in scores])
+        values = np.array([score.value if score and score.value is not None else 0.0 for score in scores])
+
+        def mean(weights: Weights) -> npt.NDArray[np.float64]:
+            counted = weights * present
+            total = counted.sum(axis=-1)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return np.where(total > 0, (counted @ values) / total, np.nan)
+
+        return mean
+
+    def published(self) -> list[dict[str, Any]]:
+        """Published results with their sources, from ``published/<name>.toml``."""
+        path = Path(__file__).parent / "published" / f"{self.name}.toml"
+        if not path.exists():
+            return []
+        with open(path, "rb") as stream:
+            return list(tomllib.load(stream)["result"])
+
+    def layout_error(self, root: Path, expected: Iterable[str]) -> MedbenchError:
+        """The error for a folder that holds none of the known layouts."""
+        looked = ", ".join(expected)
+        return MedbenchError(
+            "data.layout_unknown", f"{root}: holds no {self.title} data (looked for {looked}).", self.data_hint
+        )

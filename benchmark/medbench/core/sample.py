@@ -1,0 +1,62 @@
+"""What a predictor sees, what it answers, and what a network learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.case import Case
+
+Demand = Literal["labels", "image_classes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One case's pictures in memory and what the challenge wants of them.
+
+    Attributes:
+        case: where they come from.
+        images: ``(images, height, width, channels)``, as stored (8-bit pictures stay 8 bit).
+        demands: ``labels`` (a label map an image), ``image_classes`` (class probabilities an image).
+    """
+
+    case: Case
+    images: npt.NDArray[Any]
+    demands: frozenset[Demand]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A predictor's answer to a sample.
+
+    Attributes:
+        labels: ``(images, height, width)`` unsigned integers at the sample's own size, if demanded.
+        image_classes: ``(images, classes)`` probabilities, if demanded.
+    """
+
+    labels: npt.NDArray[np.uint8] | None = None
+    image_classes: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """One picture to learn from.
+
+    Attributes:
+        id: unique within the split.
+        group: patient, slide or video: never split between training and validation.
+        load: reads ``(image, labels)`` at a square size in pixels: image ``(height, width, 3)`` 8 bit,
+            labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
+        labelled: whether there is a reference label map.
+        image_class: class of the whole picture, or ``None``.
+    """
+
+    id: str
+    group: str
+    load: Callable[[int], tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]]
+    labelled: bool
+    image_class: int | None = None

@@ -1,0 +1,121 @@
+"""Checkpoints: ours with their facts, the authors' by renaming, and nothing that executes code."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path, sha256_file
+
+if TYPE_CHECKING:
+    import torch
+
+FACTS_KEY = "medbench"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state dictionary and what is known of it.
+
+    Attributes:
+        state: parameter name -> tensor, on the CPU.
+        facts: what our own training recorded (model, options, image size, recipe …); empty for foreign files.
+        sha256: of the file.
+    """
+
+    state: dict[str, torch.Tensor]
+    facts: dict[str, Any] = field(default_factory=dict)
+    sha256: str = ""
+
+
+def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+    """Write weights with their facts, atomically."""
+    import torch
+
+    with atomic_path(path) as temporary:
+        torch.save({"state_dict": state, FACTS_KEY: json.dumps(facts, sort_keys=True)}, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint without executing anything in it.
+
+    Bare state dictionaries and the usual wrappers (``state_dict``, ``model``, ``net``, ``network``) are
+    understood; a ``module.`` prefix is dropped.
+
+    Raises:
+        MedbenchError: ``weights.missing``, ``weights.unsafe`` for a file that holds anything but tensors
+            and plain values, ``weights.corrupt``, or ``weights.not_a_state_dict``.
+    """
+    import pickle
+
+    import torch
+
+    if not path.is_file():
+        raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
+    content = path.read_bytes()
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise MedbenchError(
+            "weights.unsafe",
+            f"{path}: refused, since it holds more than tensors and plain values and loading it could run code.",
+            "Ask its author for a plain state_dict or a safetensors file.",
+        ) from error
+    except Exception as error:  # noqa: BLE001 - whatever a damaged archive raises
+        raise MedbenchError(
+            "weights.corrupt", f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
+            "Copy the file again from its source."
+        ) from error
+    facts: dict[str, Any] = {}
+    state = loaded
+    if isinstance(loaded, dict):
+        if isinstance(loaded.get(FACTS_KEY), str):
+            facts = json.loads(loaded[FACTS_KEY])
+        for wrapper in ("state_dict", "model", "net", "network", "model_state_dict"):
+            if isinstance(loaded.get(wrapper), dict):
+                state = loaded[wrapper]
+                break
+    if not isinstance(state, dict) or not state or not all(isinstance(t, torch.Tensor) for t in state.values()):
+        raise MedbenchError(
+            "weights.not_a_state_dict", f"{path}: holds no state dictionary.", "Expected parameter names and tensors."
+        )
+    if all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    return Checkpoint(state, facts, sha256_file(path))
+
+
+def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:
+    """Load our own or the authors' weights into a network, strictly.
+
+    A part of our own that the authors never released (an image-level head) may keep its initial weights.
+
+    Returns:
+        Names of the parameters that the checkpoint did not provide.
+
+    Raises:
+        MedbenchError: ``weights.mismatch`` naming the first parameters that do not fit.
+    """
+    from medbench.models import model_entry, official_state_dict
+
+    own = network.state_dict()
+    state = checkpoint.state
+    if not set(own) & set(state) and model_entry(model_name).official_keys:
+        state = official_state_dict(model_name, state)
+    missing = [key for key in own if key not in state]
+    excess = [key for key in state if key not in own]
+    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
+    optional = [key for key in missing if key.startswith("image_head.")]
+    if excess or wrong or len(optional) < len(missing):
+        first = (wrong or [key for key in missing if key not in optional] or excess)[:3]
+        raise MedbenchError(
+            "weights.mismatch",
+            f"{source}: does not fit {model_name}: {len(missing) - len(optional)} parameters missing, "
+            f"{len(excess)} unknown, {len(wrong)} of another shape (first: {', '.join(first)}).",
+            "Give the options it was trained with (--set), or the right checkpoint.",
+        )
+    network.load_state_dict({**{key: own[key] for key in optional}, **state})
+    return optional

@@ -1,0 +1,152 @@
+"""Training pictures as batches whose content depends on seed, epoch and position alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from medbench.core.errors import MedbenchError
+from medbench.core.seeds import derived_seed
+from medbench.inference.predictor import InputContract
+
+if TYPE_CHECKING:
+    from medbench.core.sample import TrainingImage
+    from medbench.training.recipes import Recipe
+
+IGNORED_LABEL = 255
+NO_IMAGE_CLASS = -1
+
+Key = tuple[int, int]
+Item = tuple[torch.Tensor, torch.Tensor, int]
+
+
+class TrainingImages(Dataset[Item]):
+    """Pictures addressed by ``(epoch, index)``; epoch −1 means without augmentation."""
+
+    def __init__(self, images: Sequence[TrainingImage], recipe: Recipe, contract: InputContract) -> None:
+        self.images = images
+        self.recipe = recipe
+        self.contract = contract
+        self.augment = _augmentation(recipe.augmentation)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: Key) -> Item:
+        epoch, index = key
+        source = self.images[index]
+        picture, labels = source.load(self.recipe.image_size)
+        if labels is None:
+            labels = np.full(picture.shape[:2], IGNORED_LABEL, np.uint8)
+        if epoch >= 0 and self.augment is not None:
+            picture, labels = self._augmented(picture, labels, epoch, index)
+        image_class = NO_IMAGE_CLASS if source.image_class is None else source.image_class
+        prepared = self.contract.prepare(picture[np.newaxis])[0]
+        return torch.from_numpy(prepared), torch.from_numpy(labels.astype(np.int64)), image_class
+
+    def _augmented(
+        self, picture: np.ndarray, labels: np.ndarray, epoch: int, index: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        from torchvision import tv_tensors
+
+        assert self.augment is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))
+            image, mask = self.augment(
+                tv_tensors.Image(picture.transpose(2, 0, 1).copy()), tv_tensors.Mask(labels.copy())
+            )
+        return image.numpy().transpose(1, 2, 0), mask.numpy()
+
+
+def _augmentation(name: str) -> torch.nn.Module | None:
+    if name == "none":
+        return None
+    from torchvision.transforms import InterpolationMode, v2
+
+    rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
+    return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
+
+
+class EpochSampler(Sampler[Key]):
+    """Labelled pictures once an epoch and a fresh draw of the unlabelled, shuffled by seed and epoch."""
+
+    def __init__(self, labelled: Sequence[int], unlabelled: Sequence[int], recipe: Recipe) -> None:
+        self.labelled = np.array(labelled, int)
+        self.unlabelled = np.array(unlabelled, int)
+        self.seed = recipe.seed
+        self.n_unlabelled = min(len(self.unlabelled), round(recipe.unlabelled_ratio * len(self.labelled)))
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.labelled) + self.n_unlabelled
+
+    def __iter__(self) -> Iterator[Key]:
+        generator = np.random.default_rng([self.seed, self.epoch])
+        drawn = generator.choice(self.unlabelled, self.n_unlabelled, replace=False)
+        order = generator.permutation(np.concatenate([self.labelled, drawn]))
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+class TrainingData(LightningDataModule):
+    """Training and validation batches of a challenge's training pictures."""
+
+    def __init__(
+        self, images: Sequence[TrainingImage], recipe: Recipe, contract: InputContract, *, workers: int = 0
+    ) -> None:
+        super().__init__()
+        self.images = images
+        self.recipe = recipe
+        self.workers = workers
+        self.dataset = TrainingImages(images, recipe, contract)
+        self.training, self.validation = split(images, recipe)
+        labelled = [index for index in self.training if images[index].labelled]
+        unlabelled = [index for index in self.training if not images[index].labelled]
+        if not labelled:
+            raise MedbenchError(
+                "training.no_labels", "There is no labelled picture to learn from.", "Check the training split."
+            )
+        self.sampler = EpochSampler(labelled, unlabelled, recipe)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch; a last incomplete batch is left out when there are others."""
+        return max(1, len(self.sampler) // self.recipe.batch_size)
+
+    def train_dataloader(self) -> DataLoader[Item]:
+        """Shuffled, augmented batches."""
+        return DataLoader(
+            self.dataset,
+            batch_size=self.recipe.batch_size,
+            sampler=self.sampler,
+            num_workers=self.workers,
+            drop_last=len(self.sampler) >= self.recipe.batch_size,
+            persistent_workers=self.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
+        """The held-out labelled pictures, as they are."""
+        if not self.validation:
+            return []
+        keys = [(-1, index) for index in self.validation if self.images[index].labelled]
+        return DataLoader(self.dataset, batch_size=self.recipe.batch_size, sampler=keys, num_workers=self.workers)
+
+
+def split(images: Sequence[TrainingImage], recipe: Recipe) -> tuple[list[int], list[int]]:
+    """Indices for training and validation: a fifth of the groups (or pictures) is held out."""
+    if recipe.validation == "none":
+        return list(range(len(images))), []
+    unit = [image.group if recipe.validation == "by_group" else image.id for image in images]
+    units = sorted(set(unit))
+    chosen = np.random.default_rng([recipe.seed, 1]).permutation(len(units))[: max(1, len(units) // 5)]
+    held = {units[index] for index in chosen}
+    training = [index for index, name in enumerate(unit) if name not in held]
+    return training, [index for index, name in enumerate(unit) if name in held]

@@ -1,0 +1,216 @@
+"""Fitting a network to a challenge's training split; a repeated call goes on where it stopped."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path, read_json, write_json
+from medbench.core.progress import Progress
+from medbench.core.seeds import derived_seed
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+    from torch import nn
+
+    from medbench.core.sample import TrainingImage
+    from medbench.inference.predictor import InputContract
+    from medbench.training.data import TrainingData
+    from medbench.training.recipes import Recipe
+
+WEIGHTS = "weights.pt"
+SUMMARY = "training.json"
+RESUME = "resume.ckpt"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Where to train.
+
+    Attributes:
+        accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        devices: number of devices on each node, or ``auto``.
+        nodes: number of machines.
+        precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
+        workers: processes that read pictures; 0 reads in the training process.
+    """
+
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    precision: str = "32"
+    workers: int = 0
+
+
+def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callback:
+    """Reports steps, and at each epoch's end writes the state to resume from and the best weights so far."""
+    import torch
+    from lightning.pytorch import Callback, LightningModule, Trainer
+
+    class Keeper(Callback):
+        best = -1.0
+
+        def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+            progress.start("training", total_steps)
+            progress.advance(trainer.global_step)
+
+        def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+            if trainer.is_global_zero:
+                loss = float(trainer.callback_metrics.get("loss", float("nan")))
+                progress.advance(1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}")
+
+        def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+            dice = trainer.callback_metrics.get("validation_dice")
+            if (dice is None or float(dice) > self.best) and trainer.is_global_zero:
+                self.best = -1.0 if dice is None else float(dice)
+                with atomic_path(folder / "best.pt") as temporary:
+                    torch.save(module.network.state_dict(), temporary)
+            with atomic_path(folder / RESUME) as temporary:
+                trainer.save_checkpoint(temporary)
+
+        def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+            progress.finish()
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"best": self.best}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            self.best = state_dict["best"]
+
+    return Keeper()
+
+
+def fit(
+    build_network: Any,
+    images: Sequence[TrainingImage],
+    recipe: Recipe,
+    contract: InputContract,
+    folder: Path,
+    facts: dict[str, Any],
+    *,
+    num_classes: int,
+    hardware: Hardware,
+    progress: Progress,
+) -> Path:
+    """Train by a recipe and leave ``weights.pt`` and ``training.json`` in ``folder``.
+
+    The state is written at the end of every epoch. A call that finds it goes on from there and ends with
+    the same weights as an uninterrupted one; a call that finds the weights returns at once.
+
+    Args:
+        build_network: makes the network with fresh weights; called after seeding.
+        images: what to learn from.
+        recipe: how.
+        contract: how the network wants its pictures; its size is the recipe's.
+        folder: where the state and the result go.
+        facts: stored with the weights.
+        num_classes: segmentation classes, with the background.
+        hardware: where to train.
+        progress: told of every step.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        MedbenchError: ``training.no_labels`` or ``training.diverged``.
+    """
+    weights = folder / WEIGHTS
+    if weights.exists() and (folder / SUMMARY).exists():
+        return weights
+    import torch
+    from lightning.pytorch import Trainer
+
+    from medbench.inference.predictor import torch_settings
+    from medbench.inference.weights import save_checkpoint
+    from medbench.training.data import TrainingData
+    from medbench.training.task import SegmentationTask
+
+    torch.manual_seed(derived_seed(recipe.seed))
+    network: nn.Module = build_network()
+    data: TrainingData = TrainingData(images, recipe, contract, workers=hardware.workers)
+    total_steps = data.steps_per_epoch * recipe.epochs
+    task = SegmentationTask(network, recipe, num_classes, total_steps)
+    resume = folder / RESUME if (folder / RESUME).exists() else None
+    if resume:
+        progress.say(f"Training goes on from {folder / RESUME}.")
+    started = time.perf_counter()
+    with torch_settings(deterministic=True, threads=None), warnings.catch_warnings(), _quiet_lightning():
+        warnings.simplefilter("ignore")
+        trainer = Trainer(
+            accelerator=hardware.accelerator,
+            devices=hardware.devices,
+            num_nodes=hardware.nodes,
+            precision=hardware.precision,  # type: ignore[arg-type]
+            max_epochs=recipe.epochs,
+            callbacks=[make_callback(folder, total_steps, progress)],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            default_root_dir=str(folder),
+        )
+        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    seconds = time.perf_counter() - started
+    best = folder / "best.pt"
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()):
+        raise MedbenchError(
+            "training.diverged", f"{folder}: training ended with infinite weights.", "Lower the learning rate."
+        )
+    summary = {
+        **facts,
+        "recipe": recipe.as_json(),
+        "image_size": recipe.image_size,
+        "n_training_images": len(data.training),
+        "n_validation_images": len(data.validation),
+        "steps": total_steps,
+        "validation_dice": _best_dice(trainer),
+        "last_session_time_s": round(seconds, 1),
+        "resumed": resume is not None,
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+    stored = {key: value for key, value in summary.items() if key not in ("last_session_time_s", "resumed", "finished")}
+    save_checkpoint(weights, state, stored)
+    write_json(folder / SUMMARY, summary)
+    best.unlink()
+    (folder / RESUME).unlink()
+    return weights
+
+
+def training_summary(folder: Path) -> dict[str, Any] | None:
+    """What a finished training left in ``folder``, or ``None``."""
+    if not (folder / WEIGHTS).exists() or not (folder / SUMMARY).exists():
+        return None
+    summary: dict[str, Any] = read_json(folder / SUMMARY)
+    return summary
+
+
+def _best_dice(trainer: Any) -> float | None:
+    best = max((callback.best for callback in trainer.callbacks if hasattr(callback, "best")), default=-1.0)
+    return None if best < 0 else round(best, 6)
+
+
+class _quiet_lightning:  # noqa: N801
+    """Lightning's own start-up lines stay out of the output for a block."""
+
+    def __enter__(self) -> None:
+        self.loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+        self.levels = [log.level for log in self.loggers]
+        for log in self.loggers:
+            log.setLevel(logging.ERROR)
+
+    def __exit__(self, *_: object) -> None:
+        for log, level in zip(self.loggers, self.levels, strict=True):
+            log.setLevel(level)

@@ -1,0 +1,54 @@
+"""Segmentation losses, by the names that recipes use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SegmentationLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
+    """The loss of that name, for logits ``(N, classes, H, W)`` and labels ``(N, H, W)``.
+
+    ``cross_entropy_dice``: half cross entropy, half soft Dice over the structures (not the background).
+    ``cross_entropy_argmax_dice``: what the DSSAU-Net training program computes: its Dice is taken on the
+    one-hot argmax, summed over the batch and averaged over the structures, so it changes the value
+    reported but has no gradient.
+    """
+    if name == "cross_entropy_argmax_dice":
+
+        def faithful(logits: Tensor, labels: Tensor) -> Tensor:
+            chosen = functional.one_hot(logits.argmax(dim=1), num_classes)[..., 1:].float()
+            truth = functional.one_hot(labels, num_classes)[..., 1:].float()
+            overlap = (chosen * truth).sum(dim=(0, 1, 2))
+            size = chosen.sum(dim=(0, 1, 2)) + truth.sum(dim=(0, 1, 2))
+            dice = ((2 * overlap + 1e-6) / (size + 1e-6)).mean()
+            return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * (1 - dice)
+
+        return faithful
+    if name != "cross_entropy_dice":
+        raise ValueError(f"no loss named {name!r}")
+    from segmentation_models_pytorch.losses import DiceLoss
+
+    soft_dice = DiceLoss(mode="multiclass", classes=list(range(1, num_classes)), from_logits=True)
+
+    def corrected(logits: Tensor, labels: Tensor) -> Tensor:
+        return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * soft_dice(logits, labels)
+
+    return corrected
+
+
+def batch_dice(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    """Mean Dice over the structures of a batch, each pooled over its pictures; for choosing an epoch."""
+    predicted = logits.argmax(dim=1)
+    scores = []
+    for label in range(1, num_classes):
+        chosen, truth = predicted == label, labels == label
+        size = chosen.sum() + truth.sum()
+        if size > 0:
+            scores.append(2.0 * (chosen & truth).sum() / size)
+    return torch.stack(scores).mean() if scores else torch.ones(())

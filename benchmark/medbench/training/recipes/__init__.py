@@ -1,0 +1,83 @@
+"""Training recipes: named settings a model family, from the TOML files beside this one."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+
+FOLDER = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides how a network is trained.
+
+    Attributes:
+        name: ``default``, ``quick``, ``official`` …
+        description: one line for people.
+        image_size: side of the square training pictures in pixels.
+        batch_size: pictures a step.
+        epochs: passes over the training pictures.
+        learning_rate: peak rate of AdamW.
+        weight_decay: of AdamW.
+        schedule: of the learning rate, over all steps.
+        loss: cross entropy and soft Dice in equal parts, or the authors' Dice on the argmax.
+        augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5.
+        validation: how a fifth is held out to choose the best epoch; ``none`` keeps the last one.
+        unlabelled_ratio: pictures with a class alone, drawn anew each epoch, per labelled picture.
+        image_class_weight: weight of the image-level cross entropy.
+        seed: of the initial weights, the order, the augmentation and the split.
+    """
+
+    name: str
+    description: str
+    image_size: int
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    schedule: Literal["constant", "cosine", "one_cycle"]
+    loss: Literal["cross_entropy_dice", "cross_entropy_argmax_dice"]
+    augmentation: Literal["none", "flip_rotate"]
+    validation: Literal["by_group", "by_image", "none"]
+    unlabelled_ratio: float = 1.0
+    image_class_weight: float = 0.5
+    seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for records and hashes."""
+        return dataclasses.asdict(self)
+
+
+def list_recipes(family: str) -> list[str]:
+    """Names of a model family's recipes."""
+    return list(_table(family))
+
+
+def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
+    """A family's recipe of that name with some settings changed.
+
+    Raises:
+        MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a change it has no setting for.
+    """
+    table = _table(family)
+    if name not in table:
+        raise unknown_name("recipe", name, table)
+    recipe = Recipe(name=name, **table[name])
+    known = {field.name for field in dataclasses.fields(Recipe)} - {"name", "description"}
+    for key in changes:
+        if key not in known:
+            error = unknown_name("recipe setting", key, known)
+            raise MedbenchError("recipe.setting", error.message, error.hint)
+    return dataclasses.replace(recipe, **changes)
+
+
+def _table(family: str) -> dict[str, dict[str, Any]]:
+    path = FOLDER / f"{family}.toml"
+    with open(path if path.exists() else FOLDER / "generic.toml", "rb") as stream:
+        return tomllib.load(stream)

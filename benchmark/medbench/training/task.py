@@ -1,0 +1,82 @@
+"""The Lightning module: joint segmentation and image classification with any network of the zoo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medbench.core.seeds import derived_seed
+from medbench.training.data import IGNORED_LABEL, NO_IMAGE_CLASS
+from medbench.training.losses import batch_dice, segmentation_loss
+from medbench.training.recipes import Recipe
+
+
+class SegmentationTask(LightningModule):
+    """Trains a network by a recipe.
+
+    Pictures without labels count for the image-level loss alone, pictures without a class for the
+    segmentation loss alone. Random numbers of a step (drop path) depend on the seed and the step's
+    number only, so that a resumed training equals an uninterrupted one.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int) -> None:
+        super().__init__()
+        self.network = network
+        self.recipe = recipe
+        self.num_classes = num_classes
+        self.total_steps = total_steps
+        self.loss = segmentation_loss(recipe.loss, num_classes)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed the step."""
+        torch.manual_seed(derived_seed(self.recipe.seed, self.global_step))
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The recipe's loss on one batch."""
+        images, labels, image_classes = batch
+        output = self.network(images)
+        logits, image_logits = output if isinstance(output, tuple) else (output, None)
+        loss = logits.sum() * 0.0
+        labelled = (labels != IGNORED_LABEL).flatten(1).any(dim=1)
+        if labelled.any():
+            loss = loss + self.loss(logits[labelled], labels[labelled])
+        classified = image_classes != NO_IMAGE_CLASS
+        if image_logits is not None and classified.any():
+            image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
+            loss = loss + self.recipe.image_class_weight * image_loss
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Mean Dice of the structures on held-out pictures."""
+        images, labels, _ = batch
+        output = self.network(images)
+        logits = output[0] if isinstance(output, tuple) else output
+        self.log("validation_dice", batch_dice(logits, labels, self.num_classes), batch_size=len(images))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; one-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
+        recipe = self.recipe
+        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        if recipe.name == "official":
+            groups: list[dict[str, Any]] = [{"params": parameters}]
+        else:
+            groups = [
+                {"params": [p for p in parameters if p.ndim > 1]},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        if recipe.schedule == "constant":
+            return optimizer
+        scheduler: torch.optim.lr_scheduler.LRScheduler
+        if recipe.schedule == "cosine":
+            scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.total_steps)
+        else:
+            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, max_lr=recipe.learning_rate, total_steps=self.total_steps, pct_start=0.2
+            )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
