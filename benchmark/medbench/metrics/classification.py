@@ -33,7 +33,7 @@ def _reference(reference: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     if not np.isin(labels, (0, 1)).all():
         found = ", ".join(str(value) for value in np.unique(labels)[:5])
         raise MedbenchError("metric.labels", f"Reference labels must be 0 or 1, found {found}.")
-    return labels == 1
+    return np.asarray(labels == 1)
 
 
 def _scores(prediction: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
@@ -50,7 +50,7 @@ def _scores(prediction: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
 
 
 def positive_labels(prediction: npt.ArrayLike, n: int) -> npt.NDArray[np.bool_]:
-    """Which of ``n`` predictions are class 1: argmax of ``(n, 2)`` scores, a tie is class 0; or 0/1 labels."""
+    """Which of ``n`` predictions are class 1: argmax of ``(n, 2)`` scores (a tie is 0), or 0/1 labels."""
     scores = _scores(prediction, n)
     if scores.ndim == 2:
         return np.asarray(scores[:, 1] > scores[:, 0])
@@ -89,7 +89,7 @@ def _confusion(reference: npt.ArrayLike, prediction: npt.ArrayLike, weights: npt
     code = 2 * truth + positive_labels(prediction, n)
     if weights is None:
         return np.bincount(code, minlength=4).astype(np.float64)
-    return _weights(weights, n) @ np.eye(4)[code]
+    return np.asarray(_weights(weights, n) @ np.eye(4)[code])
 
 
 def _score(value: Floats, reason: str) -> Score:

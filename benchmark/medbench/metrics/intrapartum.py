@@ -1,20 +1,20 @@
 """The official numbers of IUGC 2024 and PSFHS 2023 on label maps of one frame.
 
-Both challenges score the pubic symphysis (``ps``, label 1), the fetal head (``fh``, label 2) and their union
-(``all``) by the same class ``Segment`` (``starting_tool_kit/utils/evaluator.py`` of maskoffs/IUGC2024@bad8150;
-``evaluation.py`` of maskoffs/PS-FH-MICCAI23@de5d789), in pixels:
+Both challenges score the pubic symphysis (``ps``, label 1), the fetal head (``fh``, label 2) and their
+union (``all``) by the same class ``Segment`` (``starting_tool_kit/utils/evaluator.py`` of
+maskoffs/IUGC2024@bad8150; ``evaluation.py`` of maskoffs/PS-FH-MICCAI23@de5d789), in pixels:
 
 - Dice with one added to numerator and denominator, ``(2|A∩B| + 1) / (|A| + |B| + 1)``;
 - Hausdorff distance between the pixel *sets*, maximum, both directions;
 - average surface distance over edges found with eight neighbours, where outside the frame is not background.
 
-An empty predicted structure scores 0, 100 and 100, even when the reference is empty too. A reference structure
-that is empty while the prediction is not makes the official program raise: the scores are undefined.
+An empty predicted structure scores 0, 100 and 100, even when the reference is empty too. A reference
+structure that is empty while the prediction is not makes the official program raise: the scores are
+undefined.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,13 @@ from medbench.metrics.biometry import (
     aop_contour,
     aop_ellipse,
 )
-from medbench.metrics.pixel_sets import Mask, PixelSetDistances, bounding_slices, pixel_set_distances
+from medbench.metrics.pixel_sets import (
+    Mask,
+    PixelSetDistances,
+    bounding_slices,
+    join_if_apart,
+    pixel_set_distances,
+)
 
 STRUCTURES = ("ps", "fh", "all")
 EMPTY_PREDICTION_DISTANCE = 100.0
@@ -104,45 +110,17 @@ def segmentation_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
     truth, guess = _pair(reference, prediction)
     box = bounding_slices(np.bitwise_or(truth, guess))
     truth, guess = truth[box], guess[box]
+    symphysis, head = (
+        pixel_set_distances((truth == label).view(np.uint8), (guess == label).view(np.uint8))
+        for label in (PUBIC_SYMPHYSIS, FETAL_HEAD)
+    )
+    union = join_if_apart(symphysis, head)
+    if union is None:
+        union = pixel_set_distances((truth != 0).view(np.uint8), (guess != 0).view(np.uint8))
     scores: dict[str, Score] = {}
-    for name, label in (("ps", PUBIC_SYMPHYSIS), ("fh", FETAL_HEAD), ("all", 0)):
-        masks = [(array == label if label else array != 0).view(np.uint8) for array in (truth, guess)]
-        found = pixel_set_distances(*masks)
+    for name, found in zip(STRUCTURES, (symphysis, head, union), strict=True):
         scores[f"dice_{name}"], scores[f"hd_{name}"], scores[f"asd_{name}"] = _scores_of(found)
     return scores
-
-
-def segmentation_scores_of_frames(
-    references: Sequence[npt.ArrayLike], predictions: Sequence[npt.ArrayLike], *, workers: int = 1
-) -> list[dict[str, Score]]:
-    """:func:`segmentation_scores` of many frames, over threads.
-
-    Args:
-        references: label maps, or one array of shape ``(n, rows, columns)``.
-        predictions: as many.
-        workers: threads; the result does not depend on it.
-
-    Raises:
-        MedbenchError: ``metric.shape`` when the counts differ, and as :func:`segmentation_scores`.
-    """
-    if len(references) != len(predictions):
-        raise MedbenchError(
-            "metric.shape", f"{len(references)} reference frames, but {len(predictions)} predicted ones."
-        )
-    if workers <= 1 or len(references) < 2:
-        return [segmentation_scores(*pair) for pair in zip(references, predictions, strict=True)]
-    from concurrent.futures import ThreadPoolExecutor
-
-    def part(begin: int) -> list[dict[str, Score]]:
-        return [
-            segmentation_scores(references[i], predictions[i])
-            for i in range(begin, min(begin + step, len(references)))
-        ]
-
-    step = max(1, min(64, -(-len(references) // workers)))
-    with ThreadPoolExecutor(workers) as pool:
-        parts = pool.map(part, range(0, len(references), step))
-        return [scores for block in parts for scores in block]
 
 
 def _measured(rule: Any, labels: npt.ArrayLike) -> Any:
@@ -174,10 +152,10 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
         prediction: a label map of the same image.
 
     Returns:
-        ``aop_contour`` and ``aop_ellipse`` in degrees, ``hsd`` in pixels. Without landmarks in the prediction
-        the status is ``failed``, without landmarks in the reference ``undefined``; for the contour rule there is
-        then no value (the official program raises), for the ellipse rule the missing angle counts as 0, as the
-        organisers of PSFHS 2023 count it.
+        ``aop_contour`` and ``aop_ellipse`` in degrees, ``hsd`` in pixels. Without landmarks in the
+        prediction the status is ``failed``, without landmarks in the reference ``undefined``; for the
+        contour rule there is then no value (the official program raises), for the ellipse rule the missing
+        angle counts as 0, as the organisers of PSFHS 2023 count it.
 
     >>> frame = np.zeros((40, 60), np.uint8); frame[5:8, 10:30] = 1; frame[20:36, 24:44] = 2
     >>> scores = biometry_scores(frame, frame)
