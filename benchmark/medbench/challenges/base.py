@@ -252,5 +252,7 @@ class Challenge(abc.ABC):
         """The error for a folder that holds none of the known layouts."""
         looked = ", ".join(expected)
         return MedbenchError(
-            "data.layout_unknown", f"{root}: holds no {self.title} data (looked for {looked}).", self.data_hint
+            "data.layout_unknown",
+            f"{root}: holds no {self.title} data (looked for {looked}).",
+            self.data_hint,
         )

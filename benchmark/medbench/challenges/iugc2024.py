@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -78,9 +77,10 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             table = np.zeros(256, np.uint8)
             table[list(coding)] = (0, 1, 2)
             return table[labels]
+    shown = [str(value) for value in found[:8]] + ["…"] * (len(found) > 8)
     raise MedbenchError(
         "data.label_unknown",
-        f"{name}: label values {', '.join(map(str, found[:8]))}{' …' if len(found) > 8 else ''} fit no mask coding.",
+        f"{name}: label values {', '.join(shown)} fit no mask coding.",
         "Use 0/1/2, 0/7/8 or 0/127/255 for background, pubic symphysis and fetal head.",
     )
 
@@ -118,7 +118,9 @@ def _read_table(path: Path, *columns: str) -> list[dict[str, str]]:
     for column in columns:
         if rows and column not in rows[0]:
             raise MedbenchError(
-                "data.column_missing", f"{path}: has no column '{column}'.", "Use the file as it was released."
+                "data.column_missing",
+                f"{path}: has no column '{column}'.",
+                "Use the file as it was released.",
             )
     return rows
 
@@ -178,7 +180,9 @@ class IUGC2024(Challenge):
     def _released_frames(self, folder: Path, split: str) -> Iterator[Case]:
         column = "labeled_index" if split == "train" else "labeled_frame_index"
         table = folder / "seg" / "seg_info.csv"
-        for row in sorted(_read_table(table, "filename", "frame_count", column), key=lambda row: row["filename"]):
+        for row in sorted(
+            _read_table(table, "filename", "frame_count", column), key=lambda row: row["filename"]
+        ):
             name = Path(row["filename"]).stem
             where = f"{table}, {row['filename']}"
             for frame in sorted(parse_frame_list(row[column], int(row["frame_count"]), where)):
@@ -192,10 +196,15 @@ class IUGC2024(Challenge):
                 )
 
     def _released_videos(self, folder: Path, split: str) -> Iterator[Case]:
-        tables = [path for path in (folder / "cls" / "cls_label.csv", folder / "cls" / "class_label.csv")
-                  if path.is_file()]
+        tables = [
+            path
+            for path in (folder / "cls" / "cls_label.csv", folder / "cls" / "class_label.csv")
+            if path.is_file()
+        ]
         if not tables:
-            raise MedbenchError("file.unreadable", f"{folder / 'cls'}: holds no class label file.", self.data_hint)
+            raise MedbenchError(
+                "file.unreadable", f"{folder / 'cls'}: holds no class label file.", self.data_hint
+            )
         rows = _read_table(tables[0], "filename", "frame_count", "pos_index", "neg_index")
         for row in sorted(rows, key=lambda row: row["filename"]):
             name, count = Path(row["filename"]).stem, int(row["frame_count"])
@@ -357,7 +366,11 @@ class IUGC2024(Challenge):
             by_frame = weights[..., owner]
             if metric.name == "auc":
                 return classification.auc(reference, score, weights=by_frame)
-            function = {"accuracy": classification.accuracy, "f1": classification.f1, "mcc": classification.mcc}
+            function = {
+                "accuracy": classification.accuracy,
+                "f1": classification.f1,
+                "mcc": classification.mcc,
+            }
             return function[metric.name](reference, prediction, weights=by_frame)
 
         return pooled
@@ -365,13 +378,17 @@ class IUGC2024(Challenge):
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """Labelled frames with their masks, and the other frames with their class alone."""
         cases = self.cases(root, split)
-        labelled = {(case.inputs["video"], case.facts["frame"]): case for case in cases if "frame" in case.facts}
+        labelled = {
+            (case.inputs["video"], case.facts["frame"]): case for case in cases if "frame" in case.facts
+        }
         images: list[TrainingImage] = []
         for case in cases:
             for frame, image_class in enumerate(case.facts.get("classes", ())):
                 key = (case.inputs["video"], frame)
                 if image_class >= 0:
-                    images.append(self._training_image(*key, case.group, image_class, labelled.pop(key, None), cache))
+                    images.append(
+                        self._training_image(*key, case.group, image_class, labelled.pop(key, None), cache)
+                    )
         for (path, frame), case in labelled.items():
             images.append(self._training_image(path, frame, case.group, 1, case, cache))
         return images
@@ -393,8 +410,10 @@ class IUGC2024(Challenge):
         present = [split for split in self.splits if (root / split).is_dir()] or [self.default_split]
         for split in present:
             cases = self.cases(root, split)
-            count = {task: sum(case.facts["task"] == task for case in cases)
-                     for task in ("segmentation", "classification")}
+            count = {
+                task: sum(case.facts["task"] == task for case in cases)
+                for task in ("segmentation", "classification")
+            }
             findings.append(
                 Finding("note", f"{split}: {count['classification']} videos, {count['segmentation']} masks.")
             )
@@ -402,8 +421,11 @@ class IUGC2024(Challenge):
                 findings += self._check_case(case)
                 if groups.setdefault(case.group, split) != split:
                     findings.append(
-                        Finding("error", f"video {case.group} is in both {groups[case.group]} and {split}.",
-                                "Scores on it would be of training data: remove it from one split.")
+                        Finding(
+                            "error",
+                            f"video {case.group} is in both {groups[case.group]} and {split}.",
+                            "Scores on it would be of training data: remove it from one split.",
+                        )
                     )
         return findings
 
@@ -412,11 +434,15 @@ class IUGC2024(Challenge):
             if case.facts["task"] == "classification":
                 announced, expected = video.count_frames(case.inputs["video"]), len(case.facts["classes"])
                 if announced != expected:
-                    yield Finding("error", f"{case.inputs['video']}: {announced} frames, the table says {expected}.")
+                    yield Finding(
+                        "error", f"{case.inputs['video']}: {announced} frames, the table says {expected}."
+                    )
                 return
             reference = self.read_reference(case)
             if reference.shape != (512, 512):
-                yield Finding("warning", f"{case.reference['labels']}: {_size(reference)}, the release is 512×512.")
+                yield Finding(
+                    "warning", f"{case.reference['labels']}: {_size(reference)}, the release is 512×512."
+                )
             for label, structure in list(self.labels.items())[1:]:
                 if not np.any(reference == label):
                     yield Finding("warning", f"{case.reference['labels']}: holds no {structure}.")
@@ -436,7 +462,8 @@ def _read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
             probabilities[frame] = float(row["non_standard_plane"]), float(row["standard_plane"])
     except (ValueError, TypeError) as error:
         raise MedbenchError(
-            "data.prediction_malformed", f"{path}: cannot be read as class scores ({error}).",
+            "data.prediction_malformed",
+            f"{path}: cannot be read as class scores ({error}).",
             "Expected the columns frame, non_standard_plane, standard_plane with one row a frame.",
         ) from error
     missing = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))

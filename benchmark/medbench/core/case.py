@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +25,9 @@ class Case:
 
     id: str
     inputs: Mapping[str, Path]
-    reference: Mapping[str, Path] = field(default=_NOTHING)
+    reference: Mapping[str, Path] = field(default_factory=dict)
     group: str = ""
-    facts: Mapping[str, Any] = field(default=_NOTHING)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def resampling_unit(self) -> str:

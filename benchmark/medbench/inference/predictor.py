@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """Anything that answers samples: a network, a container, a folder of earlier predictions."""
+    """Anything that answers samples: a network, a container, a folder of earlier predictions.
+
+    Attributes:
+        time_s: seconds spent so far by phase (``preprocess``, ``forward``, ``postprocess``).
+    """
+
+    time_s: dict[str, float]
 
     def predict(self, sample: Sample) -> Prediction:
         """The prediction for one case."""
@@ -96,38 +104,52 @@ class NetworkPredictor:
         self.device = torch.device(device)
         self.batch_size = batch_size
         self.autocast_dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self.time_s: dict[str, float] = defaultdict(float)
 
     def predict(self, sample: Sample) -> Prediction:
         """Label maps at the pictures' own size and class probabilities, as demanded."""
         labels: list[npt.NDArray[np.uint8]] = []
         classes: list[npt.NDArray[np.float32]] = []
         for start in range(0, len(sample.images), self.batch_size):
-            self._predict_batch(sample, start, labels, classes)
+            images = sample.images[start : start + self.batch_size]
+            with self._timed("preprocess"):
+                prepared = self.contract.prepare(images)
+            with self._timed("forward"):
+                logits, image_logits = self._forward(prepared)
+            with self._timed("postprocess"):
+                if "labels" in sample.demands:
+                    labels.append(_label_maps(logits, images.shape[1:3]))
+                if "image_classes" in sample.demands:
+                    assert image_logits is not None, "the network was built without an image-level head"
+                    classes.append(image_logits.float().softmax(dim=1).cpu().numpy())
         return Prediction(
-            labels=np.concatenate(labels) if "labels" in sample.demands else None,
-            image_classes=np.concatenate(classes) if "image_classes" in sample.demands else None,
+            labels=np.concatenate(labels) if labels else None,
+            image_classes=np.concatenate(classes) if classes else None,
         )
 
-    def _predict_batch(
-        self,
-        sample: Sample,
-        start: int,
-        labels: list[npt.NDArray[np.uint8]],
-        classes: list[npt.NDArray[np.float32]],
-    ) -> None:
+    def _forward(self, prepared: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor | None]:
         import torch
-        from torch.nn import functional
 
-        images = sample.images[start : start + self.batch_size]
-        autocast = torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype is not None)
+        autocast = torch.autocast(
+            self.device.type, self.autocast_dtype, enabled=self.autocast_dtype is not None
+        )
         with torch.inference_mode(), autocast:
-            output = self.network(torch.from_numpy(self.contract.prepare(images)).to(self.device))
-            logits, image_logits = output if isinstance(output, tuple) else (output, None)
-            if "labels" in sample.demands:
-                full = functional.interpolate(
-                    logits.float(), size=images.shape[1:3], mode="bilinear", align_corners=False
-                )
-                labels.append(full.argmax(dim=1).to(torch.uint8).cpu().numpy())
-            if "image_classes" in sample.demands:
-                assert image_logits is not None, "the network was built without an image-level head"
-                classes.append(image_logits.float().softmax(dim=1).cpu().numpy())
+            output = self.network(torch.from_numpy(prepared).to(self.device))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return output if isinstance(output, tuple) else (output, None)
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.time_s[phase] += time.perf_counter() - started
+
+
+def _label_maps(logits: torch.Tensor, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    import torch
+    from torch.nn import functional
+
+    with torch.inference_mode():
+        full = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+        return full.argmax(dim=1).to(torch.uint8).cpu().numpy()

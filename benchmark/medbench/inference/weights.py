@@ -33,11 +33,13 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write weights with their facts, atomically."""
+    """Write weights with their facts, atomically; equal weights and facts give equal bytes."""
     import torch
 
+    buffer = io.BytesIO()
+    torch.save({"state_dict": state, FACTS_KEY: json.dumps(facts, sort_keys=True)}, buffer)
     with atomic_path(path) as temporary:
-        torch.save({"state_dict": state, FACTS_KEY: json.dumps(facts, sort_keys=True)}, temporary)
+        temporary.write_bytes(buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -62,13 +64,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except pickle.UnpicklingError as error:
         raise MedbenchError(
             "weights.unsafe",
-            f"{path}: refused, since it holds more than tensors and plain values and loading it could run code.",
+            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
             "Ask its author for a plain state_dict or a safetensors file.",
         ) from error
-    except Exception as error:  # noqa: BLE001 - whatever a damaged archive raises
+    except Exception as error:
         raise MedbenchError(
-            "weights.corrupt", f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
-            "Copy the file again from its source."
+            "weights.corrupt",
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
+            "Copy the file again from its source.",
         ) from error
     facts: dict[str, Any] = {}
     state = loaded
@@ -79,9 +82,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
             if isinstance(loaded.get(wrapper), dict):
                 state = loaded[wrapper]
                 break
-    if not isinstance(state, dict) or not state or not all(isinstance(t, torch.Tensor) for t in state.values()):
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(t, torch.Tensor) for t in state.values())
+    ):
         raise MedbenchError(
-            "weights.not_a_state_dict", f"{path}: holds no state dictionary.", "Expected parameter names and tensors."
+            "weights.not_a_state_dict",
+            f"{path}: holds no state dictionary.",
+            "Expected parameter names and tensors.",
         )
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): tensor for key, tensor in state.items()}

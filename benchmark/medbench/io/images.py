@@ -36,7 +36,9 @@ def read_volume(path: Path) -> Volume:
                 "file.corrupt", f"{path}: not a readable array ({error}).", "Save it with numpy.save."
             ) from error
     known = ", ".join((*nifti_mha.SUFFIXES, *raster.SUFFIXES, ".npy"))
-    raise MedbenchError("file.type_unknown", f"{path}: '{suffix}' is no image type known here.", f"Known: {known}.")
+    raise MedbenchError(
+        "file.type_unknown", f"{path}: '{suffix}' is no image type known here.", f"Known: {known}."
+    )
 
 
 def read_labels(path: Path) -> Volume:

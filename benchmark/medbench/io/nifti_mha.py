@@ -28,7 +28,9 @@ def read_volume(path: Path) -> Volume:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise MedbenchError(
-            "file.corrupt", f"{path}: not a readable volume ({reason}).", "Copy the file again from its source."
+            "file.corrupt",
+            f"{path}: not a readable volume ({reason}).",
+            "Copy the file again from its source.",
         ) from error
     return Volume(
         SimpleITK.GetArrayFromImage(image),

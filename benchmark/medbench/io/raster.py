@@ -21,7 +21,9 @@ def _decode(path: Path) -> npt.NDArray[Any]:
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({error.strerror}).", "Check the path and its permissions."
+            "file.unreadable",
+            f"{path}: cannot be read ({error.strerror}).",
+            "Check the path and its permissions.",
         ) from error
     picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
     if picture is None:

@@ -106,7 +106,9 @@ def write_video(path: Path, frames: npt.NDArray[Any], frames_per_second: float =
         codec = cv2.VideoWriter.fourcc(*"MJPG")
         writer = cv2.VideoWriter(str(temporary), codec, frames_per_second, (width, height))
         if not writer.isOpened():
-            raise MedbenchError("file.unwritable", f"{path}: this OpenCV build cannot write videos.", "Use .avi.")
+            raise MedbenchError(
+                "file.unwritable", f"{path}: this OpenCV build cannot write videos.", "Use .avi."
+            )
         for frame in frames:
             colours = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) if frame.ndim == 2 else frame[:, :, ::-1]
             writer.write(np.ascontiguousarray(colours))

@@ -1,1 +1,1 @@
-
+"""Statistics, rankings and tables."""

@@ -1,1 +1,1 @@
-
+"""Running: the loop over cases, run directories, resuming, records."""

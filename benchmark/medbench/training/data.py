@@ -112,7 +112,9 @@ class TrainingData(LightningDataModule):
         unlabelled = [index for index in self.training if not images[index].labelled]
         if not labelled:
             raise MedbenchError(
-                "training.no_labels", "There is no labelled picture to learn from.", "Check the training split."
+                "training.no_labels",
+                "There is no labelled picture to learn from.",
+                "Check the training split.",
             )
         self.sampler = EpochSampler(labelled, unlabelled, recipe)
 
@@ -137,7 +139,9 @@ class TrainingData(LightningDataModule):
         if not self.validation:
             return []
         keys = [(-1, index) for index in self.validation if self.images[index].labelled]
-        return DataLoader(self.dataset, batch_size=self.recipe.batch_size, sampler=keys, num_workers=self.workers)
+        return DataLoader(
+            self.dataset, batch_size=self.recipe.batch_size, sampler=keys, num_workers=self.workers
+        )
 
 
 def split(images: Sequence[TrainingImage], recipe: Recipe) -> tuple[list[int], list[int]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,9 @@ def fit(
     state = torch.load(best, map_location="cpu", weights_only=True)
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise MedbenchError(
-            "training.diverged", f"{folder}: training ended with infinite weights.", "Lower the learning rate."
+            "training.diverged",
+            f"{folder}: training ended with infinite weights.",
+            "Lower the learning rate.",
         )
     summary = {
         **facts,
@@ -181,7 +184,11 @@ def fit(
         "resumed": resume is not None,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    stored = {key: value for key, value in summary.items() if key not in ("last_session_time_s", "resumed", "finished")}
+    stored = {
+        key: value
+        for key, value in summary.items()
+        if key not in ("last_session_time_s", "resumed", "finished")
+    }
     save_checkpoint(weights, state, stored)
     write_json(folder / SUMMARY, summary)
     best.unlink()
@@ -202,15 +209,15 @@ def _best_dice(trainer: Any) -> float | None:
     return None if best < 0 else round(best, 6)
 
 
-class _quiet_lightning:  # noqa: N801
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
     """Lightning's own start-up lines stay out of the output for a block."""
-
-    def __enter__(self) -> None:
-        self.loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
-        self.levels = [log.level for log in self.loggers]
-        for log in self.loggers:
-            log.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        for log, level in zip(self.loggers, self.levels, strict=True):
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [log.level for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for log, level in zip(loggers, levels, strict=True):
             log.setLevel(level)

@@ -1,0 +1,43 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str, typer.Option("--model", "-m", help="Model name; see 'medbench models'.")]
+ChallengeName = Annotated[
+    str, typer.Option("--challenge", "-c", help="Challenge name; see 'medbench challenges'.")
+]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder with a real copy; else MEDBENCH_DATA/<challenge>, else the sample."),
+]
+Split = Annotated[str | None, typer.Option("--split", help="Split; the challenge's default if not given.")]
+Weights = Annotated[str, typer.Option("--weights", help="A checkpoint, 'auto' or 'none'.")]
+RecipeName = Annotated[str | None, typer.Option("--recipe", help="Recipe of the training that 'auto' takes.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Model option as name=value; repeatable.", metavar="NAME=VALUE"),
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
+BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures a forward pass.")]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        "--image-size", min=16, help="Side that pictures are resized to; the training's if not given."
+    ),
+]
+Cases = Annotated[str, typer.Option("--cases", help="Only cases whose id matches this pattern.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
+Runs = Annotated[
+    Path | None, typer.Option("--runs", help="Folder of run directories (MEDBENCH_RUNS, ./runs).")
+]
+Leaderboards = Annotated[
+    Path | None,
+    typer.Option("--leaderboards", help="Folder of leaderboards (MEDBENCH_LEADERBOARDS, ./leaderboards)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]

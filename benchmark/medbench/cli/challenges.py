@@ -1,0 +1,90 @@
+"""``medbench challenges``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+app = typer.Typer(invoke_without_command=True, help="List the challenges, or show one.")
+
+
+def _facts(name: str) -> dict[str, object]:
+    from medbench.challenges import load_challenge
+
+    challenge = load_challenge(name)
+    return {
+        "name": name,
+        "title": challenge.title,
+        "task": challenge.task,
+        "labels": {str(value): label for value, label in challenge.labels.items()},
+        "image_classes": list(challenge.image_classes),
+        "splits": list(challenge.splits),
+        "metrics": [
+            {
+                "name": metric.name,
+                "title": metric.title,
+                "unit": metric.unit,
+                "better": metric.better,
+                "convention": metric.convention,
+                "pooled": metric.pooled,
+            }
+            for metric in challenge.metrics
+        ],
+        "failure_rule": challenge.failure_rule,
+        "license": challenge.license,
+        "homepage": challenge.homepage,
+        "citation": challenge.citation,
+        "data": challenge.data_hint,
+        "published": challenge.published(),
+    }
+
+
+@app.callback()
+def list_all(
+    context: typer.Context,
+    pattern: Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")] = "*",
+    as_json: arguments.AsJson = False,
+) -> None:
+    """List the challenges."""
+    if context.invoked_subcommand is not None:
+        return
+    from medbench.challenges import list_challenges
+    from medbench.cli.console import print_json, print_table
+
+    facts = [_facts(name) for name in list_challenges(pattern)]
+    if as_json:
+        print_json(facts)
+        return
+    rows = [
+        (
+            str(fact["name"]),
+            str(fact["title"]),
+            str(fact["task"]),
+            ", ".join(fact["splits"]),
+            str(fact["license"]),
+        )  # type: ignore[arg-type]
+        for fact in facts
+    ]
+    print_table("", ("name", "title", "task", "splits", "licence"), rows, wrap=(2,))
+
+
+@app.command("show")
+def show(name: str, as_json: arguments.AsJson = False) -> None:
+    """Everything that medbench knows of a challenge."""
+    from medbench.cli.console import print_json, print_table
+
+    facts = _facts(name)
+    if as_json:
+        print_json(facts)
+        return
+    typer.echo(
+        f"{facts['title']}: {facts['task']}\n{facts['homepage']}, {facts['license']}\n{facts['citation']}\n"
+    )
+    metrics = facts["metrics"]
+    assert isinstance(metrics, list)
+    rows = [(m["name"], m["title"], m["unit"], m["better"], m["convention"]) for m in metrics]
+    print_table("Metrics", ("name", "title", "unit", "better", "definition"), rows)
+    typer.echo(f"\nFailed and missing cases: {facts['failure_rule']}\n\nData: {facts['data']}")

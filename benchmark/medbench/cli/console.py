@@ -1,0 +1,134 @@
+"""Printing: tables, progress bars (plain lines when not a terminal), errors as one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from medbench.core.errors import MedbenchError
+
+PLAIN_EVERY_S = 10.0
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def print_table(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: Sequence[int] = ()
+) -> None:
+    """A table on standard output; numbers to the right, the columns in ``wrap`` folded."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left")
+    for position, name in enumerate(headings):
+        figures = [row[position] for row in rows]
+        numeric = bool(figures) and all(cell[:1].isdigit() or cell[:1] in "-–−" for cell in figures)
+        table.add_column(name, justify="right" if numeric else "left", no_wrap=position not in wrap)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(width=max(console.width, 160))
+    console.print(table)
+
+
+def print_error(error: MedbenchError) -> None:
+    """One line saying what is wrong, one what to do, on standard error."""
+    typer.echo(f"error: {error.message} [{error.code}]", err=True)
+    if error.hint:
+        typer.echo(f"hint:  {error.hint}", err=True)
+
+
+class ConsoleProgress:
+    """A bar on a terminal; otherwise a line now and then. Everything goes to standard error."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True, highlight=False)
+        self.bar: Any = None
+        self.task: Any = None
+        self.title, self.total, self.done, self.last = "", 0, 0, 0.0
+
+    def start(self, title: str, total: int) -> None:
+        """Show a new task."""
+        self.title, self.total, self.done, self.last = title, total, 0, time.monotonic()
+        if self.console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self.bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+                console=self.console,
+                transient=True,
+            )
+            self.bar.start()
+            self.task = self.bar.add_task(title, total=total, note="")
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Move on."""
+        self.done += steps
+        if self.bar is not None:
+            self.bar.update(self.task, advance=steps, note=note)
+        elif time.monotonic() - self.last > PLAIN_EVERY_S:
+            self.last = time.monotonic()
+            self.say(f"{self.title} {self.done}/{self.total} {note}".rstrip())
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def say(self, line: str) -> None:
+        """Print one line."""
+        self.console.print(line, markup=False, soft_wrap=True)
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` pairs with values as JSON where they parse, else as text.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise MedbenchError(
+                "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
+            )
+        try:
+            settings[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name.strip()] = value
+    return settings
+
+
+def fail(error: BaseException, debug: bool) -> int:
+    """Report an error and give the exit code; with ``debug`` the traceback is raised instead."""
+    if debug:
+        raise error
+    if isinstance(error, MedbenchError):
+        print_error(error)
+    else:
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        print_error(
+            MedbenchError(
+                "internal", f"{type(error).__name__}: {first}", "Repeat with --debug for the traceback."
+            )
+        )
+    sys.stderr.flush()
+    return 2

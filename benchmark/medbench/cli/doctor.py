@@ -1,0 +1,21 @@
+"""``medbench doctor``."""
+
+from __future__ import annotations
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(as_json: arguments.AsJson = False) -> None:
+    """What this machine has, what it lacks and what to do about it."""
+    from medbench.cli.console import print_json, print_table
+    from medbench.running.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json([{"what": f.what, "found": f.found, "fine": f.fine, "advice": f.advice} for f in findings])
+    else:
+        rows = [(f.what, "ok" if f.fine else "–", f.found, f.advice) for f in findings]
+        print_table("", ("what", "", "found", "what to do"), rows, wrap=(2, 3))
+    raise typer.Exit(0 if all(finding.fine or finding.optional for finding in findings) else 2)

@@ -1,0 +1,54 @@
+"""``medbench predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(
+    model: arguments.Model,
+    challenge: arguments.ChallengeName,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder; files go to its folder 'predictions'.")
+    ],
+    data: arguments.DataFolder = None,
+    split: arguments.Split = None,
+    weights: arguments.Weights = "auto",
+    recipe: arguments.RecipeName = None,
+    settings: arguments.Settings = None,
+    device: arguments.Device = "cpu",
+    precision: arguments.Precision = "fp32",
+    batch_size: arguments.BatchSize = 8,
+    image_size: arguments.ImageSize = None,
+    cases: arguments.Cases = "*",
+    seed: arguments.Seed = 0,
+    runs: arguments.Runs = None,
+) -> None:
+    """Write predictions in the challenge's format; needs no reference; repeat to resume."""
+    from medbench.cli.console import ConsoleProgress, parse_settings
+    from medbench.running.job import Inference
+    from medbench.running.predict import predict
+
+    rows = predict(
+        model,
+        challenge,
+        output,
+        data=data,
+        split=split,
+        weights=weights,
+        recipe=recipe,
+        options=parse_settings(settings or []),
+        inference=Inference(device, precision, batch_size, image_size),
+        cases=cases,
+        seed=seed,
+        runs=runs,
+        progress=ConsoleProgress(),
+    )
+    failed = [row for row in rows if row.status != "ok"]
+    typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,36 @@
+"""Showing a finished run."""
+
+from __future__ import annotations
+
+import typer
+
+from medbench.cli.console import print_json, print_table
+from medbench.leaderboards.tables import RESULT_HEADINGS, result_rows
+from medbench.running.recording import Finished
+
+
+def show_finished(finished: Finished, as_json: bool) -> None:
+    """The result table with its denominators, or the record as JSON."""
+    record = finished.record
+    if as_json:
+        print_json({**record.model_dump(mode="json"), "folder": str(finished.folder)})
+        return
+    kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
+    title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
+    print_table(title, RESULT_HEADINGS, result_rows(record))
+    counts = record.counts
+    typer.echo(
+        f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
+    )
+    if finished.resumed:
+        typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
+    if counts.failed or counts.missing:
+        typer.echo(f"Failed and missing cases: {record.challenge.failure_rule}")
+    methods = sorted(
+        {metric.ci95_method for metric in record.metrics.values() if metric.ci95_low is not None}
+    )
+    if methods:
+        typer.echo(f"Intervals: {'; '.join(methods)}.")
+    if record.model.untrained_parts:
+        typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
+    typer.echo(f"Record: {finished.folder / 'record.json'}")

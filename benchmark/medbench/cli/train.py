@@ -1,0 +1,62 @@
+"""``medbench train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(
+    model: arguments.Model,
+    challenge: arguments.ChallengeName,
+    data: arguments.DataFolder = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="default, quick, official …")] = "default",
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
+    ] = None,
+    settings: arguments.Settings = None,
+    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")] = "auto",
+    devices: Annotated[
+        str, typer.Option("--devices", help="Number of devices on each node, or auto.")
+    ] = "auto",
+    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
+    precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures.")] = 0,
+    runs: arguments.Runs = None,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Fit a model to a challenge's training split; repeat to resume after an interruption."""
+    from medbench.cli.console import ConsoleProgress, parse_settings, print_json
+    from medbench.running.train import train
+    from medbench.training.fit import Hardware, training_summary
+
+    weights = train(
+        model,
+        challenge,
+        data=data,
+        recipe=recipe,
+        recipe_changes=parse_settings(changes or []),
+        options=parse_settings(settings or []),
+        hardware=Hardware(
+            accelerator, int(devices) if devices.isdigit() else devices, nodes, precision, workers
+        ),
+        runs=runs,
+        progress=ConsoleProgress(),
+    )
+    summary = training_summary(weights.parent)
+    assert summary is not None
+    if as_json:
+        print_json({"weights": str(weights), **summary})
+        return
+    if summary["data"] == "sample":
+        typer.echo("Trained on the synthetic sample: these weights are of no use on real data.")
+    dice = summary["validation_dice"]
+    held_out = "no validation" if dice is None else f"best validation Dice {dice:.4f}"
+    typer.echo(
+        f"{weights}\n{summary['n_training_images']} pictures, {summary['steps']} steps, {held_out}; "
+        f"medbench run finds these weights by itself."
+    )

@@ -1,0 +1,127 @@
+"""The run record: everything needed to repeat a run and to trust its numbers. Schema version 1."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelRecord(_Part):
+    """What predicted."""
+
+    name: str = Field(description="model name, or 'predictions' for a scored folder")
+    title: str = Field(description="how tables call it")
+    options: dict[str, Any] = Field(default_factory=dict, description="options that differ from the defaults")
+    parameters: int | None = Field(default=None, description="number of parameters")
+    weights: Literal["none", "file", "trained", "foreign"] = Field(
+        description="none: fresh weights; file: given by path; trained: left by medbench train; "
+        "foreign: the predictions came from elsewhere"
+    )
+    weights_sha256: str | None = None
+    untrained_parts: list[str] = Field(
+        default_factory=list, description="parameters that the checkpoint did not provide"
+    )
+    training: dict[str, Any] | None = Field(
+        default=None, description="recipe, data and seed of our own training"
+    )
+
+
+class ChallengeRecord(_Part):
+    """What it was measured on."""
+
+    name: str
+    title: str
+    split: str
+    cases: int
+    groups: int
+    manifest_sha256: str = Field(description="hash over the names and contents of all files of the split")
+    failure_rule: str
+    sample_version: str | None = Field(
+        default=None, description="version of the synthetic sample, if it is that"
+    )
+    conventions: dict[str, str] = Field(description="metric column -> id of its definition")
+
+
+class MetricRecord(_Part):
+    """One metric over the split, with its denominators."""
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    convention: str
+    pooled: bool
+    value: float | None
+    ci95_low: float | None
+    ci95_high: float | None
+    ci95_method: str
+    groups: int = Field(description="groups that were resampled for the interval")
+    scored: int
+    failed: int
+    missing: int
+    undefined: int
+
+
+class Counts(_Part):
+    """Cases by outcome; they add up to ``total``."""
+
+    total: int
+    ok: int
+    failed: int
+    missing: int
+
+
+class Environment(_Part):
+    """Where it ran."""
+
+    medbench: str
+    git_commit: str | None
+    git_dirty: bool | None
+    code_sha256: str = Field(description="hash of the package's own source files")
+    python: str
+    packages: dict[str, str]
+    platform: str
+    processor: str
+    cores: int
+    memory_bytes: int
+    accelerator: str | None = None
+
+
+class RunRecord(_Part):
+    """A finished run."""
+
+    schema_version: Literal[1] = 1
+    key: str = Field(description="hash of everything that decides the result; names the run directory")
+    status: Literal["complete", "complete_with_failures"]
+    data: Literal["real", "sample"] = Field(
+        description="'sample' is the synthetic sample, never a real result"
+    )
+    model: ModelRecord
+    challenge: ChallengeRecord
+    settings: dict[str, Any] = Field(description="inference settings that decide the result")
+    seed: int
+    metrics: dict[str, MetricRecord]
+    counts: Counts
+    time_s: dict[str, float] = Field(
+        description="seconds by phase, over the cases predicted in the last call"
+    )
+    cases_timed: int = Field(description="cases that time_s covers; resumed ones have no timing")
+    environment: Environment
+    started: str = Field(description="UTC, start of the call that finished the run")
+    finished: str
+    command: str = Field(description="the command that repeats it")
+    citations: list[str]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema of a record."""
+    schema = RunRecord.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = f"medbench run record, version {SCHEMA_VERSION}"
+    return schema

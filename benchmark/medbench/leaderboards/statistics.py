@@ -1,0 +1,178 @@
+"""Confidence intervals by resampling whole groups (patients, slides, videos).
+
+Cases of one group are alike, so an interval over cases is far too narrow. Groups are resampled, and
+below fifty of them a bootstrap-t is used, whose coverage holds where the percentile interval's does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.base import CaseRow, Challenge, MetricSpec, Statistic
+
+FEW_GROUPS = 50
+RESAMPLES = 1000
+_BLOCK_ELEMENTS = 4_000_000
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % confidence interval; ``None`` bounds where it cannot be had, and why in ``method``."""
+
+    low: float | None
+    high: float | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A metric over a split, with its denominators.
+
+    Attributes:
+        value: the challenge's own aggregate; ``None`` when no case has a value.
+        interval: 95 % confidence interval, resampled by group.
+        groups: number of groups that entered.
+        scored: cases with an ordinary score.
+        failed: cases that failed and took the declared rule's value.
+        missing: cases without a prediction, which took the declared rule's value.
+        undefined: cases where the metric has no answer; they are not in the value.
+    """
+
+    value: float | None
+    interval: Interval
+    groups: int
+    scored: int
+    failed: int
+    missing: int
+    undefined: int
+
+
+def aggregate(challenge: Challenge, metric: MetricSpec, rows: Sequence[CaseRow], seed: int = 0) -> Aggregate:
+    """The metric over all rows that it applies to.
+
+    Args:
+        challenge: knows how to combine cases.
+        metric: the column.
+        rows: cases of a run.
+        seed: of the resampling; equal for all models, so that differences are paired.
+    """
+    if metric.pooled:
+        relevant = [row for row in rows if row.evidence]
+        statuses = [row.status for row in relevant]
+        undefined = 0
+    else:
+        relevant = [row for row in rows if metric.name in row.scores]
+        statuses = [_status(row, metric.name) for row in relevant]
+        undefined = statuses.count("undefined")
+    used = [row for row, status in zip(relevant, statuses, strict=True) if status != "undefined"]
+    groups = sorted({row.group or row.case for row in used})
+    counts = {status: statuses.count(status) for status in ("ok", "failed", "missing")}
+    value, interval = None, Interval(None, None, "no case has a value")
+    if used:
+        statistic = challenge.statistic(metric, used)
+        estimate = float(statistic(np.ones((1, len(used))))[0])
+        if np.isfinite(estimate):
+            value = estimate
+            index = {group: position for position, group in enumerate(groups)}
+            owner = np.array([index[row.group or row.case] for row in used])
+            interval = group_interval(statistic, owner, estimate, metric.bounds, seed)
+    return Aggregate(
+        value, interval, len(groups), counts["ok"], counts["failed"], counts["missing"], undefined
+    )
+
+
+def _status(row: CaseRow, metric: str) -> str:
+    score = row.scores[metric]
+    if score.value is None:
+        return "undefined"
+    return "ok" if score.status == "undefined" else score.status
+
+
+def group_interval(
+    statistic: Statistic,
+    owner: npt.NDArray[np.int64],
+    estimate: float,
+    bounds: tuple[float | None, float | None] = (None, None),
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """95 % interval of a statistic of case weights, by resampling groups.
+
+    Args:
+        statistic: ``(resamples, cases)`` weights to ``(resamples,)`` values; NaN where undefined.
+        owner: ``(cases,)`` group index of each case, 0 … groups − 1.
+        estimate: the statistic with equal weights.
+        bounds: the metric's range, which the interval is clipped to.
+        seed: of the generator.
+        resamples: number of bootstrap resamples.
+    """
+    n_groups = int(owner.max()) + 1
+    if n_groups < 3:
+        return Interval(None, None, f"{n_groups} groups are too few to resample")
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples).astype(float)
+    values = _evaluate(statistic, drawn, owner)
+    finite = np.isfinite(values)
+    if finite.sum() < resamples / 2:
+        return Interval(None, None, "undefined in most resamples")
+    if n_groups >= FEW_GROUPS:
+        low, high = np.quantile(values[finite], [0.025, 0.975])
+        method = "percentile bootstrap over groups"
+    else:
+        own_error = _jackknife_errors(statistic, np.ones((1, n_groups)), owner)[0]
+        errors = _jackknife_errors(statistic, drawn, owner)
+        usable = finite & np.isfinite(errors) & (errors > 1e-12)
+        if own_error <= 1e-12:
+            return Interval(*_clip(estimate, estimate, bounds), "all groups agree")
+        if not np.isfinite(own_error) or usable.sum() < resamples / 2:
+            low, high = np.quantile(values[finite], [0.025, 0.975])
+            method = "percentile bootstrap over groups (too few usable resamples for bootstrap-t)"
+        else:
+            pivots = (values[usable] - estimate) / errors[usable]
+            upper, lower = np.quantile(pivots, [0.975, 0.025])
+            low, high = estimate - upper * own_error, estimate - lower * own_error
+            method = "bootstrap-t over groups"
+    return Interval(*_clip(low, high, bounds), method)
+
+
+def _clip(low: float, high: float, bounds: tuple[float | None, float | None]) -> tuple[float, float]:
+    return tuple(
+        float(np.clip(end, *(bounds if bounds != (None, None) else (-np.inf, np.inf)))) for end in (low, high)
+    )  # type: ignore[return-value]
+
+
+def _evaluate(statistic: Statistic, group_weights: Array, owner: npt.NDArray[np.int64]) -> Array:
+    """The statistic for ``(n, groups)`` multiplicities, in blocks of bounded memory."""
+    block = max(1, _BLOCK_ELEMENTS // len(owner))
+    parts = [
+        statistic(group_weights[start : start + block][:, owner])
+        for start in range(0, len(group_weights), block)
+    ]
+    return np.concatenate(parts)
+
+
+def _jackknife_errors(statistic: Statistic, drawn: Array, owner: npt.NDArray[np.int64]) -> Array:
+    """Delete-one-group standard error of each resample ``(n,)``."""
+    n, n_groups = drawn.shape
+    resample, group = np.nonzero(drawn)
+    reduced = drawn[resample]
+    reduced[np.arange(len(group)), group] -= 1
+    values = _evaluate(statistic, reduced, owner)
+    copies = drawn[resample, group]
+    count = np.zeros(n)
+    total = np.zeros(n)
+    np.add.at(count, resample, np.where(np.isfinite(values), copies, 0))
+    np.add.at(total, resample, np.where(np.isfinite(values), values * copies, 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / count
+        deviation = np.where(np.isfinite(values), copies * (values - mean[resample]) ** 2, 0)
+    squares = np.zeros(n)
+    np.add.at(squares, resample, deviation)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sqrt((count - 1) / count * squares * (n_groups / np.maximum(count, 1)))

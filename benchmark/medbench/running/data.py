@@ -1,0 +1,143 @@
+"""Which data a run uses: a real copy, or the challenge's synthetic sample; and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, sha256_file, sha256_json, write_json
+from medbench.core.folders import cache_folder, data_folder
+from medbench.core.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A data folder and what kind it is."""
+
+    root: Path
+    kind: Literal["real", "sample"]
+
+
+def resolve_data(challenge: Challenge, given: Path | None, progress: Progress) -> Data:
+    """``given``, else ``MEDBENCH_DATA/<challenge>``, else the sample, drawn now if it is not there yet.
+
+    Raises:
+        MedbenchError: ``data.missing`` when ``given`` is not a folder.
+    """
+    if given is not None:
+        if not given.is_dir():
+            raise MedbenchError("data.missing", f"{given}: there is no such folder.", challenge.data_hint)
+        sample = (
+            read_json(given / "medbench-sample.json") if (given / "medbench-sample.json").exists() else None
+        )
+        return Data(given, "real" if sample is None else "sample")
+    configured = data_folder(challenge.name)
+    if configured is not None:
+        return resolve_data(challenge, configured, progress)
+    return Data(sample_folder(challenge, progress), "sample")
+
+
+def sample_folder(challenge: Challenge, progress: Progress, target: Path | None = None) -> Path:
+    """The challenge's synthetic sample, complete; made in a temporary folder and renamed.
+
+    Raises:
+        MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample.
+    """
+    version = challenge.sample_version
+    folder = target or cache_folder() / "samples" / f"{challenge.name}-{version}"
+    mark = {"challenge": challenge.name, "sample_version": version, "note": "synthetic, drawn by medbench"}
+    if (folder / "medbench-sample.json").exists() and read_json(folder / "medbench-sample.json") == mark:
+        return folder
+    if folder.exists() and any(folder.iterdir()):
+        raise MedbenchError(
+            "data.target_exists", f"{folder}: exists and is not this sample.", "Choose an empty folder."
+        )
+    progress.say(f"Drawing the synthetic sample of {challenge.title} into {folder} (once).")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
+    try:
+        challenge.sample(temporary)
+        write_json(temporary / "medbench-sample.json", mark)
+        temporary.chmod(0o755)
+        if folder.exists():
+            folder.rmdir()
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not (folder / "medbench-sample.json").exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def choose_cases(cases: list[Case], pattern: str) -> list[Case]:
+    """Cases whose id matches a shell-style pattern.
+
+    Raises:
+        MedbenchError: ``case.none``.
+    """
+    chosen = [case for case in cases if fnmatch(case.id, pattern)]
+    if not chosen:
+        raise MedbenchError(
+            "case.none", f"No case matches '{pattern}'.", f"Cases are named like {cases[0].id}."
+        )
+    return chosen
+
+
+def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
+    """Hash over ids, relative file names, facts and contents of a split, missing files included."""
+    entries = []
+    known = _Digests()
+    for case in cases:
+        files = {
+            f"{role}:{name}": [_relative(path, root), known.digest(path)]
+            for role, paths in (("input", case.inputs), ("reference", case.reference))
+            for name, path in paths.items()
+        }
+        entries.append([case.id, case.group, files, {key: case.facts[key] for key in sorted(case.facts)}])
+    known.store()
+    return sha256_json(entries)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()
+
+
+class _Digests:
+    """Content hashes remembered by path, size and time of change, so that large sets are read once."""
+
+    def __init__(self) -> None:
+        self.path = cache_folder() / "digests.json"
+        try:
+            self.entries: dict[str, list[object]] = read_json(self.path)
+        except (OSError, ValueError):
+            self.entries = {}
+        self.changed = False
+
+    def digest(self, path: Path) -> str:
+        try:
+            state = path.stat()
+        except OSError:
+            return "missing"
+        name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
+        entry = self.entries.get(name)
+        if entry is None or entry[:2] != [state.st_size, state.st_mtime_ns]:
+            entry = [state.st_size, state.st_mtime_ns, sha256_file(path)]
+            self.entries[name] = entry
+            self.changed = True
+        return str(entry[2])
+
+    def store(self) -> None:
+        if self.changed:
+            write_json(self.path, self.entries)

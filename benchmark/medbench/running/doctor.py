@@ -1,0 +1,123 @@
+"""Looking the machine over."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench.core.folders import cache_folder, data_folder, leaderboards_folder, runs_folder
+
+_NEEDED = ("numpy", "scipy", "opencv-python-headless", "SimpleITK", "pydantic", "typer", "rich", "tabulate")
+_EXTRAS = {
+    "models": ("torch", "torchvision", "timm", "segmentation-models-pytorch"),
+    "training": ("lightning", "monai"),
+    "nnunet": ("nnunetv2",),
+    "reference": ("medpy",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One thing looked at."""
+
+    what: str
+    found: str
+    fine: bool
+    optional: bool = True
+    advice: str = ""
+
+
+def examine() -> list[Examined]:
+    """Python, packages, devices, memory, folders, container engines."""
+    version = sys.version.split()[0]
+    findings = [
+        Examined(
+            "Python",
+            version,
+            sys.version_info >= (3, 11),
+            False,
+            "" if sys.version_info >= (3, 11) else "Use 3.11 or newer.",
+        )
+    ]
+    findings += [_package(name, "", optional=False) for name in _NEEDED]
+    findings += [_package(name, extra) for extra, names in _EXTRAS.items() for name in names]
+    findings += [_torch_devices(), _memory()]
+    findings += [
+        _folder("cache (MEDBENCH_CACHE)", cache_folder()),
+        _folder("runs (MEDBENCH_RUNS)", runs_folder()),
+    ]
+    findings.append(_folder("leaderboards (MEDBENCH_LEADERBOARDS)", leaderboards_folder()))
+    findings.append(_real_data())
+    engines = [name for name in ("docker", "podman") if shutil.which(name)]
+    findings.append(
+        Examined(
+            "container client",
+            ", ".join(engines) or "none",
+            bool(engines),
+            True,
+            "" if engines else "Needed only to build and rehearse submissions.",
+        )
+    )
+    return findings
+
+
+def _package(name: str, extra: str, *, optional: bool = True) -> Examined:
+    try:
+        return Examined(name, importlib.metadata.version(name), True, optional)
+    except importlib.metadata.PackageNotFoundError:
+        advice = f"pip install 'medbench[{extra}]'" if extra else "pip install medbench"
+        return Examined(name, "not installed", False, optional, advice)
+
+
+def _torch_devices() -> Examined:
+    try:
+        import torch
+    except ImportError:
+        return Examined(
+            "compute devices", "torch is not installed", False, True, "pip install 'medbench[models]'"
+        )
+    names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return Examined("compute devices", ", ".join(names) or f"cpu, {torch.get_num_threads()} threads", True)
+
+
+def _memory() -> Examined:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Examined("memory", f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free", True)
+
+
+def _folder(what: str, folder: Path) -> Examined:
+    present = folder
+    while not present.exists():
+        present = present.parent
+    try:
+        with tempfile.TemporaryFile(dir=present):
+            pass
+    except OSError as error:
+        return Examined(
+            what, f"{folder}: {error.strerror}", False, False, "Set it to a folder you may write to."
+        )
+    free = shutil.disk_usage(present).free / 2**30
+    return Examined(what, f"{folder}, {free:.0f} GiB free", True, False)
+
+
+def _real_data() -> Examined:
+    from medbench.challenges import list_challenges
+
+    configured = os.environ.get("MEDBENCH_DATA")
+    if not configured:
+        return Examined("real data (MEDBENCH_DATA)", "not set: synthetic samples are used", True)
+    found = [name for name in list_challenges() if data_folder(name)]
+    return Examined(
+        "real data (MEDBENCH_DATA)",
+        f"{configured}: {', '.join(found) or 'no challenge'}",
+        bool(found),
+        True,
+        "" if found else "Expected one folder a challenge, named as 'medbench challenges' lists them.",
+    )

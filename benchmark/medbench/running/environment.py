@@ -1,0 +1,99 @@
+"""What the record says about the machine and the software, without names of people or hosts."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from medbench.core.record import Environment
+
+PACKAGE = Path(__file__).resolve().parents[1]
+_RECORDED = (
+    "numpy",
+    "scipy",
+    "opencv-python-headless",
+    "SimpleITK",
+    "torch",
+    "torchvision",
+    "timm",
+    "segmentation-models-pytorch",
+    "lightning",
+    "monai",
+    "nnunetv2",
+)
+_UNRELATED_TO_RESULTS = ("cli", "leaderboards", "submissions")
+
+
+@functools.cache
+def code_sha256() -> str:
+    """Hash of the package's sources that can change a result."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        relative = path.relative_to(PACKAGE)
+        if path.suffix in (".py", ".toml") and relative.parts[0] not in _UNRELATED_TO_RESULTS:
+            digest.update(relative.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of medbench's own checkout and whether its package differs from it; ``None`` outside one."""
+    if _git("ls-files", "--error-unmatch", str(PACKAGE / "__init__.py")) is None:
+        return None, None
+    return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--", str(PACKAGE)))
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def environment(device: str) -> Environment:
+    """The present environment."""
+    import psutil
+
+    packages = {}
+    for name in _RECORDED:
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    commit, dirty = git_state()
+    accelerator = None
+    if device.startswith("cuda"):
+        import torch
+
+        accelerator = torch.cuda.get_device_name(device)
+    return Environment(
+        medbench=importlib.metadata.version("medbench"),
+        git_commit=commit,
+        git_dirty=dirty,
+        code_sha256=code_sha256(),
+        python=platform.python_version(),
+        packages=packages,
+        platform=f"{sys.platform} {platform.machine()}",
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        accelerator=accelerator,
+    )

@@ -1,0 +1,184 @@
+"""A model on a split, resolved: data, cases, weights and settings."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.progress import Progress
+from medbench.inference.predictor import Predictor
+from medbench.running.data import Data, choose_cases, resolve_data
+from medbench.running.networks import NetworkPlan, plan_network
+from medbench.running.train import find_trained, no_weights, plan_training, train_planned
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Settings of the forward pass that decide the result.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1`` …
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: pictures a forward pass; batches never mix cases.
+        image_size: side that pictures are resized to; ``None`` takes the training's or the published one.
+    """
+
+    device: str = "cpu"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_size: int = 8
+    image_size: int | None = None
+
+
+@dataclass(slots=True)
+class Job:
+    """A model on a split, resolved."""
+
+    challenge: Challenge
+    data: Data
+    split: str
+    cases: list[Case]
+    pattern: str
+    network: NetworkPlan
+    weights: Path | None
+    weights_kind: Literal["none", "file", "trained"]
+    inference: Inference
+    seed: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    untrained: list[str] = field(default_factory=list)
+
+    def settings(self) -> dict[str, Any]:
+        size = self.network.contract(self.inference.image_size or self.facts.get("image_size")).size
+        return {
+            "device": self.inference.device.split(":")[0],
+            "precision": self.inference.precision,
+            "batch_size": self.inference.batch_size,
+            "image_size": size,
+            "cases": self.pattern,
+        }
+
+    def predictor(self) -> Predictor:
+        """Build the network and load its weights."""
+        import torch
+
+        from medbench.inference.predictor import NetworkPredictor
+        from medbench.inference.weights import load_checkpoint, load_into
+
+        if self.inference.device.startswith("cuda") and not torch.cuda.is_available():
+            raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
+        torch.manual_seed(self.seed)
+        network = self.network.build()
+        if self.weights is not None:
+            load_into(network, self.network.name, load_checkpoint(self.weights), str(self.weights))
+        settings = self.settings()
+        return NetworkPredictor(
+            network,
+            self.network.contract(settings["image_size"]),
+            device=self.inference.device,
+            batch_size=self.inference.batch_size,
+            precision=self.inference.precision,
+        )
+
+
+def resolve(
+    model: str,
+    challenge: str,
+    *,
+    data: str | Path | None,
+    split: str | None,
+    weights: str | Path,
+    recipe: str | None,
+    options: dict[str, Any] | None,
+    inference: Inference | None,
+    cases: str,
+    seed: int,
+    runs: Path,
+    progress: Progress,
+) -> Job:
+    loaded = load_challenge(challenge)
+    chosen_split = split or loaded.default_split
+    loaded.check_split(chosen_split)
+    network = plan_network(model, loaded, options or {})
+    resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
+    chosen = choose_cases(loaded.cases(resolved.root, chosen_split), cases)
+    kind: Literal["none", "file", "trained"] = "trained"
+    path: Path | None
+    if str(weights) == "none":
+        path, kind = None, "none"
+    elif str(weights) == "auto":
+        path = find_trained(loaded, resolved, network, runs, recipe)
+        if path is None and resolved.kind == "sample":
+            path = _fit_quick(loaded, resolved, network, recipe or "quick", runs, progress)
+        if path is None:
+            raise no_weights(loaded, model, resolved)
+    else:
+        path, kind = Path(weights), "file"
+    facts: dict[str, Any] = {}
+    if path is not None:
+        from medbench.inference.weights import load_checkpoint
+
+        facts = load_checkpoint(path).facts
+        if facts and facts.get("model") != model:
+            raise MedbenchError(
+                "weights.other_model",
+                f"{path}: these are weights of {facts.get('model')}, not of {model}.",
+                f"Use -m {facts.get('model')}.",
+            )
+        network = NetworkPlan(
+            network.name,
+            network.entry,
+            {**facts.get("options", {}), **network.options},
+            network.num_classes,
+            network.num_image_classes,
+        )
+    return Job(
+        loaded,
+        resolved,
+        chosen_split,
+        chosen,
+        cases,
+        network,
+        path,
+        kind,
+        inference or Inference(),
+        seed,
+        facts,
+    )
+
+
+def _fit_quick(
+    challenge: Challenge, data: Data, network: NetworkPlan, recipe: str, runs: Path, progress: Progress
+) -> Path:
+    from medbench.training.fit import Hardware
+    from medbench.training.recipes import load_recipe
+
+    settings = load_recipe(network.entry_family, recipe)
+    progress.say(
+        f"No weights given: fitting {network.name} to the synthetic sample by the '{recipe}' recipe "
+        f"({settings.epochs} epochs at {settings.image_size}×{settings.image_size}). "
+        "Its scores say nothing about real data."
+    )
+    plan = plan_training(challenge, data, network, settings, runs)
+    return train_planned(plan, Hardware(), progress)
+
+
+def repeat_command(job: Job, data: str | Path | None, weights: str | Path) -> str:
+    """The command that repeats a run."""
+    arguments = ["medbench", "run", "-m", job.network.name, "-c", job.challenge.name, "--split", job.split]
+    arguments += ["--data", str(data)] if data is not None else []
+    arguments += ["--weights", str(weights)]
+    if job.weights_kind == "trained" and job.facts:
+        arguments += ["--recipe", job.facts["recipe"]["name"]]
+    for name, value in job.network.options.items():
+        arguments += ["--set", f"{name}={json.dumps(value)}"]
+    for flag in ("device", "precision", "batch_size", "image_size"):
+        value = getattr(job.inference, flag)
+        if value is not None and value != getattr(Inference(), flag):
+            arguments += [f"--{flag.replace('_', '-')}", str(value)]
+    return shlex.join(arguments)

@@ -1,0 +1,226 @@
+"""The loop over cases: read ahead, predict, write and score behind, journal in order, resume."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from medbench.challenges.base import CaseRow, CaseScores, Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
+from medbench.core.progress import Progress
+from medbench.core.sample import Prediction, Sample
+from medbench.inference.predictor import Predictor
+
+JOURNAL = "cases.jsonl"
+READ_AHEAD = 2
+BEHIND = 4
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Timing(defaultdict[str, float]):
+    """Seconds by phase, summed over cases; phases overlap, so they may exceed the wall time."""
+
+    def __init__(self) -> None:
+        super().__init__(float)
+        self.cases = 0
+
+    def measure(self, phase: str, function: Callable[[], T]) -> T:
+        """Call and add the time it took."""
+        started = time.perf_counter()
+        try:
+            return function()
+        finally:
+            self[phase] += time.perf_counter() - started
+
+
+def describe(error: BaseException) -> str:
+    """An error as one line for a record: ours as they are, foreign ones with their type."""
+    if isinstance(error, MedbenchError):
+        return error.message
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{type(error).__name__}: {first}"
+
+
+def predict_and_score(
+    challenge: Challenge,
+    cases: Sequence[Case],
+    predictor: Callable[[], Predictor],
+    folder: Path,
+    progress: Progress,
+    *,
+    score: bool = True,
+) -> tuple[list[CaseRow], Timing]:
+    """Predict and score every case that the journal in ``folder`` does not hold yet.
+
+    Finished cases whose prediction files are unchanged are kept; failed ones are tried again. The journal
+    ends with one row a case in the order of ``cases``, the same bytes whether or not a run was interrupted.
+
+    Args:
+        challenge: reads, writes and scores.
+        cases: what to do.
+        predictor: made on first need.
+        folder: run directory; predictions go to ``predictions`` in it.
+        progress: told of every case.
+        score: whether there is a reference to score against.
+    """
+    predictions = folder / "predictions"
+    kept = _kept_rows(cases, folder)
+    journal = folder / JOURNAL
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json_lines(journal, [kept[case.id].as_json() for case in cases if case.id in kept])
+    to_do = [case for case in cases if case.id not in kept]
+    timing = Timing()
+    progress.start("predicting", len(cases))
+    progress.advance(len(kept))
+    if to_do:
+        model = predictor()
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as finisher, open(journal, "a") as stream:
+            reading: deque[Future[Sample]] = deque()
+            finishing: deque[Future[CaseRow]] = deque()
+            upcoming = iter(to_do)
+
+            def read_next() -> None:
+                case = next(upcoming, None)
+                if case is not None:
+                    reading.append(reader.submit(_read, challenge, case, timing))
+
+            def collect(limit: int) -> None:
+                while len(finishing) > limit:
+                    row = finishing.popleft().result()
+                    kept[row.case] = row
+                    stream.write(dump_json(row.as_json()) + "\n")
+                    stream.flush()
+                    if row.reason:
+                        progress.say(f"{row.case}: {row.reason}")
+                    progress.advance(1, row.case)
+
+            for _ in range(READ_AHEAD):
+                read_next()
+            for case in to_do:
+                answer: Prediction | Exception
+                try:
+                    sample = reading.popleft().result()
+                    read_next()
+                    answer = model.predict(sample)
+                except Exception as error:
+                    if len(reading) < READ_AHEAD:
+                        read_next()
+                    logger.debug("case %s failed", case.id, exc_info=error)
+                    answer = error
+                task = finisher.submit(_finish, challenge, case, answer, predictions, timing, score)
+                finishing.append(task)
+                collect(BEHIND)
+            collect(0)
+        for phase, seconds in model.time_s.items():
+            timing[phase] += seconds
+        timing.cases = len(to_do)
+        rows = [kept[case.id] for case in cases]
+        write_json_lines(journal, [row.as_json() for row in rows])
+    progress.finish()
+    return [kept[case.id] for case in cases], timing
+
+
+def score_predictions(
+    challenge: Challenge,
+    cases: Sequence[Case],
+    predictions: Path,
+    folder: Path,
+    progress: Progress,
+    *,
+    rename: tuple[str, str] | None = None,
+    workers: int = 2,
+) -> tuple[list[CaseRow], Timing]:
+    """Score a folder of predictions, ours or foreign, and write the journal."""
+    timing = Timing()
+    progress.start("scoring", len(cases))
+
+    def one(case: Case) -> CaseRow:
+        path = challenge.locate(case, predictions, rename)
+        if path is None:
+            reason = f"no prediction {challenge.prediction_name(case)} in {predictions}"
+            return _row(case, "missing", challenge.score_failed(case, "missing", reason), reason)
+        row = _scored(challenge, case, path, timing)
+        return CaseRow(
+            row.case,
+            row.group,
+            row.status,
+            row.scores,
+            row.evidence,
+            row.reason,
+            {path.relative_to(predictions).as_posix(): sha256_file(path)},
+        )
+
+    rows = []
+    with ThreadPoolExecutor(workers) as pool:
+        for row in pool.map(one, cases):
+            rows.append(row)
+            if row.reason:
+                progress.say(f"{row.case}: {row.reason}")
+            progress.advance(1, row.case)
+    timing.cases = len(cases)
+    write_json_lines(folder / JOURNAL, [row.as_json() for row in rows])
+    progress.finish()
+    return rows, timing
+
+
+def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
+    known = {case.id for case in cases}
+    kept: dict[str, CaseRow] = {}
+    for entry in read_json_lines(folder / JOURNAL):
+        row = CaseRow.from_json(entry)
+        files = [(folder / "predictions" / name, digest) for name, digest in row.predictions.items()]
+        intact = bool(files) and all(path.is_file() and sha256_file(path) == digest for path, digest in files)
+        if row.case in known and row.status == "ok" and intact:
+            kept[row.case] = row
+    return kept
+
+
+def _read(challenge: Challenge, case: Case, timing: Timing) -> Sample:
+    return timing.measure("read", lambda: challenge.read(case))
+
+
+def _finish(
+    challenge: Challenge,
+    case: Case,
+    answer: Prediction | Exception,
+    predictions: Path,
+    timing: Timing,
+    score: bool,
+) -> CaseRow:
+    if isinstance(answer, Exception):
+        return _failed(challenge, case, answer, score)
+    try:
+        path = timing.measure("write", lambda: challenge.write(answer, case, predictions))
+    except Exception as error:  # noqa: BLE001
+        return _failed(challenge, case, error, score)
+    row = _scored(challenge, case, path, timing) if score else _row(case, "ok", CaseScores())
+    digest = {path.relative_to(predictions).as_posix(): sha256_file(path)}
+    return CaseRow(row.case, row.group, row.status, row.scores, row.evidence, row.reason, digest)
+
+
+def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> CaseRow:
+    try:
+        scores = timing.measure("score", lambda: challenge.score_file(case, path))
+    except Exception as error:  # noqa: BLE001
+        return _failed(challenge, case, error, True)
+    return _row(case, "ok", scores)
+
+
+def _failed(challenge: Challenge, case: Case, error: Exception, score: bool) -> CaseRow:
+    reason = describe(error)
+    scores = challenge.score_failed(case, "failed", reason) if score else CaseScores()
+    return _row(case, "failed", scores, reason)
+
+
+def _row(case: Case, status: str, scores: CaseScores, reason: str = "") -> CaseRow:
+    return CaseRow(case.id, case.resampling_unit, status, scores.scores, scores.evidence, reason)  # type: ignore[arg-type]

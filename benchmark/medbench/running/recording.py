@@ -1,0 +1,129 @@
+"""From rows to the run record, the run directory and the leaderboard."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges.base import CaseRow, Challenge
+from medbench.core.case import Case
+from medbench.core.files import write_text
+from medbench.core.record import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
+from medbench.leaderboards.results import add_result
+from medbench.leaderboards.statistics import aggregate
+from medbench.running.data import Data
+from medbench.running.environment import environment
+from medbench.running.loop import Timing
+
+RECORD = "record.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished run.
+
+    Attributes:
+        record: the run record.
+        rows: one a case.
+        folder: the run directory.
+        resumed: cases that an earlier call had finished.
+    """
+
+    record: RunRecord
+    rows: Sequence[CaseRow]
+    folder: Path
+    resumed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when some cases failed or have no prediction."""
+        return 0 if self.record.status == "complete" else 1
+
+
+def make_record(
+    challenge: Challenge,
+    data: Data,
+    split: str,
+    cases: Sequence[Case],
+    rows: Sequence[CaseRow],
+    timing: Timing,
+    manifest: str,
+    key: str,
+    started: str,
+    *,
+    model: ModelRecord,
+    settings: dict[str, Any],
+    seed: int,
+    device: str,
+    command: str,
+    citations: list[str],
+) -> RunRecord:
+    metrics = {}
+    for spec in challenge.metrics:
+        figures = aggregate(challenge, spec, rows, seed)
+        if figures.scored + figures.failed + figures.missing + figures.undefined == 0:
+            continue
+        metrics[spec.name] = MetricRecord(
+            title=spec.title,
+            unit=spec.unit,
+            better=spec.better,
+            convention=spec.convention,
+            pooled=spec.pooled,
+            value=figures.value,
+            ci95_low=figures.interval.low,
+            ci95_high=figures.interval.high,
+            ci95_method=figures.interval.method,
+            groups=figures.groups,
+            scored=figures.scored,
+            failed=figures.failed,
+            missing=figures.missing,
+            undefined=figures.undefined,
+        )
+    statuses = [row.status for row in rows]
+    counts = Counts(
+        total=len(rows),
+        ok=statuses.count("ok"),
+        failed=statuses.count("failed"),
+        missing=statuses.count("missing"),
+    )
+    return RunRecord(
+        key=key,
+        status="complete" if counts.ok == counts.total else "complete_with_failures",
+        data=data.kind,
+        model=model,
+        challenge=ChallengeRecord(
+            name=challenge.name,
+            title=challenge.title,
+            split=split,
+            cases=len(cases),
+            groups=len({case.resampling_unit for case in cases}),
+            manifest_sha256=manifest,
+            failure_rule=challenge.failure_rule,
+            sample_version=challenge.sample_version if data.kind == "sample" else None,
+            conventions={spec.name: spec.convention for spec in challenge.metrics},
+        ),
+        settings=settings,
+        seed=seed,
+        metrics=metrics,
+        counts=counts,
+        time_s={phase: round(seconds, 4) for phase, seconds in sorted(timing.items())},
+        cases_timed=timing.cases,
+        environment=environment(device),
+        started=started,
+        finished=now(),
+        command=command,
+        citations=citations,
+    )
+
+
+def store(finished: Finished, leaderboards: Path | None) -> None:
+    write_text(finished.folder / RECORD, finished.record.model_dump_json(indent=2) + "\n")
+    if leaderboards is not None:
+        add_result(leaderboards, finished.record)
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

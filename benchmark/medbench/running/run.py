@@ -1,0 +1,131 @@
+"""``medbench run``: predict, score, record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from medbench.core.files import sha256_file, sha256_json
+from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.progress import Progress, SilentProgress
+from medbench.core.record import ModelRecord
+from medbench.running.data import manifest_sha256
+from medbench.running.environment import code_sha256
+from medbench.running.job import Inference, Job, repeat_command, resolve
+from medbench.running.loop import predict_and_score
+from medbench.running.recording import Finished, make_record, now, store
+
+
+def run(
+    model: str,
+    challenge: str,
+    *,
+    data: str | Path | None = None,
+    split: str | None = None,
+    weights: str | Path = "auto",
+    recipe: str | None = None,
+    options: dict[str, Any] | None = None,
+    inference: Inference | None = None,
+    cases: str = "*",
+    seed: int = 0,
+    runs: str | Path | None = None,
+    leaderboards: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Finished:
+    """Predict a split, score it officially, write the record and add the row to the leaderboard.
+
+    Repeating a call resumes it: what is finished and unchanged is kept.
+
+    Args:
+        model: model name.
+        challenge: challenge name.
+        data: folder with a real copy; else ``MEDBENCH_DATA/<challenge>``, else the synthetic sample.
+        split: the challenge's default (test) if not given.
+        weights: a file, ``auto`` (what training left; on the sample it is fitted now) or ``none``.
+        recipe: which training ``auto`` takes; on the sample also the one that is fitted (``quick``).
+        options: options of the model.
+        inference: device, precision, batch and picture size.
+        cases: shell-style pattern of case ids; a partial run enters no leaderboard.
+        seed: of fresh weights and of the resampling.
+        runs: folder of run directories.
+        leaderboards: folder of leaderboards.
+        progress: told of every step.
+
+    Raises:
+        MedbenchError: when the request cannot be met; failed cases are in the record instead.
+    """
+    progress = progress or SilentProgress()
+    started = now()
+    runs_root = Path(runs) if runs else runs_folder()
+    job = resolve(
+        model,
+        challenge,
+        data=data,
+        split=split,
+        weights=weights,
+        recipe=recipe,
+        options=options,
+        inference=inference,
+        cases=cases,
+        seed=seed,
+        runs=runs_root,
+        progress=progress,
+    )
+    manifest = manifest_sha256(job.data.root, job.cases)
+    identity = {
+        "model": model,
+        "options": job.network.options,
+        "weights": sha256_file(job.weights) if job.weights else f"seed {seed}",
+        "settings": job.settings(),
+        "challenge": challenge,
+        "split": job.split,
+        "manifest": manifest,
+        "code": code_sha256(),
+    }
+    key = sha256_json(identity)
+    folder = runs_root / challenge / job.network.folder_name / key[:16]
+    rows, timing = predict_and_score(job.challenge, job.cases, job.predictor, folder, progress)
+    progress.say("Resampling groups for the confidence intervals.")
+    parameters, untrained = describe_network(job)
+    record = make_record(
+        job.challenge,
+        job.data,
+        job.split,
+        job.cases,
+        rows,
+        timing,
+        manifest,
+        key,
+        started,
+        model=ModelRecord(
+            name=model,
+            title=job.network.entry.title,
+            options=job.network.options,
+            parameters=parameters,
+            weights=job.weights_kind,
+            weights_sha256=sha256_file(job.weights) if job.weights else None,
+            untrained_parts=untrained,
+            training=job.facts or None,
+        ),
+        settings=job.settings(),
+        seed=seed,
+        device=job.inference.device,
+        command=repeat_command(job, data, weights),
+        citations=[job.network.entry.paper, job.challenge.citation],
+    )
+    finished = Finished(record, rows, folder, len(rows) - timing.cases)
+    store(finished, None if cases != "*" else Path(leaderboards) if leaderboards else leaderboards_folder())
+    return finished
+
+
+def describe_network(job: Job) -> tuple[int, list[str]]:
+    import torch
+
+    from medbench.inference.weights import load_checkpoint, load_into
+
+    with torch.random.fork_rng(devices=[]):
+        network = job.network.build()
+    untrained: list[str] = []
+    if job.weights is not None:
+        untrained = load_into(network, job.network.name, load_checkpoint(job.weights), str(job.weights))
+    return sum(parameter.numel() for parameter in network.parameters()), untrained

@@ -1,0 +1,169 @@
+"""``medbench train``: fit a model to a challenge's training split, or find the weights that an earlier call left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, sha256_json
+from medbench.core.folders import cache_folder, runs_folder
+from medbench.core.progress import Progress, SilentProgress
+from medbench.running.data import Data, manifest_sha256, resolve_data
+from medbench.running.networks import NetworkPlan, plan_network
+from medbench.training.recipes import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from medbench.challenges.base import Challenge
+    from medbench.training.fit import Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """A training that is decided but not yet done.
+
+    Attributes:
+        challenge: what to learn.
+        data: where from.
+        network: what learns.
+        recipe: how.
+        folder: where its state and weights lie; named by everything that decides them.
+        facts: what the weights file records.
+    """
+
+    challenge: Challenge
+    data: Data
+    network: NetworkPlan
+    recipe: Recipe
+    folder: Path
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def plan_training(
+    challenge: Challenge,
+    data: Data,
+    network: NetworkPlan,
+    recipe: Recipe,
+    runs: Path,
+) -> TrainingPlan:
+    """Decide where a training's state lies, from everything that decides its result."""
+    cases = challenge.cases(data.root, challenge.training_split)
+    facts = {
+        "model": network.name,
+        "options": network.options,
+        "num_classes": network.num_classes,
+        "num_image_classes": network.num_image_classes,
+        "challenge": challenge.name,
+        "split": challenge.training_split,
+        "data": data.kind,
+        "manifest_sha256": manifest_sha256(data.root, cases),
+        "seed": recipe.seed,
+    }
+    key = sha256_json({**facts, "recipe": recipe.as_json()})
+    folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
+    return TrainingPlan(challenge, data, network, recipe, folder, facts)
+
+
+def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
+    """Do a planned training, or go on with it, or return its weights at once."""
+    from medbench.training.fit import fit
+
+    images = plan.challenge.training_images(
+        plan.data.root, plan.challenge.training_split, cache_folder() / "frames"
+    )
+    return fit(
+        plan.network.build,
+        images,
+        plan.recipe,
+        plan.network.contract(plan.recipe.image_size),
+        plan.folder,
+        plan.facts,
+        num_classes=plan.network.num_classes,
+        hardware=hardware,
+        progress=progress,
+    )
+
+
+def train(
+    model: str,
+    challenge: str,
+    *,
+    data: str | Path | None = None,
+    recipe: str = "default",
+    recipe_changes: dict[str, Any] | None = None,
+    options: dict[str, Any] | None = None,
+    hardware: Hardware | None = None,
+    runs: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a model by a recipe; an interrupted training goes on, a finished one is not repeated.
+
+    Args:
+        model: model name.
+        challenge: challenge name.
+        data: a real copy; else as :func:`medbench.running.data.resolve_data` finds it.
+        recipe: name of one of the model family's recipes.
+        recipe_changes: settings that differ from the recipe's.
+        options: options of the model.
+        hardware: accelerator, devices, nodes, precision.
+        runs: folder of run directories.
+        progress: told of every step.
+
+    Returns:
+        Path of the weights; ``training.json`` beside them says how they were made.
+
+    Raises:
+        MedbenchError: for unknown names, unreadable data or a diverged training.
+    """
+    from medbench.training.fit import Hardware as DefaultHardware
+
+    progress = progress or SilentProgress()
+    loaded = load_challenge(challenge)
+    network = plan_network(model, loaded, options or {})
+    resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
+    settings = load_recipe(network.entry_family, recipe, **(recipe_changes or {}))
+    plan = plan_training(loaded, resolved, network, settings, Path(runs) if runs else runs_folder())
+    return train_planned(plan, hardware or DefaultHardware(), progress)
+
+
+def find_trained(
+    challenge: Challenge, data: Data, network: NetworkPlan, runs: Path, recipe: str | None
+) -> Path | None:
+    """Weights that a finished training of this model on this very data left, the latest first.
+
+    Args:
+        challenge: the challenge.
+        data: its data; weights of another copy do not count.
+        network: the model with its options.
+        runs: folder of run directories.
+        recipe: only of this recipe.
+    """
+    from medbench.training.fit import SUMMARY, WEIGHTS
+
+    folder = runs / challenge.name / network.folder_name / "training"
+    manifest = manifest_sha256(data.root, challenge.cases(data.root, challenge.training_split))
+    found = []
+    for summary_path in folder.glob(f"*/{SUMMARY}"):
+        weights = summary_path.with_name(WEIGHTS)
+        summary = read_json(summary_path)
+        fits = (
+            weights.exists()
+            and summary["manifest_sha256"] == manifest
+            and summary["options"] == network.options
+            and (recipe is None or summary["recipe"]["name"] == recipe)
+        )
+        if fits:
+            found.append((summary["finished"], weights))
+    return max(found)[1] if found else None
+
+
+def no_weights(challenge: Challenge, model: str, data: Data) -> MedbenchError:
+    """The error for a run on real data without weights."""
+    return MedbenchError(
+        "weights.none",
+        f"There are no weights of {model} for {challenge.title} on {data.root}.",
+        f"Train first (medbench train -m {model} -c {challenge.name} --data {data.root}), "
+        "give --weights FILE, or --weights none for fresh ones.",
+    )
