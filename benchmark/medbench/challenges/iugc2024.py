@@ -14,8 +14,6 @@ How the organisers weighted the tasks, and what their program did after an error
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +29,7 @@ from medbench.core.files import write_text
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.io import raster, video
+from medbench.io.tables import read_table
 
 STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
 MASK_CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
@@ -109,22 +108,6 @@ def parse_frame_list(text: str, frame_count: int, name: str) -> list[int]:
     return frames
 
 
-def _read_table(path: Path, *columns: str) -> list[dict[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise MedbenchError("file.unreadable", f"{path}: cannot be read ({error.strerror}).") from error
-    rows = list(csv.DictReader(io.StringIO(text)))
-    for column in columns:
-        if rows and column not in rows[0]:
-            raise MedbenchError(
-                "data.column_missing",
-                f"{path}: has no column '{column}'.",
-                "Use the file as it was released.",
-            )
-    return rows
-
-
 class IUGC2024(Challenge):
     """Frame classification, segmentation and biometry in intrapartum ultrasound videos."""
 
@@ -181,7 +164,7 @@ class IUGC2024(Challenge):
         column = "labeled_index" if split == "train" else "labeled_frame_index"
         table = folder / "seg" / "seg_info.csv"
         for row in sorted(
-            _read_table(table, "filename", "frame_count", column), key=lambda row: row["filename"]
+            read_table(table, "filename", "frame_count", column), key=lambda row: row["filename"]
         ):
             name = Path(row["filename"]).stem
             where = f"{table}, {row['filename']}"
@@ -205,7 +188,7 @@ class IUGC2024(Challenge):
             raise MedbenchError(
                 "file.unreadable", f"{folder / 'cls'}: holds no class label file.", self.data_hint
             )
-        rows = _read_table(tables[0], "filename", "frame_count", "pos_index", "neg_index")
+        rows = read_table(tables[0], "filename", "frame_count", "pos_index", "neg_index")
         for row in sorted(rows, key=lambda row: row["filename"]):
             name, count = Path(row["filename"]).stem, int(row["frame_count"])
             where = f"{tables[0]}, {row['filename']}"
@@ -403,6 +386,12 @@ class IUGC2024(Challenge):
 
         return TrainingImage(f"{group}#{frame}", group, load, case is not None, image_class)
 
+    def sample(self, root: Path) -> None:
+        """Draw 24 training, 4 validation and 8 test videos in the released layout, with negatives."""
+        from medbench.challenges.synthesis.iugc2024 import write_sample
+
+        write_sample(root)
+
     def check(self, root: Path) -> list[Finding]:
         """Every split present: files there, frame counts, mask codings and sizes, videos in two splits."""
         findings: list[Finding] = []
@@ -452,7 +441,7 @@ class IUGC2024(Challenge):
 
 def _read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
     """``(frames, 2)`` from a prediction table, whatever the order of its rows."""
-    rows = _read_table(path, "frame", "non_standard_plane", "standard_plane")
+    rows = read_table(path, "frame", "non_standard_plane", "standard_plane")
     probabilities = np.full((n_frames, 2), np.nan)
     try:
         for row in rows:
@@ -490,11 +479,11 @@ def _penalised(scores: Mapping[str, Score], reference: npt.NDArray[Any]) -> dict
             continue
         try:
             if name == "aop_ellipse":
-                penalty = biometry.aop_ellipse(reference).aop
+                penalty = biometry.aop_ellipse(reference)
             else:
                 truth = biometry.aop_contour(reference)
                 penalty = truth.aop if name == "aop_contour" else max(truth.hsd, PENALTY_PX)
             filled[name] = Score(penalty, score.status, score.reason)
-        except biometry.BiometryError as error:
+        except biometry.LandmarkError as error:
             filled[name] = Score.undefined(f"the reference has no such measure: {error}")
     return filled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from medbench.cli import arguments
 app = typer.Typer(invoke_without_command=True, help="List the challenges, or show one.")
 
 
-def _facts(name: str) -> dict[str, object]:
+def _facts(name: str) -> dict[str, Any]:
     from medbench.challenges import load_challenge
 
     challenge = load_challenge(name)
@@ -65,7 +65,7 @@ def list_all(
             str(fact["task"]),
             ", ".join(fact["splits"]),
             str(fact["license"]),
-        )  # type: ignore[arg-type]
+        )
         for fact in facts
     ]
     print_table("", ("name", "title", "task", "splits", "licence"), rows, wrap=(2,))
@@ -83,8 +83,7 @@ def show(name: str, as_json: arguments.AsJson = False) -> None:
     typer.echo(
         f"{facts['title']}: {facts['task']}\n{facts['homepage']}, {facts['license']}\n{facts['citation']}\n"
     )
-    metrics = facts["metrics"]
-    assert isinstance(metrics, list)
-    rows = [(m["name"], m["title"], m["unit"], m["better"], m["convention"]) for m in metrics]
+    keys = ("name", "title", "unit", "better", "convention")
+    rows = [[metric[key] for key in keys] for metric in facts["metrics"]]
     print_table("Metrics", ("name", "title", "unit", "better", "definition"), rows)
     typer.echo(f"\nFailed and missing cases: {facts['failure_rule']}\n\nData: {facts['data']}")

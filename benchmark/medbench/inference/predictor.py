@@ -59,7 +59,7 @@ class InputContract:
         if self.channel_order == "BGR":
             images = images[..., ::-1]
         scaled = images.astype(np.float32) / np.float32(self.scale)
-        normalised = (scaled - np.float32(self.mean)) / np.float32(self.std)
+        normalised = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
 

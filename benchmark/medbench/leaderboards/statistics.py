@@ -64,7 +64,7 @@ def aggregate(challenge: Challenge, metric: MetricSpec, rows: Sequence[CaseRow],
     """
     if metric.pooled:
         relevant = [row for row in rows if row.evidence]
-        statuses = [row.status for row in relevant]
+        statuses: list[str] = [row.status for row in relevant]
         undefined = 0
     else:
         relevant = [row for row in rows if metric.name in row.scores]

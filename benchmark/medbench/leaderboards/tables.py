@@ -100,7 +100,8 @@ def _measured(challenge: Challenge, rows: Sequence[dict[str, Any]]) -> str:
 def _cell(entry: dict[str, Any] | None, metric: MetricSpec) -> str:
     if entry is None or entry["value"] is None:
         return "–"
-    spread = interval(*entry["ci95"], metric.unit)
+    low, high = entry["ci95"]
+    spread = interval(low, high, metric.unit)
     return number(entry["value"], metric.unit) + (f" [{spread}]" if spread != "–" else "")
 
 

@@ -13,6 +13,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
+from medbench.core.registry import unknown_name
 from medbench.inference.predictor import Predictor
 from medbench.running.data import Data, choose_cases, resolve_data
 from medbench.running.networks import NetworkPlan, plan_network
@@ -31,9 +32,13 @@ class Inference:
     """
 
     device: str = "cpu"
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: str = "fp32"
     batch_size: int = 8
     image_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise unknown_name("precision", self.precision, ("fp32", "bf16", "fp16"))
 
 
 @dataclass(slots=True)
@@ -54,6 +59,7 @@ class Job:
     untrained: list[str] = field(default_factory=list)
 
     def settings(self) -> dict[str, Any]:
+        """What of the inference decides the result."""
         size = self.network.contract(self.inference.image_size or self.facts.get("image_size")).size
         return {
             "device": self.inference.device.split(":")[0],
@@ -101,6 +107,11 @@ def resolve(
     runs: Path,
     progress: Progress,
 ) -> Job:
+    """Find data, cases, network and weights; on the sample, weights that are missing are fitted now.
+
+    Raises:
+        MedbenchError: for unknown names, missing data or missing weights.
+    """
     loaded = load_challenge(challenge)
     chosen_split = split or loaded.default_split
     loaded.check_split(chosen_split)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -73,26 +73,16 @@ def predict_and_score(
         progress: told of every case.
         score: whether there is a reference to score against.
     """
-    predictions = folder / "predictions"
     kept = _kept_rows(cases, folder)
-    journal = folder / JOURNAL
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json_lines(journal, [kept[case.id].as_json() for case in cases if case.id in kept])
+    write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases if case.id in kept])
     to_do = [case for case in cases if case.id not in kept]
     timing = Timing()
     progress.start("predicting", len(cases))
     progress.advance(len(kept))
     if to_do:
         model = predictor()
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(2) as finisher, open(journal, "a") as stream:
-            reading: deque[Future[Sample]] = deque()
+        with ThreadPoolExecutor(2) as finisher, open(folder / JOURNAL, "a", encoding="utf-8") as stream:
             finishing: deque[Future[CaseRow]] = deque()
-            upcoming = iter(to_do)
-
-            def read_next() -> None:
-                case = next(upcoming, None)
-                if case is not None:
-                    reading.append(reader.submit(_read, challenge, case, timing))
 
             def collect(limit: int) -> None:
                 while len(finishing) > limit:
@@ -104,28 +94,17 @@ def predict_and_score(
                         progress.say(f"{row.case}: {row.reason}")
                     progress.advance(1, row.case)
 
-            for _ in range(READ_AHEAD):
-                read_next()
-            for case in to_do:
-                answer: Prediction | Exception
-                try:
-                    sample = reading.popleft().result()
-                    read_next()
-                    answer = model.predict(sample)
-                except Exception as error:
-                    if len(reading) < READ_AHEAD:
-                        read_next()
-                    logger.debug("case %s failed", case.id, exc_info=error)
-                    answer = error
-                task = finisher.submit(_finish, challenge, case, answer, predictions, timing, score)
-                finishing.append(task)
+            for case, sample in _read_ahead(challenge, to_do, timing):
+                answer = _predicted(model, sample)
+                finishing.append(
+                    finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
+                )
                 collect(BEHIND)
             collect(0)
         for phase, seconds in model.time_s.items():
             timing[phase] += seconds
         timing.cases = len(to_do)
-        rows = [kept[case.id] for case in cases]
-        write_json_lines(journal, [row.as_json() for row in rows])
+        write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases])
     progress.finish()
     return [kept[case.id] for case in cases], timing
 
@@ -185,8 +164,36 @@ def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
     return kept
 
 
-def _read(challenge: Challenge, case: Case, timing: Timing) -> Sample:
-    return timing.measure("read", lambda: challenge.read(case))
+def _read_ahead(
+    challenge: Challenge, cases: Sequence[Case], timing: Timing
+) -> Iterator[tuple[Case, Sample | Exception]]:
+    """Cases with their samples, or with the error of reading them, the next ones read meanwhile."""
+
+    def read(case: Case) -> Sample | Exception:
+        try:
+            return timing.measure("read", lambda: challenge.read(case))
+        except Exception as error:  # noqa: BLE001 - one bad case never loses the others
+            return error
+
+    with ThreadPoolExecutor(1) as reader:
+        waiting: deque[tuple[Case, Future[Sample | Exception]]] = deque()
+        for case in cases:
+            waiting.append((case, reader.submit(read, case)))
+            if len(waiting) > READ_AHEAD:
+                first, task = waiting.popleft()
+                yield first, task.result()
+        for first, task in waiting:
+            yield first, task.result()
+
+
+def _predicted(model: Predictor, sample: Sample | Exception) -> Prediction | Exception:
+    if isinstance(sample, Exception):
+        return sample
+    try:
+        return model.predict(sample)
+    except Exception as error:
+        logger.debug("prediction of %s failed", sample.case.id, exc_info=error)
+        return error
 
 
 def _finish(

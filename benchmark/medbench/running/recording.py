@@ -61,6 +61,7 @@ def make_record(
     command: str,
     citations: list[str],
 ) -> RunRecord:
+    """Aggregate the rows and describe how they came about."""
     metrics = {}
     for spec in challenge.metrics:
         figures = aggregate(challenge, spec, rows, seed)
@@ -120,10 +121,12 @@ def make_record(
 
 
 def store(finished: Finished, leaderboards: Path | None) -> None:
+    """Write the record into the run directory and add its row to the leaderboard, if there is one."""
     write_text(finished.folder / RECORD, finished.record.model_dump_json(indent=2) + "\n")
     if leaderboards is not None:
         add_result(leaderboards, finished.record)
 
 
 def now() -> str:
+    """The time in UTC, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -119,6 +119,7 @@ def run(
 
 
 def describe_network(job: Job) -> tuple[int, list[str]]:
+    """Number of parameters, and names of those that the checkpoint did not provide."""
     import torch
 
     from medbench.inference.weights import load_checkpoint, load_into

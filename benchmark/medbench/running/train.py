@@ -1,4 +1,4 @@
-"""``medbench train``: fit a model to a challenge's training split, or find the weights that an earlier call left."""
+"""``medbench train``: fit a model to a challenge's training split, or find weights of an earlier call."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callbac
             if (dice is None or float(dice) > self.best) and trainer.is_global_zero:
                 self.best = -1.0 if dice is None else float(dice)
                 with atomic_path(folder / "best.pt") as temporary:
-                    torch.save(module.network.state_dict(), temporary)
+                    torch.save(module.get_submodule("network").state_dict(), temporary)
             with atomic_path(folder / RESUME) as temporary:
                 trainer.save_checkpoint(temporary)
 
