@@ -1,0 +1,1 @@
+"""Synthetic samples: simulators, and the writers that put them into each challenge's layout."""

@@ -1,0 +1,64 @@
+"""The command starts light and fails in one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "monai", "lightning", "cv2", "SimpleITK", "scipy", "pandas", "numpy", "pydantic", "rich")
+
+
+def medbench(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", "from medbench.cli.main import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from medbench.cli.main import main\n"
+        "sys.argv = ['medbench', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "run" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_importing_the_package_is_light_and_without_side_effects():
+    code = (
+        "import sys, os, logging, multiprocessing\n"
+        "before = dict(os.environ), logging.root.level, list(logging.root.handlers)\n"
+        "import medbench\n"
+        "assert (dict(os.environ), logging.root.level, list(logging.root.handlers)) == before\n"
+        "assert multiprocessing.get_start_method(allow_none=True) is None\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        "medbench.list_models(), medbench.list_challenges(), medbench.list_metrics()\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("run", "-m", "dsau_net", "-c", "iugc2024"), "dssau_net"),
+        (("run", "-m", "dssau_net", "-c", "iugc"), "iugc2024"),
+        (("evaluate", "-c", "iugc2024", "--predictions", "/nonexistent"), "no such folder"),
+        (("models", "show", "unet"), "smp/unet"),
+        (("run", "-m", "dssau_net"), "--challenge"),
+        (("nonsense",), "nonsense"),
+    ],
+)
+def test_a_wrong_request_is_a_short_message_and_exit_code_2(arguments, expected):
+    done = medbench(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 8

@@ -1,0 +1,31 @@
+"""Names resolve lazily, and a wrong one gets a helpful answer."""
+
+import pytest
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import Registry
+
+
+def test_an_object_is_imported_on_first_use_only():
+    registry: Registry = Registry(
+        "thing", {"ordered": "collections:OrderedDict", "broken": "no_such_module:x"}
+    )
+    assert registry.names("o*") == ["ordered"]
+    assert registry.get("ordered").__name__ == "OrderedDict"
+    with pytest.raises(ModuleNotFoundError):
+        registry.get("broken")
+
+
+def test_an_unknown_name_gets_the_nearest_ones():
+    registry: Registry = Registry("model", {"dssau_net": "a:b", "brau_net": "a:c"})
+    with pytest.raises(MedbenchError) as caught:
+        registry.get("dsau_net")
+    assert caught.value.code == "model.unknown"
+    assert "dssau_net" in caught.value.hint
+
+
+def test_a_clash_names_both_origins():
+    registry: Registry = Registry("model", {"net": "first:Net"})
+    with pytest.raises(MedbenchError, match="first:Net.*second:Net"):
+        registry.add("net", "second:Net")
+    registry.add("net", "first:Net")
