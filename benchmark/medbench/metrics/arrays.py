@@ -1,0 +1,128 @@
+"""From what the caller holds to cropped binary masks: types, labels, shapes, spacing, bounding boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+
+Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+Box = tuple[slice, ...]
+Label = int | Collection[int]
+Spacing = tuple[float, ...]
+SpacingLike = Sequence[float] | npt.NDArray[Any] | Literal["pixel"]
+"""Step along each array axis in mm, or ``"pixel"``: distances then count array elements."""
+
+
+def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
+    """Both as arrays.
+
+    Raises:
+        MedbenchError: ``metric.shape`` when the shapes differ or have no axis.
+    """
+    first, second = np.asarray(reference), np.asarray(prediction)
+    if first.shape != second.shape:
+        raise MedbenchError(
+            "metric.shape",
+            f"The reference has shape {first.shape}, the prediction {second.shape}.",
+            "Resample the prediction to the reference's grid, or check the order of the axes.",
+        )
+    if first.ndim == 0:
+        raise MedbenchError("metric.shape", "Masks need at least one axis.")
+    return first, second
+
+
+def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
+    """The step along each of ``ndim`` axes.
+
+    Raises:
+        MedbenchError: ``metric.spacing`` when it is not given, has another length or is not positive.
+    """
+    if spacing is None:
+        raise MedbenchError(
+            "metric.spacing",
+            "A distance needs the spacing of the array.",
+            'Pass spacing=(…) in mm, one number per array axis, or spacing="pixel" for distances in pixels.',
+        )
+    if isinstance(spacing, str):
+        if spacing != "pixel":
+            raise MedbenchError(
+                "metric.spacing", f"Unknown spacing '{spacing}'.", 'The only word is "pixel".'
+            )
+        return (1.0,) * ndim
+    steps = tuple(float(step) for step in spacing)
+    if len(steps) != ndim or not all(0 < step < np.inf for step in steps):
+        raise MedbenchError(
+            "metric.spacing",
+            f"Spacing {steps} does not fit an array of {ndim} axes.",
+            "Give one positive number per array axis, in the order of the axes.",
+        )
+    return steps
+
+
+def as_mask(array: Array, label: Label | None, role: str) -> Mask:
+    """The foreground of a mask (``label=None``), or one label or a union of labels of a label map.
+
+    No copy is made of boolean arrays and of 0/1 bytes.
+
+    Raises:
+        MedbenchError: ``metric.labels`` for several non-zero values without ``label``, and for fractions.
+    """
+    if label is not None:
+        if isinstance(label, Collection):
+            return np.isin(array, np.asarray(sorted(label)))
+        return np.asarray(array == label)
+    if array.dtype == np.bool_:
+        return array
+    if array.size == 0:
+        return np.zeros(array.shape, np.bool_)
+    largest = array.max()
+    if array.dtype == np.uint8 and largest <= 1:
+        return array.view(np.bool_)
+    mask = np.asarray(array != 0)
+    values = largest if largest != 0 else array.min()
+    if not np.array_equal(array == values, mask):
+        raise _ambiguous(array, role)
+    return mask
+
+
+def _ambiguous(array: Array, role: str) -> MedbenchError:
+    found = np.unique(array)
+    shown = ", ".join(f"{value:g}" for value in found[:6]) + (" …" if len(found) > 6 else "")
+    if array.dtype.kind == "f" and not np.array_equal(found, np.rint(found)):
+        hint = "Threshold probabilities first."
+    else:
+        hint = "Pass label=… (a number, or several for their union)."
+    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {shown}.", hint)
+
+
+def bounding_box(mask: Mask) -> Box | None:
+    """Slices around the true elements; None when there are none.
+
+    >>> bounding_box(np.array([[0, 0, 0], [0, 1, 0]], bool))
+    (slice(1, 2, None), slice(1, 2, None))
+    """
+    box: list[slice] = []
+    plane = mask
+    while True:
+        occupied = plane.any(axis=tuple(range(1, plane.ndim))) if plane.ndim > 1 else plane
+        first = int(occupied.argmax()) if len(occupied) else 0
+        if not len(occupied) or not occupied[first]:
+            return None
+        last = len(occupied) - int(occupied[::-1].argmax())
+        box.append(slice(first, last))
+        if plane.ndim == 1:
+            return tuple(box)
+        plane = plane[first:last].any(axis=0)
+
+
+def union_box(first: Box, second: Box) -> Box:
+    """The smallest box around both."""
+    return tuple(
+        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
+    )

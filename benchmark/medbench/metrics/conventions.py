@@ -1,0 +1,166 @@
+"""What a metric's name means, as data: one frozen record a definition.
+
+Metrics of one name differ between libraries and organisers; each definition has its own id, and the id stands
+in every record and table. The part after the dot says what is particular; a bare id is used where all agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from medbench.core.errors import MedbenchError
+from medbench.core.score import Better
+
+EmptyValue = float | Literal["undefined", "diagonal"] | None
+Family = Literal[
+    "overlap", "surface", "lesions", "instances", "classification", "detection", "biometry", "summary"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyPolicy:
+    """Which value a metric of two masks takes when one of them, or both, are empty.
+
+    Each field is a number, ``"diagonal"`` (the image diagonal in the metric's unit), ``"undefined"``, or None:
+    what the definition itself gives, which for a distance is undefined too.
+
+    Attributes:
+        name: how the policy is called on the command line and in records.
+        both: both masks empty.
+        prediction: only the prediction empty.
+        reference: only the reference empty.
+        source: who scores so.
+    """
+
+    name: str
+    both: EmptyValue = None
+    prediction: EmptyValue = None
+    reference: EmptyValue = None
+    source: str = ""
+
+
+EMPTY_POLICIES: Mapping[str, EmptyPolicy] = MappingProxyType(
+    {
+        policy.name: policy
+        for policy in (
+            EmptyPolicy("definition", source="what the formula itself says; 0/0 and distances are undefined"),
+            EmptyPolicy("agree", both=1.0, source="two empty masks agree (medpy.dc from 0.5.0, BraTS until 2023)"),
+            EmptyPolicy("zero_if_both", both=0.0, source="two empty masks are at distance 0 (MetricsReloaded)"),
+            EmptyPolicy(
+                "skip_empty_reference", "undefined", None, "undefined",
+                "MONAI DiceMetric(ignore_empty=True): a case with an empty reference is left out",
+            ),
+            EmptyPolicy(
+                "diagonal", 0.0, "diagonal", "diagonal",
+                "BraTS until 2022: CBICA/CaPTk@cce8818 cbicaITKUtilities.h, image diagonal in voxels",
+            ),
+            EmptyPolicy("brats2023", 0.0, 374.0, 374.0, "rachitsaluja/BraTS-2023-Metrics@43c9052, distances"),
+            EmptyPolicy("brats2025", "undefined", 373.0, 373.0, "BraTS_evaluation 0.0.8, distances"),
+            EmptyPolicy(
+                "incomplete_modality", 0.0, 1.0, 1.0,
+                "Jun-Jie-Shi/PASSION@fd308b5 utils/predict.py, HD95",
+            ),
+            EmptyPolicy(
+                "transunet_dice", 0.0, 0.0, 1.0,
+                "Beckschen/TransUNet utils.py: a false positive on an empty reference scores 1 (known bias)",
+            ),
+            EmptyPolicy(
+                "transunet_hd95", 0.0, 0.0, 0.0,
+                "Beckschen/TransUNet utils.py: an empty mask scores 0 (known bias)",
+            ),
+        )
+    }
+)  # fmt: skip
+
+
+def empty_policy(policy: EmptyPolicy | str) -> EmptyPolicy:
+    """A policy by name.
+
+    Raises:
+        MedbenchError: ``metric.empty_policy`` for an unknown name.
+    """
+    if isinstance(policy, EmptyPolicy):
+        return policy
+    if policy not in EMPTY_POLICIES:
+        raise MedbenchError(
+            "metric.empty_policy",
+            f"There is no rule for empty masks named '{policy}'.",
+            f"Known: {', '.join(EMPTY_POLICIES)}.",
+        )
+    return EMPTY_POLICIES[policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """One definition of one metric.
+
+    Attributes:
+        id: the name that stands in records and tables.
+        title: what it is, in the field's words.
+        family: what it compares (masks, lesions, labels, boxes …).
+        definition: the rule in a sentence or a formula.
+        differs: in a few words, what sets it apart from others of the same name.
+        source: organiser, library with version, or paper with section.
+        target: ``"module:function"`` that computes it.
+        unit: ``"1"`` for ratios; ``"mm"`` for distances, which are pixels under ``spacing="pixel"``.
+        better: ``"higher"`` or ``"lower"``.
+        range: least and largest possible value.
+        needs_spacing: whether ``spacing`` has to be given.
+        empty: rule for empty masks unless another is asked for.
+        options: further keywords with their defaults.
+        equals: what else gives this number (library functions, for tests and tables).
+        example: a doctest.
+    """
+
+    id: str
+    title: str
+    family: Family
+    definition: str
+    source: str
+    target: str
+    differs: str = ""
+    unit: str = "1"
+    better: Better = "higher"
+    range: tuple[float, float] = (0.0, 1.0)
+    needs_spacing: bool = False
+    empty: EmptyPolicy = EMPTY_POLICIES["definition"]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    equals: tuple[str, ...] = ()
+    example: str = ""
+
+    @property
+    def compares_masks(self) -> bool:
+        """Whether reference and prediction are arrays of one shape that ``label`` can select from."""
+        return self.family in ("overlap", "surface", "lesions", "instances")
+
+    def with_empty(self, policy: EmptyPolicy | str) -> Convention:
+        """The same definition under another rule for empty masks."""
+        return replace(self, empty=empty_policy(policy))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for listings; an unbounded range ends in null."""
+        low, high = (None if abs(bound) == float("inf") else bound for bound in self.range)
+        return {
+            "id": self.id,
+            "title": self.title,
+            "family": self.family,
+            "definition": self.definition,
+            "differs": self.differs,
+            "source": self.source,
+            "unit": self.unit,
+            "better": self.better,
+            "range": [low, high],
+            "needs_spacing": self.needs_spacing,
+            "empty": {
+                "name": self.empty.name,
+                "both": self.empty.both,
+                "prediction": self.empty.prediction,
+                "reference": self.empty.reference,
+            },
+            "options": dict(self.options),
+            "equals": list(self.equals),
+            "example": self.example,
+        }

@@ -1,0 +1,273 @@
+"""One call for one metric, and one call for many metrics on many labels that share all work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import Registry, load_object
+from medbench.core.score import Score
+from medbench.metrics.arrays import (
+    Array,
+    Label,
+    Spacing,
+    SpacingLike,
+    as_mask,
+    check_spacing,
+    same_shape,
+)
+from medbench.metrics.conventions import Convention, EmptyPolicy, empty_policy
+from medbench.metrics.masks import MaskPair
+from medbench.metrics.overlap import JointHistogram, foreground_box, joint_histogram, whole_numbers
+
+_MARGIN = 8
+_EMPTY_WORDS = {
+    "both": "both masks are empty",
+    "prediction": "the prediction is empty",
+    "reference": "the reference is empty",
+}
+
+
+def _registry() -> Registry[Convention]:
+    from medbench.metrics.catalogue import METRICS
+
+    return METRICS
+
+
+def list_metrics(pattern: str = "*") -> list[str]:
+    """Ids of the metrics that match a shell-style pattern, sorted.
+
+    >>> list_metrics("hd95.*")
+    ['hd95.area', 'hd95.max', 'hd95.nearest_rank', 'hd95.pooled']
+    """
+    return _registry().names(pattern)
+
+
+def metric(id: str) -> Convention:
+    """The definition behind an id.
+
+    Raises:
+        MedbenchError: ``metric.unknown`` with the nearest ids.
+
+    >>> metric("hd95.pooled").equals
+    ('medpy.metric.binary.hd95',)
+    """
+    return _registry().get(id)
+
+
+def score(
+    id: str,
+    reference: Any,
+    prediction: Any,
+    *,
+    spacing: SpacingLike | None = None,
+    label: Label | None = None,
+    empty: EmptyPolicy | str | None = None,
+    workers: int = 1,
+    **options: Any,
+) -> Score:
+    """One metric of one pair.
+
+    Args:
+        id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`.
+        reference: the truth: a binary mask, a label map (with ``label``), or what the metric's family compares.
+        prediction: the same kind and shape.
+        spacing: mm per step along each array axis, in the order of the axes, or ``"pixel"``. Required by every
+            metric whose unit is a length, area or volume.
+        label: which label of a label map, or which labels together, are the foreground.
+        empty: what an empty mask scores: an :class:`EmptyPolicy` or its name; the definition's own by default.
+        workers: threads for the two directions of a distance.
+        options: the metric's own (``tolerance=`` …).
+
+    Raises:
+        MedbenchError: ``metric.unknown``, ``metric.spacing``, ``metric.shape``, ``metric.labels``,
+            ``metric.option`` or ``metric.empty_policy``.
+
+    >>> a, b = np.zeros((2, 8, 8), bool)
+    >>> a[2:5, 2:5] = True; b[2:5, 3:6] = True
+    >>> score("dice", a, b)
+    Score(value=0.6666666666666666, status='ok', reason='')
+    >>> score("hd95.pooled", a, b, spacing=(1.0, 0.5)).value
+    0.5
+    >>> score("hd95.pooled", a, a & ~a, spacing="pixel").status
+    'undefined'
+    """
+    convention = metric(id)
+    options = _options(convention, options)
+    if not convention.compares_masks:
+        return _other(convention, reference, prediction, spacing, options)
+    policy = convention.empty if empty is None else empty_policy(empty)
+    first, second = same_shape(reference, prediction)
+    steps = check_spacing(spacing, first.ndim) if convention.needs_spacing or spacing is not None else None
+    pair = MaskPair(
+        as_mask(first, label, "reference"), as_mask(second, label, "prediction"), steps, workers=workers
+    )
+    return score_pair(convention, pair, policy, options)
+
+
+def _options(convention: Convention, given: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(given) - set(convention.options))
+    if unknown:
+        known = ", ".join(convention.options) or "none"
+        raise MedbenchError(
+            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {known}."
+        )
+    merged = {**convention.options, **given}
+    lacking = [name for name, value in merged.items() if value is None]
+    if lacking:
+        raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….")
+    return merged
+
+
+def _other(
+    convention: Convention,
+    reference: Any,
+    prediction: Any,
+    spacing: SpacingLike | None,
+    options: dict[str, Any],
+) -> Score:
+    rule = load_object(convention.target)
+    if convention.needs_spacing:
+        options["spacing"] = check_spacing(spacing, np.ndim(reference))
+    value = rule(reference, prediction, **options)
+    if isinstance(value, Score):
+        return value
+    return Score.undefined("the definition has no answer here") if value is None else Score(float(value))
+
+
+def score_pair(
+    convention: Convention, pair: MaskPair, policy: EmptyPolicy, options: Mapping[str, Any]
+) -> Score:
+    """A mask metric under a rule for empty masks."""
+    state = pair.emptiness
+    natural: float | None = None
+    if state is None or convention.family != "surface":
+        rule: Callable[..., float | None] = load_object(convention.target)
+        natural = rule(pair, **options)
+    if state is None:
+        if natural is None:
+            return Score.undefined("the definition has no answer here")
+        return Score(float(natural))
+    assigned = getattr(policy, state)
+    reason = _EMPTY_WORDS[state]
+    if assigned is None:
+        return Score.undefined(reason) if natural is None else Score(float(natural))
+    if assigned == "undefined":
+        return Score.undefined(f"{reason} (rule '{policy.name}')")
+    value = pair.diagonal if assigned == "diagonal" else float(assigned)
+    if natural is not None and value == natural:
+        return Score(value)
+    return Score.undefined(f"{reason}: {value:g} by rule '{policy.name}'", value)
+
+
+def _regions(labels: Any, histogram: JointHistogram) -> dict[str, Label]:
+    """What to score: a name for each label or union of labels."""
+    if labels is None:
+        return {str(value): int(value) for value in histogram.labels.tolist() if value != 0}
+    if isinstance(labels, Mapping):
+        return dict(labels)
+    return {str(value): value for value in labels}
+
+
+def evaluate_arrays(
+    reference: npt.ArrayLike,
+    prediction: npt.ArrayLike,
+    metric_ids: Iterable[str],
+    labels: Mapping[str, Label] | Sequence[int] | None = None,
+    spacing_mm: SpacingLike | None = None,
+    *,
+    empty: EmptyPolicy | str | Mapping[str, EmptyPolicy | str] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    workers: int = 1,
+) -> dict[str, dict[str, Score]]:
+    """Many mask metrics on every label of a pair of label maps.
+
+    One pass counts all labels; each label's surfaces are taken once, in its own box, for all of its distances.
+
+    Args:
+        reference: label map (whole numbers of any type, any number of axes).
+        prediction: the same shape.
+        metric_ids: ids of mask metrics.
+        labels: name -> label or labels (a region); a list of labels; or None for every label that occurs.
+        spacing_mm: mm per step along each axis, or ``"pixel"``; needed as soon as one metric needs it.
+        empty: rule for empty masks, for all metrics or per id.
+        options: per id, the metric's own options.
+        workers: threads over the labels; the result does not depend on it.
+
+    Returns:
+        ``{label name: {metric id: Score}}``.
+
+    Raises:
+        MedbenchError: as :func:`score`; ``metric.family`` for an id that does not compare masks.
+
+    >>> a = np.zeros((6, 6), np.uint8); a[1:4, 1:4] = 1; a[4:, 4:] = 2
+    >>> found = evaluate_arrays(a, a.T, ["dice", "hd"], {"both": (1, 2), "two": 2}, spacing_mm=(1, 1))
+    >>> found["two"]["dice"].value, found["both"]["hd"].value
+    (1.0, 0.0)
+    """
+    first, second = same_shape(reference, prediction)
+    conventions = [metric(id) for id in metric_ids]
+    for convention in conventions:
+        if not convention.compares_masks:
+            raise MedbenchError(
+                "metric.family", f"{convention.id} does not compare masks, but {convention.family} data."
+            )
+    needs_spacing = any(convention.needs_spacing for convention in conventions)
+    steps = check_spacing(spacing_mm, first.ndim) if needs_spacing or spacing_mm is not None else None
+    first, second = whole_numbers(first, "reference"), whole_numbers(second, "prediction")
+    if first.ndim > 2 and first.flags.f_contiguous and second.flags.f_contiguous:
+        first, second = first.T, second.T
+        steps = None if steps is None else steps[::-1]
+    histogram = joint_histogram(first, second)
+    given = {id: _options(metric(id), (options or {}).get(id, {})) for id in {c.id for c in conventions}}
+    policies = {c.id: _policy(c, empty) for c in conventions}
+    crop = _widened(foreground_box(first, second), first.shape)
+
+    def one(label: Label) -> dict[str, Score]:
+        pair = _pair_of(first, second, label, histogram, crop, steps)
+        return {c.id: score_pair(c, pair, policies[c.id], given[c.id]) for c in conventions}
+
+    regions = _regions(labels, histogram)
+    if workers > 1 and len(regions) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(workers) as pool:
+            return dict(zip(regions, pool.map(one, regions.values()), strict=True))
+    return {name: one(label) for name, label in regions.items()}
+
+
+def _policy(
+    convention: Convention, empty: EmptyPolicy | str | Mapping[str, EmptyPolicy | str] | None
+) -> EmptyPolicy:
+    chosen = empty.get(convention.id) if isinstance(empty, Mapping) else empty
+    return convention.empty if chosen is None else empty_policy(chosen)
+
+
+def _widened(box: tuple[slice, ...] | None, shape: tuple[int, ...]) -> tuple[slice, ...]:
+    if box is None:
+        return tuple(slice(0, 0) for _ in shape)
+    return tuple(
+        slice(max(part.start - _MARGIN, 0), min(part.stop + _MARGIN, side))
+        for part, side in zip(box, shape, strict=True)
+    )
+
+
+def _pair_of(
+    first: Array,
+    second: Array,
+    label: Label,
+    histogram: JointHistogram,
+    crop: tuple[slice, ...],
+    spacing: Spacing | None,
+) -> MaskPair:
+    """One label's masks, cut to where the label occurs along the first axis and to the foreground elsewhere."""
+    rows = histogram.span(label)
+    if rows.stop > rows.start:
+        rows = slice(max(rows.start - _MARGIN, 0), min(rows.stop + _MARGIN, len(first)))
+    part = (rows, *crop[1:])
+    masks = as_mask(first[part], label, "reference"), as_mask(second[part], label, "prediction")
+    return MaskPair(*masks, spacing, overlap=histogram.overlap(label), shape=first.shape)
