@@ -1,7 +1,8 @@
 """Confidence intervals by resampling whole groups (patients, slides, videos).
 
 Cases of one group are alike, so an interval over cases is far too narrow. Groups are resampled, and
-below fifty of them a bootstrap-t is used, whose coverage holds where the percentile interval's does not.
+below fifty of them a bootstrap-t is used, whose coverage holds where the percentile interval's does not;
+for metrics bounded on both sides on the arcsine scale, where their errors are even up to the ends.
 """
 
 from __future__ import annotations
@@ -115,36 +116,54 @@ def group_interval(
     n_groups = int(owner.max()) + 1
     if n_groups < 3:
         return Interval(None, None, f"{n_groups} groups are too few to resample")
+    scale = _Scale(bounds)
     generator = np.random.default_rng(seed)
     drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples).astype(float)
-    values = _evaluate(statistic, drawn, owner)
+    values = scale.to(_evaluate(statistic, drawn, owner))
     finite = np.isfinite(values)
     if finite.sum() < resamples / 2:
         return Interval(None, None, "undefined in most resamples")
     if n_groups >= FEW_GROUPS:
         low, high = np.quantile(values[finite], [0.025, 0.975])
-        method = "percentile bootstrap over groups"
-    else:
-        own_error = _jackknife_errors(statistic, np.ones((1, n_groups)), owner)[0]
-        errors = _jackknife_errors(statistic, drawn, owner)
-        usable = finite & np.isfinite(errors) & (errors > 1e-12)
-        if own_error <= 1e-12:
-            return Interval(*_clip(estimate, estimate, bounds), "all groups agree")
-        if not np.isfinite(own_error) or usable.sum() < resamples / 2:
-            low, high = np.quantile(values[finite], [0.025, 0.975])
-            method = "percentile bootstrap over groups (too few usable resamples for bootstrap-t)"
-        else:
-            pivots = (values[usable] - estimate) / errors[usable]
-            upper, lower = np.quantile(pivots, [0.975, 0.025])
-            low, high = estimate - upper * own_error, estimate - lower * own_error
-            method = "bootstrap-t over groups"
-    return Interval(*_clip(low, high, bounds), method)
+        return scale.back(low, high, "percentile bootstrap over groups")
+
+    def scaled(weights: Array) -> Array:
+        return scale.to(statistic(weights))
+
+    centre = float(scale.to(np.array([estimate]))[0])
+    own_error = _jackknife_errors(scaled, np.ones((1, n_groups)), owner)[0]
+    errors = _jackknife_errors(scaled, drawn, owner)
+    usable = finite & np.isfinite(errors) & (errors > 1e-12)
+    if own_error <= 1e-12:
+        return scale.back(centre, centre, "all groups agree")
+    if not np.isfinite(own_error) or usable.sum() < resamples / 2:
+        low, high = np.quantile(values[finite], [0.025, 0.975])
+        return scale.back(low, high, "percentile bootstrap over groups (bootstrap-t undefined)")
+    upper, lower = np.quantile((values[usable] - centre) / errors[usable], [0.975, 0.025])
+    return scale.back(centre - upper * own_error, centre - lower * own_error, "bootstrap-t over groups")
 
 
-def _clip(low: float, high: float, bounds: tuple[float | None, float | None]) -> tuple[float, float]:
-    return tuple(
-        float(np.clip(end, *(bounds if bounds != (None, None) else (-np.inf, np.inf)))) for end in (low, high)
-    )  # type: ignore[return-value]
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The scale on which errors are even: arcsine of the square root for metrics bounded on both sides."""
+
+    bounds: tuple[float | None, float | None]
+
+    def to(self, values: Array) -> Array:
+        low, high = self.bounds
+        if low is None or high is None:
+            return values
+        share = np.clip((values - low) / (high - low), 0, 1)
+        angles: Array = np.arcsin(np.sqrt(share))
+        return angles
+
+    def back(self, low: float, high: float, method: str) -> Interval:
+        least, most = self.bounds
+        if least is not None and most is not None:
+            ends = np.sin(np.clip([low, high], 0, np.pi / 2)) ** 2 * (most - least) + least
+            return Interval(float(ends[0]), float(ends[1]), method)
+        clip = (-np.inf if least is None else least, np.inf if most is None else most)
+        return Interval(float(np.clip(low, *clip)), float(np.clip(high, *clip)), method)
 
 
 def _evaluate(statistic: Statistic, group_weights: Array, owner: npt.NDArray[np.int64]) -> Array:

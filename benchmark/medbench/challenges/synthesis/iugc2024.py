@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from medbench.challenges.synthesis.ultrasound import Clip, draw_video
 
+from medbench.challenges.synthesis.ultrasound import Clip, draw_video
 from medbench.core.files import write_json, write_text
 from medbench.io import raster, video
 
@@ -42,7 +42,8 @@ class Plan:
         """File name without suffix, in the manner of the release."""
         if self.split == "test":
             return f"test_{self.number}_{self.n_frames - 1}"
-        day = f"2019{1 + self.number % 12:02d}{1 + self.number % 28:02d}T1{self.number % 10}3000"
+        year = 2019 if self.split == "train" else 2020
+        day = f"{year}{1 + self.number % 12:02d}{1 + self.number % 28:02d}T1{self.number % 10}3000"
         return f"{day}I{self.number}" if self.standard_plane != "none" else f"{day}_{self.number}"
 
     def labelled(self, standard_plane: npt.NDArray[np.bool_]) -> list[int]:

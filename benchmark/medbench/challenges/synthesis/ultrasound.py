@@ -1,9 +1,9 @@
 """A simulator of transperineal intrapartum ultrasound: anatomy seen through a convex probe.
 
-Echo strengths are set on the probe's own grid of beams and depths, where attenuation, shadows behind bone and
-speckle arise, and are then scan-converted into the picture. It is not a model of acoustics, but what a network
-must cope with is there: speckle that widens with depth, a skull line that drops out where the beam grazes it,
-shadows, gain that differs between videos, motion.
+Echo strengths are set on the probe's own grid of beams and depths, where attenuation, shadows behind bone
+and speckle arise, and are then scan-converted into the picture. It is not a model of acoustics, but what a
+network must cope with is there: speckle that widens with depth, a skull line that drops out where the beam
+grazes it, shadows, gain that differs between videos, motion.
 """
 
 from __future__ import annotations
@@ -100,6 +100,13 @@ class Probe:
         depth = (radius - self.near) / (self.far - self.near) * (DEPTHS - 1)
         return beam.astype(np.float32), depth.astype(np.float32)
 
+    def share_seen(self, ellipse: Ellipse) -> float:
+        """Share of an outline that lies within the sector."""
+        x, y = (ellipse.outline() - (0.5, -self.apex)).T
+        radius = np.hypot(x, y)
+        seen = (np.abs(np.arctan2(x, y)) < self.half_angle) & (radius > self.near) & (radius < self.far)
+        return float(seen.mean())
+
 
 def progression_angle(symphysis: Ellipse, head: Ellipse) -> float | None:
     """Angle of progression in degrees, or ``None`` when the head surrounds the symphysis' end."""
@@ -110,22 +117,22 @@ def progression_angle(symphysis: Ellipse, head: Ellipse) -> float | None:
         return None
     rays = head.outline() - end
     start = np.arctan2(*(other - end)[::-1])
-    return float(np.degrees(((start - np.arctan2(rays[:, 1], rays[:, 0])) % (2 * np.pi)).min()))
+    return float(np.degrees(((start - np.arctan2(rays[:, 1], rays[:, 0])) % (2 * np.pi)).max()))
 
 
-def draw_anatomy(rng: np.random.Generator) -> tuple[Ellipse, Ellipse]:
-    """A symphysis and a head below it: apart, inside the picture, with an angle of 75 to 150 degrees."""
+def draw_anatomy(rng: np.random.Generator, probe: Probe) -> tuple[Ellipse, Ellipse]:
+    """A symphysis and a head below it: apart, in the probe's view, with an angle of 75 to 150 degrees."""
     while True:
         symphysis = Ellipse(
-            rng.uniform(0.40, 0.52),
+            rng.uniform(0.40, 0.60),
             rng.uniform(0.19, 0.27),
             rng.uniform(0.105, 0.13),
             rng.uniform(0.044, 0.054),
             rng.uniform(-0.15, 0.55),
         )
         head = Ellipse(
-            rng.uniform(0.36, 0.62),
-            rng.uniform(0.50, 0.66),
+            rng.uniform(0.30, 0.60),
+            rng.uniform(0.46, 0.66),
             rng.uniform(0.24, 0.28),
             rng.uniform(0.19, 0.22),
             rng.uniform(0.2, np.pi - 0.2),
@@ -133,7 +140,8 @@ def draw_anatomy(rng: np.random.Generator) -> tuple[Ellipse, Ellipse]:
         angle = progression_angle(symphysis, head)
         gap = symphysis.level(*head.outline().T.astype(np.float32)).min()
         apart = head.level(*symphysis.outline().T.astype(np.float32)).min() > 1.08
-        if angle is not None and 75 < angle < 150 and apart and gap > 1.1:
+        seen = probe.share_seen(symphysis) == 1 and probe.share_seen(head) > 0.85
+        if angle is not None and 75 < angle < 150 and apart and gap > 1.1 and seen:
             return symphysis, head
 
 
@@ -218,7 +226,7 @@ class _Scene:
         return level - lost
 
     def _facing(self, ellipse: Ellipse) -> Array:
-        """Cosine between the beam and the outline's inward normal: 1 where the beam hits it squarely from above."""
+        """Cosine between the beam and the outline's inward normal: 1 where the beam hits it squarely."""
         cosine, sine = np.cos(ellipse.angle), np.sin(ellipse.angle)
         along = (self.x - ellipse.x) * cosine + (self.y - ellipse.y) * sine
         across = (self.y - ellipse.y) * cosine - (self.x - ellipse.x) * sine
@@ -273,8 +281,8 @@ def draw_video(
     """Draw a video.
 
     A frame is a standard plane when both structures are in it. In a ``none`` clip one of them is missing,
-    faint or cut off in every frame; a ``mixed`` clip begins like that and moves into the standard plane, where
-    it ends.
+    faint or cut off in every frame; a ``mixed`` clip begins like that and moves into the standard plane,
+    where it ends.
 
     Args:
         rng: source of everything random.
@@ -283,7 +291,7 @@ def draw_video(
         standard_plane: which frames are standard planes.
     """
     scene = _Scene(rng, size, size)
-    symphysis, head = draw_anatomy(rng)
+    symphysis, head = draw_anatomy(rng, scene.probe)
     clarity = _clarity(rng, n_frames, standard_plane)
     fault = rng.integers(3)
     away = rng.choice([-1, 1]) * rng.uniform(0.16, 0.3)
