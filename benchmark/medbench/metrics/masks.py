@@ -7,7 +7,9 @@ rules for empty masks and the ids live in :mod:`medbench.metrics.conventions` an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +49,15 @@ class MaskPair:
         self.spacing = spacing
         self.workers = workers
         self.shape = shape or reference.shape
+        self._kept: dict[Hashable, Any] = {}
         if overlap is not None:
             self.__dict__["overlap"] = overlap
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """``compute()``, kept for later metrics that ask for the same ``key``."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
 
     @cached_property
     def overlap(self) -> Overlap:
