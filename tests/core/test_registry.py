@@ -26,6 +26,6 @@ def test_an_unknown_name_gets_the_nearest_ones():
 
 def test_a_clash_names_both_origins():
     registry: Registry = Registry("model", {"net": "first:Net"})
-    with pytest.raises(MedbenchError, match="first:Net.*second:Net"):
+    with pytest.raises(MedbenchError, match=r"first:Net.*second:Net"):
         registry.add("net", "second:Net")
     registry.add("net", "first:Net")

@@ -380,7 +380,7 @@ class IUGC2024(Challenge):
         self, path: Path, frame: int, group: str, image_class: int, case: Case | None, cache: Path
     ) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:
-            picture = np.broadcast_to(video.resized_frames(path, size, cache)[frame], (size, size, 3))
+            picture = video.resized_frames(path, size, cache)[frame]
             labels = None if case is None else raster.resize_labels(self.read_reference(case), size, size)
             return picture, labels
 

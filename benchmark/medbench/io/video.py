@@ -119,7 +119,7 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     """All frames at ``size`` × ``size``, decoded once and kept under ``cache``, memory-mapped.
 
     Returns:
-        ``(frames, size, size, channels)``, 8 bit; one channel when the video is grey.
+        ``(frames, size, size, 3)`` RGB, 8 bit.
 
     Raises:
         MedbenchError: as :func:`read_frames`.
@@ -130,10 +130,7 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     identity = [str(path.resolve()), size, state.st_size if state else 0, state.st_mtime_ns if state else 0]
     kept = cache / f"{path.stem}-{sha256_json(identity)[:16]}.npy"
     if not kept.exists():
-        frames = read_frames(path)
-        if np.array_equal(frames[..., 0], frames[..., 1]) and np.array_equal(frames[..., 0], frames[..., 2]):
-            frames = frames[..., :1]
-        small = np.stack([resize_picture(frame, size, size).reshape(size, size, -1) for frame in frames])
+        small = np.stack([resize_picture(frame, size, size) for frame in read_frames(path)])
         with atomic_path(kept) as temporary:
             np.save(temporary, small)
     return np.load(kept, mmap_mode="r")

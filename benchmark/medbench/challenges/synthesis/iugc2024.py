@@ -65,13 +65,19 @@ def plans() -> list[Plan]:
     return train + rest
 
 
-def write_sample(root: Path) -> None:
-    """Draw every video with its masks and tables; each depends on the seed and its own number only."""
+def write_sample(root: Path, videos: list[Plan] | None = None, size: int = 512) -> None:
+    """Draw every video with its masks and tables; each depends on the seed and its own number only.
+
+    Args:
+        root: folder that gets ``train``, ``val`` and ``test``.
+        videos: what to draw; :func:`plans` if not given.
+        size: side of the frames in pixels.
+    """
     from medbench.metrics.biometry import aop_contour
 
-    drawn = plans()
+    drawn = plans() if videos is None else videos
     with ThreadPoolExecutor(2) as pool:
-        clips = list(pool.map(lambda plan: _write_video(root, plan), drawn))
+        clips = list(pool.map(lambda plan: _write_video(root, plan, size), drawn))
     for split in CODING:
         chosen = [(plan, clip) for plan, clip in zip(drawn, clips, strict=True) if plan.split == split]
         landmarks: dict[str, Any] = {}
@@ -89,9 +95,10 @@ def write_sample(root: Path) -> None:
         _write_tables(root / split, split, chosen)
 
 
-def _write_video(root: Path, plan: Plan) -> Clip:
+def _write_video(root: Path, plan: Plan, size: int) -> Clip:
     seed = [SEED, sorted(CODING).index(plan.split), plan.number]
-    clip = draw_video(np.random.default_rng(seed), n_frames=plan.n_frames, standard_plane=plan.standard_plane)
+    generator = np.random.default_rng(seed)
+    clip = draw_video(generator, n_frames=plan.n_frames, size=size, standard_plane=plan.standard_plane)
     video.write_video(root / plan.split / "videos" / f"{plan.name}.avi", clip.frames)
     coding = np.array(CODING[plan.split], np.uint8)
     for frame in plan.labelled(clip.standard_plane):

@@ -1,0 +1,50 @@
+"""Shared fixtures: no network, private folders, a small release."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    def refuse(self, address, *arguments):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"tests may not reach {address}")
+        return connect(self, address, *arguments)
+
+    connect = socket.socket.connect
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True)
+def _private_folders(monkeypatch, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("medbench")
+    monkeypatch.setenv("MEDBENCH_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
+    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
+    monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def small_iugc(tmp_path_factory):
+    """Five training and four test videos of 128 × 128 in the released layout."""
+    from medbench.challenges.synthesis.iugc2024 import Plan, write_sample
+
+    root = tmp_path_factory.mktemp("iugc")
+    kinds = ("all", "all", "none", "all", "none")
+    videos = [Plan("train", number, kind, 7) for number, kind in enumerate(kinds)]
+    videos += [Plan("val", 0, "mixed", 9)]
+    videos += [Plan("test", number, "mixed", 9 + number) for number in range(4)]
+    write_sample(root, videos, size=128)
+    return root
+
+
+@pytest.fixture
+def shared_data():
+    """Real samples beside the checkout; tests that need them are skipped where there are none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real samples beside the checkout ({SHARED_DATA})")
+    return SHARED_DATA

@@ -1,0 +1,42 @@
+"""Volumes keep their geometry in array order."""
+
+import numpy as np
+import pytest
+
+from medbench.core.case import Volume
+from medbench.core.errors import MedbenchError
+from medbench.io.images import read_labels, read_volume
+from medbench.io.nifti_mha import write_volume
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".mha", ".nrrd"])
+def test_spacing_follows_the_array_axes(tmp_path, suffix):
+    array = np.random.default_rng(0).integers(0, 5, (3, 4, 5)).astype(np.uint8)
+    volume = Volume(array, spacing=(3.0, 0.8, 0.7), origin=(1.0, 2.0, 3.0))
+    write_volume(tmp_path / f"v{suffix}", volume)
+    read = read_volume(tmp_path / f"v{suffix}")
+    assert np.array_equal(read.array, array)
+    assert read.spacing == pytest.approx((3.0, 0.8, 0.7))
+    assert read.origin == pytest.approx((1.0, 2.0, 3.0))
+
+
+def test_whole_numbers_in_float_files_are_labels_and_fractions_are_not(tmp_path):
+    np.save(tmp_path / "whole.npy", np.array([0.0, 2.0]))
+    np.save(tmp_path / "probabilities.npy", np.array([0.2, 0.9]))
+    assert read_labels(tmp_path / "whole.npy").array.dtype == np.int32
+    with pytest.raises(MedbenchError, match="fractional"):
+        read_labels(tmp_path / "probabilities.npy")
+
+
+def test_a_pickled_array_is_refused(tmp_path):
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(MedbenchError, match=r"objects\.npy"):
+        read_volume(tmp_path / "objects.npy")
+
+
+@pytest.mark.parametrize("name", ["torn.nii.gz", "torn.mha", "what.xyz", "absent.mha"])
+def test_unreadable_files_are_named(tmp_path, name):
+    if not name.startswith("absent"):
+        (tmp_path / name).write_bytes(b"\x1f\x8b torn")
+    with pytest.raises(MedbenchError, match=name.replace(".", r"\.")):
+        read_volume(tmp_path / name)

@@ -1,0 +1,120 @@
+"""Batches depend on seed, epoch and position alone."""
+
+import numpy as np
+import pytest
+
+from medbench.core.errors import MedbenchError
+from medbench.core.sample import TrainingImage
+from medbench.inference.predictor import InputContract
+from medbench.training.recipes import list_recipes, load_recipe
+
+SIZE = 16
+
+
+def images(n=20, labelled=8):
+    def load(number, has_labels):
+        def read(size):
+            generator = np.random.default_rng(number)
+            picture = generator.integers(0, 255, (size, size, 3)).astype(np.uint8)
+            return picture, (picture[..., 0] // 128) if has_labels else None
+
+        return read
+
+    return [
+        TrainingImage(f"i{k}", f"group{k // 4}", load(k, k < labelled), k < labelled, k % 2) for k in range(n)
+    ]
+
+
+def recipe(**changes):
+    return load_recipe("dssau_net", "default", image_size=SIZE, batch_size=4, **changes)
+
+
+def batches(data, epoch):
+    data.sampler.set_epoch(epoch)
+    return [[part.clone() for part in batch] for batch in data.train_dataloader()]
+
+
+def equal(first, second):
+    return all(
+        (a == b).all() for one, two in zip(first, second, strict=True) for a, b in zip(one, two, strict=True)
+    )
+
+
+def test_the_same_epoch_gives_the_same_augmented_batches_whatever_came_before():
+    from medbench.training.data import TrainingData
+
+    data = TrainingData(images(), recipe(), InputContract(SIZE))
+    first = batches(data, 3)
+    batches(data, 0)
+    again = batches(TrainingData(images(), recipe(), InputContract(SIZE)), 3)
+    assert equal(first, again)
+    assert not equal(first, batches(data, 4))
+    assert not equal(first, batches(TrainingData(images(), recipe(seed=1), InputContract(SIZE)), 3))
+
+
+def test_every_labelled_picture_is_seen_once_an_epoch():
+    from medbench.training.data import TrainingData
+
+    data = TrainingData(images(), recipe(validation="none"), InputContract(SIZE))
+    data.sampler.set_epoch(5)
+    seen = [index for _, index in data.sampler]
+    assert sorted(index for index in seen if index < 8) == list(range(8))
+    assert len(seen) == len(set(seen)) == 16
+
+
+def test_a_group_is_never_on_both_sides_of_the_split():
+    from medbench.training.data import split
+
+    pictures = images(40, 40)
+    training, validation = split(pictures, recipe())
+    assert sorted(training + validation) == list(range(40))
+    assert not {pictures[i].group for i in training} & {pictures[i].group for i in validation}
+    mixed, held = split(pictures, recipe(validation="by_image"))
+    assert {pictures[i].group for i in mixed} & {pictures[i].group for i in held}
+
+
+def test_unlabelled_pictures_are_marked_to_be_ignored():
+    from medbench.training.data import IGNORED_LABEL, TrainingData
+
+    data = TrainingData(images(), recipe(augmentation="none"), InputContract(SIZE))
+    image, labels, image_class = data.dataset[(0, 19)]
+    assert image.shape == (3, SIZE, SIZE)
+    assert (labels == IGNORED_LABEL).all()
+    assert image_class == 1
+
+
+def test_masks_are_turned_with_their_pictures():
+    from medbench.training.data import TrainingData
+
+    data = TrainingData(images(), recipe(), InputContract(SIZE))
+    turned = 0
+    for epoch in range(12):
+        image, labels, _ = data.dataset[(epoch, 0)]
+        plain, _, _ = data.dataset[(-1, 0)]
+        inside = image[0] > 0
+        assert (((image[0] * 255).round().long() // 128) == labels)[inside].all()
+        turned += not (image == plain).all()
+    assert turned > 4
+
+
+def test_no_labels_is_an_error():
+    from medbench.training.data import TrainingData
+
+    with pytest.raises(MedbenchError, match="no labelled picture"):
+        TrainingData(images(labelled=0), recipe(validation="none"), InputContract(SIZE))
+
+
+@pytest.mark.parametrize("family", ["dssau_net", "generic", "no_family_of_that_name"])
+def test_every_recipe_loads(family):
+    for name in list_recipes(family):
+        assert load_recipe(family, name).name == name
+    assert {"default", "quick"} <= set(list_recipes(family))
+
+
+def test_a_wrong_recipe_or_setting_gets_a_suggestion():
+    with pytest.raises(MedbenchError) as caught:
+        load_recipe("dssau_net", "offical")
+    assert "official" in caught.value.hint
+    with pytest.raises(MedbenchError) as caught:
+        load_recipe("dssau_net", "default", epoch=3)
+    assert "epochs" in caught.value.hint

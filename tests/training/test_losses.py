@@ -1,0 +1,46 @@
+"""The faithful loss has no gradient through its Dice, the corrected one has."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from medbench.training.losses import batch_dice, segmentation_loss
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8, generator=generator, requires_grad=True)
+    return logits, torch.randint(0, 3, (2, 8, 8), generator=generator)
+
+
+def gradient(loss, logits):
+    return torch.autograd.grad(loss, logits)[0]
+
+
+def test_the_faithful_loss_trains_by_cross_entropy_alone(pair):
+    logits, labels = pair
+    faithful = segmentation_loss("cross_entropy_argmax_dice", 3)(logits, labels)
+    half = 0.5 * functional.cross_entropy(logits, labels)
+    assert torch.equal(gradient(faithful, logits), gradient(half, logits))
+    chosen = logits.argmax(1)
+    dice = sum(
+        (2 * ((chosen == k) & (labels == k)).sum() + 1e-6)
+        / ((chosen == k).sum() + (labels == k).sum() + 1e-6)
+        for k in (1, 2)
+    )
+    assert faithful.item() == pytest.approx((half + 0.5 * (1 - dice / 2)).item(), abs=1e-6)
+
+
+def test_the_corrected_loss_has_a_gradient_through_dice(pair):
+    logits, labels = pair
+    corrected = segmentation_loss("cross_entropy_dice", 3)(logits, labels)
+    half = 0.5 * functional.cross_entropy(logits, labels)
+    assert not torch.allclose(gradient(corrected, logits), gradient(half, logits))
+
+
+def test_a_perfect_prediction_has_little_loss_and_full_dice(pair):
+    _, labels = pair
+    logits = functional.one_hot(labels, 3).permute(0, 3, 1, 2).float() * 50
+    assert segmentation_loss("cross_entropy_dice", 3)(logits, labels) < 1e-3
+    assert batch_dice(logits, labels, 3) == 1
