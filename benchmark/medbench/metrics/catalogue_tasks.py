@@ -1,1 +1,305 @@
-TASK_METRICS = ()
+"""Definitions of tasks: lesions, instances, frame classification, boxes, biometry, video summaries."""
+
+from __future__ import annotations
+
+from medbench.metrics.conventions import EMPTY_POLICIES, Convention, EmptyPolicy
+from medbench.metrics.lesions import LESION_RULES, LesionRule
+
+_INF = float("inf")
+_BLOBS = """\
+>>> import numpy as np, medbench
+>>> reference, prediction = np.zeros((2, 24, 24, 24), np.uint8)
+>>> reference[3:9, 3:9, 3:9] = 1; reference[15:20, 15:20, 15:20] = 1
+>>> prediction[4:9, 3:9, 3:9] = 1; prediction[20, 4, 4] = 1
+"""
+_LABELS = """\
+>>> import medbench
+>>> reference, prediction = [0, 0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]]
+"""
+_BOXES = """\
+>>> import numpy as np, medbench
+>>> from medbench.metrics.detection import Boxes
+>>> reference = [Boxes(np.array([[0, 0, 10, 10], [20, 20, 30, 30]]), np.array([1, 1]))]
+>>> prediction = [Boxes(np.array([[0, 0, 10, 8]]), np.array([1]), np.array([0.9]))]
+"""
+_FRAME = """\
+>>> import numpy as np, medbench
+>>> rows, columns = np.mgrid[:120, :160]
+>>> reference = np.where((rows - 25) ** 2 / 64 + (columns - 50) ** 2 / 900 < 1, 1, 0)
+>>> reference[(rows - 80) ** 2 / 900 + (columns - 90) ** 2 / 1600 < 1] = 2
+>>> prediction = reference.copy(); prediction[42:60, 70:140] = 2
+"""
+_HEADS = """\
+>>> import numpy as np, medbench
+>>> rows, columns = np.mgrid[:100, :100]
+>>> reference = (rows - 50) ** 2 + (columns - 50) ** 2 <= 40 ** 2
+>>> prediction = (rows - 50) ** 2 + (columns - 50) ** 2 <= 37 ** 2
+"""
+_USERS = """\
+>>> import medbench
+>>> reference, prediction = [[1, 1, 0, 0, 1], [0, 1, 1, 0, 0]], [1, 1, 0, 0, 0]
+"""
+_RATINGS = """\
+>>> import medbench
+>>> reference, prediction = [[1, 5, 3, 2, 4], [2, 4, 5, 1, 3]], [0.1, 0.9, 0.5, 0.2, 0.4]
+"""
+
+
+def _call(setup: str, id: str, expected: str, extra: str = "") -> str:
+    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{expected}"
+
+
+_M23 = "rachitsaluja/BraTS-2023-Metrics@43c9052"
+_M24 = "rachitsaluja/BraTS-2024-Metrics@f1131e3"
+
+
+def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
+    challenge = name.upper().replace("BRATS", "BraTS ").replace("_", " ")
+    size = "mm³" if not rule.merge_prediction else "mm³ (predictions: voxels)"
+    text = (
+        f"{rule.iterations} dilations; reference lesions of at most {rule.threshold:g} {size} are left out; "
+        f"missed lesions and false positives count Dice 0, HD95 {rule.penalty}"
+    )
+    source = _M24 if rule.merge_prediction else _M23
+    setup = f"{_BLOBS}>>> options = dict(spacing=(1.0, 1.0, 1.0))\n"
+    common = {"family": "lesions", "source": source, "needs_spacing": True, "differs": text}
+    found = [
+        Convention(
+            id=f"dice.lesionwise.{name}", title=f"Lesion-wise Dice, {challenge}",
+            definition=f"sum of the lesions' Dice over lesions plus false positives; {text}",
+            target="medbench.metrics.lesions:dice_lesionwise", options={"rule": name},
+            example=f"{setup}>>> 0 < medbench.score('dice.lesionwise.{name}', reference, prediction, "
+            "**options).value < 1\nTrue", **common,
+        ),
+        Convention(
+            id=f"hd95.lesionwise.{name}", title=f"Lesion-wise HD95, {challenge}",
+            definition=f"mean area-weighted HD95 over lesions and false positives; {text}",
+            target="medbench.metrics.lesions:hd95_lesionwise", options={"rule": name},
+            unit="mm", better="lower", range=(0.0, _INF),
+            example=f"{setup}>>> medbench.score('hd95.lesionwise.{name}', reference, prediction, "
+            "**options).value > 1\nTrue", **common,
+        ),
+    ]  # fmt: skip
+    if rule.merge_prediction:
+        found.append(
+            Convention(
+                id=f"nsd.lesionwise.{name}", title=f"Lesion-wise surface Dice, {challenge}",
+                definition=f"sum of the lesions' surface Dice over lesions plus false positives; {text}",
+                target="medbench.metrics.lesions:nsd_lesionwise", options={"rule": name, "tolerance": 1.0},
+                example=f"{setup}>>> 0 < medbench.score('nsd.lesionwise.{name}', reference, prediction, "
+                "**options).value < 1\nTrue", **common,
+            )
+        )  # fmt: skip
+    return tuple(found)
+
+
+LESIONS = tuple(c for name, rule in LESION_RULES.items() for c in _lesion_metrics(name, rule))
+
+_EV = "BraTS_evaluation 0.0.8 with panoptica 2.1.7"
+_ONE_TO_ONE = "components by 26 neighbours, matched one to one by maximum Dice, pairs above 1e-6"
+_UNIT = ", spacing=(1.0, 1.0, 1.0)"
+
+
+def _brats2025(id: str, function: str, title: str, rule: str, expected: str, **facts: object) -> Convention:
+    options = {"faithful": True, **facts.pop("options", {})}  # type: ignore[dict-item]
+    return Convention(
+        id=id, title=title, family="lesions", definition=f"{rule}; {_ONE_TO_ONE}", source=_EV,
+        target=f"medbench.metrics.matching:{function}", needs_spacing=True, options=options,
+        differs="one-to-one matching, no dilation; faithful=False undoes the program's spacing errors",
+        example=_call(_BLOBS, id, expected, _UNIT), **facts,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+_FAR = {"unit": "mm", "better": "lower", "range": (0.0, _INF)}
+MATCHED = (
+    _brats2025(
+        "f1.brats2025", "instance_f1", "Instance F1, BraTS 2025",
+        "TP / (TP + FP/2 + FN/2)", "0.5",
+    ),
+    _brats2025(
+        "hd95.brats2025", "global_hd95", "HD95 of the whole masks, BraTS 2025",
+        "pooled 95th percentile, in voxels; 373 when one is empty or nothing matches", "17.0587", **_FAR,
+    ),
+    _brats2025(
+        "nsd.brats2025", "global_nsd", "Surface Dice of the whole masks, BraTS 2025",
+        "mean of the two directed shares within 0.5 voxels", "0.6681",
+    ),
+    _brats2025(
+        "dice.brats2025_mets", "dice_metastases", "Lesion-wise Dice, BraTS 2025 metastases",
+        "mean over reference lesions of at least 27 mm³ and all false positives, which count 0", "0.303",
+        options={"threshold": 27.0},
+    ),
+    _brats2025(
+        "nsd.brats2025_mets", "nsd_metastases", "Lesion-wise surface Dice, BraTS 2025 metastases",
+        "mean over reference lesions of at least 27 mm³ and all false positives, which count 0", "0.3333",
+        options={"threshold": 27.0},
+    ),
+    _brats2025(
+        "hd95.brats2025_mets", "hd95_metastases", "Lesion-wise HD95, BraTS 2025 metastases",
+        "mean over reference lesions of at least 27 mm³ and all false positives, which count 373", "249.0",
+        options={"threshold": 27.0}, **_FAR,
+    ),
+    Convention(
+        id="pq", title="Panoptic quality", family="instances",
+        definition="instance F1 of pairs with IoU above 0.5, times their mean IoU",
+        source="Kirillov et al. 2019, CVPR, equation 1", target="medbench.metrics.matching:panoptic_quality",
+        options={"threshold": 0.5}, example=_call(_BLOBS, "pq", "0.4167"),
+    ),
+)  # fmt: skip
+
+_KPIS = "hrlblab/KPIs2024@7d56473 Validation_slide_docker/src/unet_validation_slide.py"
+_NO_OBJECT = EmptyPolicy("kpis", both=0.0, source=f"{_KPIS}: F1 of two empty masks is 0")
+_DISKS = """\
+>>> import numpy as np, medbench
+>>> reference, prediction = np.zeros((2, 40, 40), np.uint8)
+>>> reference[3:13, 3:13] = 1; reference[20:30, 20:30] = 1
+>>> prediction[4:14, 3:13] = 1; prediction[35:38, 5:8] = 1
+"""
+INSTANCES = tuple(
+    Convention(
+        id=id, title=title, family="instances", definition=definition, differs=differs, source=source,
+        target="medbench.metrics.instances:instance_f1", options={"threshold": 0.5, "rule": rule},
+        empty=EMPTY_POLICIES["definition"] if rule == "clean" else _NO_OBJECT,
+        example=_call(_DISKS, id, "0.5"),
+    )
+    for id, title, rule, definition, differs, source in (
+        (
+            "f1.instances", "Instance F1 of components", "clean",
+            "objects are 8-connected components (26 in 3-D); an object is found when some predicted one has "
+            "IoU >= 0.5 with it",
+            "components", "KPIs 2024 rule without the contour artefacts (medbench)",
+        ),
+        (
+            "f1.kpis_contour", "Instance F1 of hole contours (KPIs 2024, corrected)", "contour",
+            "objects are the filled hole contours of the inverted mask; IoU >= 0.5",
+            "contours; objects at the border do not exist, holes are objects", _KPIS,
+        ),
+        (
+            "f1.kpis.official", "Instance F1 of KPIs 2024 as its program computes it", "official",
+            "as f1.kpis_contour, but contours are shifted in place whenever two boxes overlap",
+            "contours that move; depends on their order", _KPIS,
+        ),
+    )
+)  # fmt: skip
+
+_SCORES = "IUGC 2024: maskoffs/IUGC2024@bad8150 starting_tool_kit/utils/evaluator.py; scikit-learn"
+CLASSIFICATION = tuple(
+    Convention(
+        id=id, title=title, family="classification", definition=definition, source=_SCORES,
+        target=f"medbench.metrics.classification:{function}", range=(low, 1.0), equals=(equal,),
+        example=_call(_LABELS, id, expected),
+    )
+    for id, title, function, definition, low, equal, expected in (
+        ("accuracy", "Accuracy", "accuracy", "share of right labels; argmax, a tie is class 0", 0.0,
+         "sklearn.metrics.accuracy_score", "0.75"),
+        ("f1", "F1 of class 1", "f1", "2TP / (2TP + FP + FN), 0 without a positive", 0.0,
+         "sklearn.metrics.f1_score", "0.6667"),
+        ("auc", "Area under the ROC curve", "auc",
+         "chance that a positive scores above a negative, ties one half; undefined with one class", 0.0,
+         "sklearn.metrics.roc_auc_score", "0.75"),
+        ("mcc", "Matthews correlation coefficient", "mcc",
+         "correlation of the two label vectors; 0 when one of them is constant", -1.0,
+         "sklearn.metrics.matthews_corrcoef", "0.5774"),
+        ("average_precision", "Average precision", "average_precision",
+         "precision averaged over the steps of recall, no interpolation", 0.0,
+         "sklearn.metrics.average_precision_score", "0.8333"),
+    )
+)  # fmt: skip
+
+_VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
+DETECTION = (
+    Convention(
+        id="map.coco", title="Mean average precision, COCO", family="detection",
+        definition="101-point average precision, mean over classes and IoU 0.50:0.05:0.95",
+        differs="ten thresholds, best free reference, 101 recalls", source="pycocotools 2.0, COCOeval",
+        target="medbench.metrics.detection:coco_map", equals=("pycocotools.cocoeval.COCOeval.stats[0]",),
+        options={"thresholds": tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), "max_detections": 100},
+        example=_call(_BOXES, "map.coco", "0.3535"),
+    ),
+    Convention(
+        id="map.voc", title="Mean average precision, PASCAL VOC from 2010 on", family="detection",
+        definition="area under the precision envelope at IoU >= 0.5, mean over classes",
+        differs="one threshold, best reference only, area", source=_VOC,
+        target="medbench.metrics.detection:voc_map",
+        options={"threshold": 0.5, "interpolation": "area", "inclusive": True},
+        example=_call(_BOXES, "map.voc", "0.5"),
+    ),
+    Convention(
+        id="map.voc2007", title="Mean average precision, PASCAL VOC until 2009", family="detection",
+        definition="mean of the largest precision at eleven recalls, IoU >= 0.5, mean over classes",
+        differs="one threshold, best reference only, eleven recalls", source=_VOC,
+        target="medbench.metrics.detection:voc_map",
+        options={"threshold": 0.5, "interpolation": "eleven_points", "inclusive": True},
+        example=_call(_BOXES, "map.voc2007", "0.5455"),
+    ),
+)  # fmt: skip
+
+_PICK = "medbench.metrics.frame_labels"
+_LOW = {"family": "biometry", "better": "lower", "range": (0.0, _INF)}
+BIOMETRY = (
+    Convention(
+        id="aop.contour", title="Error of the angle of progression, contour rule", unit="deg",
+        definition="absolute difference; ends and tangent point on the contours of the mask",
+        differs="contour points", source="IUGC 2024, class Biometry of evaluator.py@bad8150",
+        target=f"{_PICK}:biometry", options={"value": "aop_contour"},
+        example=_call(_FRAME, "aop.contour", "25.171"), **_LOW,
+    ),
+    Convention(
+        id="aop.ellipse", title="Error of the angle of progression, ellipse rule", unit="deg",
+        definition="absolute difference; both structures replaced by fitted ellipses, a missing angle is 0",
+        differs="fitted ellipses", source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 ellipse.py",
+        target=f"{_PICK}:biometry", options={"value": "aop_ellipse"},
+        example=_call(_FRAME, "aop.ellipse", "30.2249"), **_LOW,
+    ),
+    Convention(
+        id="hsd", title="Error of the head-symphysis distance", unit="px",
+        definition="absolute difference of the distance from the symphysis' inferior end to the head",
+        source="IUGC 2024, class Biometry of evaluator.py@bad8150", target=f"{_PICK}:biometry",
+        options={"value": "hsd"}, example=_call(_FRAME, "hsd", "9.0208"), **_LOW,
+    ),
+    Convention(
+        id="hc.adf", title="Absolute difference of the head circumference", unit="mm",
+        definition="|HC of the prediction - HC of the reference|, HC = perimeter (Ramanujan II) of the ellipse "
+        "fitted to the outer contour", source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412",
+        target=f"{_PICK}:head_circumference", options={"value": "adf_mm"}, needs_spacing=True,
+        example=_call(_HEADS, "hc.adf", "1.9006", ", spacing=(0.1, 0.1)"), **_LOW,
+    ),
+    Convention(
+        id="hc.df", title="Difference of the head circumference", family="biometry", unit="mm", better="lower",
+        definition="HC of the prediction minus HC of the reference; 0 is best", range=(-_INF, _INF),
+        source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412", needs_spacing=True,
+        target=f"{_PICK}:head_circumference", options={"value": "df_mm"},
+        example=_call(_HEADS, "hc.df", "-1.9006", ", spacing=(0.1, 0.1)"),
+    ),
+)  # fmt: skip
+
+_SUMMARY = "medbench.metrics.summaries"
+_OTANI = "Otani et al. 2019, CVPR (mayu-ot/rethinking-evs)"
+SUMMARIES = (
+    Convention(
+        id="fmeasure.max", title="F-measure of a video summary, best annotator", family="summary",
+        definition="2|S∩U| / (|S| + |U|), maximum over annotators", differs="best annotator (SumMe)",
+        source="Gygli et al. 2014, ECCV; Zhang et al. 2016, ECCV", target=f"{_SUMMARY}:f_measure",
+        options={"over": "max"}, example=_call(_USERS, "fmeasure.max", "0.8"),
+    ),
+    Convention(
+        id="fmeasure.mean", title="F-measure of a video summary, mean over annotators", family="summary",
+        definition="2|S∩U| / (|S| + |U|), mean over annotators", differs="mean over annotators (TVSum)",
+        source="Song et al. 2015, CVPR; Zhang et al. 2016, ECCV", target=f"{_SUMMARY}:f_measure",
+        options={"over": "mean"}, example=_call(_USERS, "fmeasure.mean", "0.65"),
+    ),
+    Convention(
+        id="kendall", title="Kendall's tau-b of frame importance, mean over annotators", family="summary",
+        definition="tau-b between predicted and annotated scores, mean over annotators", source=_OTANI,
+        target=f"{_SUMMARY}:rank_correlation", options={"kind": "kendall"}, range=(-1.0, 1.0),
+        example=_call(_RATINGS, "kendall", "0.7"), equals=("scipy.stats.kendalltau",),
+    ),
+    Convention(
+        id="spearman", title="Spearman's rho of frame importance, mean over annotators", family="summary",
+        definition="rho between predicted and annotated scores, mean over annotators", source=_OTANI,
+        target=f"{_SUMMARY}:rank_correlation", options={"kind": "spearman"}, range=(-1.0, 1.0),
+        example=_call(_RATINGS, "spearman", "0.85"), equals=("scipy.stats.spearmanr",),
+    ),
+)  # fmt: skip
+
+TASK_METRICS = (*LESIONS, *MATCHED, *INSTANCES, *CLASSIFICATION, *DETECTION, *BIOMETRY, *SUMMARIES)
