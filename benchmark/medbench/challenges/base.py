@@ -195,6 +195,16 @@ class Challenge(abc.ABC):
     def check(self, root: Path) -> list[Finding]:
         """Look a data folder over: counts, sizes, labels, leaks between splits."""
 
+    def illustrate(
+        self, case: Case, path: Path
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """Picture ``(height, width, 3)``, reference and prediction labels for reports; ``None`` if not apt.
+
+        Raises:
+            MedbenchError: when a file cannot be read.
+        """
+        return None
+
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
         """The case's prediction in ``folder``: at its own place, or by its file name alone.
 

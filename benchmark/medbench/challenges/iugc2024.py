@@ -284,6 +284,18 @@ class IUGC2024(Challenge):
             )
         return CaseScores(self.score_arrays(reference, prediction))
 
+    def illustrate(
+        self, case: Case, path: Path
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """The labelled frame, or black where there is no video, with both masks."""
+        if case.facts["task"] != "segmentation":
+            return None
+        reference = self.read_reference(case)
+        prediction = decode_mask(raster.read_label_map(path), str(path))
+        video_there = case.inputs.get("video") is not None and case.inputs["video"].is_file()
+        image = self.read(case).images[0] if video_there else np.zeros((*reference.shape, 3), np.uint8)
+        return image, reference, prediction
+
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:

@@ -34,3 +34,4 @@ def show_finished(finished: Finished, as_json: bool) -> None:
     if record.model.untrained_parts:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
+    typer.echo(f"Report: {finished.folder / 'report.html'}")

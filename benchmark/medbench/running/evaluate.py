@@ -105,5 +105,6 @@ def evaluate(
         citations=[loaded.citation],
     )
     finished = Finished(record, rows, folder)
-    store(finished, None if cases != "*" else Path(leaderboards) if leaderboards else leaderboards_folder())
+    board = Path(leaderboards) if leaderboards else leaderboards_folder()
+    store(finished, loaded, chosen, folder_given, board if cases == "*" else None)
     return finished

@@ -12,6 +12,7 @@ from medbench.challenges.base import CaseRow, Challenge
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.record import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
+from medbench.leaderboards.report import write_report
 from medbench.leaderboards.results import add_result
 from medbench.leaderboards.statistics import aggregate
 from medbench.running.data import Data
@@ -19,6 +20,7 @@ from medbench.running.environment import environment
 from medbench.running.loop import Timing
 
 RECORD = "record.json"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,19 @@ def make_record(
     )
 
 
-def store(finished: Finished, leaderboards: Path | None) -> None:
-    """Write the record into the run directory and add its row to the leaderboard, if there is one."""
-    write_text(finished.folder / RECORD, finished.record.model_dump_json(indent=2) + "\n")
+def store(
+    finished: Finished,
+    challenge: Challenge,
+    cases: Sequence[Case],
+    predictions: Path,
+    leaderboards: Path | None,
+) -> None:
+    """Write record and report into the run directory and add the row to the leaderboard, if there is one."""
+    record = finished.record
+    write_text(finished.folder / RECORD, record.model_dump_json(indent=2) + "\n")
+    write_report(finished.folder / REPORT, challenge, cases, finished.rows, record, predictions)
     if leaderboards is not None:
-        add_result(leaderboards, finished.record)
+        add_result(leaderboards, record)
 
 
 def now() -> str:

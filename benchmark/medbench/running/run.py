@@ -114,7 +114,8 @@ def run(
         citations=[job.network.entry.paper, job.challenge.citation],
     )
     finished = Finished(record, rows, folder, len(rows) - timing.cases)
-    store(finished, None if cases != "*" else Path(leaderboards) if leaderboards else leaderboards_folder())
+    board = Path(leaderboards) if leaderboards else leaderboards_folder()
+    store(finished, job.challenge, job.cases, folder / "predictions", board if cases == "*" else None)
     return finished
 
 

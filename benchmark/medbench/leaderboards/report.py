@@ -1,0 +1,136 @@
+"""One HTML page a run: scores, failures, worst cases with outlines, provenance. It needs no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.base import CaseRow, Challenge, MetricSpec
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_text
+from medbench.core.record import RunRecord
+from medbench.leaderboards.tables import RESULT_HEADINGS, heading, number, result_rows
+
+WORST = 8
+REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
+
+
+def write_report(
+    path: Path,
+    challenge: Challenge,
+    cases: Sequence[Case],
+    rows: Sequence[CaseRow],
+    record: RunRecord,
+    predictions: Path,
+) -> None:
+    """Write the page, escaped and self-contained.
+
+    Args:
+        path: where to.
+        challenge: reads pictures and references for the worst cases.
+        cases: the cases of the rows.
+        rows: scores.
+        record: everything else.
+        predictions: folder of prediction files.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    shown = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
+    by = shown[0] if shown else None
+    methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
+    definitions = [metric.convention for metric in record.metrics.values()]
+    page = environment.get_template("report.html.j2").render(
+        record=record,
+        headings=RESULT_HEADINGS,
+        rows=list(zip(result_rows(record), definitions, strict=True)),
+        methods="; ".join(sorted(methods)) or "too few groups",
+        failures=[row for row in rows if row.status != "ok"],
+        worst_by=by.title if by else "",
+        figures=_figures(challenge, {case.id: case for case in cases}, rows, by, shown, predictions)
+        if by
+        else [],
+        case_headings=[heading(metric) for metric in shown],
+        case_rows=[
+            (row.case, [_cell(row, metric) for metric in shown])
+            for row in rows
+            if any(metric.name in row.scores for metric in shown)
+        ],
+    )
+    write_text(path, page)
+
+
+def _cell(row: CaseRow, metric: MetricSpec) -> str:
+    score = row.scores.get(metric.name)
+    if score is None:
+        return ""
+    mark = "" if score.status == "ok" else f" ({score.status})"
+    return number(score.value, metric.unit) + mark
+
+
+def _figures(
+    challenge: Challenge,
+    cases: Mapping[str, Case],
+    rows: Sequence[CaseRow],
+    by: MetricSpec,
+    shown: Sequence[MetricSpec],
+    predictions: Path,
+) -> list[dict[str, Any]]:
+    def badness(row: CaseRow) -> float:
+        value = row.scores[by.name].value
+        if value is None:
+            return float("inf")
+        return -value if by.better == "higher" else value
+
+    scored = sorted(
+        (row for row in rows if by.name in row.scores and row.predictions), key=badness, reverse=True
+    )
+    figures = []
+    for row in scored[:WORST]:
+        try:
+            picture = challenge.illustrate(cases[row.case], predictions / next(iter(row.predictions)))
+        except MedbenchError:
+            continue
+        if picture is None:
+            continue
+        text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
+        figures.append({"case": row.case, "png": _png(outlined(*picture)), "scores": text})
+    return figures
+
+
+def outlined(
+    image: npt.NDArray[Any], reference: npt.NDArray[Any], prediction: npt.NDArray[Any]
+) -> npt.NDArray[np.uint8]:
+    """``(height, width, 3)`` with the outlines of every label of both label maps."""
+    import cv2
+
+    drawn = np.ascontiguousarray(image, np.uint8).copy()
+    width = max(1, round(max(drawn.shape) / 256))
+    for labels, colour in ((reference, REFERENCE_RGB), (prediction, PREDICTION_RGB)):
+        for label in np.unique(labels[labels > 0]):
+            mask = (labels == label).astype(np.uint8)
+            contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, contours, -1, colour, width)
+    return drawn
+
+
+def _png(picture: npt.NDArray[np.uint8], side: int = 384) -> str:
+    import cv2
+
+    from medbench.io.raster import resize_picture
+
+    scale = min(1.0, side / max(picture.shape[:2]))
+    small = resize_picture(picture, round(picture.shape[0] * scale), round(picture.shape[1] * scale))
+    _, encoded = cv2.imencode(".png", small[:, :, ::-1])
+    return base64.b64encode(encoded.tobytes()).decode()
