@@ -37,28 +37,28 @@ PENALTY_PX = 100.0
 
 _SEGMENTATION = (
     *(
-        MetricSpec(f"dice_{key}", f"Dice {name}", "", "higher", "dice.smooth1", (0.0, 1.0), headline=True)
+        MetricSpec(f"dice_{key}", f"Dice {name}", "", "higher", "dice.plus_one", (0.0, 1.0), headline=True)
         for key, name in STRUCTURES.items()
     ),
     *(
-        MetricSpec(f"hd_{key}", f"HD {name}", "px", "lower", "hd.sets", headline=key == "all")
+        MetricSpec(f"hd_{key}", f"HD {name}", "px", "lower", "hd.set", headline=key == "all")
         for key, name in STRUCTURES.items()
     ),
     *(
-        MetricSpec(f"asd_{key}", f"ASD {name}", "px", "lower", "asd.iugc", headline=key == "all")
+        MetricSpec(f"asd_{key}", f"ASD {name}", "px", "lower", "asd.edge8", headline=key == "all")
         for key, name in STRUCTURES.items()
     ),
 )
 _BIOMETRY = (
     MetricSpec("aop_contour", "ΔAoP", "°", "lower", "aop.contour", (0.0, 180.0), headline=True),
-    MetricSpec("hsd", "ΔHSD", "px", "lower", "hsd.contour", headline=True),
+    MetricSpec("hsd", "ΔHSD", "px", "lower", "hsd", headline=True),
     MetricSpec("aop_ellipse", "ΔAoP (ellipse)", "°", "lower", "aop.ellipse", (0.0, 180.0)),
 )
 _CLASSIFICATION = (
-    MetricSpec("accuracy", "ACC", "", "higher", "accuracy.argmax", (0.0, 1.0), True, True),
-    MetricSpec("f1", "F1", "", "higher", "f1.binary", (0.0, 1.0), True, True),
-    MetricSpec("auc", "AUC", "", "higher", "auc.roc", (0.0, 1.0), True, True),
-    MetricSpec("mcc", "MCC", "", "higher", "mcc.binary", (-1.0, 1.0), True, True),
+    MetricSpec("accuracy", "ACC", "", "higher", "accuracy", (0.0, 1.0), True, True),
+    MetricSpec("f1", "F1", "", "higher", "f1", (0.0, 1.0), True, True),
+    MetricSpec("auc", "AUC", "", "higher", "auc", (0.0, 1.0), True, True),
+    MetricSpec("mcc", "MCC", "", "higher", "mcc", (-1.0, 1.0), True, True),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import challenges, data, doctor, evaluate, models, predict, run, train
+from medbench.cli import challenges, data, doctor, evaluate, metrics, models, predict, run, train
 from medbench.cli.console import fail
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("predict")(predict.command)
 app.command("evaluate")(evaluate.command)
 app.add_typer(models.app, name="models")
 app.add_typer(challenges.app, name="challenges")
+app.add_typer(metrics.app, name="metrics")
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.command)
 
