@@ -71,12 +71,16 @@ def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callbac
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             dice = trainer.callback_metrics.get("validation_dice")
-            if (dice is None or float(dice) > self.best) and trainer.is_global_zero:
+            last = trainer.current_epoch + 1 == trainer.max_epochs
+            better = last if dice is None else float(dice) > self.best
+            if better and trainer.is_global_zero:
                 self.best = -1.0 if dice is None else float(dice)
                 with atomic_path(folder / "best.pt") as temporary:
                     torch.save(module.get_submodule("network").state_dict(), temporary)
-            with atomic_path(folder / RESUME) as temporary:
-                trainer.save_checkpoint(temporary)
+            if not last:
+                trainer.save_checkpoint(folder / f"{RESUME}.partial")
+                if trainer.is_global_zero:
+                    (folder / f"{RESUME}.partial").replace(folder / RESUME)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
             progress.finish()
@@ -192,7 +196,7 @@ def fit(
     save_checkpoint(weights, state, stored)
     write_json(folder / SUMMARY, summary)
     best.unlink()
-    (folder / RESUME).unlink()
+    (folder / RESUME).unlink(missing_ok=True)
     return weights
 
 

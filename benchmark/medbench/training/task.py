@@ -69,7 +69,9 @@ class SegmentationTask(LightningModule):
                 {"params": [p for p in parameters if p.ndim > 1]},
                 {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
             ]
-        optimizer = torch.optim.AdamW(groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.AdamW(
+            groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         if recipe.schedule == "constant":
             return optimizer
         scheduler: torch.optim.lr_scheduler.LRScheduler

@@ -1,0 +1,90 @@
+"""Every listing is also JSON."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from medbench.cli.main import app
+
+runner = CliRunner()
+
+
+def invoke(*arguments):
+    return runner.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("verb", ["models", "challenges", "metrics"])
+def test_listings_as_table_and_json(verb):
+    table, listing = invoke(verb), invoke(verb, "--json")
+    assert table.exit_code == listing.exit_code == 0
+    entries = json.loads(listing.stdout)
+    names = [entry.get("name") or entry["id"] for entry in entries]
+    assert len(names) == len(set(names)) > 0
+    assert names[0] in table.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("models", "show", "dssau_net"), ("challenges", "show", "iugc2024"), ("metrics", "show", "hd95.pooled")],
+)
+def test_one_entry_as_table_and_json(arguments):
+    assert arguments[-1] in invoke(*arguments).stdout or invoke(*arguments).exit_code == 0
+    assert json.loads(invoke(*arguments, "--json").stdout)
+
+
+def test_doctor_reports_packages_and_folders():
+    done = invoke("doctor", "--json")
+    found = {entry["what"]: entry for entry in json.loads(done.stdout)}
+    assert done.exit_code == 0
+    assert found["numpy"]["fine"]
+    assert any("MEDBENCH_CACHE" in what for what in found)
+
+
+def test_evaluate_as_json_and_its_exit_code(small_iugc, tmp_path):
+    (tmp_path / "segmentation").mkdir()
+    masks = sorted((small_iugc / "test/seg").glob("*.png"))
+    for path in masks[1:]:
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    done = invoke(
+        "evaluate",
+        "-c",
+        "iugc2024",
+        "--data",
+        small_iugc,
+        "-p",
+        tmp_path,
+        "--cases",
+        "segmentation/*",
+        "--json",
+    )
+    record = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert record["counts"] == {"total": 4, "ok": 3, "failed": 0, "missing": 1}
+    assert record["metrics"]["dice_all"]["value"] == pytest.approx(0.75)
+    assert record["metrics"]["dice_all"]["missing"] == 1
+
+
+def test_the_report_escapes_what_users_name(small_iugc, tmp_path):
+    (tmp_path / "p").mkdir()
+    for path in (small_iugc / "test/seg").glob("*.png"):
+        (tmp_path / "p" / path.name).write_bytes(path.read_bytes())
+    done = invoke(
+        "evaluate", "-c", "iugc2024", "--data", small_iugc, "-p", tmp_path / "p", "--cases", "segmentation/*",
+        "--name", "<script>alert(1)</script>", "--json",
+    )  # fmt: skip
+    folder = json.loads(done.stdout)["folder"]
+    page = open(f"{folder}/report.html").read()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert page.count("data:image/png;base64,") == 4
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_data_check_exits_with_1_on_an_error(small_iugc, tmp_path):
+    assert invoke("data", "check", "iugc2024", small_iugc).exit_code == 0
+    import shutil
+
+    broken = shutil.copytree(small_iugc, tmp_path / "broken")
+    next(iter((broken / "test/seg").glob("*.png"))).unlink()
+    assert invoke("data", "check", "iugc2024", broken).exit_code == 1
