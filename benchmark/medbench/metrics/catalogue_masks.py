@@ -162,9 +162,9 @@ SURFACE: tuple[Convention, ...] = (
         equals=("surface_distance.compute_robust_hausdorff(…, 95)",),
     ),
     _surface(
-        "ahd.set", "average_hausdorff_of_sets", "0.2885",
+        "ahd.set", "average_hausdorff_of_sets", "0.2442",
         title="Average Hausdorff distance of voxel sets",
-        definition="larger of the two mean distances of all voxels of a mask to the other mask (inside = 0)",
+        definition="mean of the two mean distances of all voxels of a mask to the other mask (inside = 0)",
         differs="mean over all voxels, not the surface", source="ITK HausdorffDistanceImageFilter",
         equals=("SimpleITK.HausdorffDistanceImageFilter.GetAverageHausdorffDistance",),
     ),

@@ -22,7 +22,8 @@ def common_spacing(
     """The spacing to use and its unit: what was asked for, else what both files say, else pixels.
 
     Raises:
-        MedbenchError: ``geometry.spacing`` when the two files disagree; ``metric.spacing`` for an unusable one.
+        MedbenchError: ``geometry.spacing`` when the two files disagree; ``metric.spacing`` for an
+            unusable one.
     """
     ndim = reference.array.ndim
     if asked is not None:

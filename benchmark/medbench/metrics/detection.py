@@ -168,10 +168,11 @@ def coco_map(
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_detections: int = 100,
 ) -> float | None:
-    """Mean average precision by the rules of COCO (``pycocotools`` 2.0, bounding boxes, all areas, no crowds).
+    """Mean average precision by the rules of COCO (``pycocotools`` 2.0, bounding boxes, all areas, no
+    crowds).
 
-    Average precision is taken at 101 recalls for every class that the reference holds and every IoU threshold,
-    then averaged. None when the reference holds no box.
+    Average precision is taken at 101 recalls for every class that the reference holds and every IoU
+    threshold, then averaged. None when the reference holds no box.
 
     Args:
         reference: one :class:`Boxes` an image.

@@ -74,12 +74,14 @@ def score(
 
     Args:
         id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`.
-        reference: the truth: a binary mask, a label map (with ``label``), or what the metric's family compares.
+        reference: the truth: a binary mask, a label map (with ``label``), or what the metric's family
+            compares.
         prediction: the same kind and shape.
         spacing: mm per step along each array axis, in the order of the axes, or ``"pixel"``. Required by every
             metric whose unit is a length, area or volume.
         label: which label of a label map, or which labels together, are the foreground.
-        empty: what an empty mask scores: an :class:`EmptyPolicy` or its name; the definition's own by default.
+        empty: what an empty mask scores: an :class:`EmptyPolicy` or its name; the definition's own by
+            default.
         workers: threads for the two directions of a distance.
         options: the metric's own (``tolerance=`` …).
 
@@ -186,7 +188,8 @@ def evaluate_arrays(
 ) -> dict[str, dict[str, Score]]:
     """Many mask metrics on every label of a pair of label maps.
 
-    One pass counts all labels; each label's surfaces are taken once, in its own box, for all of its distances.
+    One pass counts all labels; each label's surfaces are taken once, in its own box, for all of its
+    distances.
 
     Args:
         reference: label map (whole numbers of any type, any number of axes).

@@ -6,11 +6,12 @@ clean
     objects are 8-connected components; a predicted object is right when its IoU with some reference object
     reaches the threshold.
 contour
-    the organisers' objects: hole contours of the inverted mask, filled. Foreground is 4-connected, objects at the
-    slide's border do not exist, a hole is one more object, and each object is a pixel larger all round.
+    the organisers' objects: hole contours of the inverted mask, filled. Foreground is 4-connected,
+    objects at the slide's border do not exist, a hole is one more object, and each object is a pixel
+    larger all round.
 official
-    the same contours, shifted in place whenever two boxes overlap, as the organisers' program leaves them: later
-    comparisons use wrong places, and the number depends on the order of the contours.
+    the same contours, shifted in place whenever two boxes overlap, as the organisers' program leaves
+    them: later comparisons use wrong places, and the number depends on the order of the contours.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Identities that hold between metrics of one comparison; a record that breaks one is not published.
 
-They catch faults of a harness, not of a model: a swapped argument, a stale cache, a value in the wrong column.
+They catch faults of a harness, not of a model: a swapped argument, a stale cache, a value in the wrong
+column.
 """
 
 from __future__ import annotations

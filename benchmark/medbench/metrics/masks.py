@@ -175,9 +175,9 @@ def hausdorff_of_sets(pair: MaskPair) -> float:
 
 
 def average_hausdorff_of_sets(pair: MaskPair) -> float:
-    """The larger of the two mean distances of all voxels of one mask to the other mask."""
+    """Mean of the two mean distances of all voxels of one mask to the other mask."""
     found, n = pair.surfaces.set_distances, pair.overlap
-    return float(max(found.of_prediction.sum() / n.n_prediction, found.of_reference.sum() / n.n_reference))
+    return float(found.of_prediction.sum() / n.n_prediction + found.of_reference.sum() / n.n_reference) / 2
 
 
 def hausdorff_of_elements(pair: MaskPair) -> float:

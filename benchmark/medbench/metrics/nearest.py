@@ -8,8 +8,8 @@ Three ways lead to the same numbers, and each is taken where it is the cheapest:
 3. *Distance transform* (``scipy.ndimage.distance_transform_edt``, its feature form) of the box, when a sample
    of points shows that the tree would visit too many candidates: large, ragged or far surfaces.
 
-Whatever way finds the neighbour, the distance is computed from the whole-number offset between the two voxels,
-so the three agree with one another and with a distance transform of the whole image.
+Whatever way finds the neighbour, the distance is computed from the whole-number offset between the two
+voxels, so the three agree with one another and with a distance transform of the whole image.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The real libraries, run beside ours on the same pair: for comparison only, never for a score.
 
-They are optional (``pip install 'medbench[reference]'``) and are imported by name when asked for: medpy is GPL-3
-and stays out of every other path through this package.
+They are optional (``pip install 'medbench[reference]'``) and are imported by name when asked for: medpy
+is GPL-3 and stays out of every other path through this package.
 """
 
 from __future__ import annotations

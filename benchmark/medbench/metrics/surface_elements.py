@@ -1,12 +1,13 @@
 """Area-weighted surface elements: what DeepMind's ``surface-distance`` calls surfels.
 
-A point sits on every corner of the voxel lattice whose neighbours (2x2 pixels, 2x2x2 voxels) are not all alike;
-its weight is the length or area of the piece of boundary that marching squares or cubes puts there. BraTS 2023
-computes its Hausdorff distances on these points (rachitsaluja/BraTS-2023-Metrics@43c9052).
+A point sits on every corner of the voxel lattice whose neighbours (2x2 pixels, 2x2x2 voxels) are not all
+alike; its weight is the length or area of the piece of boundary that marching squares or cubes puts
+there. BraTS 2023 computes its Hausdorff distances on these points
+(rachitsaluja/BraTS-2023-Metrics@43c9052).
 
 The pieces of the 256 neighbourhoods follow from 14 of them by turning, mirroring and swapping inside and
-outside; the 14 are listed as area vectors at unit spacing, in eighths (google-deepmind/surface-distance, table
-of normals, Apache-2.0).
+outside; the 14 are listed as area vectors at unit spacing, in eighths (google-deepmind/surface-distance,
+table of normals, Apache-2.0).
 """
 
 from __future__ import annotations
