@@ -59,6 +59,9 @@ def pair(name, region):
     return MaskPair(*(np.isin(labels, REGIONS[region]) for labels in (reference, prediction)), spacing)
 
 
+VOXEL_METRICS = (
+    "dice", "hd", "hd95.pooled", "hd95.max", "assd.pooled", "sensitivity", "specificity", "precision"
+)  # fmt: skip
 NAMES = [*GOLDEN["cases"], *REAL["cases"]]
 
 
@@ -70,13 +73,13 @@ def test_voxel_metrics(name):
         found[spacing_name] = medbench.metrics.evaluate_arrays(
             reference,
             prediction,
-            ["dice", "hd", "hd95.pooled", "hd95.max", "assd.pooled", "sensitivity", "specificity", "precision"],
+            VOXEL_METRICS,
             {region: tuple(labels) for region, labels in REGIONS.items()},
             spacing if spacing_name == "mm" else "pixel",
         )
     for region, values in expected(name)["medpy"].items():
         counts = pair(name, region).overlap
-        assert (counts.tp, counts.fp, counts.fn, counts.tn) == tuple(values[k] for k in ("tp", "fp", "fn", "tn"))
+        assert [counts.tp, counts.fp, counts.fn, counts.tn] == [values[k] for k in ("tp", "fp", "fn", "tn")]
         scores = {key: {id: s.value for id, s in found[key][region].items()} for key in found}
         for id, unit, key, tolerance in (
             ("dice", "mm", "medpy_dc", 1e-9),
@@ -226,17 +229,19 @@ def test_2025_corrected_undoes_the_spacing_errors():
     prediction = np.roll(reference, 2, axis=0)
     two = MaskPair(reference, prediction, (1.0, 2.0, 5.0))
     assert matching.global_hd95(two, faithful=False) == 2.0
-    assert matching.global_hd95(MaskPair(reference, np.roll(reference, 2, 2), two.spacing),
-    faithful=False) == 10 apart = MaskPair(reference, np.roll(reference, 7, axis=0), (1.0, 1.0, 1.0))
-    assert matching.global_hd95(apart, faithful=True) == matching.BRATS_2025_PENALTY_MM assert
-    matching.global_hd95(apart, faithful=False) == 7.0
+    turned = MaskPair(reference, np.roll(reference, 2, axis=2), two.spacing)
+    assert matching.global_hd95(turned, faithful=False) == 10.0
+    apart = MaskPair(reference, np.roll(reference, 7, axis=0), (1.0, 1.0, 1.0))
+    assert matching.global_hd95(apart, faithful=True) == matching.BRATS_2025_PENALTY_MM
+    assert matching.global_hd95(apart, faithful=False) == 7.0
 
 
 def test_lesion_scores_without_cc3d(monkeypatch):
     from medbench.metrics import components
 
     name = "multi_lesion"
-    with_library = lesion_report(pair(name, "WT").reference, pair(name, "WT").prediction, (1, 1, 1), "brats2023_gli")
+    masks = pair(name, "WT").reference, pair(name, "WT").prediction
+    with_library = lesion_report(*masks, (1, 1, 1), "brats2023_gli")
     monkeypatch.setattr(components, "_cc3d", lambda: None)
-    without = lesion_report(pair(name, "WT").reference, pair(name, "WT").prediction, (1, 1, 1), "brats2023_gli")
+    without = lesion_report(*masks, (1, 1, 1), "brats2023_gli")
     assert with_library == without

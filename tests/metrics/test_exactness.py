@@ -41,15 +41,19 @@ TRAPS = {
     "touching the border": (
         solid((12, 14), ((0, 6), (0, 14))), solid((12, 14), ((0, 7), (0, 12))), (1.0, 0.5)),
     "one voxel each": (
-        solid((9, 9, 9), ((4, 5), (4, 5), (1, 2))), solid((9, 9, 9), ((4, 5), (4, 5), (8, 9))), (2.5, 0.8, 0.8)),
+        solid((9, 9, 9), ((4, 5), (4, 5), (1, 2))),
+        solid((9, 9, 9), ((4, 5), (4, 5), (8, 9))), (2.5, 0.8, 0.8)),
     "full against part": (
         np.ones((7, 8, 6), bool), solid((7, 8, 6), ((2, 5), (2, 5), (2, 5))), (1.0, 1.0, 3.0)),
     "a distant speck": (
-        solid((40, 40), ((5, 15), (5, 15))), solid((40, 40), ((5, 15), (5, 15)), ((36, 39), (36, 39))), (1.0, 1.0)),
+        solid((40, 40), ((5, 15), (5, 15))),
+        solid((40, 40), ((5, 15), (5, 15)), ((36, 39), (36, 39))), (1.0, 1.0)),
     "one slice kept as 3-D": (
-        solid((1, 20, 20), ((0, 1), (4, 12), (4, 12))), solid((1, 20, 20), ((0, 1), (5, 13), (4, 12))), (5.0, 1.0, 1.0)),
+        solid((1, 20, 20), ((0, 1), (4, 12), (4, 12))),
+        solid((1, 20, 20), ((0, 1), (5, 13), (4, 12))), (5.0, 1.0, 1.0)),
     "far apart": (
-        solid((30, 30, 30), ((0, 3), (0, 3), (0, 3))), solid((30, 30, 30), ((26, 30), (26, 30), (26, 30))), (1.0, 1.0, 1.0)),
+        solid((30, 30, 30), ((0, 3), (0, 3), (0, 3))),
+        solid((30, 30, 30), ((26, 30), (26, 30), (26, 30))), (1.0, 1.0, 1.0)),
     "hollow": (
         solid((20, 20), ((2, 18), (2, 18))) & ~solid((20, 20), ((5, 15), (5, 15))),
         solid((20, 20), ((2, 18), (2, 18))), (1.0, 1.0)),
@@ -180,10 +184,11 @@ def test_percentiles_disagree_where_they_should():
 
 
 def test_volumes_and_similarity():
-    reference, prediction = solid((6, 6, 6), ((0, 4), (0, 4), (0, 4))), solid((6, 6, 6), ((0, 4), (0, 4),
-    (0, 2))) spacing = (2.0, 1.0, 0.5) assert medbench.score("volume_difference", reference, prediction,
-    spacing=spacing).value == -32 assert medbench.score("volumetric_similarity", reference,
-    prediction).value == pytest.approx(2 / 3) assert medbench.score("dice.plus_one", reference,
-    prediction).value == (2 * 32 + 1) / (96 + 1) assert medbench.score("pixel_accuracy", reference,
-    prediction).value == (216 - 32) / 216 assert MaskPair(reference, prediction, spacing).diagonal ==
-    pytest.approx(math.sqrt(144 + 36 + 9))
+    reference = solid((6, 6, 6), ((0, 4), (0, 4), (0, 4)))
+    prediction = solid((6, 6, 6), ((0, 4), (0, 4), (0, 2)))
+    spacing = (2.0, 1.0, 0.5)
+    assert medbench.score("volume_difference", reference, prediction, spacing=spacing).value == -32
+    assert medbench.score("volumetric_similarity", reference, prediction).value == pytest.approx(2 / 3)
+    assert medbench.score("dice.plus_one", reference, prediction).value == (2 * 32 + 1) / (96 + 1)
+    assert medbench.score("pixel_accuracy", reference, prediction).value == (216 - 32) / 216
+    assert MaskPair(reference, prediction, spacing).diagonal == pytest.approx(math.sqrt(144 + 36 + 9))

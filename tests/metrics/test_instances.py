@@ -129,11 +129,13 @@ def coco_oracle(reference, prediction):
     annotations, detections, categories = [], [], set()
     for image, (truth, guess) in enumerate(zip(reference, prediction, strict=True), 1):
         for corners, label in zip(truth.corners, truth.labels, strict=True):
-            annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": int(label),
-                                "bbox": box(corners), "area": box(corners)[2] * box(corners)[3], "iscrowd": 0})  # fmt: skip
+            annotation = {"id": len(annotations) + 1, "image_id": image, "category_id": int(label)}
+            area = box(corners)[2] * box(corners)[3]
+            annotations.append({**annotation, "bbox": box(corners), "area": area, "iscrowd": 0})
             categories.add(int(label))
         for corners, label, score in zip(guess.corners, guess.labels, guess.scores, strict=True):
-            detections.append({"image_id": image, "category_id": int(label), "bbox": box(corners), "score": float(score)})
+            detection = {"image_id": image, "category_id": int(label), "score": float(score)}
+            detections.append({**detection, "bbox": box(corners)})
             categories.add(int(label))
     with contextlib.redirect_stdout(io.StringIO()):
         truth = coco.COCO()
@@ -178,7 +180,8 @@ def test_voc_by_hand():
         )
     ]
     assert detection.voc_map(truth, guess) == pytest.approx((1 / 3) * 1 + (1 / 3) * 0.5)
-    assert detection.voc_map(truth, guess, interpolation="eleven_points") == pytest.approx((4 * 1 + 3 * 0.5) / 11)
+    eleven = detection.voc_map(truth, guess, interpolation="eleven_points")
+    assert eleven == pytest.approx((4 * 1 + 3 * 0.5) / 11)
     half = [Boxes(np.array([[0, 0, 9, 4]]), np.array([1]), np.array([0.9]))]
     single = [Boxes(np.array([[0, 0, 9, 9]]), np.array([1]))]
     assert detection.voc_map(single, half) == 1.0
@@ -204,8 +207,9 @@ def test_summaries():
         precision, recall = overlap / summary.sum(), overlap / user.sum()
         expected.append(0 if overlap == 0 else 2 * precision * recall / (precision + recall))
     assert f_measures(users, summary) == pytest.approx(expected)
-    assert f_measures(users, summary[:150]) == pytest.approx(f_measures(users, np.pad(summary[:150], (0,
-    50)))) assert medbench.score("fmeasure.max", users, summary).value == max(f_measures(users, summary))
+    padded = np.pad(summary[:150], (0, 50))
+    assert f_measures(users, summary[:150]) == pytest.approx(f_measures(users, padded))
+    assert medbench.score("fmeasure.max", users, summary).value == max(f_measures(users, summary))
     assert f_measures(users, summary * 0).tolist() == [0] * 6
 
 

@@ -47,7 +47,8 @@ def test_broken_scores_are_named(scores, words):
 
 
 def test_assigned_values_take_no_part():
-    scores = {"dice": Score(1.0), "hd95.pooled": Score.undefined("both empty", 374.0), "hd": Score.missing("")}
+    assigned = Score.undefined("both empty", 374.0)
+    scores = {"dice": Score(1.0), "hd95.pooled": assigned, "hd": Score.missing("")}
     assert list(violations(scores)) == []
 
 

@@ -55,9 +55,7 @@ def test_all_ways_agree(name, spacing, way, monkeypatch):
 def test_ways_are_really_taken(monkeypatch):
     taken = []
     original = nearest._by_transform
-    monkeypatch.setattr(
-        nearest, "_by_transform", lambda *args: taken.append("transform") or original(*args)
-    )
+    monkeypatch.setattr(nearest, "_by_transform", lambda *args: taken.append("transform") or original(*args))
     big = (90, 90, 90)
     rng = np.random.default_rng(1)
     ragged = rng.random(big) < 0.3

@@ -110,7 +110,7 @@ def bounding_box(mask: Mask) -> Box | None:
     box: list[slice] = []
     plane = mask
     while True:
-        occupied = plane.any(axis=tuple(range(1, plane.ndim))) if plane.ndim > 1 else plane
+        occupied = np.asarray(plane.any(axis=tuple(range(1, plane.ndim))))
         first = int(occupied.argmax()) if len(occupied) else 0
         if not len(occupied) or not occupied[first]:
             return None
@@ -118,7 +118,7 @@ def bounding_box(mask: Mask) -> Box | None:
         box.append(slice(first, last))
         if plane.ndim == 1:
             return tuple(box)
-        plane = plane[first:last].any(axis=0)
+        plane = np.asarray(plane[first:last].any(axis=0))
 
 
 def union_box(first: Box, second: Box) -> Box:

@@ -156,7 +156,7 @@ SURFACE: tuple[Convention, ...] = (
     _surface(
         "hd95.area", "hd95_area", "2.5",
         title="Larger of the two area-weighted 95 % distances",
-        definition="per direction, first distance at which 95 % of the surface area is covered; the larger one",
+        definition="per direction, first distance at which 95 % of the area is covered; the larger one",
         differs="area-weighted, lattice corners, no interpolation",
         source=f"{_DEEPMIND}; BraTS 2023: rachitsaluja/BraTS-2023-Metrics@43c9052",
         equals=("surface_distance.compute_robust_hausdorff(…, 95)",),
@@ -202,8 +202,8 @@ SURFACE: tuple[Convention, ...] = (
     ),
     Convention(
         id="asd.edge8", title="Average distance between eight-neighbour edges, in pixels", family="surface",
-        definition="mean over both edges of the distance to the other edge; an edge pixel has a background pixel "
-        "among its eight neighbours, outside the frame is not background; 2-D, always pixels",
+        definition="mean over both edges of the distance to the other edge; an edge pixel has a background "
+        "pixel among its eight neighbours, outside the frame is not background; 2-D, always pixels",
         differs="8-neighbour edge, frame is no edge, pixels", unit="px", better="lower", range=(0.0, _INF),
         source="IUGC 2024 and PSFHS 2023 (zero level of ITK's signed Maurer map)",
         target=f"{_MASKS}:asd_edge8",
@@ -226,7 +226,8 @@ SURFACE: tuple[Convention, ...] = (
         "nsd.area", "nsd_area", "0.9272",
         title="Normalized surface distance (surface Dice), area-weighted",
         definition="area of both surfaces within the tolerance of the other over the area of both",
-        differs="area-weighted, lattice corners", source=f"{_DEEPMIND}; Nikolov et al. 2018, arXiv 1809.04430",
+        differs="area-weighted, lattice corners",
+        source=f"{_DEEPMIND}; Nikolov et al. 2018, arXiv 1809.04430",
         equals=("surface_distance.compute_surface_dice_at_tolerance",), **_SHARE,
     ),
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medbench.metrics.conventions import EMPTY_POLICIES, Convention, EmptyPolicy
 from medbench.metrics.lesions import LESION_RULES, LesionRule
 
@@ -62,7 +64,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
     )
     source = _M24 if rule.merge_prediction else _M23
     setup = f"{_BLOBS}>>> options = dict(spacing=(1.0, 1.0, 1.0))\n"
-    common = {"family": "lesions", "source": source, "needs_spacing": True, "differs": text}
+    common: dict[str, Any] = {"family": "lesions", "source": source, "needs_spacing": True, "differs": text}
     found = [
         Convention(
             id=f"dice.lesionwise.{name}", title=f"Lesion-wise Dice, {challenge}",
@@ -100,17 +102,17 @@ _ONE_TO_ONE = "components by 26 neighbours, matched one to one by maximum Dice, 
 _UNIT = ", spacing=(1.0, 1.0, 1.0)"
 
 
-def _brats2025(id: str, function: str, title: str, rule: str, expected: str, **facts: object) -> Convention:
-    options = {"faithful": True, **facts.pop("options", {})}  # type: ignore[dict-item]
+def _brats2025(id: str, function: str, title: str, rule: str, expected: str, **facts: Any) -> Convention:
+    options = {"faithful": True, **facts.pop("options", {})}
     return Convention(
         id=id, title=title, family="lesions", definition=f"{rule}; {_ONE_TO_ONE}", source=_EV,
         target=f"medbench.metrics.matching:{function}", needs_spacing=True, options=options,
         differs="one-to-one matching, no dilation; faithful=False undoes the program's spacing errors",
-        example=_call(_BLOBS, id, expected, _UNIT), **facts,  # type: ignore[arg-type]
+        example=_call(_BLOBS, id, expected, _UNIT), **facts,
     )  # fmt: skip
 
 
-_FAR = {"unit": "mm", "better": "lower", "range": (0.0, _INF)}
+_FAR: dict[str, Any] = {"unit": "mm", "better": "lower", "range": (0.0, _INF)}
 MATCHED = (
     _brats2025(
         "f1.brats2025", "instance_f1", "Instance F1, BraTS 2025",
@@ -235,7 +237,7 @@ DETECTION = (
 )  # fmt: skip
 
 _PICK = "medbench.metrics.frame_labels"
-_LOW = {"family": "biometry", "better": "lower", "range": (0.0, _INF)}
+_LOW: dict[str, Any] = {"family": "biometry", "better": "lower", "range": (0.0, _INF)}
 BIOMETRY = (
     Convention(
         id="aop.contour", title="Error of the angle of progression, contour rule", unit="deg",
@@ -259,13 +261,15 @@ BIOMETRY = (
     ),
     Convention(
         id="hc.adf", title="Absolute difference of the head circumference", unit="mm",
-        definition="|HC of the prediction - HC of the reference|, HC = perimeter (Ramanujan II) of the ellipse "
-        "fitted to the outer contour", source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412",
+        definition="|HC of the prediction - HC of the reference|, HC = perimeter (Ramanujan II) of the "
+        "ellipse fitted to the outer contour",
+        source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412",
         target=f"{_PICK}:head_circumference", options={"value": "adf_mm"}, needs_spacing=True,
         example=_call(_HEADS, "hc.adf", "1.9006", ", spacing=(0.1, 0.1)"), **_LOW,
     ),
     Convention(
-        id="hc.df", title="Difference of the head circumference", family="biometry", unit="mm", better="lower",
+        id="hc.df", title="Difference of the head circumference", family="biometry", unit="mm",
+        better="lower",
         definition="HC of the prediction minus HC of the reference; 0 is best", range=(-_INF, _INF),
         source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412", needs_spacing=True,
         target=f"{_PICK}:head_circumference", options={"value": "df_mm"},

@@ -24,8 +24,8 @@ Family = Literal[
 class EmptyPolicy:
     """Which value a metric of two masks takes when one of them, or both, are empty.
 
-    Each field is a number, ``"diagonal"`` (the image diagonal in the metric's unit), ``"undefined"``, or None:
-    what the definition itself gives, which for a distance is undefined too.
+    Each field is a number, ``"diagonal"`` (the image diagonal in the metric's unit), ``"undefined"``, or
+    None: what the definition itself gives, which for a distance is undefined too.
 
     Attributes:
         name: how the policy is called on the command line and in records.
@@ -47,8 +47,8 @@ EMPTY_POLICIES: Mapping[str, EmptyPolicy] = MappingProxyType(
         policy.name: policy
         for policy in (
             EmptyPolicy("definition", source="what the formula itself says; 0/0 and distances are undefined"),
-            EmptyPolicy("agree", both=1.0, source="two empty masks agree (medpy.dc from 0.5.0, BraTS until 2023)"),
-            EmptyPolicy("zero_if_both", both=0.0, source="two empty masks are at distance 0 (MetricsReloaded)"),
+            EmptyPolicy("agree", both=1.0, source="both agree: medpy.dc since 0.5.0, BraTS to 2023"),
+            EmptyPolicy("zero_if_both", both=0.0, source="two empty masks: distance 0, MetricsReloaded"),
             EmptyPolicy(
                 "skip_empty_reference", "undefined", None, "undefined",
                 "MONAI DiceMetric(ignore_empty=True): a case with an empty reference is left out",

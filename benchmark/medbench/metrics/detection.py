@@ -74,11 +74,13 @@ def box_iou(first: Floats, second: Floats, *, inclusive: bool = False) -> Floats
     both = np.prod(np.maximum(high - low + extra, 0), axis=2)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2] + extra, axis=1) for boxes in (first, second)]
     either = areas[0][:, None] + areas[1] - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    iou = np.zeros(both.shape)
+    np.divide(both, either, out=iou, where=either > 0)
+    return iou
 
 
 def _coco_hits(iou: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """For detections in order of score: each takes the best reference that is still free (the last on a tie)."""
+    """Detections in order of score: each takes the best reference still free (the last on a tie)."""
     hits = np.zeros(len(iou), np.bool_)
     free = np.ones(iou.shape[1], np.bool_)
     least = min(threshold, 1 - 1e-10)
@@ -92,7 +94,7 @@ def _coco_hits(iou: Floats, threshold: float) -> npt.NDArray[np.bool_]:
 
 
 def _voc_hits(iou: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Each detection looks at its best reference only; a reference that is taken makes it a false positive."""
+    """Each detection looks at its best reference only; when that is taken it is a false positive."""
     hits = np.zeros(len(iou), np.bool_)
     free = np.ones(iou.shape[1], np.bool_)
     if not iou.shape[1]:

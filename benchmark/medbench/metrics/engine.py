@@ -41,8 +41,8 @@ def _registry() -> Registry[Convention]:
 def list_metrics(pattern: str = "*") -> list[str]:
     """Ids of the metrics that match a shell-style pattern, sorted.
 
-    >>> list_metrics("hd95.*")
-    ['hd95.area', 'hd95.max', 'hd95.nearest_rank', 'hd95.pooled']
+    >>> list_metrics("assd.*")
+    ['assd.area', 'assd.mean_of_directed', 'assd.pooled']
     """
     return _registry().names(pattern)
 
@@ -77,8 +77,8 @@ def score(
         reference: the truth: a binary mask, a label map (with ``label``), or what the metric's family
             compares.
         prediction: the same kind and shape.
-        spacing: mm per step along each array axis, in the order of the axes, or ``"pixel"``. Required by every
-            metric whose unit is a length, area or volume.
+        spacing: mm per step along each array axis, in the order of the axes, or ``"pixel"``. Required by
+            every metric whose unit is a length, area or volume.
         label: which label of a label map, or which labels together, are the foreground.
         empty: what an empty mask scores: an :class:`EmptyPolicy` or its name; the definition's own by
             default.
@@ -267,7 +267,7 @@ def _pair_of(
     crop: tuple[slice, ...],
     spacing: Spacing | None,
 ) -> MaskPair:
-    """One label's masks, cut to where the label occurs along the first axis and to the foreground elsewhere."""
+    """One label's masks, cut to where it occurs along the first axis and to the foreground elsewhere."""
     rows = histogram.span(label)
     if rows.stop > rows.start:
         rows = slice(max(rows.start - _MARGIN, 0), min(rows.stop + _MARGIN, len(first)))

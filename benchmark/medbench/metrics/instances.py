@@ -165,7 +165,7 @@ class _Side:
         if self.last_row is not None:
             self._sew(self.last_row, top)
         self.last_row = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + (first - 1), 0)
-        return labels, first - 1
+        return np.asarray(labels, np.int32), first - 1
 
     def _sew(self, above: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> None:
         padded = np.pad(above, 1)
@@ -228,7 +228,7 @@ def _hole_contours(mask: Mask) -> list[npt.NDArray[np.int32]]:
 
     inverted = np.where(mask, 0, 255).astype(np.uint8)
     contours, _ = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    return [contour.reshape(-1, 2).copy() for contour in contours[1:]]
+    return [contour.reshape(-1, 2).astype(np.int32) for contour in contours[1:]]
 
 
 class _Contours:
@@ -274,9 +274,7 @@ def _contour_iou(first: _Contours, i: int, second: _Contours, j: int, *, moving:
     return both / either if either else 0.0
 
 
-def _any_match(
-    own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool
-) -> bool:
+def _any_match(own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool) -> bool:
     """Whether the contour matches one of the others, compared in their order up to the first match."""
     j = others.next_near(own.low[number], own.high[number], 0)
     while j is not None:

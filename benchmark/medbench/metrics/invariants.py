@@ -58,15 +58,7 @@ def violations(scores: Mapping[str, Score]) -> Iterator[str]:
         low, high = metric(id).range
         if not low - _TOLERANCE <= value <= high + _TOLERANCE:
             yield f"{id} {value:g} is outside its range [{low:g}, {high:g}]"
-    if {"dice", "iou"} <= values.keys():
-        expected = values["dice"] / (2 - values["dice"])
-        if abs(values["iou"] - expected) > _TOLERANCE:
-            yield f"iou {values['iou']:g} is not dice/(2 - dice) = {expected:g}"
-    if {"dice", "precision", "sensitivity"} <= values.keys():
-        total = values["precision"] + values["sensitivity"]
-        expected = 2 * values["precision"] * values["sensitivity"] / total if total else 0.0
-        if abs(values["dice"] - expected) > _TOLERANCE:
-            yield f"dice {values['dice']:g} is not the harmonic mean {expected:g} of precision and sensitivity"
+    yield from _identities(values)
     for smaller, larger in _NOT_ABOVE:
         if smaller in values and larger in values and values[smaller] > values[larger] + _TOLERANCE:
             yield f"{smaller} {values[smaller]:g} is larger than {larger} {values[larger]:g}"
@@ -77,6 +69,19 @@ def violations(scores: Mapping[str, Score]) -> Iterator[str]:
                 for id in _ZERO_WHEN_PERFECT
                 if values.get(id, 0) > _TOLERANCE
             )
+
+
+def _identities(values: Mapping[str, float]) -> Iterator[str]:
+    dice = values.get("dice")
+    if dice is None:
+        return
+    if "iou" in values and abs(values["iou"] - dice / (2 - dice)) > _TOLERANCE:
+        yield f"iou {values['iou']:g} is not dice/(2 - dice) = {dice / (2 - dice):g}"
+    if "precision" in values and "sensitivity" in values:
+        total = values["precision"] + values["sensitivity"]
+        mean = 2 * values["precision"] * values["sensitivity"] / total if total else 0.0
+        if abs(dice - mean) > _TOLERANCE:
+            yield f"dice {dice:g} is not the harmonic mean {mean:g} of precision and sensitivity"
 
 
 def _structures(columns: Mapping[str, str]) -> dict[str, dict[str, str]]:

@@ -257,7 +257,8 @@ def _of_pair(pair: MaskPair, rule: str, tolerances: tuple[float, ...] = ()) -> L
         raise MedbenchError(
             "metric.spacing", "Lesion-wise scores need the spacing.", "Pass spacing=(…) in mm."
         )
-    return pair.once(
+    report: LesionReport = pair.once(
         ("lesions", rule, tolerances),
         lambda: lesion_report(pair.reference, pair.prediction, pair.spacing, rule, tolerances=tolerances),  # type: ignore[arg-type]
     )
+    return report

@@ -159,13 +159,13 @@ def _assignment(
     chosen: dict[int, int] = {}
     for group in np.unique(groups):
         inside = groups == group
-        first, second = np.unique(rows[inside]), np.unique(columns[inside])
-        values = np.zeros((len(first), len(second)))
+        owners, partners = np.unique(rows[inside]), np.unique(columns[inside])
+        values = np.zeros((len(owners), len(partners)))
         for a, b in zip(rows[inside], columns[inside], strict=True):
-            values[np.searchsorted(first, a), np.searchsorted(second, b)] = quality[int(a), int(b)]
+            values[np.searchsorted(owners, a), np.searchsorted(partners, b)] = quality[int(a), int(b)]
         for i, j in zip(*linear_sum_assignment(values, maximize=True), strict=True):
             if values[i, j] > threshold:
-                chosen[int(first[i])] = int(second[j])
+                chosen[int(owners[i])] = int(partners[j])
     return chosen
 
 
@@ -188,12 +188,12 @@ def _matching_of(pair: MaskPair, *, faithful: bool) -> Matching:
 
 
 def instance_f1(pair: MaskPair, *, faithful: bool) -> float | None:
-    """BraTS 2025 ``seg``: instance F1 of one-to-one matches by Dice; None when neither mask holds anything."""
+    """BraTS 2025 ``seg``: instance F1 of one-to-one matches by Dice; None when both masks are empty."""
     return _matching_of(pair, faithful=faithful).recognition_quality
 
 
 def global_hd95(pair: MaskPair, *, faithful: bool) -> float | None:
-    """BraTS 2025 ``seg``: pooled HD95 of the whole masks, 373 where there is none; None when both are empty."""
+    """BraTS 2025 ``seg``: pooled HD95 of whole masks, 373 where there is none; None if both are empty."""
     found = _matching_of(pair, faithful=faithful)
     if pair.emptiness == "both":
         return None
@@ -245,12 +245,12 @@ def nsd_metastases(pair: MaskPair, *, threshold: float, faithful: bool) -> float
 
 
 def hd95_metastases(pair: MaskPair, *, threshold: float, faithful: bool) -> float | None:
-    """BraTS 2025 ``mets``: lesion-wise HD95 in mm; missed large lesions and every false positive count 373."""
+    """BraTS 2025 ``mets``: lesion-wise HD95; missed large lesions and all false positives count 373."""
     return _large(pair, "hd95", BRATS_2025_PENALTY_MM, threshold, faithful)
 
 
 def panoptic_quality(pair: MaskPair, *, threshold: float) -> float | None:
-    """Panoptic quality: instances matched at IoU above the threshold; None when neither mask holds anything."""
+    """Panoptic quality: instances matched at IoU above the threshold; None when both masks are empty."""
     found: Matching = pair.once(
         ("pq", threshold),
         lambda: match_instances(pair.reference, pair.prediction, None, threshold=threshold, by="iou"),

@@ -134,7 +134,7 @@ def foreground_box(reference: Array, prediction: Array) -> tuple[slice, ...] | N
     return union_box(boxes[0], boxes[1])
 
 
-def compact(array: Array, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+def compact(array: Array, labels: npt.NDArray[np.int64]) -> Array:
     """The position of each element's label in ``labels``, as small integers."""
     small = np.uint8 if len(labels) <= 256 else np.uint16
     if array.dtype == np.uint8 and labels[-1] == len(labels) - 1:
@@ -144,8 +144,8 @@ def compact(array: Array, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8
         table = np.zeros(high - low + 1, small)
         table[labels - low] = np.arange(len(labels))
         codes = array.astype(np.int64) - low if low else array
-        return table[codes]
-    return np.searchsorted(labels, array).astype(small)
+        return np.asarray(table[codes])
+    return np.asarray(np.searchsorted(labels, array).astype(small))
 
 
 def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:

@@ -62,7 +62,7 @@ def _monai() -> dict[str, tuple[str, _Rule]]:
     torch: Any = importlib.import_module("torch")
 
     def pair(r: Mask, p: Mask) -> tuple[Any, Any]:
-        return tuple(torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (p, r))  # type: ignore[return-value]
+        return tuple(torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (p, r))
 
     def hausdorff(percentile: float | None) -> _Rule:
         return lambda r, p, s, t: metrics.compute_hausdorff_distance(
@@ -191,7 +191,8 @@ def peer_values(
                 "library.missing", f"{name} cannot be imported ({error}).", f"pip install {distribution}"
             ) from error
         for id, (function, rule) in rules.items():
-            yield _asked(f"{distribution} {version}", function, id, rule, reference, prediction, spacing, tolerance)
+            masks = reference, prediction
+            yield _asked(f"{distribution} {version}", function, id, rule, masks, spacing, tolerance)
 
 
 def _asked(
@@ -199,13 +200,12 @@ def _asked(
     function: str,
     id: str,
     rule: _Rule,
-    reference: Mask,
-    prediction: Mask,
+    masks: tuple[Mask, Mask],
     spacing: Spacing,
     tolerance: float,
 ) -> PeerValue:
     try:
-        value = float(rule(reference, prediction, spacing, tolerance))
+        value = float(rule(*masks, spacing, tolerance))
     except Exception as error:  # noqa: BLE001  (whatever a foreign library raises is an answer to show)
         first = (str(error).strip().splitlines() or [""])[0]
         return PeerValue(library, function, id, None, f"{type(error).__name__}: {first}"[:120])

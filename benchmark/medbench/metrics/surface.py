@@ -137,7 +137,7 @@ class SurfacePair:
 
     @cached_property
     def elements(self) -> Directed:
-        """Between surface elements on the corners of the lattice, with their lengths or areas (2-D and 3-D)."""
+        """Between surface elements on the corners of the lattice, with their sizes (2-D and 3-D)."""
         ndim = len(self.spacing)
         if ndim not in (2, 3):
             raise ValueError("surface elements are defined for 2-D and 3-D masks")

@@ -50,7 +50,7 @@ def _all_pieces() -> dict[int, _Vectors]:
             turned = inside.transpose(order)
             pieces = tuple(tuple(vector[axis] for axis in order) for vector in vectors)
             for flips in itertools.product((False, True), repeat=3):
-                mirrored = np.flip(turned, [axis for axis in range(3) if flips[axis]])
+                mirrored = np.flip(turned, tuple(axis for axis in range(3) if flips[axis]))
                 own = int(_WEIGHTS[mirrored].sum())
                 table[own] = table[255 - own] = pieces  # type: ignore[assignment]
     return table
