@@ -21,7 +21,13 @@ def test_facts_are_there(name):
     challenge = load_challenge(name)
     assert challenge.default_split in challenge.splits
     assert challenge.training_split in challenge.splits
-    for fact in (challenge.citation, challenge.license, challenge.homepage, challenge.data_hint, challenge.failure_rule):
+    for fact in (
+        challenge.citation,
+        challenge.license,
+        challenge.homepage,
+        challenge.data_hint,
+        challenge.failure_rule,
+    ):
         assert fact.strip()
 
 

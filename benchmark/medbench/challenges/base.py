@@ -102,6 +102,25 @@ class CaseRow:
         )
 
 
+def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
+    """Mean over the cases that have a value, as a function of case weights.
+
+    Returns:
+        Function from weights ``(resamples, cases)`` to means ``(resamples,)``; NaN where no case counts.
+    """
+    scores = [row.scores.get(metric.name) for row in rows]
+    present = np.array([score is not None and score.value is not None for score in scores])
+    values = np.array([score.value if score and score.value is not None else 0.0 for score in scores])
+
+    def mean(weights: Weights) -> npt.NDArray[np.float64]:
+        counted = weights * present
+        total = counted.sum(axis=-1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(total > 0, (counted @ values) / total, np.nan)
+
+    return mean
+
+
 class Challenge(abc.ABC):
     """A challenge: where its files lie, what they mean, and how its organisers score."""
 
@@ -234,21 +253,8 @@ class Challenge(abc.ABC):
         return self.score_file(case, path)
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-        """A function from case weights ``(resamples, cases)`` to the metric's values ``(resamples,)``.
-
-        Means leave out the cases without a value. Pooled metrics are the challenge's own to override.
-        """
-        scores = [row.scores.get(metric.name) for row in rows]
-        present = np.array([score is not None and score.value is not None for score in scores])
-        values = np.array([score.value if score and score.value is not None else 0.0 for score in scores])
-
-        def mean(weights: Weights) -> npt.NDArray[np.float64]:
-            counted = weights * present
-            total = counted.sum(axis=-1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                return np.where(total > 0, (counted @ values) / total, np.nan)
-
-        return mean
+        """How the metric is computed from weighted cases; pooled metrics are the challenge's to override."""
+        return mean_statistic(metric, rows)
 
     def published(self) -> list[dict[str, Any]]:
         """Published results with their sources, from ``published/<name>.toml``."""

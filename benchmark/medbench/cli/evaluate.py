@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench.cli import arguments
 
+if TYPE_CHECKING:
+    from medbench.running.folders import FolderScores
+
 
 def command(
-    challenge: arguments.ChallengeName,
     predictions: Annotated[
         Path, typer.Option("--predictions", "-p", help="Folder of predictions, whoever made them.")
     ],
+    challenge: Annotated[
+        str | None, typer.Option("--challenge", "-c", help="Score as this challenge's organisers do.")
+    ] = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     name: Annotated[str | None, typer.Option("--name", help="How the leaderboard calls the entry.")] = None,
@@ -25,37 +30,107 @@ def command(
         ),
     ] = None,
     cases: arguments.Cases = "*",
+    references: Annotated[
+        Path | None,
+        typer.Option("--references", "-r", help="Without a challenge: folder of reference label maps."),
+    ] = None,
+    metrics: Annotated[
+        str,
+        typer.Option("--metrics", help="Without a challenge: ids, comma-separated; see 'medbench metrics'."),
+    ] = "dice,hd95.pooled,assd.pooled",
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="Without a challenge: labels, comma-separated; else all but 0."),
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option("--spacing", help="mm per array axis, e.g. 2.5,0.8,0.8, or 'pixel'; else the files'."),
+    ] = None,
+    empty: Annotated[
+        str | None, typer.Option("--empty", help="Rule for empty masks; each definition's own if not given.")
+    ] = None,
+    resample_to_reference: Annotated[
+        bool,
+        typer.Option(
+            "--resample-to-reference", help="Accept another geometry and resample to the reference."
+        ),
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Threads over the pairs.")] = 2,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Without a challenge: file for one JSON line a pair."),
+    ] = None,
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Score a folder of predictions as the challenge's organisers do."""
-    from medbench.cli.console import ConsoleProgress
-    from medbench.cli.results import show_finished
+    """Score a folder of predictions: as a challenge does (-c), or by any metrics against --references."""
+    from medbench.cli.console import ConsoleProgress, parse_numbers, parse_rename, parse_spacing
     from medbench.core.errors import MedbenchError
-    from medbench.running.evaluate import evaluate
 
-    pair = None
-    if rename is not None:
-        old, equals, new = rename.partition("=")
-        if not equals or not old:
-            raise MedbenchError(
-                "option.malformed", f"'{rename}' is not OLD=NEW.", "For example --rename label_=out_."
-            )
-        pair = (old, new)
-    finished = evaluate(
-        challenge,
+    pair = parse_rename(rename)
+    if (challenge is None) == (references is None):
+        raise MedbenchError(
+            "option.missing", "Give either --challenge or --references.", "For example --references labels/."
+        )
+    if challenge is not None:
+        from medbench.cli.results import show_finished
+        from medbench.running.evaluate import evaluate
+
+        finished = evaluate(
+            challenge,
+            predictions,
+            data=data,
+            split=split,
+            name=name,
+            rename=pair,
+            cases=cases,
+            seed=seed,
+            runs=runs,
+            leaderboards=leaderboards,
+            progress=ConsoleProgress(),
+        )
+        show_finished(finished, as_json)
+        raise typer.Exit(finished.exit_code)
+    from medbench.running.folders import evaluate_folders
+
+    assert references is not None
+    scores = evaluate_folders(
+        references,
         predictions,
-        data=data,
-        split=split,
-        name=name,
+        [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
+        labels=None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")],
+        spacing=parse_spacing(spacing),
+        empty=empty,
         rename=pair,
-        cases=cases,
+        resample_to_reference=resample_to_reference,
+        workers=workers,
+        output=output,
         seed=seed,
-        runs=runs,
-        leaderboards=leaderboards,
         progress=ConsoleProgress(),
     )
-    show_finished(finished, as_json)
-    raise typer.Exit(finished.exit_code)
+    _show(scores, as_json)
+    raise typer.Exit(scores.exit_code)
+
+
+def _show(scores: FolderScores, as_json: bool) -> None:
+    from medbench.cli.console import print_json, print_table
+    from medbench.leaderboards.tables import RESULT_HEADINGS, aggregate_rows
+
+    if as_json:
+        import dataclasses
+
+        print_json(
+            {
+                "metrics": {name: dataclasses.asdict(figures) for name, figures in scores.aggregates.items()},
+                "pairs": [row.as_json() for row in scores.rows],
+            }
+        )
+        return
+    print_table("", RESULT_HEADINGS, aggregate_rows(scores.aggregates, scores.specs))
+    statuses = [row.status for row in scores.rows]
+    typer.echo(
+        f"{statuses.count('ok')} of {len(statuses)} pairs scored, {statuses.count('failed')} failed, "
+        f"{statuses.count('missing')} missing. Means are over the pairs that have a value."
+    )

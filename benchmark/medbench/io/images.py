@@ -10,6 +10,8 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import nifti_mha, raster
 
+SUFFIXES = (*nifti_mha.SUFFIXES, *raster.SUFFIXES, ".npy")
+
 
 def suffix_of(path: Path) -> str:
     """The file type's suffix in lower case, ``.nii.gz`` as one."""
@@ -35,9 +37,10 @@ def read_volume(path: Path) -> Volume:
             raise MedbenchError(
                 "file.corrupt", f"{path}: not a readable array ({error}).", "Save it with numpy.save."
             ) from error
-    known = ", ".join((*nifti_mha.SUFFIXES, *raster.SUFFIXES, ".npy"))
     raise MedbenchError(
-        "file.type_unknown", f"{path}: '{suffix}' is no image type known here.", f"Known: {known}."
+        "file.type_unknown",
+        f"{path}: '{suffix}' is no image type known here.",
+        f"Known: {', '.join(SUFFIXES)}.",
     )
 
 
@@ -61,3 +64,19 @@ def read_labels(path: Path) -> Volume:
             )
         return Volume(whole.astype(np.int32), volume.spacing, volume.origin, volume.direction)
     return volume
+
+
+def resample_labels(path: Path, like: Path) -> Volume:
+    """A label map on the grid of another file, by nearest neighbour in physical space.
+
+    Raises:
+        MedbenchError: as :func:`read_labels`, and ``data.no_geometry`` when a file has no geometry.
+    """
+    for file in (path, like):
+        if suffix_of(file) not in nifti_mha.SUFFIXES:
+            raise MedbenchError(
+                "data.no_geometry",
+                f"{file}: has no geometry to resample by.",
+                "Use NIfTI, MHA or NRRD files.",
+            )
+    return nifti_mha.resample_labels(path, like)

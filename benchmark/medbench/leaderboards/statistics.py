@@ -7,13 +7,13 @@ for metrics bounded on both sides on the arcsine scale, where their errors are e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.base import CaseRow, Challenge, MetricSpec, Statistic
+from medbench.challenges.base import CaseRow, MetricSpec, Statistic
 
 FEW_GROUPS = 50
 RESAMPLES = 1000
@@ -40,9 +40,9 @@ class Aggregate:
         interval: 95 % confidence interval, resampled by group.
         groups: number of groups that entered.
         scored: cases with an ordinary score.
-        failed: cases that failed and took the declared rule's value.
-        missing: cases without a prediction, which took the declared rule's value.
-        undefined: cases where the metric has no answer; they are not in the value.
+        failed: cases that failed; they take the declared rule's value where there is one.
+        missing: cases without a prediction; likewise.
+        undefined: cases where the metric has no answer; not in the value unless a rule gives one.
     """
 
     value: float | None
@@ -54,45 +54,39 @@ class Aggregate:
     undefined: int
 
 
-def aggregate(challenge: Challenge, metric: MetricSpec, rows: Sequence[CaseRow], seed: int = 0) -> Aggregate:
+def aggregate(
+    statistic_of: Callable[[MetricSpec, Sequence[CaseRow]], Statistic],
+    metric: MetricSpec,
+    rows: Sequence[CaseRow],
+    seed: int = 0,
+) -> Aggregate:
     """The metric over all rows that it applies to.
 
     Args:
-        challenge: knows how to combine cases.
+        statistic_of: how cases combine, e.g. ``challenge.statistic``.
         metric: the column.
         rows: cases of a run.
         seed: of the resampling; equal for all models, so that differences are paired.
     """
     if metric.pooled:
-        relevant = [row for row in rows if row.evidence]
+        relevant = used = [row for row in rows if row.evidence]
         statuses: list[str] = [row.status for row in relevant]
-        undefined = 0
     else:
         relevant = [row for row in rows if metric.name in row.scores]
-        statuses = [_status(row, metric.name) for row in relevant]
-        undefined = statuses.count("undefined")
-    used = [row for row, status in zip(relevant, statuses, strict=True) if status != "undefined"]
+        statuses = [row.scores[metric.name].status for row in relevant]
+        used = [row for row in relevant if row.scores[metric.name].value is not None]
     groups = sorted({row.group or row.case for row in used})
-    counts = {status: statuses.count(status) for status in ("ok", "failed", "missing")}
     value, interval = None, Interval(None, None, "no case has a value")
     if used:
-        statistic = challenge.statistic(metric, used)
+        statistic = statistic_of(metric, used)
         estimate = float(statistic(np.ones((1, len(used))))[0])
         if np.isfinite(estimate):
             value = estimate
             index = {group: position for position, group in enumerate(groups)}
             owner = np.array([index[row.group or row.case] for row in used])
             interval = group_interval(statistic, owner, estimate, metric.bounds, seed)
-    return Aggregate(
-        value, interval, len(groups), counts["ok"], counts["failed"], counts["missing"], undefined
-    )
-
-
-def _status(row: CaseRow, metric: str) -> str:
-    score = row.scores[metric]
-    if score.value is None:
-        return "undefined"
-    return "ok" if score.status == "undefined" else score.status
+    counts = [statuses.count(status) for status in ("ok", "failed", "missing", "undefined")]
+    return Aggregate(value, interval, len(groups), *counts)
 
 
 def group_interval(

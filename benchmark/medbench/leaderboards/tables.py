@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medbench.challenges.base import Challenge, MetricSpec
 from medbench.core.record import MetricRecord, RunRecord
+from medbench.leaderboards.statistics import Aggregate
 
 RESULT_HEADINGS = ("metric", "mean", "95 % interval", "scored", "failed", "missing", "undefined", "groups")
 
@@ -30,6 +31,21 @@ def heading(metric: MetricSpec | MetricRecord) -> str:
     """Title, unit and direction: ``HD PS+FH [px] ↓``."""
     unit = f" [{metric.unit}]" if metric.unit else ""
     return f"{metric.title}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+
+
+def aggregate_rows(
+    aggregates: Mapping[str, Aggregate], specs: Mapping[str, MetricSpec]
+) -> list[tuple[str, ...]]:
+    """One row a metric under :data:`RESULT_HEADINGS`."""
+    return [
+        (
+            heading(specs[name]),
+            number(figures.value, specs[name].unit),
+            interval(figures.interval.low, figures.interval.high, specs[name].unit),
+            *map(str, (figures.scored, figures.failed, figures.missing, figures.undefined, figures.groups)),
+        )
+        for name, figures in aggregates.items()
+    ]
 
 
 def result_rows(record: RunRecord) -> list[tuple[str, ...]]:

@@ -66,7 +66,7 @@ def make_record(
     """Aggregate the rows and describe how they came about."""
     metrics = {}
     for spec in challenge.metrics:
-        figures = aggregate(challenge, spec, rows, seed)
+        figures = aggregate(challenge.statistic, spec, rows, seed)
         if figures.scored + figures.failed + figures.missing + figures.undefined == 0:
             continue
         metrics[spec.name] = MetricRecord(

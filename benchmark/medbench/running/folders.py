@@ -1,0 +1,268 @@
+"""Scoring any two folders of label maps, without a challenge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medbench.challenges.base import CaseRow, MetricSpec, mean_statistic
+from medbench.core.case import Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_json_lines
+from medbench.core.progress import Progress, SilentProgress
+from medbench.core.score import Score
+from medbench.io import nifti_mha
+from medbench.io.images import SUFFIXES, read_labels, resample_labels, suffix_of
+from medbench.leaderboards.statistics import Aggregate, aggregate
+from medbench.metrics import evaluate_arrays, metric
+from medbench.metrics.conventions import Convention
+from medbench.running.loop import describe
+
+GEOMETRY_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A reference, and the prediction of the same name if there is one."""
+
+    name: str
+    reference: Path
+    prediction: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderScores:
+    """Scores of two folders.
+
+    Attributes:
+        rows: one a pair; the scores are keyed ``<label>/<metric id>``.
+        aggregates: the same keys; means over the pairs that have a value.
+        specs: title, unit and direction of each key.
+    """
+
+    rows: Sequence[CaseRow]
+    aggregates: Mapping[str, Aggregate]
+    specs: Mapping[str, MetricSpec]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when some pairs failed or have no prediction."""
+        return 0 if all(row.status == "ok" for row in self.rows) else 1
+
+
+def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | None = None) -> list[Pair]:
+    """Pair files by their relative path without suffix; every reference is in the list.
+
+    Args:
+        references: folder, searched with its folders; or one file.
+        predictions: folder, or one file.
+        rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
+
+    Raises:
+        MedbenchError: ``data.missing`` or ``predictions.none``.
+    """
+    for folder in (references, predictions):
+        if not folder.exists():
+            raise MedbenchError(
+                "data.missing", f"{folder}: there is no such file or folder.", "Check the path."
+            )
+    if references.is_file() and predictions.is_file():
+        return [Pair(references.name, references, predictions)]
+    found = {_stem(path, predictions): path for path in _images(predictions)}
+    pairs = []
+    for path in _images(references):
+        stem = _stem(path, references)
+        name = stem.replace(*rename) if rename else stem
+        pairs.append(Pair(stem, path, found.get(name)))
+    if not any(pair.prediction for pair in pairs):
+        raise MedbenchError(
+            "predictions.none",
+            f"{predictions}: holds no prediction for any of the {len(pairs)} references in {references}.",
+            "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
+        )
+    return pairs
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and suffix_of(path) in SUFFIXES)
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()[: -len(suffix_of(path))]
+
+
+def check_geometry(reference: Volume, prediction: Volume, name: str) -> None:
+    """Refuse a pair whose size, spacing, origin or direction differ.
+
+    Geometry that one of the files does not have (a PNG) is not compared.
+
+    Raises:
+        MedbenchError: ``data.geometry`` with the field and both values.
+    """
+    fields = [("size", reference.shape, prediction.shape)]
+    fields += [
+        (field, getattr(reference, field), getattr(prediction, field))
+        for field in ("spacing", "origin", "direction")
+    ]
+    for field, expected, found in fields:
+        if expected is None or found is None:
+            continue
+        same = len(expected) == len(found) and all(
+            abs(a - b) <= GEOMETRY_TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, found, strict=True)
+        )
+        if not same:
+            raise MedbenchError(
+                "data.geometry",
+                f"{name}: the {field} of the prediction is {_text(found)}, not {_text(expected)}.",
+                "Write predictions in the reference's geometry, or use --resample-to-reference.",
+            )
+
+
+def _text(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+def evaluate_folders(
+    references: str | Path,
+    predictions: str | Path,
+    metric_ids: Sequence[str],
+    *,
+    labels: Sequence[int] | None = None,
+    spacing: Sequence[float] | Literal["pixel"] | None = None,
+    empty: str | None = None,
+    rename: tuple[str, str] | None = None,
+    group_of: Callable[[str], str] | None = None,
+    resample_to_reference: bool = False,
+    workers: int = 2,
+    output: str | Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FolderScores:
+    """Score every prediction in a folder against the reference of the same name.
+
+    Args:
+        references: folder of label maps (NIfTI, MHA, NRRD, PNG, TIFF, NPY), or one file.
+        predictions: folder of label maps, or one file.
+        metric_ids: definitions to compute; see ``medbench metrics``.
+        labels: labels to score; every label of the references but 0 if not given.
+        spacing: mm along each array axis, or ``"pixel"``; the reference file's if not given.
+        empty: rule for empty masks; each definition's own if not given.
+        rename: how predictions are named, as in :func:`pair_files`.
+        group_of: name -> patient, for the intervals; each pair is its own group if not given.
+        resample_to_reference: bring predictions to the reference's grid (nearest neighbour) instead of
+            refusing another geometry.
+        workers: threads over the pairs.
+        output: file for one JSON line a pair.
+        seed: of the resampling.
+        progress: told of every pair.
+
+    Raises:
+        MedbenchError: when the request cannot be met; bad pairs are rows with status ``failed`` instead.
+    """
+    progress = progress or SilentProgress()
+    conventions = [metric(name) for name in metric_ids]
+    pairs = pair_files(Path(references), Path(predictions), rename)
+    needs_spacing = spacing is None and any(convention.needs_spacing for convention in conventions)
+    if needs_spacing and all(suffix_of(pair.reference) not in nifti_mha.SUFFIXES for pair in pairs):
+        raise _no_spacing(pairs[0].reference)
+    if labels is None:
+        labels = _labels_of(pairs)
+
+    specs = _columns(labels, conventions, "px" if spacing == "pixel" else "mm")
+
+    def one(pair: Pair) -> CaseRow:
+        group = group_of(pair.name) if group_of else pair.name
+        if pair.prediction is None:
+            reason = "no prediction of that name"
+            return CaseRow(
+                pair.name, group, "missing", dict.fromkeys(specs, Score.missing(reason)), {}, reason
+            )
+        try:
+            reference, prediction = _read_pair(
+                pair.name, pair.reference, pair.prediction, resample_to_reference
+            )
+            steps = spacing if spacing is not None else reference.spacing
+            if steps is None and needs_spacing:
+                raise _no_spacing(pair.reference)
+            found = evaluate_arrays(
+                reference.array,
+                prediction.array,
+                metric_ids,
+                labels,
+                steps,
+                empty=empty,
+            )
+        except Exception as error:  # noqa: BLE001 - one bad pair never loses the others
+            reason = describe(error)
+            return CaseRow(pair.name, group, "failed", dict.fromkeys(specs, Score.failed(reason)), {}, reason)
+        scores = {
+            f"{label}/{name}": score for label, values in found.items() for name, score in values.items()
+        }
+        return CaseRow(pair.name, group, "ok", scores, {})
+
+    rows = []
+    progress.start("scoring", len(pairs))
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for row in pool.map(one, pairs):
+            rows.append(row)
+            if row.reason:
+                progress.say(f"{row.case}: {row.reason}")
+            progress.advance(1, row.case)
+    progress.finish()
+    if output is not None:
+        write_json_lines(Path(output), [row.as_json() for row in rows])
+    aggregates = {name: aggregate(mean_statistic, spec, rows, seed) for name, spec in specs.items()}
+    return FolderScores(rows, aggregates, specs)
+
+
+def _read_pair(name: str, reference: Path, prediction: Path, resample: bool) -> tuple[Volume, Volume]:
+    volume = read_labels(reference)
+    if resample:
+        return volume, resample_labels(prediction, reference)
+    other = read_labels(prediction)
+    check_geometry(volume, other, name)
+    return volume, other
+
+
+def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: str) -> dict[str, MetricSpec]:
+    """``<label>/<metric id>`` -> column, distances in the unit ``length``."""
+    return {
+        f"{label}/{c.id}": MetricSpec(
+            f"{label}/{c.id}",
+            f"{label} {c.id}",
+            {"1": "", "mm": length}.get(c.unit, c.unit),
+            c.better,
+            c.id,
+            (c.range[0], None if c.range[1] == float("inf") else c.range[1]),
+        )
+        for label in labels
+        for c in conventions
+    }
+
+
+def _no_spacing(path: Path) -> MedbenchError:
+    return MedbenchError(
+        "metric.spacing",
+        f"{path}: has no spacing, which distances need.",
+        "Give --spacing in mm along each array axis, or --spacing pixel.",
+    )
+
+
+def _labels_of(pairs: Sequence[Pair]) -> list[int]:
+    """Every label but 0 in the readable references."""
+    import numpy as np
+
+    found: set[int] = set()
+    for pair in pairs:
+        try:
+            found |= {int(label) for label in np.unique(read_labels(pair.reference).array)}
+        except MedbenchError:
+            continue
+    if not found - {0}:
+        raise MedbenchError(
+            "data.no_labels", "No reference holds a label other than 0.", "Check --references."
+        )
+    return sorted(found - {0})

@@ -1,0 +1,108 @@
+"""Two folders of label maps, any format, without a challenge."""
+
+import numpy as np
+import pytest
+
+import medbench
+from medbench.core.case import Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json_lines
+from medbench.io.nifti_mha import write_volume
+from medbench.running.folders import evaluate_folders
+
+SPACING = (3.0, 0.8, 0.8)
+
+
+def ball(shift=0, shape=(12, 40, 40)):
+    z, y, x = np.indices(shape)
+    labels = (((z - 6) / 4) ** 2 + ((y - 18 - shift) / 9) ** 2 + ((x - 20) / 9) ** 2 <= 1).astype(np.uint8)
+    labels[:, 34:38, 4:8] = 2
+    return labels
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for number in range(4):
+        write_volume(tmp_path / "ref" / "a" / f"case{number}.nii.gz", Volume(ball(), SPACING))
+        write_volume(tmp_path / "pred" / "a" / f"case{number}.mha", Volume(ball(number), SPACING))
+    return tmp_path / "ref", tmp_path / "pred"
+
+
+METRICS = ["dice", "hd95.pooled"]
+
+
+def test_formats_mix_and_spacing_comes_from_the_file(folders, tmp_path):
+    scores = evaluate_folders(*folders, METRICS, output=tmp_path / "pairs.jsonl")
+    expected = [
+        medbench.score("hd95.pooled", ball() == 1, ball(number) == 1, spacing=SPACING).value
+        for number in range(4)
+    ]
+    assert [row.scores["1/hd95.pooled"].value for row in scores.rows] == pytest.approx(expected)
+    assert scores.aggregates["1/hd95.pooled"].value == pytest.approx(np.mean(expected))
+    assert scores.aggregates["2/dice"].value == 1
+    assert scores.specs["1/hd95.pooled"].unit == "mm"
+    assert len(read_json_lines(tmp_path / "pairs.jsonl")) == 4
+    assert scores.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("field", "volume"),
+    [
+        ("size", Volume(ball(shape=(12, 40, 44)), SPACING)),
+        ("spacing", Volume(ball(), (3.0, 0.8, 0.9))),
+        ("origin", Volume(ball(), SPACING, (1.0, 0.0, 0.0))),
+        ("direction", Volume(ball(), SPACING, None, (1, 0, 0, 0, -1, 0, 0, 0, 1))),
+    ],
+)
+def test_another_geometry_is_refused_by_field_and_values(folders, field, volume):
+    write_volume(folders[1] / "a" / "case1.mha", volume)
+    scores = evaluate_folders(*folders, METRICS)
+    (bad,) = [row for row in scores.rows if row.status == "failed"]
+    assert bad.case == "a/case1"
+    assert f"the {field} of the prediction is" in bad.reason
+    assert scores.aggregates["1/dice"].scored == 3
+    assert scores.aggregates["1/dice"].failed == 1
+    assert scores.exit_code == 1
+
+
+def test_resampling_to_the_reference_is_explicit(folders):
+    shifted = Volume(np.roll(ball(), 2, axis=2), SPACING, (0.0, 0.0, -1.6))
+    write_volume(folders[1] / "a" / "case0.mha", shifted)
+    scores = evaluate_folders(*folders, ["dice"], resample_to_reference=True)
+    assert scores.rows[0].scores["1/dice"].value == 1
+
+
+def test_missing_and_unreadable_predictions_are_counted(folders):
+    (folders[1] / "a" / "case0.mha").unlink()
+    (folders[1] / "a" / "case1.mha").write_bytes(b"torn")
+    scores = evaluate_folders(*folders, METRICS)
+    figures = scores.aggregates["1/dice"]
+    assert (figures.scored, figures.failed, figures.missing) == (2, 1, 1)
+    assert "case1.mha" in scores.rows[1].reason
+
+
+def test_pictures_need_a_spacing_for_distances(tmp_path):
+    from medbench.io.raster import write_label_map
+
+    for folder in ("ref", "pred"):
+        write_label_map(tmp_path / folder / "x.png", ball()[6])
+    with pytest.raises(MedbenchError) as caught:
+        evaluate_folders(tmp_path / "ref", tmp_path / "pred", METRICS)
+    assert "--spacing" in caught.value.hint
+    in_pixels = evaluate_folders(tmp_path / "ref", tmp_path / "pred", METRICS, spacing="pixel")
+    assert in_pixels.specs["1/hd95.pooled"].unit == "px"
+    assert in_pixels.aggregates["1/hd95.pooled"].value == 0
+
+
+def test_names_that_do_not_pair_say_how(folders, tmp_path):
+    (tmp_path / "other").mkdir()
+    write_volume(tmp_path / "other" / "out_1.mha", Volume(ball(), SPACING))
+    with pytest.raises(MedbenchError, match="rename|no prediction"):
+        evaluate_folders(folders[0], tmp_path / "other", METRICS)
+    single = evaluate_folders(folders[0] / "a" / "case1.nii.gz", tmp_path / "other" / "out_1.mha", METRICS)
+    assert single.aggregates["1/dice"].value == 1
+
+
+def test_workers_do_not_change_the_result(folders):
+    one, four = (evaluate_folders(*folders, METRICS, workers=workers) for workers in (1, 4))
+    assert one.rows == four.rows
