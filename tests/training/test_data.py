@@ -62,6 +62,19 @@ def test_every_labelled_picture_is_seen_once_an_epoch():
     assert len(seen) == len(set(seen)) == 16
 
 
+def test_the_draw_evens_out_the_image_classes():
+    import dataclasses
+
+    from medbench.training.data import TrainingData
+
+    pictures = [
+        dataclasses.replace(p, image_class=int(p.labelled or k % 3 > 0)) for k, p in enumerate(images(60))
+    ]
+    data = TrainingData(pictures, recipe(validation="none"), InputContract(SIZE))
+    classes = [pictures[index].image_class for _, index in data.sampler]
+    assert classes.count(0) == classes.count(1) == 8
+
+
 def test_a_group_is_never_on_both_sides_of_the_split():
     from medbench.training.data import split
 

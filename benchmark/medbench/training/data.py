@@ -73,26 +73,43 @@ def _augmentation(name: str) -> torch.nn.Module | None:
 
 
 class EpochSampler(Sampler[Key]):
-    """Labelled pictures once an epoch and a fresh draw of the unlabelled, shuffled by seed and epoch."""
+    """Labelled pictures once an epoch, and unlabelled ones drawn anew so that the image classes even out.
 
-    def __init__(self, labelled: Sequence[int], unlabelled: Sequence[int], recipe: Recipe) -> None:
-        self.labelled = np.array(labelled, int)
-        self.unlabelled = np.array(unlabelled, int)
+    Order and draw depend on seed and epoch alone.
+
+    Args:
+        images: all pictures.
+        chosen: indices of those to train on.
+        recipe: its seed, and how many unlabelled pictures there are per labelled one.
+    """
+
+    def __init__(self, images: Sequence[TrainingImage], chosen: Sequence[int], recipe: Recipe) -> None:
+        self.labelled = np.array([index for index in chosen if images[index].labelled], int)
         self.seed = recipe.seed
-        self.n_unlabelled = min(len(self.unlabelled), round(recipe.unlabelled_ratio * len(self.labelled)))
         self.epoch = 0
+        by_class: dict[int | None, list[int]] = {}
+        for index in chosen:
+            if not images[index].labelled:
+                by_class.setdefault(images[index].image_class, []).append(index)
+        classes = [images[index].image_class for index in self.labelled]
+        total = len(self.labelled) + round(recipe.unlabelled_ratio * len(self.labelled))
+        share = total / max(1, len({*classes, *by_class}))
+        self.draws = [
+            (np.array(pool, int), min(len(pool), max(0, round(share) - classes.count(image_class))))
+            for image_class, pool in by_class.items()
+        ]
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the trainer before each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.labelled) + self.n_unlabelled
+        return len(self.labelled) + sum(count for _, count in self.draws)
 
     def __iter__(self) -> Iterator[Key]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        drawn = generator.choice(self.unlabelled, self.n_unlabelled, replace=False)
-        order = generator.permutation(np.concatenate([self.labelled, drawn]))
+        drawn = [generator.choice(pool, count, replace=False) for pool, count in self.draws]
+        order = generator.permutation(np.concatenate([self.labelled, *drawn]))
         return iter([(self.epoch, int(index)) for index in order])
 
 
@@ -108,15 +125,13 @@ class TrainingData(LightningDataModule):
         self.workers = workers
         self.dataset = TrainingImages(images, recipe, contract)
         self.training, self.validation = split(images, recipe)
-        labelled = [index for index in self.training if images[index].labelled]
-        unlabelled = [index for index in self.training if not images[index].labelled]
-        if not labelled:
+        if not any(images[index].labelled for index in self.training):
             raise MedbenchError(
                 "training.no_labels",
                 "There is no labelled picture to learn from.",
                 "Check the training split.",
             )
-        self.sampler = EpochSampler(labelled, unlabelled, recipe)
+        self.sampler = EpochSampler(images, self.training, recipe)
 
     @property
     def steps_per_epoch(self) -> int:

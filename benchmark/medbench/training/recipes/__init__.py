@@ -29,7 +29,8 @@ class Recipe:
         loss: cross entropy and soft Dice in equal parts, or the authors' Dice on the argmax.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5.
         validation: how a fifth is held out to choose the best epoch; ``none`` keeps the last one.
-        unlabelled_ratio: pictures with a class alone, drawn anew each epoch, per labelled picture.
+        unlabelled_ratio: pictures with a class alone per labelled picture, drawn anew each epoch so that the
+            classes even out.
         image_class_weight: weight of the image-level cross entropy.
         seed: of the initial weights, the order, the augmentation and the split.
     """
