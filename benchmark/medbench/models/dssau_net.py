@@ -3,76 +3,32 @@
 Authors' code: XiaZunhui/DSSAU-Net@ce1d11d, no licence stated; read and run for facts, nothing copied.
 The encoder is MedFormer-Base (arXiv 2507.02488) with an 8×8 region grid, the decoder a narrow pyramid of the
 same blocks. Ours computes the same function, with differences that do not change it: one copy of the decoder
-(theirs is registered twice), none of the 512 parameters that theirs never uses, 1×1 convolutions before the
+(theirs is registered twice), none of the 512 parameters that theirs never uses, and linear layers before the
 bilinear enlargement that theirs does first (the two commute).
 
 The paper also reports frame classification, but that branch was not released. ``num_image_classes`` adds our
-own: the mean of the deepest encoder map, layer norm, one linear layer.
+own: mean and maximum of the deepest encoder map, layer norm, one linear layer.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
+from medbench.models.blocks.channels_last import BatchNorm, Conv, conv_norm, resize
 from medbench.models.blocks.dual_sparse_selection_attention import (
+    AUTHORS_BLOCK_PARTS,
     AttentionBlock,
     DualSparseSelectionAttention,
     FullAttention,
-    channels_last_conv,
 )
-
-
-class ConvNorm(nn.Sequential):
-    """Convolution and batch norm on ``(N, H, W, C)`` features, optionally with an activation.
-
-    Args:
-        inputs: channels in.
-        outputs: channels out.
-        kernel: side of the kernel.
-        stride: step.
-        activation: appended when given.
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, activation: nn.Module | None = None
-    ) -> None:
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
-        super().__init__(convolution, nn.BatchNorm2d(outputs), *([activation] if activation else []))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(N, H, W, C)`` to ``(N, H/stride, W/stride, outputs)``."""
-        return super().forward(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-
-
-def enlarge(features: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear with aligned corners, ``(N, H, W, C)`` to ``(N, height, width, C)``."""
-    planes = features.permute(0, 3, 1, 2)
-    return functional.interpolate(planes, (height, width), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
-
-
-def stage(
-    dim: int, depth: int, heads: int, topk: int | None, n_win: int, mlp_ratio: float, side: int, rates: Sequence[float]
-) -> nn.Sequential:
-    """Blocks of one resolution; ``topk=None`` is full attention."""
-    return nn.Sequential(
-        *(
-            AttentionBlock(
-                dim,
-                FullAttention(dim, side_dwconv=side)
-                if topk is None
-                else DualSparseSelectionAttention(dim, heads, n_win, topk, side),
-                mlp_ratio,
-                rates[index],
-            )
-            for index in range(depth)
-        )
-    )
+from medbench.models.blocks.enlarged_conv import EnlargedConv
+from medbench.models.renaming import as_matrices, rename_parameters
 
 
 class PyramidPooling(nn.Module):
@@ -86,18 +42,43 @@ class PyramidPooling(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.grids = (1, 2, 3, 6)
-        self.projections = nn.ModuleList(nn.Conv2d(inputs, outputs, 1) for _ in self.grids)
-        self.join = ConvNorm(inputs + len(self.grids) * outputs, outputs, activation=nn.ReLU())
+        self.projections = nn.ModuleList(Conv(inputs, outputs) for _ in self.grids)
+        self.join = conv_norm(inputs + len(self.grids) * outputs, outputs, activation=nn.ReLU())
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, inputs)`` to ``(N, H, W, outputs)``."""
         height, width = features.shape[1:3]
         planes = features.permute(0, 3, 1, 2)
         pooled = [
-            enlarge(projection(functional.adaptive_max_pool2d(planes, grid)).permute(0, 2, 3, 1), height, width)
+            projection(functional.adaptive_max_pool2d(planes, grid).permute(0, 2, 3, 1))
             for grid, projection in zip(self.grids, self.projections, strict=True)
         ]
-        return self.join(torch.cat([*pooled, features], dim=-1))
+        enlarged = [resize(part, height, width, align_corners=True) for part in pooled]
+        return self.join(torch.cat([*enlarged, features], dim=-1))
+
+
+class PyramidFusion(nn.Module):
+    """1×1 convolution, batch norm and ReLU over maps of several sizes, joined at the size of the last.
+
+    The convolution commutes with the enlargement, so each map is projected at its own size.
+
+    Args:
+        dim: channels of each map and of the output.
+        levels: number of maps.
+    """
+
+    def __init__(self, dim: int, levels: int) -> None:
+        super().__init__()
+        self.convolution = Conv(levels * dim, dim)
+        self.norm = BatchNorm(dim)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """Maps ``(N, H_i, W_i, dim)``, the largest last, to ``(N, H, W, dim)``."""
+        weights = self.convolution.weight.flatten(1).chunk(len(pyramid), dim=1)
+        total = functional.linear(pyramid[-1], weights[-1], self.convolution.bias)
+        for features, weight in zip(pyramid[:-1], weights[:-1], strict=True):
+            total = total + resize(functional.linear(features, weight), *total.shape[1:3], align_corners=True)
+        return functional.relu(self.norm(total))
 
 
 class DSSAUNet(nn.Module):
@@ -114,8 +95,11 @@ class DSSAUNet(nn.Module):
         head_dim: channels of a head, except at 1/32, where there are always eight heads.
         decoder_dim: decoder channels.
         mlp_ratio: hidden width of the perceptrons.
-        side_dwconv: kernel of the attention's depthwise convolution.
-        drop_path: largest drop rate; in the decoder the lowest resolution has it.
+        side_dwconv: kernel of the attention's depthwise convolution, odd.
+        drop_path: largest rate of left-out branches; in the decoder the lowest resolution has it.
+
+    Raises:
+        MedbenchError: ``model.option`` for values that do not go together.
     """
 
     def __init__(
@@ -135,156 +119,167 @@ class DSSAUNet(nn.Module):
         drop_path: float = 0.2,
     ) -> None:
         super().__init__()
-        self.size_step = 4 * n_win
-        self.least_size = 16 * n_win
-        selected = (*topk, None)
-        rates = torch.linspace(0, drop_path, sum(depth)).tolist()
-        starts = [sum(depth[:level]) for level in range(4)]
-        levels = [rates[start : start + count] for start, count in zip(starts, depth, strict=True)]
-        first = embed_dim[0]
-        self.stem = nn.Sequential(
-            ConvNorm(in_channels, first // 2, 3, 2, nn.GELU()), ConvNorm(first // 2, first, 3, 2)
-        )
-        self.reduce = nn.ModuleList(ConvNorm(embed_dim[i], embed_dim[i + 1], 3, 2) for i in range(3))
-        self.encoder = nn.ModuleList(
-            stage(dim, depth[i], dim // head_dim, selected[i], n_win, mlp_ratio, side_dwconv, levels[i])
-            for i, dim in enumerate(embed_dim)
-        )
-        self.encoder_norms = nn.ModuleList(nn.LayerNorm(dim, eps=1e-6) for dim in embed_dim)
-        self.pooling = PyramidPooling(embed_dim[3], decoder_dim)
-        self.decoder = nn.ModuleList(
-            stage(
-                decoder_dim, depth[i], decoder_dim // head_dim, selected[i], n_win, mlp_ratio, side_dwconv, levels[i]
+        _check_options(n_win, topk, embed_dim, depth, head_dim, decoder_dim, side_dwconv)
+        self.least_size = -(-16 * n_win // 32) * 32
+        rates = [drop_path * block / max(sum(depth) - 1, 1) for block in range(sum(depth))]
+
+        def blocks(level: int, dim: int) -> nn.Sequential:
+            start = sum(depth[:level])
+            return nn.Sequential(
+                *(
+                    AttentionBlock(
+                        dim,
+                        FullAttention(dim, side_dwconv=side_dwconv)
+                        if level == 3
+                        else DualSparseSelectionAttention(
+                            dim, dim // head_dim, n_win, topk[level], side_dwconv
+                        ),
+                        mlp_ratio,
+                        rate,
+                    )
+                    for rate in rates[start : start + depth[level]]
+                )
             )
-            for i in range(4)
+
+        first, deepest = embed_dim[0], embed_dim[3]
+        self.stem = nn.Sequential(
+            conv_norm(in_channels, first // 2, 3, 2, nn.GELU()), conv_norm(first // 2, first, 3, 2)
         )
-        self.skips = nn.ModuleList(ConvNorm(embed_dim[i], decoder_dim, activation=nn.ReLU()) for i in range(3))
-        self.refine = nn.ModuleList(ConvNorm(decoder_dim, decoder_dim, activation=nn.ReLU()) for _ in range(3))
-        self.lift = nn.Conv2d(decoder_dim, decoder_dim, 1)
-        self.fuse = ConvNorm(4 * decoder_dim, decoder_dim, activation=nn.ReLU())
-        self.segmentation_head = nn.Conv2d(decoder_dim, num_classes, 3, padding=1)
+        self.reduce = nn.ModuleList(
+            conv_norm(inputs, outputs, 3, 2) for inputs, outputs in itertools.pairwise(embed_dim)
+        )
+        self.encoder = nn.ModuleList(blocks(level, dim) for level, dim in enumerate(embed_dim))
+        self.encoder_norms = nn.ModuleList(nn.LayerNorm(dim, eps=1e-6) for dim in embed_dim)
+        self.pooling = PyramidPooling(deepest, decoder_dim)
+        self.decoder = nn.ModuleList(blocks(level, decoder_dim) for level in range(4))
+        self.lift = Conv(decoder_dim, decoder_dim)
+        self.skips = nn.ModuleList(conv_norm(dim, decoder_dim, activation=nn.ReLU()) for dim in embed_dim[:3])
+        self.refine = nn.ModuleList(
+            conv_norm(decoder_dim, decoder_dim, activation=nn.ReLU()) for _ in range(3)
+        )
+        self.fusion = PyramidFusion(decoder_dim, 4)
+        self.segmentation_head = EnlargedConv(decoder_dim, num_classes, 4)
         self.image_head: nn.Module | None = None
         if num_image_classes is not None:
-            self.image_head = nn.Sequential(nn.LayerNorm(embed_dim[3]), nn.Linear(embed_dim[3], num_image_classes))
+            self.image_head = nn.Sequential(
+                nn.LayerNorm(2 * deepest), nn.Linear(2 * deepest, num_image_classes)
+            )
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits.
+        """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits, for any H and W.
 
+        Sides that are multiples of 32 from ``16 * n_win`` on are computed as published; others are padded
+        to that with zeros at the bottom and right, and the logits cropped.
         With an image-level head: ``(segmentation logits, image logits (N, num_image_classes))``.
         """
         height, width = images.shape[-2:]
-        padded = [max(self.least_size, -(-side // self.size_step) * self.size_step) for side in (height, width)]
-        if padded != [height, width]:
-            images = functional.pad(images, (0, padded[1] - width, 0, padded[0] - height))
-        maps = self.encode(images.permute(0, 2, 3, 1))
-        features = enlarge(self.decode(maps), *padded)
-        logits = channels_last_conv(self.segmentation_head, features).permute(0, 3, 1, 2)
-        logits = logits[..., :height, :width]
+        bottom, right = self._missing(height), self._missing(width)
+        if bottom or right:
+            images = functional.pad(images, (0, right, 0, bottom))
+        maps = self.encode(images)
+        logits = self.segmentation_head(self.decode(maps))[..., :height, :width]
         if self.image_head is None:
             return logits
-        return logits, self.image_head(maps[3].mean(dim=(1, 2)))
+        pooled = torch.cat([maps[3].mean(dim=(1, 2)), maps[3].amax(dim=(1, 2))], dim=-1)
+        return logits, self.image_head(pooled)
+
+    def _missing(self, side: int) -> int:
+        return max(-(-side // 32) * 32, self.least_size) - side
 
     def encode(self, images: Tensor) -> list[Tensor]:
-        """``(N, H, W, channels)`` to normed maps at 1/4, 1/8, 1/16 and 1/32."""
-        features = self.stem(images)
+        """``(N, in_channels, H, W)`` to normed maps ``(N, H / s, W / s, embed_dim)``, s = 4, 8, 16, 32."""
+        features = self.stem(images.permute(0, 2, 3, 1).contiguous())
         maps = []
-        for level, blocks in enumerate(self.encoder):
+        for level, (blocks, norm) in enumerate(zip(self.encoder, self.encoder_norms, strict=True)):
             if level:
                 features = self.reduce[level - 1](features)
             features = blocks(features)
-            maps.append(self.encoder_norms[level](features))
+            maps.append(norm(features))
         return maps
 
-    def decode(self, maps: list[Tensor]) -> Tensor:
-        """Normed encoder maps to ``(N, H/4, W/4, decoder_dim)``."""
-        deepest = self.decoder[3](self.pooling(maps[3]))
-        pyramid = [deepest]
+    def decode(self, maps: Sequence[Tensor]) -> Tensor:
+        """Normed encoder maps to ``(N, H / 4, W / 4, decoder_dim)``."""
+        features = self.decoder[3](self.pooling(maps[3]))
+        pyramid = [features]
         for level in (2, 1, 0):
-            below = channels_last_conv(self.lift, pyramid[-1]) if level == 2 else pyramid[-1]
+            below = self.lift(features) if level == 2 else features
             skip = self.skips[level](maps[level])
-            joined = enlarge(below, *skip.shape[1:3]) + skip
-            pyramid.append(self.refine[level](self.decoder[level](joined)))
-        return self._fuse(pyramid)
-
-    def _fuse(self, pyramid: list[Tensor]) -> Tensor:
-        """A 1×1 convolution over the enlarged, joined pyramid; each part is projected at its own size."""
-        convolution, norm, activation = self.fuse
-        height, width = pyramid[-1].shape[1:3]
-        parts = convolution.weight[:, :, 0, 0].chunk(4, dim=1)
-        total = functional.linear(pyramid[-1], parts[3], convolution.bias)
-        for features, weight in zip(pyramid[:-1], parts[:-1], strict=True):
-            total = total + enlarge(functional.linear(features, weight), height, width)
-        return activation(norm(total.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+            joined = resize(below, *skip.shape[1:3], align_corners=True) + skip
+            features = self.refine[level](self.decoder[level](joined))
+            pyramid.append(features)
+        return self.fusion(pyramid)
 
 
-def dssau_net(**options: object) -> DSSAUNet:
-    """DSSAU-Net as published; options are those of :class:`DSSAUNet`."""
-    return DSSAUNet(**options)  # type: ignore[arg-type]
+def _check_options(
+    n_win: int,
+    topk: Sequence[int],
+    embed_dim: Sequence[int],
+    depth: Sequence[int],
+    head_dim: int,
+    decoder_dim: int,
+    side_dwconv: int,
+) -> None:
+    problems = (
+        (len(topk) != 3 or min(topk, default=0) < 1, f"topk={list(topk)} is not three positive numbers"),
+        (len(embed_dim) != 4, f"embed_dim={list(embed_dim)} is not four numbers"),
+        (len(depth) != 4 or min(depth, default=0) < 0, f"depth={list(depth)} is not four numbers from 0 on"),
+        (n_win < 1, f"n_win={n_win} is not positive"),
+        (side_dwconv < 1 or side_dwconv % 2 == 0, f"side_dwconv={side_dwconv} is not odd"),
+        (
+            any(dim < head_dim or dim % head_dim for dim in (*embed_dim[:3], decoder_dim)),
+            f"head_dim={head_dim} does not divide {list(embed_dim)[:3]} and decoder_dim={decoder_dim}",
+        ),
+        (
+            any(dim % 8 for dim in (*embed_dim[3:], decoder_dim)),
+            f"the last of embed_dim={list(embed_dim)} or decoder_dim={decoder_dim} is no multiple of 8 heads",
+        ),
+    )
+    for wrong, text in problems:
+        if wrong:
+            raise MedbenchError(
+                "model.option", f"dssau_net: {text}.", "See 'medbench models show dssau_net'."
+            )
 
 
-_BLOCK_PARTS = (
-    (r"pos_embed\.", "position."),
-    (r"attn\.lepe\.", "attention.local_enhancement."),
-    (r"attn\.(qkv_linear|qkv)\.", "attention.qkv."),
-    (r"attn\.(output_linear|proj)\.", "attention.output."),
-    (r"mlp\.3\.", "mlp.2."),
+_PLACES = (
+    (r"Encoder\.downsample_layers\.0\.([01])\.", r"stem.0.\1."),
+    (r"Encoder\.downsample_layers\.0\.3\.", "stem.1.0."),
+    (r"Encoder\.downsample_layers\.0\.4\.", "stem.1.1."),
+    (r"Encoder\.downsample_layers\.1\.", "reduce.0."),
+    (r"Encoder\.downsample_layers\.2\.", "reduce.1."),
+    (r"Encoder\.downsample_layers\.3\.", "reduce.2."),
+    (r"Encoder\.stages\.", "encoder."),
+    (r"Encoder\.extra_norms\.", "encoder_norms."),
+    (r"(decoder\.)?Decoder\.stages\.", "decoder."),
+    (r"decoder\.PPMHead\.psp_modules\.(\d)\.1\.", r"pooling.projections.\1."),
+    (r"decoder\.PPMHead\.final\.", "pooling.join."),
+    (r"decoder\.conv_x1\.", "lift."),
+    (r"decoder\.Conv_fuse1\.", "skips.2."),
+    (r"decoder\.Conv_fuse2\.", "skips.1."),
+    (r"decoder\.Conv_fuse3\.", "skips.0."),
+    (r"decoder\.Conv_fuse1_\.", "refine.2."),
+    (r"decoder\.Conv_fuse2_\.", "refine.1."),
+    (r"decoder\.Conv_fuse3_\.", "refine.0."),
+    (r"decoder\.fuse_all\.0\.", "fusion.convolution."),
+    (r"decoder\.fuse_all\.1\.", "fusion.norm."),
+    (r"cls_seg\.0\.", "segmentation_head."),
 )
-_PARTS = (
-    (r"^Encoder\.downsample_layers\.0\.([01])\.", r"stem.0.\1."),
-    (r"^Encoder\.downsample_layers\.0\.3\.", "stem.1.0."),
-    (r"^Encoder\.downsample_layers\.0\.4\.", "stem.1.1."),
-    (r"^Encoder\.downsample_layers\.1\.", "reduce.0."),
-    (r"^Encoder\.downsample_layers\.2\.", "reduce.1."),
-    (r"^Encoder\.downsample_layers\.3\.", "reduce.2."),
-    (r"^Encoder\.stages\.", "encoder."),
-    (r"^Encoder\.extra_norms\.", "encoder_norms."),
-    (r"^(decoder\.)?Decoder\.stages\.", "decoder."),
-    (r"^decoder\.PPMHead\.psp_modules\.(\d)\.1\.", r"pooling.projections.\1."),
-    (r"^decoder\.PPMHead\.final\.", "pooling.join."),
-    (r"^decoder\.Conv_fuse1\.", "skips.2."),
-    (r"^decoder\.Conv_fuse2\.", "skips.1."),
-    (r"^decoder\.Conv_fuse3\.", "skips.0."),
-    (r"^decoder\.Conv_fuse1_\.", "refine.2."),
-    (r"^decoder\.Conv_fuse2_\.", "refine.1."),
-    (r"^decoder\.Conv_fuse3_\.", "refine.0."),
-    (r"^decoder\.fuse_all\.", "fuse."),
-    (r"^decoder\.conv_x1\.", "lift."),
-    (r"^cls_seg\.0\.", "segmentation_head."),
-)
-_UNUSED = re.compile(r"^(decoder\.)?Decoder\.extra_norms\.")
 
 
-def official_keys(authors_state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The authors' 793 entries to ours.
 
-    ``decoder.Decoder.*`` repeats ``Decoder.*`` and wins, as it does when their program loads a file. Their
-    1×1 projections become matrices. ``Decoder.extra_norms.*`` is never used and left out.
+    ``decoder.Decoder.*`` repeats ``Decoder.*`` and wins, as it does when their program loads a file.
+    ``Decoder.extra_norms.*`` is never computed with and left out.
 
     Raises:
         MedbenchError: ``weights.unknown_keys``.
     """
-    ours: dict[str, Tensor] = {}
-    unknown = []
-    for key, tensor in authors_state_dict.items():
-        if _UNUSED.match(key):
-            continue
-        for pattern, replacement in _PARTS:
-            renamed, found = re.subn(pattern, replacement, key)
-            if found:
-                break
-        else:
-            unknown.append(key)
-            continue
-        if renamed.startswith(("encoder.", "decoder.")):
-            for pattern, replacement in _BLOCK_PARTS:
-                renamed = re.sub(pattern, replacement, renamed)
-            if renamed.endswith(("attention.qkv.weight", "attention.output.weight")):
-                tensor = tensor.flatten(1)
-        ours[renamed] = tensor
-    if unknown:
-        raise MedbenchError(
-            "weights.unknown_keys",
-            f"{len(unknown)} parameters are not of DSSAU-Net (first: {', '.join(unknown[:3])}).",
-            "Is this checkpoint of another model?",
-        )
-    return ours
+    ours = rename_parameters(
+        authors_state_dict,
+        "DSSAU-Net",
+        _PLACES,
+        AUTHORS_BLOCK_PARTS,
+        unused=r"(decoder\.)?Decoder\.extra_norms\.\d\.(weight|bias)$",
+    )
+    return as_matrices(ours, r"\.attention\.(qkv|output)\.weight$")

@@ -2,79 +2,145 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+
 CARDS = Path(__file__).parent / "cards"
 
 
 @dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """A model's card.
+class ModelOption:
+    """A keyword of a model's factory.
 
     Attributes:
-        name: what the command line calls it.
+        default: its value when not given.
+        help: one line for people.
+    """
+
+    default: Any
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model's card. ``None`` and empty text mean that the fact is not known, not that it is zero.
+
+    Attributes:
+        name: what the command line calls it; ``family.test`` is the tiny variant of a family.
         title: what tables call it.
         factory: ``"module:callable"``; called with ``in_channels``, ``num_classes`` and the options.
         tasks: what it does.
         family: models that share a card file.
+        aliases: other names for it; they work everywhere but are not listed.
         recipe_family: whose training recipes apply.
-        paper: citation with its arXiv number.
+        default_recipe: the recipe of that family to start with.
+        paper_title: title of the paper.
+        arxiv: its arXiv number.
+        doi: its DOI, where there is no arXiv number.
         code: the authors' repository at a commit.
-        code_license: licence of that code.
-        channel_order: ``RGB`` or ``BGR`` input.
+        code_license: licence of that code, in SPDX form where it has one.
+        in_channels: channels of the published input.
         image_size: published side of the square input in pixels.
+        size_divisor: the network pads its input to multiples of this; sides that are cost nothing extra.
+        min_size: smaller sides are padded to this.
+        size_rule: which input sizes work, in words.
+        channel_order: ``RGB`` or ``BGR`` input.
         scale: 8-bit values are divided by this.
         mean: subtracted afterwards, one a channel.
         std: divided by afterwards, one a channel.
-        size_rule: which input sizes work, in words.
         published_parameters: the paper's number, if it gives one.
         published_gflops: the paper's number, if it gives one.
-        counted_parameters: counted here, with the default options, 3 channels in and 3 classes out.
+        counted_parameters: counted here with the default options, ``in_channels`` and ``num_classes``.
+        num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: what the authors' released weights were trained on.
-        official_keys: ``"module:callable"`` from the authors' state dictionary to ours.
-        options: option -> default value.
+        official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
+        official_shapes: ``in_channels`` and ``num_classes`` -> (our parameter, axis) that shows them.
+        exports: ways of export that a test covers.
+        options: keyword -> default and help.
         fixed_options: options that this variant sets.
         notes: what is ours where the paper is silent.
     """
 
     name: str
     title: str
-    factory: str
-    tasks: tuple[str, ...]
-    family: str
+    factory: str = ""
+    tasks: tuple[str, ...] = ("segmentation",)
+    family: str = ""
+    aliases: tuple[str, ...] = ()
     recipe_family: str = "generic"
-    paper: str = ""
+    default_recipe: str = "default"
+    paper_title: str = ""
+    arxiv: str = ""
+    doi: str = ""
     code: str = ""
     code_license: str = ""
-    channel_order: str = "RGB"
+    in_channels: int = 3
     image_size: int = 256
+    size_divisor: int = 1
+    min_size: int = 1
+    size_rule: str = "any"
+    channel_order: str = "RGB"
     scale: float = 255.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    size_rule: str = "any"
     published_parameters: int | None = None
     published_gflops: float | None = None
     counted_parameters: int | None = None
+    num_classes: int = 2
     checkpoint_data: str = ""
     official_keys: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
+    official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)
+    exports: tuple[str, ...] = ()
+    options: dict[str, ModelOption] = field(default_factory=dict)
     fixed_options: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
 
+    @property
+    def paper(self) -> str:
+        """The paper in one line."""
+        number = f"arXiv {self.arxiv}" if self.arxiv else f"doi {self.doi}" if self.doi else ""
+        return ", ".join(part for part in (self.paper_title, number) if part)
+
+
+_FIELDS = {item.name for item in dataclasses.fields(ModelEntry)}
+_TUPLES = {item.name for item in dataclasses.fields(ModelEntry) if str(item.type).startswith("tuple")}
+
 
 def read_card(path: Path) -> dict[str, ModelEntry]:
-    """Entries of one card file: the family's facts, and those that each variant changes."""
+    """Entries of one card file: the family's facts, and those that each variant changes.
+
+    ``[options.NAME]`` holds ``default`` and ``help``; ``[variants."NAME"]`` whatever differs in that variant,
+    among it ``fixed_options``.
+
+    Raises:
+        MedbenchError: ``card.fact`` for a fact that cards do not have, ``card.option`` for a variant that
+            fixes an option the family does not have.
+    """
     with open(path, "rb") as stream:
         card = tomllib.load(stream)
     variants = card.pop("variants")
+    options = {name: ModelOption(**option) for name, option in card.pop("options", {}).items()}
     entries = {}
     for name, changes in variants.items():
         facts = {"name": name, "family": path.stem, "recipe_family": path.stem, **card, **changes}
-        for key in ("tasks", "mean", "std"):
-            if key in facts:
-                facts[key] = tuple(facts[key])
-        entries[name] = ModelEntry(**facts)
+        _check_names(path, "fact", facts, _FIELDS)
+        _check_names(path, "option", facts.get("fixed_options", {}), set(options))
+        facts |= {key: tuple(facts[key]) for key in _TUPLES & set(facts)}
+        facts["official_shapes"] = {
+            key: (parameter, axis) for key, (parameter, axis) in facts.get("official_shapes", {}).items()
+        }
+        entries[name] = ModelEntry(**facts, options=options)
     return entries
+
+
+def _check_names(path: Path, kind: str, given: dict[str, Any], known: set[str]) -> None:
+    for name in given:
+        if name not in known:
+            error = unknown_name(kind, name, known)
+            raise MedbenchError(f"card.{kind}", f"{path.name}: {error.message}", error.hint)

@@ -5,36 +5,59 @@ Library: qubvel-org/segmentation_models.pytorch (MIT).
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.models.smp_table import ARCHITECTURES
+
+_PER_STAGE = ("decoder_channels", "decoder_intermediate_channels")
+_HEAD_NAMES = {"classification_head": "image_head"}
 
 
 class PaddedNetwork(nn.Module):
-    """Pads inputs at the bottom and right to a multiple of the stride and crops the logits back."""
+    """Pads inputs at the bottom and right by repeating the edge and crops the logits back.
 
-    def __init__(self, network: nn.Module, stride: int) -> None:
+    Parameters have the library's own names, so that checkpoints of the bare network load; only its
+    classification head is called ``image_head``, as in all our networks.
+
+    Args:
+        network: of the library.
+        stride: sides are padded to multiples of this.
+        least_size: and to at least this.
+    """
+
+    def __init__(self, network: nn.Module, stride: int, least_size: int = 1) -> None:
         super().__init__()
-        self.network = network
         self.stride = stride
+        self.least_size = least_size
+        self._forward: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]] = network.forward
+        for name, part in network.named_children():
+            self.add_module(_HEAD_NAMES.get(name, name), part)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, channels, H, W)`` to ``(N, classes, H, W)`` logits, with image logits if there is that head."""
+        """``(N, channels, H, W)`` to ``(N, classes, H, W)`` logits; and image logits, with that head."""
         height, width = images.shape[-2:]
-        bottom, right = -height % self.stride, -width % self.stride
+        bottom, right = self._missing(height), self._missing(width)
         if bottom or right:
             images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
-        output = self.network(images)
+        output = self._forward(images)
         if isinstance(output, tuple):
             return output[0][..., :height, :width], output[1]
         return output[..., :height, :width]
+
+    def _missing(self, side: int) -> int:
+        target = max(side, self.least_size)
+        return target + -target % self.stride - side
 
 
 def smp_network(
@@ -43,10 +66,10 @@ def smp_network(
     in_channels: int = 3,
     num_classes: int = 2,
     num_image_classes: int | None = None,
-    encoder: str = "resnet34",
-    encoder_depth: int | None = None,
-    encoder_weights: str | None = None,
-) -> nn.Module:
+    encoder: str | None = None,
+    encoder_weights: str | Path | None = None,
+    **options: Any,
+) -> PaddedNetwork:
     """A network of the library.
 
     Args:
@@ -54,43 +77,92 @@ def smp_network(
         in_channels: input channels.
         num_classes: segmentation classes.
         num_image_classes: adds the library's own classification head on the deepest features.
-        encoder: any encoder of the library, or ``tu-<timm name>``.
-        encoder_depth: number of encoder stages; the architecture's default if not given.
+        encoder: any encoder of the library, or ``tu-<timm name>``; the architecture's default if not given.
         encoder_weights: path of a checkpoint of the encoder.
+        options: further ones of the architecture.
 
     Raises:
-        MedbenchError: ``encoder.unknown``, or ``weights.mismatch`` for an encoder file that does not fit.
+        MedbenchError: ``encoder.unknown``; ``model.option`` for values that do not go together;
+            ``weights.missing``, ``weights.unsafe`` or ``weights.mismatch`` for an encoder file.
     """
-    known = smp.encoders.get_encoder_names()
-    if encoder not in known and not encoder.startswith("tu-"):
-        raise unknown_name("encoder", encoder, known)
-    arguments: dict[str, Any] = {} if encoder_depth is None else {"encoder_depth": encoder_depth}
-    if num_image_classes is not None:
-        arguments["aux_params"] = {"classes": num_image_classes}
+    card = ARCHITECTURES[architecture]
+    encoder = encoder or card.encoder
+    check_encoder(encoder)
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    depth = arguments.get("encoder_depth", card.options["encoder_depth"])
+    for key in _PER_STAGE:
+        widths = card.options.get(key)
+        if key not in arguments and isinstance(widths, tuple):
+            arguments[key] = widths[-depth:]
+    if architecture == "pspnet":
+        arguments["upsampling"] = 2**depth
     if architecture == "dpt":
         arguments["dynamic_img_size"] = True
-    network = smp.create_model(
-        architecture, encoder, encoder_weights=None, in_channels=in_channels, classes=num_classes, **arguments
-    )
+    if num_image_classes is not None:
+        arguments["aux_params"] = {"classes": num_image_classes}
+    try:
+        network = smp.create_model(
+            architecture,
+            encoder,
+            encoder_weights=None,
+            in_channels=in_channels,
+            classes=num_classes,
+            **arguments,
+        )
+    except (AssertionError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise MedbenchError(
+            "model.option",
+            f"{card.title} cannot be built with encoder {encoder} and options {options}: {error}",
+            "Change the options, or the encoder.",
+        ) from error
     if encoder_weights is not None:
         load_encoder(network.encoder, Path(encoder_weights))
-    return PaddedNetwork(network, 32)
+    stride = network.encoder.output_stride
+    if architecture == "dpt":
+        return PaddedNetwork(network, 2 * stride)
+    return PaddedNetwork(network, stride, 8 * stride if architecture == "pan" else 1)
+
+
+def check_encoder(name: str) -> None:
+    """Raise ``encoder.unknown`` with the nearest names unless the library or timm has that encoder."""
+    if name.startswith("tu-"):
+        if not timm.is_model(name.removeprefix("tu-")):
+            raise unknown_name("encoder", name, [f"tu-{known}" for known in timm.list_models()])
+        return
+    known = smp.encoders.get_encoder_names()
+    if name not in known:
+        raise unknown_name("encoder", name, known)
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Load a local encoder checkpoint, without executing anything in it.
+    """Load a local encoder checkpoint, without executing anything in it; further parameters are left out.
 
     Raises:
-        MedbenchError: ``weights.mismatch``.
+        MedbenchError: ``weights.missing``, ``weights.unsafe``, or ``weights.mismatch`` when it does not
+            provide every parameter of the encoder.
     """
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not path.is_file():
+        raise MedbenchError(
+            "weights.missing", f"{path}: there is no such checkpoint.", "Check encoder_weights."
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise MedbenchError(
+            "weights.unsafe",
+            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
+            "Ask its author for a plain state_dict.",
+        ) from error
+    state = state.get("state_dict", state)
     own = encoder.state_dict()
-    fitting = {key: tensor for key, tensor in state.items() if key in own and own[key].shape == tensor.shape}
+    fitting = {
+        key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape
+    }
     if len(fitting) < len(own):
         missing = next(key for key in own if key not in fitting)
         raise MedbenchError(
             "weights.mismatch",
-            f"{path}: provides {len(fitting)} of the encoder's {len(own)} parameters (first missing: {missing}).",
-            "Give a checkpoint of the same encoder.",
+            f"{path}: has {len(fitting)} of the encoder's {len(own)} parameters (first missing: {missing}).",
+            "Give a checkpoint of the same encoder with the same input channels.",
         )
     encoder.load_state_dict(fitting)

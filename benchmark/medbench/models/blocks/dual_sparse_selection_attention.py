@@ -10,15 +10,24 @@ transposed copies, and convolutions see the same memory as channels-last.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
+from medbench.models.blocks.channels_last import DepthwiseConv
+from medbench.models.blocks.largest_softmax import add_constant, softmax_of_largest
 
-def channels_last_conv(convolution: nn.Conv2d, features: Tensor) -> Tensor:
-    """Apply a convolution to ``(N, H, W, C)`` features; the result has that layout too."""
-    return convolution(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+AUTHORS_BLOCK_PARTS = (
+    (r"\.pos_embed\.", ".position."),
+    (r"\.attn\.lepe\.", ".attention.local_enhancement."),
+    (r"\.attn\.(qkv_linear|qkv)\.", ".attention.qkv."),
+    (r"\.attn\.(output_linear|proj)\.", ".attention.output."),
+    (r"\.mlp\.3\.", ".mlp.2."),
+)
+"""Authors' names within a block and ours: ``qkv`` and ``output`` are 1×1 there, here matrices."""
 
 
 class DualSparseSelectionAttention(nn.Module):
@@ -27,67 +36,44 @@ class DualSparseSelectionAttention(nn.Module):
     The routing logits are unscaled products of region means over all channels, without gradient; the
     attention scale is ``dim ** -0.5`` (not the head's). A map that the grid does not divide is padded with
     zeros after the projection; padded keys take part with logit 0 and value 0, as in the authors' program.
+    Where the selected regions have fewer than eight pixels no pixel is selected and the depthwise
+    convolution alone remains, as in the authors' program.
 
     Args:
         dim: channels C.
         num_heads: heads; they share the selected regions.
         n_win: regions along each side.
         topk: regions that a query region attends to.
-        side_dwconv: kernel of the depthwise convolution of the values.
+        side_dwconv: kernel of the depthwise convolution of the values, odd.
     """
 
     def __init__(self, dim: int, num_heads: int, n_win: int, topk: int, side_dwconv: int = 5) -> None:
         super().__init__()
-        self.dim = dim
         self.num_heads = num_heads
         self.n_win = n_win
         self.topk = topk
         self.scale = dim**-0.5
         self.qkv = nn.Linear(dim, 3 * dim)
-        self.local_enhancement = nn.Conv2d(dim, dim, side_dwconv, padding=side_dwconv // 2, groups=dim)
+        self.local_enhancement = DepthwiseConv(dim, side_dwconv)
         self.output = nn.Linear(dim, dim)
         for linear in (self.qkv, self.output):
             _initialise_as_convolution(linear)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``; H and W at least ``n_win``."""
-        n, height, width, dim = features.shape
-        region_height, region_width = height // self.n_win, width // self.n_win
-        rows, columns = -(-height // region_height), -(-width // region_width)
-        bottom, right = rows * region_height - height, columns * region_width - width
+        _, height, width, dim = features.shape
+        grid = RegionGrid(height, width, self.n_win)
         qkv = self.qkv(features)
-        padded = functional.pad(qkv, (0, 0, 0, right, 0, bottom)) if bottom or right else qkv
-
-        heads, head_dim = self.num_heads, dim // self.num_heads
-        regions, pixels = rows * columns, region_height * region_width
-        cut = padded.view(n, rows, region_height, columns, region_width, 3, heads, head_dim)
-        selected = self._select_regions(cut, (height, width))
-        chosen = selected.shape[-1]
-
-        # Rows of the table are whole regions of one head, keys beside values: one gather fetches both.
-        table = cut[..., 1:, :, :].permute(0, 1, 3, 6, 2, 4, 5, 7).reshape(n * regions * heads, -1)
-        base = torch.arange(n, device=features.device).view(n, 1, 1, 1) * regions
-        head = torch.arange(heads, device=features.device).view(1, 1, heads, 1)
-        index = (base + selected.unsqueeze(2)) * heads + head
-        gathered = table.index_select(0, index.flatten())
-        gathered = gathered.view(n * regions * heads, chosen * pixels, 2, head_dim)
-
-        query = cut[..., 0, :, :].permute(0, 1, 3, 5, 2, 4, 6).reshape(n * regions * heads, pixels, head_dim)
-        attended = _attend_to_best(query * self.scale, gathered[:, :, 0], gathered[:, :, 1])
-        attended = attended.view(n, rows, columns, heads, region_height, region_width, head_dim)
-        attended = attended.permute(0, 1, 4, 2, 5, 3, 6).reshape(n, *padded.shape[1:3], dim)
-        attended = attended[:, :height, :width]
-        return self.output(attended + channels_last_conv(self.local_enhancement, qkv[..., 2 * dim :]))
-
-    def _select_regions(self, cut: Tensor, size: tuple[int, int]) -> Tensor:
-        """``(N, regions, topk)`` indices from the means of queries and keys over each region's real pixels."""
-        n, rows, region_height, columns, region_width = cut.shape[:5]
-        sums = cut.detach()[..., :2, :, :].sum(dim=(2, 4)).view(n, rows * columns, 2, self.dim)
-        real_rows = _real_pixels(size[0], region_height, rows, cut)
-        real_columns = _real_pixels(size[1], region_width, columns, cut)
-        means = sums / (real_rows[:, None] * real_columns).view(-1, 1, 1)
-        routing = means[:, :, 0] @ means[:, :, 1].transpose(1, 2)
-        return routing.topk(min(self.topk, rows * columns), dim=-1).indices
+        query, key, value = qkv.split(dim, dim=-1)
+        query_means, key_means, _ = grid.means(qkv.detach()).split(dim, dim=-1)
+        attended = attend_to_selected(
+            grid.cut(query * self.scale, self.num_heads),
+            grid.cut(key, self.num_heads),
+            grid.cut(value, self.num_heads),
+            select_regions(query_means, key_means, self.topk),
+        )
+        output: Tensor = self.output(grid.join(attended) + self.local_enhancement(value))
+        return output
 
 
 def _initialise_as_convolution(linear: nn.Linear) -> None:
@@ -97,24 +83,108 @@ def _initialise_as_convolution(linear: nn.Linear) -> None:
     nn.init.uniform_(linear.bias, -bound, bound)
 
 
-def _real_pixels(size: int, region: int, count: int, like: Tensor) -> Tensor:
-    starts = torch.arange(count, device=like.device) * region
-    return (size - starts).clamp(max=region).to(like.dtype)
+@dataclass(frozen=True, slots=True)
+class RegionGrid:
+    """How a map is cut into equal regions; the last row and column may reach beyond the map.
+
+    Attributes:
+        height: of the map in pixels.
+        width: of the map in pixels.
+        n_win: regions along each side when it divides that side; otherwise there are more.
+    """
+
+    height: int
+    width: int
+    n_win: int
+
+    @property
+    def region(self) -> tuple[int, int]:
+        """Height and width of a region in pixels."""
+        return self.height // self.n_win, self.width // self.n_win
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of regions."""
+        region_height, region_width = self.region
+        return -(-self.height // region_height), -(-self.width // region_width)
+
+    def cut(self, features: Tensor, heads: int) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, heads, regions, pixels, C / heads)``, zeros beyond the map."""
+        n, _, _, dim = features.shape
+        (rows, columns), (region_height, region_width) = self.shape, self.region
+        bottom, right = rows * region_height - self.height, columns * region_width - self.width
+        if bottom or right:
+            features = functional.pad(features, (0, 0, 0, right, 0, bottom))
+        split = features.reshape(n, rows, region_height, columns, region_width, heads, dim // heads)
+        ordered = split.permute(0, 5, 1, 3, 2, 4, 6)
+        return ordered.reshape(n, heads, rows * columns, region_height * region_width, dim // heads)
+
+    def join(self, regions: Tensor) -> Tensor:
+        """The inverse of :meth:`cut`."""
+        n, heads, _, _, head_dim = regions.shape
+        (rows, columns), (region_height, region_width) = self.shape, self.region
+        split = regions.view(n, heads, rows, columns, region_height, region_width, head_dim)
+        features = split.permute(0, 2, 4, 3, 5, 1, 6)
+        features = features.reshape(n, rows * region_height, columns * region_width, heads * head_dim)
+        return features[:, : self.height, : self.width]
+
+    def means(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to the mean over each region's pixels on the map, ``(N, regions, C)``."""
+        pooled = functional.avg_pool2d(
+            features.permute(0, 3, 1, 2), self.region, ceil_mode=True, count_include_pad=False
+        )
+        return pooled.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _attend_to_best(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention over exactly ``keys // 8`` best keys of each query, ties included.
+def select_regions(query_means: Tensor, key_means: Tensor, topk: int) -> Tensor:
+    """``(N, regions, C)`` means to the indices of the best key regions, ``(N, regions, topk)``."""
+    routing = query_means @ key_means.transpose(1, 2)
+    return routing.topk(min(topk, routing.shape[-1]), dim=-1).indices
+
+
+def attend_to_selected(query: Tensor, key: Tensor, value: Tensor, selected: Tensor) -> Tensor:
+    """Attention of each query to the best eighth of the pixels of its region's selected regions.
 
     Args:
-        query: ``(batch, queries, d)``, scaled.
-        key: ``(batch, keys, d)``.
-        value: ``(batch, keys, d)``.
+        query: ``(N, heads, regions, pixels, d)``, scaled.
+        key: same shape.
+        value: same shape.
+        selected: ``(N, regions, topk)``.
+
+    Returns:
+        ``(N, heads, regions, pixels, d)``.
     """
-    logits = query @ key.transpose(1, 2)
-    kept = logits.shape[-1] // 8
-    best, index = logits.topk(kept, dim=-1, sorted=False)
-    weights = torch.zeros_like(logits).scatter(-1, index, best.softmax(dim=-1).to(logits.dtype))
-    return weights @ value
+    _, _, regions, pixels, head_dim = query.shape
+    chosen = selected.shape[-1]
+    masking_is_smaller = regions * pixels <= 2 * head_dim * chosen
+    attend = _attend_masked if masking_is_smaller else _attend_gathered
+    return attend(query, key, value, selected, chosen * pixels // 8)
+
+
+def _attend_gathered(query: Tensor, key: Tensor, value: Tensor, selected: Tensor, count: int) -> Tensor:
+    """Fetch the selected regions as whole rows of a table, then attend within them."""
+    n, heads, regions, pixels, head_dim = query.shape
+    start = torch.arange(n * heads, device=query.device).view(n, heads, 1, 1) * regions
+    rows = (start + selected.unsqueeze(1)).flatten()
+    keys, values = (
+        functional.embedding(rows, table.view(-1, pixels * head_dim)).view(n * heads * regions, -1, head_dim)
+        for table in (key, value)
+    )
+    logits = query.view(-1, pixels, head_dim) @ keys.transpose(1, 2)
+    return (softmax_of_largest(logits, count) @ values).view_as(query)
+
+
+def _attend_masked(query: Tensor, key: Tensor, value: Tensor, selected: Tensor, count: int) -> Tensor:
+    """Attend to all pixels with ``-inf`` outside the selected regions.
+
+    Cheaper than fetching where the regions' keys and values take more memory than all logits.
+    """
+    n, _, regions, pixels, _ = query.shape
+    mask = query.new_full((n, 1, regions, 1, regions), -torch.inf)
+    mask = mask.scatter_(-1, selected.view(n, 1, regions, 1, -1), 0).repeat_interleave(pixels, dim=-1)
+    logits = query.flatten(2, 3) @ key.flatten(2, 3).transpose(2, 3)
+    logits = add_constant(logits.unflatten(2, (regions, pixels)), mask).flatten(2, 3)
+    return (softmax_of_largest(logits, count) @ value.flatten(2, 3)).view_as(query)
 
 
 class FullAttention(nn.Module):
@@ -125,14 +195,14 @@ class FullAttention(nn.Module):
     Args:
         dim: channels C.
         num_heads: heads.
-        side_dwconv: kernel of the depthwise convolution.
+        side_dwconv: kernel of the depthwise convolution, odd.
     """
 
     def __init__(self, dim: int, num_heads: int = 8, side_dwconv: int = 5) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.local_enhancement = nn.Conv2d(dim, dim, side_dwconv, padding=side_dwconv // 2, groups=dim)
+        self.local_enhancement = DepthwiseConv(dim, side_dwconv)
         self.output = nn.Linear(dim, dim)
         for linear in (self.qkv, self.output):
             nn.init.trunc_normal_(linear.weight, std=0.02)
@@ -145,7 +215,7 @@ class FullAttention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(query, key, value)
         attended = attended.transpose(1, 2).reshape(n, height, width, dim)
-        return self.output(attended + channels_last_conv(self.local_enhancement, features))
+        return self.output(attended + self.local_enhancement(features))
 
 
 class AttentionBlock(nn.Module):
@@ -160,20 +230,20 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, dim: int, attention: nn.Module, mlp_ratio: float = 3, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.position = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        hidden = int(mlp_ratio * dim)
+        self.position = DepthwiseConv(dim, 3)
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attention = attention
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, int(mlp_ratio * dim)), nn.GELU(), nn.Linear(int(mlp_ratio * dim), dim)
-        )
+        expand, contract = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        self.mlp = nn.Sequential(expand, nn.GELU(), contract)
         self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
-        for linear in (self.mlp[0], self.mlp[2]):
+        for linear in (expand, contract):
             nn.init.trunc_normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""
-        features = features + channels_last_conv(self.position, features)
+        features = features + self.position(features)
         features = features + self.drop_path(self.attention(self.norm1(features)))
         return features + self.drop_path(self.mlp(self.norm2(features)))

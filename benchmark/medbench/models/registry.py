@@ -1,0 +1,190 @@
+"""Models by name: listing them, building them, and loading their authors' weights.
+
+Importing this imports no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import Registry, load_object, unknown_name
+from medbench.models.entry import CARDS, ModelEntry, read_card
+from medbench.models.smp_table import smp_entries
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Factory = Callable[..., nn.Module]
+
+_HEAD_OPTION = "num_image_classes"
+_factories: dict[str, Factory] = {}
+
+
+@functools.cache
+def _registry() -> Registry[ModelEntry]:
+    registry: Registry[ModelEntry] = Registry("model")
+    for card in sorted(CARDS.glob("*.toml")):
+        for name, entry in read_card(card).items():
+            registry.add(name, entry)
+    for entry in smp_entries():
+        registry.add(entry.name, entry)
+    return registry
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the models that match a shell-style pattern.
+
+    >>> list_models("dssau*")
+    ['dssau_net', 'dssau_net.test']
+    """
+    return _registry().names(pattern)
+
+
+def model_entry(name: str) -> ModelEntry:
+    """A model's card, by its name or an alias.
+
+    Raises:
+        MedbenchError: ``model.unknown`` with the nearest names.
+    """
+    registry = _registry()
+    if name not in registry:
+        for known in registry:
+            if name in registry.get(known).aliases:
+                return registry.get(known)
+    return registry.get(name)
+
+
+def register_model(entry: ModelEntry) -> Callable[[Factory], Factory]:
+    """Decorator for a plugin's factory: makes it known under its card, whose ``factory`` may be empty.
+
+    Packages register without being imported: by an entry point in the group ``medbench.models`` whose name
+    is the model's and whose object is a :class:`ModelEntry`.
+
+    Raises:
+        MedbenchError: ``model.clash`` when the name is taken.
+    """
+
+    def keep(factory: Factory) -> Factory:
+        _registry().add(entry.name, entry)
+        _factories[entry.name] = factory
+        return factory
+
+    return keep
+
+
+def create_model(
+    name: str,
+    *,
+    in_channels: int | None = None,
+    num_classes: int,
+    image_size: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a network with fresh weights.
+
+    Args:
+        name: model name.
+        in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if not given.
+        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background.
+        image_size: side of the square input in pixels; ignored where the architecture does not depend on it.
+        options: the model's own. ``num_image_classes`` is understood by every model that has an image-level
+            head: with a number, the network returns ``(segmentation logits, image logits)``, and with
+            ``None``, the default, the segmentation logits alone.
+
+    Raises:
+        MedbenchError: ``model.unknown``, or ``model.option`` for an option that the model does not have or a
+            value that it cannot take.
+    """
+    entry = model_entry(name)
+    in_channels = entry.in_channels if in_channels is None else in_channels
+    for what, number in (("in_channels", in_channels), ("num_classes", num_classes)):
+        if number < 1:
+            raise MedbenchError(
+                "model.option", f"{name}: {what}={number} is not positive.", "Give 1 or more."
+            )
+    if image_size is not None and "image_size" in entry.options:
+        options["image_size"] = image_size
+    _check_options(entry, options)
+    factory = _factories.get(entry.name) or load_object(entry.factory)
+    network: nn.Module = factory(
+        in_channels=in_channels, num_classes=num_classes, **{**entry.fixed_options, **options}
+    )
+    return network
+
+
+def _check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
+    known = set(entry.options)
+    if "image classification" in entry.tasks:
+        known.add(_HEAD_OPTION)
+    for option in options:
+        if option not in known:
+            hint = unknown_name("option", option, known).hint
+            listed = f"Options of {entry.name}: {', '.join(sorted(known)) or 'none'}."
+            raise MedbenchError(
+                "model.option",
+                f"{entry.name} has no option '{option}'.",
+                listed if hint.startswith("Known") else f"{hint} {listed}",
+            )
+
+
+def official_state_dict(
+    name: str, authors_state_dict: Mapping[str, Tensor], **options: Any
+) -> dict[str, Tensor]:
+    """The authors' weights under our names, complete and of the right shapes.
+
+    Args:
+        name: model name.
+        authors_state_dict: as their program saves it.
+        options: those that the authors' network was built with, where they differ from the model's own;
+            the channels and classes are read from the weights.
+
+    Raises:
+        MedbenchError: ``model.no_official_keys``; ``weights.unknown_keys`` for parameters that their program
+            does not have; ``weights.mismatch`` naming parameters that are missing or of another shape.
+    """
+    entry = model_entry(name)
+    if not entry.official_keys:
+        raise MedbenchError(
+            "model.no_official_keys",
+            f"{name} has no table of the authors' parameter names.",
+            "Use our names.",
+        )
+    translate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = load_object(entry.official_keys)
+    ours = translate(authors_state_dict)
+    expected = _expected_shapes(entry, ours, options)
+    missing = [key for key in expected if key not in ours]
+    wrong = [
+        f"{key} {tuple(ours[key].shape)} instead of {shape}"
+        for key, shape in expected.items()
+        if key in ours and tuple(ours[key].shape) != shape
+    ]
+    excess = [key for key in ours if key not in expected]
+    if missing or wrong or excess:
+        problems = [
+            f"{len(keys)} {kind} ({', '.join(keys[:3])}{', …' if len(keys) > 3 else ''})"
+            for kind, keys in (("missing", missing), ("of another shape", wrong), ("unknown", excess))
+            if keys
+        ]
+        raise MedbenchError(
+            "weights.mismatch",
+            f"The authors' parameters do not make a {entry.title}: {'; '.join(problems)}.",
+            "Give the options that their network was built with, or the right checkpoint.",
+        )
+    return ours
+
+
+def _expected_shapes(
+    entry: ModelEntry, ours: Mapping[str, Tensor], options: Mapping[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    import torch
+
+    counts = {"in_channels": entry.in_channels, "num_classes": entry.num_classes}
+    for what, (parameter, axis) in entry.official_shapes.items():
+        if parameter in ours and ours[parameter].ndim > axis:
+            counts[what] = ours[parameter].shape[axis]
+    with torch.device("meta"):
+        network = create_model(entry.name, **{**counts, **options})
+    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}

@@ -1,0 +1,66 @@
+"""From the authors' parameter names to ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from medbench.core.errors import MedbenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rules = Sequence[tuple[str, str]]
+
+
+def rename_parameters(
+    authors_state_dict: Mapping[str, Tensor],
+    title: str,
+    places: Rules,
+    parts: Rules = (),
+    unused: str | None = None,
+) -> dict[str, Tensor]:
+    """Rename every parameter; where two of theirs become one of ours, the later wins, as it does in torch.
+
+    Args:
+        authors_state_dict: as their program saves it.
+        title: of the model, for errors.
+        places: patterns of the beginning of a name and what replaces it; the first that fits applies, and a
+            name that none fits is an error.
+        parts: patterns replaced anywhere in the result, in order.
+        unused: pattern of the beginning of names that their program registers but never computes with.
+
+    Raises:
+        MedbenchError: ``weights.unknown_keys`` naming the first of them.
+    """
+    ours: dict[str, Tensor] = {}
+    unknown = []
+    for key, tensor in authors_state_dict.items():
+        if unused and re.match(unused, key):
+            continue
+        for pattern, replacement in places:
+            name, found = re.subn(rf"\A(?:{pattern})", replacement, key)
+            if found:
+                for part, substitute in parts:
+                    name = re.sub(part, substitute, name)
+                ours[name] = tensor
+                break
+        else:
+            unknown.append(key)
+    if unknown:
+        raise MedbenchError(
+            "weights.unknown_keys",
+            f"{len(unknown)} of {len(authors_state_dict)} parameters are not of the authors' {title} "
+            f"(first: {', '.join(unknown[:3])}).",
+            "Is this checkpoint of another model, or already in our names?",
+        )
+    return ours
+
+
+def as_matrices(state: dict[str, Tensor], names: str) -> dict[str, Tensor]:
+    """Turn the 1×1 convolution weights ``(out, in, 1, 1)`` whose names match into ``(out, in)``."""
+    return {
+        key: tensor.flatten(1) if re.search(names, key) and tensor.shape[2:] == (1, 1) else tensor
+        for key, tensor in state.items()
+    }

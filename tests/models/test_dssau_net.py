@@ -1,0 +1,176 @@
+import hashlib
+
+import pytest
+import torch
+
+import medbench
+from medbench.core.errors import MedbenchError
+from medbench.models import model_entry
+from medbench.models.blocks import dual_sparse_selection_attention as attention
+from medbench.models.dssau_net import DSSAUNet
+
+CASES = ("256x256_s7", "192x256_s0", pytest.param("256x256_s0", marks=pytest.mark.slow))
+OUR_NAMES = {
+    "Encoder.stages.0.0.attn": "encoder.0.0.attention",
+    "Encoder.stages.0": "encoder.0",
+    "Encoder.extra_norms.2": "encoder_norms.2",
+    "Encoder.extra_norms.3": "encoder_norms.3",
+    "decoder.PPMHead": "pooling",
+    "Decoder.stages.3": "decoder.3",
+    "decoder.fuse_all": "fusion",
+}
+
+
+@pytest.fixture(scope="module")
+def authors(golden, fill):
+    facts, arrays = golden("dssau_net")
+    return facts, arrays, fill(facts["state_dict"], facts["integers"])
+
+
+@pytest.fixture(scope="module")
+def network(authors):
+    network = medbench.create_model("dssau_net", num_classes=3)
+    network.load_state_dict(medbench.official_state_dict("dssau_net", authors[2]))
+    return network.double().eval()
+
+
+@pytest.mark.parametrize("tag", CASES)
+def test_computes_what_the_authors_program_computes(tag, authors, network, relative_error, monkeypatch):
+    facts, arrays, _ = authors
+    case = next(case for case in facts["cases"] if case["tag"] == tag)
+    images = torch.randn(case["shape"], generator=torch.Generator().manual_seed(case["seed"]))
+    assert images.flatten()[:4].tolist() == case["first"]
+
+    routes, stages = [], {}
+    choose = attention.select_regions
+
+    def note_route(*means_and_topk):
+        routes.append(choose(*means_and_topk))
+        return routes[-1]
+
+    monkeypatch.setattr(attention, "select_regions", note_route)
+    hooks = [
+        network.get_submodule(OUR_NAMES[stage["module"]]).register_forward_hook(
+            lambda module, inputs, output, name=name: stages.update({name: output})
+        )
+        for name, stage in case["stages"].items()
+    ]
+    with torch.inference_mode():
+        logits = network(images.double())
+    for hook in hooks:
+        hook.remove()
+
+    for name, stage in case["stages"].items():
+        n_step, *steps = stage["steps"]
+        if name == "enc_block0_attn":
+            cut = stages[name][::n_step, :: steps[0], :: steps[1], :: steps[2]]
+        else:
+            channel_step, row_step, column_step = steps
+            cut = stages[name].permute(0, 3, 1, 2)[::n_step, ::channel_step, ::row_step, ::column_step]
+        assert relative_error(cut, arrays[f"{tag}/{name}"]) < 1e-7, f"{name}: stored as float32"
+    hashes = [hashlib.sha256(route.sort(-1).values.numpy().tobytes()).hexdigest()[:16] for route in routes]
+    assert hashes == case["routing_sha256"]
+    assert relative_error(logits[..., ::8, ::8], arrays[f"{tag}/output"]) < 1e-9
+    assert float(logits.abs().sum()) == pytest.approx(case["abs_sum"], rel=1e-9)
+    assert float(logits.mean()) == pytest.approx(case["mean"], rel=1e-9)
+
+
+def test_has_the_authors_parameters_without_the_unused_ones(authors, network):
+    published, unused = authors[0]["parameters"], 512
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert published == 29_250_627
+    assert count == published - unused == model_entry("dssau_net").counted_parameters
+
+
+def test_the_later_of_two_copies_of_the_decoder_wins(authors):
+    state = dict(authors[2])
+    key = "stages.0.0.pos_embed.weight"
+    assert not torch.equal(state[f"Decoder.{key}"], state[f"decoder.Decoder.{key}"])
+    ours = medbench.official_state_dict("dssau_net", state)
+    assert torch.equal(ours["decoder.0.0.position.weight"], state[f"decoder.Decoder.{key}"])
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "named"),
+    [
+        (lambda s: s.pop("cls_seg.0.bias"), "weights.mismatch", "segmentation_head.bias"),
+        (lambda s: s.update({"backbone.0": torch.zeros(1)}), "weights.unknown_keys", "backbone.0"),
+        (
+            lambda s: s.update({"Encoder.stages.0.0.new": torch.zeros(1)}),
+            "weights.mismatch",
+            "encoder.0.0.new",
+        ),
+        (lambda s: s.update({"decoder.conv_x1.bias": torch.zeros(7)}), "weights.mismatch", "lift.bias (7,)"),
+    ],
+    ids=["missing", "unknown", "unknown in a known place", "shape"],
+)
+def test_wrong_checkpoints_are_refused_by_name(authors, change, code, named):
+    state = dict(authors[2])
+    change(state)
+    with pytest.raises(MedbenchError) as caught:
+        medbench.official_state_dict("dssau_net", state)
+    assert caught.value.code == code
+    assert named in caught.value.message
+
+
+def test_authors_weights_for_other_channels_and_classes_load(authors):
+    state = dict(authors[2])
+    state["Encoder.downsample_layers.0.0.weight"] = torch.zeros(48, 1, 3, 3)
+    state["cls_seg.0.weight"], state["cls_seg.0.bias"] = torch.zeros(5, 64, 3, 3), torch.zeros(5)
+    network = medbench.create_model("dssau_net", in_channels=1, num_classes=5)
+    network.load_state_dict(medbench.official_state_dict("dssau_net", state))
+
+
+def test_padding_is_that_of_zeros_at_the_bottom_and_right():
+    network = medbench.create_model("dssau_net.test", num_classes=2).eval()
+    images = torch.randn(1, 3, 140, 129)
+    padded = torch.zeros(1, 3, 160, 160)
+    padded[..., :140, :129] = images
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images), network(padded)[..., :140, :129])
+
+
+def test_least_size_follows_the_number_of_regions():
+    images = torch.randn(1, 3, 40, 50)
+    for n_win, least in ((4, 64), (7, 128), (8, 128)):
+        network = medbench.create_model("dssau_net.test", num_classes=2, n_win=n_win).eval()
+        assert network.least_size == least
+        with torch.inference_mode():
+            assert network(images).shape == (1, 2, 40, 50)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"topk": (1, 4)},
+        {"embed_dim": (96, 192, 384)},
+        {"depth": (2, 2, 8)},
+        {"head_dim": 36},
+        {"decoder_dim": 100},
+        {"n_win": 0},
+        {"side_dwconv": 4},
+    ],
+    ids=str,
+)
+def test_options_that_do_not_go_together_are_refused(options):
+    with pytest.raises(MedbenchError, match=r"model\.option") as caught:
+        medbench.create_model("dssau_net", num_classes=2, **options)
+    assert next(iter(options)) in caught.value.message
+
+
+def test_drop_path_grows_from_the_largest_maps_to_the_smallest_in_both_halves():
+    network = DSSAUNet()
+    for half in (network.encoder, network.decoder):
+        rates = [getattr(block.drop_path, "p", 0.0) for blocks in half for block in blocks]
+        assert rates == pytest.approx([0.2 * i / 13 for i in range(14)])
+
+
+def test_initial_weights_follow_the_authors():
+    torch.manual_seed(0)
+    network = DSSAUNet()
+    mlp = torch.cat([block.mlp[i].weight.detach().flatten() for block in network.encoder[2] for i in (0, 2)])
+    assert float(mlp.std()) == pytest.approx(0.02, rel=0.01)
+    qkv = network.encoder[2][0].attention.qkv.weight.detach()
+    assert float(qkv.abs().max()) == pytest.approx(384**-0.5, rel=0.01), "a convolution's uniform start"
+    full = network.encoder[3][0].attention.qkv.weight.detach()
+    assert float(full.std()) == pytest.approx(0.02, rel=0.01)
