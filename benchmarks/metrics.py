@@ -330,7 +330,7 @@ def report(quick: bool) -> str:
         "Written by `python benchmarks/metrics.py --write`. Medians of interleaved runs on "
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
         f"NumPy {np.__version__}. CPU seconds are `process_time`: a tool that uses several threads is "
-        'charged for all of them. "Difference" is the largest deviation of the tool\'s values from ours under '
+        'charged for all of them. "Difference" is the largest deviation of its values from ours under '
         "the same definition. Masks are synthetic. medpy ran once where a run takes minutes.",
     ]
     for case in CASES:

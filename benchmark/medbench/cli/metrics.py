@@ -46,7 +46,9 @@ def show(id: str, as_json: arguments.AsJson = False) -> None:
     if as_json:
         print_json(facts)
         return
-    rows = [(key.replace("_", " "), _text(value)) for key, value in facts.items() if value not in ("", [], {})]
+    rows = [
+        (key.replace("_", " "), _text(value)) for key, value in facts.items() if value not in ("", [], {})
+    ]
     print_table(facts["title"], ("", ""), rows, wrap=(1,))
 
 
@@ -139,7 +141,9 @@ def _print(result: dict[str, Any]) -> None:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return "\n".join(f"{key}: {'by the formula' if item is None else item}" for key, item in value.items())
+        return "\n".join(
+            f"{key}: {'by the formula' if item is None else item}" for key, item in value.items()
+        )
     if isinstance(value, list):
         return ", ".join("unbounded" if item is None else str(item) for item in value)
     return str(value)
