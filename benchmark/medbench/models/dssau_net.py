@@ -7,7 +7,7 @@ same blocks. Ours computes the same function, with differences that do not chang
 bilinear enlargement that theirs does first (the two commute).
 
 The paper also reports frame classification, but that branch was not released. ``num_image_classes`` adds our
-own: mean and maximum of the deepest encoder map, layer norm, one linear layer.
+own: the mean of the deepest encoder map, layer norm, one linear layer.
 """
 
 from __future__ import annotations
@@ -161,9 +161,7 @@ class DSSAUNet(nn.Module):
         self.segmentation_head = EnlargedConv(decoder_dim, num_classes, 4)
         self.image_head: nn.Module | None = None
         if num_image_classes is not None:
-            self.image_head = nn.Sequential(
-                nn.LayerNorm(2 * deepest), nn.Linear(2 * deepest, num_image_classes)
-            )
+            self.image_head = nn.Sequential(nn.LayerNorm(deepest), nn.Linear(deepest, num_image_classes))
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits, for any H and W.
@@ -180,8 +178,7 @@ class DSSAUNet(nn.Module):
         logits = self.segmentation_head(self.decode(maps))[..., :height, :width]
         if self.image_head is None:
             return logits
-        pooled = torch.cat([maps[3].mean(dim=(1, 2)), maps[3].amax(dim=(1, 2))], dim=-1)
-        return logits, self.image_head(pooled)
+        return logits, self.image_head(maps[3].mean(dim=(1, 2)))
 
     def _missing(self, side: int) -> int:
         return max(-(-side // 32) * 32, self.least_size) - side
