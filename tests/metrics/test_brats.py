@@ -223,6 +223,48 @@ def test_2025(name):
             assert same(ours, block["parsed_mets"][f"lesionwise_{of}_mean_{key}"]), of
 
 
+SAMPLE = DATA / "brats_met_eval_sample"
+
+
+@pytest.mark.slow
+def test_2025_on_the_organisers_own_sample():
+    """Every instance and whole-mask number that the organisers publish with their four metastasis cases."""
+    nibabel = pytest.importorskip("nibabel")
+    if not SAMPLE.exists():
+        pytest.skip("the organisers' sample is not beside the checkout")
+    published = json.loads((SAMPLE / "sample_mets_metrics.json").read_text())["metrics"]
+    assert len(published) == 4
+    regions = {"et": (3,), "rc": (4,), "tc": (1, 3), "wt": (1, 2, 3)}
+    for case in published:
+        subject = case["subject_name"]
+        number = subject.removeprefix("BraTS-MET-").removesuffix("-seg.nii.gz")
+        guess = next((SAMPLE / "pred").glob(f"*{number}.nii.gz"))
+        images = [nibabel.load(path) for path in (SAMPLE / "ref" / subject, guess)]
+        maps = [np.asarray(image.dataobj) for image in images]
+        spacing = tuple(float(step) for step in images[0].header.get_zooms())
+        for region, labels in regions.items():
+            two = MaskPair(*(np.isin(labels_of, labels) for labels_of in maps), spacing)
+            found, values = matching.match_instances(two.reference, two.prediction, spacing), case[region]
+            assert (found.n_true_positive, found.n_false_positive, found.n_false_negative) == (
+                values["tp"], values["fp"], values["fn"])  # fmt: skip
+            assert same(matching.global_hd95(two, faithful=True), json_number(values["global_bin_hd95"]))
+            assert same(matching.global_nsd(two, faithful=True), json_number(values["global_bin_nsd"]))
+            ours = sorted((m.size, m.dice or -1, m.hd95 or -1, m.nsd or -1) for m in found.references)
+            theirs = sorted(
+                (m["volume"], m.get("sq_dsc") or -1, m.get("sq_hd95") or -1, m.get("sq_nsd") or -1)
+                for m in values.get("reference_instances", [])
+            )
+            assert len(ours) == len(theirs)
+            for mine, other in zip(ours, theirs, strict=True):
+                assert mine == pytest.approx(other, abs=1e-5), (subject, region)
+
+
+def json_number(value):
+    if value is None or math.isnan(value):
+        return "NaN"
+    return "Infinity" if math.isinf(value) else value
+
+
 def test_2025_corrected_undoes_the_spacing_errors():
     reference = np.zeros((20, 20, 20), bool)
     reference[5:10, 5:10, 5:10] = True
