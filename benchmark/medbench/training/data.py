@@ -68,6 +68,8 @@ def _augmentation(name: str) -> torch.nn.Module | None:
         return None
     from torchvision.transforms import InterpolationMode, v2
 
+    if name == "gain":
+        return v2.ColorJitter(brightness=0.4, contrast=0.4)
     rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 

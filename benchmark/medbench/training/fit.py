@@ -18,7 +18,7 @@ from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback, Trainer
     from torch import nn
 
     from medbench.core.sample import TrainingImage
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
+BEST = "best.pt"
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Hardware:
 def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callback:
     """Reports steps, and at each epoch's end writes the state to resume from and the best weights so far."""
     import torch
-    from lightning.pytorch import Callback, LightningModule, Trainer
+    from lightning.pytorch import Callback, LightningModule
 
     class Keeper(Callback):
         best = -1.0
@@ -72,15 +73,12 @@ def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callbac
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             dice = trainer.callback_metrics.get("validation_dice")
             last = trainer.current_epoch + 1 == trainer.max_epochs
-            better = last if dice is None else float(dice) > self.best
-            if better and trainer.is_global_zero:
+            if trainer.is_global_zero and (last if dice is None else float(dice) > self.best):
                 self.best = -1.0 if dice is None else float(dice)
-                with atomic_path(folder / "best.pt") as temporary:
+                with atomic_path(folder / BEST) as temporary:
                     torch.save(module.get_submodule("network").state_dict(), temporary)
             if not last:
-                trainer.save_checkpoint(folder / f"{RESUME}.partial")
-                if trainer.is_global_zero:
-                    (folder / f"{RESUME}.partial").replace(folder / RESUME)
+                _save_state(trainer, folder)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
             progress.finish()
@@ -92,6 +90,13 @@ def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callbac
             self.best = state_dict["best"]
 
     return Keeper()
+
+
+def _save_state(trainer: Trainer, folder: Path) -> None:
+    partial = folder / f"{RESUME}.partial"
+    trainer.save_checkpoint(partial)
+    if trainer.is_global_zero:
+        partial.replace(folder / RESUME)
 
 
 def fit(
@@ -168,7 +173,7 @@ def fit(
     if trainer.interrupted:
         raise KeyboardInterrupt
     seconds = time.perf_counter() - started
-    best = folder / "best.pt"
+    best = folder / BEST
     state = torch.load(best, map_location="cpu", weights_only=True)
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
         raise MedbenchError(

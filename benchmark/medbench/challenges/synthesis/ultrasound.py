@@ -293,9 +293,10 @@ def draw_video(
     scene = _Scene(rng, size, size)
     symphysis, head = draw_anatomy(rng, scene.probe)
     clarity = _clarity(rng, n_frames, standard_plane)
-    fault = rng.integers(3)
+    faults = rng.permutation(3) if standard_plane == "none" else rng.integers(3, size=1)
     away = rng.choice([-1, 1]) * rng.uniform(0.16, 0.3)
-    drift = rng.uniform(-0.02, 0.02, 2)
+    drift = rng.uniform(-0.05, 0.05, 2)
+    base_gain, gain_phase = scene.gain_db, rng.uniform(0, 2 * np.pi)
     descent = rng.uniform(0, 0.012)
     sway = rng.uniform(0, 2 * np.pi, 2)
     frames, labels = [], []
@@ -303,15 +304,18 @@ def draw_video(
         moment = index / max(1, n_frames - 1)
         dx, dy = drift * moment + 0.004 * np.sin(sway + 5 * moment) + rng.normal(0, 0.0012, 2)
         off = 1 - clear
-        bone = symphysis.moved(dx + 0.4 * off * away, dy - (0.05 * off if fault == 2 else 0))
+        scene.gain_db = base_gain + 3 * np.sin(gain_phase + 6 * moment)
+        shift = off * away * (1 if standard_plane == "mixed" else np.cos(4 * moment))
+        fault = faults[int(moment * (len(faults) - 1) + 0.5)]
+        bone = symphysis.moved(dx + 0.4 * shift, dy - (0.05 * off if fault == 2 else 0))
         skull = head.moved(
-            dx + off * away * (fault != 1),
+            dx + shift * (fault != 1),
             dy + descent * moment,
             0.06 * moment,
-            1 - 0.35 * off * (fault == 1),
+            1 - 0.4 * off * (fault == 1),
         )
         seen = (
-            clear if fault != 1 else 0.35 + 0.65 * clear,
+            clear if fault != 1 else 0.15 + 0.85 * clear,
             1.0 if fault == 0 else 0.25 + 0.75 * clear,
         )
         frames.append(scene.frame(bone, skull, seen))
