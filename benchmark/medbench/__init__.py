@@ -1,4 +1,4 @@
-"""medbench: medical-imaging models and challenges behind one interface; importing it imports nothing heavy."""
+"""medbench: medical-imaging models and challenges behind one interface; importing it is light."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Every listing is also JSON."""
 
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -74,7 +75,7 @@ def test_the_report_escapes_what_users_name(small_iugc, tmp_path):
         "--name", "<script>alert(1)</script>", "--json",
     )  # fmt: skip
     folder = json.loads(done.stdout)["folder"]
-    page = open(f"{folder}/report.html").read()
+    page = Path(folder, "report.html").read_text()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert page.count("data:image/png;base64,") == 4

@@ -172,7 +172,7 @@ class _Scene:
 
         small = self.rng.standard_normal((max(3, DEPTHS // scale[0] + 3), max(3, BEAMS // scale[1] + 3)))
         large = cv2.resize(small.astype(np.float32), (BEAMS, DEPTHS), interpolation=cv2.INTER_CUBIC)
-        return large / max(float(large.std()), 1e-6)
+        return np.asarray(large / max(float(large.std()), 1e-6), np.float32)
 
     def _speckle(self) -> npt.NDArray[np.complex64]:
         import cv2
