@@ -95,7 +95,13 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
     return tuple(found)
 
 
-LESIONS = tuple(c for name, rule in LESION_RULES.items() for c in _lesion_metrics(name, rule))
+_NEED_OTHER_TISSUES = ("brats2024_gli_et", "brats2024_gli_netc", "brats2024_gli_rc")
+LESIONS = tuple(
+    convention
+    for name, rule in LESION_RULES.items()
+    if name not in _NEED_OTHER_TISSUES
+    for convention in _lesion_metrics(name, rule)
+)
 
 _EV = "BraTS_evaluation 0.0.8 with panoptica 2.1.7"
 _ONE_TO_ONE = "components by 26 neighbours, matched one to one by maximum Dice, pairs above 1e-6"

@@ -131,19 +131,21 @@ def _structure(ndim: int) -> Mask:
     return np.asarray(generate_binary_structure(ndim, min(2, ndim)))
 
 
-def _dilated(mask: Mask, iterations: int) -> Mask:
+def dilated(mask: Mask, iterations: int) -> Mask:
+    """The mask grown by ``iterations`` steps to 18 neighbours."""
     from scipy.ndimage import binary_dilation
 
     return np.asarray(binary_dilation(mask, _structure(mask.ndim), iterations=iterations))
 
 
-def _merged(mask: Mask, iterations: int) -> tuple[Labels, int]:
+def merged_lesions(mask: Mask, iterations: int) -> tuple[Labels, int]:
     """Components of the dilated mask, restricted to the mask: lesions that merge when dilations touch."""
-    labels, count = components(_dilated(mask, iterations))
+    labels, count = components(dilated(mask, iterations))
     return np.where(mask, labels, 0).astype(np.int32), count
 
 
-def _without_small(labels: Labels, count: int, threshold: float) -> tuple[Labels, int]:
+def without_small(labels: Labels, count: int, threshold: float) -> tuple[Labels, int]:
+    """Drop the numbers with at most ``threshold`` elements and close the gaps."""
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     keep = sizes > threshold
     keep[0] = False
@@ -202,20 +204,33 @@ def _report(
     penalty: float,
     tolerances: tuple[float, ...],
 ) -> LesionReport:
-    own, n_own = _merged(reference, rule.iterations)
+    own, _ = merged_lesions(reference, rule.iterations)
     if rule.merge_prediction:
-        other, n_other = _without_small(*_merged(prediction, rule.iterations), rule.threshold)
+        other, n_other = without_small(*merged_lesions(prediction, rule.iterations), rule.threshold)
     else:
         other, n_other = components(prediction)
+    return compare_lesions(own, other, n_other, spacing, rule, penalty, tolerances)
+
+
+def compare_lesions(
+    own: Labels,
+    other: Labels,
+    n_other: int,
+    spacing: Spacing,
+    rule: LesionRule,
+    penalty: float,
+    tolerances: tuple[float, ...] = (),
+) -> LesionReport:
+    """Score numbered reference lesions against numbered predicted ones."""
     scale = float(np.prod(spacing))
     places, other_places = boxes(own), boxes(other)
     met: set[int] = set()
     lesions = []
-    for number in range(1, n_own + 1):
+    for number in range(1, len(places) + 1):
         near = widened(places[number - 1], rule.iterations, own.shape)
         lesion = own[near] == number
         size = float(np.count_nonzero(lesion)) * scale
-        touched = set(np.unique(other[near][_dilated(lesion, rule.iterations)]).tolist()) - {0}
+        touched = set(np.unique(other[near][dilated(lesion, rule.iterations)]).tolist()) - {0}
         met |= touched
         if size <= rule.threshold:
             continue
