@@ -399,7 +399,7 @@ class IUGC2024(Challenge):
         return TrainingImage(f"{group}#{frame}", group, load, case is not None, image_class)
 
     def sample(self, root: Path) -> None:
-        """Draw 24 training, 4 validation and 8 test videos in the released layout, with negatives."""
+        """Draw 26 training, 4 validation and 8 test videos in the released layout, with negatives."""
         from medbench.challenges.synthesis.iugc2024 import write_sample
 
         write_sample(root)

@@ -7,7 +7,8 @@ same blocks. Ours computes the same function, with differences that do not chang
 bilinear enlargement that theirs does first (the two commute).
 
 The paper also reports frame classification, but that branch was not released. ``num_image_classes`` adds our
-own: the mean of the deepest encoder map, layer norm, one linear layer.
+own: the mean of the deepest encoder map beside mean and maximum of the decoder's map, layer norm, one linear
+layer. The decoder's part tells whether the structures are in the picture.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ class DSSAUNet(nn.Module):
         self.segmentation_head = EnlargedConv(decoder_dim, num_classes, 4)
         self.image_head: nn.Module | None = None
         if num_image_classes is not None:
-            self.image_head = nn.Sequential(nn.LayerNorm(deepest), nn.Linear(deepest, num_image_classes))
+            width = deepest + 2 * decoder_dim
+            self.image_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, num_image_classes))
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits, for any H and W.
@@ -175,10 +177,12 @@ class DSSAUNet(nn.Module):
         if bottom or right:
             images = functional.pad(images, (0, right, 0, bottom))
         maps = self.encode(images)
-        logits = self.segmentation_head(self.decode(maps))[..., :height, :width]
+        features = self.decode(maps)
+        logits = self.segmentation_head(features)[..., :height, :width]
         if self.image_head is None:
             return logits
-        return logits, self.image_head(maps[3].mean(dim=(1, 2)))
+        pooled = (maps[3].mean(dim=(1, 2)), features.mean(dim=(1, 2)), features.amax(dim=(1, 2)))
+        return logits, self.image_head(torch.cat(pooled, dim=-1))
 
     def _missing(self, side: int) -> int:
         return max(-(-side // 32) * 32, self.least_size) - side

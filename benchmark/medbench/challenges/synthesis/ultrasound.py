@@ -216,9 +216,9 @@ class _Scene:
 
         oval = symphysis.level(x, y)
         body = _sigmoid((1 - oval) / 0.03)
-        level = level * (1 - 0.9 * body * seen[0]) + (-23 + 3 * self.brain) * 0.9 * body * seen[0]
+        level = level * (1 - 0.9 * body * seen[0]) + (-28 + 3 * self.brain) * 0.9 * body * seen[0]
         capsule = np.exp(-(((oval - 1) / 0.10) ** 2))
-        level = level + capsule * (9 + 7 * np.abs(self._facing(symphysis))) * seen[0]
+        level = level + capsule * (15 + 8 * np.abs(self._facing(symphysis))) * seen[0]
         bone += body * 0.035 * seen[0]
 
         path = np.cumsum(bone, axis=0) + self.absorption * (radius - self.probe.near)
@@ -295,7 +295,7 @@ def draw_video(
     clarity = _clarity(rng, n_frames, standard_plane)
     faults = rng.permutation(3) if standard_plane == "none" else rng.integers(3, size=1)
     away = rng.choice([-1, 1]) * rng.uniform(0.16, 0.3)
-    drift = rng.uniform(-0.05, 0.05, 2)
+    drift = rng.uniform(-0.04, 0.04, 2)
     base_gain, gain_phase = scene.gain_db, rng.uniform(0, 2 * np.pi)
     descent = rng.uniform(0, 0.012)
     sway = rng.uniform(0, 2 * np.pi, 2)
