@@ -24,7 +24,6 @@ setup: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit('medbench needs Python 3.11 or newer; set PYTHON=…' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[all]'
 	touch $@
 
