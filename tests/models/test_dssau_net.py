@@ -9,7 +9,7 @@ from medbench.models import model_entry
 from medbench.models.blocks import dual_sparse_selection_attention as attention
 from medbench.models.dssau_net import DSSAUNet
 
-CASES = ("256x256_s7", "192x256_s0", pytest.param("256x256_s0", marks=pytest.mark.slow))
+CASES = ("256x256_s7", "192x256_s0", "256x256_s0")
 OUR_NAMES = {
     "Encoder.stages.0.0.attn": "encoder.0.0.attention",
     "Encoder.stages.0": "encoder.0",

@@ -18,7 +18,7 @@ from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
 from medbench.models.blocks.channels_last import DepthwiseConv
-from medbench.models.blocks.largest_softmax import add_constant, softmax_of_largest
+from medbench.models.blocks.largest_softmax import add_to_rows, softmax_of_largest
 
 AUTHORS_BLOCK_PARTS = (
     (r"\.pos_embed\.", ".position."),
@@ -156,8 +156,8 @@ def attend_to_selected(query: Tensor, key: Tensor, value: Tensor, selected: Tens
     """
     _, _, regions, pixels, head_dim = query.shape
     chosen = selected.shape[-1]
-    masking_is_smaller = regions * pixels <= 2 * head_dim * chosen
-    attend = _attend_masked if masking_is_smaller else _attend_gathered
+    mask_is_cheaper = regions * pixels <= head_dim * chosen
+    attend = _attend_masked if mask_is_cheaper else _attend_gathered
     return attend(query, key, value, selected, chosen * pixels // 8)
 
 
@@ -167,23 +167,24 @@ def _attend_gathered(query: Tensor, key: Tensor, value: Tensor, selected: Tensor
     start = torch.arange(n * heads, device=query.device).view(n, heads, 1, 1) * regions
     rows = (start + selected.unsqueeze(1)).flatten()
     keys, values = (
-        functional.embedding(rows, table.view(-1, pixels * head_dim)).view(n * heads * regions, -1, head_dim)
+        functional.embedding(rows, table.reshape(-1, pixels * head_dim)).view(
+            n * heads * regions, -1, head_dim
+        )
         for table in (key, value)
     )
-    logits = query.view(-1, pixels, head_dim) @ keys.transpose(1, 2)
+    logits = query.reshape(-1, pixels, head_dim) @ keys.transpose(1, 2)
     return (softmax_of_largest(logits, count) @ values).view_as(query)
 
 
 def _attend_masked(query: Tensor, key: Tensor, value: Tensor, selected: Tensor, count: int) -> Tensor:
     """Attend to all pixels with ``-inf`` outside the selected regions.
 
-    Cheaper than fetching where the regions' keys and values take more memory than all logits.
+    Cheaper than fetching on small maps, where the regions' keys and values outweigh all logits.
     """
     n, _, regions, pixels, _ = query.shape
-    mask = query.new_full((n, 1, regions, 1, regions), -torch.inf)
-    mask = mask.scatter_(-1, selected.view(n, 1, regions, 1, -1), 0).repeat_interleave(pixels, dim=-1)
+    mask = query.new_full((n, regions, regions), -torch.inf).scatter_(-1, selected, 0)
     logits = query.flatten(2, 3) @ key.flatten(2, 3).transpose(2, 3)
-    logits = add_constant(logits.unflatten(2, (regions, pixels)), mask).flatten(2, 3)
+    logits = add_to_rows(logits, mask.repeat_interleave(pixels, dim=-1))
     return (softmax_of_largest(logits, count) @ value.flatten(2, 3)).view_as(query)
 
 

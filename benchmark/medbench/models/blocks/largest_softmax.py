@@ -45,12 +45,19 @@ def softmax_of_largest(logits: Tensor, count: int) -> Tensor:
     return torch.zeros_like(logits).scatter(-1, index, best.softmax(dim=-1))
 
 
-def add_constant(logits: Tensor, constant: Tensor) -> Tensor:
-    """``logits + constant`` without a copy where possible; ``logits`` may be overwritten."""
+def add_to_rows(logits: Tensor, rows: Tensor) -> Tensor:
+    """``logits + rows``, without a copy where possible; ``logits`` may be overwritten.
+
+    Args:
+        logits: ``(n, heads, length * repeats, columns)``, fresh and no view of another tensor.
+        rows: ``(n, length, columns)`` constants, each for ``repeats`` rows of every head.
+    """
+    repeats = logits.shape[2] // rows.shape[1]
+    constant = rows[:, None, :, None]
     if not _is_plain_cpu(logits):
-        return logits + constant
+        return (logits.unflatten(2, (-1, repeats)) + constant).flatten(2, 3)
     with torch.no_grad():
-        logits.detach().add_(constant)
+        logits.detach().unflatten(2, (-1, repeats)).add_(constant)
     return logits
 
 
