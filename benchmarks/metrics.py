@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 
 from metrics_cases import CASES, frame_pairs, organ_maps, worst_pairs
+from metrics_tables import DISTANCES as THREE
+from metrics_tables import frame_table, instance_lines, surface_table, synapse_table, worst_table
 
 HERE = Path(__file__).resolve()
-THREE = ("hd", "hd95.pooled", "assd.pooled")
 UNIT = (1.0, 1.0, 1.0)
 Values = dict[str, float]
 
@@ -209,8 +210,8 @@ def synapse() -> dict[str, Any]:
     return interleaved(calls, dict.fromkeys(calls, 5))
 
 
-def score_frames(n: int, repeats: int) -> float:
-    """Seconds for ``n * repeats`` frames, started when every process is ready."""
+def score_frames(n: int, repeats: int) -> None:
+    """Print wall and CPU seconds for ``n * repeats`` frames, started when every process is ready."""
     from medbench.metrics.intrapartum import segmentation_scores
 
     references, predictions = frame_pairs(n)
@@ -218,16 +219,15 @@ def score_frames(n: int, repeats: int) -> float:
         segmentation_scores(*pair)
     print("ready", flush=True)
     sys.stdin.readline()
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         for pair in zip(references, predictions, strict=True):
             segmentation_scores(*pair)
-    print(time.perf_counter() - start, flush=True)
-    return 0.0
+    print(time.perf_counter() - start, time.process_time() - cpu, flush=True)
 
 
-def frames(processes: int, n: int = 40, repeats: int = 50) -> float:
-    """Frames a second over several processes, the slowest one counts."""
+def frames(processes: int, n: int = 40, repeats: int = 50) -> tuple[float, float]:
+    """Frames a second of several processes, by the wall clock of the slowest and by their CPU time."""
     command = [sys.executable, str(HERE), "--score-frames", str(n), str(repeats)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     children = [
@@ -239,10 +239,10 @@ def frames(processes: int, n: int = 40, repeats: int = 50) -> float:
     for child in children:
         child.stdin.write("go\n")
         child.stdin.flush()
-    slowest = max(float(child.stdout.readline()) for child in children)
+    took = [[float(number) for number in child.stdout.readline().split()] for child in children]
     for child in children:
         child.wait()
-    return processes * n * repeats / slowest
+    return processes * n * repeats / max(t[0] for t in took), sum(n * repeats / t[1] for t in took)
 
 
 def frame_peer() -> dict[str, Any]:
@@ -319,77 +319,40 @@ def worst_cases() -> dict[str, dict[str, Any]]:
     return found
 
 
-def mib(size: int | None) -> str:
-    return "" if size is None else f"{size / 2**20:,.0f}"
-
-
-def report(quick: bool) -> str:
-    lines = [
-        "# Metrics: time and memory",
-        "",
+def heading() -> str:
+    return (
+        "# Metrics: time and memory\n\n"
         "Written by `python benchmarks/metrics.py --write`. Medians of interleaved runs on "
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
         f"NumPy {np.__version__}. CPU seconds are `process_time`: a tool that uses several threads is "
         'charged for all of them. "Difference" is the largest deviation of its values from ours under '
-        "the same definition. Masks are synthetic. medpy ran once where a run takes minutes.",
-    ]
-    for case in CASES:
-        lines += surface_table(surfaces(case, quick))
-    lines += synapse_table(synapse())
-    lines += frame_table(frame_peer(), {n: frames(n) for n in (1, 2)})
-    facts = instances()
-    lines += [
-        "", "## Instance F1 of two 20,000 x 20,000 masks", "",
-        f"{facts['n']} objects, F1 {facts['f1']:.4f}: {facts['wall_s']:.1f} s wall, {facts['cpu_s']:.1f} s "
-        f"CPU, {mib(facts['memory'])} MiB beside the masks.",
-    ]  # fmt: skip
-    lines += worst_table(worst_cases())
-    return "\n".join(lines) + "\n"
+        "the same definition. Masks are synthetic. medpy ran once where a run takes minutes. The machine was "
+        "shared: compare CPU seconds.\n"
+    )
 
 
-def surface_table(result: dict[str, Any]) -> list[str]:
-    rows = result["rows"]
-    base = {kind: rows.get(f"medpy, {kind}") for kind in ("HD + HD95 + ASSD", "HD95 alone")}
-    lines = ["", f"## {result['title']} (Dice {result['dice']:.3f})", "",
-             "| tool | CPU s | wall s | times faster than medpy (CPU) | extra MiB | difference |",
-             "|---|---|---|---|---|---|"]  # fmt: skip
-    for name, row in rows.items():
-        peer = base[name.split(", ", 1)[1]]
-        faster = f"{peer['cpu_s'] / row['cpu_s']:,.0f}" if peer else ""
-        lines.append(
-            f"| {name} | {row['cpu_s']:.4f} | {row['wall_s']:.4f} | {faster} | {mib(row['memory'])} | "
-            f"{row['largest difference']:.1g} |"
-        )
-    return lines
+def sections(quick: bool) -> dict[str, Callable[[], list[str]]]:
+    """Name -> what measures that part and returns its lines; the first is the heading."""
+    parts: dict[str, Callable[[], list[str]]] = {
+        case: (lambda case=case: surface_table(surfaces(case, quick))) for case in CASES
+    }
+    parts["organs"] = lambda: synapse_table(synapse())
+    parts["frames"] = lambda: frame_table(frame_peer(), {n: frames(n) for n in (1, 2)})
+    parts["instances"] = lambda: instance_lines(instances())
+    parts["worst"] = lambda: worst_table(worst_cases())
+    return parts
 
 
-def synapse_table(rows: dict[str, Any]) -> list[str]:
-    lines = ["", "## Eight organs of one CT, 200 x 512 x 512: Dice, HD, HD95, ASSD of each", "",
-             "medpy's cost does not depend on the organ's size: eight times its three calls above.", "",
-             "| way | CPU s | wall s |", "|---|---|---|"]  # fmt: skip
-    return lines + [f"| {name} | {row['cpu_s']:.3f} | {row['wall_s']:.3f} |" for name, row in rows.items()]
-
-
-def frame_table(peer: dict[str, Any], rates: dict[int, float]) -> list[str]:
-    each = {name: row["cpu_s"] / 8 * 1000 for name, row in peer.items()}
-    lines = ["", "## Frames, 256 x 256: all nine IUGC/PSFHS numbers", "",
-             f"One frame: {each['ours']:.2f} ms CPU; the organisers' way with SimpleITK "
-             f"{each['SimpleITK']:.2f} ms ({each['SimpleITK'] / each['ours']:.0f} times).", "",
-             "| processes | frames a second |", "|---|---|"]  # fmt: skip
-    return lines + [f"| {n} | {rate:,.0f} |" for n, rate in rates.items()]
-
-
-def worst_table(found: dict[str, dict[str, Any]]) -> list[str]:
-    lines = ["", "## Worst cases, 120 x 150 x 150: HD + HD95 + ASSD", "",
-             "| masks | ours, CPU s | one scipy transform of the crop, CPU s | medpy, CPU s | difference |",
-             "|---|---|---|---|---|"]  # fmt: skip
-    for name, row in found.items():
-        difference = max(abs(row["medpy"]["values"][id] - row["ours"]["values"][id]) for id in THREE)
-        lines.append(
-            f"| {name} | {row['ours']['cpu_s']:.3f} | {row['one transform']['cpu_s']:.3f} | "
-            f"{row['medpy']['cpu_s']:.2f} | {difference:.1g} |"
-        )
-    return lines
+def report(quick: bool, only: str | None) -> str:
+    """The whole report, or the last one with one part measured anew."""
+    parts = sections(quick)
+    if only is None:
+        return heading() + "".join("\n" + "\n".join(part()) + "\n" for part in parts.values())
+    lines = parts[only]()
+    blocks = HERE.with_suffix(".md").read_text(encoding="utf-8").split("\n## ")
+    fresh = ("\n".join(lines) + "\n").removeprefix("## ")
+    blocks = [fresh if block.split("\n")[0] == fresh.split("\n")[0] else block for block in blocks]
+    return "\n## ".join(blocks)
 
 
 def main() -> None:
@@ -398,6 +361,7 @@ def main() -> None:
     )
     parser.add_argument("--write", action="store_true", help="write benchmarks/metrics.md")
     parser.add_argument("--quick", action="store_true", help="leave out the slow runs of medpy")
+    parser.add_argument("--only", choices=list(sections(quick=True)), help="measure one part anew")
     parser.add_argument("--memory-of", nargs=2, metavar=("CASE", "TOOL"), help=argparse.SUPPRESS)
     parser.add_argument("--score-frames", nargs=2, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--instances", action="store_true", help=argparse.SUPPRESS)
@@ -410,7 +374,7 @@ def main() -> None:
     elif options.instances:
         instances_child()
     else:
-        text = report(options.quick)
+        text = report(options.quick, options.only)
         print(text)
         if options.write:
             HERE.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -199,7 +199,8 @@ def evaluate_arrays(
         spacing_mm: mm per step along each axis, or ``"pixel"``; needed as soon as one metric needs it.
         empty: rule for empty masks, for all metrics or per id.
         options: per id, the metric's own options.
-        workers: threads over the labels; the result does not depend on it.
+        workers: threads over the labels, or over the two directions of a single label; the result does not
+            depend on it.
 
     Returns:
         ``{label name: {metric id: Score}}``.
@@ -230,11 +231,13 @@ def evaluate_arrays(
     policies = {c.id: _policy(c, empty) for c in conventions}
     crop = _widened(foreground_box(first, second), first.shape)
 
+    regions = _regions(labels, histogram)
+
     def one(label: Label) -> dict[str, Score]:
         pair = _pair_of(first, second, label, histogram, crop, steps)
+        pair.workers = workers if len(regions) == 1 else 1
         return {c.id: score_pair(c, pair, policies[c.id], given[c.id]) for c in conventions}
 
-    regions = _regions(labels, histogram)
     if workers > 1 and len(regions) > 1:
         from concurrent.futures import ThreadPoolExecutor
 
