@@ -76,6 +76,7 @@ def evaluate(
         "predictions": digests,
         "challenge": challenge,
         "split": chosen_split,
+        "data": resolved.kind,
         "manifest": manifest,
         "name": title,
         "code": code_sha256(),

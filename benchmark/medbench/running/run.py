@@ -79,6 +79,7 @@ def run(
         "settings": job.settings(),
         "challenge": challenge,
         "split": job.split,
+        "data": job.data.kind,
         "manifest": manifest,
         "code": code_sha256(),
     }

@@ -41,7 +41,7 @@ class SegmentationTask(LightningModule):
         output = self.network(images)
         logits, image_logits = output if isinstance(output, tuple) else (output, None)
         loss = logits.sum() * 0.0
-        labelled = (labels != IGNORED_LABEL).flatten(1).any(dim=1)
+        labelled = (labels != IGNORED_LABEL).flatten(1).all(dim=1)
         if labelled.any():
             loss = loss + self.loss(logits[labelled], labels[labelled])
         classified = image_classes != NO_IMAGE_CLASS
