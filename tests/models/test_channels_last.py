@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from medbench.models.blocks import enlarged_conv
 from medbench.models.blocks.channels_last import Conv, DepthwiseConv, conv_norm, resize
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 
@@ -57,9 +58,19 @@ def test_resize():
     assert resize(features, 4, 5, align_corners=True) is features
 
 
-@pytest.mark.parametrize("inputs", [2, 32], ids=["plain order", "small size"])
-@pytest.mark.parametrize("size", [(6, 9), (8, 8), (1, 3)], ids=str)
-def test_enlarged_convolution_is_the_convolution_of_the_enlarged(inputs, size):
+@pytest.mark.parametrize(
+    ("inputs", "size", "matrices"),
+    [(32, (6, 9), 2), (32, (8, 8), 2), (32, (1, 3), 2), (1, (24, 9), 0)],
+    ids=str,
+)
+def test_enlarged_convolution_is_the_convolution_of_the_enlarged(inputs, size, matrices, monkeypatch):
+    made = []
+
+    def make(*arguments, make=enlarged_conv._tap_matrix):
+        made.append(make(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(enlarged_conv, "_tap_matrix", make)
     torch.manual_seed(0)
     layer = EnlargedConv(inputs, 3, 4).double()
     features = torch.randn(2, *size, inputs, dtype=torch.float64, requires_grad=True)
@@ -68,6 +79,7 @@ def test_enlarged_convolution_is_the_convolution_of_the_enlarged(inputs, size):
     )
     plain = functional.conv2d(large, layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(layer(features), plain, rtol=1e-12, atol=1e-12)
+    assert len(made) == matrices
     weight = torch.randn_like(plain)
     inputs_of = (features, layer.weight, layer.bias)
     for ours, theirs in zip(

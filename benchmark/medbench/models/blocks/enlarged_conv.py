@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from medbench.models.blocks.channels_last import resize
 
+_EFFICIENCY = 4
+"""How many multiplications of a matrix product take the time of one of a convolution with few outputs."""
+
 
 class EnlargedConv(nn.Conv2d):
     """Bilinear enlargement with aligned corners and a 3×3 convolution, for few output channels.
@@ -15,8 +18,8 @@ class EnlargedConv(nn.Conv2d):
     Both steps are linear and the enlargement is separable. With ``E`` the matrix that enlarges a column and
     ``E_t`` the same with its rows moved by the tap ``t``, the output is the sum over the nine taps of
     ``E_t (W_t x) E_t'ᵀ``: first the nine 1×1 products at the small size, then two matrix products. Nothing
-    of the input's channel count is ever held at the large size. Where the matrices would cost more than the
-    plain order (very large maps), that is used.
+    of the input's channel count is ever held at the large size. Very large maps, whose matrices would cost
+    more, are enlarged and convolved in the plain order.
 
     Args:
         inputs: channels in.
@@ -32,7 +35,7 @@ class EnlargedConv(nn.Conv2d):
         """``(N, H, W, inputs)`` to ``(N, outputs, factor * H, factor * W)``."""
         n, height, width, inputs = features.shape
         large = self.factor * height, self.factor * width
-        if 3 * height * width * (large[0] + 3 * height) > 3 * inputs * large[0] * large[1]:
+        if height * (3 * width + large[0]) > _EFFICIENCY * 3 * inputs * large[0]:
             return super().forward(resize(features, *large, align_corners=True).permute(0, 3, 1, 2))
         taps = functional.linear(features, self.weight.permute(0, 2, 3, 1).reshape(-1, inputs))
         with torch.autocast(features.device.type, enabled=False):
@@ -46,8 +49,9 @@ class EnlargedConv(nn.Conv2d):
 
 def _tap_matrix(size: int, large: int, like: Tensor) -> Tensor:
     """``(large, 3 * size)``: enlargement of a column, seen by the taps before, at and after each place."""
-    places = torch.linspace(0, size - 1, large, dtype=torch.float64, device=like.device)
-    sources = torch.arange(size, dtype=torch.float64, device=like.device)
+    precise = torch.promote_types(like.dtype, torch.float32)
+    places = torch.linspace(0, size - 1, large, dtype=precise, device=like.device)
+    sources = torch.arange(size, dtype=precise, device=like.device)
     matrix = (1 - (places[:, None] - sources).abs()).clamp(min=0).to(like.dtype)
     padded = functional.pad(matrix, (0, 0, 1, 1))
     return torch.cat([padded[tap : tap + large] for tap in range(3)], dim=1)
