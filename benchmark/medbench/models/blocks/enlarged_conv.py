@@ -49,9 +49,10 @@ class EnlargedConv(nn.Conv2d):
 
 def _tap_matrix(size: int, large: int, like: Tensor) -> Tensor:
     """``(large, 3 * size)``: enlargement of a column, seen by the taps before, at and after each place."""
-    precise = torch.promote_types(like.dtype, torch.float32)
-    places = torch.linspace(0, size - 1, large, dtype=precise, device=like.device)
-    sources = torch.arange(size, dtype=precise, device=like.device)
-    matrix = (1 - (places[:, None] - sources).abs()).clamp(min=0).to(like.dtype)
+    steps = max(large - 1, 1)
+    places = torch.arange(large, device=like.device).unsqueeze(1) * (size - 1)
+    sources = torch.arange(size, device=like.device) * steps
+    distances = (places - sources).abs().to(torch.promote_types(like.dtype, torch.float32)) / steps
+    matrix = (1 - distances).clamp(min=0).to(like.dtype)
     padded = functional.pad(matrix, (0, 0, 1, 1))
     return torch.cat([padded[tap : tap + large] for tap in range(3)], dim=1)
