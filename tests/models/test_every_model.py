@@ -38,6 +38,14 @@ def test_every_family_has_a_tiny_variant():
         assert count < 1_000_000
 
 
+@pytest.mark.parametrize("name", list_models())
+def test_card_counts_the_parameters(name):
+    entry = model_entry(name)
+    with torch.device("meta"):
+        network = medbench.create_model(name, num_classes=entry.num_classes)
+    assert sum(parameter.numel() for parameter in network.parameters()) == entry.counted_parameters
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("extra", "n"), [((0, 0), 1), ((0, 32), 2), ((5, 3), 1)], ids=str)
 def test_logits_have_the_size_of_the_input(name, extra, n):

@@ -1,4 +1,5 @@
 import inspect
+import socket
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -28,6 +29,22 @@ def test_table_is_the_library_s():
         defaults = {key: value.default for key, value in parameters.items() if key not in OURS}
         assert ARCHITECTURES[name].options == defaults
         assert ARCHITECTURES[name].encoder == parameters["encoder_name"].default
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    def refuse(*arguments, **options):
+        raise AssertionError("something wants the network")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
+
+
+@pytest.mark.parametrize("name", list_models("smp/*"))
+def test_default_network_is_built_without_any_download(name, offline):
+    with torch.device("meta"):
+        network = medbench.create_model(name, num_classes=2)
+    assert sum(parameter.numel() for parameter in network.parameters()) > 1_000_000
 
 
 @pytest.mark.parametrize("name", list_models("smp/*"))

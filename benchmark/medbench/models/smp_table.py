@@ -46,6 +46,7 @@ class Architecture:
         paper_title: of the paper.
         arxiv: number of the paper.
         doi: where there is no arXiv number.
+        parameters: counted with the default options, 3 channels and 2 classes.
         options: keyword of the library's constructor -> its default.
         encoder: the library's default.
         alias: another common name.
@@ -54,6 +55,7 @@ class Architecture:
     title: str
     paper_title: str
     arxiv: str
+    parameters: int
     options: dict[str, Any] = field(default_factory=dict)
     doi: str = ""
     encoder: str = "resnet34"
@@ -65,6 +67,7 @@ ARCHITECTURES = {
         "U-Net",
         "U-Net: Convolutional Networks for Biomedical Image Segmentation",
         "1505.04597",
+        24_436_514,
         {
             "encoder_depth": 5,
             **_NORM,
@@ -77,6 +80,7 @@ ARCHITECTURES = {
         "U-Net++",
         "UNet++: A Nested U-Net Architecture for Medical Image Segmentation",
         "1807.10165",
+        26_078_754,
         {
             "encoder_depth": 5,
             **_NORM,
@@ -90,6 +94,7 @@ ARCHITECTURES = {
         "MA-Net",
         "MA-Net: A Multi-Scale Attention Network for Liver and Tumor Segmentation",
         "",
+        31_783_778,
         {
             "encoder_depth": 5,
             **_NORM,
@@ -103,12 +108,14 @@ ARCHITECTURES = {
         "LinkNet",
         "LinkNet: Exploiting Encoder Representations for Efficient Semantic Segmentation",
         "1707.03718",
+        21_771_970,
         {"encoder_depth": 5, **_NORM},
     ),
     "fpn": Architecture(
         "FPN",
         "Panoptic Feature Pyramid Networks",
         "1901.02446",
+        23_155_522,
         {
             "encoder_depth": 5,
             "decoder_pyramid_channels": 256,
@@ -122,12 +129,14 @@ ARCHITECTURES = {
         "PSPNet",
         "Pyramid Scene Parsing Network",
         "1612.01105",
+        21_442_594,
         {"encoder_depth": 3, **_NORM, "psp_out_channels": 512, "psp_dropout": 0.2},
     ),
     "pan": Architecture(
         "PAN",
         "Pyramid Attention Network for Semantic Segmentation",
         "1805.10180",
+        21_476_105,
         {
             "encoder_depth": 5,
             "encoder_output_stride": 16,
@@ -139,6 +148,7 @@ ARCHITECTURES = {
         "DeepLabV3",
         "Rethinking Atrous Convolution for Semantic Image Segmentation",
         "1706.05587",
+        26_007_362,
         {
             "encoder_depth": 5,
             "encoder_output_stride": 8,
@@ -152,6 +162,7 @@ ARCHITECTURES = {
         "DeepLabV3+",
         "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation",
         "1802.02611",
+        22_437_714,
         {
             "encoder_depth": 5,
             "encoder_output_stride": 16,
@@ -166,18 +177,21 @@ ARCHITECTURES = {
         "UPerNet",
         "Unified Perceptual Parsing for Scene Understanding",
         "1807.10221",
+        29_599_938,
         {"encoder_depth": 5, "decoder_channels": 256, **_NORM},
     ),
     "segformer": Architecture(
         "SegFormer",
         "SegFormer: Simple and Efficient Design for Semantic Segmentation with Transformers",
         "2105.15203",
+        21_876_802,
         {"encoder_depth": 5, "decoder_segmentation_channels": 256},
     ),
     "dpt": Architecture(
         "DPT",
         "Vision Transformers for Dense Prediction",
         "2103.13413",
+        137_806_677,
         {
             "encoder_depth": 4,
             "encoder_output_indices": None,
@@ -204,6 +218,7 @@ def smp_entries() -> Iterator[ModelEntry]:
             paper_title=architecture.paper_title,
             arxiv=architecture.arxiv,
             doi=architecture.doi,
+            counted_parameters=architecture.parameters,
             code="qubvel-org/segmentation_models.pytorch",
             code_license="MIT",
             mean=(0.485, 0.456, 0.406),
