@@ -161,6 +161,7 @@ def fit(
             num_nodes=hardware.nodes,
             precision=hardware.precision,  # type: ignore[arg-type]
             max_epochs=recipe.epochs,
+            gradient_clip_val=recipe.gradient_clip or None,
             callbacks=[make_callback(folder, total_steps, progress)],
             logger=False,
             enable_checkpointing=False,

@@ -33,6 +33,7 @@ class Recipe:
         unlabelled_ratio: pictures with a class alone per labelled picture, drawn anew each epoch so that the
             classes even out.
         image_class_weight: weight of the image-level cross entropy.
+        gradient_clip: largest norm of the whole gradient; 0 does not clip.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -49,6 +50,7 @@ class Recipe:
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5
+    gradient_clip: float = 0.0
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
