@@ -149,6 +149,7 @@ def test_least_size_follows_the_number_of_regions():
         {"decoder_dim": 100},
         {"n_win": 0},
         {"side_dwconv": 4},
+        {"image_head": "decoder"},
     ],
     ids=str,
 )
@@ -174,3 +175,19 @@ def test_initial_weights_follow_the_authors():
     assert float(qkv.abs().max()) == pytest.approx(384**-0.5, rel=0.01), "a convolution's uniform start"
     full = network.encoder[3][0].attention.qkv.weight.detach()
     assert float(full.std()) == pytest.approx(0.02, rel=0.01)
+
+
+def test_the_image_loss_moves_the_encoder_only_when_the_head_looks_at_it():
+    images = torch.randn(2, 3, 128, 128)
+    for image_head, reached in (("segmentation", False), ("encoder", True)):
+        network = medbench.create_model(
+            "dssau_net.test", num_classes=3, num_image_classes=2, image_head=image_head
+        )
+        network(images)[1].square().mean().backward()
+        assert (network.stem[0][0].weight.grad is not None) is reached, image_head
+        assert all(parameter.grad is not None for parameter in network.image_head.parameters())
+
+
+def test_a_head_on_the_segmentation_needs_two_labels():
+    with pytest.raises(MedbenchError, match="two or more num_classes"):
+        medbench.create_model("dssau_net.test", num_classes=1, num_image_classes=2)

@@ -197,12 +197,12 @@ def test_a_predictor_that_fails_on_one_case_does_not_lose_the_others(small_iugc,
             raise RuntimeError("out of memory\nsecond line")
         return original(self, sample)
 
-    monkeypatch.setattr(NetworkPredictor, "predict", predict_or_fail)
-    finished = fresh(small_iugc)
+    with monkeypatch.context() as broken:
+        broken.setattr(NetworkPredictor, "predict", predict_or_fail)
+        finished = fresh(small_iugc)
     (bad,) = [row for row in finished.rows if row.status != "ok"]
     assert bad.reason == "RuntimeError: out of memory"
     assert finished.record.metrics["accuracy"].failed == 1
-    monkeypatch.undo()
     assert fresh(small_iugc).exit_code in (0, 1)
 
 

@@ -132,7 +132,7 @@ class IUGC2024(Challenge):
         "Unpack Zenodo record 17655183 (DatasetV3: train/, val/, test/) or the starting kit (pos/, neg/), "
         "or give a folder of mask PNGs for segmentation alone."
     )
-    sample_version = "1"
+    sample_version = "2"
 
     def cases(self, root: Path, split: str) -> list[Case]:
         """Labelled frames first, then videos, both in the order of their names."""

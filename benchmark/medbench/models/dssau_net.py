@@ -7,8 +7,9 @@ same blocks. Ours computes the same function, with differences that do not chang
 bilinear enlargement that theirs does first (the two commute).
 
 The paper also reports frame classification, but that branch was not released. ``num_image_classes`` adds our
-own: the mean of the deepest encoder map beside mean and maximum of the decoder's map, layer norm, one linear
-layer. The decoder's part tells whether the structures are in the picture.
+own light head, on what the segmentation found (``image_head="segmentation"``) or on the mean of the deepest
+encoder map (``"encoder"``). With few videos the first is the one that generalises: the second learns to know
+the videos instead.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from medbench.models.blocks.dual_sparse_selection_attention import (
     FullAttention,
 )
 from medbench.models.blocks.enlarged_conv import EnlargedConv
+from medbench.models.blocks.image_heads import PooledFeatures, SegmentationEvidence
 from medbench.models.renaming import as_matrices, rename_parameters
 
 
@@ -98,6 +100,7 @@ class DSSAUNet(nn.Module):
         mlp_ratio: hidden width of the perceptrons.
         side_dwconv: kernel of the attention's depthwise convolution, odd.
         drop_path: largest rate of left-out branches; in the decoder the lowest resolution has it.
+        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.
@@ -118,9 +121,11 @@ class DSSAUNet(nn.Module):
         mlp_ratio: float = 3,
         side_dwconv: int = 5,
         drop_path: float = 0.2,
+        image_head: str = "segmentation",
     ) -> None:
         super().__init__()
         _check_options(n_win, topk, embed_dim, depth, head_dim, decoder_dim, side_dwconv)
+        _check_image_head(image_head, num_classes, num_image_classes)
         self.least_size = -(-16 * n_win // 32) * 32
         rates = [drop_path * block / max(sum(depth) - 1, 1) for block in range(sum(depth))]
 
@@ -160,10 +165,13 @@ class DSSAUNet(nn.Module):
         )
         self.fusion = PyramidFusion(decoder_dim, 4)
         self.segmentation_head = EnlargedConv(decoder_dim, num_classes, 4)
-        self.image_head: nn.Module | None = None
+        self.image_head: PooledFeatures | SegmentationEvidence | None = None
         if num_image_classes is not None:
-            width = deepest + 2 * decoder_dim
-            self.image_head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, num_image_classes))
+            self.image_head = (
+                PooledFeatures(deepest, num_image_classes)
+                if image_head == "encoder"
+                else SegmentationEvidence(num_classes, num_image_classes)
+            )
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits, for any H and W.
@@ -181,8 +189,7 @@ class DSSAUNet(nn.Module):
         logits = self.segmentation_head(features)[..., :height, :width]
         if self.image_head is None:
             return logits
-        pooled = (maps[3].mean(dim=(1, 2)), features.mean(dim=(1, 2)), features.amax(dim=(1, 2)))
-        return logits, self.image_head(torch.cat(pooled, dim=-1))
+        return logits, self.image_head(maps[3] if isinstance(self.image_head, PooledFeatures) else logits)
 
     def _missing(self, side: int) -> int:
         return max(-(-side // 32) * 32, self.least_size) - side
@@ -240,6 +247,16 @@ def _check_options(
             raise MedbenchError(
                 "model.option", f"dssau_net: {text}.", "See 'medbench models show dssau_net'."
             )
+
+
+def _check_image_head(image_head: str, num_classes: int, num_image_classes: int | None) -> None:
+    problem = ""
+    if image_head not in ("segmentation", "encoder"):
+        problem = f"image_head={image_head!r} is neither 'segmentation' nor 'encoder'"
+    elif image_head == "segmentation" and num_image_classes is not None and num_classes < 2:
+        problem = f"image_head='segmentation' needs two or more num_classes, not {num_classes}"
+    if problem:
+        raise MedbenchError("model.option", f"dssau_net: {problem}.", "See 'medbench models show dssau_net'.")
 
 
 _PLACES = (

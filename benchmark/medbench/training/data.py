@@ -68,8 +68,11 @@ def _augmentation(name: str) -> torch.nn.Module | None:
         return None
     from torchvision.transforms import InterpolationMode, v2
 
-    if name == "gain":
-        return v2.ColorJitter(brightness=0.4, contrast=0.4)
+    if name == "affine_gain":
+        moved = v2.RandomAffine(
+            15, translate=(0.12, 0.08), scale=(0.85, 1.15), interpolation=InterpolationMode.BILINEAR
+        )
+        return v2.Compose([moved, v2.ColorJitter(brightness=0.4, contrast=0.4)])
     rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 
