@@ -107,10 +107,27 @@ def check_case(case: str, scores: Mapping[str, Score], conventions: Mapping[str,
     from medbench.metrics.catalogue import METRICS
 
     known = {column: id for column, id in conventions.items() if column in scores and id in METRICS}
+    structures = {
+        structure: {id: scores[column] for id, column in columns.items()}
+        for structure, columns in _structures(known).items()
+    }
+    check_structures(case, structures)
+
+
+def check_structures(case: str, structures: Mapping[str, Mapping[str, Score]]) -> None:
+    """Refuse a case whose scores of one structure contradict one another.
+
+    Args:
+        case: id of the case, for the message.
+        structures: structure -> metric id -> score.
+
+    Raises:
+        MedbenchError: ``record.invariant``, naming the case and every identity that is broken.
+    """
     broken = [
         f"{structure}: {violation}" if structure else violation
-        for structure, columns in _structures(known).items()
-        for violation in violations({id: scores[column] for id, column in columns.items()})
+        for structure, scores in structures.items()
+        for violation in violations(scores)
     ]
     if broken:
         raise MedbenchError(

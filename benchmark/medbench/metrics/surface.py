@@ -19,6 +19,7 @@ from medbench.metrics.surface_elements import neighbour_codes, sizes
 
 Floats = npt.NDArray[np.float64]
 _PAD = MARGIN + 1
+_THREADED_VOXELS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class SurfacePair:
         reference: boolean array of any number of axes.
         prediction: the same shape.
         spacing: step along each axis; ``(1, …)`` for pixels.
-        workers: threads for the two directions.
+        workers: threads for the two directions; large boxes take two in any case.
 
     Attributes:
         n_reference, n_prediction: whether the masks hold anything (false elements count as empty).
@@ -104,7 +105,7 @@ class SurfacePair:
             lambda own=own: nearest_distances(points[own], surfaces[1 - own], self.spacing)  # type: ignore[misc]
             for own in (0, 1)
         ]
-        if self.workers > 1:
+        if self.workers > 1 or surfaces[0].size >= _THREADED_VOXELS:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(2) as pool:

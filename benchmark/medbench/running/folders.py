@@ -19,6 +19,7 @@ from medbench.io.images import SUFFIXES, read_labels, resample_labels, suffix_of
 from medbench.leaderboards.statistics import Aggregate, aggregate
 from medbench.metrics import evaluate_arrays, metric
 from medbench.metrics.conventions import Convention
+from medbench.metrics.invariants import check_structures
 from medbench.running.loop import describe
 
 GEOMETRY_TOLERANCE = 1e-3
@@ -160,7 +161,8 @@ def evaluate_folders(
         progress: told of every pair.
 
     Raises:
-        MedbenchError: when the request cannot be met; bad pairs are rows with status ``failed`` instead.
+        MedbenchError: when the request cannot be met, or ``record.invariant`` when scores of a pair
+            contradict one another; bad pairs are rows with status ``failed`` instead.
     """
     progress = progress or SilentProgress()
     conventions = [metric(name) for name in metric_ids]
@@ -214,8 +216,19 @@ def evaluate_folders(
     progress.finish()
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
+    _refuse_contradictions(rows, labels, conventions)
     aggregates = {name: aggregate(mean_statistic, spec, rows, seed) for name, spec in specs.items()}
     return FolderScores(rows, aggregates, specs)
+
+
+def _refuse_contradictions(
+    rows: Sequence[CaseRow], labels: Sequence[int], conventions: Sequence[Convention]
+) -> None:
+    for row in rows:
+        check_structures(
+            row.case,
+            {str(label): {c.id: row.scores[f"{label}/{c.id}"] for c in conventions} for label in labels},
+        )
 
 
 def _read_pair(name: str, reference: Path, prediction: Path, resample: bool) -> tuple[Volume, Volume]:

@@ -15,6 +15,7 @@ from medbench.core.record import ChallengeRecord, Counts, MetricRecord, ModelRec
 from medbench.leaderboards.report import write_report
 from medbench.leaderboards.results import add_result
 from medbench.leaderboards.statistics import aggregate
+from medbench.metrics.invariants import check_case, check_counts
 from medbench.running.data import Data
 from medbench.running.environment import environment
 from medbench.running.loop import Timing
@@ -63,12 +64,28 @@ def make_record(
     command: str,
     citations: list[str],
 ) -> RunRecord:
-    """Aggregate the rows and describe how they came about."""
+    """Aggregate the rows and describe how they came about.
+
+    Raises:
+        MedbenchError: ``record.invariant`` when scores of a case contradict one another or cases are lost.
+    """
+    conventions = {spec.name: spec.convention for spec in challenge.metrics}
+    for row in rows:
+        check_case(row.case, row.scores, conventions)
     metrics = {}
     for spec in challenge.metrics:
         figures = aggregate(challenge.statistic, spec, rows, seed)
         if figures.scored + figures.failed + figures.missing + figures.undefined == 0:
             continue
+        if not spec.pooled:
+            check_counts(
+                spec.title,
+                sum(spec.name in row.scores for row in rows),
+                scored=figures.scored,
+                failed=figures.failed,
+                missing=figures.missing,
+                undefined=figures.undefined,
+            )
         metrics[spec.name] = MetricRecord(
             title=spec.title,
             unit=spec.unit,
@@ -92,6 +109,7 @@ def make_record(
         failed=statuses.count("failed"),
         missing=statuses.count("missing"),
     )
+    check_counts("cases", len(cases), ok=counts.ok, failed=counts.failed, missing=counts.missing)
     return RunRecord(
         key=key,
         status="complete" if counts.ok == counts.total else "complete_with_failures",
@@ -106,7 +124,7 @@ def make_record(
             manifest_sha256=manifest,
             failure_rule=challenge.failure_rule,
             sample_version=challenge.sample_version if data.kind == "sample" else None,
-            conventions={spec.name: spec.convention for spec in challenge.metrics},
+            conventions=conventions,
         ),
         settings=settings,
         seed=seed,
