@@ -45,6 +45,8 @@ _MONAI = "MONAI 1.6.1, monai.metrics"
 _DEEPMIND = "google-deepmind/surface-distance, lookup tables and metrics.py (PyPI 0.1)"
 _RELOADED = "MetricsReloaded@cb38dfc, pairwise_measures.py"
 _COUNTS = "Taha and Hanbury 2015, BMC Medical Imaging 15:29, section 3.1"
+_TRANSUNET = "Beckschen/TransUNet@ee8acce utils.py, calculate_metric_percase"
+_BRAU = "Caipengzhou/BRAU-Netplusplus@b25641a isic_cvc_train_test/test.py with pytorch_lightning 1.1.0"
 _SHARE = {"unit": "1", "better": "higher", "range": (0.0, 1.0), "options": {"tolerance": None}}
 
 OVERLAP: tuple[Convention, ...] = (
@@ -67,14 +69,40 @@ OVERLAP: tuple[Convention, ...] = (
         source="Jun-Jie-Shi/PASSION@fd308b5 code/utils/predict.py", options={"epsilon": 1e-8},
     ),
     _overlap(
+        "dice.transunet", "dice", "0.7843",
+        title="Dice coefficient, empty masks as TransUNet scores them",
+        definition="2TP / (2TP + FP + FN); 1 for a prediction on an empty reference, 0 for two empty masks",
+        differs="rewards a false positive on an absent organ, punishes a right empty answer",
+        source=_TRANSUNET, empty=EMPTY_POLICIES["transunet_dice"],
+    ),
+    _overlap(
         "iou", "iou", "0.6452",
         title="Intersection over union (Jaccard index)", definition="TP / (TP + FP + FN)",
-        source="Jaccard 1912, New Phytologist 11:37", equals=("medpy.metric.binary.jc",),
+        differs="plain counts", source="Jaccard 1912, New Phytologist 11:37",
+        equals=("medpy.metric.binary.jc",),
+    ),
+    _overlap(
+        "iou.plus_one", "iou_plus_one", "0.6562",
+        title="Intersection over union, one added above and below",
+        definition="(TP + 1) / (TP + FP + FN + 1)", differs="+1 smoothing; two empty masks give 1",
+        source=_BRAU,
+    ),
+    _overlap(
+        "iou.thresholded", "iou_thresholded", "0.0",
+        title="Thresholded Jaccard index",
+        definition="TP / (TP + FP + FN), and 0 where that is below 0.65; two empty masks give 1",
+        differs="0 below 0.65", options={"threshold": 0.65}, empty=EMPTY_POLICIES["agree"],
+        source="ISIC 2018 task 1: ImageMarkup/isic-challenge-scoring@23808e9 isic_challenge_scoring/task1.py",
     ),
     _overlap(
         "sensitivity", "sensitivity", "0.8",
         title="Sensitivity (recall, true positive rate)", definition="TP / (TP + FN)", source=_COUNTS,
-        equals=("medpy.metric.binary.sensitivity",),
+        differs="plain counts", equals=("medpy.metric.binary.sensitivity",),
+    ),
+    _overlap(
+        "sensitivity.epsilon", "sensitivity_epsilon", "0.8",
+        title="Sensitivity, 1e-6 added below", definition="TP / (TP + FN + e), e = 1e-6",
+        differs="0 for an empty reference", source=_BRAU, options={"epsilon": 1e-6},
     ),
     _overlap(
         "specificity", "specificity", "0.9496",
@@ -84,7 +112,12 @@ OVERLAP: tuple[Convention, ...] = (
     _overlap(
         "precision", "precision", "0.7692",
         title="Precision (positive predictive value)", definition="TP / (TP + FP)", source=_COUNTS,
-        equals=("medpy.metric.binary.precision",),
+        differs="plain counts", equals=("medpy.metric.binary.precision",),
+    ),
+    _overlap(
+        "precision.epsilon", "precision_epsilon", "0.7692",
+        title="Precision, 1e-6 added below", definition="TP / (TP + FP + e), e = 1e-6",
+        differs="0 for an empty prediction", source=_BRAU, options={"epsilon": 1e-6},
     ),
     _overlap(
         "pixel_accuracy", "accuracy", "0.9236",
@@ -138,6 +171,14 @@ SURFACE: tuple[Convention, ...] = (
         definition=f"95th percentile (linear) of both directed distance lists joined; {_EROSION}",
         differs="both directions joined, linear percentile", source=_MEDPY,
         equals=("medpy.metric.binary.hd95",),
+    ),
+    _surface(
+        "hd95.transunet", "hd95_pooled", "1.0",
+        title="95th percentile of the pooled surface distances, empty masks as TransUNet scores them",
+        definition=f"95th percentile (linear) of both directed distance lists joined, 0 as soon as one mask "
+        f"is empty; {_EROSION}",
+        differs="an organ that is missed altogether counts as distance 0; the program works in voxels",
+        source=_TRANSUNET, empty=EMPTY_POLICIES["transunet_hd95"],
     ),
     _surface(
         "hd95.max", "hd95_max", "1.3",

@@ -57,6 +57,10 @@ EMPTY_POLICIES: Mapping[str, EmptyPolicy] = MappingProxyType(
                 "diagonal", 0.0, "diagonal", "diagonal",
                 "BraTS until 2022: CBICA/CaPTk@cce8818 cbicaITKUtilities.h, image diagonal in voxels",
             ),
+            EmptyPolicy(
+                "diagonal_if_one", "undefined", "diagonal", "diagonal",
+                "medbench: nothing to measure in two empty masks, the image diagonal when only one is empty",
+            ),
             EmptyPolicy("brats2023", 0.0, 374.0, 374.0, "rachitsaluja/BraTS-2023-Metrics@43c9052, distances"),
             EmptyPolicy("brats2025", "undefined", 373.0, 373.0, "BraTS_evaluation 0.0.8, distances"),
             EmptyPolicy(

@@ -122,6 +122,18 @@ def iou(pair: MaskPair) -> float | None:
     return _ratio(n.tp, n.tp + n.fp + n.fn)
 
 
+def iou_plus_one(pair: MaskPair) -> float:
+    """(TP + 1) / (TP + FP + FN + 1)."""
+    n = pair.overlap
+    return (n.tp + 1) / (n.tp + n.fp + n.fn + 1)
+
+
+def iou_thresholded(pair: MaskPair, *, threshold: float) -> float | None:
+    """TP / (TP + FP + FN), and 0 where that is below the threshold."""
+    value = iou(pair)
+    return 0.0 if value is not None and value < threshold else value
+
+
 def sensitivity(pair: MaskPair) -> float | None:
     """TP / (TP + FN)."""
     return _ratio(pair.overlap.tp, pair.overlap.n_reference)
@@ -130,6 +142,16 @@ def sensitivity(pair: MaskPair) -> float | None:
 def precision(pair: MaskPair) -> float | None:
     """TP / (TP + FP)."""
     return _ratio(pair.overlap.tp, pair.overlap.n_prediction)
+
+
+def sensitivity_epsilon(pair: MaskPair, *, epsilon: float) -> float:
+    """TP / (TP + FN + e): 0 for an empty reference."""
+    return pair.overlap.tp / (pair.overlap.n_reference + epsilon)
+
+
+def precision_epsilon(pair: MaskPair, *, epsilon: float) -> float:
+    """TP / (TP + FP + e): 0 for an empty prediction."""
+    return pair.overlap.tp / (pair.overlap.n_prediction + epsilon)
 
 
 def specificity(pair: MaskPair) -> float | None:
