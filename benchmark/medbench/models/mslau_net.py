@@ -8,12 +8,13 @@ deepest; every partial sum is smoothed and all are joined.
 Ours computes the same function, with differences that do not change it: none of the 1,537 parameters that
 theirs never uses (a norm and a classifier behind the encoder), 1×1 convolutions before the enlargements that
 theirs does first (they commute), and the last 3×3 convolution computed without holding its enlarged input.
+As in theirs, the last bias of the deepest block has no gradient in training: a batch norm alone sees it.
 
 Where the paper and their program leave room, this is ours: other sizes than multiples of 32 are padded with
 zeros at the bottom and right and cropped back, sides may differ (theirs takes squares of the size it was
 built for), and ``in_channels`` is obeyed (theirs always has three; as there, a grey picture given to three
-channels is repeated). ``num_image_classes`` adds our own image-level head: the mean of the deepest encoder
-map beside mean and maximum of the decoder's map, layer norm, one linear layer.
+channels is repeated). ``num_image_classes`` adds our own image-level head, on what the segmentation found
+(``image_head="segmentation"``) or on the mean of the deepest encoder map (``"encoder"``).
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from medbench.models.blocks.channels_last import BatchNorm, Conv, DepthwiseConv,
 from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.folded_norm import ConvNormReLU, conv_of_norm
+from medbench.models.blocks.image_heads import PooledFeatures
+from medbench.models.blocks.image_heads import image_head as make_image_head
 from medbench.models.blocks.multi_scale_linear_attention import MultiScaleLinearAttention
 from medbench.models.renaming import rename_parameters
 
@@ -125,6 +128,7 @@ class MSLAUNet(nn.Module):
         decoder_dim: decoder channels.
         mlp_ratio: hidden width of the perceptrons.
         drop_path: largest rate of left-out branches, reached at the deepest block.
+        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
         raw_view: tokens are re-read as images without moving an axis, as in the authors' program.
         mixed_heads: so are the heads' outputs.
         exchanged_softmax: queries are normalised over tokens and keys over channels, as there.
@@ -147,6 +151,7 @@ class MSLAUNet(nn.Module):
         decoder_dim: int = 64,
         mlp_ratio: float = 4,
         drop_path: float = 0.0,
+        image_head: str = "segmentation",
         raw_view: bool = True,
         mixed_heads: bool = True,
         exchanged_softmax: bool = True,
@@ -185,10 +190,9 @@ class MSLAUNet(nn.Module):
         self.smooth = nn.ModuleList(ConvNormReLU(decoder_dim, decoder_dim, 3) for _ in range(_LEVELS))
         self.heads = nn.ModuleList(ConvNormReLU(decoder_dim, decoder_dim, 3) for _ in range(_LEVELS))
         self.segmentation_head = EnlargedConv(_LEVELS * decoder_dim, num_classes, 2)
-        self.image_head: nn.Module | None = None
-        if num_image_classes is not None:
-            pooled = embed_dim[-1] + 2 * _LEVELS * decoder_dim
-            self.image_head = nn.Sequential(nn.LayerNorm(pooled), nn.Linear(pooled, num_image_classes))
+        self.image_head = make_image_head(
+            "mslau_net", image_head, num_classes, num_image_classes, embed_dim[-1]
+        )
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits, for any H and W.
@@ -204,14 +208,12 @@ class MSLAUNet(nn.Module):
         if bottom or right:
             images = functional.pad(images, (0, right, 0, bottom))
         maps = self.encode(images)
-        features = self.decode(maps)
         logits = functional.interpolate(
-            self.segmentation_head(features), images.shape[-2:], mode="bilinear", align_corners=True
+            self.segmentation_head(self.decode(maps)), images.shape[-2:], mode="bilinear", align_corners=True
         )[..., :height, :width]
         if self.image_head is None:
             return logits
-        pooled = (maps[3].mean(dim=(1, 2)), features.mean(dim=(1, 2)), features.amax(dim=(1, 2)))
-        return logits, self.image_head(torch.cat(pooled, dim=-1))
+        return logits, self.image_head(maps[3] if isinstance(self.image_head, PooledFeatures) else logits)
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """``(N, in_channels, H, W)`` to maps ``(N, H / s, W / s, embed_dim)``, s = 4, 8, 16, 32."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from medbench.core.errors import MedbenchError
+
 
 class SegmentationEvidence(nn.Module):
     """Classes a picture by how much of each structure the segmentation finds and how sure it is of it.
@@ -53,3 +55,32 @@ class PooledFeatures(nn.Module):
         """``(N, H, W, dim)`` to ``(N, num_image_classes)``."""
         image_logits: Tensor = self.linear(self.norm(features.mean(dim=(1, 2))))
         return image_logits
+
+
+def image_head(
+    model: str, image_head: str, num_classes: int, num_image_classes: int | None, encoder_dim: int
+) -> PooledFeatures | SegmentationEvidence | None:
+    """The head that the options ``image_head`` and ``num_image_classes`` ask for.
+
+    Args:
+        model: name of the model, for errors.
+        image_head: what the head looks at, ``segmentation`` or ``encoder``.
+        num_classes: labels of the segmentation.
+        num_image_classes: classes of a picture, or ``None`` for no head.
+        encoder_dim: channels of the deepest encoder map.
+
+    Raises:
+        MedbenchError: ``model.option`` for another ``image_head``, or a head on a segmentation of one label.
+    """
+    problem = ""
+    if image_head not in ("segmentation", "encoder"):
+        problem = f"image_head={image_head!r} is neither 'segmentation' nor 'encoder'"
+    elif image_head == "segmentation" and num_image_classes is not None and num_classes < 2:
+        problem = f"image_head='segmentation' needs two or more num_classes, not {num_classes}"
+    if problem:
+        raise MedbenchError("model.option", f"{model}: {problem}.", f"See 'medbench models show {model}'.")
+    if num_image_classes is None:
+        return None
+    if image_head == "encoder":
+        return PooledFeatures(encoder_dim, num_image_classes)
+    return SegmentationEvidence(num_classes, num_image_classes)
