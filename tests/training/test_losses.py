@@ -44,3 +44,17 @@ def test_a_perfect_prediction_has_little_loss_and_full_dice(pair):
     logits = functional.one_hot(labels, 3).permute(0, 3, 1, 2).float() * 50
     assert segmentation_loss("cross_entropy_dice", 3)(logits, labels) < 1e-3
     assert batch_dice(logits, labels, 3) == 1
+
+
+def test_squared_dice_is_the_formula_with_the_background(pair):
+    logits, labels = pair
+    value = segmentation_loss("cross_entropy_squared_dice", 3)(logits, labels)
+    dice = 0.0
+    for label, probability in enumerate(logits.softmax(1).unbind(1)):
+        truth = (labels == label).float()
+        overlap, size = (probability * truth).sum(), (probability**2).sum() + (truth * truth).sum()
+        dice += (2 * overlap + 1e-5) / (size + 1e-5) / 3
+    assert value.item() == pytest.approx(
+        (0.4 * functional.cross_entropy(logits, labels) + 0.6 * (1 - dice)).item()
+    )
+    assert gradient(value, logits).abs().max() > 0

@@ -18,6 +18,9 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
     ``cross_entropy_argmax_dice``: what the DSSAU-Net training program computes: its Dice is taken on the
     one-hot argmax, summed over the batch and averaged over the structures, so it changes the value
     reported but has no gradient.
+    ``cross_entropy_squared_dice``: 0.4 cross entropy and 0.6 soft Dice with squares in its denominator,
+    summed over the batch and averaged over all labels with the background: what the training programs of
+    BRAU-Net, BRAU-Net++ and MSLAU-Net compute.
     """
     if name == "cross_entropy_argmax_dice":
 
@@ -30,6 +33,17 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
             return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * (1 - dice)
 
         return faithful
+    if name == "cross_entropy_squared_dice":
+
+        def squared(logits: Tensor, labels: Tensor) -> Tensor:
+            probability = logits.softmax(dim=1)
+            truth = functional.one_hot(labels, num_classes).movedim(-1, 1).to(probability.dtype)
+            overlap = (probability * truth).sum(dim=(0, 2, 3))
+            size = probability.square().sum(dim=(0, 2, 3)) + truth.sum(dim=(0, 2, 3))
+            dice = ((2 * overlap + 1e-5) / (size + 1e-5)).mean()
+            return 0.4 * functional.cross_entropy(logits, labels) + 0.6 * (1 - dice)
+
+        return squared
     if name != "cross_entropy_dice":
         raise ValueError(f"no loss named {name!r}")
     from segmentation_models_pytorch.losses import DiceLoss

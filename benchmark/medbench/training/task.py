@@ -59,7 +59,7 @@ class SegmentationTask(LightningModule):
         self.log("validation_dice", batch_dice(logits, labels, self.num_classes), batch_size=len(images))
 
     def configure_optimizers(self) -> Any:
-        """AdamW; one-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
+        """One-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
         recipe = self.recipe
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         if recipe.name == "official":
@@ -69,14 +69,24 @@ class SegmentationTask(LightningModule):
                 {"params": [p for p in parameters if p.ndim > 1]},
                 {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
             ]
-        optimizer = torch.optim.AdamW(
-            groups, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
+        settings: dict[str, Any] = {
+            "lr": recipe.learning_rate,
+            "weight_decay": recipe.weight_decay,
+            "fused": True,
+        }
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "sgd":
+            optimizer = torch.optim.SGD(groups, momentum=0.9, **settings)
+        else:
+            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+            optimizer = kind(groups, **settings)
         if recipe.schedule == "constant":
             return optimizer
         scheduler: torch.optim.lr_scheduler.LRScheduler
         if recipe.schedule == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.total_steps)
+        elif recipe.schedule == "polynomial":
+            scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, self.total_steps, power=0.9)
         else:
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer, max_lr=recipe.learning_rate, total_steps=self.total_steps, pct_start=0.2

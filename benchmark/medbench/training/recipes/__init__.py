@@ -23,10 +23,11 @@ class Recipe:
         image_size: side of the square training pictures in pixels.
         batch_size: pictures a step.
         epochs: passes over the training pictures.
-        learning_rate: peak rate of AdamW.
-        weight_decay: of AdamW.
-        schedule: of the learning rate, over all steps.
-        loss: cross entropy and soft Dice in equal parts, or the authors' Dice on the argmax.
+        learning_rate: peak rate of the optimizer.
+        weight_decay: of the optimizer.
+        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
+        loss: cross entropy and soft Dice in equal parts, or one of the authors' programs; see
+            :func:`medbench.training.losses.segmentation_loss`.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %.
@@ -35,6 +36,7 @@ class Recipe:
             classes even out.
         image_class_weight: weight of the image-level cross entropy.
         gradient_clip: largest norm of the whole gradient; 0 does not clip.
+        optimizer: ``sgd`` has a momentum of 0.9.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -45,13 +47,14 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle"]
-    loss: Literal["cross_entropy_dice", "cross_entropy_argmax_dice"]
+    schedule: Literal["constant", "cosine", "one_cycle", "polynomial"]
+    loss: Literal["cross_entropy_dice", "cross_entropy_argmax_dice", "cross_entropy_squared_dice"]
     augmentation: Literal["none", "affine_gain", "flip_rotate"]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5
     gradient_clip: float = 0.0
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
