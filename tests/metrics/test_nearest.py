@@ -33,14 +33,16 @@ def shapes():
 
 @pytest.mark.parametrize("name", shapes())
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.8, 0.8), (0.7, 3.1, 1.9)])
-@pytest.mark.parametrize("way", ["default", "tree", "transform", "no shells"])
+@pytest.mark.parametrize("way", ["default", "tree", "transform", "scipy transform", "no shells"])
 def test_all_ways_agree(name, spacing, way, monkeypatch):
     reference, prediction = shapes()[name]
-    if way == "tree":
-        monkeypatch.setattr(nearest, "_TRANSFORM_S", 1e3)
-    elif way == "transform":
-        monkeypatch.setattr(nearest, "_TRANSFORM_S", 0.0)
-    elif way == "no shells":
+    if way != "default":
+        rate = 1e3 if way == "tree" else 0.0
+        monkeypatch.setattr(nearest, "_TRANSFORM_S", rate)
+        monkeypatch.setattr(nearest, "_EDT_S", rate)
+    if way == "scipy transform":
+        monkeypatch.setattr(nearest, "_edt", lambda: None)
+    if way == "no shells":
         monkeypatch.setattr(nearest, "shells", lambda spacing: ())
     found = SurfacePair(reference, prediction, spacing).distances
     for own, other, distances in (
@@ -50,6 +52,17 @@ def test_all_ways_agree(name, spacing, way, monkeypatch):
         surface = [mask & ~ndimage.binary_erosion(mask) for mask in (own, other)]
         expected = ndimage.distance_transform_edt(~surface[1], sampling=spacing)[surface[0]]
         assert np.abs(np.sort(distances) - np.sort(expected)).max() < 1e-12
+
+
+def test_the_fast_transform_gives_the_same_bits(monkeypatch):
+    pytest.importorskip("edt", reason="the extra 'fast' is not installed")
+    monkeypatch.setattr(nearest, "_TRANSFORM_S", 0.0)
+    monkeypatch.setattr(nearest, "_EDT_S", 0.0)
+    for pair in shapes().values():
+        fast = SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.pooled
+        with monkeypatch.context() as without:
+            without.setattr(nearest, "_edt", lambda: None)
+            assert np.array_equal(fast, SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.pooled)
 
 
 def test_ways_are_really_taken(monkeypatch):

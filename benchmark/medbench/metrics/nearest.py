@@ -6,7 +6,8 @@ Three ways lead to the same numbers, and each is taken where it is the cheapest:
    voxels. The offsets around a voxel are tried by rising distance, all points at once.
 2. *KD-tree* (``scipy.spatial.cKDTree``) for the points that are left.
 3. *Distance transform* (``scipy.ndimage.distance_transform_edt``, its feature form) of the box, when a sample
-   of points shows that the tree would visit too many candidates: large, ragged or far surfaces.
+   of points shows that the tree would visit too many candidates: large, ragged or far surfaces. With unit
+   spacing and the ``edt`` package installed, its squared distances are whole numbers and it is taken instead.
 
 Whatever way finds the neighbour, the distance is computed from the whole-number offset between the two
 voxels, so the three agree with one another and with a distance transform of the whole image.
@@ -14,6 +15,7 @@ voxels, so the three agree with one another and with a distance transform of the
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +33,10 @@ _TREE_QUERY_S = 1.0e-6
 _TREE_WORST_QUERY_S = 5e-5
 _TREE_LEAF_S = 1.5e-7
 _TREE_BUILD_S = 1.2e-7
+_TREE_THREADED_QUERIES = 2000
 _TRANSFORM_S = 7e-8
+_EDT_S = 5e-8
+_EXACT_IN_FLOAT32 = 1 << 24
 _LEAF_LIMIT = 500
 _LOOKUP_S = 4e-9
 _SAMPLE = 16
@@ -113,7 +118,7 @@ def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
 
     query = _coordinates(points, target.shape)
     candidates = _coordinates(np.flatnonzero(target), target.shape)
-    transform_s = target.size * _TRANSFORM_S
+    transform_s = target.size * (_EDT_S if _whole_squares(target, spacing) else _TRANSFORM_S)
     if len(candidates) * _TREE_BUILD_S + len(query) * _TREE_QUERY_S > transform_s:
         return _by_transform(query, target, spacing)
     steps = np.array(spacing)
@@ -123,7 +128,8 @@ def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
         leaves = np.mean([_leaves_visited(tree, point, tree.query(point)[0]) for point in sample])
         if len(query) * (_TREE_QUERY_S + leaves * _TREE_LEAF_S) > transform_s:
             return _by_transform(query, target, spacing)
-    neighbours = tree.query(query * steps)[1]
+    threads = min(4, os.cpu_count() or 1) if len(query) >= _TREE_THREADED_QUERIES else 1
+    neighbours = tree.query(query * steps, workers=threads)[1]
     return lengths(candidates[neighbours] - query, spacing)
 
 
@@ -152,7 +158,27 @@ def _leaves_visited(tree: Any, point: Floats, reach: float) -> int:
     return count
 
 
+@lru_cache(maxsize=1)
+def _edt() -> Any:
+    try:
+        import edt
+    except ImportError:
+        return None
+    return edt
+
+
+def _whole_squares(target: Mask, spacing: Spacing) -> bool:
+    """Whether ``edt`` is there and its float32 squared distances are exact on this grid."""
+    unit = all(step == 1 for step in spacing)
+    small = sum(side * side for side in target.shape) < _EXACT_IN_FLOAT32
+    return unit and small and target.ndim in (2, 3) and _edt() is not None
+
+
 def _by_transform(query: npt.NDArray[np.int32], target: Mask, spacing: Spacing) -> Floats:
+    if _whole_squares(target, spacing):
+        squared = _edt().edtsq(~target, parallel=min(4, os.cpu_count() or 1))
+        distances: Floats = np.sqrt(squared[tuple(query.T)].astype(np.float64))
+        return distances
     from scipy.ndimage import distance_transform_edt
 
     features = distance_transform_edt(~target, sampling=spacing, return_distances=False, return_indices=True)
