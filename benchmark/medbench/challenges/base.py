@@ -35,6 +35,8 @@ class MetricSpec:
         bounds: least and greatest possible value; ``None`` where unbounded.
         pooled: computed once over all cases (a rate over frames), not averaged over cases.
         headline: shown in the short table.
+        protocol: which of the challenge's evaluation protocols the column belongs to, in a few words, where it
+            has several; columns of two protocols never share a table.
     """
 
     name: str
@@ -45,6 +47,7 @@ class MetricSpec:
     bounds: tuple[float | None, float | None] = (0.0, None)
     pooled: bool = False
     headline: bool = False
+    protocol: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,22 @@ class CaseScores:
 
     scores: Mapping[str, Score] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFacts:
+    """How a split is drawn.
+
+    Attributes:
+        rule: the rule in a sentence, with its seed and source.
+        cases: cases of the split in the complete release; ``None`` where that is not known.
+        names_sha256: SHA-256 of the complete split's case ids in order, joined by newlines; empty where the
+            list is not known.
+    """
+
+    rule: str
+    cases: int | None = None
+    names_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +151,7 @@ class Challenge(abc.ABC):
     splits: ClassVar[Sequence[str]]
     default_split: ClassVar[str] = "test"
     training_split: ClassVar[str] = "train"
+    split_facts: ClassVar[Mapping[str, SplitFacts]] = {}
     metrics: ClassVar[Sequence[MetricSpec]]
     failure_rule: ClassVar[str]
     citation: ClassVar[str]
@@ -139,6 +159,27 @@ class Challenge(abc.ABC):
     homepage: ClassVar[str]
     data_hint: ClassVar[str]
     sample_version: ClassVar[str]
+    bibtex: ClassVar[str] = ""
+    resampling: ClassVar[Literal["picture", "spline"]] = "picture"
+
+    def training_split_of(self, split: str) -> str:
+        """The split to learn from when ``split`` is to be predicted; the two share no case."""
+        return self.training_split
+
+    def share_cases(self, training_split: str, split: str) -> bool:
+        """Whether two splits of different schemes overlap, so that one cannot test what the other taught."""
+        return False
+
+    def release_share(self, root: Path, split: str) -> tuple[int, int] | None:
+        """Cases that the folder holds and cases of the complete release, where the latter is known.
+
+        Both are of the split where the release says how large it is, else of what the split is drawn from.
+
+        Raises:
+            MedbenchError: as :meth:`cases`.
+        """
+        facts = self.split_facts.get(split)
+        return None if facts is None or facts.cases is None else (len(self.cases(root, split)), facts.cases)
 
     def metric(self, name: str) -> MetricSpec:
         """The column of that name.

@@ -16,6 +16,11 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         print_json({**record.model_dump(mode="json"), "folder": str(finished.folder)})
         return
     kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
+    if record.challenge.subset:
+        kind = (
+            f" (real data, subset: {record.challenge.present_cases} of "
+            f"{record.challenge.released_cases} cases)"
+        )
     title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
     print_table(title, RESULT_HEADINGS, result_rows(record))
     counts = record.counts

@@ -13,6 +13,9 @@ def command(
     model: arguments.Model,
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split to learn from; the challenge's own if not given.")
+    ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="default, quick, official …")] = "default",
     changes: Annotated[
         list[str] | None,
@@ -38,6 +41,7 @@ def command(
         model,
         challenge,
         data=data,
+        split=split,
         recipe=recipe,
         recipe_changes=parse_settings(changes or []),
         options=parse_settings(settings or []),

@@ -42,6 +42,15 @@ class ChallengeRecord(_Part):
     cases: int
     groups: int
     manifest_sha256: str = Field(description="hash over the names and contents of all files of the split")
+    split_rule: str = Field(default="", description="how the split is drawn, where there are several ways")
+    split_sha256: str | None = Field(
+        default=None, description="hash of the case names of the complete split, where it is known"
+    )
+    present_cases: int | None = Field(
+        default=None, description="real data: cases in the folder, where the release's number is known"
+    )
+    released_cases: int | None = Field(default=None, description="cases in the complete release")
+    subset: bool = Field(default=False, description="real data, but fewer cases than the release has")
     failure_rule: str
     sample_version: str | None = Field(
         default=None, description="version of the synthetic sample, if it is that"

@@ -20,7 +20,8 @@ class Sample:
 
     Attributes:
         case: where they come from.
-        images: ``(images, height, width, channels)``, as stored (8-bit pictures stay 8 bit).
+        images: ``(images, height, width, channels)`` with three channels (RGB) or one (grey): 8 bit as
+            stored, or floating-point numbers from 0 to 1.
         demands: ``labels`` (a label map an image), ``image_classes`` (class probabilities an image).
     """
 
@@ -49,14 +50,14 @@ class TrainingImage:
     Attributes:
         id: unique within the split.
         group: patient, slide or video: never split between training and validation.
-        load: reads ``(image, labels)`` at a square size in pixels: image ``(height, width, 3)`` 8 bit,
-            labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
+        load: reads ``(image, labels)`` at a square size in pixels: image ``(height, width, 3)``, 8 bit or
+            float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
         image_class: class of the whole picture, or ``None``.
     """
 
     id: str
     group: str
-    load: Callable[[int], tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]]
+    load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None

@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from medbench.core.sample import Prediction, Sample
 
 if TYPE_CHECKING:
     import torch
+
+
+Resampling = Literal["picture", "spline"]
 
 
 class Predictor(Protocol):
@@ -42,6 +45,9 @@ class InputContract:
         scale: 8-bit values are divided by this.
         mean: subtracted after scaling, one a channel.
         std: divided by afterwards, one a channel.
+        resampling: ``picture`` averages areas on the way in and interpolates logits on the way back;
+            ``spline`` is the protocol of TransUNet: cubic splines on the way in, and the label map by nearest
+            neighbour on the way back (``scipy.ndimage.zoom`` of order 3 and 0).
     """
 
     size: int | None = None
@@ -49,18 +55,34 @@ class InputContract:
     scale: float = 255.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    resampling: Resampling = "picture"
 
-    def prepare(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """``(images, height, width, 3)`` 8-bit RGB to normalised ``(images, 3, size, size)`` float32."""
-        from medbench.io.raster import resize_picture
+    def prepare(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Pictures to normalised ``(images, 3, size, size)`` float32.
 
+        Args:
+            images: ``(images, height, width, 3)`` RGB or ``(images, height, width, 1)`` grey; 8 bit, or
+                floating-point numbers from 0 to 1, which are not divided by ``scale``.
+        """
         if self.size is not None:
-            images = np.stack([resize_picture(image, self.size, self.size) for image in images])
+            images = np.stack([self._resize(image, self.size) for image in images])
+        if images.shape[-1] == 1:
+            images = np.repeat(images, 3, axis=-1)
         if self.channel_order == "BGR":
             images = images[..., ::-1]
-        scaled = images.astype(np.float32) / np.float32(self.scale)
+        scaled = images.astype(np.float32)
+        if np.issubdtype(images.dtype, np.integer):
+            scaled /= np.float32(self.scale)
         normalised = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+
+    def _resize(self, image: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+        from medbench.io.raster import resize_picture, spline_zoom
+
+        if self.resampling == "spline":
+            return np.stack([spline_zoom(plane, size, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
+        resized = resize_picture(image, size, size)
+        return resized if resized.ndim == 3 else resized[..., np.newaxis]
 
 
 @contextlib.contextmanager
@@ -84,7 +106,8 @@ def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
 class NetworkPredictor:
     """A 2-D network with a segmentation output and, optionally, an image-level one.
 
-    Logits are brought back to the picture's own size (bilinear) before the argmax. Batches never mix
+    Logits are brought back to the picture's own size (bilinear) before the argmax, unless the challenge's
+    protocol resamples label maps. Batches never mix
     cases, so a case's prediction does not depend on where a run started.
     """
 
@@ -118,7 +141,7 @@ class NetworkPredictor:
                 logits, image_logits = self._forward(prepared)
             with self._timed("postprocess"):
                 if "labels" in sample.demands:
-                    labels.append(_label_maps(logits, images.shape[1:3]))
+                    labels.append(_label_maps(logits, images.shape[1:3], self.contract.resampling))
                 if "image_classes" in sample.demands:
                     assert image_logits is not None, "the network was built without an image-level head"
                     classes.append(image_logits.float().softmax(dim=1).cpu().numpy())
@@ -146,10 +169,20 @@ class NetworkPredictor:
         self.time_s[phase] += time.perf_counter() - started
 
 
-def _label_maps(logits: torch.Tensor, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _label_maps(
+    logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling
+) -> npt.NDArray[np.uint8]:
+    """Label maps at the pictures' own size; a single channel of logits is foreground from 0 up."""
     import torch
     from torch.nn import functional
 
+    from medbench.io.raster import spline_zoom
+
     with torch.inference_mode():
-        full = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
-        return full.argmax(dim=1).to(torch.uint8).cpu().numpy()
+        if resampling == "picture":
+            logits = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+        chosen = logits.argmax(dim=1) if logits.shape[1] > 1 else logits[:, 0] >= 0
+        labels: npt.NDArray[np.uint8] = chosen.to(torch.uint8).cpu().numpy()
+    if resampling == "spline":
+        return np.stack([spline_zoom(plane, size[0], size[1], order=0) for plane in labels])
+    return labels

@@ -111,3 +111,19 @@ def resize_labels(labels: npt.NDArray[Any], height: int, width: int) -> npt.NDAr
     if labels.shape == (height, width):
         return labels
     return cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def spline_zoom(plane: npt.NDArray[Any], height: int, width: int, order: int = 3) -> npt.NDArray[Any]:
+    """Resize ``(height, width)`` as ``scipy.ndimage.zoom`` does: corner pixels stay in the corners.
+
+    Args:
+        plane: picture or label map.
+        height: rows wanted.
+        width: columns wanted.
+        order: of the spline; 3 for pictures, 0 (nearest neighbour) for labels.
+    """
+    from scipy.ndimage import zoom
+
+    if plane.shape == (height, width):
+        return plane
+    return np.asarray(zoom(plane, (height / plane.shape[0], width / plane.shape[1]), order=order))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 from dataclasses import dataclass, field
@@ -123,11 +124,12 @@ def resolve(
     if str(weights) == "none":
         path, kind = None, "none"
     elif str(weights) == "auto":
-        path = find_trained(loaded, resolved, network, runs, recipe)
+        learnt_from = loaded.training_split_of(chosen_split)
+        path = find_trained(loaded, resolved, network, runs, recipe, learnt_from)
         if path is None and resolved.kind == "sample":
-            path = _fit_quick(loaded, resolved, network, recipe or "quick", runs, progress)
+            path = _fit_quick(loaded, resolved, network, recipe or "quick", runs, learnt_from, progress)
         if path is None:
-            raise no_weights(loaded, model, resolved)
+            raise no_weights(loaded, model, resolved, learnt_from)
     else:
         path, kind = Path(weights), "file"
     facts: dict[str, Any] = {}
@@ -141,13 +143,13 @@ def resolve(
                 f"{path}: these are weights of {facts.get('model')}, not of {model}.",
                 f"Use -m {facts.get('model')}.",
             )
-        network = NetworkPlan(
-            network.name,
-            network.entry,
-            {**facts.get("options", {}), **network.options},
-            network.num_classes,
-            network.num_image_classes,
-        )
+        if facts.get("challenge") == challenge and loaded.share_cases(facts["split"], chosen_split):
+            raise MedbenchError(
+                "weights.leak",
+                f"{path}: learnt from the split {facts['split']}, which shares cases with {chosen_split}.",
+                f"Train with --split {loaded.training_split_of(chosen_split)}.",
+            )
+        network = dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
     return Job(
         loaded,
         resolved,
@@ -164,7 +166,13 @@ def resolve(
 
 
 def _fit_quick(
-    challenge: Challenge, data: Data, network: NetworkPlan, recipe: str, runs: Path, progress: Progress
+    challenge: Challenge,
+    data: Data,
+    network: NetworkPlan,
+    recipe: str,
+    runs: Path,
+    split: str,
+    progress: Progress,
 ) -> Path:
     from medbench.training.fit import Hardware
     from medbench.training.recipes import load_recipe
@@ -175,7 +183,7 @@ def _fit_quick(
         f"({settings.epochs} epochs at {settings.image_size}×{settings.image_size}). "
         "Its scores say nothing about real data."
     )
-    plan = plan_training(challenge, data, network, settings, runs)
+    plan = plan_training(challenge, data, network, settings, runs, split)
     return train_planned(plan, Hardware(), progress)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
-from medbench.inference.predictor import InputContract
+from medbench.inference.predictor import InputContract, Resampling
 from medbench.models import create_model, model_entry
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class NetworkPlan:
         options: options that differ from the defaults.
         num_classes: segmentation classes with the background.
         num_image_classes: classes of a whole picture, if the challenge asks for them.
+        resampling: how the challenge's protocol resizes pictures and label maps.
     """
 
     name: str
@@ -32,6 +33,7 @@ class NetworkPlan:
     options: dict[str, Any]
     num_classes: int
     num_image_classes: int | None
+    resampling: Resampling = "picture"
 
     @property
     def folder_name(self) -> str:
@@ -62,6 +64,7 @@ class NetworkPlan:
             scale=entry.scale,
             mean=tuple(entry.mean),
             std=tuple(entry.std),
+            resampling=self.resampling,
         )
 
 
@@ -72,4 +75,11 @@ def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> N
         MedbenchError: ``model.unknown``.
     """
     classes = len(challenge.image_classes)
-    return NetworkPlan(model, model_entry(model), dict(options), len(challenge.labels), classes or None)
+    return NetworkPlan(
+        model,
+        model_entry(model),
+        dict(options),
+        len(challenge.labels),
+        classes or None,
+        challenge.resampling,
+    )

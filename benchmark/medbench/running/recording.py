@@ -109,6 +109,8 @@ def make_record(
         failed=statuses.count("failed"),
         missing=statuses.count("missing"),
     )
+    share = challenge.release_share(data.root, split) if data.kind == "real" else None
+    facts = challenge.split_facts.get(split)
     check_counts("cases", len(cases), ok=counts.ok, failed=counts.failed, missing=counts.missing)
     return RunRecord(
         key=key,
@@ -122,6 +124,11 @@ def make_record(
             cases=len(cases),
             groups=len({case.resampling_unit for case in cases}),
             manifest_sha256=manifest,
+            split_rule=facts.rule if facts else "",
+            split_sha256=(facts.names_sha256 or None) if facts else None,
+            present_cases=share[0] if share else None,
+            released_cases=share[1] if share else None,
+            subset=share is not None and share[0] < share[1],
             failure_rule=challenge.failure_rule,
             sample_version=challenge.sample_version if data.kind == "sample" else None,
             conventions=conventions,

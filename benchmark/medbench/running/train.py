@@ -30,6 +30,7 @@ class TrainingPlan:
         network: what learns.
         recipe: how.
         folder: where its state and weights lie; named by everything that decides them.
+        split: the training split.
         facts: what the weights file records.
     """
 
@@ -38,6 +39,7 @@ class TrainingPlan:
     network: NetworkPlan
     recipe: Recipe
     folder: Path
+    split: str
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -47,32 +49,32 @@ def plan_training(
     network: NetworkPlan,
     recipe: Recipe,
     runs: Path,
+    split: str | None = None,
 ) -> TrainingPlan:
     """Decide where a training's state lies, from everything that decides its result."""
-    cases = challenge.cases(data.root, challenge.training_split)
+    split = split or challenge.training_split
+    cases = challenge.cases(data.root, split)
     facts = {
         "model": network.name,
         "options": network.options,
         "num_classes": network.num_classes,
         "num_image_classes": network.num_image_classes,
         "challenge": challenge.name,
-        "split": challenge.training_split,
+        "split": split,
         "data": data.kind,
         "manifest_sha256": manifest_sha256(data.root, cases),
         "seed": recipe.seed,
     }
     key = sha256_json({**facts, "recipe": recipe.as_json()})
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
-    return TrainingPlan(challenge, data, network, recipe, folder, facts)
+    return TrainingPlan(challenge, data, network, recipe, folder, split, facts)
 
 
 def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
     """Do a planned training, or go on with it, or return its weights at once."""
     from medbench.training.fit import fit
 
-    images = plan.challenge.training_images(
-        plan.data.root, plan.challenge.training_split, cache_folder() / "frames"
-    )
+    images = plan.challenge.training_images(plan.data.root, plan.split, cache_folder() / "frames")
     return fit(
         plan.network.build,
         images,
@@ -91,6 +93,7 @@ def train(
     challenge: str,
     *,
     data: str | Path | None = None,
+    split: str | None = None,
     recipe: str = "default",
     recipe_changes: dict[str, Any] | None = None,
     options: dict[str, Any] | None = None,
@@ -104,6 +107,7 @@ def train(
         model: model name.
         challenge: challenge name.
         data: a real copy; else as :func:`medbench.running.data.resolve_data` finds it.
+        split: what to learn from; the challenge's own training split if not given.
         recipe: name of one of the model family's recipes.
         recipe_changes: settings that differ from the recipe's.
         options: options of the model.
@@ -124,12 +128,19 @@ def train(
     network = plan_network(model, loaded, options or {})
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
     settings = load_recipe(network.entry_family, recipe, **(recipe_changes or {}))
-    plan = plan_training(loaded, resolved, network, settings, Path(runs) if runs else runs_folder())
+    if split is not None:
+        loaded.check_split(split)
+    plan = plan_training(loaded, resolved, network, settings, Path(runs) if runs else runs_folder(), split)
     return train_planned(plan, hardware or DefaultHardware(), progress)
 
 
 def find_trained(
-    challenge: Challenge, data: Data, network: NetworkPlan, runs: Path, recipe: str | None
+    challenge: Challenge,
+    data: Data,
+    network: NetworkPlan,
+    runs: Path,
+    recipe: str | None,
+    split: str | None = None,
 ) -> Path | None:
     """Weights that a finished training of this model on this very data left, the latest first.
 
@@ -139,11 +150,13 @@ def find_trained(
         network: the model with its options.
         runs: folder of run directories.
         recipe: only of this recipe.
+        split: what they learnt from; the challenge's own training split if not given.
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 
     folder = runs / challenge.name / network.folder_name / "training"
-    manifest = manifest_sha256(data.root, challenge.cases(data.root, challenge.training_split))
+    split = split or challenge.training_split
+    manifest = manifest_sha256(data.root, challenge.cases(data.root, split))
     found = []
     for summary_path in folder.glob(f"*/{SUMMARY}"):
         weights = summary_path.with_name(WEIGHTS)
@@ -151,6 +164,7 @@ def find_trained(
         fits = (
             weights.exists()
             and summary["manifest_sha256"] == manifest
+            and summary["split"] == split
             and summary["options"] == network.options
             and (recipe is None or summary["recipe"]["name"] == recipe)
         )
@@ -159,11 +173,12 @@ def find_trained(
     return max(found)[1] if found else None
 
 
-def no_weights(challenge: Challenge, model: str, data: Data) -> MedbenchError:
+def no_weights(challenge: Challenge, model: str, data: Data, split: str | None = None) -> MedbenchError:
     """The error for a run on real data without weights."""
+    chosen = f" --split {split}" if split not in (None, challenge.training_split) else ""
     return MedbenchError(
         "weights.none",
         f"There are no weights of {model} for {challenge.title} on {data.root}.",
-        f"Train first (medbench train -m {model} -c {challenge.name} --data {data.root}), "
+        f"Train first (medbench train -m {model} -c {challenge.name} --data {data.root}{chosen}), "
         "give --weights FILE, or --weights none for fresh ones.",
     )
