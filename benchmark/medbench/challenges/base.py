@@ -35,8 +35,8 @@ class MetricSpec:
         bounds: least and greatest possible value; ``None`` where unbounded.
         pooled: computed once over all cases (a rate over frames), not averaged over cases.
         headline: shown in the short table.
-        protocol: which of the challenge's evaluation protocols the column belongs to, in a few words, where it
-            has several; columns of two protocols never share a table.
+        protocol: where the challenge has several evaluation protocols, which one the column belongs to, in a
+            few words; columns of two protocols never share a table.
     """
 
     name: str

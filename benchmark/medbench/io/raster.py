@@ -17,6 +17,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 def _decode(path: Path) -> npt.NDArray[Any]:
     import cv2
 
+    from medbench.io.pictures import ends_early, grey_tagged_colours
+
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -25,7 +27,11 @@ def _decode(path: Path) -> npt.NDArray[Any]:
             f"{path}: cannot be read ({error.strerror}).",
             "Check the path and its permissions.",
         ) from error
-    picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
+    colours = grey_tagged_colours(path)
+    if colours is not None:
+        return np.ascontiguousarray(colours[:, :, ::-1])
+    whole = encoded.size and not ends_early(encoded.tobytes())
+    picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if whole else None
     if picture is None:
         raise MedbenchError(
             "file.corrupt",
