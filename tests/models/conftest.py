@@ -61,3 +61,60 @@ def relative_error():
         return float((value.detach().double() - reference).norm() / reference.norm())
 
     return measure
+
+
+@pytest.fixture(scope="session")
+def compare_with_golden(relative_error):
+    """``compare(network, facts, arrays, tag, names, routes)`` runs a golden case of a U-shaped network.
+
+    ``names``: the authors' modules -> ours, for the stages; ``routes``: their routers -> our attentions.
+    The golden stages are from a run in float32, outputs from one in float64.
+    """
+
+    def compare(network, facts, arrays, tag, names, routes):
+        case = next(case for case in facts["cases"] if case["tag"] == tag)
+        seed = int(tag.rpartition("_s")[2])
+        images = torch.randn(case["input_shape"], generator=torch.Generator().manual_seed(seed))
+        assert images.flatten()[:4].tolist() == case["input_first4"]
+        stages, logits_of = {}, {}
+        hooks = [
+            network.get_submodule(names[stage["module"]]).register_forward_hook(
+                lambda _, inputs, output, name=stage["module"]: stages.update({name: output})
+            )
+            for stage in case["intermediates"]
+        ]
+        hooks += [
+            network.get_submodule(ours).register_forward_hook(
+                lambda layer, inputs, _, name=name: logits_of.update({name: layer.routing_logits(*inputs)})
+            )
+            for name, ours in routes.items()
+        ]
+        with torch.inference_mode():
+            output = network(images.double())
+        for hook in hooks:
+            hook.remove()
+
+        for stage in case["intermediates"]:
+            value = stages[stage["module"]]
+            value = value.flatten(1, 2) if len(stage["full_shape"]) == 3 else value.permute(0, 3, 1, 2)
+            assert list(value.shape) == stage["full_shape"]
+            assert float(value.std()) == pytest.approx(stage["full_std"], rel=1e-6), stage["module"]
+            steps = [int(step.strip(" :[]") or 1) for step in stage["saved_slice"].split(",")]
+            cut = value[tuple(slice(None, None, step) for step in steps)]
+            assert relative_error(cut, arrays[stage["key"]]) < 3e-6, f"{stage['module']}: theirs in float32"
+        for name, logits in logits_of.items():
+            key = f"{tag}/route/{name}"
+            if f"{key}/logits" not in arrays:
+                continue
+            assert relative_error(logits, arrays[f"{key}/logits"]) < 3e-6, f"{name}: theirs in float32"
+            chosen = torch.as_tensor(arrays[f"{key}/idx_sorted"]).long()
+            assert torch.equal(logits.topk(chosen.shape[-1]).indices.sort(-1).values, chosen)
+        steps = [int(step.strip(" :[]") or 1) for step in case["output_saved_slice"].split(",")]
+        cut = output[tuple(slice(None, None, step) for step in steps)]
+        assert list(output.shape) == case["output_shape"]
+        assert relative_error(cut, arrays[f"{tag}/out_f64"]) < 1e-9
+        assert float(output.abs().sum()) == pytest.approx(case["out64_abs_sum"], rel=1e-9)
+        assert float(output.mean()) == pytest.approx(case["out64_mean"], rel=1e-9)
+        return output
+
+    return compare

@@ -1,0 +1,180 @@
+"""Bi-level routing attention, of BiFormer (arXiv 2303.08810) and BRAU-Net (arXiv 2310.00289, 2401.00722).
+
+Each region of the map picks the ``topk`` regions whose mean key fits its mean query best; its pixels then
+attend to all pixels of those regions. Facts from the papers and from Caipengzhou/BRAU-Net@7a35eb4 and
+Caipengzhou/BRAU-Netplusplus@b25641a, whose operator is the same.
+
+Feature maps are ``(N, H, W, C)`` throughout.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medbench.models.blocks.channels_last import DepthwiseConv
+from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
+
+AUTHORS_BLOCK_PARTS = (
+    (r"\.pos_embed\.", ".position."),
+    (r"\.attn\.lepe\.", ".attention.local_enhancement."),
+    (r"\.attn\.qkv\.qkv\.", ".attention.qkv."),
+    (r"\.attn\.qkv\.", ".attention.qkv."),
+    (r"\.attn\.(wo|proj)\.", ".attention.output."),
+    (r"\.mlp\.3\.", ".mlp.2."),
+)
+"""Authors' names within a block and ours."""
+
+
+class BiLevelRoutingAttention(nn.Module):
+    """Attention to the pixels of selected regions, plus a depthwise convolution of the values.
+
+    Routing has no gradient and is computed in float32 at least, whatever precision the rest has: a selection
+    that rounding turns over changes the output visibly. The mean of projected pixels is computed as the
+    projection of their mean. The scale is ``dim ** -0.5`` (not the head's). A map whose sides ``n_win`` does
+    not divide is padded with zeros at the bottom and right before the projection; padded pixels take part
+    with the projection's bias as query, key and value, as in the authors' program with ``auto_pad``.
+
+    Args:
+        dim: channels C.
+        num_heads: heads; they share the selected regions.
+        n_win: regions along each side.
+        topk: regions that a query region attends to; at ``n_win ** 2`` and above all pixels attend to all.
+        side_dwconv: kernel of the depthwise convolution of the values, odd.
+    """
+
+    def __init__(self, dim: int, num_heads: int, n_win: int, topk: int, side_dwconv: int = 5) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.n_win = n_win
+        self.topk = min(topk, n_win**2)
+        self.scale = dim**-0.5
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.local_enhancement = DepthwiseConv(dim, side_dwconv)
+        self.output = nn.Linear(dim, dim)
+        for linear in (self.qkv, self.output):
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, H, W, C)``."""
+        height, width = features.shape[1:3]
+        bottom, right = -height % self.n_win, -width % self.n_win
+        if bottom or right:
+            features = functional.pad(features, (0, 0, 0, right, 0, bottom))
+        attend = self._attend_masked if self._mask_is_cheaper(features) else self._attend_fetched
+        attended, value = attend(features)
+        mixed = attended + self.local_enhancement(value)
+        if bottom or right:
+            mixed = mixed[:, :height, :width]
+        output: Tensor = self.output(mixed)
+        return output
+
+    def routing_logits(self, features: Tensor) -> Tensor:
+        """How well each region's mean key fits each region's mean query, without gradient.
+
+        Args:
+            features: ``(N, H, W, C)``, sides divisible by ``n_win``.
+
+        Returns:
+            ``(N, n_win ** 2, n_win ** 2)`` in float32 or better, query regions before key regions.
+        """
+        precision = torch.promote_types(features.dtype, torch.float32)
+        n, height, width, dim = features.shape
+        n_win = self.n_win
+        with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
+            cells = features.reshape(n, n_win, height // n_win, n_win, width // n_win, dim)
+            means = cells.mean(dim=(2, 4), dtype=precision).flatten(1, 2)
+            weight, bias = self.qkv.weight[: 2 * dim], self.qkv.bias[: 2 * dim]
+            query, key = functional.linear(means, weight.to(precision), bias.to(precision)).chunk(2, dim=-1)
+            return (query * self.scale) @ key.transpose(1, 2)
+
+    def _selected(self, features: Tensor) -> Tensor:
+        """Indices of the chosen key regions of each query region, ``(N, n_win ** 2, topk)``."""
+        return select_largest(self.routing_logits(features), self.topk)
+
+    def _mask_is_cheaper(self, features: Tensor) -> bool:
+        """Whether the fetched keys and values would outweigh the logits of all pixels with all."""
+        _, height, width, dim = features.shape
+        return self.topk == self.n_win**2 or height * width <= self.topk * dim // self.num_heads
+
+    def _attend_fetched(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Fetch the selected regions as whole rows of a table, then attend within them.
+
+        Returns attended and projected values, ``(N, H, W, C)`` both.
+        """
+        n, height, width, dim = features.shape
+        count = self.n_win**2
+        regions = _cut(features, self.n_win)
+        weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        query, key, value = (
+            functional.linear(regions, weight, bias) for weight, bias in zip(weights, biases, strict=True)
+        )
+        start = torch.arange(n, device=features.device).view(n, 1, 1) * count
+        rows = (start + self._selected(features)).view(n * count, self.topk)
+        keys, values = (
+            functional.embedding(rows, part.flatten(1)).view(n * count, -1, dim) for part in (key, value)
+        )
+        attended = self._attend(query, keys, values)
+        return _join(attended, self.n_win, height, width), _join(value, self.n_win, height, width)
+
+    def _attend_masked(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend to all pixels with ``-inf`` outside the selected regions; returns as the other way does."""
+        n, height, width, dim = features.shape
+        query, key, value = self.qkv(features).flatten(1, 2).split(dim, dim=-1)
+        mask = None
+        if self.topk < self.n_win**2:
+            selected = self._selected(features)
+            barred = query.new_full((n, self.n_win**2, self.n_win**2), -torch.inf).scatter_(-1, selected, 0)
+            region_of = self._region_of_pixels(height, width, features.device)
+            mask = barred[:, region_of][:, :, region_of].unsqueeze(1)
+        attended = self._attend(query, key, value, mask)
+        return attended.view(n, height, width, dim), value.unflatten(1, (height, width))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Heads on ``(batch, pixels, C)``; the mask is ``(batch, 1, queries, keys)``."""
+        query, key, value = (
+            part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
+        )
+        attended = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=self.scale
+        )
+        return attended.transpose(1, 2).flatten(2)
+
+    def _region_of_pixels(self, height: int, width: int, device: torch.device) -> Tensor:
+        row = torch.arange(height, device=device) // (height // self.n_win)
+        column = torch.arange(width, device=device) // (width // self.n_win)
+        return (row.unsqueeze(1) * self.n_win + column).flatten()
+
+
+def select_largest(logits: Tensor, count: int) -> Tensor:
+    """Indices of the ``count`` largest entries of each row, in no particular order."""
+    return logits.topk(count, dim=-1, sorted=False).indices
+
+
+def _cut(features: Tensor, n_win: int) -> Tensor:
+    """``(N, H, W, C)`` to ``(N * n_win ** 2, pixels, C)``."""
+    n, height, width, dim = features.shape
+    split = features.reshape(n, n_win, height // n_win, n_win, width // n_win, dim)
+    return split.permute(0, 1, 3, 2, 4, 5).reshape(n * n_win**2, -1, dim)
+
+
+def _join(regions: Tensor, n_win: int, height: int, width: int) -> Tensor:
+    """The inverse of :func:`_cut`."""
+    dim = regions.shape[-1]
+    split = regions.reshape(-1, n_win, n_win, height // n_win, width // n_win, dim)
+    return split.permute(0, 1, 3, 2, 4, 5).reshape(-1, height, width, dim)
+
+
+class NormedFirstBlock(AttentionBlock):
+    """The block of both networks: its input enters normalised, and nothing carries it past that norm.
+
+    The norm before the attention is applied twice with the same parameters: to the input, whose positional
+    convolution and residuals all start from the result, and again before the attention. BiFormer's block
+    does not have the first of the two.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, H, W, C)``."""
+        return super().forward(self.norm1(features))

@@ -1,0 +1,103 @@
+"""Enlargement of feature maps by trading channels for pixels.
+
+``PatchExpand`` and ``ExpandedHead`` are those of Swin-Unet (arXiv 2105.05537), which BRAU-Net and BRAU-Net++
+use. Feature maps are ``(N, H, W, C)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def channels_to_pixels(features: Tensor, factor: int) -> Tensor:
+    """``(N, H, W, factor² · C)`` to ``(N, factor · H, factor · W, C)``.
+
+    The channels are ordered by row in the patch, column in the patch, channel.
+    """
+    n, height, width, dim = features.shape
+    patches = features.view(n, height, width, factor, factor, dim // factor**2)
+    return patches.transpose(2, 3).reshape(n, factor * height, factor * width, dim // factor**2)
+
+
+class PatchExpand(nn.Module):
+    """Linear layer, doubled sides and layer norm: ``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``.
+
+    Args:
+        dim: channels C.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, 2 * dim, bias=False)
+        self.norm = nn.LayerNorm(dim // 2)
+        nn.init.trunc_normal_(self.expand.weight, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``."""
+        enlarged: Tensor = self.norm(channels_to_pixels(self.expand(features), 2))
+        return enlarged
+
+
+class InvertedBottleneckPatchExpand(nn.Module):
+    """Our design after the description of "inverted bottleneck patch expanding" in arXiv 2410.10352.
+
+    Known of the paper's: 1×1 convolutions first widen the features, a rearrangement then trades channels
+    for pixels, convolutions along several dilated paths follow. Its widths, kernels, dilations, norms and
+    activations were not found and no code was released. Ours widens fourfold, so that the rearrangement
+    keeps C channels, adds the sum of 3×3 depthwise convolutions of several dilations, and contracts to C / 2.
+
+    Args:
+        dim: channels C.
+        dilations: of the paths.
+    """
+
+    def __init__(self, dim: int, dilations: Sequence[int] = (1, 2, 3)) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, 4 * dim)
+        self.activation = nn.GELU()
+        self.paths = nn.ModuleList(
+            nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation, groups=dim) for dilation in dilations
+        )
+        self.contract = nn.Linear(dim, dim // 2)
+        self.norm = nn.LayerNorm(dim // 2)
+        for linear in (self.expand, self.contract):
+            nn.init.trunc_normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``."""
+        enlarged = channels_to_pixels(self.activation(self.expand(features)), 2).permute(0, 3, 1, 2)
+        mixed = torch.stack([enlarged, *(path(enlarged) for path in self.paths)]).sum(dim=0)
+        contracted: Tensor = self.norm(self.contract(mixed.permute(0, 2, 3, 1)))
+        return contracted
+
+
+class ExpandedHead(nn.Module):
+    """Enlargement by linear layer and layer norm, then a 1×1 convolution to the classes.
+
+    The norm and the convolution act on each pixel alone, so both come before the rearrangement, which then
+    moves ``num_classes`` channels instead of ``dim``.
+
+    Args:
+        dim: channels C.
+        num_classes: channels out.
+        factor: enlargement of each side.
+    """
+
+    def __init__(self, dim: int, num_classes: int, factor: int = 4) -> None:
+        super().__init__()
+        self.factor = factor
+        self.expand = nn.Linear(dim, factor**2 * dim, bias=False)
+        self.norm = nn.LayerNorm(dim)
+        self.output = nn.Conv2d(dim, num_classes, 1, bias=False)
+        nn.init.trunc_normal_(self.expand.weight, std=0.02)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, num_classes, factor · H, factor · W)``."""
+        n, height, width, dim = features.shape
+        pixels = self.norm(self.expand(features).view(n, height, width, self.factor, self.factor, dim))
+        logits = nn.functional.linear(pixels, self.output.weight.flatten(1))
+        return logits.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, self.factor * height, self.factor * width)
