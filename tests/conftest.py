@@ -42,6 +42,20 @@ def small_iugc(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def small_cvc(tmp_path_factory):
+    """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
+    from medbench.challenges.synthesis.cvc_clinicdb import write_sample
+
+    root = tmp_path_factory.mktemp("cvc")
+    frames = {
+        1: [1, 4, 19], 2: [26, 31, 40], 3: [51, 52], 4: [68, 74], 11: [206, 213], 20: [409, 414],
+        6: [104, 109, 112], 8: [152, 153, 156], 17: [343, 346, 352, 356],
+    }  # fmt: skip
+    write_sample(root, frames, size=(72, 96))
+    return root
+
+
 @pytest.fixture
 def shared_data():
     """Real samples beside the checkout; tests that need them are skipped where there are none."""

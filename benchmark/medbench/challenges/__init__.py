@@ -8,6 +8,21 @@ from medbench.core.registry import Registry
 REGISTRY: Registry[type[Challenge]] = Registry(
     "challenge",
     {
+        "cvc_clinicdb": "medbench.challenges.cvc_clinicdb:CVCClinicDB",
+        "brats2018": "medbench.challenges.brats:BRATS2018",
+        "brats2019": "medbench.challenges.brats:BRATS2019",
+        "brats2020": "medbench.challenges.brats:BRATS2020",
+        "brats2021": "medbench.challenges.brats:BRATS2021",
+        "brats2023_gli": "medbench.challenges.brats:BRATS2023_GLI",
+        "brats2023_ssa": "medbench.challenges.brats:BRATS2023_SSA",
+        "brats2023_ped": "medbench.challenges.brats:BRATS2023_PED",
+        "brats2023_men": "medbench.challenges.brats:BRATS2023_MEN",
+        "brats2023_met": "medbench.challenges.brats:BRATS2023_MET",
+        "brats2024_ssa": "medbench.challenges.brats:BRATS2024_SSA",
+        "brats2024_met": "medbench.challenges.brats:BRATS2024_MET",
+        "brats2024_ped": "medbench.challenges.brats:BRATS2024_PED",
+        "brats2025_gli": "medbench.challenges.brats:BRATS2025_GLI",
+        "brats2025_met": "medbench.challenges.brats:BRATS2025_MET",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
     },
 )

@@ -151,7 +151,6 @@ class Challenge(abc.ABC):
     splits: ClassVar[Sequence[str]]
     default_split: ClassVar[str] = "test"
     training_split: ClassVar[str] = "train"
-    split_facts: ClassVar[Mapping[str, SplitFacts]] = {}
     metrics: ClassVar[Sequence[MetricSpec]]
     failure_rule: ClassVar[str]
     citation: ClassVar[str]
@@ -161,6 +160,10 @@ class Challenge(abc.ABC):
     sample_version: ClassVar[str]
     bibtex: ClassVar[str] = ""
     resampling: ClassVar[Literal["picture", "spline"]] = "picture"
+
+    def split_facts(self, split: str) -> SplitFacts | None:
+        """How the split is drawn, where the challenge has several ways or drew it itself."""
+        return None
 
     def training_split_of(self, split: str) -> str:
         """The split to learn from when ``split`` is to be predicted; the two share no case."""
@@ -178,7 +181,7 @@ class Challenge(abc.ABC):
         Raises:
             MedbenchError: as :meth:`cases`.
         """
-        facts = self.split_facts.get(split)
+        facts = self.split_facts(split)
         return None if facts is None or facts.cases is None else (len(self.cases(root, split)), facts.cases)
 
     def metric(self, name: str) -> MetricSpec:

@@ -110,7 +110,7 @@ def make_record(
         missing=statuses.count("missing"),
     )
     share = challenge.release_share(data.root, split) if data.kind == "real" else None
-    facts = challenge.split_facts.get(split)
+    facts = challenge.split_facts(split)
     check_counts("cases", len(cases), ok=counts.ok, failed=counts.failed, missing=counts.missing)
     return RunRecord(
         key=key,

@@ -1,0 +1,310 @@
+"""What challenges of colour pictures with one binary mask each have in common.
+
+A subclass says where the files lie, which case belongs to which split, and which columns it reports; reading,
+writing, scoring, learning and checking are here.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.base import CaseScores, Challenge, Finding, MetricSpec
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.score import Score, Status
+from medbench.io import pictures, raster
+
+OWN_SIZE = "at the pictures' own size"
+PAPERS = "of the papers: at 256×256, one added to IoU and Dice"
+PAPERS_SIDE = 256
+
+
+def share(name: str, title: str, convention: str, protocol: str, *, headline: bool = False) -> MetricSpec:
+    """A column between 0 and 1 where more is better."""
+    return MetricSpec(name, title, "", "higher", convention, (0.0, 1.0), headline=headline, protocol=protocol)
+
+
+OWN_SIZE_COLUMNS = (
+    share("iou", "mIoU", "iou", OWN_SIZE, headline=True),
+    share("dice", "Dice", "dice", OWN_SIZE, headline=True),
+    share("accuracy", "accuracy", "pixel_accuracy", OWN_SIZE),
+    share("precision", "precision", "precision", OWN_SIZE),
+    share("recall", "recall", "sensitivity", OWN_SIZE),
+)
+PAPER_COLUMNS = (
+    share("iou_256", "mIoU", "iou.plus_one", PAPERS, headline=True),
+    share("dice_256", "Dice", "dice.plus_one", PAPERS, headline=True),
+    share("accuracy_256", "accuracy", "pixel_accuracy", PAPERS),
+    share("precision_256", "precision", "precision.epsilon", PAPERS),
+    share("recall_256", "recall", "sensitivity.epsilon", PAPERS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A picture of a release and where its mask is, or would be.
+
+    Attributes:
+        id: its name in the release.
+        picture: path of the colour picture.
+        mask: path of the mask.
+        group: patient, lesion or video that it shows; empty when it stands alone.
+    """
+
+    id: str
+    picture: Path
+    mask: Path
+    group: str = ""
+
+
+class PictureMaskChallenge(Challenge):
+    """Colour pictures with one binary mask each, scored picture by picture.
+
+    Columns of the protocol :data:`PAPERS` score both masks at 256 × 256 (nearest neighbour), as the papers'
+    programs do with the network's own output; the others score the files as they are.
+
+    Attributes:
+        mask_threshold: grey values above this are the structure, where the release has grey mask borders.
+        picture_size: height and width of all pictures of the release, if they are equal.
+    """
+
+    mask_threshold: ClassVar[int | None] = None
+    picture_size: ClassVar[tuple[int, int] | None] = None
+    failure_rule = (
+        "0 in every column (ours; the papers do not say). Where the reference itself cannot be read, "
+        "the scores are undefined and enter no mean."
+    )
+
+    @abc.abstractmethod
+    def pairs(self, root: Path) -> list[Pair]:
+        """Every picture of the folder in a fixed order.
+
+        Raises:
+            MedbenchError: ``data.layout_unknown``.
+        """
+
+    @abc.abstractmethod
+    def members(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
+        """Those of the pictures that belong to a split.
+
+        Raises:
+            MedbenchError: ``data.empty`` or ``data.incomplete`` when the split cannot be formed.
+        """
+
+    @abc.abstractmethod
+    def schemes(self) -> Sequence[Sequence[str]]:
+        """Splits that are used together and must not overlap."""
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """The split's pictures; masks that are missing fail when they are scored."""
+        self.check_split(split)
+        chosen = self.members(self.pairs(root), split)
+        if not chosen:
+            raise MedbenchError("data.empty", f"{root}: holds no picture of split {split}.", self.data_hint)
+        return [
+            Case(pair.id, {"picture": pair.picture}, {"labels": pair.mask}, pair.group) for pair in chosen
+        ]
+
+    def read(self, case: Case) -> Sample:
+        """The picture, 8-bit RGB."""
+        picture = pictures.read_rgb(case.inputs["picture"])
+        return Sample(case, picture[np.newaxis], frozenset({"labels"}))
+
+    def prediction_name(self, case: Case) -> str:
+        """``<case>.png``, 0 and 255."""
+        return f"{case.id}.png"
+
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write the mask as an 8-bit PNG of 0 and 255."""
+        assert prediction.labels is not None
+        path = folder / self.prediction_name(case)
+        raster.write_label_map(path, (prediction.labels[0] > 0).astype(np.uint8) * 255)
+        return path
+
+    def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
+        """The reference mask, ``(height, width)``, 0 and 1.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or not binary.
+        """
+        return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
+
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """All columns of one mask.
+
+        Raises:
+            MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the picture.
+        """
+        reference, prediction = self.read_reference(case), pictures.read_binary_mask(path)
+        if reference.shape != prediction.shape:
+            raise self._size_mismatch(case, path, reference.shape, prediction.shape)
+        return CaseScores(self.score_arrays(reference, prediction))
+
+    @staticmethod
+    def _size_mismatch(
+        case: Case, path: Path, reference: tuple[int, ...], prediction: tuple[int, ...]
+    ) -> MedbenchError:
+        size = pictures.read_rgb(case.inputs["picture"]).shape[:2]
+        wrong, found = (case.reference["labels"], reference) if reference != size else (path, prediction)
+        return MedbenchError(
+            "data.size_mismatch",
+            f"{wrong}: is {_size(found)} where its picture is {_size(size)}.",
+            "Masks have the size of their pictures; resize predictions back by nearest neighbour.",
+        )
+
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """All columns of one pair of masks.
+
+        Args:
+            reference: ``(height, width)``, 0 and 1.
+            prediction: the same shape.
+            spacing: not used: every column is a ratio.
+        """
+        from medbench.metrics.engine import evaluate_arrays
+
+        both = (np.asarray(reference, np.uint8), np.asarray(prediction, np.uint8))
+        small = tuple(raster.resize_labels(mask, PAPERS_SIDE, PAPERS_SIDE) for mask in both)
+        scores: dict[str, Score] = {}
+        for protocol in dict.fromkeys(spec.protocol for spec in self.metrics):
+            columns = [spec for spec in self.metrics if spec.protocol == protocol]
+            first, second = small if protocol == PAPERS else both
+            found = evaluate_arrays(first, second, [spec.convention for spec in columns], {"mask": 1})["mask"]
+            scores |= {spec.name: found[spec.convention] for spec in columns}
+        return scores
+
+    def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
+        """Scores by :attr:`failure_rule`."""
+        try:
+            self.read_reference(case)
+        except MedbenchError as error:
+            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.metrics})
+        return CaseScores({spec.name: Score(0.0, status, reason) for spec in self.metrics})
+
+    def illustrate(
+        self, case: Case, path: Path
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
+        """The picture with both masks."""
+        picture = pictures.read_rgb(case.inputs["picture"])
+        return picture, self.read_reference(case), pictures.read_binary_mask(path)
+
+    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
+        """The split's pictures with their masks."""
+        return [self._training_image(case, cache) for case in self.cases(root, split)]
+
+    def _training_image(self, case: Case, cache: Path) -> TrainingImage:
+        def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+            picture = pictures.resized_rgb(case.inputs["picture"], size, cache)
+            return picture, raster.resize_labels(self.read_reference(case), size, size)
+
+        return TrainingImage(case.id, case.resampling_unit, load, labelled=True)
+
+    def check(self, root: Path) -> list[Finding]:
+        """Counts, every picture and mask, pictures in two splits of a scheme, and groups in two of them."""
+        pairs = self.pairs(root)
+        with ThreadPoolExecutor(2) as pool:
+            looked = list(pool.map(self._look_at, pairs))
+        findings = [finding for found, _ in looked for finding in found]
+        digests = {pair.id: digest for pair, (_, digest) in zip(pairs, looked, strict=True) if digest}
+        counted: list[Finding] = []
+        for scheme in self.schemes():
+            owners: dict[str, list[Pair]] = {}
+            for split in scheme:
+                try:
+                    owners[split] = self.members(pairs, split)
+                except MedbenchError as error:
+                    counted.append(Finding("note", f"{split}: {error.message}", error.hint))
+                    continue
+                counted.append(self._counted(root, split, len(owners[split])))
+            findings += _leaks(owners, digests)
+        return [*counted, *findings]
+
+    def _counted(self, root: Path, split: str, present: int) -> Finding:
+        facts = self.split_facts(split)
+        whole = facts.cases if facts else None
+        if not whole or present == whole:
+            return Finding("note", f"{split}: {present} pictures.")
+        if present == 0:
+            return Finding("note", f"{split}: none of the release's {whole} pictures.")
+        return Finding(
+            "warning",
+            f"{split}: {present} of the release's {whole} pictures.",
+            "A subset: its scores are marked so and never stand beside those of the whole split.",
+        )
+
+    def _look_at(self, pair: Pair) -> tuple[list[Finding], str]:
+        """What is wrong with one picture and its mask, and the hash of the decoded picture."""
+        try:
+            picture = pictures.read_rgb(pair.picture)
+        except MedbenchError as error:
+            return [Finding("error", error.message, error.hint)], ""
+        digest = hashlib.sha256(picture.tobytes()).hexdigest()
+        findings = []
+        if self.picture_size and picture.shape[:2] != self.picture_size:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{pair.picture}: is {_size(picture.shape[:2])}, the release {_size(self.picture_size)}.",
+                )
+            )
+        findings += self._look_at_mask(pair, picture.shape[:2])
+        return findings, digest
+
+    def _look_at_mask(self, pair: Pair, size: tuple[int, ...]) -> Iterator[Finding]:
+        try:
+            labels = raster.read_label_map(pair.mask)
+            mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
+        except MedbenchError as error:
+            yield Finding("error", error.message, error.hint)
+            return
+        if mask.shape != size:
+            yield Finding("error", f"{pair.mask}: is {_size(mask.shape)} where its picture is {_size(size)}.")
+        if labels.max(initial=0) == 1:
+            yield Finding("note", f"{pair.mask}: is coded 0/1 where the release has 0/255; both are read.")
+        elif len(np.unique(labels)) > 2:
+            yield Finding(
+                "note", f"{pair.mask}: has grey values, read as mask above {self.mask_threshold} only."
+            )
+        if not mask.any() or mask.all():
+            what = "everything" if mask.any() else "nothing"
+            yield Finding("warning", f"{pair.mask}: {what} is marked.", "Compare with the original file.")
+
+
+def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[str, str]) -> Iterator[Finding]:
+    """Pictures and groups that lie in more than one of the splits."""
+    seen: dict[str, tuple[str, Pair]] = {}
+    groups: dict[str, set[str]] = {}
+    for split, members in owners.items():
+        for pair in members:
+            if pair.group:
+                groups.setdefault(pair.group, set()).add(split)
+            other, first = seen.setdefault(digests.get(pair.id, pair.id), (split, pair))
+            if first is not pair:
+                yield Finding(
+                    "warning" if other == split else "error",
+                    f"{pair.picture}: the same picture as {first.picture}, in {split} and {other}.",
+                    "Scores on it would be of training data: remove one of them." if other != split else "",
+                )
+    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
+    if shared:
+        yield Finding(
+            "warning",
+            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
+            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
+            "Their pictures are near duplicates, so that scores are too good; use a split by group.",
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
