@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
+from medbench.core.machine import processor_name, usable_cores
 from medbench.core.record import Environment
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ _RECORDED = (
     "monai",
     "nnunetv2",
 )
-_UNRELATED_TO_RESULTS = ("cli", "leaderboards", "submissions")
+_UNRELATED_TO_RESULTS = ("cli", "leaderboards", "profiling", "submissions")
 
 
 @functools.cache
@@ -62,16 +62,6 @@ def git_state() -> tuple[str | None, bool | None]:
     return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--", str(PACKAGE)))
 
 
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def environment(device: str) -> Environment:
     """The present environment."""
     import psutil
@@ -96,8 +86,8 @@ def environment(device: str) -> Environment:
         python=platform.python_version(),
         packages=packages,
         platform=f"{sys.platform} {platform.machine()}",
-        processor=_processor(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        processor=processor_name(),
+        cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         accelerator=accelerator,
     )

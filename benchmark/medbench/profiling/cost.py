@@ -1,0 +1,259 @@
+"""Operations of a network: multiply-accumulates, other arithmetic, and what could not be counted.
+
+Torch's ``FlopCounterMode`` counts, with the plain ("math") attention kernel and without the fast paths, whose
+insides it cannot see. The tensors have shapes and a device but no values (torch's fake tensors: meta tensors
+that say they are on the CPU, as a network may ask), so nothing is computed or allocated; a network that needs
+values is counted while it really runs. Operators that torch's table lacks have formulas of ours, and those
+that nobody has a formula for are named in the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from medbench.profiling.formulas import moves_only, other_flops, product_formulas, tensors
+
+KINDS = {
+    "convolution": "convolution",
+    "_convolution": "convolution",
+    "cudnn_convolution": "convolution",
+    "deform_conv2d": "convolution",
+    "mm": "linear",
+    "addmm": "linear",
+    "mv": "linear",
+    "addmv": "linear",
+    "_addmm_activation": "linear",
+    "mkldnn_rnn_layer": "linear",
+}
+"""Operator -> kind; the others (batched products, attention) are products of activations."""
+
+PRODUCTS = "products of activations"
+Way = Literal["shapes", "values"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleCost:
+    """A module's share.
+
+    Attributes:
+        name: dotted name from the root, which is the empty string.
+        parameters: of the module and all below it.
+        macs: likewise.
+        other_flops: likewise.
+    """
+
+    name: str
+    parameters: int
+    macs: int
+    other_flops: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One forward pass in evaluation mode.
+
+    Attributes:
+        macs: multiply-accumulates of convolutions and matrix products; biases are other arithmetic.
+        other_flops: everything else that computes, by the conventions of :mod:`medbench.profiling.formulas`.
+        kinds: multiply-accumulates by kind (convolution, linear, products of activations).
+        uncounted: operator -> calls, for operators without a formula; their arithmetic is in no number here.
+        modules: the tree, parents before children.
+        activation_bytes: what a training forward keeps for the backward pass, each storage once, without
+            parameters, buffers and the input; ``None`` where the network refuses to train on this input.
+        way: ``shapes``, or ``values`` where the network cannot run without them.
+        counter: what counted, with its version.
+        note: why not ``shapes``, or why there are no activations.
+    """
+
+    macs: int
+    other_flops: int
+    kinds: dict[str, int]
+    uncounted: dict[str, int]
+    modules: tuple[ModuleCost, ...]
+    activation_bytes: int | None
+    way: Way
+    counter: str
+    note: str = ""
+
+    @property
+    def flops(self) -> int:
+        """Two a multiply-accumulate; other arithmetic is apart."""
+        return 2 * self.macs
+
+
+def count_cost(
+    network: nn.Module, input_shape: Sequence[int], *, way: Way | None = None, activations: bool = True
+) -> Cost:
+    """Count one forward pass over a random input.
+
+    Args:
+        network: any network of one float32 tensor; neither its weights nor its modes are changed.
+        input_shape: with the batch first.
+        way: ``shapes`` or ``values``; the first that works if not given.
+        activations: whether to run a training forward for ``activation_bytes`` too.
+    """
+    note = ""
+    if way != "values":
+        try:
+            with FakeTensorMode():
+                return _count(_without_values(network), torch.empty(*input_shape), "shapes", activations)
+        except Exception as error:
+            if way == "shapes":
+                raise
+            first = (str(error).strip().splitlines() or ["no message"])[0]
+            note = f"not by shapes alone: {type(error).__name__}: {first}"
+    device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
+    images = torch.randn(*input_shape, generator=torch.Generator().manual_seed(0)).to(device)
+    return _count(network, images, "values", activations, note)
+
+
+def counter_version() -> str:
+    """What counts, for records."""
+    return f"torch.utils.flop_counter {torch.__version__.partition('+')[0]} with medbench's formulas"
+
+
+def _without_values(network: nn.Module) -> nn.Module:
+    """A copy whose tensors have no values, made without copying the values; inside a fake tensor mode."""
+    shared: dict[int, Any] = {}
+    for tensor in (*network.parameters(), *network.buffers()):
+        empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
+        is_parameter = isinstance(tensor, nn.Parameter)
+        shared[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+    return copy.deepcopy(network, shared)
+
+
+def _count(
+    network: nn.Module, images: Tensor, way: Way, activations: bool, note: str = ""
+) -> Cost:
+    counter = FlopCounterMode(display=False, custom_mapping=product_formulas())
+    census = _Census(counter)
+    with _modes(network, training=False), _plain_attention(), torch.no_grad(), census, counter:
+        network(images)
+    by_operator: dict[Any, int] = counter.flop_counts["Global"]
+    kinds: Counter[str] = Counter()
+    for operator, flops in by_operator.items():
+        kinds[KINDS.get(str(operator).rpartition(".")[2], PRODUCTS)] += _halved(flops)
+    kept = None
+    if activations:
+        try:
+            kept = _kept_for_backward(network, images)
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            reason = (str(error).strip().splitlines() or ["no message"])[0]
+            note = "; ".join(part for part in (note, f"no training on this input: {reason}") if part)
+    return Cost(
+        macs=_halved(counter.get_total_flops()),
+        other_flops=round(census.other["Global"]),
+        kinds=dict(kinds),
+        uncounted=dict(sorted(census.uncounted.items())),
+        modules=tuple(_tree(network, counter, census)),
+        activation_bytes=kept,
+        way=way,
+        counter=counter_version(),
+        note=note,
+    )
+
+
+def _halved(flops: int) -> int:
+    macs, odd = divmod(int(flops), 2)
+    assert not odd, "a product's FLOPs are two a multiply-accumulate"
+    return macs
+
+
+class _Census(TorchDispatchMode):
+    """Sees every operator that runs below the counter: sums other arithmetic, notes what has no formula."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        super().__init__()
+        self.counter = counter
+        self.other: dict[str, float] = defaultdict(float)
+        self.uncounted: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if moves_only(func):
+            return result
+        flops = other_flops(func, args, result)
+        if flops is not None:
+            for module in set(self.counter.mod_tracker.parents):
+                self.other[module] += flops
+        elif func.overloadpacket not in self.counter.flop_registry:
+            self.uncounted[str(func.overloadpacket)] += 1
+        return result
+
+
+@contextlib.contextmanager
+def _modes(network: nn.Module, *, training: bool) -> Iterator[None]:
+    before = [(module, module.training) for module in network.modules()]
+    network.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _plain_attention() -> Iterator[None]:
+    """No fused attention kernels, whose insides cannot be seen; both settings are put back."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _kept_for_backward(network: nn.Module, images: Tensor) -> int:
+    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), images)}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage
+        return tensor
+
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    with (
+        _modes(network, training=True),
+        torch.random.fork_rng(devices=[]),
+        torch.enable_grad(),
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+    ):
+        network(images)
+    for name, buffer in network.named_buffers():
+        buffer.copy_(buffers[name])
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def _tree(network: nn.Module, counter: FlopCounterMode, census: _Census) -> Iterator[ModuleCost]:
+    """Modules with what they and those below them cost; a container that is never called has its children's."""
+    root = type(network).__name__
+    prefix = {name: f"{root}.{name}" if name else root for name, _ in network.named_modules()}
+
+    def figures(name: str, module: nn.Module) -> tuple[int, float]:
+        key = prefix[name]
+        if key in counter.flop_counts or key in census.other:
+            return _halved(sum(counter.flop_counts.get(key, {}).values())), census.other.get(key, 0.0)
+        macs, other = 0, 0.0
+        for child, below in module.named_children():
+            part = figures(f"{name}.{child}" if name else child, below)
+            macs, other = macs + part[0], other + part[1]
+        return macs, other
+
+    for name, module in network.named_modules():
+        macs, other = figures(name, module)
+        yield ModuleCost(name, sum(p.numel() for p in module.parameters()), macs, round(other))

@@ -1,0 +1,167 @@
+"""Peak memory of a forward pass and of a training step, each in a fresh process.
+
+On the CPU two figures that answer two questions: what torch's allocator handed out at once (the profiler's
+running sum; the same on every machine), and how much larger the process became (resident, with the scratch
+space of its libraries). On CUDA the allocator's own: tensors (allocated) and with its cache (reserved).
+Running out of memory is a result.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from medbench.profiling.workload import Workload
+
+Pass = Literal["forward", "training_step"]
+Status = Literal["ok", "out_of_memory", "failed"]
+_KILLED = -9
+_ABORTED = (-6, -11)
+
+
+@dataclass(frozen=True, slots=True)
+class PeakMemory:
+    """What a pass took; ``None`` where it does not apply or did not get so far.
+
+    Attributes:
+        what: ``forward`` or ``training_step``.
+        batch: samples in it.
+        status: ``ok``; ``out_of_memory``, then ``limit_bytes`` was not enough; ``failed`` otherwise.
+        reason: in words, unless ``ok``.
+        limit_bytes: what it could have at most, where a limit was set.
+        allocated_bytes: largest sum of allocations alive during a warm pass, without weights and input (CPU,
+            torch's profiler); with them on CUDA (``max_memory_allocated``).
+        reserved_bytes: CUDA's ``max_memory_reserved``.
+        resident_extra_bytes: growth of the process's resident size during a warm pass (CPU).
+        resident_peak_bytes: its largest resident size, Python and libraries included (CPU).
+        resident_by: how the resident size was had.
+    """
+
+    what: Pass
+    batch: int
+    status: Status
+    reason: str = ""
+    limit_bytes: int | None = None
+    allocated_bytes: int | None = None
+    reserved_bytes: int | None = None
+    resident_extra_bytes: int | None = None
+    resident_peak_bytes: int | None = None
+    resident_by: str = ""
+
+
+def measure_memory(
+    workload: Workload, what: Pass, *, limit_bytes: int | None = None, probe: bool = False
+) -> PeakMemory:
+    """Run a pass in a fresh process and report its peaks.
+
+    Args:
+        workload: what runs.
+        what: ``forward`` or ``training_step``.
+        limit_bytes: what the process may allocate beside its libraries (CPU), or of the device (CUDA).
+        probe: only find out whether it fits.
+    """
+    job = {"workload": workload.as_json(), "what": what, "limit_bytes": limit_bytes, "probe": probe}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "medbench.profiling.child"],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.strip().splitlines()
+    if done.returncode == 0 and lines:
+        return PeakMemory(**json.loads(lines[-1]))
+    ran_out = done.returncode == _KILLED or (limit_bytes is not None and done.returncode in _ABORTED)
+    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    return PeakMemory(
+        what,
+        workload.batch,
+        "out_of_memory" if ran_out or "MemoryError" in last else "failed",
+        f"the process ended with {done.returncode}: {last}",
+        limit_bytes,
+    )
+
+
+def available_bytes(device: str) -> int:
+    """Memory that is free now: of the machine and the container, or of the CUDA device."""
+    if device.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
+@dataclass(frozen=True, slots=True)
+class LargestBatch:
+    """The largest batch that fits.
+
+    Attributes:
+        what: ``forward`` or ``training_step``.
+        batch: 0 when not even one sample fits.
+        limit_bytes: within this.
+        tried: batch -> whether it fitted.
+        reason: why nothing was found, or why the search ended early.
+    """
+
+    what: Pass
+    batch: int
+    limit_bytes: int
+    tried: dict[int, bool]
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For records."""
+        return {**asdict(self), "tried": {str(batch): fitted for batch, fitted in self.tried.items()}}
+
+
+def search_largest_batch(
+    workload: Workload, what: Pass, limit_bytes: int, *, most: int = 1024, least: int = 1
+) -> LargestBatch:
+    """Double the batch until it no longer fits, then bisect; every try is a fresh process.
+
+    Args:
+        workload: what runs; its own batch is ignored.
+        what: ``forward`` or ``training_step``.
+        limit_bytes: see :func:`measure_memory`.
+        most: where to stop looking.
+        least: first batch to try.
+    """
+    tried: dict[int, bool] = {}
+    failure = ""
+
+    def fits(batch: int) -> bool:
+        nonlocal failure
+        result = measure_memory(_with_batch(workload, batch), what, limit_bytes=limit_bytes, probe=True)
+        if result.status == "failed":
+            failure = result.reason
+        tried[batch] = result.status == "ok"
+        return tried[batch]
+
+    good, bad = 0, most + 1
+    batch = least
+    while batch < bad and not failure:
+        if fits(batch):
+            good = batch
+            batch = min(2 * batch, most) if batch < most else bad
+        else:
+            bad = batch
+    while bad - good > 1 and good >= least and not failure:
+        middle = (good + bad) // 2
+        if fits(middle):
+            good = middle
+        else:
+            bad = middle
+    reason = failure or (f"{most} still fits; the search ends there" if good == most else "")
+    return LargestBatch(what, good, limit_bytes, dict(sorted(tried.items())), reason)
+
+
+def _with_batch(workload: Workload, batch: int) -> Workload:
+    import dataclasses
+
+    return dataclasses.replace(workload, batch=batch)

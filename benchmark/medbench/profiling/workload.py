@@ -1,0 +1,153 @@
+"""What is measured: a network, its input and how it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.plugins import load_plugin, loaded_plugins
+from medbench.core.registry import unknown_name
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+PRECISIONS = ("fp32", "bf16", "fp16")
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "cannot allocate memory", "bad_alloc")
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A network on an input, with nothing that depends on the machine.
+
+    Attributes:
+        model: model name.
+        shape: of one sample, without the batch: ``(channels, height, width)`` or whatever the network takes.
+        num_classes: of the network.
+        options: of the network.
+        batch: samples a forward pass.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``fp32``, or ``bf16`` and ``fp16`` by autocast.
+        channels_last: memory format of weights and input.
+        compiled: whether ``torch.compile`` runs it.
+        threads: of the CPU; 0 leaves torch's own number.
+    """
+
+    model: str
+    shape: tuple[int, ...]
+    num_classes: int
+    options: dict[str, Any] = field(default_factory=dict)
+    batch: int = 1
+    device: str = "cpu"
+    precision: str = "fp32"
+    channels_last: bool = False
+    compiled: bool = False
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+
+    def network(self) -> nn.Module:
+        """A fresh network on the CPU, in evaluation mode."""
+        import torch
+
+        from medbench.models import create_model
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            channels = self.shape[0] if len(self.shape) > 2 else None
+            network = create_model(
+                self.model,
+                in_channels=channels,
+                num_classes=self.num_classes,
+                image_size=self.shape[-1] if len(self.shape) > 2 else None,
+                **self.options,
+            )
+        return network.eval()
+
+    def placed(self) -> tuple[nn.Module, Tensor]:
+        """Network and random input on the device, as the workload says.
+
+        Raises:
+            MedbenchError: ``device.missing``.
+        """
+        import torch
+
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        images = torch.randn(self.batch, *self.shape, generator=torch.Generator().manual_seed(0))
+        network, images = self.network().to(self.device), images.to(self.device)
+        if self.channels_last:
+            layout = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
+            network, images = network.to(memory_format=layout), images.contiguous(memory_format=layout)
+        return network, images
+
+    def forward_pass(self) -> Callable[[], Any]:
+        """A call that predicts once, in evaluation mode and without gradients."""
+        import torch
+
+        network, images = self.placed()
+        run = torch.compile(network) if self.compiled else network
+
+        def predict() -> Any:
+            with torch.inference_mode(), self._autocast():
+                return run(images)
+
+        return predict
+
+    def training_step(self) -> Callable[[], Any]:
+        """A call that trains once: forward, mean square of all logits, backward, AdamW."""
+        import torch
+
+        network, images = self.placed()
+        network.train()
+        optimizer = torch.optim.AdamW(network.parameters())
+        run = torch.compile(network) if self.compiled else network
+
+        def train() -> None:
+            with self._autocast():
+                outputs = run(images)
+            parts = outputs if isinstance(outputs, list | tuple) else [outputs]
+            torch.stack([part.float().square().mean() for part in parts]).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+        return train
+
+    @contextlib.contextmanager
+    def _autocast(self) -> Iterator[None]:
+        import torch
+
+        dtypes: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        dtype = dtypes.get(self.precision)
+        with torch.autocast(self.device.partition(":")[0], dtype, enabled=dtype is not None):
+            yield
+
+    def as_json(self) -> dict[str, Any]:
+        """For another process, with the plugins that it must load."""
+        return {**asdict(self), "plugins": [str(path.resolve()) for path in loaded_plugins()]}
+
+    @staticmethod
+    def from_json(entry: dict[str, Any]) -> Workload:
+        """The inverse of :meth:`as_json`; loads the plugins."""
+        facts = dict(entry)
+        for plugin in facts.pop("plugins"):
+            load_plugin(Path(plugin))
+        return Workload(**{**facts, "shape": tuple(facts["shape"])})
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was not enough memory."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(part in text for part in _OUT_OF_MEMORY)
