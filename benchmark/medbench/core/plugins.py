@@ -8,7 +8,6 @@ from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 
-
 _PREFIX = "medbench_plugin_"
 
 

@@ -56,6 +56,10 @@ class ModelEntry:
         std: divided by afterwards, one a channel.
         published_parameters: the paper's number, if it gives one.
         published_gflops: the paper's number, if it gives one.
+        authors_parameters: counted in the authors' program, with ``num_classes``.
+        authors_gmacs: billions of multiply-accumulates of the authors' program, counted by torch's
+            ``FlopCounterMode`` for one input of ``image_size`` with ``num_classes``.
+        cost_note: why the paper's, the authors' program's and our figures differ, or that none was found.
         counted_parameters: counted here with the default options, ``in_channels`` and ``num_classes``.
         num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: what the authors' released weights were trained on.
@@ -91,6 +95,9 @@ class ModelEntry:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     published_parameters: int | None = None
     published_gflops: float | None = None
+    authors_parameters: int | None = None
+    authors_gmacs: float | None = None
+    cost_note: str = ""
     counted_parameters: int | None = None
     num_classes: int = 2
     checkpoint_data: str = ""

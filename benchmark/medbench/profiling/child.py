@@ -1,4 +1,4 @@
-"""The fresh process in which memory is measured: a job on standard input, one JSON line on standard output."""
+"""The fresh process in which memory is measured: a job on standard input, one JSON line as the answer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import gc
 import json
+import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
     status, reason = "ok", ""
     try:
         workload.network()
+        return_freed_memory()
         if limit_bytes is not None:
             limit_memory(workload.device, limit_bytes)
         call = workload.forward_pass() if what == "forward" else workload.training_step()
@@ -48,7 +50,6 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
         if what == "training_step":
             call()
         if not probe:
-            gc.collect()
             on_cuda = workload.device.startswith("cuda")
             figures = _cuda_peaks(call, workload.device) if on_cuda else _cpu_peaks(call)
         elif workload.device.startswith("cuda"):
@@ -60,6 +61,13 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
         status = "out_of_memory" if ran_out_of_memory(error) else "failed"
         reason = f"{type(error).__name__}: {first}"
     return PeakMemory(what, workload.batch, status, reason, limit_bytes, **figures)  # type: ignore[arg-type]
+
+
+def return_freed_memory() -> None:
+    """Let the C library give back what was freed, so that it counts neither for nor against a pass."""
+    gc.collect()
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit_memory(device: str, limit_bytes: int) -> None:
@@ -78,7 +86,9 @@ def limit_memory(device: str, limit_bytes: int) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), device)
         return
     if not _STATUS.exists():
-        raise MedbenchError("profile.no_limit", "This system has no limit on a process's memory.", "Use Linux.")
+        raise MedbenchError(
+            "profile.no_limit", "This system has no limit on a process's memory.", "Use Linux."
+        )
     import resource
 
     limit = status_bytes("VmData") + limit_bytes
@@ -123,8 +133,7 @@ def _resident_peaks(call: Callable[[], Any]) -> dict[str, Any]:
             "resident_peak_bytes": peak * unit,
             "resident_by": "ru_maxrss, beyond the warm-up's own maximum",
         }
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    return_freed_memory()
     whole = status_bytes("VmHWM")
     try:
         _CLEAR.write_text("5")
@@ -144,7 +153,7 @@ def allocation_peak(call: Callable[[], Any]) -> int:
     """Largest sum of CPU allocations alive during a call, in bytes, from the profiler's allocation events."""
     from torch.profiler import ProfilerActivity, profile
 
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with _quiet_profiler(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace.json"
@@ -160,6 +169,20 @@ def allocation_peak(call: Callable[[], Any]) -> int:
         alive += change
         peak = max(peak, alive)
     return peak
+
+
+@contextlib.contextmanager
+def _quiet_profiler() -> Iterator[None]:
+    """Keeps the lines that the profiler's C++ part writes to standard error out of the output."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
 
 
 if __name__ == "__main__":

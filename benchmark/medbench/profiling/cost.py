@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from medbench.profiling.formulas import moves_only, other_flops, product_formulas, tensors
+from medbench.profiling.formulas import moves_only, other_flops, product_formulas
 
 KINDS = {
     "convolution": "convolution",
@@ -134,9 +134,7 @@ def _without_values(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, shared)
 
 
-def _count(
-    network: nn.Module, images: Tensor, way: Way, activations: bool, note: str = ""
-) -> Cost:
+def _count(network: nn.Module, images: Tensor, way: Way, activations: bool, note: str = "") -> Cost:
     counter = FlopCounterMode(display=False, custom_mapping=product_formulas())
     census = _Census(counter)
     with _modes(network, training=False), _plain_attention(), torch.no_grad(), census, counter:
@@ -240,7 +238,7 @@ def _kept_for_backward(network: nn.Module, images: Tensor) -> int:
 
 
 def _tree(network: nn.Module, counter: FlopCounterMode, census: _Census) -> Iterator[ModuleCost]:
-    """Modules with what they and those below them cost; a container that is never called has its children's."""
+    """Modules with what they and those below cost; a container that is never called has its children's."""
     root = type(network).__name__
     prefix = {name: f"{root}.{name}" if name else root for name, _ in network.named_modules()}
 

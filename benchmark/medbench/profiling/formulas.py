@@ -56,8 +56,8 @@ def _added_product(_: Any, first: Sequence[int], second: Sequence[int], *__: Any
     return 2 * math.prod(first) * second[-1]
 
 
-def _deformable(_: Any, weight: Sequence[int], *__: Any, out_val: Sequence[int], **___: Any) -> int:
-    return 2 * out_val[0] * math.prod(out_val[2:]) * math.prod(weight)
+def _deformable(_: Any, weight: Sequence[int], *__: Any, out_shape: Sequence[int], **___: Any) -> int:
+    return 2 * out_shape[0] * math.prod(out_shape[2:]) * math.prod(weight)
 
 
 def _recurrent(
@@ -178,18 +178,22 @@ def _deformable_sampling(arguments: Arguments, result: Any) -> float:
     return float(7 * samples)
 
 
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
 _OTHER: dict[str, Formula] = {
     **dict.fromkeys(
-        (
+        _names(
             "sum mean amax amin max min argmax argmin prod var var_mean std std_mean norm linalg_vector_norm "
             "logsumexp any all cumsum cumprod logcumsumexp aminmax nansum median count_nonzero "
             "adaptive_avg_pool2d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d "
             "adaptive_max_pool3d col2im"
-        ).split(),
+        ),
         _inputs(1),
     ),
     **dict.fromkeys(
-        "maximum minimum _prelu_kernel threshold threshold_ floor_divide floor_divide_ linspace".split(),
+        _names("maximum minimum _prelu_kernel threshold threshold_ floor_divide floor_divide_ linspace"),
         _outputs(1),
     ),
     "native_dropout": _outputs(2),
@@ -200,7 +204,7 @@ _OTHER: dict[str, Formula] = {
     "_native_batch_norm_legit": lambda arguments, _: float(NORM * arguments[0].numel()),
     "_native_batch_norm_legit_no_training": _inputs(FOLDED_NORM),
     **dict.fromkeys(
-        "avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices max_pool2d".split(), _window
+        _names("avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices max_pool2d"), _window
     ),
     **dict.fromkeys(("upsample_linear1d",), _outputs(3)),
     "upsample_bilinear2d": _outputs(7),
@@ -237,23 +241,23 @@ _OTHER: dict[str, Formula] = {
 }
 
 _MOVES = frozenset(
-    (
+    _names(
         "clone _to_copy copy copy_ _copy_from contiguous cat stack gather index index_put index_put_ "
-        "_index_put_impl_ _unsafe_index _unsafe_index_put _unsafe_view _reshape_alias index_select index_fill "
-        "index_fill_ index_copy index_copy_ scatter scatter_ take take_along_dim masked_select embedding "
-        "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+        "_index_put_impl_ _unsafe_index _unsafe_index_put _unsafe_view _reshape_alias index_select "
+        "index_fill index_fill_ index_copy index_copy_ scatter scatter_ take take_along_dim masked_select "
+        "embedding constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
         "replication_pad2d replication_pad3d _pad_circular pixel_shuffle pixel_unshuffle channel_shuffle "
         "native_channel_shuffle roll flip rot90 repeat repeat_interleave im2col unfold_copy tril triu "
         "tril_indices triu_indices empty empty_like empty_strided empty_permuted zeros zeros_like ones "
         "ones_like full full_like new_empty new_empty_strided new_zeros new_ones new_full arange eye "
-        "scalar_tensor lift lift_fresh lift_fresh_copy lift_fresh_ detach detach_ fill fill_ zero_ resize_ "
-        "set_ rand randn rand_like randn_like randint randperm bernoulli bernoulli_ uniform_ normal_ topk sort "
-        "argsort unique_consecutive _unique2 nonzero bincount searchsorted bucketize one_hot "
-        "upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
+        "scalar_tensor lift lift_fresh lift_fresh_copy lift_fresh_ detach detach_ fill fill_ zero_ "
+        "resize_ set_ rand randn rand_like randn_like randint randperm bernoulli bernoulli_ uniform_ "
+        "normal_ topk sort argsort unique_consecutive _unique2 nonzero bincount searchsorted bucketize "
+        "one_hot upsample_nearest1d upsample_nearest2d upsample_nearest3d _upsample_nearest_exact1d "
         "_upsample_nearest_exact2d _upsample_nearest_exact3d max_unpool2d max_unpool3d view_copy "
         "split_with_sizes_copy _local_scalar_dense item _assert_async is_same_size isnan isinf sym_size "
-        "sym_stride sym_numel sym_storage_offset view_as_real view_as_complex real imag as_strided_"
-    ).split()
+        "sym_stride sym_numel sym_storage_offset view_as_real view_as_complex real imag as_strided_ "
+    )
 )
 
 
@@ -275,8 +279,8 @@ def other_flops(operator: Any, arguments: Arguments, result: Any) -> float | Non
 
     Element-wise operators and biases count one an output element, reductions one an input element, pooling
     one an element of each window, interpolation ``2 ** (axes + 1) - 1`` an output element, softmax
-    :data:`SOFTMAX`, norms :data:`NORM` or :data:`FOLDED_NORM`, a Fourier transform ``5 n log2(n)`` (half of it
-    for real values), sampling at given places as the interpolation of that mode.
+    :data:`SOFTMAX`, norms :data:`NORM` or :data:`FOLDED_NORM`, a Fourier transform ``5 n log2(n)`` (half of
+    it for real values), sampling at given places as the interpolation of that mode.
     """
     formula = _OTHER.get(_name(operator))
     if formula is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from medbench.profiling.workload import Workload
@@ -33,7 +33,7 @@ class PeakMemory:
         reason: in words, unless ``ok``.
         limit_bytes: what it could have at most, where a limit was set.
         allocated_bytes: largest sum of allocations alive during a warm pass, without weights and input (CPU,
-            torch's profiler); with them on CUDA (``max_memory_allocated``).
+            torch's profiler), nor the optimizer's state; with all of them on CUDA (``max_memory_allocated``).
         reserved_bytes: CUDA's ``max_memory_reserved``.
         resident_extra_bytes: growth of the process's resident size during a warm pass (CPU).
         resident_peak_bytes: its largest resident size, Python and libraries included (CPU).
@@ -162,6 +162,4 @@ def search_largest_batch(
 
 
 def _with_batch(workload: Workload, batch: int) -> Workload:
-    import dataclasses
-
-    return dataclasses.replace(workload, batch=batch)
+    return replace(workload, batch=batch)

@@ -1,0 +1,181 @@
+"""``medbench profile``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medbench.cli import arguments
+
+if TYPE_CHECKING:
+    from medbench.profiling.profile import Profile, Request
+    from medbench.profiling.sweep import Curve
+    from medbench.profiling.tables import Table
+
+
+def command(
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="Model name or pattern; repeatable.")
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input", help="Batch and sample, e.g. 1x3x256x256; else the card's."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, all; comma-separated.")] = "cpu",
+    batch: Annotated[
+        str | None, typer.Option("--batch", help="Batch sizes, e.g. 1,8; that of --input, else 1.")
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16, fp16, by commas.")] = "fp32",
+    measure: Annotated[
+        str, typer.Option("--measure", help="cost, memory, latency; comma-separated. Cost is always counted.")
+    ] = "cost,memory,latency",
+    settings: arguments.Settings = None,
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Classes; the card's.")] = None,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is torch's number.")] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Longest timing of each.")] = 5.0,
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory format.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="Run through torch.compile.")] = False,
+    max_batch: Annotated[bool, typer.Option("--max-batch", help="Find the largest batch that fits.")] = False,
+    memory_limit: Annotated[
+        str | None, typer.Option("--memory-limit", help="What a process may allocate, e.g. 2GiB.")
+    ] = None,
+    energy: Annotated[bool, typer.Option("--energy", help="Joules a sample, by codecarbon.")] = False,
+    by_module: Annotated[bool, typer.Option("--by-module", help="The tree of modules.")] = False,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of that tree.")] = 2,
+    sweep: Annotated[
+        str | None, typer.Option("--sweep", help="Cost against size, e.g. size=128:1024:128.")
+    ] = None,
+    sweep_time: Annotated[bool, typer.Option("--sweep-time", help="Time every point of it, too.")] = False,
+    plot: Annotated[
+        list[Path] | None,
+        typer.Option("--plot", help="Picture of the sweep: .png, .svg, .pdf; repeatable."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="One page with everything.")] = None,
+    table_format: Annotated[
+        str | None, typer.Option("--format", help="latex or markdown, to paste into a paper.")
+    ] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Check the counters against known costs.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep figures for cards and boards.")] = True,
+    leaderboards: arguments.Leaderboards = None,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Parameters, operations, memory and time of models, each with how it was had."""
+    from medbench.cli.console import ConsoleProgress, parse_settings, print_json
+    from medbench.core.errors import MedbenchError
+    from medbench.core.folders import leaderboards_folder
+    from medbench.profiling.requests import make_request, parse_bytes
+    from medbench.profiling.tables import FORMATS
+
+    if self_test:
+        _self_test(as_json)
+        return
+    if table_format is not None and table_format not in FORMATS:
+        raise MedbenchError("format.unknown", f"There is no format '{table_format}'.", "latex or markdown.")
+    request = make_request(
+        model or [],
+        input_shape=input_shape,
+        devices=device,
+        batches=batch,
+        precisions=precision,
+        measures=measure,
+        num_classes=classes,
+        options=parse_settings(settings or []),
+        channels_last=channels_last,
+        compiled=compiled,
+        threads=threads,
+        seconds=seconds,
+        memory_limit_bytes=parse_bytes(memory_limit) if memory_limit else None,
+        largest_batch=max_batch,
+        energy=energy,
+    )
+    progress = ConsoleProgress()
+    profiles: list[Profile] = []
+    curves: list[Curve] = []
+    if sweep is None:
+        from medbench.profiling.profile import profile
+
+        board = (leaderboards or leaderboards_folder()) if keep else None
+        profiles = profile(request, keep_in=board, progress=progress)
+    else:
+        curves = _sweep(request, sweep, seconds if sweep_time else None, plot or [], progress)
+    tables = _tables(profiles, curves, depth if by_module else None)
+    if html is not None:
+        from medbench.profiling.page import write_page
+
+        write_page(html, tables, curves)
+    if as_json:
+        print_json(_as_json(profiles, curves, by_module))
+    else:
+        _print(tables, table_format)
+
+
+def _sweep(
+    request: Request, text: str, seconds: float | None, plots: list[Path], progress: Any
+) -> list[Curve]:
+    from medbench.profiling.plots import draw_curves
+    from medbench.profiling.profile import plan
+    from medbench.profiling.sweep import parse_range, sweep
+
+    curves = sweep(plan(request), parse_range(text), seconds=seconds, progress=progress)
+    for path in plots:
+        draw_curves(curves, path)
+    return curves
+
+
+def _tables(profiles: list[Profile], curves: list[Curve], depth: int | None) -> list[Table]:
+    from medbench.profiling.page import sweep_table
+    from medbench.profiling.tables import module_table, profile_table, published_table
+
+    if curves:
+        return [sweep_table(curves)]
+    records = [item.record for item in profiles]
+    tables = [profile_table(records), published_table(records)]
+    if depth is not None:
+        trees = {item.record.model: item.cost.modules for item in profiles}
+        tables += [module_table(model, modules, depth) for model, modules in trees.items()]
+    return [table for table in tables if table.rows]
+
+
+def _print(tables: list[Table], table_format: str | None) -> None:
+    from medbench.cli.console import print_table
+
+    for table in tables:
+        if table_format:
+            typer.echo(table.text(table_format) + "\n")
+            continue
+        print_table(table.title, table.headings, table.rows, wrap=(len(table.headings) - 1,))
+        for note in table.notes:
+            typer.echo(note)
+
+
+def _as_json(profiles: list[Profile], curves: list[Curve], by_module: bool) -> list[dict[str, Any]]:
+    import dataclasses
+
+    if curves:
+        return [curve.as_json() for curve in curves]
+    rows = []
+    for item in profiles:
+        row = item.record.model_dump(mode="json")
+        if by_module:
+            row["modules"] = [dataclasses.asdict(module) for module in item.cost.modules]
+        rows.append(row)
+    return rows
+
+
+def _self_test(as_json: bool) -> None:
+    import dataclasses
+
+    from medbench.cli.console import print_json
+    from medbench.profiling.self_test import self_test
+
+    checks = self_test()
+    if as_json:
+        print_json([{**dataclasses.asdict(check), "passed": check.passed} for check in checks])
+        return
+    for check in checks:
+        typer.echo(f"ok  {check.name}: {check.found:,.6g}")
+    typer.echo(f"All {len(checks)} counters agree with the costs worked out by hand.")

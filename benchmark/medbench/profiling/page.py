@@ -1,0 +1,72 @@
+"""One HTML page of profiles and curves; it needs no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from medbench.core.files import write_text
+from medbench.profiling.plots import render_curves
+from medbench.profiling.sweep import Curve
+from medbench.profiling.tables import Table, giga, mebi, milliseconds
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:76em;padding:0 1em}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}"
+    "th,td{border-bottom:1px solid #ccc;padding:.25em .7em;text-align:right}"
+    "th:first-child,td:first-child{text-align:left;white-space:pre}img{max-width:100%}.note{color:#555}"
+)
+
+
+def write_page(path: Path, tables: Sequence[Table], curves: Sequence[Curve] = ()) -> None:
+    """Write the page, escaped and self-contained."""
+    body = ["<h1>What the models cost</h1>", *(_table(table) for table in tables if table.rows)]
+    if curves:
+        picture = base64.b64encode(render_curves(curves, "svg")).decode()
+        body += ["<h2>Cost against input size</h2>", _table(sweep_table(curves))]
+        body.append(f'<img alt="Cost against input size" src="data:image/svg+xml;base64,{picture}">')
+    head = f'<meta charset="utf-8"><title>medbench profile</title><style>{_STYLE}</style>'
+    write_text(
+        path, f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+    )
+
+
+def _table(table: Table) -> str:
+    headings = "".join(f"<th>{escape(name)}</th>" for name in table.headings)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+    )
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
+    return f"<p>{escape(table.title)}</p><table><tr>{headings}</tr>{rows}</table>{notes}"
+
+
+def sweep_table(curves: Sequence[Curve]) -> Table:
+    """Every point, and the exponents below."""
+    timed = any(point.p50_s is not None for curve in curves for point in curve.points)
+    headings = ["model", curves[0].axis, "GMACs", "of it attention", "activations [MiB]"]
+    rows = [
+        (
+            curve.model,
+            str(point.value),
+            giga(point.macs),
+            giga(point.products),
+            mebi(point.activation_bytes),
+            *([milliseconds(point.p50_s)] if timed else []),
+        )
+        for curve in curves
+        for point in curve.points
+    ]
+    names = {"macs": "GMACs", "products": "attention", "activation_bytes": "activations", "p50_s": "time"}
+    unit = "frames" if curves[0].axis == "frames" else "pixels"
+    notes = [
+        f"{curve.model}, cost ~ {unit} ^ k: "
+        + ", ".join(
+            f"{names[name]} k = {value:.2f} ({curve.last_exponents[name]:.2f} at the end)"
+            for name, value in curve.exponents.items()
+        )
+        + "."
+        for curve in curves
+    ]
+    return Table("", (*headings, *(["p50 [ms]"] if timed else [])), rows, notes)

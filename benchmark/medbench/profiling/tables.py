@@ -1,0 +1,255 @@
+"""Profiles as tables: for the terminal, for a README, for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medbench.models import ModelEntry, model_entry
+from medbench.profiling.cost import ModuleCost
+from medbench.profiling.records import ProfileRecord
+
+FORMATS = {"markdown": "github", "latex": "latex_booktabs"}
+UNSTEADY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Text cells with what must be said of them.
+
+    Attributes:
+        title: what all rows share.
+        headings: of the columns, with units.
+        rows: cells.
+        notes: sentences below.
+    """
+
+    title: str
+    headings: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    notes: Sequence[str] = ()
+
+    def text(self, style: str) -> str:
+        """In one of :data:`FORMATS`, with the title above and the notes below."""
+        from tabulate import tabulate
+
+        body = tabulate(self.rows, self.headings, tablefmt=FORMATS[style], disable_numparse=True)
+        mark = "% " if style == "latex" else ""
+        above = [f"{mark}{self.title}"] if self.title else []
+        blank = [] if style == "latex" else [""]
+        return "\n".join([*above, *blank, body, *blank, *(f"{mark}{note}" for note in self.notes)])
+
+
+def millions(value: int) -> str:
+    """Parameters.
+
+    >>> millions(29_250_115)
+    '29.25'
+    """
+    return f"{value / 1e6:.2f}" if value >= 1e6 else f"{value / 1e6:.3f}"
+
+
+def giga(value: float) -> str:
+    """Operations.
+
+    >>> giga(7_496_056_832), giga(51_444_736)
+    ('7.496', '0.0514')
+    """
+    return f"{value / 1e9:.3f}" if value >= 1e9 else f"{value / 1e9:.3g}"
+
+
+def mebi(value: float | None) -> str:
+    """Bytes in MiB; a dash where unknown."""
+    return "–" if value is None else f"{value / 2**20:.1f}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Seconds in ms with three digits; a dash where unknown."""
+    return "–" if value is None else f"{value * 1e3:.3g}" if value < 0.1 else f"{value * 1e3:.0f}"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """``3×256×256``."""
+    return "×".join(map(str, shape))
+
+
+def profile_table(records: Sequence[ProfileRecord]) -> Table:
+    """One row a workload; what is the same in all of them stands in the title."""
+    settings = {
+        "input": [shape_text(record.shape) for record in records],
+        "batch": [str(record.batch) for record in records],
+        "device": [_device(record) for record in records],
+        "precision": [record.precision for record in records],
+    }
+    shared = [f"{name} {values[0]}" for name, values in settings.items() if len(set(values)) == 1]
+    varying = {name: values for name, values in settings.items() if len(set(values)) > 1}
+    on_cuda = any(record.hardware.accelerator for record in records)
+    headings = (
+        "model",
+        *varying,
+        "params [M]",
+        "GMACs",
+        "GFLOPs (2×MAC)",
+        "other GFLOPs",
+        "activations [MiB]",
+        "peak forward [MiB]",
+        "peak training [MiB]",
+        *([] if on_cuda else ["resident [MiB]"]),
+        "p50 [ms]",
+        "p90 [ms]",
+        "samples/s",
+        "file [MiB]",
+    )
+    rows = []
+    for place, record in enumerate(records):
+        forward, training = record.memory.get("forward"), record.memory.get("training_step")
+        resident = [] if on_cuda else [mebi((forward or {}).get("resident_extra_bytes"))]
+        rows.append(
+            (
+                record.model,
+                *(values[place] for values in varying.values()),
+                millions(record.cost.parameters),
+                giga(record.cost.macs) + ("+" if record.cost.uncounted else ""),
+                giga(record.cost.flops) + ("+" if record.cost.uncounted else ""),
+                giga(record.cost.other_flops),
+                mebi(record.cost.activation_bytes),
+                peak_text(forward),
+                peak_text(training),
+                *resident,
+                *_times(record.latency),
+                mebi(record.cost.file_bytes),
+            )
+        )
+    machines = dict.fromkeys(record.hardware.key for record in records)
+    return Table(", ".join(shared), headings, rows, [*_notes(records), f"Measured on {'; '.join(machines)}."])
+
+
+def _device(record: ProfileRecord) -> str:
+    extra = [
+        name for name, on in (("channels-last", record.channels_last), ("compiled", record.compiled)) if on
+    ]
+    return " ".join([record.device, *extra])
+
+
+def peak_text(peak: dict[str, Any] | None) -> str:
+    """Allocated MiB, or that it did not fit."""
+    if peak is None:
+        return "–"
+    if peak["status"] == "out_of_memory":
+        limit = peak["limit_bytes"]
+        return f"> {mebi(limit)}" if limit else "out of memory"
+    return mebi(peak["allocated_bytes"]) if peak["status"] == "ok" else "failed"
+
+
+def _times(latency: dict[str, Any] | None) -> tuple[str, str, str]:
+    if latency is None:
+        return ("–", "–", "–")
+    if latency["status"] != "ok":
+        return ("out of memory" if latency["status"] == "out_of_memory" else "failed", "–", "–")
+    mark = "" if latency["steady"] else UNSTEADY
+    return (
+        milliseconds(latency["p50_s"]) + mark,
+        milliseconds(latency["p90_s"]),
+        f"{latency['samples_per_s']:.3g}",
+    )
+
+
+def _notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
+    counters = sorted({f"{record.cost.counter}" for record in records})
+    yield (
+        f"Operations of one sample, by {'; '.join(counters)}. GMACs and GFLOPs: convolutions and matrix "
+        "products. Other GFLOPs: norms, activations, softmax, pooling, interpolation, biases."
+    )
+    yield (
+        "Activations: kept for the backward pass, a sample. Peaks: allocated at once beside weights, input "
+        "and optimizer state (CPU: torch's profiler; CUDA: with them); resident: growth of the process in a "
+        "forward pass. A training step is forward, backward and AdamW."
+    )
+    for model, uncounted in {record.model: record.cost.uncounted for record in records}.items():
+        if uncounted:
+            listed = ", ".join(f"{name} ({calls}×)" for name, calls in uncounted.items())
+            yield f"+ {model}: not counted, no formula: {listed}."
+    for record in records:
+        for what, peak in record.memory.items():
+            if peak["status"] != "ok":
+                yield f"{record.model}, {what.replace('_', ' ')}, batch {peak['batch']}: {peak['reason']}."
+            elif peak["batch"] != record.batch:
+                yield f"{record.model}: {what.replace('_', ' ')} measured with batch {peak['batch']}."
+        if record.latency and record.latency["status"] == "ok" and not record.latency["steady"]:
+            share = record.latency["iqr_s"] / record.latency["p50_s"]
+            yield (
+                f"{UNSTEADY} {record.model}: unsteady, the middle half of {record.latency['samples']} calls "
+                f"spans {share:.0%} of the median (load {record.latency['load']}); do not quote this time."
+            )
+        for what, largest in record.largest_batch.items():
+            beyond = f" ({largest['reason']})" if largest["reason"] else ""
+            yield (
+                f"{record.model}: largest batch of a {what.replace('_', ' ')} within "
+                f"{mebi(largest['limit_bytes'])} MiB: {largest['batch']}{beyond}."
+            )
+        if record.energy:
+            energy = record.energy
+            yield f"{record.model}: {energy['joules_per_sample']:.3g} J a sample ({energy['method']})."
+
+
+def published_table(records: Sequence[ProfileRecord]) -> Table:
+    """What papers state and their authors' programs have beside what was counted here, and the reasons."""
+    rows = []
+    for record in {record.model: record for record in records}.values():
+        entry = model_entry(record.model)
+        if not (
+            entry.published_gflops or entry.published_parameters or entry.authors_gmacs or entry.cost_note
+        ):
+            continue
+        rows.append((record.model, *published_cells(entry), *_counted_cells(record), entry.cost_note or "–"))
+    headings = (
+        "model",
+        "paper: params [M]",
+        "paper: GFLOPs",
+        "authors' program: params [M]",
+        "authors' program: GMACs",
+        "here: params [M]",
+        "here: GMACs",
+        "why they differ",
+    )
+    return Table("Published and measured", headings, rows)
+
+
+def published_cells(entry: ModelEntry) -> tuple[str, str, str, str]:
+    """Paper's parameters and GFLOPs, and the authors' program's parameters and GMACs."""
+
+    def count(value: int | None) -> str:
+        return "not found" if value is None else millions(value)
+
+    return (
+        count(entry.published_parameters),
+        "not found" if entry.published_gflops is None else f"{entry.published_gflops:g}",
+        count(entry.authors_parameters) if entry.authors_parameters else "–",
+        "–" if entry.authors_gmacs is None else f"{entry.authors_gmacs:.3f}",
+    )
+
+
+def _counted_cells(record: ProfileRecord) -> tuple[str, str]:
+    return millions(record.cost.parameters), f"{giga(record.cost.macs)} at {shape_text(record.shape)}"
+
+
+def module_table(model: str, modules: Sequence[ModuleCost], depth: int) -> Table:
+    """The tree down to a depth; modules without parameters and operations are left out."""
+    total = max(modules[0].macs, 1)
+    rows = []
+    for module in modules:
+        level = module.name.count(".") + 1 if module.name else 0
+        if level > depth or not (module.parameters or module.macs or module.other_flops):
+            continue
+        label = "  " * level + (module.name.rpartition(".")[2] or model)
+        rows.append(
+            (
+                label,
+                f"{module.parameters:,}",
+                giga(module.macs),
+                f"{module.macs / total:.1%}",
+                giga(module.other_flops),
+            )
+        )
+    return Table(f"{model} by module", ("module", "params", "GMACs", "share", "other GFLOPs"), rows, [])
