@@ -40,3 +40,26 @@ def test_unreadable_files_are_named(tmp_path, name):
         (tmp_path / name).write_bytes(b"\x1f\x8b torn")
     with pytest.raises(MedbenchError, match=name.replace(".", r"\.")):
         read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.999])
+def test_a_truncated_nifti_is_refused(tmp_path, suffix, kind, share):
+    array = np.random.default_rng(0).integers(0, 999, (20, 30, 40)).astype(kind)
+    path = tmp_path / f"image{suffix}"
+    write_volume(path, Volume(array, (1.0, 2.0, 3.0)))
+    assert np.array_equal(read_volume(path).array, array)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(MedbenchError, match=r"image\.nii") as caught:
+        read_volume(path)
+    assert caught.value.code == "file.corrupt"
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_nifti_with_voxels_that_are_no_numbers_is_refused(tmp_path, bad):
+    array = np.zeros((4, 5, 6), np.float32)
+    array[1, 2, 3] = bad
+    write_volume(tmp_path / "image.nii.gz", Volume(array, (1.0, 1.0, 1.0)))
+    with pytest.raises(MedbenchError, match="NaN or infinite"):
+        read_volume(tmp_path / "image.nii.gz")

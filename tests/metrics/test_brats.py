@@ -287,3 +287,11 @@ def test_lesion_scores_without_cc3d(monkeypatch):
     monkeypatch.setattr(components, "_cc3d", lambda: None)
     without = lesion_report(*masks, (1, 1, 1), "brats2023_gli")
     assert with_library == without
+
+
+def test_the_diagonal_is_the_images_whatever_is_cut_out_of_it():
+    reference, prediction = np.zeros((2, 30, 40, 50), np.uint8)
+    reference[3:8, 3:8, 3:8] = 1
+    ids = ["hd95.lesionwise.brats2024_met"]
+    found = medbench.metrics.evaluate_arrays(reference, prediction, ids, [1], (1.0, 1.0, 1.0))
+    assert found["1"][ids[0]].value == pytest.approx(math.sqrt(30**2 + 40**2 + 50**2))

@@ -23,6 +23,7 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2024_ped": "medbench.challenges.brats:BRATS2024_PED",
         "brats2025_gli": "medbench.challenges.brats:BRATS2025_GLI",
         "brats2025_met": "medbench.challenges.brats:BRATS2025_MET",
+        "isic2018": "medbench.challenges.isic2018:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
     },
 )

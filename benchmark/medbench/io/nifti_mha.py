@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +61,8 @@ def _read_image(path: Path) -> SimpleITK.Image:
 
     if not path.is_file():
         raise MedbenchError("file.unreadable", f"{path}: there is no such file.", "Check the path.")
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        _check_nifti(path)
     try:
         return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
@@ -76,3 +81,56 @@ def _as_volume(image: SimpleITK.Image) -> Volume:
         origin=tuple(reversed(image.GetOrigin())),
         direction=tuple(image.GetDirection()),
     )
+
+
+_HEADER_BYTES = 348
+_FLOATS = {16: "f4", 64: "f8"}
+
+
+def _check_nifti(path: Path) -> None:
+    """Refuse what ITK lets pass: a truncated file reads as zeros there, and NaN voxels become zeros too.
+
+    Raises:
+        MedbenchError: ``file.corrupt`` or ``data.not_finite``.
+    """
+    packed = path.name.lower().endswith(".gz")
+    try:
+        with gzip.open(path) if packed else open(path, "rb") as stream:
+            header = stream.read(_HEADER_BYTES)
+            order = "<" if struct.unpack("<i", header[:4])[0] == _HEADER_BYTES else ">"
+            dimensions = struct.unpack(f"{order}8h", header[40:56])
+            kind, bits = struct.unpack(f"{order}2h", header[70:74])
+            (offset,) = struct.unpack(f"{order}f", header[108:112])
+            count = int(np.prod(dimensions[1 : 1 + dimensions[0]], dtype=np.int64))
+            wanted = int(offset) + count * bits // 8
+            if kind not in _FLOATS and _unpacked_size(path, packed) == wanted % 2**32:
+                return
+            body = stream.read(wanted - _HEADER_BYTES)
+    except (EOFError, OSError, zlib.error, struct.error) as error:
+        raise MedbenchError(
+            "file.corrupt",
+            f"{path}: not a readable volume ({error or 'it ends too early'}).",
+            "Copy it again from its source.",
+        ) from error
+    found = _HEADER_BYTES + len(body)
+    if found < wanted:
+        raise MedbenchError(
+            "file.corrupt",
+            f"{path}: not a readable volume ({found} bytes where its header announces {wanted}).",
+            "Copy it again from its source.",
+        )
+    if kind in _FLOATS:
+        values = np.frombuffer(body, order + _FLOATS[kind], count, int(offset) - _HEADER_BYTES)
+        if not np.isfinite(values).all():
+            raise MedbenchError(
+                "data.not_finite", f"{path}: holds NaN or infinite voxels.", "Repeat its preprocessing."
+            )
+
+
+def _unpacked_size(path: Path, packed: bool) -> int:
+    """Size by the file system, or by the last four bytes of a gzip file (modulo 2**32)."""
+    if not packed:
+        return path.stat().st_size
+    with open(path, "rb") as stream:
+        stream.seek(-4, 2)
+        return int(struct.unpack("<I", stream.read(4))[0])

@@ -161,6 +161,7 @@ def lesion_report(
     rule: LesionRule | str,
     *,
     tolerances: tuple[float, ...] = (),
+    image_shape: tuple[int, ...] | None = None,
 ) -> LesionReport:
     """Compare two masks lesion by lesion.
 
@@ -170,6 +171,7 @@ def lesion_report(
         spacing: mm per step along each axis (the organisers take it from the prediction file).
         rule: a rule or its name in :data:`LESION_RULES`.
         tolerances: in mm, for :meth:`LesionReport.nsd`.
+        image_shape: of the whole image, when the masks are cut out of one.
 
     Raises:
         MedbenchError: ``metric.option`` for an unknown rule.
@@ -187,7 +189,7 @@ def lesion_report(
             )
         rule = LESION_RULES[rule]
     shape = reference.shape
-    diagonal = float(np.sqrt(sum(side * side for side in shape)))
+    diagonal = float(np.sqrt(sum(side * side for side in image_shape or shape)))
     penalty = diagonal if rule.penalty == "diagonal" else float(rule.penalty)
     found = [box for box in (bounding_box(reference), bounding_box(prediction)) if box is not None]
     if not found:
@@ -274,6 +276,13 @@ def _of_pair(pair: MaskPair, rule: str, tolerances: tuple[float, ...] = ()) -> L
         )
     report: LesionReport = pair.once(
         ("lesions", rule, tolerances),
-        lambda: lesion_report(pair.reference, pair.prediction, pair.spacing, rule, tolerances=tolerances),  # type: ignore[arg-type]
+        lambda: lesion_report(
+            pair.reference,
+            pair.prediction,
+            pair.spacing,  # type: ignore[arg-type]
+            rule,
+            tolerances=tolerances,
+            image_shape=pair.shape,
+        ),
     )
     return report

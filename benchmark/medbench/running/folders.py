@@ -15,6 +15,7 @@ from medbench.core.files import write_json_lines
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.score import Score
 from medbench.io import nifti_mha
+from medbench.io.geometry import check_geometry
 from medbench.io.images import SUFFIXES, read_labels, resample_labels, suffix_of
 from medbench.leaderboards.statistics import Aggregate, aggregate
 from medbench.metrics import evaluate_arrays, metric
@@ -22,7 +23,6 @@ from medbench.metrics.conventions import Convention
 from medbench.metrics.invariants import check_structures
 from medbench.running.loop import describe
 
-GEOMETRY_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,37 +93,6 @@ def _images(folder: Path) -> list[Path]:
 
 def _stem(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()[: -len(suffix_of(path))]
-
-
-def check_geometry(reference: Volume, prediction: Volume, name: str) -> None:
-    """Refuse a pair whose size, spacing, origin or direction differ.
-
-    Geometry that one of the files does not have (a PNG) is not compared.
-
-    Raises:
-        MedbenchError: ``data.geometry`` with the field and both values.
-    """
-    fields = [("size", reference.shape, prediction.shape)]
-    fields += [
-        (field, getattr(reference, field), getattr(prediction, field))
-        for field in ("spacing", "origin", "direction")
-    ]
-    for field, expected, found in fields:
-        if expected is None or found is None:
-            continue
-        same = len(expected) == len(found) and all(
-            abs(a - b) <= GEOMETRY_TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, found, strict=True)
-        )
-        if not same:
-            raise MedbenchError(
-                "data.geometry",
-                f"{name}: the {field} of the prediction is {_text(found)}, not {_text(expected)}.",
-                "Write predictions in the reference's geometry, or use --resample-to-reference.",
-            )
-
-
-def _text(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
 def evaluate_folders(

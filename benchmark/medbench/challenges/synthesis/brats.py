@@ -1,0 +1,102 @@
+"""A synthetic sample of BraTS: skull-stripped heads in four sequences with nested tumour regions.
+
+Tissue contrasts follow what the sequences show: fluid bright in T2, dark in FLAIR; oedema bright in FLAIR;
+enhancing tumour bright in contrast T1, necrosis dark. Size is reduced, spacing is 1 mm.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.case import Volume
+from medbench.io.nifti_mha import write_volume
+
+if TYPE_CHECKING:
+    from medbench.challenges.brats_editions import Edition
+
+SEED = 2020
+SHAPE = (40, 72, 64)
+COUNTS = {"train": 6, "val": 2, "test": 4}
+TISSUES = ("white matter", "grey matter", "fluid", "oedema", "necrosis", "enhancing")
+CONTRAST = {
+    "t1n": (0.75, 0.55, 0.20, 0.45, 0.30, 0.50),
+    "t1c": (0.70, 0.52, 0.20, 0.45, 0.25, 0.98),
+    "t2w": (0.40, 0.55, 0.98, 0.80, 0.85, 0.60),
+    "t2f": (0.45, 0.58, 0.15, 0.95, 0.50, 0.70),
+}
+
+Array = npt.NDArray[np.float32]
+
+
+def write_sample(root: Path, edition: Edition) -> None:
+    """Draw every case with its reference; each depends on the seed and its own number only.
+
+    Args:
+        root: folder that gets ``train``, ``val`` and ``test``.
+        edition: names of files and labels.
+    """
+    old = edition.separator == "_"
+    number = 0
+    for split, count in COUNTS.items():
+        for _ in range(count):
+            number += 1
+            case = f"BraTS20_Training_{number:03d}" if old else f"BraTS-GLI-{number:05d}-000"
+            images, tissues = draw_head(np.random.default_rng([SEED, number]))
+            folder = root / split / case
+            for modality, suffix in edition.suffixes.items():
+                _write(folder / f"{case}{edition.separator}{suffix}.nii.gz", images[modality])
+            _write(folder / f"{case}{edition.separator}seg.nii.gz", _labels(tissues, edition))
+
+
+def draw_head(rng: np.random.Generator) -> tuple[dict[str, npt.NDArray[np.int16]], npt.NDArray[np.int8]]:
+    """Four sequences ``(z, y, x)`` and the tissue of every voxel, an index into :data:`TISSUES` or −1."""
+    z, y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in SHAPE), indexing="ij")
+    radii = rng.uniform(0.82, 0.95, 3)
+    brain = (z / radii[0]) ** 2 + (y / radii[1]) ** 2 + (x / radii[2]) ** 2 + 0.08 * _noise(rng, 6) < 1
+    tissue = np.where(_noise(rng, 3.5) > 0.2, 1, 0)
+    ventricle = np.hypot((np.abs(x) - 0.16) / 0.10, y / 0.45) + (z / 0.4) ** 2 < 1
+    tissue[ventricle] = 2
+    centre = rng.uniform(-0.4, 0.4, 3)
+    reach = rng.uniform(0.34, 0.5)
+    distance = np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2) / reach
+    distance = distance + 0.12 * _noise(rng, 4)
+    for label, limit in ((3, 1.0), (5, 0.62), (4, 0.36)):
+        tissue[distance < limit] = label
+    tissue[~brain] = -1
+    bias = 1 + 0.12 * _noise(rng, 14)
+    images = {}
+    for modality, levels in CONTRAST.items():
+        clean = np.asarray(levels, np.float32)[np.maximum(tissue, 0)] * bias * rng.uniform(0.85, 1.15)
+        noisy = _blurred(clean, 0.6) + rng.normal(0, 0.035, SHAPE)
+        images[modality] = np.where(brain, np.maximum(np.rint(1000 * noisy), 1), 0).astype(np.int16)
+    return images, tissue.astype(np.int8)
+
+
+def _labels(tissue: npt.NDArray[np.int8], edition: Edition) -> npt.NDArray[np.uint8]:
+    """The innermost region takes its own labels: ET, then the rest of TC, then the rest of WT."""
+    regions = {name: set(labels) for name, labels in edition.regions.items()}
+    enhancing = min(regions["ET"])
+    necrosis = min(regions["TC"] - regions["ET"])
+    oedema = max(regions["WT"] - regions["TC"])
+    table = np.zeros(len(TISSUES) + 1, np.uint8)
+    table[[3, 4, 5]] = oedema, necrosis, enhancing
+    return table[tissue]
+
+
+def _noise(rng: np.random.Generator, sigma: float) -> Array:
+    smooth = _blurred(rng.standard_normal(SHAPE, dtype=np.float32), sigma)
+    return (smooth / smooth.std()).astype(np.float32)
+
+
+def _blurred(array: Array, sigma: float) -> Array:
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(array, sigma), np.float32)
+
+
+def _write(path: Path, array: npt.NDArray[np.generic]) -> None:
+    write_volume(path, Volume(array, (1.0, 1.0, 1.0), (0.0, 239.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1)))

@@ -1,0 +1,47 @@
+"""Whether two volumes lie on the same grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medbench.core.case import Volume
+from medbench.core.errors import MedbenchError
+
+TOLERANCE = 1e-3
+
+
+def check_geometry(reference: Volume, prediction: Volume, name: str, what: str = "the prediction") -> None:
+    """Refuse a pair whose size, spacing, origin or direction differ.
+
+    Geometry that one of the files does not have (a PNG) is not compared.
+
+    Args:
+        reference: the grid that is wanted.
+        prediction: what must lie on it.
+        name: case or file, for the message.
+        what: what ``prediction`` is, for the message.
+
+    Raises:
+        MedbenchError: ``data.geometry`` with the field and both values.
+    """
+    fields = [("size", reference.shape, prediction.shape)]
+    fields += [
+        (field, getattr(reference, field), getattr(prediction, field))
+        for field in ("spacing", "origin", "direction")
+    ]
+    for field, expected, found in fields:
+        if expected is None or found is None:
+            continue
+        same = len(expected) == len(found) and all(
+            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, found, strict=True)
+        )
+        if not same:
+            raise MedbenchError(
+                "data.geometry",
+                f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
+                "Write predictions in the reference's geometry, or use --resample-to-reference.",
+            )
+
+
+def _text(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
