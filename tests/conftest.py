@@ -56,6 +56,18 @@ def small_cvc(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def small_isic(tmp_path_factory):
+    """Twenty-two small pictures of the three sets in the organisers' folders."""
+    from medbench.challenges.synthesis.isic2018 import drawn_names, write_sample
+
+    root = tmp_path_factory.mktemp("isic")
+    names = drawn_names()
+    chosen = {"train": names["train"][:16], "val": names["val"][:2], "test": names["test"][:4]}
+    write_sample(root, chosen, sizes=((60, 80), (72, 90)))
+    return root
+
+
 @pytest.fixture
 def shared_data():
     """Real samples beside the checkout; tests that need them are skipped where there are none."""

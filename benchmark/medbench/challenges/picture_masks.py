@@ -59,12 +59,14 @@ class Pair:
         picture: path of the colour picture.
         mask: path of the mask.
         group: patient, lesion or video that it shows; empty when it stands alone.
+        part: part of the release that it comes from, where a release has several.
     """
 
     id: str
     picture: Path
     mask: Path
     group: str = ""
+    part: str = ""
 
 
 class PictureMaskChallenge(Challenge):
@@ -75,10 +77,12 @@ class PictureMaskChallenge(Challenge):
 
     Attributes:
         mask_threshold: grey values above this are the structure, where the release has grey mask borders.
+        prediction_threshold: likewise for predictions, where the organisers' program thresholds them.
         picture_size: height and width of all pictures of the release, if they are equal.
     """
 
     mask_threshold: ClassVar[int | None] = None
+    prediction_threshold: ClassVar[int | None] = None
     picture_size: ClassVar[tuple[int, int] | None] = None
     failure_rule = (
         "0 in every column (ours; the papers do not say). Where the reference itself cannot be read, "
@@ -145,7 +149,8 @@ class PictureMaskChallenge(Challenge):
         Raises:
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the picture.
         """
-        reference, prediction = self.read_reference(case), pictures.read_binary_mask(path)
+        reference = self.read_reference(case)
+        prediction = pictures.read_binary_mask(path, self.prediction_threshold)
         if reference.shape != prediction.shape:
             raise self._size_mismatch(case, path, reference.shape, prediction.shape)
         return CaseScores(self.score_arrays(reference, prediction))
@@ -197,7 +202,8 @@ class PictureMaskChallenge(Challenge):
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
         """The picture with both masks."""
         picture = pictures.read_rgb(case.inputs["picture"])
-        return picture, self.read_reference(case), pictures.read_binary_mask(path)
+        prediction = pictures.read_binary_mask(path, self.prediction_threshold)
+        return picture, self.read_reference(case), prediction
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's pictures with their masks."""

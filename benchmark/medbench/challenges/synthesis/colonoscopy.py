@@ -56,10 +56,10 @@ class Sequence:
         )
         relief = smooth_noise(rng, shape, 34) + 0.35 * smooth_noise(rng, shape, 9)
         self.relief = relief + self._folds(rng)
-        colour = mucosa + 0.03 * smooth_noise(rng, (*shape, 1), 20)
+        colour = mucosa + 0.03 * smooth_noise(rng, shape, 20)[..., None]
         vessels = self._vessels(rng)
         self.colour = colour * (1 - vessels[..., None] * np.array([0.2, 0.45, 0.4], np.float32))
-        self.colour += 0.012 * smooth_noise(rng, (*shape, 1), 1.2)
+        self.colour += 0.012 * smooth_noise(rng, shape, 1.2)[..., None]
         self._add_polyp(rng, mucosa)
         self.gloss = rng.uniform(0.55, 0.9)
         self.drift = rng.uniform(-1, 1, (2, 2)) * self.margin * 0.45
@@ -105,9 +105,9 @@ class Sequence:
         flat = np.where(self.inside, np.float32(0.25), np.float32(1))
         self.relief = self.relief * flat + dome * np.float32(radius / 5)
         tint = np.array([rng.uniform(0.96, 1.12), rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2)], np.float32)
-        skin = mucosa * tint + 0.05 * smooth_noise(rng, (*self.shape, 1), 4)
+        skin = mucosa * tint + 0.05 * smooth_noise(rng, self.shape, 4)[..., None]
         cover = cv2.GaussianBlur(self.inside.astype(np.float32), (0, 0), 1.2)[..., None]
-        self.colour = self.colour * (1 - cover) + skin * cover
+        self.colour = np.asarray(self.colour * (1 - cover) + skin * cover, np.float32)
         rim = np.exp(-((reach - 1.06) ** 2) / 0.006).astype(np.float32)
         self.colour *= (1 - 0.28 * rim * np.float32(rng.uniform(0.4, 1)))[..., None]
 
