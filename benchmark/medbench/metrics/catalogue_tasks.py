@@ -190,6 +190,30 @@ INSTANCES = tuple(
     )
 )  # fmt: skip
 
+_GREY = """\
+>>> import numpy as np, medbench
+>>> reference = np.zeros((20, 20), np.uint8); reference[4:12, 4:12] = 250; reference[5:11, 5:11] = 255
+>>> prediction = reference > 127
+"""
+GREY = tuple(
+    Convention(
+        id=id, title=title, family="grey", definition=definition, differs=differs,
+        source="hrlblab/KPIs2024@7d56473, validation dockers of both tasks; MONAI 1.3.0",
+        target=f"medbench.metrics.kpis:{function}", example=_call(_GREY, id, "0.72"),
+    )
+    for id, title, function, definition, differs in (
+        ("dice.kpis_patch.official", "Dice of a patch as the program of KPIs 2024 computes it",
+         "dice_of_largest_value",
+         "2|A∩B| / (|A| + |B|), A the pixels at the maximum of the grey reference; an empty one is left out",
+         "grey JPEG mask is not binarised"),
+        ("dice.kpis_slide.official", "Dice of a slide as the program of KPIs 2024 computes it",
+         "slide_dice_official",
+         "2|A∩B| / (|A| + |B|), A the pixels at 255 of the grey reference, which is halved if the prediction "
+         "is half its size; two empty masks give 1",
+         "blended rim of the reference is lost"),
+    )
+)  # fmt: skip
+
 _SCORES = "IUGC 2024: maskoffs/IUGC2024@bad8150 starting_tool_kit/utils/evaluator.py; scikit-learn"
 CLASSIFICATION = tuple(
     Convention(
@@ -312,4 +336,4 @@ SUMMARIES = (
     ),
 )  # fmt: skip
 
-TASK_METRICS = (*LESIONS, *MATCHED, *INSTANCES, *CLASSIFICATION, *DETECTION, *BIOMETRY, *SUMMARIES)
+TASK_METRICS = (*LESIONS, *MATCHED, *INSTANCES, *GREY, *CLASSIFICATION, *DETECTION, *BIOMETRY, *SUMMARIES)

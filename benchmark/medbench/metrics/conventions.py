@@ -16,7 +16,15 @@ from medbench.core.score import Better
 
 EmptyValue = float | Literal["undefined", "diagonal"] | None
 Family = Literal[
-    "overlap", "surface", "lesions", "instances", "classification", "detection", "biometry", "summary"
+    "overlap",
+    "surface",
+    "lesions",
+    "instances",
+    "grey",
+    "classification",
+    "detection",
+    "biometry",
+    "summary",
 ]
 
 

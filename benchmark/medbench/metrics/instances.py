@@ -298,27 +298,3 @@ def instance_f1(pair: MaskPair, *, threshold: float, rule: Rule) -> float | None
         lambda: detect(pair.reference, pair.prediction, threshold=threshold, rule=rule),
     )
     return found.f1
-
-
-def dice_of_largest_value(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:
-    """KPIs 2024 task 1, as its docker scores a patch: only pixels at the maximum of the grey mask count.
-
-    The organisers scale a JPEG mask to 0..1 without binarising it, and MONAI 1.3 then compares with 1, so a
-    perfect prediction scores about 0.9. None for an empty reference, which is left out of the mean.
-
-    Args:
-        reference: grey mask as decoded from the JPEG file, 0 to 255.
-        prediction: binary mask of the same shape.
-
-    >>> dice_of_largest_value([[0, 250, 255, 255]], [[0, 1, 1, 1]])
-    0.8
-    """
-    grey, mask = np.asarray(reference), np.asarray(prediction) != 0
-    if grey.shape != mask.shape:
-        raise MedbenchError(
-            "metric.shape", f"The reference has shape {grey.shape}, the prediction {mask.shape}."
-        )
-    if grey.size == 0 or grey.max() == grey.min():
-        return None
-    inside = grey == grey.max()
-    return float(2 * (inside & mask).sum() / (inside.sum() + mask.sum()))
