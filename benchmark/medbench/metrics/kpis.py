@@ -76,6 +76,7 @@ def full_after_halving(
     """Rows of the organisers' halved reference: the pixels that ``ndimage.zoom(order=1)`` leaves at 255.
 
     Their program turns every grey value below 255 into background, so the blended rim of an object is lost.
+    Where rounding puts the last row or column a hair beyond the full mask's, it is lost too, as in SciPy.
 
     Args:
         grey: some rows of the full mask, all its columns.
@@ -95,7 +96,10 @@ def full_after_halving(
     across = _places(np.arange(halved_size(shape[1])), shape[1])
     blended = _blend(grey.astype(np.float64), down - first_row, axis=0)
     blended = _blend(blended, across, axis=1)
-    return np.asarray(np.floor(blended + 0.5) >= FULL)
+    inside = np.ix_(down <= shape[0] - 1, across <= shape[1] - 1)
+    full = np.zeros(blended.shape, bool)
+    full[inside] = blended[inside] >= FULL - 0.5
+    return full
 
 
 def _blend(values: npt.NDArray[np.float64], places: npt.NDArray[np.float64], axis: int) -> Any:
