@@ -54,9 +54,9 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
             figures = _cuda_peaks(call, workload.device) if on_cuda else _cpu_peaks(call)
         elif workload.device.startswith("cuda"):
             torch.cuda.synchronize(workload.device)
-    except MedbenchError:
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever stops a network is a result
+    except Exception as error:
+        if isinstance(error, MedbenchError) and not ran_out_of_memory(error):
+            raise
         first = (str(error).strip().splitlines() or ["no message"])[0]
         status = "out_of_memory" if ran_out_of_memory(error) else "failed"
         reason = f"{type(error).__name__}: {first}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -68,6 +68,8 @@ class Cost:
         macs: multiply-accumulates of convolutions and matrix products; biases are other arithmetic.
         other_flops: everything else that computes, by the conventions of :mod:`medbench.profiling.formulas`.
         kinds: multiply-accumulates by kind (convolution, linear, products of activations).
+        attention_macs: products of activations within modules that call themselves attention (by class or
+            attribute name), or all of them where no module does; projections are not in it.
         uncounted: operator -> calls, for operators without a formula; their arithmetic is in no number here.
         modules: the tree, parents before children.
         activation_bytes: what a training forward keeps for the backward pass, each storage once, without
@@ -80,6 +82,7 @@ class Cost:
     macs: int
     other_flops: int
     kinds: dict[str, int]
+    attention_macs: int
     uncounted: dict[str, int]
     modules: tuple[ModuleCost, ...]
     activation_bytes: int | None
@@ -139,10 +142,7 @@ def _count(network: nn.Module, images: Tensor, way: Way, activations: bool, note
     census = _Census(counter)
     with _modes(network, training=False), _plain_attention(), torch.no_grad(), census, counter:
         network(images)
-    by_operator: dict[Any, int] = counter.flop_counts["Global"]
-    kinds: Counter[str] = Counter()
-    for operator, flops in by_operator.items():
-        kinds[KINDS.get(str(operator).rpartition(".")[2], PRODUCTS)] += _halved(flops)
+    kinds = _kinds(counter.flop_counts["Global"])
     kept = None
     if activations:
         try:
@@ -154,6 +154,7 @@ def _count(network: nn.Module, images: Tensor, way: Way, activations: bool, note
         macs=_halved(counter.get_total_flops()),
         other_flops=round(census.other["Global"]),
         kinds=dict(kinds),
+        attention_macs=_attention(network, counter),
         uncounted=dict(sorted(census.uncounted.items())),
         modules=tuple(_tree(network, counter, census)),
         activation_bytes=kept,
@@ -161,6 +162,32 @@ def _count(network: nn.Module, images: Tensor, way: Way, activations: bool, note
         counter=counter_version(),
         note=note,
     )
+
+
+def _kinds(by_operator: Mapping[Any, int]) -> Counter[str]:
+    kinds: Counter[str] = Counter()
+    for operator, flops in by_operator.items():
+        kinds[KINDS.get(str(operator).rpartition(".")[2], PRODUCTS)] += _halved(flops)
+    return kinds
+
+
+def _attention(network: nn.Module, counter: FlopCounterMode) -> int:
+    keys = _keys(network)
+    outermost: list[str] = []
+    for name, module in network.named_modules():
+        own = name.rpartition(".")[2]
+        called = keys[name] in counter.flop_counts
+        named = "attention" in type(module).__name__.lower() or own in ("attn", "attention", "self_attn")
+        if called and named and not any(name.startswith(f"{above}.") for above in outermost):
+            outermost.append(name)
+    places = [keys[name] for name in outermost] or ["Global"]
+    return sum(_kinds(counter.flop_counts.get(place, {}))[PRODUCTS] for place in places)
+
+
+def _keys(network: nn.Module) -> dict[str, str]:
+    """Dotted name -> what the counter calls that module."""
+    root = type(network).__name__
+    return {name: f"{root}.{name}" if name else root for name, _ in network.named_modules()}
 
 
 def _halved(flops: int) -> int:
@@ -239,11 +266,10 @@ def _kept_for_backward(network: nn.Module, images: Tensor) -> int:
 
 def _tree(network: nn.Module, counter: FlopCounterMode, census: _Census) -> Iterator[ModuleCost]:
     """Modules with what they and those below cost; a container that is never called has its children's."""
-    root = type(network).__name__
-    prefix = {name: f"{root}.{name}" if name else root for name, _ in network.named_modules()}
+    keys = _keys(network)
 
     def figures(name: str, module: nn.Module) -> tuple[int, float]:
-        key = prefix[name]
+        key = keys[name]
         if key in counter.flop_counts or key in census.other:
             return _halved(sum(counter.flop_counts.get(key, {}).values())), census.other.get(key, 0.0)
         macs, other = 0, 0.0

@@ -257,6 +257,7 @@ _MOVES = frozenset(
         "_upsample_nearest_exact2d _upsample_nearest_exact3d max_unpool2d max_unpool3d view_copy "
         "split_with_sizes_copy _local_scalar_dense item _assert_async is_same_size isnan isinf sym_size "
         "sym_stride sym_numel sym_storage_offset view_as_real view_as_complex real imag as_strided_ "
+        "_linalg_check_errors "
     )
 )
 

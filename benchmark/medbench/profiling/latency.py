@@ -116,7 +116,7 @@ class _Runner:
             self.times += self._sample()
             self.spent += time.perf_counter() - started
         except Exception as error:
-            if isinstance(error, MedbenchError):
+            if isinstance(error, MedbenchError) and not ran_out_of_memory(error):
                 raise
             first = (str(error).strip().splitlines() or ["no message"])[0]
             self.status = "out_of_memory" if ran_out_of_memory(error) else "failed"

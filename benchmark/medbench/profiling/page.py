@@ -51,14 +51,19 @@ def sweep_table(curves: Sequence[Curve]) -> Table:
             curve.model,
             str(point.value),
             giga(point.macs),
-            giga(point.products),
+            giga(point.attention_macs),
             mebi(point.activation_bytes),
             *([milliseconds(point.p50_s)] if timed else []),
         )
         for curve in curves
         for point in curve.points
     ]
-    names = {"macs": "GMACs", "products": "attention", "activation_bytes": "activations", "p50_s": "time"}
+    names = {
+        "macs": "GMACs",
+        "attention_macs": "attention",
+        "activation_bytes": "activations",
+        "p50_s": "time",
+    }
     unit = "frames" if curves[0].axis == "frames" else "pixels"
     notes = [
         f"{curve.model}, cost ~ {unit} ^ k: "

@@ -12,7 +12,7 @@ from medbench.profiling.sweep import QUANTITIES, Curve
 
 LABELS = {
     "macs": ("GMACs", 1e9),
-    "products": ("attention: GMACs of products of activations", 1e9),
+    "attention_macs": ("GMACs of the products of attention", 1e9),
     "activation_bytes": ("activations kept for training [MiB]", 2**20),
     "p50_s": ("median forward pass [ms]", 1e-3),
 }

@@ -211,6 +211,7 @@ def count_workload(workload: Workload) -> _Counted:
         flops=cost.flops,
         other_flops=cost.other_flops,
         kinds=cost.kinds,
+        attention_macs=cost.attention_macs,
         uncounted=cost.uncounted,
         activation_bytes=activations,
         activation_batch=batch,

@@ -43,6 +43,7 @@ class CostRecord(_Part):
     flops: int = Field(description="two a multiply-accumulate")
     other_flops: int = Field(description="norms, activations, softmax, pooling, interpolation and the like")
     kinds: dict[str, int] = Field(description="multiply-accumulates by kind")
+    attention_macs: int = Field(description="products of attention, without projections")
     uncounted: dict[str, int] = Field(description="operator without a formula -> calls")
     activation_bytes: int | None = Field(
         description="kept for the backward pass, a sample, from a training forward of activation_batch"

@@ -12,7 +12,7 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress, SilentProgress
-from medbench.profiling.cost import PRODUCTS, count_cost
+from medbench.profiling.cost import count_cost
 from medbench.profiling.latency import measure_latency
 from medbench.profiling.workload import Workload
 
@@ -82,7 +82,7 @@ class Point:
         value: of the swept axis.
         elements: positions of the input (pixels, voxels, frames), which the exponents refer to.
         macs: of one sample.
-        products: multiply-accumulates of products of activations: attention.
+        attention_macs: of it the products of attention.
         activation_bytes: kept for the backward pass; ``None`` where it cannot be trained on.
         p50_s: median time of a forward pass, where measured.
     """
@@ -90,7 +90,7 @@ class Point:
     value: int
     elements: int
     macs: int
-    products: int
+    attention_macs: int
     activation_bytes: int | None
     p50_s: float | None
 
@@ -120,7 +120,7 @@ class Curve:
 
 QUANTITIES: dict[str, Callable[[Point], float | None]] = {
     "macs": lambda point: point.macs,
-    "products": lambda point: point.products,
+    "attention_macs": lambda point: point.attention_macs,
     "activation_bytes": lambda point: point.activation_bytes,
     "p50_s": lambda point: point.p50_s,
 }
@@ -166,7 +166,7 @@ def _point(workload: Workload, value: int, axis: str, seconds: float | None) -> 
         value,
         elements,
         cost.macs,
-        cost.kinds.get(PRODUCTS, 0),
+        cost.attention_macs,
         cost.activation_bytes,
         latency.p50_s if latency else None,
     )

@@ -74,17 +74,10 @@ def shape_text(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-def profile_table(records: Sequence[ProfileRecord]) -> Table:
-    """One row a workload; what is the same in all of them stands in the title."""
-    settings = {
-        "input": [shape_text(record.shape) for record in records],
-        "batch": [str(record.batch) for record in records],
-        "device": [_device(record) for record in records],
-        "precision": [record.precision for record in records],
-    }
-    shared = [f"{name} {values[0]}" for name, values in settings.items() if len(set(values)) == 1]
-    varying = {name: values for name, values in settings.items() if len(set(values)) > 1}
-    on_cuda = any(record.hardware.accelerator for record in records)
+def cost_table(records: Sequence[ProfileRecord]) -> Table:
+    """What does not depend on the machine: one row a model and input."""
+    distinct = list({(record.model, record.shape): record for record in records}.values())
+    shared, varying = _settings(distinct, ("input",))
     headings = (
         "model",
         *varying,
@@ -93,36 +86,69 @@ def profile_table(records: Sequence[ProfileRecord]) -> Table:
         "GFLOPs (2×MAC)",
         "other GFLOPs",
         "activations [MiB]",
-        "peak forward [MiB]",
-        "peak training [MiB]",
-        *([] if on_cuda else ["resident [MiB]"]),
-        "p50 [ms]",
-        "p90 [ms]",
-        "samples/s",
         "file [MiB]",
     )
     rows = []
-    for place, record in enumerate(records):
-        forward, training = record.memory.get("forward"), record.memory.get("training_step")
-        resident = [] if on_cuda else [mebi((forward or {}).get("resident_extra_bytes"))]
+    for place, record in enumerate(distinct):
+        cost = record.cost
+        mark = "+" if cost.uncounted else ""
         rows.append(
             (
                 record.model,
                 *(values[place] for values in varying.values()),
-                millions(record.cost.parameters),
-                giga(record.cost.macs) + ("+" if record.cost.uncounted else ""),
-                giga(record.cost.flops) + ("+" if record.cost.uncounted else ""),
-                giga(record.cost.other_flops),
-                mebi(record.cost.activation_bytes),
-                peak_text(forward),
-                peak_text(training),
-                *resident,
-                *_times(record.latency),
-                mebi(record.cost.file_bytes),
+                millions(cost.parameters),
+                giga(cost.macs) + mark,
+                giga(cost.flops) + mark,
+                giga(cost.other_flops) + mark,
+                mebi(cost.activation_bytes),
+                mebi(cost.file_bytes),
             )
         )
-    machines = dict.fromkeys(record.hardware.key for record in records)
-    return Table(", ".join(shared), headings, rows, [*_notes(records), f"Measured on {'; '.join(machines)}."])
+    return Table(f"Cost of one sample{shared}", headings, rows, list(_cost_notes(distinct)))
+
+
+def machine_table(records: Sequence[ProfileRecord]) -> Table:
+    """Memory and time on this machine: one row a workload."""
+    shared, varying = _settings(records, ("input", "batch", "device", "precision"))
+    on_cpu = any(record.hardware.accelerator is None for record in records)
+    headings = (
+        "model",
+        *varying,
+        "forward [MiB]",
+        "training step [MiB]",
+        *(["resident [MiB]"] if on_cpu else []),
+        "p50 [ms]",
+        "p90 [ms]",
+        "samples/s",
+    )
+    rows = []
+    for place, record in enumerate(records):
+        forward, training = record.memory.get("forward"), record.memory.get("training_step")
+        rows.append(
+            (
+                record.model,
+                *(values[place] for values in varying.values()),
+                peak_text(forward),
+                peak_text(training),
+                *([mebi((forward or {}).get("resident_extra_bytes"))] if on_cpu else []),
+                *_times(record.latency),
+            )
+        )
+    machines = "; ".join(dict.fromkeys(record.hardware.key for record in records))
+    title = f"Memory and time{shared}; {machines}"
+    return Table(title, headings, rows, list(_machine_notes(records)))
+
+
+def _settings(records: Sequence[ProfileRecord], names: Sequence[str]) -> tuple[str, dict[str, list[str]]]:
+    """What all rows share, as words for the title, and the columns of what they do not."""
+    columns = {
+        "input": [shape_text(record.shape) for record in records],
+        "batch": [str(record.batch) for record in records],
+        "device": [_device(record) for record in records],
+        "precision": [record.precision for record in records],
+    }
+    shared = [f", {name} {columns[name][0]}" for name in names if len(set(columns[name])) == 1]
+    return "".join(shared), {name: columns[name] for name in names if len(set(columns[name])) > 1}
 
 
 def _device(record: ProfileRecord) -> str:
@@ -155,21 +181,26 @@ def _times(latency: dict[str, Any] | None) -> tuple[str, str, str]:
     )
 
 
-def _notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
-    counters = sorted({f"{record.cost.counter}" for record in records})
+def _cost_notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
+    counters = "; ".join(sorted({record.cost.counter for record in records}))
     yield (
-        f"Operations of one sample, by {'; '.join(counters)}. GMACs and GFLOPs: convolutions and matrix "
-        "products. Other GFLOPs: norms, activations, softmax, pooling, interpolation, biases."
+        f"Counted by {counters}. GMACs and GFLOPs: convolutions and matrix products. Other GFLOPs: norms, "
+        "activations, softmax, pooling, interpolation, biases. Activations: kept for the backward pass."
     )
+    for record in records:
+        if record.cost.uncounted:
+            listed = ", ".join(f"{name} ({calls}×)" for name, calls in record.cost.uncounted.items())
+            yield f"+ {record.model}: not counted, no formula: {listed}."
+        if record.cost.way != "shapes":
+            yield f"{record.model}: {record.cost.note}."
+
+
+def _machine_notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
     yield (
-        "Activations: kept for the backward pass, a sample. Peaks: allocated at once beside weights, input "
-        "and optimizer state (CPU: torch's profiler; CUDA: with them); resident: growth of the process in a "
+        "Forward, training step: largest sum of allocations at once; on the CPU by torch's profiler, beside "
+        "weights, input and optimizer state; on CUDA with them. Resident: growth of a fresh process in a "
         "forward pass. A training step is forward, backward and AdamW."
     )
-    for model, uncounted in {record.model: record.cost.uncounted for record in records}.items():
-        if uncounted:
-            listed = ", ".join(f"{name} ({calls}×)" for name, calls in uncounted.items())
-            yield f"+ {model}: not counted, no formula: {listed}."
     for record in records:
         for what, peak in record.memory.items():
             if peak["status"] != "ok":

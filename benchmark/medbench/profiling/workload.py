@@ -144,10 +144,12 @@ class Workload:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there was not enough memory."""
+    """Whether an error, or what caused it, says that there was not enough memory."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(part in text for part in _OUT_OF_MEMORY)
+    if isinstance(error, RuntimeError) and any(part in text for part in _OUT_OF_MEMORY):
+        return True
+    return error.__cause__ is not None and ran_out_of_memory(error.__cause__)

@@ -1,0 +1,177 @@
+"""Operations are counted for every listed model, and a counter that broke is noticed."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import medbench
+from medbench.core.errors import MedbenchError
+from medbench.models import list_models, model_entry
+from medbench.profiling import cost as cost_module
+from medbench.profiling import formulas
+from medbench.profiling.cost import PRODUCTS, count_cost
+from medbench.profiling.known_networks import Of, known_networks
+from medbench.profiling.profile import saved_bytes
+from medbench.profiling.self_test import self_test
+
+KNOWN = known_networks()
+
+
+def without_values(name):
+    with torch.device("meta"):
+        return medbench.create_model(name, num_classes=2)
+
+
+def layer_macs(network, images):
+    """By the textbook formula for every convolution and linear layer that runs, seen by module hooks."""
+    total = 0
+
+    def see(module, arguments, output):
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += output.numel() * module.weight[0].numel()
+        elif isinstance(module, nn.ConvTranspose2d):
+            total += arguments[0].numel() * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            total += arguments[0].numel() * module.out_features
+
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    handles = [part.register_forward_hook(see) for part in network.modules() if isinstance(part, kinds)]
+    with torch.no_grad():
+        network(images)
+    for handle in handles:
+        handle.remove()
+    return total
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_is_counted_whole(name):
+    entry = model_entry(name)
+    side = max(64, entry.min_size)
+    counted = count_cost(without_values(name), (1, entry.in_channels, side, side), activations=False)
+    assert counted.uncounted == {}
+    assert counted.way == "shapes", counted.note
+    assert counted.macs > 0
+    assert counted.other_flops > 0
+    assert counted.flops == 2 * counted.macs == 2 * sum(counted.kinds.values())
+    assert counted.modules[0].macs == counted.macs
+
+
+@pytest.mark.parametrize("name", [name for name in list_models("smp/*") if name != "smp/dpt"])
+def test_convolutional_models_cost_what_their_layers_do(name):
+    network = without_values(name).eval()
+    expected = layer_macs(network, torch.empty(1, 3, 64, 64, device="meta"))
+    counted = count_cost(network, (1, 3, 64, 64), activations=False)
+    assert counted.macs - counted.kinds.get(PRODUCTS, 0) == expected
+
+
+@pytest.mark.parametrize("name", list_models("*.test"))
+def test_values_or_shapes_count_the_same(name):
+    side = max(64, model_entry(name).min_size)
+    network = medbench.create_model(name, num_classes=3)
+    before = copy.deepcopy(network.state_dict())
+    modes = [module.training for module in network.modules()]
+    by_shapes = count_cost(network, (2, 3, side, side), way="shapes")
+    by_values = count_cost(network, (2, 3, side, side), way="values")
+    assert by_shapes.macs == by_values.macs
+    assert by_shapes.kinds == by_values.kinds
+    assert by_values.uncounted == {}
+    assert by_shapes.activation_bytes > 0
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+
+
+def test_unet_with_resnet34_as_worked_out_by_hand():
+    assert count_cost(without_values("smp/unet"), (1, 3, 256, 256), activations=False).macs == 7_823_425_536
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=[known.name for known in KNOWN])
+@pytest.mark.parametrize("way", ["shapes", "values"])
+def test_known_networks(known, way):
+    counted = count_cost(known.build(), known.shape, way=way, activations=False)
+    assert counted.macs == known.macs
+    assert counted.uncounted == {}
+    if known.other_flops is not None:
+        assert counted.other_flops == known.other_flops
+
+
+def test_the_self_test_passes():
+    assert all(check.passed for check in self_test())
+
+
+def test_the_self_test_fails_loudly_when_attention_is_lost(monkeypatch):
+    """As in torch's own table on the CPU: attention in a fused kernel counts nothing."""
+    import contextlib
+
+    broken = {key: value for key, value in formulas._PRODUCTS.items() if "flash_attention" not in key}
+    monkeypatch.setattr(formulas, "_PRODUCTS", broken)
+    monkeypatch.setattr(cost_module, "_plain_attention", contextlib.nullcontext)
+    with pytest.raises(MedbenchError, match="scaled_dot_product_attention, MACs by values") as failure:
+        self_test()
+    assert failure.value.code == "profile.self_test"
+
+
+def test_the_self_test_fails_loudly_when_a_formula_is_wrong(monkeypatch):
+    monkeypatch.setitem(formulas._OTHER, "upsample_bilinear2d", lambda arguments, result: 1.0)
+    with pytest.raises(MedbenchError, match="bilinear interpolation"):
+        self_test()
+
+
+def test_an_operator_without_a_formula_is_named():
+    counted = count_cost(Of(torch.linalg.inv), (1, 4, 4))
+    assert counted.uncounted == {"aten.linalg_inv_ex": 1}
+    assert counted.macs == 0
+
+
+def test_a_network_that_needs_values_is_counted_while_it_runs():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, rows):
+            return self.layer(rows) if float(rows.sum()) > -1e9 else rows
+
+    counted = count_cost(Branching(), (2, 4))
+    assert (counted.way, counted.macs) == ("values", 2 * 4 * 4)
+    assert "not by shapes alone" in counted.note
+
+
+def test_settings_of_torch_are_put_back():
+    fast = torch.backends.mha.get_fastpath_enabled()
+    flash = torch.backends.cuda.flash_sdp_enabled()
+    count_cost(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (1, 4, 8))
+    assert torch.backends.mha.get_fastpath_enabled() is fast
+    assert torch.backends.cuda.flash_sdp_enabled() is flash
+
+
+def test_activations_are_what_backward_keeps():
+    network = nn.Sequential(nn.Linear(8, 16, bias=False), nn.ReLU(), nn.Linear(16, 4, bias=False))
+    assert count_cost(network, (5, 8)).activation_bytes == 4 * 5 * 16
+    refused = count_cost(nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4)), (1, 8))
+    assert refused.activation_bytes is None
+    assert "no training on this input" in refused.note
+
+
+def test_only_attention_is_called_attention():
+    dense = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    assert count_cost(dense, (1, 10, 8), activations=False).attention_macs == 2 * 10 * 10 * 8
+    linear = count_cost(without_values("mslau_net.test"), (1, 3, 64, 64), activations=False)
+    assert 0 < linear.attention_macs < linear.kinds[PRODUCTS]
+
+
+def test_the_tree_adds_up():
+    modules = count_cost(without_values("dssau_net.test"), (1, 3, 128, 128)).modules
+    root = modules[0]
+    top = [module for module in modules if module.name and "." not in module.name]
+    assert sum(module.parameters for module in top) == root.parameters
+    assert sum(module.macs for module in top) <= root.macs
+    assert sum(module.macs for module in top) > 0.9 * root.macs
+
+
+def test_the_size_of_a_file_without_writing_it(tmp_path):
+    network = nn.Linear(100, 50)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    assert abs(saved_bytes(network) - (tmp_path / "weights.pt").stat().st_size) <= 512

@@ -1,0 +1,103 @@
+"""Memory is measured in fresh processes, and running out of it is a result."""
+
+import sys
+
+import pytest
+import torch
+
+from medbench.profiling.child import allocation_peak, status_bytes
+from medbench.profiling.memory import PeakMemory, measure_memory, search_largest_batch
+from medbench.profiling.workload import Workload, ran_out_of_memory
+
+PLUGIN = '''
+import torch
+from torch import nn
+from medbench.models import ModelEntry, register_model
+
+class Greedy(nn.Module):
+    """Holds 16 MiB a sample."""
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+    def forward(self, images):
+        held = torch.ones(len(images), 4 << 20)
+        return self.layer(held.sum(dim=1, keepdim=True))
+
+@register_model(ModelEntry(name="greedy", title="Greedy", image_size=8))
+def greedy(in_channels, num_classes):
+    return Greedy()
+'''
+SAMPLE = 16 << 20
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory limits are Linux's")
+
+
+@pytest.fixture(scope="module")
+def greedy(tmp_path_factory):
+    from medbench.core.plugins import load_plugin
+    from medbench.models import registry
+
+    path = tmp_path_factory.mktemp("plugin") / "greedy_plugin.py"
+    path.write_text(PLUGIN)
+    load_plugin(path)
+    yield Workload("greedy", (3, 8, 8), 1, batch=3, threads=1)
+    del sys.modules["medbench_plugin_greedy_plugin"]
+    registry._registry.cache_clear()
+    registry._factories.clear()
+
+
+def test_allocation_peak_is_what_is_alive_at_once():
+    def two_of_three():
+        first = torch.zeros(1 << 20)
+        second = first + 1
+        del first
+        del second
+
+    assert allocation_peak(two_of_three) == pytest.approx(2 * 4 << 20, rel=0.01)
+
+
+@linux
+def test_a_pass_in_a_fresh_process(greedy):
+    peak = measure_memory(greedy, "forward")
+    assert peak.status == "ok"
+    assert peak.allocated_bytes == pytest.approx(3 * SAMPLE, rel=0.02)
+    assert 0.9 * 3 * SAMPLE < peak.resident_extra_bytes < 2 * 3 * SAMPLE
+    assert peak.resident_peak_bytes > peak.resident_extra_bytes
+    assert "VmHWM" in peak.resident_by
+    assert status_bytes("VmRSS") > 0
+
+
+@linux
+def test_out_of_memory_is_a_result(greedy):
+    peak = measure_memory(greedy, "training_step", limit_bytes=2 * SAMPLE)
+    assert isinstance(peak, PeakMemory)
+    assert (peak.status, peak.limit_bytes, peak.allocated_bytes) == ("out_of_memory", 2 * SAMPLE, None)
+
+
+@linux
+def test_another_failure_is_not_taken_for_it():
+    peak = measure_memory(Workload("smp/pspnet", (3, 32, 32), 2, threads=1), "training_step", probe=True)
+    assert peak.status == "failed"
+    assert "more than 1 value per channel" in peak.reason
+
+
+@linux
+def test_the_largest_batch_is_the_one_before_the_first_that_fails(greedy):
+    found = search_largest_batch(greedy, "forward", limit_bytes=6 * SAMPLE, most=64)
+    assert found.batch in (4, 5)
+    assert found.tried[found.batch]
+    assert not found.tried[found.batch + 1]
+    assert search_largest_batch(greedy, "forward", SAMPLE // 4, most=4).batch == 0
+    capped = search_largest_batch(greedy, "forward", 6 * SAMPLE, most=2)
+    assert (capped.batch, "still fits" in capped.reason) == (2, True)
+
+
+def test_out_of_memory_is_told_from_other_errors():
+    assert ran_out_of_memory(MemoryError())
+    assert ran_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(RuntimeError) as failure:
+        torch.empty(1 << 60)
+    assert ran_out_of_memory(failure.value)
+    wrapped = ValueError("cannot be built")
+    wrapped.__cause__ = MemoryError()
+    assert ran_out_of_memory(wrapped)
+    assert not ran_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

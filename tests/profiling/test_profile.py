@@ -1,0 +1,174 @@
+"""What the command prints and keeps."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from medbench.cli.main import app
+from medbench.core.errors import MedbenchError
+from medbench.models import list_models, model_entry
+from medbench.profiling.profile import Request, plan, present_devices, profile
+from medbench.profiling.records import PROFILES, add_profiles, read_profiles
+from medbench.profiling.requests import choose_models, parse_bytes, parse_shape
+from medbench.profiling.tables import cost_table, machine_table, peak_text, published_table
+
+
+def invoke(*arguments):
+    done = CliRunner().invoke(app, ["profile", *arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Two networks at two batch sizes, kept."""
+    board = tmp_path_factory.mktemp("board")
+    request = Request(
+        ("dssau_net.test", "mslau_net.test"),
+        shape=(3, 64, 64),
+        batches=(1, 2),
+        threads=1,
+        seconds=0.5,
+        measures=("cost", "latency"),
+    )
+    return profile(request, keep_in=board), board
+
+
+def test_rows_are_kept_by_workload_and_machine(measured):
+    profiles, board = measured
+    rows = read_profiles(board)
+    assert [(row.model, row.batch) for row in rows] == [
+        (name, batch) for name in ("dssau_net.test", "mslau_net.test") for batch in (1, 2)
+    ]
+    assert len({row.key for row in rows}) == 4
+    again = profiles[0].record
+    elsewhere = again.model_copy(
+        update={"key": "0", "hardware": again.hardware.model_copy(update={"key": "another machine"})}
+    )
+    add_profiles(board, [again, elsewhere])
+    assert len(read_profiles(board)) == 5
+
+
+def test_measuring_one_figure_keeps_the_others(measured, tmp_path):
+    record = measured[0][0].record
+    memory = {"forward": {"what": "forward", "status": "ok"}}
+    add_profiles(tmp_path, [record.model_copy(update={"memory": memory})])
+    add_profiles(tmp_path, [record.model_copy(update={"latency": None})])
+    (row,) = read_profiles(tmp_path)
+    assert row.memory == memory
+    assert row.latency == json.loads(record.model_dump_json())["latency"]
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    (tmp_path / PROFILES).write_text('{"schema_version": 1}\n')
+    with pytest.raises(MedbenchError) as failure:
+        read_profiles(tmp_path)
+    assert failure.value.code == "profile.file"
+
+
+def test_cost_does_not_depend_on_the_batch(measured):
+    first, second = (item.record for item in measured[0] if item.record.model == "dssau_net.test")
+    assert first.batch != second.batch
+    assert first.cost == second.cost
+    assert first.cost.parameters == model_entry("dssau_net.test").counted_parameters - 51
+    assert len(cost_table([first, second]).rows) == 1
+    assert len(machine_table([first, second]).rows) == 2
+
+
+def test_tables_say_what_was_not_had(measured):
+    record = measured[0][0].record
+    short = {"what": "forward", "batch": 1, "status": "out_of_memory", "limit_bytes": 2 << 20, "reason": "x"}
+    assert peak_text(short) == "> 2.0"
+    unsure = record.model_copy(
+        update={
+            "cost": record.cost.model_copy(update={"uncounted": {"aten.linalg_inv_ex": 3}}),
+            "memory": {"forward": short},
+            "latency": {**record.model_dump()["latency"], "steady": False},
+        }
+    )
+    cost, machine = cost_table([unsure]), machine_table([unsure])
+    assert any("aten.linalg_inv_ex (3×)" in note for note in cost.notes)
+    assert cost.rows[0][2].endswith("+")
+    assert any("do not quote" in note for note in machine.notes)
+    assert r"\toprule" in cost.text("latex")
+    assert "| model" in cost.text("markdown")
+
+
+def test_command_prints_json_with_the_tree(tmp_path):
+    done = invoke(
+        *("-m", "mslau_net.test", "--input", "2x3x64x64", "--measure", "cost", "--by-module", "--json"),
+        *("--leaderboards", str(tmp_path)),
+    )
+    (row,) = json.loads(done.stdout)
+    assert (row["batch"], row["shape"]) == (2, [3, 64, 64])
+    assert row["cost"]["flops"] == 2 * row["cost"]["macs"]
+    assert row["modules"][0]["macs"] == row["cost"]["macs"]
+    assert row["latency"] is None
+    assert (tmp_path / PROFILES).is_file()
+
+
+def test_command_sweeps_into_a_page(tmp_path):
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "page.html"
+    done = invoke("-m", "mslau_net.test", "--sweep", "size=64:128:64", "--html", str(page), "--no-keep")
+    assert "k = 1.0" in done.stdout
+    assert "data:image/svg+xml;base64," in page.read_text()
+    assert "http" not in page.read_text().split("</head>")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ((), "profile.no_model"),
+        (("-m", "dsau_net"), "model.unknown"),
+        (("-m", "nothing*"), "model.unknown"),
+        (("-m", "smp/unet", "--input", "3x"), "profile.input"),
+        (("-m", "smp/unet", "--batch", "0"), "profile.batch"),
+        (("-m", "smp/unet", "--precision", "fp8"), "precision.unknown"),
+        (("-m", "smp/unet", "--measure", "cots"), "measure.unknown"),
+        (("-m", "smp/unet", "--memory-limit", "much"), "profile.bytes"),
+        (("-m", "smp/unet", "--format", "word"), "format.unknown"),
+        (("-m", "smp/unet", "--device", "tpu"), "device.missing"),
+        (("-m", "smp/unet", "--sweep", "size=1"), "profile.sweep"),
+    ],
+    ids=str,
+)
+def test_wrong_words_are_refused_before_anything_runs(arguments, code):
+    with pytest.raises(MedbenchError) as failure:
+        invoke(*arguments, "--no-keep")
+    assert failure.value.code == code
+
+
+def test_words():
+    assert parse_shape("1x3x8x8") == (1, 3, 8, 8)
+    assert (parse_bytes("1.5GiB"), parse_bytes("100 MB"), parse_bytes("7")) == (3 << 29, 10**8, 7)
+    assert choose_models(["smp/u*", "smp/unet"])[0] == "smp/unet"
+    assert "cpu" in present_devices(["all"])
+    (workload,) = plan(Request(("mslau_net",)))
+    assert (workload.shape, workload.num_classes, workload.batch) == ((3, 224, 224), 9, 1)
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if not name.startswith("smp/")])
+def test_a_card_explains_why_its_figures_differ(name):
+    import torch
+
+    import medbench
+    from medbench.profiling.cost import count_cost
+
+    entry = model_entry(name)
+    if entry.authors_gmacs is None and entry.published_gflops is None:
+        pytest.skip("no figure of anybody else")
+    with torch.device("meta"):
+        network = medbench.create_model(name, num_classes=entry.num_classes)
+    shape = (1, entry.in_channels, entry.image_size, entry.image_size)
+    macs = count_cost(network, shape, activations=False).macs / 1e9
+    for theirs in (entry.authors_gmacs, entry.published_gflops and entry.published_gflops / 2):
+        assert theirs is None or abs(macs / theirs - 1) < 0.005 or entry.cost_note
+        assert theirs is None or 0.5 < macs / theirs < 2
+
+
+def test_published_figures_stand_beside_ours(measured):
+    rows = published_table([item.record for item in measured[0]]).rows
+    assert rows == []
