@@ -1,5 +1,6 @@
 """Runs: resuming, bad cases, weights, records."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -283,7 +284,8 @@ def test_a_killed_training_ends_with_the_same_weights(small_iugc, tmp_path):
         process = command(*arguments, MEDBENCH_RUNS=str(runs))
         seen = set()
         while process.poll() is None and len(seen) < checkpoints:
-            seen |= {path.stat().st_mtime_ns for path in runs.rglob("resume.ckpt")}
+            with contextlib.suppress(FileNotFoundError):
+                seen |= {path.stat().st_mtime_ns for path in runs.rglob("resume.ckpt")}
         process.send_signal(signal.SIGKILL)
         process.wait()
     again = command(*arguments, MEDBENCH_RUNS=str(runs))
