@@ -68,6 +68,16 @@ def small_isic(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def small_synapse(tmp_path_factory):
+    """Two training and three test volumes of 8 slices of 64 × 64, prepared as TransUNet does."""
+    from medbench.challenges.synthesis.synapse import write_sample
+
+    root = tmp_path_factory.mktemp("synapse")
+    write_sample(root, {"train": (5, 6), "test": (1, 8, 22)}, n_slices=8, size=64)
+    return root
+
+
 @pytest.fixture
 def shared_data():
     """Real samples beside the checkout; tests that need them are skipped where there are none."""
