@@ -25,6 +25,7 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2025_met": "medbench.challenges.brats:BRATS2025_MET",
         "isic2018": "medbench.challenges.isic2018:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
+        "synapse": "medbench.challenges.synapse:Synapse",
     },
 )
 
