@@ -68,7 +68,7 @@ def list_all(
         )
         for fact in facts
     ]
-    print_table("", ("name", "title", "task", "splits", "licence"), rows, wrap=(2,))
+    print_table("", ("name", "title", "task", "splits", "licence"), rows, wrap=(1, 2, 3, 4))
 
 
 @app.command("show")

@@ -21,9 +21,14 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: Sequence[int] = ()
+    title: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    wrap: Sequence[int] = (),
+    error: bool = False,
 ) -> None:
-    """A table on standard output; numbers to the right, the columns in ``wrap`` folded."""
+    """A table on standard output (or error); numbers to the right, the columns in ``wrap`` folded."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -32,12 +37,17 @@ def print_table(
     for position, name in enumerate(headings):
         figures = [row[position] for row in rows]
         numeric = bool(figures) and all(cell[:1].isdigit() or cell[:1] in "-–−" for cell in figures)
-        table.add_column(name, justify="right" if numeric else "left", no_wrap=position not in wrap)
+        table.add_column(
+            name,
+            justify="right" if numeric else "left",
+            no_wrap=position not in wrap,
+            min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console = Console(soft_wrap=False)
+    console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
-        console = Console(width=max(console.width, 160))
+        console = Console(width=max(console.width, 160), stderr=error)
     console.print(table)
 
 

@@ -24,7 +24,6 @@ from medbench.metrics.invariants import check_structures
 from medbench.running.loop import describe
 
 
-
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A reference, and the prediction of the same name if there is one."""

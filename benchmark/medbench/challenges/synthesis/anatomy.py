@@ -38,7 +38,8 @@ class Oval:
         right, down = x - np.float32(self.x), y - np.float32(self.y)
         along = (right * cosine + down * sine) / np.float32(self.a)
         across = (down * cosine - right * sine) / np.float32(self.b)
-        return along, across * (1 + np.float32(self.taper) * np.clip(along, -1.5, 1.5))
+        tapered = across * (1 + np.float32(self.taper) * np.clip(along, -1.5, 1.5))
+        return along.astype(np.float32, copy=False), tapered.astype(np.float32, copy=False)
 
     def level(self, x: Array, y: Array) -> Array:
         """Below 1 inside, 1 on the outline."""
@@ -110,7 +111,8 @@ def progression_angle(symphysis: Oval, head: Oval) -> float | None:
     """Angle of progression in degrees, or ``None`` when the head surrounds the symphysis' end."""
     axis = np.array([np.cos(symphysis.angle), np.sin(symphysis.angle)]) * symphysis.a
     end = np.array([symphysis.x, symphysis.y]) + axis
-    if head.level(np.float32(end[:1]), np.float32(end[1:])).item() <= 1.05:
+    x, y = end.astype(np.float32).reshape(2, 1)
+    if head.level(x, y).item() <= 1.05:
         return None
     rays = head.outline() - end
     start = np.arctan2(-axis[1], -axis[0])

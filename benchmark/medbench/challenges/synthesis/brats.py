@@ -70,7 +70,8 @@ def draw_head(rng: np.random.Generator) -> tuple[dict[str, npt.NDArray[np.int16]
     bias = 1 + 0.12 * _noise(rng, 14)
     images = {}
     for modality, levels in CONTRAST.items():
-        clean = np.asarray(levels, np.float32)[np.maximum(tissue, 0)] * bias * rng.uniform(0.85, 1.15)
+        clean = np.asarray(levels, np.float32)[np.maximum(tissue, 0)]
+        clean = (clean * bias * rng.uniform(0.85, 1.15)).astype(np.float32)
         noisy = _blurred(clean, 0.6) + rng.normal(0, 0.035, SHAPE)
         images[modality] = np.where(brain, np.maximum(np.rint(1000 * noisy), 1), 0).astype(np.int16)
     return images, tissue.astype(np.int8)

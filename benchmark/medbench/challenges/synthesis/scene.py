@@ -149,7 +149,7 @@ class Scene:
         move = np.array([[1, 0, beams], [0, 1, drift[1] / self.step]], np.float32)
         return cv2.warpAffine(texture, move, (BEAMS, DEPTHS), borderMode=cv2.BORDER_REFLECT)  # type: ignore[return-value]
 
-    def _surface(self, oval: Oval) -> tuple[Array, Array, Array, Array, Array]:
+    def _surface(self, oval: Oval) -> tuple[Array, Array, npt.NDArray[np.int32], Array, Array]:
         """Distance to the outline (negative inside), facing (1 where a beam enters squarely), direction index
         around the centre, and the coordinates in semi-axes."""
         along, across = oval.axes(self.x, self.y)
