@@ -54,7 +54,9 @@ def test_one_that_does_not_fit_leaves_the_others():
 
 def test_an_unsteady_time_says_so(monkeypatch):
     times = iter([[0.1, 0.2] * 6] * 50)
-    monkeypatch.setattr(module, "cpu_sampler", lambda call, threads: lambda: (time.sleep(0.1), next(times))[1])
+    monkeypatch.setattr(
+        module, "cpu_sampler", lambda call, threads: lambda: (time.sleep(0.1), next(times))[1]
+    )
     (found,) = measure_latency([Sleeper("a", (1,), 1, threads=1)], seconds=0.3)
     assert isinstance(found, Latency)
     assert not found.steady

@@ -60,7 +60,9 @@ def test_the_fit():
     assert exponent([1, 10, 100], [5, 500, 50_000]) == pytest.approx(2)
 
 
-@pytest.mark.parametrize("text", ["size=128", "depth=1:9:1", "size=0:9:3", "size=9:9:1", "size=128:64:32", ""])
+@pytest.mark.parametrize(
+    "text", ["size=128", "depth=1:9:1", "size=0:9:3", "size=9:9:1", "size=128:64:32", ""]
+)
 def test_a_range_that_is_none(text):
     with pytest.raises(MedbenchError) as failure:
         parse_range(text)

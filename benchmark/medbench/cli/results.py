@@ -40,3 +40,15 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
+
+
+def show_phases(finished: Finished) -> None:
+    """Times by phase of the cases that were predicted last, and the verdict, on standard error."""
+    from medbench.running.phases import HEADINGS, read_phases
+
+    profile = read_phases(finished.folder)
+    if profile is None:
+        typer.echo("An older call predicted every case and left no times; give another --runs.", err=True)
+        return
+    print_table("Where the time went", HEADINGS, profile.rows(), error=True)
+    typer.echo(profile.verdict(), err=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from medbench.cli import arguments
@@ -23,11 +25,14 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Where the time goes, phase by phase, and which one to fix.")
+    ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Predict a split, score it officially, record it and add it to the leaderboard; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, parse_settings
-    from medbench.cli.results import show_finished
+    from medbench.cli.results import show_finished, show_phases
     from medbench.running.job import Inference
     from medbench.running.run import run
 
@@ -47,4 +52,6 @@ def command(
         progress=ConsoleProgress(),
     )
     show_finished(finished, as_json)
+    if profile:
+        show_phases(finished)
     raise typer.Exit(finished.exit_code)

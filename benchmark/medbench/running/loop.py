@@ -28,11 +28,24 @@ logger = logging.getLogger(__name__)
 
 
 class Timing(defaultdict[str, float]):
-    """Seconds by phase, summed over cases; phases overlap, so they may exceed the wall time."""
+    """Seconds by phase, summed over cases; phases overlap, so they may exceed the wall time.
+
+    Attributes:
+        cases: that were timed.
+        samples: the same by case.
+        wall_s: from the first case to the last.
+    """
 
     def __init__(self) -> None:
         super().__init__(float)
         self.cases = 0
+        self.samples: dict[str, list[float]] = defaultdict(list)
+        self.wall_s = 0.0
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Add the time that a case took."""
+        self[phase] += seconds
+        self.samples[phase].append(seconds)
 
     def measure(self, phase: str, function: Callable[[], T]) -> T:
         """Call and add the time it took."""
@@ -40,7 +53,7 @@ class Timing(defaultdict[str, float]):
         try:
             return function()
         finally:
-            self[phase] += time.perf_counter() - started
+            self.add(phase, time.perf_counter() - started)
 
 
 def describe(error: BaseException) -> str:
@@ -81,6 +94,7 @@ def predict_and_score(
     progress.advance(len(kept))
     if to_do:
         model = predictor()
+        started = time.perf_counter()
         with ThreadPoolExecutor(2) as finisher, open(folder / JOURNAL, "a", encoding="utf-8") as stream:
             finishing: deque[Future[CaseRow]] = deque()
 
@@ -95,14 +109,13 @@ def predict_and_score(
                     progress.advance(1, row.case)
 
             for case, sample in _read_ahead(challenge, to_do, timing):
-                answer = _predicted(model, sample)
+                answer = _predicted(model, sample, timing)
                 finishing.append(
                     finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
                 )
                 collect(BEHIND)
             collect(0)
-        for phase, seconds in model.time_s.items():
-            timing[phase] += seconds
+        timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)
         write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases])
     progress.finish()
@@ -186,14 +199,18 @@ def _read_ahead(
             yield first, task.result()
 
 
-def _predicted(model: Predictor, sample: Sample | Exception) -> Prediction | Exception:
+def _predicted(model: Predictor, sample: Sample | Exception, timing: Timing) -> Prediction | Exception:
     if isinstance(sample, Exception):
         return sample
+    before = dict(model.time_s)
     try:
         return model.predict(sample)
     except Exception as error:
         logger.debug("prediction of %s failed", sample.case.id, exc_info=error)
         return error
+    finally:
+        for phase, seconds in model.time_s.items():
+            timing.add(phase, seconds - before.get(phase, 0.0))
 
 
 def _finish(

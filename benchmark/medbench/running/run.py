@@ -13,6 +13,7 @@ from medbench.running.data import manifest_sha256
 from medbench.running.environment import code_sha256
 from medbench.running.job import Inference, Job, repeat_command, resolve
 from medbench.running.loop import predict_and_score
+from medbench.running.phases import keep_phases
 from medbench.running.recording import Finished, make_record, now, store
 
 
@@ -117,6 +118,7 @@ def run(
     finished = Finished(record, rows, folder, len(rows) - timing.cases)
     board = Path(leaderboards) if leaderboards else leaderboards_folder()
     store(finished, job.challenge, job.cases, folder / "predictions", board if cases == "*" else None)
+    keep_phases(folder, timing)
     return finished
 
 

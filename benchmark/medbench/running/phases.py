@@ -1,0 +1,137 @@
+"""Where a run's time goes: phases by case, and which of the overlapping lanes sets the pace."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medbench.core.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from medbench.running.loop import Timing
+
+PHASES = "phases.json"
+HEADINGS = ("phase", "cases", "p50 [ms]", "p90 [ms]", "sum [s]", "of all work")
+
+_LANES = {
+    "reading ahead": (("read",), 1),
+    "predicting": (("preprocess", "forward", "postprocess"), 1),
+    "finishing behind": (("write", "score"), 2),
+}
+_ADVICE = {
+    "read": "copy the data to a local disk, or store it less compressed",
+    "preprocess": "hand in pictures near the network's own size",
+    "forward": "use --device cuda, --precision bf16, another --batch-size or a lighter model "
+    "('medbench profile' compares them)",
+    "postprocess": "predict at the pictures' own size, or fewer classes",
+    "write": "put --runs on a local disk",
+    "score": "the surface distances usually take most; see 'medbench metrics' for what the challenge demands",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTime:
+    """A phase over the cases that went through it.
+
+    Attributes:
+        phase: read, preprocess, forward, postprocess, write or score.
+        cases: that took part.
+        p50_s: median of a case.
+        p90_s: nine tenths of the cases took at most this.
+        total_s: sum.
+        share: of the sum over all phases.
+    """
+
+    phase: str
+    cases: int
+    p50_s: float
+    p90_s: float
+    total_s: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseProfile:
+    """A run's phases.
+
+    Attributes:
+        phases: in the order in which a case passes them.
+        wall_s: from the first case to the last; the lanes overlap, so it is less than the sum.
+        slowest_lane: the lane that sets the pace: its phases' sum over its threads is the largest.
+        fix: the phase of that lane that takes most.
+        advice: what to do about it.
+    """
+
+    phases: tuple[PhaseTime, ...]
+    wall_s: float
+    slowest_lane: str
+    fix: str
+    advice: str
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Cells under :data:`HEADINGS`."""
+        return [
+            (
+                item.phase,
+                str(item.cases),
+                f"{item.p50_s * 1e3:.1f}",
+                f"{item.p90_s * 1e3:.1f}",
+                f"{item.total_s:.2f}",
+                f"{item.share:.0%}",
+            )
+            for item in self.phases
+        ]
+
+    def verdict(self) -> str:
+        """One sentence."""
+        least = next(item for item in self.phases if item.phase == self.fix)
+        return (
+            f"Fix '{self.fix}' first: {self.slowest_lane} sets the pace of the {self.wall_s:.1f} s, and "
+            f"{self.fix} takes {least.total_s:.1f} s of it. To do: {self.advice}."
+        )
+
+
+def summarise_phases(timing: Timing) -> PhaseProfile | None:
+    """The phases of the cases that this call timed; ``None`` when it timed none."""
+    order = [phase for phases, _ in _LANES.values() for phase in phases]
+    samples = {phase: timing.samples[phase] for phase in order if timing.samples.get(phase)}
+    if not samples:
+        return None
+    everything = sum(sum(values) for values in samples.values()) or 1.0
+    phases = tuple(
+        PhaseTime(
+            phase,
+            len(values),
+            float(np.percentile(values, 50)),
+            float(np.percentile(values, 90)),
+            sum(values),
+            sum(values) / everything,
+        )
+        for phase, values in samples.items()
+    )
+    totals = {item.phase: item.total_s for item in phases}
+    loads = {
+        lane: sum(totals.get(phase, 0.0) for phase in names) / threads
+        for lane, (names, threads) in _LANES.items()
+    }
+    slowest = max(loads, key=lambda lane: loads[lane])
+    fix = max(_LANES[slowest][0], key=lambda phase: totals.get(phase, 0.0))
+    return PhaseProfile(phases, timing.wall_s, slowest, fix, _ADVICE[fix])
+
+
+def keep_phases(folder: Path, timing: Timing) -> None:
+    """Leave the phases in the run directory, unless nothing was timed."""
+    profile = summarise_phases(timing)
+    if profile is not None:
+        write_json(folder / PHASES, asdict(profile))
+
+
+def read_phases(folder: Path) -> PhaseProfile | None:
+    """What the last call that predicted something left in the run directory."""
+    if not (folder / PHASES).exists():
+        return None
+    stored: dict[str, Any] = read_json(folder / PHASES)
+    return PhaseProfile(**{**stored, "phases": tuple(PhaseTime(**item) for item in stored["phases"])})
