@@ -1,6 +1,6 @@
 """Exact distances from the points of one set to the nearest point of another, on a grid with spacing.
 
-Three ways lead to the same numbers, and each is taken where it is the cheapest:
+Four ways lead to the same numbers, and each is taken where it is the cheapest:
 
 1. *Shells*: predictions lie close to references, so most points have their nearest neighbour within a few
    voxels. The offsets around a voxel are tried by rising distance, all points at once.
@@ -8,9 +8,12 @@ Three ways lead to the same numbers, and each is taken where it is the cheapest:
 3. *Distance transform* (``scipy.ndimage.distance_transform_edt``, its feature form) of the box, when a sample
    of points shows that the tree would visit too many candidates: large, ragged or far surfaces. With unit
    spacing and the ``edt`` package installed, its squared distances are whole numbers and it is taken instead.
+4. *Minima axis by axis* (:mod:`medbench.metrics.nearest_dense`), at the rows of the points alone, where that
+   is less work than the whole box.
 
 Whatever way finds the neighbour, the distance is computed from the whole-number offset between the two
-voxels, so the three agree with one another and with a distance transform of the whole image.
+voxels, so the four agree with one another and with a distance transform of the whole image: to the bit for
+unit spacing, and otherwise but for the rounding of neighbours that are equally near.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.metrics.arrays import Mask, Spacing
+from medbench.metrics.nearest_dense import estimated_seconds, nearest_by_axes, whole_squares
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -30,16 +34,15 @@ Indices = npt.NDArray[np.intp]
 MARGIN = 3
 _SHELL_OFFSETS = 130
 _TREE_QUERY_S = 1.0e-6
+_TREE_START_S = 5e-7
 _TREE_WORST_QUERY_S = 5e-5
-_TREE_LEAF_S = 1.5e-7
+_TREE_LEAF_S = 1.4e-7
 _TREE_BUILD_S = 1.2e-7
 _TREE_THREADED_QUERIES = 2000
 _TRANSFORM_S = 7e-8
 _EDT_S = 5e-8
-_EXACT_IN_FLOAT32 = 1 << 24
-_LEAF_LIMIT = 500
 _LOOKUP_S = 4e-9
-_SAMPLE = 16
+_SAMPLE = 8
 
 
 @lru_cache(maxsize=64)
@@ -110,40 +113,70 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
 
 
 def _coordinates(flat: Indices, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
-    return np.stack(np.unravel_index(flat, shape), axis=1).astype(np.int32)
+    return np.array(np.unravel_index(flat, shape), dtype=np.int32).T
 
 
 def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
-    from scipy.spatial import cKDTree
-
     query = _coordinates(points, target.shape)
     candidates = _coordinates(np.flatnonzero(target), target.shape)
-    transform_s = target.size * (_EDT_S if _whole_squares(target, spacing) else _TRANSFORM_S)
-    if len(candidates) * _TREE_BUILD_S + len(query) * _TREE_QUERY_S > transform_s:
-        return _by_transform(query, target, spacing)
+    whole = whole_squares(target.shape, spacing)
+    bound_s = target.size * (_EDT_S if whole and _has_edt(target.ndim) else _TRANSFORM_S)
+    build_s = len(candidates) * _TREE_BUILD_S
     steps = np.array(spacing)
-    tree = cKDTree(candidates * steps, leafsize=48, balanced_tree=False, compact_nodes=False)
-    if len(query) * _TREE_WORST_QUERY_S > transform_s:
-        sample = query[:: max(1, len(query) // _SAMPLE)] * steps
-        leaves = np.mean([_leaves_visited(tree, point, tree.query(point)[0]) for point in sample])
-        if len(query) * (_TREE_QUERY_S + leaves * _TREE_LEAF_S) > transform_s:
-            return _by_transform(query, target, spacing)
+    if build_s + len(query) * _TREE_WORST_QUERY_S <= bound_s:
+        return _by_tree(_tree(candidates * steps), query, candidates, spacing)
+
+    dense_s = estimated_seconds(query, candidates, whole)
+    dense = dense_s < bound_s
+    bound_s = min(bound_s, dense_s)
+    if build_s + len(query) * _TREE_QUERY_S <= bound_s:
+        tree = _tree(candidates * steps)
+        leaves_paid_for = (bound_s / len(query) - _TREE_START_S) / _TREE_LEAF_S
+        if not _visits_more_leaves(tree, query[:: max(1, len(query) // _SAMPLE)] * steps, leaves_paid_for):
+            return _by_tree(tree, query, candidates, spacing)
+    return (
+        nearest_by_axes(query, candidates, target, spacing)
+        if dense
+        else _by_transform(query, target, spacing)
+    )
+
+
+def _tree(positions: Floats) -> Any:
+    from scipy.spatial import cKDTree
+
+    return cKDTree(positions, leafsize=48, balanced_tree=False, compact_nodes=False)
+
+
+def _by_tree(
+    tree: Any, query: npt.NDArray[np.int32], candidates: npt.NDArray[np.int32], spacing: Spacing
+) -> Floats:
     threads = min(4, os.cpu_count() or 1) if len(query) >= _TREE_THREADED_QUERIES else 1
-    neighbours = tree.query(query * steps, workers=threads)[1]
+    neighbours = tree.query(query * np.array(spacing), workers=threads)[1]
     return lengths(candidates[neighbours] - query, spacing)
 
 
-def _leaves_visited(tree: Any, point: Floats, reach: float) -> int:
-    """How many leaves of the tree lie nearer to ``point`` than ``reach``: what a query has to look through.
+def _visits_more_leaves(tree: Any, sample: Floats, limit: float) -> bool:
+    """Whether the sampled queries look through more than ``limit`` leaves of the tree on average."""
+    left = limit * len(sample)
+    for point in sample:
+        left -= _leaves_visited(tree, point, tree.query(point)[0], left)
+        if left < 0:
+            return True
+    return False
 
-    A tree prunes badly where many candidates are about equally far (a ball inside a shell). Counting tells
-    so without a clock, and the way taken never depends on how busy the machine is.
+
+def _leaves_visited(tree: Any, point: Floats, reach: float, most: float) -> int:
+    """How many leaves of the tree lie nearer to ``point`` than ``reach``; counting ends just above ``most``.
+
+    A query has to look through all of them. A tree prunes badly where many candidates are about equally far
+    (a ball inside a shell). Counting tells so without a clock, and the way taken never depends on how busy
+    the machine is.
     """
     count = 0
     limit = reach * reach
     outside = np.maximum(np.maximum(tree.mins - point, point - tree.maxes), 0) ** 2
     waiting = [(tree.tree, float(outside.sum()), tuple(outside.tolist()))]
-    while waiting and count < _LEAF_LIMIT:
+    while waiting and count <= most:
         node, squared, sides = waiting.pop()
         if node.split_dim < 0:
             count += 1
@@ -167,15 +200,12 @@ def _edt() -> Any:
     return edt
 
 
-def _whole_squares(target: Mask, spacing: Spacing) -> bool:
-    """Whether ``edt`` is there and its float32 squared distances are exact on this grid."""
-    unit = all(step == 1 for step in spacing)
-    small = sum(side * side for side in target.shape) < _EXACT_IN_FLOAT32
-    return unit and small and target.ndim in (2, 3) and _edt() is not None
+def _has_edt(ndim: int) -> bool:
+    return ndim in (2, 3) and _edt() is not None
 
 
 def _by_transform(query: npt.NDArray[np.int32], target: Mask, spacing: Spacing) -> Floats:
-    if _whole_squares(target, spacing):
+    if whole_squares(target.shape, spacing) and _has_edt(target.ndim):
         squared = _edt().edtsq(~target, parallel=min(4, os.cpu_count() or 1))
         distances: Floats = np.sqrt(squared[tuple(query.T)].astype(np.float64))
         return distances
