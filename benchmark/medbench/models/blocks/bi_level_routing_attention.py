@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from medbench.models.blocks.channels_last import DepthwiseConv
 from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
+from medbench.models.blocks.recomputed import recomputed
 
 AUTHORS_BLOCK_PARTS = (
     (r"\.pos_embed\.", ".position."),
@@ -81,11 +82,11 @@ class BiLevelRoutingAttention(nn.Module):
             ``(N, n_win ** 2, n_win ** 2)`` in float32 or better, query regions before key regions.
         """
         precision = torch.promote_types(features.dtype, torch.float32)
-        n, height, width, dim = features.shape
-        n_win = self.n_win
+        _, height, width, dim = features.shape
         with torch.no_grad(), torch.autocast(features.device.type, enabled=False):
-            cells = features.reshape(n, n_win, height // n_win, n_win, width // n_win, dim)
-            means = cells.mean(dim=(2, 4), dtype=precision).flatten(1, 2)
+            planes = features.to(precision).permute(0, 3, 1, 2)
+            pooled = functional.avg_pool2d(planes, (height // self.n_win, width // self.n_win))
+            means = pooled.permute(0, 2, 3, 1).flatten(1, 2)
             weight, bias = self.qkv.weight[: 2 * dim], self.qkv.bias[: 2 * dim]
             query, key = functional.linear(means, weight.to(precision), bias.to(precision)).chunk(2, dim=-1)
             return (query * self.scale) @ key.transpose(1, 2)
@@ -102,9 +103,10 @@ class BiLevelRoutingAttention(nn.Module):
     def _attend_fetched(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Fetch the selected regions as whole rows of a table, then attend within them.
 
-        Returns attended and projected values, ``(N, H, W, C)`` both.
+        Returns attended and projected values, ``(N, H, W, C)`` both. What is fetched is not kept for the
+        backward pass: it is ``topk`` times the map, twice.
         """
-        n, height, width, dim = features.shape
+        n, height, width, _ = features.shape
         count = self.n_win**2
         regions = _cut(features, self.n_win)
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
@@ -113,10 +115,7 @@ class BiLevelRoutingAttention(nn.Module):
         )
         start = torch.arange(n, device=features.device).view(n, 1, 1) * count
         rows = (start + self._selected(features)).view(n * count, self.topk)
-        keys, values = (
-            functional.embedding(rows, part.flatten(1)).view(n * count, -1, dim) for part in (key, value)
-        )
-        attended = self._attend(query, keys, values)
+        attended = recomputed(self._attend_to_rows, query, key, value, rows)
         return _join(attended, self.n_win, height, width), _join(value, self.n_win, height, width)
 
     def _attend_masked(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,6 +130,14 @@ class BiLevelRoutingAttention(nn.Module):
             mask = barred[:, region_of][:, :, region_of].unsqueeze(1)
         attended = self._attend(query, key, value, mask)
         return attended.view(n, height, width, dim), value.unflatten(1, (height, width))
+
+    def _attend_to_rows(self, query: Tensor, key: Tensor, value: Tensor, rows: Tensor) -> Tensor:
+        """Regions ``(N * n_win ** 2, pixels, C)``, each attending to those in its row of ``rows``."""
+        keys, values = (
+            functional.embedding(rows, part.flatten(1)).view(len(rows), -1, part.shape[-1])
+            for part in (key, value)
+        )
+        return self._attend(query, keys, values)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
         """Heads on ``(batch, pixels, C)``; the mask is ``(batch, 1, queries, keys)``."""
@@ -173,8 +180,15 @@ class NormedFirstBlock(AttentionBlock):
     The norm before the attention is applied twice with the same parameters: to the input, whose positional
     convolution and residuals all start from the result, and again before the attention. BiFormer's block
     does not have the first of the two.
+
+    The perceptron's activation is not kept for the backward pass.
     """
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""
-        return super().forward(self.norm1(features))
+        features = self.norm1(features)
+        features = features + self.position(features)
+        features = features + self.drop_path(self.attention(self.norm1(features)))
+        expand, activation, contract = self.mlp
+        hidden = expand(self.norm2(features))
+        return features + self.drop_path(recomputed(lambda kept: contract(activation(kept)), hidden))

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from medbench.models.blocks.recomputed import recomputed
+
 
 def channels_to_pixels(features: Tensor, factor: int) -> Tensor:
     """``(N, H, W, factor² · C)`` to ``(N, factor · H, factor · W, C)``.
@@ -79,7 +81,8 @@ class ExpandedHead(nn.Module):
     """Enlargement by linear layer and layer norm, then a 1×1 convolution to the classes.
 
     The norm and the convolution act on each pixel alone, so both come before the rearrangement, which then
-    moves ``num_classes`` channels instead of ``dim``.
+    moves ``num_classes`` channels instead of ``dim``. What has ``dim`` channels at the large size is not kept
+    for the backward pass.
 
     Args:
         dim: channels C.
@@ -97,7 +100,11 @@ class ExpandedHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, num_classes, factor · H, factor · W)``."""
-        n, height, width, dim = features.shape
-        pixels = self.norm(self.expand(features).view(n, height, width, self.factor, self.factor, dim))
-        logits = nn.functional.linear(pixels, self.output.weight.flatten(1))
+        n, height, width, _ = features.shape
+        logits = recomputed(self._patches, features)
         return logits.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, self.factor * height, self.factor * width)
+
+    def _patches(self, features: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, H, W, factor, factor, num_classes)``."""
+        pixels = self.norm(self.expand(features).unflatten(-1, (self.factor, self.factor, -1)))
+        return nn.functional.linear(pixels, self.output.weight.flatten(1))
