@@ -69,7 +69,8 @@ class Cost:
         other_flops: everything else that computes, by the conventions of :mod:`medbench.profiling.formulas`.
         kinds: multiply-accumulates by kind (convolution, linear, products of activations).
         attention_macs: products of activations within modules that call themselves attention (by class or
-            attribute name), or all of them where no module does; projections are not in it.
+            attribute name), or all of them where no module does; projections are in it only where a network
+            writes them as batched products.
         uncounted: operator -> calls, for operators without a formula; their arithmetic is in no number here.
         modules: the tree, parents before children.
         activation_bytes: what a training forward keeps for the backward pass, each storage once, without
