@@ -95,7 +95,7 @@ class Synapse(Challenge):
         "under both protocols (ours; the authors' program stops)."
     )
     citation = (
-        "Landman et al.: MICCAI multi-atlas labeling beyond the cranial vault, synapse.org syn3193805 (2015); "
+        "Landman et al.: MICCAI multi-atlas labeling beyond the cranial vault, synapse.org syn3193805, 2015; "
         "preparation: Chen et al.: TransUNet, arXiv 2102.04306"
     )
     bibtex = """@misc{landman2015btcv,

@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import challenges, data, doctor, evaluate, metrics, models, predict, profile, run, train
+from medbench.cli import (
+    challenges,
+    cite,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    leaderboard,
+    metrics,
+    models,
+    predict,
+    profile,
+    run,
+    train,
+)
 from medbench.cli.console import fail
 
 app = typer.Typer(
@@ -29,6 +43,9 @@ app.add_typer(models.app, name="models")
 app.add_typer(challenges.app, name="challenges")
 app.add_typer(metrics.app, name="metrics")
 app.add_typer(data.app, name="data")
+app.add_typer(leaderboard.app, name="leaderboard")
+app.command("compare")(compare.command)
+app.command("cite")(cite.command)
 app.command("profile")(profile.command)
 app.command("doctor")(doctor.command)
 

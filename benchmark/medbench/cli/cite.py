@@ -1,0 +1,28 @@
+"""``medbench cite``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(
+    names: Annotated[list[str], typer.Argument(help="Models and challenges.")],
+    as_json: arguments.AsJson = False,
+) -> None:
+    """BibTeX and licences of models and challenges."""
+    import dataclasses
+
+    from medbench.cli.console import print_json
+    from medbench.leaderboards.citing import cite
+
+    found = cite(names)
+    if as_json:
+        print_json([dataclasses.asdict(citation) for citation in found])
+        return
+    for citation in found:
+        what = "licence of the data" if citation.kind == "challenge" else "licence of the authors' code"
+        typer.echo(f"% {citation.name}: {what}: {citation.licence}; {citation.origin}\n{citation.bibtex}\n")

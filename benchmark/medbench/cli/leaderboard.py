@@ -1,0 +1,76 @@
+"""``medbench leaderboard``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
+
+
+@app.command("build")
+def build(
+    challenges: Annotated[
+        list[str] | None, typer.Argument(help="Challenges; all that have results if not given.")
+    ] = None,
+    leaderboards: arguments.Leaderboards = None,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Write README.md, index.html, tables.tex and values.csv of each challenge from its results.jsonl."""
+    from medbench.cli.console import print_json
+    from medbench.core.errors import MedbenchError
+    from medbench.core.folders import leaderboards_folder
+    from medbench.leaderboards.results import build_board, measured_challenges
+
+    folder = leaderboards or leaderboards_folder()
+    names = challenges or measured_challenges(folder)
+    if not names:
+        raise MedbenchError(
+            "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
+        )
+    written = [path for name in names for path in build_board(folder, name)]
+    if as_json:
+        print_json([str(path) for path in written])
+    else:
+        typer.echo("\n".join(map(str, written)))
+
+
+@app.command("show")
+def show(
+    challenge: str,
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="table, markdown, latex, csv or html.")
+    ] = "table",
+    leaderboards: arguments.Leaderboards = None,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Print a challenge's tables: measured on real data, on the sample, published; never mixed."""
+    import dataclasses
+
+    from medbench.cli.console import print_json, print_table
+    from medbench.core.folders import leaderboards_folder
+    from medbench.core.registry import unknown_name
+    from medbench.leaderboards.rendering import FORMATS, cells, headings, notes
+    from medbench.leaderboards.results import load_board
+
+    if form not in ("table", *FORMATS):
+        raise unknown_name("format", form, ("table", *FORMATS))
+    board = load_board(leaderboards or leaderboards_folder(), challenge)
+    if as_json:
+        print_json(dataclasses.asdict(board))
+    elif form != "table":
+        typer.echo(FORMATS[form][1](board), nl=False)
+    else:
+        for whole in board.tables:
+            short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
+            table = dataclasses.replace(whole, metrics=short)
+            last = len(short) + 1
+            rows = [cells(table, entry) for entry in table.entries]
+            wrap = [last, last + 1] if table.kind == "published" else []
+            print_table(f"{board.title}. {table.title}", headings(table), rows, wrap=wrap)
+            if len(short) < len(whole.metrics):
+                typer.echo(f"{len(whole.metrics) - len(short)} further columns in the other formats.")
+        typer.echo("\n".join(notes(board)))

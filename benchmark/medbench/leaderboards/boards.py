@@ -1,0 +1,230 @@
+"""A challenge's leaderboard as data: tables that hold only what may be compared.
+
+Rows share a table when kind of data, split, the very files (their manifest hash) and protocol are the same.
+Synthetic samples, subsets of a release and numbers from papers therefore never stand among results on the
+whole real data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from medbench.challenges.base import Challenge, MetricSpec
+
+Kind = Literal["real", "sample", "published"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A value with its 95 % interval and its denominators (scored, failed, missing, undefined)."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a table.
+
+    Attributes:
+        name: model and recipe, or who published.
+        cells: column -> value.
+        lost: failed and missing cases of all cases; empty for published numbers.
+        run: key of the run; empty for published numbers.
+        source: where a published number comes from.
+        population: what a published number was measured on.
+    """
+
+    name: str
+    cells: Mapping[str, Cell]
+    lost: str = ""
+    run: str = ""
+    source: str = ""
+    population: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Entries that may be compared.
+
+    Attributes:
+        kind: real data, synthetic sample, or numbers from papers.
+        split: name of the split.
+        protocol: evaluation protocol, where the challenge has several.
+        metrics: the columns.
+        entries: best first by the first column.
+        cases: number of cases.
+        manifest: hash of the split's files.
+        rule: how the split is drawn.
+        split_sha256: hash of the complete split's names, where known.
+        subset: cases present and released, when some are missing.
+    """
+
+    kind: Kind
+    split: str
+    protocol: str
+    metrics: tuple[MetricSpec, ...]
+    entries: tuple[Entry, ...]
+    cases: int = 0
+    manifest: str = ""
+    rule: str = ""
+    split_sha256: str = ""
+    subset: tuple[int, int] | None = None
+
+    @property
+    def title(self) -> str:
+        """What was measured, on what."""
+        where = {
+            "real": "Measured on real data",
+            "sample": "Synthetic sample: no result on real data",
+            "published": "Published, not measured here",
+        }[self.kind]
+        parts = [where]
+        if self.subset:
+            parts[0] += f", subset ({self.subset[0]} of {self.subset[1]} cases)"
+        if self.split:
+            parts.append(f"split {self.split}")
+        if self.protocol:
+            parts.append(f"protocol {self.protocol}")
+        if self.kind != "published":
+            parts.append(f"{self.cases} cases ({self.manifest[:8]})")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """All tables of a challenge.
+
+    Attributes:
+        challenge: its name.
+        title: its title.
+        task: what is asked.
+        homepage: its address.
+        failure_rule: what failed and missing cases score.
+        measured: tables of runs, real data first.
+        published: tables of numbers from papers.
+    """
+
+    challenge: str
+    title: str
+    task: str
+    homepage: str
+    failure_rule: str
+    measured: tuple[Table, ...] = ()
+    published: tuple[Table, ...] = field(default=())
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Measured ones, then published ones."""
+        return (*self.measured, *self.published)
+
+
+def make_board(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Board:
+    """Sort a challenge's measured rows and its published numbers into tables.
+
+    Args:
+        challenge: the challenge.
+        rows: as ``results.jsonl`` holds them.
+    """
+    return Board(
+        challenge.name,
+        challenge.title,
+        challenge.task,
+        challenge.homepage,
+        challenge.failure_rule,
+        tuple(_measured(challenge, rows)),
+        tuple(_published(challenge)),
+    )
+
+
+def _protocols(challenge: Challenge) -> dict[str, list[MetricSpec]]:
+    found: dict[str, list[MetricSpec]] = {}
+    for metric in challenge.metrics:
+        found.setdefault(metric.protocol, []).append(metric)
+    return found
+
+
+def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    kinds: tuple[Kind, ...] = ("real", "sample")
+    for kind in kinds:
+        populations = sorted({(row["split"], row["manifest_sha256"]) for row in rows if row["data"] == kind})
+        for split, manifest in populations:
+            chosen = [
+                row
+                for row in rows
+                if (row["data"], row["split"], row["manifest_sha256"]) == (kind, split, manifest)
+            ]
+            for protocol, metrics in _protocols(challenge).items():
+                shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in chosen))
+                if not shown:
+                    continue
+                first = chosen[0]
+                yield Table(
+                    kind,
+                    split,
+                    protocol,
+                    shown,
+                    _ranked([_entry(row, shown) for row in chosen], shown[0]),
+                    first["counts"]["total"],
+                    manifest,
+                    first.get("split_rule") or "",
+                    first.get("split_sha256") or "",
+                    _subset(first),
+                )
+
+
+def _subset(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    if not row.get("subset"):
+        return None
+    return row["present_cases"], row["released_cases"]
+
+
+def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
+    cells = {}
+    for metric in metrics:
+        found = row["metrics"].get(metric.name)
+        if found is not None:
+            low, high = found["ci95"]
+            cells[metric.name] = Cell(found["value"], low, high, tuple(found["counts"]))
+    subset = _subset(row)
+    name = row["title"] + (f" ({row['recipe']})" if row["recipe"] else "")
+    return Entry(
+        name + (f" [subset {subset[0]} of {subset[1]}]" if subset else ""),
+        cells,
+        f"{row['counts']['failed'] + row['counts']['missing']}/{row['counts']['total']}",
+        row["key"],
+    )
+
+
+def _ranked(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
+    def place(entry: Entry) -> float:
+        cell = entry.cells.get(metric.name)
+        if cell is None or cell.value is None:
+            return float("inf")
+        return -cell.value if metric.better == "higher" else cell.value
+
+    return tuple(sorted(entries, key=place))
+
+
+def _published(challenge: Challenge) -> Iterator[Table]:
+    found: dict[tuple[str, str], list[Entry]] = {}
+    columns: dict[tuple[str, str], set[str]] = {}
+    protocols = _protocols(challenge)
+    for result in challenge.published():
+        values = {name: Cell(float(value)) for name, value in result["metrics"].items()}
+        for protocol, metrics in protocols.items():
+            cells = {metric.name: values[metric.name] for metric in metrics if metric.name in values}
+            if not cells and (values or protocol != next(iter(protocols))):
+                continue
+            key = (result.get("split", ""), protocol)
+            entry = Entry(result["name"], cells, source=result["source"], population=result["population"])
+            found.setdefault(key, []).append(entry)
+            columns.setdefault(key, set()).update(cells)
+    for (split, protocol), entries in found.items():
+        shown = tuple(m for m in protocols[protocol] if m.name in columns[split, protocol])
+        ranked = _ranked(entries, shown[0]) if shown else tuple(entries)
+        yield Table("published", split, protocol, shown, ranked)

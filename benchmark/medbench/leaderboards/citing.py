@@ -1,0 +1,84 @@
+"""BibTeX and licences of models and challenges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from medbench.challenges import list_challenges, load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.registry import unknown_name
+from medbench.models import list_models, model_entry
+from medbench.models.entry import ModelEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """How a model or a challenge is to be cited.
+
+    Attributes:
+        name: its name in medbench.
+        kind: ``model`` or ``challenge``.
+        bibtex: one or more entries.
+        licence: of the authors' code, or of the data, as stated by them.
+        origin: the authors' repository, or the challenge's page.
+    """
+
+    name: str
+    kind: str
+    bibtex: str
+    licence: str
+    origin: str
+
+
+def cite(names: Sequence[str]) -> list[Citation]:
+    """Citations of models and challenges, in the order asked for.
+
+    Raises:
+        MedbenchError: ``name.unknown`` with the nearest names.
+    """
+    challenges, models = list_challenges(), list_models()
+    found = []
+    for name in names:
+        if name in challenges:
+            found.append(_of_challenge(load_challenge(name)))
+        elif name in models:
+            found.append(_of_model(model_entry(name)))
+        else:
+            raise unknown_name("name", name, [*challenges, *models])
+    return found
+
+
+def _of_challenge(challenge: Challenge) -> Citation:
+    address = f"\\url{{{challenge.homepage}}}"
+    bibtex = challenge.bibtex or _misc(
+        challenge.name, challenge.title, howpublished=address, note=challenge.citation
+    )
+    return Citation(challenge.name, "challenge", bibtex, challenge.license, challenge.homepage)
+
+
+def _of_model(entry: ModelEntry) -> Citation:
+    facts: dict[str, str] = {}
+    if entry.arxiv:
+        number = entry.arxiv.split("v")[0]
+        facts = {"eprint": number, "archivePrefix": "arXiv", "url": f"https://arxiv.org/abs/{number}"}
+    elif entry.doi:
+        facts = {"doi": entry.doi}
+    if entry.code:
+        facts["note"] = f"Code: {entry.code}"
+    bibtex = _misc(entry.name, entry.paper_title or entry.title, **facts)
+    return Citation(entry.name, "model", bibtex, entry.code_license or "not stated", entry.code)
+
+
+def _misc(name: str, title: str, **facts: str) -> str:
+    key = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    escaped = {
+        field: value if "\\url" in value else re.sub(r"(?<!\\)([&%#_])", r"\\\1", value)
+        for field, value in facts.items()
+        if field not in ("url", "doi", "eprint")
+    }
+    plain = {field: value for field, value in facts.items() if field not in escaped}
+    fields: dict[str, str] = {"title": f"{{{title}}}", **plain, **escaped}
+    lines = [f"  {field} = {{{value}}}" for field, value in fields.items()]
+    return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}"

@@ -1,0 +1,176 @@
+"""A leaderboard as Markdown, LaTeX, CSV and HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from medbench.challenges.base import MetricSpec
+from medbench.leaderboards.boards import Board, Cell, Entry, Table
+from medbench.leaderboards.tables import heading, interval, number
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "×": r"$\times$",
+    "°": r"\textdegree{}",
+    "Δ": r"$\Delta$",
+    "–": "--",
+}
+CSV_COLUMNS = (
+    "kind", "split", "protocol", "entry", "metric", "unit", "better", "convention", "value", "ci95_low",
+    "ci95_high", "scored", "failed", "missing", "undefined", "cases", "present_cases", "released_cases",
+    "manifest_sha256", "split_sha256", "run", "population", "source",
+)  # fmt: skip
+
+
+def text(cell: Cell | None, metric: MetricSpec) -> str:
+    """Value and interval, or a dash."""
+    if cell is None or cell.value is None:
+        return "–"
+    spread = interval(cell.low, cell.high, metric.unit)
+    return number(cell.value, metric.unit) + (f" [{spread}]" if spread != "–" else "")
+
+
+def headings(table: Table) -> list[str]:
+    """Column names of a table."""
+    last = ["measured on", "source"] if table.kind == "published" else ["failed or missing", "run"]
+    return ["who" if table.kind == "published" else "model", *map(heading, table.metrics), *last]
+
+
+def cells(table: Table, entry: Entry) -> list[str]:
+    """One line of a table."""
+    last = [entry.population, entry.source] if table.kind == "published" else [entry.lost, entry.run[:8]]
+    return [entry.name, *(text(entry.cells.get(m.name), m) for m in table.metrics), *last]
+
+
+def notes(board: Board) -> list[str]:
+    """What a reader must know of all tables."""
+    return [
+        f"Brackets: 95 % intervals, resampled by group. Failed and missing cases: {board.failure_rule}",
+        "The order of rows is that of the first column and is not the organisers' ranking. Tables differ in "
+        "data, split or protocol and cannot be compared with one another.",
+    ]
+
+
+def markdown(board: Board) -> str:
+    """A page for a repository."""
+    from tabulate import tabulate
+
+    parts = [f"# {board.title}", "", f"{board.task}. {board.homepage}", ""]
+    for table in board.tables:
+        parts += [f"## {table.title}", ""]
+        if table.rule:
+            parts += [f"Split: {table.rule}.", ""]
+        lines = [[cell.replace("|", "\\|") for cell in cells(table, entry)] for entry in table.entries]
+        parts += [str(tabulate(lines, headings(table), tablefmt="github", disable_numparse=True)), ""]
+    for note in notes(board):
+        parts += [note, ""]
+    return "\n".join(parts)
+
+
+def latex(board: Board) -> str:
+    """One ``table`` environment each; needs ``booktabs``."""
+    parts = [f"% {board.title}: {board.homepage}. Needs \\usepackage{{booktabs}}."]
+    for table in board.tables:
+        columns = headings(table)
+        parts += [
+            "\\begin{table}",
+            f"\\caption{{{_latex(board.title)}. {_latex(table.title)}.}}",
+            f"\\begin{{tabular}}{{l{'r' * len(table.metrics)}ll}}",
+            "\\toprule",
+            " & ".join(map(_latex, columns)) + r" \\",
+            "\\midrule",
+            *(" & ".join(map(_latex, cells(table, entry))) + r" \\" for entry in table.entries),
+            "\\bottomrule",
+            "\\end{tabular}",
+            "\\end{table}",
+            "",
+        ]
+    return "\n".join([*parts, *(f"% {note}" for note in notes(board)), ""])
+
+
+def _latex(words: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in words)
+
+
+def as_csv(board: Board) -> str:
+    """One line a value, whole precision, so that no line needs the columns of another table."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for table in board.tables:
+        for entry in table.entries:
+            for metric in table.metrics:
+                cell = entry.cells.get(metric.name)
+                if cell is not None:
+                    writer.writerow(_line(table, entry, metric, cell))
+    return stream.getvalue()
+
+
+def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping[str, object]:
+    counts = dict(zip(("scored", "failed", "missing", "undefined"), cell.counts, strict=False))
+    present, released = table.subset or ("", "")
+    return {
+        "kind": table.kind,
+        "split": table.split,
+        "protocol": table.protocol,
+        "entry": entry.name,
+        "metric": metric.name,
+        "unit": metric.unit,
+        "better": metric.better,
+        "convention": metric.convention,
+        "value": cell.value,
+        "ci95_low": cell.low,
+        "ci95_high": cell.high,
+        **counts,
+        "cases": table.cases or "",
+        "present_cases": present,
+        "released_cases": released,
+        "manifest_sha256": table.manifest,
+        "split_sha256": table.split_sha256,
+        "run": entry.run,
+        "population": entry.population,
+        "source": entry.source,
+    }
+
+
+def html(board: Board) -> str:
+    """A page of its own, escaped; it needs no network."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    shown: Sequence[tuple[Table, list[str], list[list[str]]]] = [
+        (table, headings(table), [cells(table, entry) for entry in table.entries]) for table in board.tables
+    ]
+    page = environment.get_template("board.html.j2")
+    return page.render(board=board, tables=shown, notes=notes(board))
+
+
+FORMATS: Mapping[str, tuple[str, Callable[[Board], str]]] = MappingProxyType(
+    {
+        "markdown": ("README.md", markdown),
+        "html": ("index.html", html),
+        "latex": ("tables.tex", latex),
+        "csv": ("values.csv", as_csv),
+    }
+)
