@@ -1,6 +1,7 @@
 """A record whose numbers contradict one another is not published."""
 
 import importlib
+import re
 
 import numpy as np
 import pytest
@@ -65,3 +66,26 @@ def test_a_folder_evaluation_is_refused_too(tmp_path, monkeypatch):
     )
     with pytest.raises(MedbenchError, match=r"Case p7: 1: iou 0.5 is not dice/\(2 - dice\)"):
         folders.evaluate_folders(tmp_path / "ref", tmp_path / "pred", ["dice", "iou"])
+
+
+def test_the_command_ends_with_two_and_one_line(small_iugc, monkeypatch, capsys):
+    from medbench.cli.main import main
+
+    original = IUGC2024.score_file
+
+    def too_far(self, case, path):
+        scores = original(self, case, path)
+        distances = {name: Score(-1.0) for name in scores.scores if name == "hd_ps"}
+        return type(scores)({**scores.scores, **distances}, scores.evidence)
+
+    monkeypatch.setattr(IUGC2024, "score_file", too_far)
+    arguments = ["run", "-m", "dssau_net.test", "-c", "iugc2024", "--data", str(small_iugc)]
+    monkeypatch.setattr("sys.argv", ["medbench", *arguments, "--weights", "none", "--image-size", "128"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert re.search(r"Case \S+: ps: hd\S* -1 is outside its range .*\[record\.invariant\]$", line)
+    assert list(runs_folder().rglob("cases.jsonl"))
+    assert not list(runs_folder().rglob("record.json"))
+    assert not list(leaderboards_folder().rglob("results.jsonl"))
