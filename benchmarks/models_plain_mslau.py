@@ -1,17 +1,21 @@
 """MSLAU-Net as its formulas read, without any of our shortcuts: what the network is measured against.
 
 Image-shaped ``(N, C, H, W)`` maps throughout, every step in the published order, one attention call a group,
-and parameters under the authors' names, so that it loads what our network holds (:func:`authors_names`).
+and parameters under the authors' names.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from medbench.models import create_model
+from medbench.models.blocks.multi_scale_linear_attention import MultiScaleLinearAttention
+from medbench.models.mslau_net import official_keys
+from models_pair import Named, Pair
 
 
 class Attention(nn.Module):
@@ -173,53 +177,46 @@ class PlainMSLAUNet(nn.Module):
         return functional.interpolate(logits, images.shape[2:], mode="bilinear", align_corners=True)
 
 
-def authors_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our parameters under the authors' names."""
-    rules: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
-        (r"^embeddings\.(\d)\.projection", lambda m: f"encoder.patch_embed{int(m[1]) + 1}.proj"),
-        (r"^embeddings\.(\d)", lambda m: f"encoder.patch_embed{int(m[1]) + 1}"),
-        (r"^encoder\.(\d)\.", lambda m: f"encoder.blocks{int(m[1]) + 1}."),
-        (
-            r"^lifts\.(\d)\.steps\.(\d)\.(conv|norm)",
-            lambda m: f"conv_mla.mla_p{4 - int(m[1])}.{4 * int(m[2]) + (m[3] == 'norm')}",
-        ),
-        (r"^smooth\.(\d)\.", lambda m: f"conv_mla.mla_p{5 - int(m[1])}_3x3."),
-        (r"^heads\.(\d)\.", lambda m: f"mlahead.head{int(m[1]) + 2}."),
-        (r"^(conv_mla|mlahead)\.(\w+)\.conv\.", r"\1.\2.0."),
-        (r"^(conv_mla|mlahead)\.(\w+)\.norm\.", r"\1.\2.1."),
-        (r"^segmentation_head\.", "seg."),
-        (r"\.position\.", ".pos_embed."),
-        (r"\.enter\.", ".conv1."),
-        (r"\.leave\.", ".conv2."),
-        (r"\.depthwise\.", ".attn."),
-        (r"\.(expand|mlp\.0)\.", ".mlp.fc1."),
-        (r"\.(contract|mlp\.2)\.", ".mlp.fc2."),
-        (r"\.attention\.attention\.qkv\.", ".attn.linear_attention.qkv."),
-        (r"\.attention\.attention\.output\.", ".attn.linear_attention.proj."),
-        (r"\.attention\.output\.", ".attn.final_conv."),
-        (r"\.attention\.scales$", ".attn.scale_weights"),
-        (
-            r"\.attention\.convs\.(\d)\.",
-            lambda m: ".attn.dw_conv_{0}x{0}.depthwise.".format(3 + 2 * int(m[1])),
-        ),
-    ]
-    renamed = {}
-    for name, tensor in state.items():
-        for pattern, replacement in rules:
-            name = re.sub(pattern, replacement, name)
-        renamed[name] = tensor
-    return renamed
+class MultiScaleLayer(MultiScale):
+    """The attention alone, ``(N, H, W, C)`` in and out."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        _, height, width, _ = features.shape
+        return super().forward(features.flatten(1, 2), height, width).view(features.shape)
 
 
-def pairs() -> dict[str, tuple[nn.Module, nn.Module, tuple[int, int, int]]]:
-    """Name -> (our network, the plain one with the same weights, input ``(channels, height, width)``)."""
-    from medbench.models import create_model
+def _network(title: str, side: int, num_classes: int) -> Pair:
+    return Pair(
+        f"{title}, {side} x {side}",
+        lambda: create_model("mslau_net", num_classes=num_classes),
+        lambda: PlainMSLAUNet(num_classes=num_classes),
+        (3, side, side),
+        official_keys,
+        num_classes,
+    )
 
-    found = {}
-    for name, classes, side in (("mslau_net 224", 9, 224), ("mslau_net 256", 1, 256)):
-        torch.manual_seed(0)
-        ours = create_model("mslau_net", num_classes=classes)
-        plain = PlainMSLAUNet(num_classes=classes)
-        plain.load_state_dict(authors_names(ours.state_dict()))
-        found[name] = (ours, plain, (3, side, side))
-    return found
+
+def _layer(dim: int, heads: int, side: int) -> Pair:
+    theirs, ours = "encoder.blocks3.0.attn.", "encoder.2.0.attention."
+
+    def ours_from(named: Named) -> dict[str, Tensor]:
+        found = official_keys({theirs + name: tensor for name, tensor in named.items()})
+        return {name.removeprefix(ours): tensor for name, tensor in found.items()}
+
+    return Pair(
+        f"MSLAU-Net attention, {side} x {side} x {dim}",
+        lambda: MultiScaleLinearAttention(dim, heads),
+        lambda: MultiScaleLayer(dim, heads),
+        (side, side, dim),
+        ours_from,
+    )
+
+
+def pairs() -> dict[str, Pair]:
+    """The network at the paper's sizes, and its attention layers."""
+    return {
+        "mslau_net": _network("MSLAU-Net", 224, 9),
+        "mslau_net.cvc": _network("MSLAU-Net", 256, 1),
+        "mslau_net/attention16": _layer(256, 4, 14),
+        "mslau_net/attention32": _layer(512, 8, 7),
+    }

@@ -1,4 +1,4 @@
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
@@ -362,18 +362,15 @@ def test_initial_weights_follow_the_authors():
     )
 
 
-def test_the_plain_implementation_of_the_benchmark_computes_the_same(relative_error):
-    folder = Path(__file__).parents[2] / "benchmarks"
-    sys.path.insert(0, str(folder))
-    try:
-        import models_plain_mslau as plain
-    finally:
-        sys.path.remove(str(folder))
+def test_the_plain_implementation_of_the_benchmark_computes_the_same(monkeypatch, relative_error):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    plain = importlib.import_module("models_plain_mslau")
     torch.manual_seed(0)
-    network = medbench.create_model("mslau_net.test", num_classes=4).double().eval()
-    nn.init.normal_(network.encoder[2][0].attention.scales)
-    other = plain.PlainMSLAUNet(num_classes=4, embed_dim=(16, 32, 64, 64), depth=(1, 1, 2, 1), head_dim=32)
-    other.load_state_dict(plain.authors_names(network.state_dict()))
+    sizes = {"embed_dim": (16, 32, 64, 64), "depth": (1, 1, 2, 1), "head_dim": 32}
+    theirs = plain.PlainMSLAUNet(num_classes=4, **sizes).double().eval()
+    ours = medbench.create_model("mslau_net.test", num_classes=4).double().eval()
+    nn.init.normal_(theirs.encoder["blocks3"][0].attn.scale_weights)
+    ours.load_state_dict(official_keys(theirs.state_dict()))
     images = torch.randn(2, 3, 64, 64).double()
     with torch.inference_mode():
-        assert relative_error(network(images), other.double().eval()(images)) < 1e-12
+        assert relative_error(ours(images), theirs(images)) < 1e-12
