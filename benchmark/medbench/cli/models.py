@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medbench.cli import arguments
+
+if TYPE_CHECKING:
+    from medbench.profiling.records import ProfileRecord
 
 app = typer.Typer(invoke_without_command=True, help="List the models, or show one.")
 
@@ -35,19 +38,41 @@ def list_all(
 
 
 @app.command("show")
-def show(name: str, as_json: arguments.AsJson = False) -> None:
-    """A model's card: paper, code, licence, input contract, options, recipes."""
+def show(name: str, leaderboards: arguments.Leaderboards = None, as_json: arguments.AsJson = False) -> None:
+    """A model's card: paper, code, licence, input contract, options, recipes, measured costs."""
     from medbench.cli.console import print_json, print_table
+    from medbench.core.folders import leaderboards_folder
     from medbench.models import model_entry
+    from medbench.profiling.records import read_profiles
     from medbench.training.recipes import list_recipes
 
     entry = model_entry(name)
     facts = {**_facts(entry), "recipes": list_recipes(entry.recipe_family)}
+    measured = read_profiles(leaderboards or leaderboards_folder())
+    profiles = [record for record in measured if record.model == entry.name]
     if as_json:
-        print_json(facts)
+        print_json({**facts, "profiles": [record.model_dump(mode="json") for record in profiles]})
         return
     rows = [(key, _text(value)) for key, value in facts.items() if value not in (None, [], {}, "")]
     print_table(entry.title, ("", ""), rows, wrap=(1,))
+    if profiles:
+        _print_profiles(profiles)
+    else:
+        typer.echo(f"Not measured on this board: medbench profile -m {entry.name}")
+
+
+def _print_profiles(profiles: list[ProfileRecord]) -> None:
+    from medbench.cli.console import print_table
+    from medbench.profiling.tables import cost_table, machine_table, published_table
+
+    machines = dict.fromkeys(record.hardware.key for record in profiles)
+    tables = [cost_table(profiles), published_table(profiles)]
+    tables += [machine_table([r for r in profiles if r.hardware.key == machine]) for machine in machines]
+    for table in tables:
+        if table.rows:
+            print_table(table.title, table.headings, table.rows, wrap=(len(table.headings) - 1,))
+            for note in table.notes:
+                typer.echo(note)
 
 
 def _facts(entry: Any) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medbench.models import ModelEntry, model_entry
-from medbench.profiling.cost import ModuleCost
 from medbench.profiling.records import ProfileRecord
+
+if TYPE_CHECKING:
+    from medbench.profiling.cost import ModuleCost
 
 FORMATS = {"markdown": "github", "latex": "latex_booktabs"}
 UNSTEADY = "*"

@@ -1,0 +1,218 @@
+"""What the models of a leaderboard cost: columns of its tables, and accuracy over cost with the Pareto front.
+
+Figures come from ``profiles.jsonl``. A column holds one input size, and a time one machine: models that
+were measured elsewhere have a dash there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+from medbench.profiling.records import ProfileRecord
+from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, shape_text
+
+Better = Literal["higher", "lower"]
+PARAMETERS, GMACS = "params [M]", "GMACs"
+
+
+@dataclass(frozen=True, slots=True)
+class CostColumns:
+    """Columns to the right of a table's metrics.
+
+    Attributes:
+        headings: parameters, operations at one input size, then one time a machine.
+        cells: run key -> text under every heading.
+        values: heading -> run key -> number, for plots; nothing where it is unknown or unsteady.
+    """
+
+    headings: tuple[str, ...] = ()
+    cells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def of(self, run: str) -> tuple[str, ...]:
+        """The cells of a run; dashes for one that is not known."""
+        return self.cells.get(run, ("–",) * len(self.headings))
+
+
+def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]) -> CostColumns:
+    """Find the figures of a challenge's runs.
+
+    A profile belongs to a run with the same model and options. Of several input sizes the one that most
+    models were profiled at is taken; only single samples in fp32 without further options count.
+
+    Args:
+        rows: as ``results.jsonl`` holds them.
+        profiles: as ``profiles.jsonl`` holds them.
+    """
+    plain = [
+        record
+        for record in profiles
+        if record.batch == 1
+        and record.precision == "fp32"
+        and not record.compiled
+        and not record.channels_last
+        and any(_belongs(record, row) for row in rows)
+    ]
+    if not plain:
+        return CostColumns()
+    pairs = {(record.model, record.shape) for record in plain}
+    shape = max(Counter(shape for _, shape in pairs).items(), key=lambda item: (item[1], item[0]))[0]
+    plain = [record for record in plain if record.shape == shape]
+    machines = sorted({record.hardware.key for record in plain if _has_time(record)})
+    at = shape_text(shape)
+    gmacs = f"{GMACS} at {at}"
+    times = {machine: f"p50 [ms] at {at}, {machine}" for machine in machines}
+    headings = (PARAMETERS, gmacs, *times.values())
+    cells: dict[str, tuple[str, ...]] = {}
+    values: dict[str, dict[str, float]] = {heading: {} for heading in headings}
+    for row in rows:
+        own = [record for record in plain if _belongs(record, row)]
+        texts = {heading: "–" for heading in headings}
+        if row.get("parameters"):
+            texts[PARAMETERS] = millions(row["parameters"])
+            values[PARAMETERS][row["key"]] = row["parameters"] / 1e6
+        for record in own:
+            texts[gmacs] = giga(record.cost.macs) + ("+" if record.cost.uncounted else "")
+            values[gmacs][row["key"]] = record.cost.macs / 1e9
+            if _has_time(record) and record.latency is not None:
+                heading, steady = times[record.hardware.key], record.latency["steady"]
+                texts[heading] = milliseconds(record.latency["p50_s"]) + ("" if steady else UNSTEADY)
+                if steady:
+                    values[heading][row["key"]] = record.latency["p50_s"] * 1e3
+        cells[row["key"]] = tuple(texts.values())
+    return CostColumns(headings, cells, values)
+
+
+def _belongs(record: ProfileRecord, row: Mapping[str, Any]) -> bool:
+    return record.model == row["model"] and record.options == (row.get("options") or {})
+
+
+def _has_time(record: ProfileRecord) -> bool:
+    return record.latency is not None and record.latency["status"] == "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A model in the plane of cost and accuracy."""
+
+    name: str
+    cost: float
+    accuracy: float
+
+
+def pareto_front(points: Sequence[Point], better: Better) -> list[Point]:
+    """Points that no other one beats at no higher cost, cheapest first.
+
+    >>> front = pareto_front([Point("a", 1, 0.8), Point("b", 2, 0.7), Point("c", 3, 0.9)], "higher")
+    >>> [point.name for point in front]
+    ['a', 'c']
+    """
+    sign = 1 if better == "higher" else -1
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.cost, -sign * point.accuracy)):
+        if not front or sign * point.accuracy > sign * front[-1].accuracy:
+            front.append(point)
+    return front
+
+
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 380, 64, 48, 16, 150
+
+
+def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better) -> str:
+    """Accuracy over cost (logarithmic) as an SVG picture; the front is drawn through, names stand beside.
+
+    Args:
+        points: models; nothing is drawn for fewer than two.
+        cost: label of the horizontal axis.
+        accuracy: label of the vertical axis.
+        better: direction of the accuracy.
+    """
+    if len(points) < 2:
+        return ""
+    across = _Axis([math.log10(point.cost) for point in points], _LEFT, _WIDTH - _RIGHT)
+    up = _Axis([point.accuracy for point in points], _HEIGHT - _BOTTOM, _TOP)
+    front = pareto_front(points, better)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(accuracy)} over {escape(cost)}" font-family="sans-serif" font-size="11" '
+        'fill="currentColor">',
+        f'<path d="M{_LEFT} {_TOP}V{_HEIGHT - _BOTTOM}H{_WIDTH - _RIGHT}" '
+        'fill="none" stroke="currentColor"/>',
+    ]
+    for tick in _decades(across.low, across.high):
+        x = across.place(math.log10(tick))
+        parts.append(f'<path d="M{x:.1f} {_HEIGHT - _BOTTOM}v4" stroke="currentColor"/>')
+        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        value = up.low + share * (up.high - up.low)
+        y = up.place(value)
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+    line = " ".join(f"{across.place(math.log10(p.cost)):.1f},{up.place(p.accuracy):.1f}" for p in front)
+    parts.append(f'<polyline class="front" points="{line}" fill="none" stroke="#0072b2" stroke-width="1.5"/>')
+    for point in points:
+        x, y = across.place(math.log10(point.cost)), up.place(point.accuracy)
+        colour = "#0072b2" if point in front else "#999"
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 7:.1f}" y="{y + 4:.1f}">{escape(point.name)}</text>')
+    middle = (_LEFT + _WIDTH - _RIGHT) / 2
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 10}" text-anchor="middle">{escape(cost)}</text>')
+    centre = (_TOP + _HEIGHT - _BOTTOM) / 2
+    parts.append(
+        f'<text transform="translate(14 {centre}) rotate(-90)" text-anchor="middle">{escape(accuracy)}</text>'
+    )
+    return "".join([*parts, "</svg>"])
+
+
+class _Axis:
+    """Places values between two ends, with a margin."""
+
+    def __init__(self, values: Sequence[float], first: float, last: float) -> None:
+        spread = max(values) - min(values) or 1.0
+        self.low, self.high = min(values) - 0.08 * spread, max(values) + 0.08 * spread
+        self.first, self.last = first, last
+
+    def place(self, value: float) -> float:
+        """Pixels."""
+        return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between two logarithms; the 1s alone over more than two decades."""
+    steps = (1, 2, 5) if high - low < 2 else (1,)
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    return [step * 10**power for power in powers for step in steps if low <= math.log10(step) + power <= high]
+
+
+def pareto_plots(
+    names: Mapping[str, str],
+    accuracies: Mapping[str, float],
+    columns: CostColumns,
+    label: str,
+    better: Better,
+) -> list[str]:
+    """One picture for the operations and one for every machine's times.
+
+    Args:
+        names: run key -> what the table calls it.
+        accuracies: run key -> value of the table's first metric.
+        columns: from :func:`cost_columns`.
+        label: that metric's heading.
+        better: its direction.
+    """
+    pictures = []
+    for heading in columns.headings:
+        if heading == PARAMETERS:
+            continue
+        found = columns.values[heading]
+        points = [
+            Point(names[run], found[run], value)
+            for run, value in accuracies.items()
+            if run in found and run in names
+        ]
+        pictures.append(pareto_svg(points, heading, label, better))
+    return [picture for picture in pictures if picture]

@@ -1,0 +1,136 @@
+"""Costs beside results: one input size and one machine a column, and who is on the Pareto front."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from medbench.leaderboards.costs import (
+    PARAMETERS,
+    CostColumns,
+    Point,
+    cost_columns,
+    pareto_front,
+    pareto_plots,
+    pareto_svg,
+)
+from medbench.profiling.records import CostRecord, Hardware, ProfileRecord
+
+COST = CostRecord(
+    parameters=1,
+    trainable_parameters=1,
+    parameter_bytes=4,
+    buffer_bytes=0,
+    file_bytes=10,
+    macs=2_000_000_000,
+    flops=4_000_000_000,
+    other_flops=1,
+    kinds={},
+    attention_macs=0,
+    uncounted={},
+    activation_bytes=None,
+    activation_batch=1,
+    counter="c",
+    way="shapes",
+)
+
+
+def record(model, *, machine="A", side=256, macs=2e9, p50_s=0.1, steady=True, options=None, **changes):
+    facts = {
+        "key": f"{model}{machine}{side}{changes}",
+        "model": model,
+        "title": model,
+        "options": options or {},
+        "num_classes": 2,
+        "shape": (3, side, side),
+        "batch": 1,
+        "device": "cpu",
+        "precision": "fp32",
+        "channels_last": False,
+        "compiled": False,
+        "cost": COST.model_copy(update={"macs": int(macs)}),
+        "memory": {},
+        "latency": {"status": "ok", "p50_s": p50_s, "steady": steady},
+        "hardware": Hardware(key=machine, processor="p", cores=1, threads=1, accelerator=None, torch="2"),
+        "medbench": "0",
+        "measured": "now",
+    }
+    return ProfileRecord(**{**facts, **changes})
+
+
+def row(key, model, options=None, parameters=5_000_000):
+    return {"key": key, "model": model, "options": options or {}, "parameters": parameters}
+
+
+def test_a_time_never_shares_a_column_with_another_machine():
+    columns = cost_columns(
+        [row("1", "a"), row("2", "b")], [record("a", machine="A"), record("b", machine="B", p50_s=0.05)]
+    )
+    assert columns.headings == (
+        PARAMETERS,
+        "GMACs at 3×256×256",
+        "p50 [ms] at 3×256×256, A",
+        "p50 [ms] at 3×256×256, B",
+    )
+    assert columns.of("1") == ("5.00", "2.000", "100", "–")
+    assert columns.of("2") == ("5.00", "2.000", "–", "50")
+    assert columns.of("unknown") == ("–",) * 4
+
+
+def test_one_input_size_a_column_that_of_most_models():
+    profiles = [record("a", side=512, macs=8e9), record("a"), record("b"), record("b", batch=8)]
+    columns = cost_columns([row("1", "a"), row("2", "b"), row("3", "c")], profiles)
+    assert columns.headings[1] == "GMACs at 3×256×256"
+    assert columns.of("1")[1] == columns.of("2")[1] == "2.000"
+    assert columns.of("3") == ("5.00", "–", "–")
+
+
+def test_options_must_match_and_only_plain_runs_count():
+    profiles = [
+        record("a", options={"encoder": "resnet18"}),
+        record("b", precision="bf16"),
+        record("c", compiled=True),
+    ]
+    assert cost_columns([row("1", "a"), row("2", "b"), row("3", "c")], profiles) == CostColumns()
+    assert cost_columns([row("1", "a", {"encoder": "resnet18"})], profiles).of("1")[1] == "2.000"
+
+
+def test_unsteady_times_are_marked_and_not_plotted():
+    columns = cost_columns([row("1", "a")], [record("a", steady=False)])
+    assert columns.of("1")[2] == "100*"
+    assert columns.values[columns.headings[2]] == {}
+
+
+def test_the_front():
+    points = [Point("a", 1, 0.7), Point("b", 2, 0.9), Point("c", 3, 0.8), Point("d", 2, 0.95)]
+    assert [point.name for point in pareto_front(points, "higher")] == ["a", "d"]
+    assert [point.name for point in pareto_front(points, "lower")] == ["a"]
+
+
+def test_pictures_are_well_formed_and_escaped():
+    points = [Point("a<b", 1, 0.7), Point("c", 20, 0.9), Point("d", 30, 0.8)]
+    picture = pareto_svg(points, "GMACs", "Dice ↑", "higher")
+    root = ElementTree.fromstring(picture)
+    space = "{http://www.w3.org/2000/svg}"
+    circles = root.findall(f"{space}circle")
+    assert [circle.get("fill") for circle in circles] == ["#0072b2", "#0072b2", "#999"]
+    places = [float(circle.get("cx")) for circle in circles]
+    assert places == sorted(places)
+    assert float(circles[1].get("cy")) < float(circles[0].get("cy"))
+    assert len(root.find(f"{space}polyline").get("points").split()) == 2
+    assert "a&lt;b" in picture
+    assert pareto_svg(points[:1], "GMACs", "Dice", "higher") == ""
+
+
+def test_a_picture_for_operations_and_for_each_machine():
+    rows = [row("1", "a"), row("2", "b")]
+    columns = cost_columns(rows, [record("a"), record("b", macs=5e9, p50_s=0.2)])
+    pictures = pareto_plots({"1": "A", "2": "B"}, {"1": 0.8, "2": 0.9}, columns, "Dice ↑", "higher")
+    assert len(pictures) == 2
+    assert all(">A<" in picture and ">B<" in picture for picture in pictures)
+    assert pareto_plots({"1": "A"}, {"1": 0.8, "2": 0.9}, columns, "Dice ↑", "higher") == []
+
+
+@pytest.mark.parametrize("macs", [3e5, 3e12])
+def test_any_magnitude(macs):
+    picture = pareto_svg([Point("a", macs, 1.0), Point("b", macs, 1.0)], "x", "y", "lower")
+    ElementTree.fromstring(picture)
