@@ -78,6 +78,18 @@ def small_synapse(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def small_kpis(tmp_path_factory):
+    """Two training and three test slides of 1536 at the working level with patches of 768, as released."""
+    from medbench.challenges.synthesis.kpis import Plan, write_sample
+
+    root = tmp_path_factory.mktemp("kpis")
+    slides = [Plan("train", "56Nx", 0), Plan("train", "NEP25", 1)]
+    slides += [Plan("test", "DN", 60), Plan("test", "NEP25", 61), Plan("test", "normal", 62)]
+    write_sample(root, slides, side=1536, patch=768)
+    return root
+
+
 @pytest.fixture
 def shared_data():
     """Real samples beside the checkout; tests that need them are skipped where there are none."""

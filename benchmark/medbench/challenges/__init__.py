@@ -25,6 +25,7 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2025_met": "medbench.challenges.brats:BRATS2025_MET",
         "isic2018": "medbench.challenges.isic2018:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
+        "kpis_patch": "medbench.challenges.kpis:KPIsPatch",
         "synapse": "medbench.challenges.synapse:Synapse",
     },
 )
@@ -42,3 +43,17 @@ def load_challenge(name: str) -> Challenge:
         MedbenchError: ``challenge.unknown`` with the nearest names.
     """
     return REGISTRY.get(name)()
+
+
+def load_data_set(name: str) -> Challenge:
+    """The challenge of that name, or the first of those that share a release of that name.
+
+    Raises:
+        MedbenchError: ``challenge.unknown`` with the nearest names.
+    """
+    names = list_challenges()
+    sharing = [other for other in names if other.startswith(name)] if name not in names else []
+    found = (load_challenge(other) for other in sharing)
+    return next((challenge for challenge in found if challenge.data_set == name), None) or load_challenge(
+        name
+    )

@@ -141,7 +141,14 @@ def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
 
 
 class Challenge(abc.ABC):
-    """A challenge: where its files lie, what they mean, and how its organisers score."""
+    """A challenge: where its files lie, what they mean, and how its organisers score.
+
+    Attributes:
+        data_name: name of the data, where several challenges share a release.
+        case_columns: entries of a row's evidence that tables of cases show beside its id.
+        augmentation: takes the place of a recipe's own where pictures call for it; empty keeps the recipe's.
+        sample_options: what :meth:`sample_with` understands: name -> what it is, a whole number each.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -160,6 +167,15 @@ class Challenge(abc.ABC):
     sample_version: ClassVar[str]
     bibtex: ClassVar[str] = ""
     resampling: ClassVar[Literal["picture", "spline"]] = "picture"
+    data_name: ClassVar[str] = ""
+    case_columns: ClassVar[Sequence[str]] = ()
+    augmentation: ClassVar[str] = ""
+    sample_options: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def data_set(self) -> str:
+        """Name of the folder that holds the data: the challenge's own, unless challenges share their data."""
+        return self.data_name or self.name
 
     def split_facts(self, split: str) -> SplitFacts | None:
         """How the split is drawn, where the challenge has several ways or drew it itself."""
@@ -253,6 +269,17 @@ class Challenge(abc.ABC):
     @abc.abstractmethod
     def sample(self, root: Path) -> None:
         """Write the synthetic sample into ``root`` in the challenge's own layout."""
+
+    def sample_with(self, root: Path, options: Mapping[str, int]) -> None:
+        """Write a sample of another size; the options are those of :attr:`sample_options`."""
+        if options:
+            known = ", ".join(self.sample_options) or "none"
+            raise MedbenchError(
+                "sample.option",
+                f"The sample of {self.title} has no option '{next(iter(options))}'.",
+                f"Its options: {known}.",
+            )
+        self.sample(root)
 
     @abc.abstractmethod
     def check(self, root: Path) -> list[Finding]:

@@ -18,13 +18,21 @@ def sample(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder; the user's cache if not given.")
     ] = None,
+    slides: Annotated[
+        int | None, typer.Option(min=1, help="Number of slides, where the data are slides.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=64, help="Side of a slide in pixels, where the data are slides.")
+    ] = None,
 ) -> None:
     """Write the synthetic sample in the challenge's own layout and say where."""
-    from medbench.challenges import load_challenge
+    from medbench.challenges import load_data_set
     from medbench.cli.console import ConsoleProgress
     from medbench.running.data import sample_folder
 
-    typer.echo(sample_folder(load_challenge(challenge), ConsoleProgress(), output))
+    given = {"slides": slides, "size": size}
+    options = {name: value for name, value in given.items() if value is not None}
+    typer.echo(sample_folder(load_data_set(challenge), ConsoleProgress(), output, options))
 
 
 @app.command("check")

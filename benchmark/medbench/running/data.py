@@ -6,11 +6,11 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
@@ -29,7 +29,7 @@ class Data:
 
 
 def resolve_data(challenge: Challenge, given: Path | None, progress: Progress) -> Data:
-    """``given``, else ``MEDBENCH_DATA/<challenge>``, else the sample, drawn now if it is not there yet.
+    """``given``, else ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if it is not there yet.
 
     Raises:
         MedbenchError: ``data.missing`` when ``given`` is not a folder.
@@ -41,21 +41,36 @@ def resolve_data(challenge: Challenge, given: Path | None, progress: Progress) -
             read_json(given / "medbench-sample.json") if (given / "medbench-sample.json").exists() else None
         )
         return Data(given, "real" if sample is None else "sample")
-    configured = data_folder(challenge.name)
+    configured = data_folder(challenge.data_set)
     if configured is not None:
         return resolve_data(challenge, configured, progress)
     return Data(sample_folder(challenge, progress), "sample")
 
 
-def sample_folder(challenge: Challenge, progress: Progress, target: Path | None = None) -> Path:
+def sample_folder(
+    challenge: Challenge,
+    progress: Progress,
+    target: Path | None = None,
+    options: Mapping[str, int] | None = None,
+) -> Path:
     """The challenge's synthetic sample, complete; made in a temporary folder and renamed.
 
+    Args:
+        challenge: whose.
+        progress: told where it goes.
+        target: the folder; one in the user's cache if not given.
+        options: of :attr:`Challenge.sample_options`, for a sample of another size.
+
     Raises:
-        MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample.
+        MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample, or
+            ``sample.option``.
     """
-    version = challenge.sample_version
-    folder = target or cache_folder() / "samples" / f"{challenge.name}-{version}"
-    mark = {"challenge": challenge.name, "sample_version": version, "note": "synthetic, drawn by medbench"}
+    version, chosen = challenge.sample_version, dict(sorted((options or {}).items()))
+    label = "".join(f"-{name}{value}" for name, value in chosen.items())
+    folder = target or cache_folder() / "samples" / f"{challenge.data_set}-{version}{label}"
+    mark: dict[str, Any] = {"challenge": challenge.data_set, "sample_version": version}
+    mark |= {"options": chosen} if chosen else {}
+    mark["note"] = "synthetic, drawn by medbench"
     if (folder / "medbench-sample.json").exists() and read_json(folder / "medbench-sample.json") == mark:
         return folder
     if folder.exists() and any(folder.iterdir()):
@@ -66,7 +81,7 @@ def sample_folder(challenge: Challenge, progress: Progress, target: Path | None 
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
     try:
-        challenge.sample(temporary)
+        challenge.sample_with(temporary, chosen)
         write_json(temporary / "medbench-sample.json", mark)
         temporary.chmod(0o755)
         if folder.exists():

@@ -18,7 +18,7 @@ from medbench.core.registry import unknown_name
 from medbench.inference.predictor import Predictor
 from medbench.running.data import Data, choose_cases, resolve_data
 from medbench.running.networks import NetworkPlan, plan_network
-from medbench.running.train import find_trained, no_weights, plan_training, train_planned
+from medbench.running.train import find_trained, no_weights, plan_training, recipe_for, train_planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +175,8 @@ def _fit_quick(
     progress: Progress,
 ) -> Path:
     from medbench.training.fit import Hardware
-    from medbench.training.recipes import load_recipe
 
-    settings = load_recipe(network.entry_family, recipe)
+    settings = recipe_for(challenge, network, recipe)
     progress.say(
         f"No weights given: fitting {network.name} to the synthetic sample by the '{recipe}' recipe "
         f"({settings.epochs} epochs at {settings.image_size}×{settings.image_size}). "

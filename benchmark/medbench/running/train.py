@@ -43,6 +43,18 @@ class TrainingPlan:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def recipe_for(
+    challenge: Challenge, network: NetworkPlan, name: str, changes: dict[str, Any] | None = None
+) -> Recipe:
+    """A model's recipe with the challenge's augmentation, unless the recipe repeats the authors' program.
+
+    Raises:
+        MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
+    """
+    own = {"augmentation": challenge.augmentation} if challenge.augmentation and name != "official" else {}
+    return load_recipe(network.entry_family, name, **{**own, **(changes or {})})
+
+
 def plan_training(
     challenge: Challenge,
     data: Data,
@@ -127,7 +139,7 @@ def train(
     loaded = load_challenge(challenge)
     network = plan_network(model, loaded, options or {})
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
-    settings = load_recipe(network.entry_family, recipe, **(recipe_changes or {}))
+    settings = recipe_for(loaded, network, recipe, recipe_changes)
     if split is not None:
         loaded.check_split(split)
     plan = plan_training(loaded, resolved, network, settings, Path(runs) if runs else runs_folder(), split)

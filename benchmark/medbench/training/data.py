@@ -73,6 +73,10 @@ def _augmentation(name: str) -> torch.nn.Module | None:
             15, translate=(0.12, 0.08), scale=(0.85, 1.15), interpolation=InterpolationMode.BILINEAR
         )
         return v2.Compose([moved, v2.ColorJitter(brightness=0.4, contrast=0.4)])
+    if name == "stain":
+        from medbench.training.stain import stain_augmentation
+
+        return stain_augmentation()
     rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 

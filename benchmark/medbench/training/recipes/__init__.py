@@ -30,7 +30,8 @@ class Recipe:
             :func:`medbench.training.losses.segmentation_loss`.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
-            0.85 to 1.15, and changes brightness and contrast by up to 40 %.
+            0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
+            by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section.
         validation: how a fifth is held out to choose the best epoch; ``none`` keeps the last one.
         unlabelled_ratio: pictures with a class alone per labelled picture, drawn anew each epoch so that the
             classes even out.
@@ -49,7 +50,7 @@ class Recipe:
     weight_decay: float
     schedule: Literal["constant", "cosine", "one_cycle", "polynomial"]
     loss: Literal["cross_entropy_dice", "cross_entropy_argmax_dice", "cross_entropy_squared_dice"]
-    augmentation: Literal["none", "affine_gain", "flip_rotate"]
+    augmentation: Literal["none", "affine_gain", "flip_rotate", "stain"]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5

@@ -1,0 +1,312 @@
+"""Whole slides in pieces: regions of pyramidal or flat TIFF files at a working level.
+
+Pixels come through tifffile's zarr view, so any compression that it knows will do (JPEG, LZW, deflate …); the
+blocks read last are kept up to a budget, so that neighbouring regions do not decode them again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+
+CACHE_BYTES = 256 << 20
+LARGEST_BLOCK_BYTES = 1 << 30
+BLOCK_SIDE = 512
+
+Picture = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SlideFacts:
+    """What a slide's header says.
+
+    Attributes:
+        path: the file.
+        shape: height and width of the finest level in pixels.
+        levels: height and width of every level, the finest first.
+        channels: 3 for a picture, 1 for a mask.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    levels: tuple[tuple[int, int], ...]
+    channels: int
+
+    def working_shape(self, factor: int) -> tuple[int, int]:
+        """Height and width at a level that is ``factor`` times coarser, rounded, a tie to the even number."""
+        return max(1, round(self.shape[0] / factor)), max(1, round(self.shape[1] / factor))
+
+
+def slide_facts(path: Path, *, channels: int) -> SlideFacts:
+    """Read a slide's header and see that its pixels can be read.
+
+    Args:
+        path: a TIFF file.
+        channels: 3 for a picture, 1 for a mask.
+
+    Raises:
+        MedbenchError: ``file.unreadable``, ``file.corrupt`` for what is no TIFF file or ends early, or
+            ``data.slide_format`` for other bit depths, channels, or one compressed block that is too large.
+    """
+    with _opened(path) as file:
+        return _facts(path, file, channels)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import tifffile
+
+    try:
+        file = tifffile.TiffFile(path)
+    except OSError as error:
+        raise MedbenchError(
+            "file.unreadable", f"{path}: cannot be read ({error.strerror}).", "Check the path."
+        ) from error
+    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, struct.error) as error:
+        raise MedbenchError(
+            "file.corrupt", f"{path}: is no readable TIFF file.", "Copy the file again from its source."
+        ) from error
+    with file:
+        yield file
+
+
+def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
+    try:
+        levels = file.series[0].levels
+        sizes, found, dtype = _sizes(levels)
+        ends = [
+            (offset + count)
+            for level in levels
+            for page in level.pages
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ]
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise MedbenchError(
+            "file.corrupt", f"{path}: its header is damaged.", "Copy the file again from its source."
+        ) from error
+    size = path.stat().st_size
+    if not sizes or max(ends, default=0) > size:
+        raise MedbenchError(
+            "file.corrupt",
+            f"{path}: ends early ({size:,} of at least {max(ends, default=0):,} bytes).",
+            "Copy the file again from its source.",
+        )
+    wanted = {3: "8-bit RGB slide", 1: "8-bit single-channel mask"}[channels]
+    if dtype != np.uint8 or found != channels:
+        raise MedbenchError(
+            "data.slide_format",
+            f"{path}: has {found} channel{'s' * (found != 1)} of {dtype}; an {wanted} is wanted.",
+            "Convert it, or copy the original again.",
+        )
+    page = file.series[0].levels[0].pages[0]
+    block = int(np.prod(page.chunks)) * dtype.itemsize
+    if block > LARGEST_BLOCK_BYTES and page.compression != 1:
+        raise MedbenchError(
+            "data.slide_format",
+            f"{path}: is one compressed block of {block >> 20:,} MiB, which can only be read as a whole.",
+            "Write it in tiles, e.g. with medbench.io.pyramids.write_pyramid or vips tiffsave --tile.",
+        )
+    return SlideFacts(path, sizes[0], tuple(sizes), channels)
+
+
+def _sizes(levels: Any) -> tuple[list[tuple[int, int]], int, np.dtype[Any]]:
+    """Height and width of each level, number of channels, and type."""
+    sizes, channels = [], 1
+    for level in levels:
+        size = dict(zip(level.axes, level.shape, strict=True))
+        sizes.append((size.pop("Y"), size.pop("X")))
+        channels = size.pop("S", 1)
+        if any(length != 1 for length in size.values()):
+            raise ValueError("more than one picture")
+    return sizes, channels, np.dtype(levels[0].dtype)
+
+
+@dataclass(slots=True)
+class _Blocks:
+    """Pieces of one level in memory, the ones used last."""
+
+    array: Any
+    axes: str
+    path: Path
+    side: tuple[int, int]
+    shape: tuple[int, int]
+    kept: OrderedDict[tuple[int, int], Picture] = field(default_factory=OrderedDict)
+    held_bytes: int = 0
+
+    def block(self, row: int, column: int) -> Picture:
+        """The block in that place, ``(rows, columns[, 3])``."""
+        key = row, column
+        if key in self.kept:
+            self.kept.move_to_end(key)
+            return self.kept[key]
+        window = {
+            "Y": slice(row * self.side[0], min((row + 1) * self.side[0], self.shape[0])),
+            "X": slice(column * self.side[1], min((column + 1) * self.side[1], self.shape[1])),
+        }
+        try:
+            values = np.asarray(self.array[tuple(window.get(axis, slice(None)) for axis in self.axes)])
+        except Exception as error:
+            where = window["Y"]
+            raise MedbenchError(
+                "file.corrupt",
+                f"{self.path}: rows {where.start} to {where.stop} do not decode ({type(error).__name__}).",
+                "Copy the file again from its source.",
+            ) from error
+        kept_axes = [axis for axis in "YXS" if axis in self.axes]
+        others = tuple(index for index, axis in enumerate(self.axes) if axis not in "YXS")
+        values = np.squeeze(values, axis=others)
+        left = [axis for axis in self.axes if axis in "YXS"]
+        found = np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
+        self.kept[key] = found
+        self.held_bytes += found.nbytes
+        while self.held_bytes > CACHE_BYTES and len(self.kept) > 1:
+            self.held_bytes -= self.kept.popitem(last=False)[1].nbytes
+        return found
+
+    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+        """A region within the level."""
+        height, width = self.side
+        parts: Picture | None = None
+        for row in range(rows[0] // height, -(-rows[1] // height)):
+            for column in range(columns[0] // width, -(-columns[1] // width)):
+                block = self.block(row, column)
+                top, left = row * height, column * width
+                if parts is None:
+                    size = (rows[1] - rows[0], columns[1] - columns[0])
+                    parts = np.empty((*size, *block.shape[2:]), np.uint8)
+                own = (
+                    slice(max(rows[0] - top, 0), min(rows[1] - top, len(block))),
+                    slice(max(columns[0] - left, 0), min(columns[1] - left, block.shape[1])),
+                )
+                target = (
+                    slice(top + own[0].start - rows[0], top + own[0].stop - rows[0]),
+                    slice(left + own[1].start - columns[0], left + own[1].stop - columns[0]),
+                )
+                parts[target] = block[own]
+        assert parts is not None
+        return parts
+
+
+class SlidePicture:
+    """An open slide or mask at its working level; made by :func:`open_slide`."""
+
+    def __init__(self, facts: SlideFacts, file: Any, factor: int) -> None:
+        self.facts = facts
+        self.factor = factor
+        self.shape = facts.working_shape(factor)
+        self._file = file
+        self._levels: dict[int, _Blocks] = {}
+        coarser = [
+            index
+            for index, size in enumerate(facts.levels)
+            if factor > 1 and index > 0 and facts.channels == 3 and _fits(size, self.shape)
+        ]
+        self._level = coarser[0] if coarser else 0
+        self._shrink = 1 if coarser else factor
+
+    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+        """A region at the working level: first and last (exclusive) row and column, within the slide.
+
+        Returns:
+            ``(rows, columns, 3)`` for a picture, ``(rows, columns)`` for a mask; 2 × 2 pixels averaged where
+            the file has no level of the working size.
+
+        Raises:
+            MedbenchError: ``file.corrupt`` where pixels cannot be decoded.
+        """
+        return self._averaged(self._level, self._shrink, rows, columns)
+
+    def thumbnail(self, step: int) -> Picture:
+        """The whole picture, one pixel for ``step`` × ``step`` at the working level, read strip by strip."""
+        import cv2
+
+        step_full = step * self.factor
+        level = max(
+            index
+            for index, size in enumerate(self.facts.levels)
+            if self.facts.shape[0] / size[0] <= step_full + 1
+        )
+        size = self.facts.levels[level]
+        small = -(-self.shape[0] // step), -(-self.shape[1] // step)
+        strips = []
+        for row in range(0, small[0], max(1, 256 * small[0] // max(256, size[0]))):
+            stop = min(small[0], row + max(1, 256 * small[0] // max(256, size[0])))
+            rows = row * size[0] // small[0], max(row * size[0] // small[0] + 1, stop * size[0] // small[0])
+            strip = self._blocks(level).read(rows, (0, size[1]))
+            strips.append(cv2.resize(strip, (small[1], stop - row), interpolation=cv2.INTER_AREA))
+        return np.concatenate(strips)
+
+    def _averaged(self, level: int, shrink: int, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+        import cv2
+
+        size = self.facts.levels[level]
+        spans = [
+            (min(start * shrink, end - 1), min(stop * shrink, end))
+            for (start, stop), end in zip((rows, columns), size, strict=True)
+        ]
+        picture = self._blocks(level).read(spans[0], spans[1])
+        height, width = (rows[1] - rows[0]) * shrink, (columns[1] - columns[0]) * shrink
+        if picture.shape[:2] != (height, width):
+            lacking = [(0, height - picture.shape[0]), (0, width - picture.shape[1])]
+            picture = np.pad(picture, lacking + [(0, 0)] * (picture.ndim - 2), mode="edge")
+        if shrink == 1:
+            return picture
+        return np.asarray(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+
+    def _blocks(self, level: int) -> _Blocks:
+        if level not in self._levels:
+            import zarr
+
+            axes = self._file.series[0].levels[level].axes
+            array: Any = zarr.open(self._file.series[0].aszarr(level=level), mode="r")
+            chunk = dict(zip(axes, array.chunks, strict=True))
+            shape = self.facts.levels[level]
+            side = (
+                min(shape[0], _multiple(chunk["Y"], 1 if chunk["X"] < shape[1] else BLOCK_SIDE // 4)),
+                min(shape[1], _multiple(chunk["X"], 1)),
+            )
+            self._levels[level] = _Blocks(array, axes, self.facts.path, side, shape)
+        return self._levels[level]
+
+
+def _fits(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
+    """Whether a level has the wanted size, but for a pixel of rounding."""
+    return all(abs(own - other) <= 1 for own, other in zip(size, wanted, strict=True))
+
+
+def _multiple(unit: int, least: int) -> int:
+    """The smallest multiple of ``unit`` from ``least`` on."""
+    return unit * max(1, -(-least // unit))
+
+
+@contextlib.contextmanager
+def open_slide(path: Path, *, factor: int = 1, channels: int = 3) -> Iterator[SlidePicture]:
+    """Open a slide (or, with one channel, a mask) at the level that is ``factor`` (1 or 2) times coarser.
+
+    Raises:
+        MedbenchError: as :func:`slide_facts`.
+    """
+    with _opened(path) as file:
+        yield SlidePicture(_facts(path, file, channels), file, factor)
+
+
+def microns_per_pixel(path: Path) -> float | None:
+    """Size of a pixel of the finest level, where the scanner wrote it, as TiffSlide finds it."""
+    from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
+
+    try:
+        with TiffSlide(path) as slide:
+            value = slide.properties.get(PROPERTY_NAME_MPP_X)
+    except Exception:  # noqa: BLE001 - vendors' private tags fail in many ways; the size is extra knowledge
+        return None
+    return float(value) if value else None
