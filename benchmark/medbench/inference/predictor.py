@@ -169,9 +169,7 @@ class NetworkPredictor:
         self.time_s[phase] += time.perf_counter() - started
 
 
-def _label_maps(
-    logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling
-) -> npt.NDArray[np.uint8]:
+def _label_maps(logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling) -> npt.NDArray[np.uint8]:
     """Label maps at the pictures' own size; a single channel of logits is foreground from 0 up."""
     import torch
     from torch.nn import functional
