@@ -12,7 +12,7 @@ import pytest
 
 import medbench
 from medbench.core.errors import MedbenchError
-from medbench.metrics import biometry, detection, instances, kpis, matching
+from medbench.metrics import banded, biometry, detection, instances, kpis, matching
 from medbench.metrics.detection import Boxes
 from medbench.metrics.summaries import f_measures, rank_correlation
 
@@ -66,7 +66,7 @@ def test_bands_do_not_change_objects(rows, monkeypatch):
     expected = instances.detect(*masks, threshold=0.2)
     labels = [ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks]
     assert (expected.n_reference, expected.n_prediction) == tuple(labels)
-    monkeypatch.setattr(instances, "_BAND_ELEMENTS", 83 * rows)
+    monkeypatch.setattr(banded, "BAND_ELEMENTS", 83 * rows)
     assert instances.detect(*masks, threshold=0.2) == expected
 
 

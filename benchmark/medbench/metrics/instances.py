@@ -16,7 +16,6 @@ official
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,12 +23,12 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask
+from medbench.metrics.banded import BandedObjects, MaskRows, bands
 from medbench.metrics.components import Labels, components, overlap_table
+from medbench.metrics.hole_contours import hole_contours
 from medbench.metrics.masks import MaskPair
 
 Rule = Literal["clean", "contour", "official"]
-_BAND_ELEMENTS = 1 << 23
 _CONTOUR_MARGIN = 10
 
 
@@ -71,11 +70,14 @@ class Detection:
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def detect(reference: Mask, prediction: Mask, *, threshold: float = 0.5, rule: Rule = "clean") -> Detection:
+def detect(
+    reference: MaskRows, prediction: MaskRows, *, threshold: float = 0.5, rule: Rule = "clean"
+) -> Detection:
     """Compare the objects of two masks.
 
     Args:
-        reference: boolean mask; 2-D, or any number of axes for the clean rule.
+        reference: boolean mask; 2-D, or any number of axes for the clean rule. A large 2-D mask may be one
+            that gives windows of itself, as :class:`medbench.metrics.banded.PackedMask`.
         prediction: the same shape.
         threshold: least IoU of a match.
         rule: ``"clean"``, ``"contour"`` or ``"official"``.
@@ -96,12 +98,12 @@ def detect(reference: Mask, prediction: Mask, *, threshold: float = 0.5, rule: R
     return _by_contours(reference, prediction, threshold, moving=rule == "official")
 
 
-def _by_components(reference: Mask, prediction: Mask, threshold: float) -> Detection:
+def _by_components(reference: MaskRows, prediction: MaskRows, threshold: float) -> Detection:
     if reference.ndim == 2:
         sizes, other_sizes, table = _overlaps_in_bands(reference, prediction)
     else:
-        own, n_own = components(reference)
-        other, n_other = components(prediction)
+        own, n_own = components(reference[:])
+        other, n_other = components(prediction[:])
         table = overlap_table(own, other, n_other)
         sizes = dict(enumerate(np.bincount(own.ravel(), minlength=n_own + 1)[1:].tolist(), 1))
         other_sizes = dict(enumerate(np.bincount(other.ravel(), minlength=n_other + 1)[1:].tolist(), 1))
@@ -117,82 +119,14 @@ def _by_components(reference: Mask, prediction: Mask, threshold: float) -> Detec
     )
 
 
-class _Joined:
-    """Numbers that turn out to be the same object."""
-
-    def __init__(self) -> None:
-        self.parent: list[int] = [0]
-
-    def more(self, count: int) -> int:
-        first = len(self.parent)
-        self.parent.extend(range(first, first + count))
-        return first
-
-    def root(self, number: int) -> int:
-        while self.parent[number] != number:
-            self.parent[number] = self.parent[self.parent[number]]
-            number = self.parent[number]
-        return number
-
-    def join(self, first: int, second: int) -> None:
-        a, b = self.root(first), self.root(second)
-        if a != b:
-            self.parent[max(a, b)] = min(a, b)
-
-
-class _Side:
-    """Objects of one mask, met band by band."""
-
-    def __init__(self, mask: Mask) -> None:
-        self.mask = mask
-        self.numbers = _Joined()
-        self.sizes: list[int] = [0]
-        self.last_row: npt.NDArray[np.int64] | None = None
-
-    def band(self, rows: slice) -> tuple[Labels, int]:
-        """Labels of the band (its own numbers) and what to add to them."""
-        import cv2
-
-        part = np.ascontiguousarray(self.mask[rows])
-        count, labels = cv2.connectedComponents(part.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
-        first = self.numbers.more(count - 1)
-        sizes = np.zeros(count, np.int64)
-        for begin in range(0, len(labels), 256):
-            piece = labels[begin : begin + 256]
-            sizes += np.bincount(piece[part[begin : begin + 256]], minlength=count)
-        self.sizes.extend(sizes[1:].tolist())
-        top = np.where(labels[0] > 0, labels[0].astype(np.int64) + (first - 1), 0)
-        if self.last_row is not None:
-            self._sew(self.last_row, top)
-        self.last_row = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + (first - 1), 0)
-        return np.asarray(labels, np.int32), first - 1
-
-    def _sew(self, above: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> None:
-        padded = np.pad(above, 1)
-        for shift in range(3):
-            touching = padded[shift : shift + len(below)]
-            both = (touching > 0) & (below > 0)
-            for a, b in set(zip(touching[both].tolist(), below[both].tolist(), strict=True)):
-                self.numbers.join(a, b)
-
-    def totals(self) -> dict[int, int]:
-        """Size of each whole object."""
-        found: dict[int, int] = {}
-        for number in range(1, len(self.sizes)):
-            root = self.numbers.root(number)
-            found[root] = found.get(root, 0) + self.sizes[number]
-        return found
-
-
 def _overlaps_in_bands(
-    reference: Mask, prediction: Mask
+    reference: MaskRows, prediction: MaskRows
 ) -> tuple[dict[int, int], dict[int, int], dict[tuple[int, int], int]]:
     """Sizes of the objects of both masks and of their overlaps, with memory for one band of rows."""
-    sides = _Side(reference), _Side(prediction)
+    sides = BandedObjects(), BandedObjects()
     parts: dict[tuple[int, int], int] = {}
-    for rows in _bands(reference.shape):
-        bands = [side.band(rows) for side in sides]
-        (own, add_own), (other, add_other) = bands
+    for rows in bands(reference.shape):
+        (own, add_own), (other, add_other) = sides[0].add(reference[rows]), sides[1].add(prediction[rows])
         for (first, second), both in _band_overlaps(own, other).items():
             key = first + add_own, second + add_other
             parts[key] = parts.get(key, 0) + both
@@ -200,13 +134,7 @@ def _overlaps_in_bands(
     for (first, second), both in parts.items():
         key = sides[0].numbers.root(first), sides[1].numbers.root(second)
         table[key] = table.get(key, 0) + both
-    return sides[0].totals(), sides[1].totals(), table
-
-
-def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    step = max(1, _BAND_ELEMENTS // max(1, shape[1]))
-    for begin in range(0, shape[0] if shape[1] else 0, step):
-        yield slice(begin, min(begin + step, shape[0]))
+    return sides[0].whole_sizes(), sides[1].whole_sizes(), table
 
 
 def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
@@ -222,20 +150,11 @@ def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
     return found
 
 
-def _hole_contours(mask: Mask) -> list[npt.NDArray[np.int32]]:
-    """The organisers' objects: all contours of the inverted mask but the first, each ``(n, 2)`` as (x, y)."""
-    import cv2
-
-    inverted = np.where(mask, 0, 255).astype(np.uint8)
-    contours, _ = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)
-    return [contour.reshape(-1, 2).astype(np.int32) for contour in contours[1:]]
-
-
 class _Contours:
     """Contours with their boxes, which move along when the official rule shifts a contour."""
 
-    def __init__(self, mask: Mask) -> None:
-        self.points = _hole_contours(mask)
+    def __init__(self, mask: MaskRows) -> None:
+        self.points = hole_contours(mask)
         self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2)
         self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2)
 
@@ -284,7 +203,7 @@ def _any_match(own: _Contours, number: int, others: _Contours, threshold: float,
     return False
 
 
-def _by_contours(reference: Mask, prediction: Mask, threshold: float, *, moving: bool) -> Detection:
+def _by_contours(reference: MaskRows, prediction: MaskRows, threshold: float, *, moving: bool) -> Detection:
     truth, guess = _Contours(reference), _Contours(prediction)
     right = sum(_any_match(guess, i, truth, threshold, moving=moving) for i in range(len(guess)))
     missed = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))
