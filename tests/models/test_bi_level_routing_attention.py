@@ -157,7 +157,6 @@ def test_small_maps_are_masked_and_large_ones_fetched():
         (96, 2, 4, 64): False,
         (192, 4, 8, 32): False,
         (384, 8, 16, 16): True,
-        (96, 2, 64, 64): True,
     }.items():
         layer = BiLevelRoutingAttention(dim, heads, 8, topk)
         assert layer._mask_is_cheaper(torch.zeros(1, side, side, dim)) is masked
@@ -186,3 +185,25 @@ def test_merging_mixes_space_and_channels_only_when_raw(raw):
     first_only = torch.zeros(4, 4, dtype=torch.bool)
     first_only[0, 0] = True
     assert torch.equal(changed, first_only) is not raw
+
+
+def test_nothing_is_routed_where_all_regions_are_chosen(monkeypatch):
+    layer = BiLevelRoutingAttention(24, 3, 2, 4)
+    monkeypatch.setattr(layer, "routing_logits", None)
+    assert layer(torch.randn(1, 8, 8, 24)).shape == (1, 8, 8, 24)
+
+
+def test_little_is_kept_for_the_backward_pass():
+    layer = BiLevelRoutingAttention(32, 2, 4, 8)
+    features = torch.randn(1, 32, 32, 32, requires_grad=True)
+    kept = {}
+
+    def note(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        layer(features)
+    assert not layer._mask_is_cheaper(features)
+    assert sum(kept.values()) < 2 * features.numel() * features.element_size()

@@ -37,6 +37,9 @@ class BiLevelRoutingAttention(nn.Module):
     not divide is padded with zeros at the bottom and right before the projection; padded pixels take part
     with the projection's bias as query, key and value, as in the authors' program with ``auto_pad``.
 
+    Of all this only the input and the selection are kept for the backward pass; what is fetched alone would
+    be ``2 * topk`` maps.
+
     Args:
         dim: channels C.
         num_heads: heads; they share the selected regions.
@@ -64,13 +67,10 @@ class BiLevelRoutingAttention(nn.Module):
         bottom, right = -height % self.n_win, -width % self.n_win
         if bottom or right:
             features = functional.pad(features, (0, 0, 0, right, 0, bottom))
-        attend = self._attend_masked if self._mask_is_cheaper(features) else self._attend_fetched
-        attended, value = attend(features)
-        mixed = attended + self.local_enhancement(value)
-        if bottom or right:
-            mixed = mixed[:, :height, :width]
-        output: Tensor = self.output(mixed)
-        return output
+        chooses = self.topk < self.n_win**2
+        selected = select_largest(self.routing_logits(features), self.topk) if chooses else None
+        output = recomputed(self._attend, features, selected)
+        return output[:, :height, :width] if bottom or right else output
 
     def routing_logits(self, features: Tensor) -> Tensor:
         """How well each region's mean key fits each region's mean query, without gradient.
@@ -91,22 +91,29 @@ class BiLevelRoutingAttention(nn.Module):
             query, key = functional.linear(means, weight.to(precision), bias.to(precision)).chunk(2, dim=-1)
             return (query * self.scale) @ key.transpose(1, 2)
 
-    def _selected(self, features: Tensor) -> Tensor:
-        """Indices of the chosen key regions of each query region, ``(N, n_win ** 2, topk)``."""
-        return select_largest(self.routing_logits(features), self.topk)
+    def _attend(self, features: Tensor, selected: Tensor | None) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, H, W, C)``, sides divisible by ``n_win``.
+
+        ``selected`` are the key regions of each query region ``(N, n_win ** 2, topk)``; all without.
+        """
+        if selected is None or self._mask_is_cheaper(features):
+            attended, value = self._attend_masked(features, selected)
+        else:
+            attended, value = self._attend_fetched(features, selected)
+        output: Tensor = self.output(attended + self.local_enhancement(value))
+        return output
 
     def _mask_is_cheaper(self, features: Tensor) -> bool:
         """Whether the fetched keys and values would outweigh the logits of all pixels with all."""
         _, height, width, dim = features.shape
-        return self.topk == self.n_win**2 or height * width <= self.topk * dim // self.num_heads
+        return height * width <= self.topk * dim // self.num_heads
 
-    def _attend_fetched(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend_fetched(self, features: Tensor, selected: Tensor) -> tuple[Tensor, Tensor]:
         """Fetch the selected regions as whole rows of a table, then attend within them.
 
-        Returns attended and projected values, ``(N, H, W, C)`` both. What is fetched is not kept for the
-        backward pass: it is ``topk`` times the map, twice.
+        Returns attended and projected values, ``(N, H, W, C)`` both.
         """
-        n, height, width, _ = features.shape
+        n, height, width, dim = features.shape
         count = self.n_win**2
         regions = _cut(features, self.n_win)
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
@@ -114,33 +121,27 @@ class BiLevelRoutingAttention(nn.Module):
             functional.linear(regions, weight, bias) for weight, bias in zip(weights, biases, strict=True)
         )
         start = torch.arange(n, device=features.device).view(n, 1, 1) * count
-        rows = (start + self._selected(features)).view(n * count, self.topk)
-        attended = recomputed(self._attend_to_rows, query, key, value, rows)
+        rows = (start + selected).view(n * count, self.topk)
+        keys, values = (
+            functional.embedding(rows, part.flatten(1)).view(n * count, -1, dim) for part in (key, value)
+        )
+        attended = self._among_heads(query, keys, values)
         return _join(attended, self.n_win, height, width), _join(value, self.n_win, height, width)
 
-    def _attend_masked(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _attend_masked(self, features: Tensor, selected: Tensor | None) -> tuple[Tensor, Tensor]:
         """Attend to all pixels with ``-inf`` outside the selected regions; returns as the other way does."""
         n, height, width, dim = features.shape
         query, key, value = self.qkv(features).flatten(1, 2).split(dim, dim=-1)
         mask = None
-        if self.topk < self.n_win**2:
-            selected = self._selected(features)
+        if selected is not None:
             barred = query.new_full((n, self.n_win**2, self.n_win**2), -torch.inf).scatter_(-1, selected, 0)
             region_of = self._region_of_pixels(height, width, features.device)
             mask = barred[:, region_of][:, :, region_of].unsqueeze(1)
-        attended = self._attend(query, key, value, mask)
+        attended = self._among_heads(query, key, value, mask)
         return attended.view(n, height, width, dim), value.unflatten(1, (height, width))
 
-    def _attend_to_rows(self, query: Tensor, key: Tensor, value: Tensor, rows: Tensor) -> Tensor:
-        """Regions ``(N * n_win ** 2, pixels, C)``, each attending to those in its row of ``rows``."""
-        keys, values = (
-            functional.embedding(rows, part.flatten(1)).view(len(rows), -1, part.shape[-1])
-            for part in (key, value)
-        )
-        return self._attend(query, keys, values)
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Heads on ``(batch, pixels, C)``; the mask is ``(batch, 1, queries, keys)``."""
+    def _among_heads(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attention on ``(batch, pixels, C)``; the mask is ``(batch, 1, queries, keys)``."""
         query, key, value = (
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )

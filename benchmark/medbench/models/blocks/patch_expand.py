@@ -81,8 +81,8 @@ class ExpandedHead(nn.Module):
     """Enlargement by linear layer and layer norm, then a 1×1 convolution to the classes.
 
     The norm and the convolution act on each pixel alone, so both come before the rearrangement, which then
-    moves ``num_classes`` channels instead of ``dim``. What has ``dim`` channels at the large size is not kept
-    for the backward pass.
+    moves ``num_classes`` channels instead of ``dim``. What has ``dim`` channels at the large size exists for
+    one row of every patch at a time, and is not kept for the backward pass.
 
     Args:
         dim: channels C.
@@ -101,10 +101,14 @@ class ExpandedHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, num_classes, factor · H, factor · W)``."""
         n, height, width, _ = features.shape
-        logits = recomputed(self._patches, features)
-        return logits.permute(0, 5, 1, 3, 2, 4).reshape(n, -1, self.factor * height, self.factor * width)
+        rows = [
+            recomputed(self._row_of_patches, features, weight)
+            for weight in self.expand.weight.chunk(self.factor)
+        ]
+        logits = torch.stack(rows, dim=2).permute(0, 5, 1, 2, 3, 4)
+        return logits.reshape(n, -1, self.factor * height, self.factor * width)
 
-    def _patches(self, features: Tensor) -> Tensor:
-        """``(N, H, W, C)`` to ``(N, H, W, factor, factor, num_classes)``."""
-        pixels = self.norm(self.expand(features).unflatten(-1, (self.factor, self.factor, -1)))
-        return nn.functional.linear(pixels, self.output.weight.flatten(1))
+    def _row_of_patches(self, features: Tensor, weight: Tensor) -> Tensor:
+        """``(N, H, W, C)`` to ``(N, H, W, factor, num_classes)``, for the patches' pixels of one row."""
+        pixels = nn.functional.linear(features, weight).unflatten(-1, (self.factor, -1))
+        return nn.functional.linear(self.norm(pixels), self.output.weight.flatten(1))

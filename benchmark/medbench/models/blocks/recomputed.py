@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 
-def recomputed(step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+def recomputed(step: Callable[..., Tensor], *inputs: Tensor | None) -> Tensor:
     """``step(*inputs)``; in training only the inputs are kept, and the step runs again for its gradient.
 
     It runs again no further than to the last intermediate result that the gradient needs, so a matrix product
