@@ -4,6 +4,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from medbench.challenges import load_challenge
+from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.costs import (
     PARAMETERS,
     CostColumns,
@@ -12,7 +14,9 @@ from medbench.leaderboards.costs import (
     pareto_front,
     pareto_plots,
     pareto_svg,
+    with_costs,
 )
+from medbench.leaderboards.rendering import html, latex, markdown
 from medbench.profiling.records import CostRecord, Hardware, ProfileRecord
 
 COST = CostRecord(
@@ -134,3 +138,30 @@ def test_a_picture_for_operations_and_for_each_machine():
 def test_any_magnitude(macs):
     picture = pareto_svg([Point("a", macs, 1.0), Point("b", macs, 1.0)], "x", "y", "lower")
     ElementTree.fromstring(picture)
+
+
+def test_pages_show_costs_beside_results():
+    def result(key, model, value):
+        metric = {"value": value, "ci95": [None, None], "convention": "x", "counts": [3, 0, 0, 0]}
+        return {
+            **row(key, model),
+            "data": "real",
+            "split": "test",
+            "manifest_sha256": "m" * 64,
+            "title": model,
+            "recipe": None,
+            "counts": {"total": 3, "ok": 3, "failed": 0, "missing": 0},
+            "metrics": {"dice": metric},
+        }
+
+    rows = [result("1", "first", 0.8), result("2", "second", 0.9)]
+    plain = make_board(load_challenge("cvc_clinicdb"), rows)
+    assert with_costs(plain, rows, []) == plain
+    board = with_costs(plain, rows, [record("first"), record("second", macs=5e9)])
+    page = markdown(board)
+    assert "GMACs at 3×256×256" in page
+    assert "5.000" in page
+    assert len(html(board).split("<svg")) == 1 + 2
+    assert "alert" not in html(board)
+    assert r"GMACs at 3$\times$256$\times$256" in latex(board)
+    assert "<svg" not in html(plain)

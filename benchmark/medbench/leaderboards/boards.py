@@ -37,6 +37,7 @@ class Entry:
         run: key of the run; empty for published numbers.
         source: where a published number comes from.
         population: what a published number was measured on.
+        costs: under the table's ``cost_headings``.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     run: str = ""
     source: str = ""
     population: str = ""
+    costs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Table:
         rule: how the split is drawn.
         split_sha256: hash of the complete split's names, where known.
         subset: cases present and released, when some are missing.
+        cost_headings: columns of what the models cost, where that was measured.
+        plots: pictures of accuracy over cost, as SVG.
     """
 
     kind: Kind
@@ -74,6 +78,8 @@ class Table:
     rule: str = ""
     split_sha256: str = ""
     subset: tuple[int, int] | None = None
+    cost_headings: tuple[str, ...] = ()
+    plots: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

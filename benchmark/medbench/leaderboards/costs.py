@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any, Literal
 
+from medbench.leaderboards.boards import Board, Table
+from medbench.leaderboards.tables import heading
 from medbench.profiling.records import ProfileRecord
 from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, shape_text
 
@@ -69,10 +71,10 @@ def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRe
     times = {machine: f"p50 [ms] at {at}, {machine}" for machine in machines}
     headings = (PARAMETERS, gmacs, *times.values())
     cells: dict[str, tuple[str, ...]] = {}
-    values: dict[str, dict[str, float]] = {heading: {} for heading in headings}
+    values: dict[str, dict[str, float]] = {name: {} for name in headings}
     for row in rows:
         own = [record for record in plain if _belongs(record, row)]
-        texts = {heading: "–" for heading in headings}
+        texts = {name: "–" for name in headings}
         if row.get("parameters"):
             texts[PARAMETERS] = millions(row["parameters"])
             values[PARAMETERS][row["key"]] = row["parameters"] / 1e6
@@ -80,16 +82,47 @@ def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRe
             texts[gmacs] = giga(record.cost.macs) + ("+" if record.cost.uncounted else "")
             values[gmacs][row["key"]] = record.cost.macs / 1e9
             if _has_time(record) and record.latency is not None:
-                heading, steady = times[record.hardware.key], record.latency["steady"]
-                texts[heading] = milliseconds(record.latency["p50_s"]) + ("" if steady else UNSTEADY)
+                name, steady = times[record.hardware.key], record.latency["steady"]
+                texts[name] = milliseconds(record.latency["p50_s"]) + ("" if steady else UNSTEADY)
                 if steady:
-                    values[heading][row["key"]] = record.latency["p50_s"] * 1e3
+                    values[name][row["key"]] = record.latency["p50_s"] * 1e3
         cells[row["key"]] = tuple(texts.values())
     return CostColumns(headings, cells, values)
 
 
+def with_costs(board: Board, rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]) -> Board:
+    """The board with cost columns and pictures in the tables of runs, as far as there are profiles."""
+    columns = cost_columns(rows, profiles)
+    if not columns.headings:
+        return board
+    return replace(board, measured=tuple(_table_with_costs(table, columns) for table in board.measured))
+
+
+def _table_with_costs(table: Table, columns: CostColumns) -> Table:
+    first = table.metrics[0]
+    accuracies = {
+        entry.run: cell.value
+        for entry in table.entries
+        if (cell := entry.cells.get(first.name)) is not None and cell.value is not None
+    }
+    return replace(
+        table,
+        entries=tuple(replace(entry, costs=columns.of(entry.run)) for entry in table.entries),
+        cost_headings=columns.headings,
+        plots=tuple(
+            pareto_plots(
+                {entry.run: entry.name for entry in table.entries},
+                accuracies,
+                columns,
+                heading(first),
+                first.better,
+            )
+        ),
+    )
+
+
 def _belongs(record: ProfileRecord, row: Mapping[str, Any]) -> bool:
-    return record.model == row["model"] and record.options == (row.get("options") or {})
+    return record.model == row.get("model") and record.options == (row.get("options") or {})
 
 
 def _has_time(record: ProfileRecord) -> bool:
@@ -205,14 +238,14 @@ def pareto_plots(
         better: its direction.
     """
     pictures = []
-    for heading in columns.headings:
-        if heading == PARAMETERS:
+    for name in columns.headings:
+        if name == PARAMETERS:
             continue
-        found = columns.values[heading]
+        found = columns.values[name]
         points = [
             Point(names[run], found[run], value)
             for run, value in accuracies.items()
             if run in found and run in names
         ]
-        pictures.append(pareto_svg(points, heading, label, better))
+        pictures.append(pareto_svg(points, name, label, better))
     return [picture for picture in pictures if picture]

@@ -48,12 +48,14 @@ def text(cell: Cell | None, metric: MetricSpec) -> str:
 def headings(table: Table) -> list[str]:
     """Column names of a table."""
     last = ["measured on", "source"] if table.kind == "published" else ["failed or missing", "run"]
+    last = [*table.cost_headings, *last]
     return ["who" if table.kind == "published" else "model", *map(heading, table.metrics), *last]
 
 
 def cells(table: Table, entry: Entry) -> list[str]:
     """One line of a table."""
     last = [entry.population, entry.source] if table.kind == "published" else [entry.lost, entry.run[:8]]
+    last = [*entry.costs, *last]
     return [entry.name, *(text(entry.cells.get(m.name), m) for m in table.metrics), *last]
 
 
@@ -90,7 +92,7 @@ def latex(board: Board) -> str:
         parts += [
             "\\begin{table}",
             f"\\caption{{{_latex(board.title)}. {_latex(table.title)}.}}",
-            f"\\begin{{tabular}}{{l{'r' * len(table.metrics)}ll}}",
+            f"\\begin{{tabular}}{{l{'r' * len([*table.metrics, *table.cost_headings])}ll}}",
             "\\toprule",
             " & ".join(map(_latex, columns)) + r" \\",
             "\\midrule",

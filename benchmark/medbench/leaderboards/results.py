@@ -11,7 +11,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json_lines, write_json_lines, write_text
 from medbench.core.record import RunRecord
 from medbench.leaderboards.boards import Board, make_board
+from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
+from medbench.profiling.records import read_profiles
 
 RESULTS = "results.jsonl"
 
@@ -26,7 +28,8 @@ def add_result(leaderboards: Path, record: RunRecord) -> None:
         rows.append(_row(record))
         rows.sort(key=lambda row: (row["data"], row["split"], row["model"], row["key"]))
         write_json_lines(folder / RESULTS, rows)
-        _write_pages(folder, make_board(load_challenge(record.challenge.name), rows))
+        board = make_board(load_challenge(record.challenge.name), rows)
+        _write_pages(folder, with_costs(board, rows, read_profiles(leaderboards)))
 
 
 def read_results(leaderboards: Path, challenge: str) -> list[dict[str, Any]]:
@@ -44,7 +47,8 @@ def load_board(leaderboards: Path, challenge: str) -> Board:
     loaded = load_challenge(challenge)
     path = leaderboards / challenge / RESULTS
     try:
-        board = make_board(loaded, read_results(leaderboards, challenge))
+        rows = read_results(leaderboards, challenge)
+        board = with_costs(make_board(loaded, rows), rows, read_profiles(leaderboards))
     except (ValueError, KeyError, TypeError) as error:
         raise MedbenchError(
             "leaderboard.damaged",
