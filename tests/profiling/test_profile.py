@@ -172,8 +172,14 @@ def test_a_card_explains_why_its_figures_differ(name):
 def test_published_figures_stand_beside_ours(measured):
     record = measured[0][0].record
     assert published_table([record]).rows == []
-    full = record.model_copy(update={"model": "mslau_net", "shape": (3, 224, 224)})
-    (row,) = published_table([full]).rows
-    assert row[0] == "mslau_net"
-    assert row[4] == f"{model_entry('mslau_net').authors_gmacs:.3f}"
-    assert row[-1] == model_entry("mslau_net").cost_note != ""
+    entry = model_entry("mslau_net")
+    full = record.model_copy(update={"model": "mslau_net", "shape": (3, 224, 224), "num_classes": 9})
+    table = published_table([full])
+    (row,) = table.rows
+    assert row[:2] == ("mslau_net", "3×224×224")
+    assert row[5] == f"{entry.authors_gmacs:.3f}"
+    assert row[6] == "0.296"
+    assert table.notes == [f"mslau_net: {entry.cost_note}"]
+    elsewhere = published_table([full.model_copy(update={"shape": (3, 256, 256)})])
+    assert elsewhere.rows[0][-2:] == ("–", "–")
+    assert "not counted at its card's input" in elsewhere.notes[-1]

@@ -227,26 +227,38 @@ def _machine_notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
 
 
 def published_table(records: Sequence[ProfileRecord]) -> Table:
-    """What papers state and their authors' programs have beside what was counted here, and the reasons."""
-    rows = []
-    for record in {record.model: record for record in records}.values():
-        entry = model_entry(record.model)
-        if not (
-            entry.published_gflops or entry.published_parameters or entry.authors_gmacs or entry.cost_note
-        ):
-            continue
-        rows.append((record.model, *published_cells(entry), *_counted_cells(record), entry.cost_note or "–"))
+    """What papers state and their authors' programs have beside what was counted here; reasons below.
+
+    Only records of the card's own input, classes and options are compared; the others are asked for.
+    """
     headings = (
         "model",
+        "input",
         "paper: params [M]",
         "paper: GFLOPs",
-        "authors' program: params [M]",
-        "authors' program: GMACs",
+        "authors: params [M]",
+        "authors: GMACs",
         "here: params [M]",
         "here: GMACs",
-        "why they differ",
     )
-    return Table("Published and measured", headings, rows)
+    rows, notes = [], []
+    for name in dict.fromkeys(record.model for record in records):
+        entry = model_entry(name)
+        if not (entry.published_gflops or entry.published_parameters or entry.authors_gmacs):
+            continue
+        own = next((r for r in records if r.model == name and _as_on_card(r, entry)), None)
+        here = ("–", "–") if own is None else (millions(own.cost.parameters), giga(own.cost.macs))
+        shape = shape_text((entry.in_channels, entry.image_size, entry.image_size))
+        rows.append((name, shape, *published_cells(entry), *here))
+        notes += [f"{name}: {entry.cost_note}"] if entry.cost_note else []
+        if own is None:
+            notes.append(f"{name}: not counted at its card's input; medbench profile -m {name} does.")
+    return Table("Published and measured", headings, rows, notes)
+
+
+def _as_on_card(record: ProfileRecord, entry: ModelEntry) -> bool:
+    shape = (entry.in_channels, entry.image_size, entry.image_size)
+    return record.shape == shape and record.num_classes == entry.num_classes and not record.options
 
 
 def published_cells(entry: ModelEntry) -> tuple[str, str, str, str]:
@@ -261,10 +273,6 @@ def published_cells(entry: ModelEntry) -> tuple[str, str, str, str]:
         count(entry.authors_parameters) if entry.authors_parameters else "–",
         "–" if entry.authors_gmacs is None else f"{entry.authors_gmacs:.3f}",
     )
-
-
-def _counted_cells(record: ProfileRecord) -> tuple[str, str]:
-    return millions(record.cost.parameters), f"{giga(record.cost.macs)} at {shape_text(record.shape)}"
 
 
 def module_table(model: str, modules: Sequence[ModuleCost], depth: int) -> Table:
