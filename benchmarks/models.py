@@ -234,9 +234,9 @@ def _write(lines: list[str], repeats: int) -> None:
     """Renew the measured part of the page; what a person wrote below stays."""
     about = (
         f"{_processor()}, {THREADS} threads, torch {torch.__version__}, float32, "
-        f"{datetime.date.today().isoformat()}; medians of {repeats} runs taken in turns. Memory is what doing "
-        "the work twice adds to the largest resident size of a process, with glibc's allocator as it is "
-        "and with MALLOC_MMAP_THRESHOLD_=131072, where freed blocks go back to the system at once."
+        f"{datetime.date.today().isoformat()}; medians of {repeats} runs taken in turns. Memory is what "
+        "doing the work twice adds to the largest resident size of a process, with glibc's allocator as it "
+        "is and with MALLOC_MMAP_THRESHOLD_=131072, where freed blocks go back to the system at once."
     )
     _, mark, remarks = (PAGE.read_text() if PAGE.exists() else REMARKS).partition(REMARKS)
     PAGE.write_text("\n".join([HEADING, about, "", *lines, "", mark]) + remarks)
