@@ -183,3 +183,9 @@ def test_published_figures_stand_beside_ours(measured):
     elsewhere = published_table([full.model_copy(update={"shape": (3, 256, 256)})])
     assert elsewhere.rows[0][-2:] == ("–", "–")
     assert "not counted at its card's input" in elsewhere.notes[-1]
+
+
+def test_units_survive_the_terminal(tmp_path):
+    done = invoke("-m", "mslau_net.test", "--input", "1x3x64x64", "--measure", "latency", "--no-keep")
+    for unit in ("params [M]", "file [MiB]", "p50 [ms]", "p90 [ms]"):
+        assert unit in done.stdout

@@ -28,6 +28,9 @@ def test_the_slowest_lane_decides_not_the_largest_sum():
     profile = summarise_phases(timing)
     assert profile.fix == "forward"
     assert profile.slowest_lane == "predicting"
+    assert profile.lanes_s["finishing behind"] == pytest.approx((4 * 0.25 + 4 * 0.01) / 2)
+    assert "close behind" not in profile.verdict()
+    assert "reading ahead is close behind" in summarise_phases(timed(forward=[1.0], read=[0.9])).verdict()
     assert summarise_phases(timed(forward=[0.2], score=[0.5])).fix == "score"
     assert summarise_phases(timed(forward=[0.2], read=[0.5])).fix == "read"
 

@@ -33,12 +33,12 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left")
     for position, name in enumerate(headings):
         figures = [row[position] for row in rows]
         numeric = bool(figures) and all(cell[:1].isdigit() or cell[:1] in "-–−" for cell in figures)
         table.add_column(
-            name,
+            Text(name),
             justify="right" if numeric else "left",
             no_wrap=position not in wrap,
             min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
@@ -68,6 +68,9 @@ class ConsoleProgress:
         self.bar: Any = None
         self.task: Any = None
         self.title, self.total, self.done, self.last = "", 0, 0, 0.0
+        self.part: Any = None
+        self.part_title, self.part_total, self.part_done, self.part_before = "", 0, 0, 0
+        self.part_started = 0.0
 
     def start(self, title: str, total: int) -> None:
         """Show a new task."""
@@ -101,6 +104,33 @@ class ConsoleProgress:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+    def start_part(self, title: str, total: int, done: int = 0) -> None:
+        """Show a long step below its task."""
+        self.part_title, self.part_total, self.part_done, self.part_before = title, total, done, done
+        self.part_started = time.monotonic()
+        if self.bar is not None:
+            self.part = self.bar.add_task(title, total=total, completed=done, note="")
+
+    def advance_part(self, steps: int = 1) -> None:
+        """Move on within the step, with the time left."""
+        self.part_done += steps
+        if self.bar is not None and self.part is not None:
+            self.bar.update(self.part, advance=steps)
+        elif time.monotonic() - self.last > PLAIN_EVERY_S:
+            self.last = time.monotonic()
+            self.say(f"{self.part_title} {self.part_done}/{self.part_total}, {self._part_left()} left")
+
+    def _part_left(self) -> str:
+        spent, steps = time.monotonic() - self.part_started, self.part_done - self.part_before
+        seconds = round(spent / max(1, steps) * (self.part_total - self.part_done))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+    def finish_part(self) -> None:
+        """Take the step's bar away."""
+        if self.bar is not None and self.part is not None:
+            self.bar.remove_task(self.part)
+        self.part = None
 
     def say(self, line: str) -> None:
         """Print one line."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PHASES = "phases.json"
 HEADINGS = ("phase", "cases", "p50 [ms]", "p90 [ms]", "sum [s]", "of all work")
 
+_CLOSE = 0.8
 _LANES = {
     "reading ahead": (("read",), 1),
     "predicting": (("preprocess", "forward", "postprocess"), 1),
@@ -60,13 +61,15 @@ class PhaseProfile:
     Attributes:
         phases: in the order in which a case passes them.
         wall_s: from the first case to the last; the lanes overlap, so it is less than the sum.
-        slowest_lane: the lane that sets the pace: its phases' sum over its threads is the largest.
+        lanes_s: lane -> its phases' sum over its threads.
+        slowest_lane: the lane that sets the pace: the largest of these.
         fix: the phase of that lane that takes most.
         advice: what to do about it.
     """
 
     phases: tuple[PhaseTime, ...]
     wall_s: float
+    lanes_s: dict[str, float]
     slowest_lane: str
     fix: str
     advice: str
@@ -87,10 +90,17 @@ class PhaseProfile:
 
     def verdict(self) -> str:
         """One sentence."""
-        least = next(item for item in self.phases if item.phase == self.fix)
+        slowest = next(item for item in self.phases if item.phase == self.fix)
+        most = self.lanes_s[self.slowest_lane]
+        close = [
+            f"{lane} is close behind ({seconds:.1f} s)"
+            for lane, seconds in self.lanes_s.items()
+            if lane != self.slowest_lane and seconds > _CLOSE * most
+        ]
         return (
             f"Fix '{self.fix}' first: {self.slowest_lane} sets the pace of the {self.wall_s:.1f} s, and "
-            f"{self.fix} takes {least.total_s:.1f} s of it. To do: {self.advice}."
+            f"{self.fix} takes {slowest.total_s:.1f} s of its {most:.1f} s. To do: {self.advice}."
+            + (f" But {' and '.join(close)}." if close else "")
         )
 
 
@@ -119,7 +129,7 @@ def summarise_phases(timing: Timing) -> PhaseProfile | None:
     }
     slowest = max(loads, key=lambda lane: loads[lane])
     fix = max(_LANES[slowest][0], key=lambda phase: totals.get(phase, 0.0))
-    return PhaseProfile(phases, timing.wall_s, slowest, fix, _ADVICE[fix])
+    return PhaseProfile(phases, timing.wall_s, loads, slowest, fix, _ADVICE[fix])
 
 
 def keep_phases(folder: Path, timing: Timing) -> None:
