@@ -14,10 +14,12 @@ from medbench.challenges import load_challenge
 from medbench.challenges.cvc_clinicdb import FRAMES, sequence_of, split_frames
 from medbench.challenges.synthesis.cvc_clinicdb import drawn_frames, write_sample
 from medbench.core.errors import MedbenchError
+from medbench.core.folders import leaderboards_folder
 from medbench.io import pictures
 from medbench.running.evaluate import evaluate
 from medbench.running.job import Inference
 from medbench.running.run import run
+from medbench.running.train import train
 
 CHALLENGE = load_challenge("cvc_clinicdb")
 SCHEMES = (("train", "val", "test"), ("leaking_train", "leaking_val", "leaking_test"))
@@ -285,6 +287,35 @@ def test_the_record_names_the_split_its_rule_and_its_hash(small_cvc):
     assert record.challenge.subset
 
 
+def test_weights_are_those_of_the_same_scheme_and_never_of_the_other(small_cvc):
+    tiny = {"epochs": 1, "image_size": 32}
+    weights = train(
+        "smp/unet", "cvc_clinicdb", data=small_cvc, split="leaking_train", recipe="quick",
+        recipe_changes=tiny, options=OPTIONS,
+    )  # fmt: skip
+    finished = run("smp/unet", "cvc_clinicdb", data=small_cvc, split="leaking_test", options=OPTIONS)
+    assert finished.record.model.training["split"] == "leaking_train"
+    with pytest.raises(MedbenchError, match="leaking_train, which shares cases with test"):
+        run("smp/unet", "cvc_clinicdb", data=small_cvc, weights=weights, options=OPTIONS)
+    with pytest.raises(MedbenchError, match="no weights"):
+        run("smp/unet", "cvc_clinicdb", data=small_cvc, options=OPTIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["cvc_clinicdb", "isic2018", "synapse"])
+def test_a_run_on_a_fresh_machine_draws_the_sample_and_says_so(name):
+    finished = run("smp/unet", name, weights="none", inference=Inference(image_size=32), options=OPTIONS)
+    record = finished.record
+    assert record.data == "sample"
+    assert record.challenge.sample_version
+    assert not record.challenge.subset
+    assert record.challenge.released_cases is None
+    assert finished.exit_code == 0
+    page = (leaderboards_folder() / name / "README.md").read_text()
+    assert "Synthetic sample: no result on real data" in page
+    assert "Measured on real data" not in page
+
+
 def test_predictions_are_masks_of_0_and_255_at_the_pictures_size(small_cvc):
     finished = fresh(small_cvc)
     written = sorted((finished.folder / "predictions").iterdir())
@@ -363,4 +394,5 @@ def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
 def test_real_frames_pass_the_check(shared_data):
     findings = CHALLENGE.check(shared_data / "cvc_clinicdb")
     assert not [finding for finding in findings if finding.severity == "error"]
-    assert any("grey values" in finding.message for finding in findings)
+    (grey,) = [finding.message for finding in findings if "grey values" in finding.message]
+    assert grey.startswith("53 of 220 masks")

@@ -69,6 +69,16 @@ class Pair:
     part: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a check saw of a pair: faults of this file, oddities that files share, and the picture's hash."""
+
+    pair: Pair
+    findings: tuple[Finding, ...] = ()
+    oddities: tuple[str, ...] = ()
+    digest: str = ""
+
+
 class PictureMaskChallenge(Challenge):
     """Colour pictures with one binary mask each, scored picture by picture.
 
@@ -221,8 +231,13 @@ class PictureMaskChallenge(Challenge):
         pairs = self.pairs(root)
         with ThreadPoolExecutor(2) as pool:
             looked = list(pool.map(self._look_at, pairs))
-        findings = [finding for found, _ in looked for finding in found]
-        digests = {pair.id: digest for pair, (_, digest) in zip(pairs, looked, strict=True) if digest}
+        findings = [finding for view in looked for finding in view.findings]
+        for oddity in dict.fromkeys(oddity for view in looked for oddity in view.oddities):
+            named = [view.pair for view in looked if oddity in view.oddities]
+            shown = f"{named[0].picture if oddity.startswith('pictures') else named[0].mask}"
+            count = f"{len(named)} of {len(pairs)}"
+            findings.append(Finding("note", f"{count} {oddity}, the first is {shown}."))
+        digests = {view.pair.id: view.digest for view in looked if view.digest}
         counted: list[Finding] = []
         for scheme in self.schemes():
             owners: dict[str, list[Pair]] = {}
@@ -230,7 +245,7 @@ class PictureMaskChallenge(Challenge):
                 try:
                     owners[split] = self.members(pairs, split)
                 except MedbenchError as error:
-                    counted.append(Finding("note", f"{split}: {error.message}", error.hint))
+                    counted.append(Finding("note", error.message, error.hint))
                     continue
                 counted.append(self._counted(root, split, len(owners[split])))
             findings += _leaks(owners, digests)
@@ -249,42 +264,33 @@ class PictureMaskChallenge(Challenge):
             "A subset: its scores are marked so and never stand beside those of the whole split.",
         )
 
-    def _look_at(self, pair: Pair) -> tuple[list[Finding], str]:
-        """What is wrong with one picture and its mask, and the hash of the decoded picture."""
+    def _look_at(self, pair: Pair) -> _View:
+        """What is wrong with one picture and its mask, what is odd, and the hash of the decoded picture."""
         try:
             picture = pictures.read_rgb(pair.picture)
         except MedbenchError as error:
-            return [Finding("error", error.message, error.hint)], ""
+            return _View(pair, (Finding("error", error.message, error.hint),))
         digest = hashlib.sha256(picture.tobytes()).hexdigest()
-        findings = []
-        if self.picture_size and picture.shape[:2] != self.picture_size:
-            findings.append(
-                Finding(
-                    "warning",
-                    f"{pair.picture}: is {_size(picture.shape[:2])}, the release {_size(self.picture_size)}.",
-                )
-            )
-        findings += self._look_at_mask(pair, picture.shape[:2])
-        return findings, digest
-
-    def _look_at_mask(self, pair: Pair, size: tuple[int, ...]) -> Iterator[Finding]:
+        size, oddities = picture.shape[:2], []
+        if self.picture_size and size != self.picture_size:
+            oddities.append(f"pictures are not of {_size(self.picture_size)}, as the release's are")
         try:
             labels = raster.read_label_map(pair.mask)
             mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
         except MedbenchError as error:
-            yield Finding("error", error.message, error.hint)
-            return
-        if mask.shape != size:
-            yield Finding("error", f"{pair.mask}: is {_size(mask.shape)} where its picture is {_size(size)}.")
+            return _View(pair, (Finding("error", error.message, error.hint),), tuple(oddities), digest)
         if labels.max(initial=0) == 1:
-            yield Finding("note", f"{pair.mask}: is coded 0/1 where the release has 0/255; both are read.")
+            oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
         elif len(np.unique(labels)) > 2:
-            yield Finding(
-                "note", f"{pair.mask}: has grey values, read as mask above {self.mask_threshold} only."
-            )
+            oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
+        findings = []
+        if mask.shape != size:
+            told = f"{pair.mask}: is {_size(mask.shape)} where its picture is {_size(size)}."
+            findings.append(Finding("error", told))
         if not mask.any() or mask.all():
-            what = "everything" if mask.any() else "nothing"
-            yield Finding("warning", f"{pair.mask}: {what} is marked.", "Compare with the original file.")
+            told = f"{pair.mask}: {'everything' if mask.any() else 'nothing'} is marked."
+            findings.append(Finding("warning", told, "Compare with the original file."))
+        return _View(pair, tuple(findings), tuple(oddities), digest)
 
 
 def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[str, str]) -> Iterator[Finding]:
