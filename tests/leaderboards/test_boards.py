@@ -218,3 +218,20 @@ def test_wrong_requests_are_told(filled, tmp_path):
     (filled / "cvc_clinicdb/results.jsonl").write_text('{"key": 1}\n{"key": 2}\n')
     with pytest.raises(MedbenchError, match=r"results\.jsonl"):
         load_board(filled, "cvc_clinicdb")
+
+
+def test_a_runs_own_table_and_report_keep_protocols_apart(small_cvc, tmp_path, capsys):
+    from medbench.cli.results import show_finished
+    from medbench.running.evaluate import evaluate
+
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    for case in CHALLENGE.cases(small_cvc, "test"):
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+    finished = evaluate("cvc_clinicdb", folder, data=small_cvc)
+    assert finished.record.metrics["dice_256"].protocol == PAPERS
+    show_finished(finished, as_json=False)
+    assert capsys.readouterr().out.count("mIoU ↑") == 2
+    page = (finished.folder / "report.html").read_text()
+    assert page.count("<h3>Protocol") == 2
+    assert "subset: 10 of 145 cases" in page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from medbench.cli.console import print_json, print_table
-from medbench.leaderboards.tables import RESULT_HEADINGS, result_rows
+from medbench.leaderboards.tables import RESULT_HEADINGS, result_rows, result_tables
 from medbench.running.recording import Finished
 
 
@@ -22,7 +22,9 @@ def show_finished(finished: Finished, as_json: bool) -> None:
             f"{record.challenge.released_cases} cases)"
         )
     title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
-    print_table(title, RESULT_HEADINGS, result_rows(record))
+    for protocol, metrics in result_tables(record).items():
+        named = f"{title}, protocol {protocol}" if protocol else title
+        print_table(named, RESULT_HEADINGS, result_rows(metrics))
     counts = record.counts
     typer.echo(
         f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."

@@ -65,6 +65,9 @@ class MetricRecord(_Part):
     unit: str
     better: Literal["higher", "lower"]
     convention: str
+    protocol: str = Field(
+        default="", description="evaluation protocol of the column, where the challenge has several"
+    )
     pooled: bool
     value: float | None
     ci95_low: float | None

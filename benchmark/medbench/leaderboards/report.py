@@ -15,7 +15,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.record import RunRecord
-from medbench.leaderboards.tables import RESULT_HEADINGS, heading, number, result_rows
+from medbench.leaderboards.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
 
 WORST = 8
 REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
@@ -50,11 +50,13 @@ def write_report(
     shown = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
     by = shown[0] if shown else None
     methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
-    definitions = [metric.convention for metric in record.metrics.values()]
     page = environment.get_template("report.html.j2").render(
         record=record,
         headings=RESULT_HEADINGS,
-        rows=list(zip(result_rows(record), definitions, strict=True)),
+        tables=[
+            (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
+            for protocol, metrics in result_tables(record).items()
+        ],
         methods="; ".join(sorted(methods)) or "too few groups",
         failures=[row for row in rows if row.status != "ok"],
         worst_by=by.title if by else "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from medbench.challenges.base import MetricSpec
 from medbench.core.record import MetricRecord, RunRecord
@@ -47,7 +47,15 @@ def aggregate_rows(
     ]
 
 
-def result_rows(record: RunRecord) -> list[tuple[str, ...]]:
+def result_tables(record: RunRecord) -> dict[str, list[MetricRecord]]:
+    """The metrics of a run by evaluation protocol: those of two protocols never share a table."""
+    found: dict[str, list[MetricRecord]] = {}
+    for metric in record.metrics.values():
+        found.setdefault(metric.protocol, []).append(metric)
+    return found
+
+
+def result_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
     """One row a metric under :data:`RESULT_HEADINGS`."""
     return [
         (
@@ -57,5 +65,5 @@ def result_rows(record: RunRecord) -> list[tuple[str, ...]]:
             *(str(count) for count in (metric.scored, metric.failed, metric.missing, metric.undefined)),
             str(metric.groups),
         )
-        for metric in record.metrics.values()
+        for metric in metrics
     ]

@@ -91,6 +91,7 @@ def make_record(
             unit=spec.unit,
             better=spec.better,
             convention=spec.convention,
+            protocol=spec.protocol,
             pooled=spec.pooled,
             value=figures.value,
             ci95_low=figures.interval.low,
