@@ -132,6 +132,7 @@ def test_command_sweeps_into_a_page(tmp_path):
         (("-m", "smp/unet", "--format", "word"), "format.unknown"),
         (("-m", "smp/unet", "--device", "tpu"), "device.missing"),
         (("-m", "smp/unet", "--sweep", "size=1"), "profile.sweep"),
+        (("-m", "smp/unet", "--plot", "curves.png"), "profile.sweep"),
     ],
     ids=str,
 )

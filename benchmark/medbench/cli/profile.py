@@ -75,6 +75,10 @@ def command(
         return
     if table_format is not None and table_format not in FORMATS:
         raise MedbenchError("format.unknown", f"There is no format '{table_format}'.", "latex or markdown.")
+    if sweep is None and (plot or sweep_time):
+        raise MedbenchError(
+            "profile.sweep", "--plot and --sweep-time need --sweep.", "E.g. size=128:512:128."
+        )
     request = make_request(
         model or [],
         input_shape=input_shape,
