@@ -15,7 +15,7 @@ import numpy.typing as npt
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
-from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.core.score import Better, Score, Status
 
 Weights = npt.NDArray[np.float64]
@@ -148,6 +148,8 @@ class Challenge(abc.ABC):
         case_columns: entries of a row's evidence that tables of cases show beside its id.
         augmentation: takes the place of a recipe's own where pictures call for it; empty keeps the recipe's.
         sample_options: what :meth:`sample_with` understands: name -> what it is, a whole number each.
+        modalities: sequences that a case may have, in the order of a volume's channels: key of
+            :attr:`Case.inputs` -> other names of it; empty where cases are not volumes on one grid.
     """
 
     name: ClassVar[str]
@@ -171,6 +173,7 @@ class Challenge(abc.ABC):
     case_columns: ClassVar[Sequence[str]] = ()
     augmentation: ClassVar[str] = ""
     sample_options: ClassVar[Mapping[str, str]] = {}
+    modalities: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @property
     def data_set(self) -> str:
@@ -235,6 +238,29 @@ class Challenge(abc.ABC):
         Raises:
             MedbenchError: naming the file that cannot be read.
         """
+
+    def read_volumes(self, case: Case) -> VolumeSample:
+        """The case's sequences as one array, where :attr:`modalities` names some.
+
+        Raises:
+            MedbenchError: ``challenge.no_volumes``, or naming the file that cannot be read.
+        """
+        raise self._no_volumes()
+
+    def training_volumes(self, root: Path, split: str) -> list[TrainingVolume]:
+        """What a network that sees volumes learns from; files are opened by their ``load`` only.
+
+        Raises:
+            MedbenchError: ``challenge.no_volumes``, and as :meth:`cases`.
+        """
+        raise self._no_volumes()
+
+    def _no_volumes(self) -> MedbenchError:
+        return MedbenchError(
+            "challenge.no_volumes",
+            f"{self.title} has no volumes for three-dimensional networks.",
+            "Choose a two-dimensional model; 'medbench models' lists them.",
+        )
 
     @abc.abstractmethod
     def prediction_name(self, case: Case) -> str:

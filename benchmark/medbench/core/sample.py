@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -31,11 +32,31 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class VolumeSample:
+    """One case's sequences on one grid, for networks that see volumes; they answer label maps.
+
+    Attributes:
+        case: where they come from.
+        modalities: one name a channel, in the challenge's order.
+        volumes: ``(modalities, depth, height, width)`` as stored; zeros where the sequence is absent.
+        present: which sequences are there, one a channel; at least one is.
+        spacing_mm: along depth, height and width.
+    """
+
+    case: Case
+    modalities: tuple[str, ...]
+    volumes: npt.NDArray[Any]
+    present: tuple[bool, ...]
+    spacing_mm: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """A predictor's answer to a sample.
 
     Attributes:
-        labels: ``(images, height, width)`` unsigned integers at the sample's own size, if demanded.
+        labels: ``(images, height, width)`` unsigned integers at the sample's own size, if demanded; for a
+            volume ``(depth, height, width)``.
         image_classes: ``(images, classes)`` probabilities, if demanded.
     """
 
@@ -61,3 +82,20 @@ class TrainingImage:
     load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingVolume:
+    """One case to learn from, for networks that see volumes.
+
+    Attributes:
+        id: unique within the split.
+        group: patient: never split between training and validation.
+        load: reads the sequences and ``(depth, height, width)`` class indices, 8 bit.
+        files: what ``load`` reads, for caches that must notice a change.
+    """
+
+    id: str
+    group: str
+    load: Callable[[], tuple[VolumeSample, npt.NDArray[np.uint8]]]
+    files: tuple[Path, ...]

@@ -6,7 +6,7 @@ import dataclasses
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
@@ -46,7 +46,14 @@ class ModelEntry:
         code: the authors' repository at a commit.
         code_license: licence of that code, in SPDX form where it has one.
         in_channels: channels of the published input.
-        image_size: published side of the square input in pixels.
+        spatial_dims: 2 for pictures, 3 for volumes ``(N, modalities, depth, height, width)``.
+        modality_mask: whether ``forward`` takes which modalities are there as a second argument, a boolean
+            tensor ``(N, modalities)``; channels of the missing ones are zero.
+        background: of volumes: ``zero`` leaves voxels outside the brain 0; ``scaled`` gives them the z-score
+            of their value, as the programs for incomplete modalities do.
+        blending: of overlapping windows: ``gaussian`` adds logits with Gaussian weights, ``uniform`` adds
+            probabilities with equal ones.
+        image_size: published side of the square (cubic) input in pixels (voxels).
         size_divisor: the network pads its input to multiples of this; sides that are cost nothing extra.
         min_size: smaller sides are padded to this.
         size_rule: which input sizes work, in words.
@@ -85,6 +92,10 @@ class ModelEntry:
     code: str = ""
     code_license: str = ""
     in_channels: int = 3
+    spatial_dims: Literal[2, 3] = 2
+    modality_mask: bool = False
+    background: Literal["zero", "scaled"] = "zero"
+    blending: Literal["gaussian", "uniform"] = "gaussian"
     image_size: int = 256
     size_divisor: int = 1
     min_size: int = 1
