@@ -29,6 +29,17 @@ def _private_folders(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def one_thread():
+    """Small networks gain nothing from threads, and waiting threads cost a busy machine dearly."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
 def small_iugc(tmp_path_factory):
     """Five training and four test videos of 128 × 128 in the released layout."""
     from medbench.challenges.synthesis.iugc2024 import Plan, write_sample

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+import medbench
+from medbench.core.errors import MedbenchError
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
@@ -29,17 +32,25 @@ def filled_state(shapes, integers=()):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Small networks gain nothing from threads, and waiting threads cost a busy machine dearly."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread(one_thread):
+    pass
 
 
 @pytest.fixture(scope="session")
 def fill():
     return filled_state
+
+
+@pytest.fixture(scope="session")
+def assert_refused():
+    """``check(model, options)``: the first option is named in the error."""
+
+    def check(model, options):
+        with pytest.raises(MedbenchError, match=r"model\.option") as caught:
+            medbench.create_model(model, num_classes=2, **options)
+        assert next(iter(options)) in caught.value.message
+
+    return check
 
 
 @pytest.fixture(scope="session")

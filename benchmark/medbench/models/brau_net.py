@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medbench.core.errors import MedbenchError
 from medbench.models.blocks.bi_level_routing_attention import (
     AUTHORS_BLOCK_PARTS,
     BiLevelRoutingAttention,
@@ -32,8 +31,9 @@ from medbench.models.blocks.bi_level_routing_attention import (
 )
 from medbench.models.blocks.channels_last import conv_norm
 from medbench.models.blocks.dual_sparse_selection_attention import FullAttention
-from medbench.models.blocks.image_heads import PooledFeatures, SegmentationEvidence
+from medbench.models.blocks.image_heads import make_image_head, with_image_logits
 from medbench.models.blocks.patch_expand import ExpandedHead, InvertedBottleneckPatchExpand, PatchExpand
+from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
 _DIVISOR = 32
@@ -187,51 +187,15 @@ def as_map(images: Tensor, in_channels: int) -> Tensor:
     return images.permute(0, 2, 3, 1).contiguous()
 
 
-ImageHead = PooledFeatures | SegmentationEvidence
-
-
-def make_image_head(
-    model: str, kind: str, dim: int, num_classes: int, num_image_classes: int | None
-) -> ImageHead | None:
-    """Our image-level head for a network whose deepest map has ``dim`` channels.
-
-    Raises:
-        MedbenchError: ``model.option``.
-    """
-    problem = ""
-    if kind not in ("segmentation", "encoder"):
-        problem = f"image_head={kind!r} is neither 'segmentation' nor 'encoder'"
-    elif kind == "segmentation" and num_image_classes is not None and num_classes < 2:
-        problem = f"image_head='segmentation' needs two or more num_classes, not {num_classes}"
-    if problem:
-        raise MedbenchError("model.option", f"{model}: {problem}.", f"See 'medbench models show {model}'.")
-    if num_image_classes is None:
-        return None
-    if kind == "encoder":
-        return PooledFeatures(dim, num_image_classes)
-    return SegmentationEvidence(num_classes, num_image_classes)
-
-
-def with_image_logits(
-    head: ImageHead | None, logits: Tensor, deepest: Tensor
-) -> Tensor | tuple[Tensor, Tensor]:
-    """The logits, or with a head both they and the image logits."""
-    if head is None:
-        return logits
-    return logits, head(deepest if isinstance(head, PooledFeatures) else logits)
-
-
 def _check_choices(merge: str, expansion: str) -> None:
-    for option, value, known in (
-        ("merge", merge, ("official", "spatial")),
-        ("expansion", expansion, tuple(_EXPANSIONS)),
-    ):
-        if value not in known:
-            raise MedbenchError(
-                "model.option",
-                f"brau_net: {option}={value!r} is neither '{known[0]}' nor '{known[1]}'.",
-                "See 'medbench models show brau_net'.",
-            )
+    choices = (("merge", merge, ("official", "spatial")), ("expansion", expansion, tuple(_EXPANSIONS)))
+    refuse_options(
+        "brau_net",
+        (
+            (value not in known, f"{option}={value!r} is neither '{known[0]}' nor '{known[1]}'")
+            for option, value, known in choices
+        ),
+    )
 
 
 def check_options(
@@ -263,9 +227,7 @@ def check_options(
             f"num_heads={list(num_heads)} do not divide the channels of embed_dim={embed_dim}",
         ),
     )
-    for wrong, text in problems:
-        if wrong:
-            raise MedbenchError("model.option", f"{model}: {text}.", f"See 'medbench models show {model}'.")
+    refuse_options(model, problems)
 
 
 _PLACES = (

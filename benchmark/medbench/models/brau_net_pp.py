@@ -23,15 +23,9 @@ from medbench.models.blocks.bi_level_routing_attention import (
     NormedFirstBlock,
 )
 from medbench.models.blocks.channels_last import conv_norm
+from medbench.models.blocks.image_heads import make_image_head, with_image_logits
 from medbench.models.blocks.patch_expand import ExpandedHead, PatchExpand
-from medbench.models.brau_net import (
-    DECODER_PLACES,
-    as_map,
-    check_options,
-    join,
-    make_image_head,
-    with_image_logits,
-)
+from medbench.models.brau_net import DECODER_PLACES, as_map, check_options, join
 from medbench.models.renaming import rename_parameters
 
 

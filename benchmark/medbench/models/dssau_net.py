@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medbench.core.errors import MedbenchError
 from medbench.models.blocks.channels_last import BatchNorm, Conv, conv_norm, resize
 from medbench.models.blocks.dual_sparse_selection_attention import (
     AUTHORS_BLOCK_PARTS,
@@ -30,7 +29,8 @@ from medbench.models.blocks.dual_sparse_selection_attention import (
     FullAttention,
 )
 from medbench.models.blocks.enlarged_conv import EnlargedConv
-from medbench.models.blocks.image_heads import PooledFeatures, SegmentationEvidence
+from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.options import refuse_options
 from medbench.models.renaming import as_matrices, rename_parameters
 
 
@@ -125,7 +125,6 @@ class DSSAUNet(nn.Module):
     ) -> None:
         super().__init__()
         _check_options(n_win, topk, embed_dim, depth, head_dim, decoder_dim, side_dwconv)
-        _check_image_head(image_head, num_classes, num_image_classes)
         self.least_size = -(-16 * n_win // 32) * 32
         rates = [drop_path * block / max(sum(depth) - 1, 1) for block in range(sum(depth))]
 
@@ -165,13 +164,7 @@ class DSSAUNet(nn.Module):
         )
         self.fusion = PyramidFusion(decoder_dim, 4)
         self.segmentation_head = EnlargedConv(decoder_dim, num_classes, 4)
-        self.image_head: PooledFeatures | SegmentationEvidence | None = None
-        if num_image_classes is not None:
-            self.image_head = (
-                PooledFeatures(deepest, num_image_classes)
-                if image_head == "encoder"
-                else SegmentationEvidence(num_classes, num_image_classes)
-            )
+        self.image_head = make_image_head("dssau_net", image_head, deepest, num_classes, num_image_classes)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, in_channels, H, W)`` to ``(N, num_classes, H, W)`` logits, for any H and W.
@@ -187,9 +180,7 @@ class DSSAUNet(nn.Module):
         maps = self.encode(images)
         features = self.decode(maps)
         logits = self.segmentation_head(features)[..., :height, :width]
-        if self.image_head is None:
-            return logits
-        return logits, self.image_head(maps[3] if isinstance(self.image_head, PooledFeatures) else logits)
+        return with_image_logits(self.image_head, logits, maps[3])
 
     def _missing(self, side: int) -> int:
         return max(-(-side // 32) * 32, self.least_size) - side
@@ -242,21 +233,7 @@ def _check_options(
             f"the last of embed_dim={list(embed_dim)} or decoder_dim={decoder_dim} is no multiple of 8 heads",
         ),
     )
-    for wrong, text in problems:
-        if wrong:
-            raise MedbenchError(
-                "model.option", f"dssau_net: {text}.", "See 'medbench models show dssau_net'."
-            )
-
-
-def _check_image_head(image_head: str, num_classes: int, num_image_classes: int | None) -> None:
-    problem = ""
-    if image_head not in ("segmentation", "encoder"):
-        problem = f"image_head={image_head!r} is neither 'segmentation' nor 'encoder'"
-    elif image_head == "segmentation" and num_image_classes is not None and num_classes < 2:
-        problem = f"image_head='segmentation' needs two or more num_classes, not {num_classes}"
-    if problem:
-        raise MedbenchError("model.option", f"dssau_net: {problem}.", "See 'medbench models show dssau_net'.")
+    refuse_options("dssau_net", problems)
 
 
 _PLACES = (

@@ -27,14 +27,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import StochasticDepth
 
-from medbench.core.errors import MedbenchError
 from medbench.models.blocks.channels_last import BatchNorm, Conv, DepthwiseConv, resize
 from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.folded_norm import ConvNormReLU, conv_of_norm
-from medbench.models.blocks.image_heads import PooledFeatures
-from medbench.models.blocks.image_heads import image_head as make_image_head
+from medbench.models.blocks.image_heads import make_image_head, with_image_logits
 from medbench.models.blocks.multi_scale_linear_attention import MultiScaleLinearAttention
+from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
 _LEVELS = 4
@@ -191,7 +190,7 @@ class MSLAUNet(nn.Module):
         self.heads = nn.ModuleList(ConvNormReLU(decoder_dim, decoder_dim, 3) for _ in range(_LEVELS))
         self.segmentation_head = EnlargedConv(_LEVELS * decoder_dim, num_classes, 2)
         self.image_head = make_image_head(
-            "mslau_net", image_head, num_classes, num_image_classes, embed_dim[-1]
+            "mslau_net", image_head, embed_dim[-1], num_classes, num_image_classes
         )
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -211,9 +210,7 @@ class MSLAUNet(nn.Module):
         logits = functional.interpolate(
             self.segmentation_head(self.decode(maps)), images.shape[-2:], mode="bilinear", align_corners=True
         )[..., :height, :width]
-        if self.image_head is None:
-            return logits
-        return logits, self.image_head(maps[3] if isinstance(self.image_head, PooledFeatures) else logits)
+        return with_image_logits(self.image_head, logits, maps[3])
 
     def encode(self, images: Tensor) -> list[Tensor]:
         """``(N, in_channels, H, W)`` to maps ``(N, H / s, W / s, embed_dim)``, s = 4, 8, 16, 32."""
@@ -270,11 +267,7 @@ def _check_options(
             f"head_dim={head_dim} is no multiple of {groups} kernels or does not divide {list(attending)}",
         ),
     )
-    for wrong, text in problems:
-        if wrong:
-            raise MedbenchError(
-                "model.option", f"mslau_net: {text}.", "See 'medbench models show mslau_net'."
-            )
+    refuse_options("mslau_net", problems)
 
 
 _PLACES = (

@@ -7,14 +7,12 @@ mucosa's of other sequences: what tells it is its dome, its surface and its rim.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from medbench.challenges.synthesis.textures import (
     Field,
+    MaskedPicture,
     as_picture,
     blob,
     draw_line,
@@ -22,19 +20,6 @@ from medbench.challenges.synthesis.textures import (
     smooth_noise,
     wandering_line,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A drawn frame.
-
-    Attributes:
-        picture: ``(height, width, 3)``, 8-bit RGB.
-        mask: ``(height, width)``, 8 bit, 1 where the polyp is.
-    """
-
-    picture: npt.NDArray[np.uint8]
-    mask: npt.NDArray[np.uint8]
 
 
 class Sequence:
@@ -111,7 +96,7 @@ class Sequence:
         rim = np.exp(-((reach - 1.06) ** 2) / 0.006).astype(np.float32)
         self.colour *= (1 - 0.28 * rim * np.float32(rng.uniform(0.4, 1)))[..., None]
 
-    def frame(self, rng: np.random.Generator, moment: float) -> Frame:
+    def frame(self, rng: np.random.Generator, moment: float) -> MaskedPicture:
         """Draw one frame.
 
         Args:
@@ -137,7 +122,7 @@ class Sequence:
         lit = lit * (1 - highlight) + highlight
         lit += rng.normal(0, 0.012, lit.shape).astype(np.float32)
         lit *= self._aperture(rows, columns)[..., None]
-        return Frame(as_picture(lit), self.inside[window].astype(np.uint8))
+        return MaskedPicture(as_picture(lit), self.inside[window].astype(np.uint8))
 
     @staticmethod
     def _brightest(sparkle: Field) -> float:

@@ -6,14 +6,12 @@ networks vary so that no one brightness tells lesion from skin.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from medbench.challenges.synthesis.textures import (
     Field,
+    MaskedPicture,
     as_picture,
     blob,
     draw_line,
@@ -23,20 +21,7 @@ from medbench.challenges.synthesis.textures import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A drawn picture.
-
-    Attributes:
-        picture: ``(height, width, 3)``, 8-bit RGB.
-        mask: ``(height, width)``, 8 bit, 1 where the lesion is.
-    """
-
-    picture: npt.NDArray[np.uint8]
-    mask: npt.NDArray[np.uint8]
-
-
-def draw_picture(rng: np.random.Generator, height: int, width: int) -> Picture:
+def draw_picture(rng: np.random.Generator, height: int, width: int) -> MaskedPicture:
     """Draw one picture.
 
     Args:
@@ -59,7 +44,7 @@ def draw_picture(rng: np.random.Generator, height: int, width: int) -> Picture:
     colours = _bubbles(rng, colours.astype(np.float32))
     colours *= _lens(rng, shape)[..., None]
     colours += rng.normal(0, 0.008, colours.shape).astype(np.float32)
-    return Picture(as_picture(colours), inside.astype(np.uint8))
+    return MaskedPicture(as_picture(colours), inside.astype(np.uint8))
 
 
 def _outline(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Field, float]:

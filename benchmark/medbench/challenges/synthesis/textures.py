@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedPicture:
+    """A drawn picture and where the structure in question is.
+
+    Attributes:
+        picture: ``(height, width, 3)``, 8-bit RGB.
+        mask: ``(height, width)``, 8 bit, 1 where the structure is.
+    """
+
+    picture: npt.NDArray[np.uint8]
+    mask: npt.NDArray[np.uint8]
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> Field:

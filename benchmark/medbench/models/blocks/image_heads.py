@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from medbench.core.errors import MedbenchError
+from medbench.models.options import refuse_options
 
 
 class SegmentationEvidence(nn.Module):
@@ -57,30 +57,54 @@ class PooledFeatures(nn.Module):
         return image_logits
 
 
-def image_head(
-    model: str, image_head: str, num_classes: int, num_image_classes: int | None, encoder_dim: int
-) -> PooledFeatures | SegmentationEvidence | None:
+ImageHead = PooledFeatures | SegmentationEvidence
+
+
+def make_image_head(
+    model: str, image_head: str, encoder_dim: int, num_classes: int, num_image_classes: int | None
+) -> ImageHead | None:
     """The head that the options ``image_head`` and ``num_image_classes`` ask for.
 
     Args:
         model: name of the model, for errors.
         image_head: what the head looks at, ``segmentation`` or ``encoder``.
+        encoder_dim: channels of the deepest encoder map.
         num_classes: labels of the segmentation.
         num_image_classes: classes of a picture, or ``None`` for no head.
-        encoder_dim: channels of the deepest encoder map.
 
     Raises:
         MedbenchError: ``model.option`` for another ``image_head``, or a head on a segmentation of one label.
     """
-    problem = ""
-    if image_head not in ("segmentation", "encoder"):
-        problem = f"image_head={image_head!r} is neither 'segmentation' nor 'encoder'"
-    elif image_head == "segmentation" and num_image_classes is not None and num_classes < 2:
-        problem = f"image_head='segmentation' needs two or more num_classes, not {num_classes}"
-    if problem:
-        raise MedbenchError("model.option", f"{model}: {problem}.", f"See 'medbench models show {model}'.")
+    refuse_options(
+        model,
+        (
+            (
+                image_head not in ("segmentation", "encoder"),
+                f"image_head={image_head!r} is neither 'segmentation' nor 'encoder'",
+            ),
+            (
+                image_head == "segmentation" and num_image_classes is not None and num_classes < 2,
+                f"image_head='segmentation' needs two or more num_classes, not {num_classes}",
+            ),
+        ),
+    )
     if num_image_classes is None:
         return None
     if image_head == "encoder":
         return PooledFeatures(encoder_dim, num_image_classes)
     return SegmentationEvidence(num_classes, num_image_classes)
+
+
+def with_image_logits(
+    head: ImageHead | None, logits: Tensor, deepest: Tensor
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The segmentation logits, or with a head both they and the image logits.
+
+    Args:
+        head: what :func:`make_image_head` gave.
+        logits: ``(N, num_classes, H, W)``.
+        deepest: the deepest encoder map ``(N, H / s, W / s, encoder_dim)``.
+    """
+    if head is None:
+        return logits
+    return logits, head(deepest if isinstance(head, PooledFeatures) else logits)
