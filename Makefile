@@ -17,7 +17,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	$(BIN)/python benchmarks/sparse_attention.py --write
+	for page in benchmarks/*.md; do $(BIN)/python $${page%.md}.py --write || exit 1; done
 
 setup: .venv/installed
 

@@ -326,8 +326,8 @@ def heading() -> str:
         f"{os.cpu_count()} cores ({platform.machine()}), Python {platform.python_version()}, "
         f"NumPy {np.__version__}. CPU seconds are `process_time`: a tool that uses several threads is "
         'charged for all of them. "Difference" is the largest deviation of its values from ours under '
-        "the same definition. Masks are synthetic. medpy ran once where a run takes minutes. The machine was "
-        "shared: compare CPU seconds.\n"
+        "the same definition. Masks are synthetic. medpy ran once where a run takes minutes. "
+        f"Load average before it began: {os.getloadavg()[0]:.1f}.\n"
     )
 
 

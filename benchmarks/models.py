@@ -16,13 +16,12 @@ import datetime
 import fnmatch
 import importlib
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads then count as no CPU time
@@ -31,11 +30,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medbench.core.machine import processor_name
 from models_pair import Pair
 
 THREADS = 2
 STEPS = ("forward", "training step")
-PAGE = Path(__file__).with_suffix(".md")
 REMARKS = "## What bounds it\n"
 HEADING = """# The networks against plain transcriptions
 
@@ -138,8 +137,7 @@ def peak_mb(name: str, step: str, batch: int, which: int, *, returning: bool) ->
     return float(result.stdout)
 
 
-def _report_peak(name: str, step: str, batch: int, which: int) -> None:
-    pair = all_pairs()[name]
+def _report_peak(pair: Pair, step: str, batch: int, which: int) -> None:
     model = (pair.ours, pair.plain)[which]()
     call = call_of(pair, model, step, batch)
     _forget_high_water()
@@ -166,31 +164,23 @@ def _resident_mb(what: str) -> float:
     )
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def run(pairs: Mapping[str, Pair], page: Path, heading: str) -> None:
+    """Parse the command line, compare the pairs and write the page if asked."""
+    parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=9, help="timed runs of each, after one warm-up")
     parser.add_argument("--only", default="*", help="pattern of the names to compare")
     parser.add_argument("--batches", default="1,4", help="batch sizes")
     parser.add_argument("--steps", default=",".join(STEPS), help="which work")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"write {page.name}")
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     if arguments.peak:
         name, step, batch, which = arguments.peak
-        _report_peak(name, step, int(batch), int(which))
+        _report_peak(pairs[name], step, int(batch), int(which))
         return
 
-    pairs = {name: pair for name, pair in all_pairs().items() if fnmatch.fnmatch(name, arguments.only)}
+    pairs = {name: pair for name, pair in pairs.items() if fnmatch.fnmatch(name, arguments.only)}
     lines = [
         "| the same weights in float64 | output | largest of any parameter's gradient |",
         "|---|---|---|",
@@ -213,7 +203,7 @@ def main() -> None:
                 lines.append(_row(name, pair, step, batch, arguments.repeats))
                 print(lines[-1], flush=True)
     if arguments.write:
-        _write(lines, arguments.repeats)
+        _write(page, heading, lines, arguments.repeats)
 
 
 def _row(name: str, pair: Pair, step: str, batch: int, repeats: int) -> str:
@@ -230,17 +220,17 @@ def _row(name: str, pair: Pair, step: str, batch: int, repeats: int) -> str:
     )
 
 
-def _write(lines: list[str], repeats: int) -> None:
+def _write(page: Path, heading: str, lines: list[str], repeats: int) -> None:
     """Renew the measured part of the page; what a person wrote below stays."""
     about = (
-        f"{_processor()}, {THREADS} threads, torch {torch.__version__}, float32, "
+        f"{processor_name()}, {THREADS} threads, torch {torch.__version__}, float32, "
         f"{datetime.date.today().isoformat()}; medians of {repeats} runs taken in turns. Memory is what "
         "doing the work twice adds to the largest resident size of a process, with glibc's allocator as it "
         "is and with MALLOC_MMAP_THRESHOLD_=131072, where freed blocks go back to the system at once."
     )
-    _, mark, remarks = (PAGE.read_text() if PAGE.exists() else REMARKS).partition(REMARKS)
-    PAGE.write_text("\n".join([HEADING, about, "", *lines, "", mark]) + remarks)
+    _, mark, remarks = (page.read_text() if page.exists() else REMARKS).partition(REMARKS)
+    page.write_text("\n".join([heading, about, "", *lines, "", mark]) + remarks)
 
 
 if __name__ == "__main__":
-    main()
+    run(all_pairs(), Path(__file__).with_suffix(".md"), HEADING)
