@@ -14,7 +14,8 @@ SMP = {
     "smp/deeplabv3+": {"encoder": "resnet18", "decoder_channels": 32},
     "smp/segformer": {"encoder": "mit_b0", "decoder_segmentation_channels": 32},
 }
-NAMES = [name for name in list_models("*.test") if "segmentation" in model_entry(name).tasks]
+PLANAR = [name for name in list_models() if model_entry(name).spatial_dims == 2]
+NAMES = [n for n in PLANAR if n.endswith(".test") and "segmentation" in model_entry(n).tasks]
 NETWORKS = [*NAMES, *SMP]
 
 
@@ -31,7 +32,7 @@ def images_for(name, n=2, channels=3, extra=(0, 0)):
 
 
 def test_every_family_has_a_tiny_variant():
-    families = {model_entry(name).family for name in list_models() if not name.startswith("smp/")}
+    families = {model_entry(name).family for name in list_models() if not name.startswith(("smp/", "monai/"))}
     for family in families:
         tiny = model_entry(f"{family}.test")
         count = sum(p.numel() for p in medbench.create_model(tiny.name, num_classes=2).parameters())

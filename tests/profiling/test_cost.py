@@ -50,7 +50,8 @@ def layer_macs(network, images):
 def test_every_model_is_counted_whole(name):
     entry = model_entry(name)
     side = max(64, entry.min_size)
-    counted = count_cost(without_values(name), (1, entry.in_channels, side, side), activations=False)
+    shape = (1, entry.in_channels, *(side,) * entry.spatial_dims)
+    counted = count_cost(without_values(name), shape, activations=False)
     assert counted.uncounted == {}
     assert counted.way == "shapes", counted.note
     assert counted.macs > 0
@@ -69,12 +70,17 @@ def test_convolutional_models_cost_what_their_layers_do(name):
 
 @pytest.mark.parametrize("name", list_models("*.test"))
 def test_values_or_shapes_count_the_same(name):
-    side = max(64, model_entry(name).min_size)
+    entry = model_entry(name)
+    shape = (
+        2,
+        entry.in_channels,
+        *(max(64 if entry.spatial_dims == 2 else 32, entry.min_size),) * entry.spatial_dims,
+    )
     network = medbench.create_model(name, num_classes=3)
     before = copy.deepcopy(network.state_dict())
     modes = [module.training for module in network.modules()]
-    by_shapes = count_cost(network, (2, 3, side, side), way="shapes")
-    by_values = count_cost(network, (2, 3, side, side), way="values")
+    by_shapes = count_cost(network, shape, way="shapes")
+    by_values = count_cost(network, shape, way="values")
     assert by_shapes.macs == by_values.macs
     assert by_shapes.kinds == by_values.kinds
     assert by_values.uncounted == {}

@@ -163,7 +163,7 @@ def test_a_card_explains_why_its_figures_differ(name):
         pytest.skip("no figure of anybody else")
     with torch.device("meta"):
         network = medbench.create_model(name, num_classes=entry.num_classes)
-    shape = (1, entry.in_channels, entry.image_size, entry.image_size)
+    shape = (1, *entry.input_shape)
     macs = count_cost(network, shape, activations=False).macs / 1e9
     for theirs in (entry.authors_gmacs, entry.published_gflops and entry.published_gflops / 2):
         assert theirs is None or abs(macs / theirs - 1) < 0.005 or entry.cost_note

@@ -103,7 +103,39 @@ def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
         torch.use_deterministic_algorithms(before_deterministic, warn_only=before_warn)
 
 
-class NetworkPredictor:
+class TimedPredictor:
+    """What predictors that run a network share: its device, its precision and the time by phase."""
+
+    def __init__(self, network: torch.nn.Module, device: str, precision: str) -> None:
+        import torch
+
+        self.network = network.eval().to(device)
+        self.device = torch.device(device)
+        self.autocast_dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self.time_s: dict[str, float] = defaultdict(float)
+
+    @contextlib.contextmanager
+    def inferring(self) -> Iterator[None]:
+        """No gradients, autocast at the chosen precision, and nothing left to do on the device afterwards."""
+        import torch
+
+        autocast = torch.autocast(
+            self.device.type, self.autocast_dtype, enabled=self.autocast_dtype is not None
+        )
+        with torch.inference_mode(), autocast:
+            yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextlib.contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the time that a block takes to a phase."""
+        started = time.perf_counter()
+        yield
+        self.time_s[phase] += time.perf_counter() - started
+
+
+class NetworkPredictor(TimedPredictor):
     """A 2-D network with a segmentation output and, optionally, an image-level one.
 
     Logits are brought back to the picture's own size (bilinear) before the argmax, unless the challenge's
@@ -120,14 +152,9 @@ class NetworkPredictor:
         batch_size: int = 8,
         precision: str = "fp32",
     ) -> None:
-        import torch
-
-        self.network = network.eval().to(device)
+        super().__init__(network, device, precision)
         self.contract = contract
-        self.device = torch.device(device)
         self.batch_size = batch_size
-        self.autocast_dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-        self.time_s: dict[str, float] = defaultdict(float)
 
     def predict(self, sample: Sample) -> Prediction:
         """Label maps at the pictures' own size and class probabilities, as demanded."""
@@ -135,11 +162,11 @@ class NetworkPredictor:
         classes: list[npt.NDArray[np.float32]] = []
         for start in range(0, len(sample.images), self.batch_size):
             images = sample.images[start : start + self.batch_size]
-            with self._timed("preprocess"):
+            with self.timed("preprocess"):
                 prepared = self.contract.prepare(images)
-            with self._timed("forward"):
+            with self.timed("forward"):
                 logits, image_logits = self._forward(prepared)
-            with self._timed("postprocess"):
+            with self.timed("postprocess"):
                 if "labels" in sample.demands:
                     labels.append(_label_maps(logits, images.shape[1:3], self.contract.resampling))
                 if "image_classes" in sample.demands:
@@ -153,20 +180,9 @@ class NetworkPredictor:
     def _forward(self, prepared: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor | None]:
         import torch
 
-        autocast = torch.autocast(
-            self.device.type, self.autocast_dtype, enabled=self.autocast_dtype is not None
-        )
-        with torch.inference_mode(), autocast:
+        with self.inferring():
             output = self.network(torch.from_numpy(prepared).to(self.device))
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
         return output if isinstance(output, tuple) else (output, None)
-
-    @contextlib.contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.time_s[phase] += time.perf_counter() - started
 
 
 def _label_maps(logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling) -> npt.NDArray[np.uint8]:

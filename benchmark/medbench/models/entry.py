@@ -120,6 +120,11 @@ class ModelEntry:
     notes: str = ""
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The published input without the batch: channels, then a side for every spatial axis."""
+        return (self.in_channels, *(self.image_size,) * self.spatial_dims)
+
+    @property
     def paper(self) -> str:
         """The paper in one line."""
         number = f"arXiv {self.arxiv}" if self.arxiv else f"doi {self.doi}" if self.doi else ""

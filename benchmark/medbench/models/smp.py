@@ -6,58 +6,21 @@ Library: qubvel-org/segmentation_models.pytorch (MIT).
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.models.blocks.padded_network import PaddedNetwork
 from medbench.models.smp_table import ARCHITECTURES
 
 _PER_STAGE = ("decoder_channels", "decoder_intermediate_channels")
 _HEAD_NAMES = {"classification_head": "image_head"}
-
-
-class PaddedNetwork(nn.Module):
-    """Pads inputs at the bottom and right by repeating the edge and crops the logits back.
-
-    Parameters have the library's own names, so that checkpoints of the bare network load; only its
-    classification head is called ``image_head``, as in all our networks.
-
-    Args:
-        network: of the library.
-        stride: sides are padded to multiples of this.
-        least_size: and to at least this.
-    """
-
-    def __init__(self, network: nn.Module, stride: int, least_size: int = 1) -> None:
-        super().__init__()
-        self.stride = stride
-        self.least_size = least_size
-        self._forward: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]] = network.forward
-        for name, part in network.named_children():
-            self.add_module(_HEAD_NAMES.get(name, name), part)
-
-    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, channels, H, W)`` to ``(N, classes, H, W)`` logits; and image logits, with that head."""
-        height, width = images.shape[-2:]
-        bottom, right = self._missing(height), self._missing(width)
-        if bottom or right:
-            images = functional.pad(images, (0, right, 0, bottom), mode="replicate")
-        output = self._forward(images)
-        if isinstance(output, tuple):
-            return output[0][..., :height, :width], output[1]
-        return output[..., :height, :width]
-
-    def _missing(self, side: int) -> int:
-        target = max(side, self.least_size)
-        return target + -target % self.stride - side
 
 
 def smp_network(
@@ -119,8 +82,8 @@ def smp_network(
         load_encoder(network.encoder, Path(encoder_weights))
     stride = network.encoder.output_stride
     if architecture == "dpt":
-        return PaddedNetwork(network, 2 * stride)
-    return PaddedNetwork(network, stride, 8 * stride if architecture == "pan" else 1)
+        return PaddedNetwork(network, 2 * stride, renamed=_HEAD_NAMES)
+    return PaddedNetwork(network, stride, 8 * stride if architecture == "pan" else 1, _HEAD_NAMES)
 
 
 def check_encoder(name: str) -> None:

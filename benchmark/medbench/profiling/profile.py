@@ -147,7 +147,7 @@ def plan(request: Request) -> list[Workload]:
 def published_shape(name: str) -> tuple[int, ...]:
     """Channels and sides of the input that a model's card names."""
     entry = model_entry(name)
-    return entry.in_channels, entry.image_size, entry.image_size
+    return entry.input_shape
 
 
 def present_devices(asked: Sequence[str]) -> list[str]:

@@ -248,7 +248,7 @@ def published_table(records: Sequence[ProfileRecord]) -> Table:
             continue
         own = next((r for r in records if r.model == name and _as_on_card(r, entry)), None)
         here = ("–", "–") if own is None else (millions(own.cost.parameters), giga(own.cost.macs))
-        shape = shape_text((entry.in_channels, entry.image_size, entry.image_size))
+        shape = shape_text(entry.input_shape)
         rows.append((name, shape, *published_cells(entry), *here))
         notes += [f"{name}: {entry.cost_note}"] if entry.cost_note else []
         if own is None:
@@ -257,7 +257,7 @@ def published_table(records: Sequence[ProfileRecord]) -> Table:
 
 
 def _as_on_card(record: ProfileRecord, entry: ModelEntry) -> bool:
-    shape = (entry.in_channels, entry.image_size, entry.image_size)
+    shape = entry.input_shape
     return record.shape == shape and record.num_classes == entry.num_classes and not record.options
 
 

@@ -1,0 +1,277 @@
+"""The standard predictor of three-dimensional networks: sequences in, a label map out.
+
+A case is cropped to its brain, normalised, and seen through overlapping windows as MONAI's
+``sliding_window_inference`` places and weighs them. The class is chosen slab by slab while the windows move
+along the longest axis, so that scores of the whole volume never exist at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.sample import Prediction, VolumeSample
+from medbench.inference.predictor import TimedPredictor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Blending = Literal["gaussian", "uniform"]
+Box = tuple[slice, ...]
+_ARGMAX_PLANES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedVolume:
+    """A case as a network sees it.
+
+    Attributes:
+        array: ``(modalities, depth, height, width)`` float32 of the cropped volume, normalised; channels of
+            missing sequences are zero.
+        present: which sequences are there, one a channel.
+        box: where the crop lies in the volume.
+        shape: of the whole volume.
+    """
+
+    array: npt.NDArray[np.float32]
+    present: npt.NDArray[np.bool_]
+    box: Box
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeContract:
+    """How a network wants its volumes.
+
+    Attributes:
+        size: side of the cubic window in voxels.
+        background: ``zero`` leaves what is not brain 0, ``scaled`` gives it the z-score of its value 0.
+        blending: of overlapping windows, as :attr:`medbench.models.entry.ModelEntry.blending`.
+        modality_mask: whether the network takes which sequences are there as a second argument.
+    """
+
+    size: int
+    background: Literal["zero", "scaled"] = "zero"
+    blending: Blending = "gaussian"
+    modality_mask: bool = False
+
+    def prepare(self, sample: VolumeSample) -> PreparedVolume:
+        """Crop to the brain and give every sequence zero mean and unit variance over it.
+
+        The brain is where any present sequence is not 0; the box around it is widened to the window's size
+        where the volume allows it.
+        """
+        present = np.array(sample.present, bool)
+        brain = np.zeros(sample.volumes.shape[1:], bool)
+        for channel in np.flatnonzero(present):
+            np.logical_or(brain, sample.volumes[channel] != 0, out=brain)
+        box = widened_box(brain, self.size)
+        brain = brain[box]
+        array = np.zeros((len(present), *brain.shape), np.float32)
+        for channel in np.flatnonzero(present):
+            array[channel] = sample.volumes[channel][box]
+            values = array[channel][brain]
+            mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+            array[channel] -= np.float32(mean)
+            array[channel] /= np.float32(std or 1.0)
+            if self.background == "zero":
+                array[channel] *= brain
+        return PreparedVolume(array, present, box, sample.volumes.shape[1:])
+
+
+def widened_box(mask: npt.NDArray[np.bool_], size: int) -> Box:
+    """The bounding box of a mask, both ends included, each side at least ``size`` where the array allows it.
+
+    An empty mask gives the whole array.
+
+    >>> mask = np.zeros((9, 9), bool); mask[7, 2:8] = True
+    >>> widened_box(mask, 4)
+    (slice(5, 9, None), slice(2, 8, None))
+    """
+    box = []
+    for axis, side in enumerate(mask.shape):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        if not found.size:
+            return tuple(slice(0, length) for length in mask.shape)
+        low, high = int(found[0]), int(found[-1]) + 1
+        length = min(max(size, high - low), side)
+        start = min(max(0, low - (length - (high - low)) // 2), side - length)
+        box.append(slice(start, start + length))
+    return tuple(box)
+
+
+def window_starts(side: int, size: int, overlap: float) -> list[int]:
+    """Where windows begin along an axis; the last one ends where the axis ends.
+
+    >>> window_starts(150, 80, 0.5)
+    [0, 40, 70]
+    """
+    step = size if size == side else max(1, int(size * (1 - overlap)))
+    return [min(index * step, side - size) for index in range(math.ceil((side - size) / step) + 1)]
+
+
+def slide_windows(
+    forward: Callable[[Tensor], Tensor],
+    volume: Tensor,
+    size: Sequence[int],
+    *,
+    overlap: float = 0.5,
+    blending: Blending = "gaussian",
+    batch_size: int = 1,
+) -> Tensor:
+    """The most likely class of every voxel.
+
+    Windows, padding (zeros on both sides of axes that are shorter than the window) and Gaussian weights are
+    those of MONAI's ``sliding_window_inference``, of whose result this is the argmax.
+
+    Args:
+        forward: ``(N, channels, *size)`` to ``(N, classes, *size)`` logits, which are overwritten; a single
+            class counts as foreground from 0 up.
+        volume: ``(channels, depth, height, width)``.
+        size: of the window.
+        overlap: share of the window that the next one sees again, from 0 to below 1.
+        blending: ``gaussian`` adds weighted logits, ``uniform`` adds probabilities.
+        batch_size: windows a call of ``forward``.
+
+    Returns:
+        ``(depth, height, width)`` 8-bit class indices on the volume's device.
+    """
+    import torch
+    from monai.data.utils import compute_importance_map
+    from torch.nn import functional
+
+    inner = tuple(volume.shape[1:])
+    short = [max(0, window - side) for window, side in zip(size, inner, strict=True)]
+    if any(short):
+        volume = functional.pad(volume, [n for gap in reversed(short) for n in (gap // 2, gap - gap // 2)])
+    starts = [window_starts(s, w, overlap) for s, w in zip(volume.shape[1:], size, strict=True)]
+    main = max(range(3), key=lambda axis: volume.shape[1 + axis])
+    weights = compute_importance_map(tuple(size), mode="gaussian", device=volume.device)
+    labels = torch.zeros(volume.shape[1:], dtype=torch.uint8, device=volume.device)
+    slab: Tensor | None = None
+    for step, first in enumerate(starts[main]):
+        rows = [axis_starts if axis != main else [first] for axis, axis_starts in enumerate(starts)]
+        for corners in _batches(itertools.product(*rows), batch_size):
+            boxes = [
+                tuple(slice(at, at + window) for at, window in zip(corner, size, strict=True))
+                for corner in corners
+            ]
+            scores = forward(torch.stack([volume[(slice(None), *box)] for box in boxes])).float()
+            if slab is None:
+                shape = [size[axis] if axis == main else side for axis, side in enumerate(labels.shape)]
+                slab = torch.zeros((scores.shape[1], *shape), device=volume.device)
+            for box, found in zip(boxes, _blended(scores, weights, blending), strict=True):
+                inside = tuple(slice(None) if axis == main else part for axis, part in enumerate(box))
+                slab[(slice(None), *inside)] += found
+            del scores
+        assert slab is not None
+        after = starts[main][step + 1] if step + 1 < len(starts[main]) else labels.shape[main]
+        _choose(slab, labels, main, first, min(after - first, size[main]))
+        _move_on(slab, main, after - first)
+    inside = tuple(slice(gap // 2, gap // 2 + side) for gap, side in zip(short, inner, strict=True))
+    return labels[inside]
+
+
+def _batches(corners: Iterator[Any], count: int) -> Iterator[tuple[Any, ...]]:
+    return iter(lambda: tuple(itertools.islice(corners, count)), ())
+
+
+def _blended(scores: Tensor, weights: Tensor, blending: Blending) -> Tensor:
+    if blending == "gaussian":
+        return scores.mul_(weights)
+    if scores.shape[1] == 1:
+        return scores.sigmoid() - 0.5
+    return scores.softmax(dim=1)
+
+
+def _choose(slab: Tensor, labels: Tensor, axis: int, first: int, count: int) -> None:
+    """Write the class of the slab's first ``count`` planes, a few planes at a time."""
+    for start in range(0, count, _ARGMAX_PLANES):
+        planes = slab.narrow(axis + 1, start, min(_ARGMAX_PLANES, count - start))
+        chosen = planes.argmax(dim=0) if len(slab) > 1 else planes[0] >= 0
+        labels.narrow(axis, first + start, chosen.shape[axis]).copy_(chosen)
+
+
+def _move_on(slab: Tensor, axis: int, count: int) -> None:
+    """Drop the slab's first ``count`` planes, move the others down in place and clear what follows."""
+    length = slab.shape[axis + 1]
+    for start in range(0, length, count):
+        size = max(0, min(count, length - start - count))
+        if size:
+            slab.narrow(axis + 1, start, size).copy_(slab.narrow(axis + 1, start + count, size))
+        slab.narrow(axis + 1, start + size, min(count, length - start) - size).zero_()
+
+
+class VolumePredictor(TimedPredictor):
+    """A 3-D network behind a sliding window.
+
+    Args:
+        network: ``(N, modalities, depth, height, width)`` to logits of the same size; with
+            :attr:`VolumeContract.modality_mask` it takes a boolean ``(N, modalities)`` as well.
+        contract: how it wants its volumes.
+        device: where it runs.
+        batch_size: windows a forward pass.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        overlap: of the windows, from 0 to below 1.
+        mirror: average over the eight mirrored views of every window.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        contract: VolumeContract,
+        *,
+        device: str = "cpu",
+        batch_size: int = 1,
+        precision: str = "fp32",
+        overlap: float = 0.5,
+        mirror: bool = False,
+    ) -> None:
+        super().__init__(network, device, precision)
+        self.contract = contract
+        self.batch_size = batch_size
+        self.overlap = overlap
+        self.flips = [
+            axes for count in range(4 if mirror else 1) for axes in itertools.combinations((2, 3, 4), count)
+        ]
+
+    def predict(self, sample: VolumeSample) -> Prediction:
+        """The label map at the volume's own size; what lies outside the brain's box is background."""
+        import torch
+
+        with self.timed("preprocess"):
+            prepared = self.contract.prepare(sample)
+            volume = torch.from_numpy(prepared.array).to(self.device)
+            present = torch.from_numpy(prepared.present).to(self.device)
+        with self.timed("forward"), self.inferring():
+            chosen = slide_windows(
+                lambda windows: self._scores(windows, present),
+                volume,
+                [self.contract.size] * 3,
+                overlap=self.overlap,
+                blending=self.contract.blending,
+                batch_size=self.batch_size,
+            )
+        with self.timed("postprocess"):
+            labels = np.zeros(prepared.shape, np.uint8)
+            labels[prepared.box] = chosen.cpu().numpy()
+        return Prediction(labels=labels)
+
+    def _scores(self, windows: Tensor, present: Tensor) -> Tensor:
+        """Logits of the windows, averaged over the views."""
+        extra = (present.expand(len(windows), -1),) if self.contract.modality_mask else ()
+        total: Tensor | None = None
+        for axes in self.flips:
+            output = self.network(windows.flip(axes) if axes else windows, *extra)
+            logits = (output[0] if isinstance(output, tuple) else output).float().flip(axes)
+            total = logits if total is None else total.add_(logits)
+        assert total is not None
+        return total / len(self.flips) if len(self.flips) > 1 else total
