@@ -62,3 +62,10 @@ def test_a_wrong_request_is_a_short_message_and_exit_code_2(arguments, expected)
     assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 8
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "medbench", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("medbench ")
