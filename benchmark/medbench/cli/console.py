@@ -28,12 +28,15 @@ def print_table(
     wrap: Sequence[int] = (),
     error: bool = False,
 ) -> None:
-    """A table on standard output (or error); numbers to the right, the columns in ``wrap`` folded."""
+    """A table on standard output (or error); numbers to the right, the columns in ``wrap`` folded.
+
+    Without any heading there is no line for them.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table(title=Text(title) if title else None, title_justify="left", show_header=any(headings))
     for position, name in enumerate(headings):
         figures = [row[position] for row in rows]
         numeric = bool(figures) and all(cell[:1].isdigit() or cell[:1] in "-–−" for cell in figures)
@@ -155,6 +158,11 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             settings[name.strip()] = value
     return settings
+
+
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """Comma-separated words."""
+    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def parse_rename(text: str | None) -> tuple[str, str] | None:
