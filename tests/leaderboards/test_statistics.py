@@ -58,9 +58,17 @@ def test_identical_groups_give_a_point():
     assert (interval.low, interval.high) == (0.7, 0.7)
 
 
+@pytest.mark.parametrize(("groups", "given"), [(5, False), (6, True)])
+def test_a_handful_of_groups_has_no_interval(groups, given):
+    values = np.arange(2.0 * groups)
+    interval = group_interval(mean_statistic(values), np.arange(2 * groups) // 2, values.mean())
+    assert (interval.low is not None, interval.high is not None) == (given, given)
+    assert ("too few" in interval.method) is not given
+
+
 def test_clipped_to_the_range():
-    values = np.array([1.0, 1.0, 1.0, 1.0, 0.4])
-    interval = group_interval(mean_statistic(values), np.arange(5), values.mean(), (0.0, 1.0))
+    values = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.4])
+    interval = group_interval(mean_statistic(values), np.arange(6), values.mean(), (0.0, 1.0))
     assert 0.0 <= interval.low <= values.mean() <= interval.high <= 1.0
 
 

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from medbench.challenges.base import CaseRow, MetricSpec, Statistic
 
 FEW_GROUPS = 50
+LEAST_GROUPS = 6
+"""With fewer, a resample often holds one group alone, and ends of bootstrap-t intervals run off."""
 RESAMPLES = 1000
 _BLOCK_ELEMENTS = 4_000_000
 
@@ -108,7 +110,7 @@ def group_interval(
         resamples: number of bootstrap resamples.
     """
     n_groups = int(owner.max()) + 1
-    if n_groups < 3:
+    if n_groups < LEAST_GROUPS:
         return Interval(None, None, f"{n_groups} groups are too few to resample")
     scale = _Scale(bounds)
     generator = np.random.default_rng(seed)
