@@ -131,3 +131,10 @@ def test_a_wrong_recipe_or_setting_gets_a_suggestion():
     with pytest.raises(MedbenchError) as caught:
         load_recipe("dssau_net", "default", epoch=3)
     assert "epochs" in caught.value.hint
+
+
+@pytest.mark.parametrize(("steps_per_epoch", "epochs"), [(100, 2), (45, 2), (44, 3), (18, 5), (1, 90)])
+def test_few_pictures_are_seen_more_often(steps_per_epoch, epochs):
+    recipe = load_recipe("brau_net_pp", "quick", epochs=2, least_steps=90)
+    assert recipe.epochs_of(steps_per_epoch) == epochs
+    assert recipe.length == "2 epochs, at least 90 steps"

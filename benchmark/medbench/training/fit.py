@@ -147,7 +147,8 @@ def fit(
     torch.manual_seed(derived_seed(recipe.seed))
     network: nn.Module = build_network()
     data: TrainingData = TrainingData(images, recipe, contract, workers=hardware.workers)
-    total_steps = data.steps_per_epoch * recipe.epochs
+    epochs = recipe.epochs_of(data.steps_per_epoch)
+    total_steps = data.steps_per_epoch * epochs
     task = SegmentationTask(network, recipe, num_classes, total_steps)
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
@@ -160,7 +161,7 @@ def fit(
             devices=hardware.devices,
             num_nodes=hardware.nodes,
             precision=hardware.precision,  # type: ignore[arg-type]
-            max_epochs=recipe.epochs,
+            max_epochs=epochs,
             gradient_clip_val=recipe.gradient_clip or None,
             callbacks=[make_callback(folder, total_steps, progress)],
             logger=False,

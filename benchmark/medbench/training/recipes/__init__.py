@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ class Recipe:
             classes even out.
         image_class_weight: weight of the image-level cross entropy.
         gradient_clip: largest norm of the whole gradient; 0 does not clip.
+        least_steps: where the pictures are few there are more epochs, so as to come to this many steps.
         optimizer: ``sgd`` has a momentum of 0.9.
         seed: of the initial weights, the order, the augmentation and the split.
     """
@@ -55,8 +57,18 @@ class Recipe:
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5
     gradient_clip: float = 0.0
+    least_steps: int = 0
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     seed: int = 0
+
+    def epochs_of(self, steps_per_epoch: int) -> int:
+        """Epochs of so many steps each, at least :attr:`least_steps` steps in all."""
+        return max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
+
+    @property
+    def length(self) -> str:
+        """How long it trains, in words."""
+        return f"{self.epochs} epochs" + (f", at least {self.least_steps} steps" if self.least_steps else "")
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for records and hashes."""
