@@ -47,8 +47,8 @@ def test_a_lost_case_refuses_the_record(small_iugc, monkeypatch):
     running = importlib.import_module("medbench.running.run")
     original = running.predict_and_score
 
-    def forgetful(*arguments):
-        rows, timing = original(*arguments)
+    def forgetful(*arguments, **options):
+        rows, timing = original(*arguments, **options)
         return rows[:-1], timing
 
     monkeypatch.setattr(running, "predict_and_score", forgetful)

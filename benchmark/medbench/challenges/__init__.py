@@ -18,6 +18,8 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2023_ped": "medbench.challenges.brats:BRATS2023_PED",
         "brats2023_men": "medbench.challenges.brats:BRATS2023_MEN",
         "brats2023_met": "medbench.challenges.brats:BRATS2023_MET",
+        "brats2024_gli": "medbench.challenges.brats:BRATS2024_GLI",
+        "brats2024_men_rt": "medbench.challenges.brats:BRATS2024_MEN_RT",
         "brats2024_ssa": "medbench.challenges.brats:BRATS2024_SSA",
         "brats2024_met": "medbench.challenges.brats:BRATS2024_MET",
         "brats2024_ped": "medbench.challenges.brats:BRATS2024_PED",

@@ -150,6 +150,7 @@ class Challenge(abc.ABC):
         sample_options: what :meth:`sample_with` understands: name -> what it is, a whole number each.
         modalities: sequences that a case may have, in the order of a volume's channels: key of
             :attr:`Case.inputs` -> other names of it; empty where cases are not volumes on one grid.
+        modality_combinations: non-empty subsets of them in the order of published tables.
     """
 
     name: ClassVar[str]
@@ -174,6 +175,7 @@ class Challenge(abc.ABC):
     augmentation: ClassVar[str] = ""
     sample_options: ClassVar[Mapping[str, str]] = {}
     modalities: ClassVar[Mapping[str, Sequence[str]]] = {}
+    modality_combinations: ClassVar[Sequence[tuple[str, ...]]] = ()
 
     @property
     def data_set(self) -> str:
@@ -185,11 +187,14 @@ class Challenge(abc.ABC):
         return None
 
     def training_split_of(self, split: str) -> str:
-        """The split to learn from when ``split`` is to be predicted; the two share no case."""
+        """The split to learn from before ``split`` is predicted; :meth:`share_cases` says if it may be."""
         return self.training_split
 
     def share_cases(self, training_split: str, split: str) -> bool:
-        """Whether two splits of different schemes overlap, so that one cannot test what the other taught."""
+        """Whether two splits overlap by their definition, so that one cannot test what the other taught.
+
+        A split that is predicted after learning from it is the caller's own wish and no overlap.
+        """
         return False
 
     def release_share(self, root: Path, split: str) -> tuple[int, int] | None:
@@ -245,7 +250,7 @@ class Challenge(abc.ABC):
         Raises:
             MedbenchError: ``challenge.no_volumes``, or naming the file that cannot be read.
         """
-        raise self._no_volumes()
+        raise self.no_volumes()
 
     def training_volumes(self, root: Path, split: str) -> list[TrainingVolume]:
         """What a network that sees volumes learns from; files are opened by their ``load`` only.
@@ -253,9 +258,10 @@ class Challenge(abc.ABC):
         Raises:
             MedbenchError: ``challenge.no_volumes``, and as :meth:`cases`.
         """
-        raise self._no_volumes()
+        raise self.no_volumes()
 
-    def _no_volumes(self) -> MedbenchError:
+    def no_volumes(self) -> MedbenchError:
+        """The error for a three-dimensional network on a challenge of pictures."""
         return MedbenchError(
             "challenge.no_volumes",
             f"{self.title} has no volumes for three-dimensional networks.",

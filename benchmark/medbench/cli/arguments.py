@@ -24,13 +24,26 @@ Settings = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
-BatchSize = Annotated[int, typer.Option("--batch-size", min=1, help="Pictures a forward pass.")]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Pictures (8) or windows of a volume (1) a forward pass."),
+]
 ImageSize = Annotated[
     int | None,
     typer.Option(
-        "--image-size", min=16, help="Side that pictures are resized to; the training's if not given."
+        "--image-size",
+        min=16,
+        help="Side that pictures are resized to, or of a volume's windows; the training's if not given.",
     ),
 ]
+Modalities = Annotated[
+    str | None,
+    typer.Option("--modalities", help="Sequences that may be seen, e.g. t1,flair; all if not given."),
+]
+Overlap = Annotated[
+    float | None, typer.Option("--overlap", help="Of a volume's windows, 0 to below 1 (0.5).")
+]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Average over a volume's mirrored views.")]
 Cases = Annotated[str, typer.Option("--cases", help="Only cases whose id matches this pattern.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
 Runs = Annotated[

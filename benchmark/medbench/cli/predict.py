@@ -23,14 +23,17 @@ def command(
     settings: arguments.Settings = None,
     device: arguments.Device = "cpu",
     precision: arguments.Precision = "fp32",
-    batch_size: arguments.BatchSize = 8,
+    batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
+    modalities: arguments.Modalities = None,
+    overlap: arguments.Overlap = None,
+    mirror: arguments.Mirror = False,
     cases: arguments.Cases = "*",
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
     """Write predictions in the challenge's format; needs no reference; repeat to resume."""
-    from medbench.cli.console import ConsoleProgress, parse_settings
+    from medbench.cli.console import ConsoleProgress, parse_names, parse_settings
     from medbench.running.job import Inference
     from medbench.running.predict import predict
 
@@ -43,7 +46,9 @@ def command(
         weights=weights,
         recipe=recipe,
         options=parse_settings(settings or []),
-        inference=Inference(device, precision, batch_size, image_size),
+        inference=Inference(
+            device, precision, batch_size, image_size, parse_names(modalities), overlap, mirror
+        ),
         cases=cases,
         seed=seed,
         runs=runs,

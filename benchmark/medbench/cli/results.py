@@ -6,6 +6,7 @@ import typer
 
 from medbench.cli.console import print_json, print_table
 from medbench.leaderboards.tables import RESULT_HEADINGS, result_rows, result_tables
+from medbench.running.combinations import Combinations
 from medbench.running.recording import Finished
 
 
@@ -22,6 +23,8 @@ def show_finished(finished: Finished, as_json: bool) -> None:
             f"{record.challenge.released_cases} cases)"
         )
     title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
+    if seen := record.settings.get("modalities"):
+        title = f"{title}, seeing {', '.join(seen)} alone"
     for protocol, metrics in result_tables(record).items():
         named = f"{title}, protocol {protocol}" if protocol else title
         print_table(named, RESULT_HEADINGS, result_rows(metrics))
@@ -42,6 +45,18 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
+
+
+def show_combinations(combinations: Combinations, as_json: bool) -> None:
+    """The table over all combinations of sequences, and where it lies as Markdown and LaTeX."""
+    if as_json:
+        print_json(combinations.as_json())
+        return
+    lines = [*combinations.marks(), *combinations.rows()]
+    print_table(combinations.title, combinations.headings, lines)
+    for note in combinations.notes():
+        typer.echo(note)
+    typer.echo(f"Tables: {combinations.folder / 'table.md'}, {combinations.folder / 'table.tex'}")
 
 
 def show_phases(finished: Finished) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from medbench.cli import arguments
+
+ALL_COMBINATIONS = "all-combinations"
 
 
 def command(
@@ -19,8 +21,17 @@ def command(
     settings: arguments.Settings = None,
     device: arguments.Device = "cpu",
     precision: arguments.Precision = "fp32",
-    batch_size: arguments.BatchSize = 8,
+    batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
+    modalities: Annotated[
+        str | None,
+        typer.Option(
+            "--modalities",
+            help="Sequences that may be seen, e.g. t1,flair, or all-combinations for a table over all.",
+        ),
+    ] = None,
+    overlap: arguments.Overlap = None,
+    mirror: arguments.Mirror = False,
     cases: arguments.Cases = "*",
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
@@ -31,26 +42,32 @@ def command(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Predict a split, score it officially, record it and add it to the leaderboard; repeat to resume."""
-    from medbench.cli.console import ConsoleProgress, parse_settings
-    from medbench.cli.results import show_finished, show_phases
+    from medbench.cli.console import ConsoleProgress, parse_names, parse_settings
+    from medbench.cli.results import show_combinations, show_finished, show_phases
+    from medbench.running.combinations import run_combinations
     from medbench.running.job import Inference
     from medbench.running.run import run
 
-    finished = run(
-        model,
-        challenge,
-        data=data,
-        split=split,
-        weights=weights,
-        recipe=recipe,
-        options=parse_settings(settings or []),
-        inference=Inference(device, precision, batch_size, image_size),
-        cases=cases,
-        seed=seed,
-        runs=runs,
-        leaderboards=leaderboards,
-        progress=ConsoleProgress(),
-    )
+    every = modalities == ALL_COMBINATIONS
+    seen = None if every else parse_names(modalities)
+    request: dict[str, Any] = {
+        "data": data,
+        "split": split,
+        "weights": weights,
+        "recipe": recipe,
+        "options": parse_settings(settings or []),
+        "inference": Inference(device, precision, batch_size, image_size, seen, overlap, mirror),
+        "cases": cases,
+        "seed": seed,
+        "runs": runs,
+        "leaderboards": leaderboards,
+        "progress": ConsoleProgress(),
+    }
+    if every:
+        combinations = run_combinations(model, challenge, **request)
+        show_combinations(combinations, as_json)
+        raise typer.Exit(combinations.exit_code)
+    finished = run(model, challenge, **request)
     show_finished(finished, as_json)
     if profile:
         show_phases(finished)

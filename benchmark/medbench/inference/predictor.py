@@ -30,8 +30,8 @@ class Predictor(Protocol):
 
     time_s: dict[str, float]
 
-    def predict(self, sample: Sample) -> Prediction:
-        """The prediction for one case."""
+    def predict(self, sample: Any) -> Prediction:
+        """The prediction for one case: for a :class:`Sample`, or a :class:`VolumeSample` of a 3-D network."""
         ...
 
 

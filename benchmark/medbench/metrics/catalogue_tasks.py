@@ -1,19 +1,13 @@
-"""Definitions of tasks: lesions, instances, frame classification, boxes, biometry, video summaries."""
+"""Definitions of tasks: instances, frame classification, boxes, biometry, video summaries."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from medbench.metrics.catalogue_lesions import example_call
 from medbench.metrics.conventions import EMPTY_POLICIES, Convention, EmptyPolicy
-from medbench.metrics.lesions import LESION_RULES, LesionRule
 
 _INF = float("inf")
-_BLOBS = """\
->>> import numpy as np, medbench
->>> reference, prediction = np.zeros((2, 24, 24, 24), np.uint8)
->>> reference[3:9, 3:9, 3:9] = 1; reference[15:20, 15:20, 15:20] = 1
->>> prediction[4:9, 3:9, 3:9] = 1; prediction[20, 4, 4] = 1
-"""
 _LABELS = """\
 >>> import medbench
 >>> reference, prediction = [0, 0, 1, 1], [[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]]
@@ -47,114 +41,6 @@ _RATINGS = """\
 """
 
 
-def _call(setup: str, id: str, expected: str, extra: str = "") -> str:
-    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{expected}"
-
-
-_M23 = "rachitsaluja/BraTS-2023-Metrics@43c9052"
-_M24 = "rachitsaluja/BraTS-2024-Metrics@f1131e3"
-
-
-def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
-    challenge = name.upper().replace("BRATS", "BraTS ").replace("_", " ")
-    size = "mm³" if not rule.merge_prediction else "mm³ (predictions: voxels)"
-    text = (
-        f"{rule.iterations} dilations; reference lesions of at most {rule.threshold:g} {size} are left out; "
-        f"missed lesions and false positives count Dice 0, HD95 {rule.penalty}"
-    )
-    source = _M24 if rule.merge_prediction else _M23
-    setup = f"{_BLOBS}>>> options = dict(spacing=(1.0, 1.0, 1.0))\n"
-    common: dict[str, Any] = {"family": "lesions", "source": source, "needs_spacing": True, "differs": text}
-    found = [
-        Convention(
-            id=f"dice.lesionwise.{name}", title=f"Lesion-wise Dice, {challenge}",
-            definition=f"sum of the lesions' Dice over lesions plus false positives; {text}",
-            target="medbench.metrics.lesions:dice_lesionwise", options={"rule": name},
-            example=f"{setup}>>> 0 < medbench.score('dice.lesionwise.{name}', reference, prediction, "
-            "**options).value < 1\nTrue", **common,
-        ),
-        Convention(
-            id=f"hd95.lesionwise.{name}", title=f"Lesion-wise HD95, {challenge}",
-            definition=f"mean area-weighted HD95 over lesions and false positives; {text}",
-            target="medbench.metrics.lesions:hd95_lesionwise", options={"rule": name},
-            unit="mm", better="lower", range=(0.0, _INF),
-            example=f"{setup}>>> medbench.score('hd95.lesionwise.{name}', reference, prediction, "
-            "**options).value > 1\nTrue", **common,
-        ),
-    ]  # fmt: skip
-    if rule.merge_prediction:
-        found.append(
-            Convention(
-                id=f"nsd.lesionwise.{name}", title=f"Lesion-wise surface Dice, {challenge}",
-                definition=f"sum of the lesions' surface Dice over lesions plus false positives; {text}",
-                target="medbench.metrics.lesions:nsd_lesionwise", options={"rule": name, "tolerance": 1.0},
-                example=f"{setup}>>> 0 < medbench.score('nsd.lesionwise.{name}', reference, prediction, "
-                "**options).value < 1\nTrue", **common,
-            )
-        )  # fmt: skip
-    return tuple(found)
-
-
-_NEED_OTHER_TISSUES = ("brats2024_gli_et", "brats2024_gli_netc", "brats2024_gli_rc")
-LESIONS = tuple(
-    convention
-    for name, rule in LESION_RULES.items()
-    if name not in _NEED_OTHER_TISSUES
-    for convention in _lesion_metrics(name, rule)
-)
-
-_EV = "BraTS_evaluation 0.0.8 with panoptica 2.1.7"
-_ONE_TO_ONE = "components by 26 neighbours, matched one to one by maximum Dice, pairs above 1e-6"
-_UNIT = ", spacing=(1.0, 1.0, 1.0)"
-
-
-def _brats2025(id: str, function: str, title: str, rule: str, expected: str, **facts: Any) -> Convention:
-    options = {"faithful": True, **facts.pop("options", {})}
-    return Convention(
-        id=id, title=title, family="lesions", definition=f"{rule}; {_ONE_TO_ONE}", source=_EV,
-        target=f"medbench.metrics.matching:{function}", needs_spacing=True, options=options,
-        differs="one-to-one matching, no dilation; faithful=False undoes the program's spacing errors",
-        example=_call(_BLOBS, id, expected, _UNIT), **facts,
-    )  # fmt: skip
-
-
-_FAR: dict[str, Any] = {"unit": "mm", "better": "lower", "range": (0.0, _INF)}
-MATCHED = (
-    _brats2025(
-        "f1.brats2025", "instance_f1", "Instance F1, BraTS 2025",
-        "TP / (TP + FP/2 + FN/2)", "0.5",
-    ),
-    _brats2025(
-        "hd95.brats2025", "global_hd95", "HD95 of the whole masks, BraTS 2025",
-        "pooled 95th percentile, in voxels; 373 when one is empty or nothing matches", "17.0587", **_FAR,
-    ),
-    _brats2025(
-        "nsd.brats2025", "global_nsd", "Surface Dice of the whole masks, BraTS 2025",
-        "mean of the two directed shares within 0.5 voxels", "0.6681",
-    ),
-    _brats2025(
-        "dice.brats2025_mets", "dice_metastases", "Lesion-wise Dice, BraTS 2025 metastases",
-        "mean over reference lesions of at least 27 mm³ and all false positives, which count 0", "0.303",
-        options={"threshold": 27.0},
-    ),
-    _brats2025(
-        "nsd.brats2025_mets", "nsd_metastases", "Lesion-wise surface Dice, BraTS 2025 metastases",
-        "mean over reference lesions of at least 27 mm³ and all false positives, which count 0", "0.3333",
-        options={"threshold": 27.0},
-    ),
-    _brats2025(
-        "hd95.brats2025_mets", "hd95_metastases", "Lesion-wise HD95, BraTS 2025 metastases",
-        "mean over reference lesions of at least 27 mm³ and all false positives, which count 373", "249.0",
-        options={"threshold": 27.0}, **_FAR,
-    ),
-    Convention(
-        id="pq", title="Panoptic quality", family="instances",
-        definition="instance F1 of pairs with IoU above 0.5, times their mean IoU",
-        source="Kirillov et al. 2019, CVPR, equation 1", target="medbench.metrics.matching:panoptic_quality",
-        options={"threshold": 0.5}, example=_call(_BLOBS, "pq", "0.4167"),
-    ),
-)  # fmt: skip
-
 _KPIS = "hrlblab/KPIs2024@7d56473 Validation_slide_docker/src/unet_validation_slide.py"
 _NO_OBJECT = EmptyPolicy("kpis", both=0.0, source=f"{_KPIS}: F1 of two empty masks is 0")
 _DISKS = """\
@@ -168,7 +54,7 @@ INSTANCES = tuple(
         id=id, title=title, family="instances", definition=definition, differs=differs, source=source,
         target="medbench.metrics.instances:instance_f1", options={"threshold": 0.5, "rule": rule},
         empty=EMPTY_POLICIES["definition"] if rule == "clean" else _NO_OBJECT,
-        example=_call(_DISKS, id, "0.5"),
+        example=example_call(_DISKS, id, "0.5"),
     )
     for id, title, rule, definition, differs, source in (
         (
@@ -199,7 +85,7 @@ GREY = tuple(
     Convention(
         id=id, title=title, family="grey", definition=definition, differs=differs,
         source="hrlblab/KPIs2024@7d56473, validation dockers of both tasks; MONAI 1.3.0",
-        target=f"medbench.metrics.kpis:{function}", example=_call(_GREY, id, "0.72"),
+        target=f"medbench.metrics.kpis:{function}", example=example_call(_GREY, id, "0.72"),
     )
     for id, title, function, definition, differs in (
         ("dice.kpis_patch.official", "Dice of a patch as the program of KPIs 2024 computes it",
@@ -219,7 +105,7 @@ CLASSIFICATION = tuple(
     Convention(
         id=id, title=title, family="classification", definition=definition, source=_SCORES,
         target=f"medbench.metrics.classification:{function}", range=(low, 1.0), equals=(equal,),
-        example=_call(_LABELS, id, expected),
+        example=example_call(_LABELS, id, expected),
     )
     for id, title, function, definition, low, equal, expected in (
         ("accuracy", "Accuracy", "accuracy", "share of right labels; argmax, a tie is class 0", 0.0,
@@ -246,7 +132,7 @@ DETECTION = (
         differs="ten thresholds, best free reference, 101 recalls", source="pycocotools 2.0, COCOeval",
         target="medbench.metrics.detection:coco_map", equals=("pycocotools.cocoeval.COCOeval.stats[0]",),
         options={"thresholds": tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), "max_detections": 100},
-        example=_call(_BOXES, "map.coco", "0.3535"),
+        example=example_call(_BOXES, "map.coco", "0.3535"),
     ),
     Convention(
         id="map.voc", title="Mean average precision, PASCAL VOC from 2010 on", family="detection",
@@ -254,7 +140,7 @@ DETECTION = (
         differs="one threshold, best reference only, area", source=_VOC,
         target="medbench.metrics.detection:voc_map",
         options={"threshold": 0.5, "interpolation": "area", "inclusive": True},
-        example=_call(_BOXES, "map.voc", "0.5"),
+        example=example_call(_BOXES, "map.voc", "0.5"),
     ),
     Convention(
         id="map.voc2007", title="Mean average precision, PASCAL VOC until 2009", family="detection",
@@ -262,7 +148,7 @@ DETECTION = (
         differs="one threshold, best reference only, eleven recalls", source=_VOC,
         target="medbench.metrics.detection:voc_map",
         options={"threshold": 0.5, "interpolation": "eleven_points", "inclusive": True},
-        example=_call(_BOXES, "map.voc2007", "0.5455"),
+        example=example_call(_BOXES, "map.voc2007", "0.5455"),
     ),
 )  # fmt: skip
 
@@ -274,20 +160,20 @@ BIOMETRY = (
         definition="absolute difference; ends and tangent point on the contours of the mask",
         differs="contour points", source="IUGC 2024, class Biometry of evaluator.py@bad8150",
         target=f"{_PICK}:biometry", options={"value": "aop_contour"},
-        example=_call(_FRAME, "aop.contour", "25.171"), **_LOW,
+        example=example_call(_FRAME, "aop.contour", "25.171"), **_LOW,
     ),
     Convention(
         id="aop.ellipse", title="Error of the angle of progression, ellipse rule", unit="deg",
         definition="absolute difference; both structures replaced by fitted ellipses, a missing angle is 0",
         differs="fitted ellipses", source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 ellipse.py",
         target=f"{_PICK}:biometry", options={"value": "aop_ellipse"},
-        example=_call(_FRAME, "aop.ellipse", "30.2249"), **_LOW,
+        example=example_call(_FRAME, "aop.ellipse", "30.2249"), **_LOW,
     ),
     Convention(
         id="hsd", title="Error of the head-symphysis distance", unit="px",
         definition="absolute difference of the distance from the symphysis' inferior end to the head",
         source="IUGC 2024, class Biometry of evaluator.py@bad8150", target=f"{_PICK}:biometry",
-        options={"value": "hsd"}, example=_call(_FRAME, "hsd", "9.0208"), **_LOW,
+        options={"value": "hsd"}, example=example_call(_FRAME, "hsd", "9.0208"), **_LOW,
     ),
     Convention(
         id="hc.adf", title="Absolute difference of the head circumference", unit="mm",
@@ -295,7 +181,7 @@ BIOMETRY = (
         "ellipse fitted to the outer contour",
         source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412",
         target=f"{_PICK}:head_circumference", options={"value": "adf_mm"}, needs_spacing=True,
-        example=_call(_HEADS, "hc.adf", "1.9006", ", spacing=(0.1, 0.1)"), **_LOW,
+        example=example_call(_HEADS, "hc.adf", "1.9006", ", spacing=(0.1, 0.1)"), **_LOW,
     ),
     Convention(
         id="hc.df", title="Difference of the head circumference", family="biometry", unit="mm",
@@ -303,7 +189,7 @@ BIOMETRY = (
         definition="HC of the prediction minus HC of the reference; 0 is best", range=(-_INF, _INF),
         source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412", needs_spacing=True,
         target=f"{_PICK}:head_circumference", options={"value": "df_mm"},
-        example=_call(_HEADS, "hc.df", "-1.9006", ", spacing=(0.1, 0.1)"),
+        example=example_call(_HEADS, "hc.df", "-1.9006", ", spacing=(0.1, 0.1)"),
     ),
 )  # fmt: skip
 
@@ -314,26 +200,33 @@ SUMMARIES = (
         id="fmeasure.max", title="F-measure of a video summary, best annotator", family="summary",
         definition="2|S∩U| / (|S| + |U|), maximum over annotators", differs="best annotator (SumMe)",
         source="Gygli et al. 2014, ECCV; Zhang et al. 2016, ECCV", target=f"{_SUMMARY}:f_measure",
-        options={"over": "max"}, example=_call(_USERS, "fmeasure.max", "0.8"),
+        options={"over": "max"}, example=example_call(_USERS, "fmeasure.max", "0.8"),
     ),
     Convention(
         id="fmeasure.mean", title="F-measure of a video summary, mean over annotators", family="summary",
         definition="2|S∩U| / (|S| + |U|), mean over annotators", differs="mean over annotators (TVSum)",
         source="Song et al. 2015, CVPR; Zhang et al. 2016, ECCV", target=f"{_SUMMARY}:f_measure",
-        options={"over": "mean"}, example=_call(_USERS, "fmeasure.mean", "0.65"),
+        options={"over": "mean"}, example=example_call(_USERS, "fmeasure.mean", "0.65"),
     ),
     Convention(
         id="kendall", title="Kendall's tau-b of frame importance, mean over annotators", family="summary",
         definition="tau-b between predicted and annotated scores, mean over annotators", source=_OTANI,
         target=f"{_SUMMARY}:rank_correlation", options={"kind": "kendall"}, range=(-1.0, 1.0),
-        example=_call(_RATINGS, "kendall", "0.7"), equals=("scipy.stats.kendalltau",),
+        example=example_call(_RATINGS, "kendall", "0.7"), equals=("scipy.stats.kendalltau",),
     ),
     Convention(
         id="spearman", title="Spearman's rho of frame importance, mean over annotators", family="summary",
         definition="rho between predicted and annotated scores, mean over annotators", source=_OTANI,
         target=f"{_SUMMARY}:rank_correlation", options={"kind": "spearman"}, range=(-1.0, 1.0),
-        example=_call(_RATINGS, "spearman", "0.85"), equals=("scipy.stats.spearmanr",),
+        example=example_call(_RATINGS, "spearman", "0.85"), equals=("scipy.stats.spearmanr",),
     ),
 )  # fmt: skip
 
-TASK_METRICS = (*LESIONS, *MATCHED, *INSTANCES, *GREY, *CLASSIFICATION, *DETECTION, *BIOMETRY, *SUMMARIES)
+TASK_METRICS = (
+    *INSTANCES,
+    *GREY,
+    *CLASSIFICATION,
+    *DETECTION,
+    *BIOMETRY,
+    *SUMMARIES,
+)

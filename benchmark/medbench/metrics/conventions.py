@@ -25,6 +25,7 @@ Family = Literal[
     "detection",
     "biometry",
     "summary",
+    "tissues",
 ]
 
 

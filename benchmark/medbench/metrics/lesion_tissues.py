@@ -133,3 +133,11 @@ def gli_2024_reports(
             own[tissue], other[tissue], n_other, spacing, rule, penalty, tolerances
         )
     return reports
+
+
+def tissue_score(
+    reference: npt.ArrayLike, prediction: npt.ArrayLike, *, tissue: str, value: str, spacing: Spacing
+) -> float:
+    """One number of :func:`gli_2024_reports`: ``dice``, ``hd95`` in mm, or ``nsd`` within 1 mm."""
+    report = gli_2024_reports(reference, prediction, spacing, tolerances=(1.0,))[tissue]
+    return {"dice": report.dice, "hd95": report.hd95, "nsd": report.nsd(1.0)}[value]

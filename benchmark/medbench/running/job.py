@@ -15,8 +15,10 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
+from medbench.core.sample import Sample, VolumeSample
 from medbench.inference.predictor import Predictor
 from medbench.running.data import Data, choose_cases, resolve_data
+from medbench.running.modalities import known_modalities, with_modalities
 from medbench.running.networks import NetworkPlan, plan_network
 from medbench.running.train import find_trained, no_weights, plan_training, recipe_for, train_planned
 
@@ -28,16 +30,30 @@ class Inference:
     Attributes:
         device: ``cpu``, ``cuda``, ``cuda:1`` …
         precision: ``fp32``, ``bf16`` or ``fp16``.
-        batch_size: pictures a forward pass; batches never mix cases.
-        image_size: side that pictures are resized to; ``None`` takes the training's or the published one.
+        batch_size: pictures (``None``: 8) or windows of a volume (``None``: 1) a forward pass; batches never
+            mix cases.
+        image_size: side that pictures are resized to, or of a volume's windows; ``None`` takes the training's
+            or the published one.
+        modalities: sequences that may be seen, by any of their names; ``None`` shows all that are there.
+        overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
+        mirror: average over a volume's mirrored views.
     """
 
     device: str = "cpu"
     precision: str = "fp32"
-    batch_size: int = 8
+    batch_size: int | None = None
     image_size: int | None = None
+    modalities: tuple[str, ...] | None = None
+    overlap: float | None = None
+    mirror: bool = False
 
     def __post_init__(self) -> None:
+        if self.overlap is not None and not 0 <= self.overlap < 1:
+            raise MedbenchError(
+                "inference.overlap",
+                f"An overlap of {self.overlap:g} is no share of a window.",
+                "Give 0 to 0.9.",
+            )
         if self.precision not in ("fp32", "bf16", "fp16"):
             raise unknown_name("precision", self.precision, ("fp32", "bf16", "fp16"))
 
@@ -58,23 +74,40 @@ class Job:
     seed: int
     facts: dict[str, Any] = field(default_factory=dict)
     untrained: list[str] = field(default_factory=list)
+    modalities: tuple[str, ...] | None = None
 
     def settings(self) -> dict[str, Any]:
         """What of the inference decides the result."""
-        size = self.network.contract(self.inference.image_size or self.facts.get("image_size")).size
-        return {
-            "device": self.inference.device.split(":")[0],
-            "precision": self.inference.precision,
-            "batch_size": self.inference.batch_size,
-            "image_size": size,
+        inference, volumes = self.inference, self.network.sees_volumes
+        settings = {
+            "device": inference.device.split(":")[0],
+            "precision": inference.precision,
+            "batch_size": inference.batch_size or (1 if volumes else 8),
+            "image_size": inference.image_size
+            or self.facts.get("image_size")
+            or self.network.entry.image_size,
             "cases": self.pattern,
         }
+        if volumes:
+            overlap = 0.5 if inference.overlap is None else inference.overlap
+            settings |= {"overlap": overlap, "mirror": inference.mirror}
+        return settings if self.modalities is None else {**settings, "modalities": list(self.modalities)}
+
+    def read(self, case: Case) -> Sample | VolumeSample:
+        """What the network may see of a case.
+
+        Raises:
+            MedbenchError: as the challenge's own reading, or ``data.no_modality``.
+        """
+        seen = case if self.modalities is None else with_modalities(case, self.modalities)
+        return self.challenge.read_volumes(seen) if self.network.sees_volumes else self.challenge.read(seen)
 
     def predictor(self) -> Predictor:
         """Build the network and load its weights."""
         import torch
 
         from medbench.inference.predictor import NetworkPredictor
+        from medbench.inference.volumes import VolumePredictor
         from medbench.inference.weights import load_checkpoint, load_into
 
         if self.inference.device.startswith("cuda") and not torch.cuda.is_available():
@@ -84,13 +117,16 @@ class Job:
         if self.weights is not None:
             load_into(network, self.network.name, load_checkpoint(self.weights), str(self.weights))
         settings = self.settings()
-        return NetworkPredictor(
-            network,
-            self.network.contract(settings["image_size"]),
-            device=self.inference.device,
-            batch_size=self.inference.batch_size,
-            precision=self.inference.precision,
-        )
+        chosen = {
+            "device": self.inference.device,
+            "batch_size": settings["batch_size"],
+            "precision": self.inference.precision,
+        }
+        if self.network.sees_volumes:
+            windows = self.network.volume_contract(settings["image_size"])
+            chosen |= {"overlap": settings["overlap"], "mirror": settings["mirror"]}
+            return VolumePredictor(network, windows, **chosen)
+        return NetworkPredictor(network, self.network.contract(settings["image_size"]), **chosen)
 
 
 def resolve(
@@ -117,6 +153,14 @@ def resolve(
     chosen_split = split or loaded.default_split
     loaded.check_split(chosen_split)
     network = plan_network(model, loaded, options or {})
+    inference = inference or Inference()
+    if (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
+        raise MedbenchError(
+            "inference.volumes_only",
+            f"{model} sees pictures; --mirror and --overlap are for volumes.",
+            "Leave them out, or choose a three-dimensional model.",
+        )
+    modalities = None if inference.modalities is None else known_modalities(loaded, inference.modalities)
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
     chosen = choose_cases(loaded.cases(resolved.root, chosen_split), cases)
     kind: Literal["none", "file", "trained"] = "trained"
@@ -125,6 +169,7 @@ def resolve(
         path, kind = None, "none"
     elif str(weights) == "auto":
         learnt_from = loaded.training_split_of(chosen_split)
+        _refuse_leak(loaded, learnt_from, chosen_split, "Weights would be learnt from")
         path = find_trained(loaded, resolved, network, runs, recipe, learnt_from)
         if path is None and resolved.kind == "sample":
             path = _fit_quick(loaded, resolved, network, recipe or "quick", runs, learnt_from, progress)
@@ -143,12 +188,8 @@ def resolve(
                 f"{path}: these are weights of {facts.get('model')}, not of {model}.",
                 f"Use -m {facts.get('model')}.",
             )
-        if facts.get("challenge") == challenge and loaded.share_cases(facts["split"], chosen_split):
-            raise MedbenchError(
-                "weights.leak",
-                f"{path}: learnt from the split {facts['split']}, which shares cases with {chosen_split}.",
-                f"Train with --split {loaded.training_split_of(chosen_split)}.",
-            )
+        if facts.get("challenge") == challenge:
+            _refuse_leak(loaded, facts["split"], chosen_split, f"{path}: learnt from")
         network = dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
     return Job(
         loaded,
@@ -159,9 +200,33 @@ def resolve(
         network,
         path,
         kind,
-        inference or Inference(),
+        inference,
         seed,
         facts,
+        modalities=modalities,
+    )
+
+
+def _refuse_leak(challenge: Challenge, learnt_from: str, split: str, what: str) -> None:
+    """Refuse to predict a split that shares cases with the one learnt from.
+
+    Raises:
+        MedbenchError: ``weights.leak``.
+    """
+    if not challenge.share_cases(learnt_from, split):
+        return
+    other = challenge.training_split_of(split)
+    apart = [
+        name for name in challenge.splits if name != other and not challenge.share_cases(learnt_from, name)
+    ]
+    if not challenge.share_cases(other, split):
+        hint = f"Train with --split {other}."
+    elif apart:
+        hint = f"Every training split shares cases with {split}: predict {' or '.join(apart)} instead."
+    else:
+        hint = f"Train with --split {other}, and predict a split apart from it."
+    raise MedbenchError(
+        "weights.leak", f"{what} the split {learnt_from}, which shares cases with {split}.", hint
     )
 
 
@@ -179,7 +244,7 @@ def _fit_quick(
     settings = recipe_for(challenge, network, recipe)
     progress.say(
         f"No weights given: fitting {network.name} to the synthetic sample by the '{recipe}' recipe "
-        f"({settings.epochs} epochs at {settings.image_size}×{settings.image_size}). "
+        f"({settings.length}, at {settings.image_size}×{settings.image_size}). "
         "Its scores say nothing about real data."
     )
     plan = plan_training(challenge, data, network, settings, runs, split)
@@ -195,8 +260,10 @@ def repeat_command(job: Job, data: str | Path | None, weights: str | Path) -> st
         arguments += ["--recipe", job.facts["recipe"]["name"]]
     for name, value in job.network.options.items():
         arguments += ["--set", f"{name}={json.dumps(value)}"]
-    for flag in ("device", "precision", "batch_size", "image_size"):
+    for flag in ("device", "precision", "batch_size", "image_size", "overlap"):
         value = getattr(job.inference, flag)
         if value is not None and value != getattr(Inference(), flag):
             arguments += [f"--{flag.replace('_', '-')}", str(value)]
+    arguments += ["--mirror"] if job.inference.mirror else []
+    arguments += ["--modalities", ",".join(job.modalities)] if job.modalities else []
     return shlex.join(arguments)

@@ -15,7 +15,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
 from medbench.core.progress import Progress
-from medbench.core.sample import Prediction, Sample
+from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.predictor import Predictor
 
 JOURNAL = "cases.jsonl"
@@ -23,6 +23,7 @@ READ_AHEAD = 2
 BEHIND = 4
 
 T = TypeVar("T")
+AnySample = Sample | VolumeSample
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ def predict_and_score(
     folder: Path,
     progress: Progress,
     *,
+    read: Callable[[Case], AnySample] | None = None,
     score: bool = True,
 ) -> tuple[list[CaseRow], Timing]:
     """Predict and score every case that the journal in ``folder`` does not hold yet.
@@ -84,6 +86,7 @@ def predict_and_score(
         predictor: made on first need.
         folder: run directory; predictions go to ``predictions`` in it.
         progress: told of every case.
+        read: what the predictor sees of a case; the challenge's pictures if not given.
         score: whether there is a reference to score against.
     """
     kept = _kept_rows(cases, folder)
@@ -108,7 +111,7 @@ def predict_and_score(
                         progress.say(f"{row.case}: {row.reason}")
                     progress.advance(1, row.case)
 
-            for case, sample in _read_ahead(challenge, to_do, timing):
+            for case, sample in _read_ahead(read or challenge.read, to_do, timing):
                 answer = _predicted(model, sample, timing)
                 finishing.append(
                     finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
@@ -178,20 +181,20 @@ def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
 
 
 def _read_ahead(
-    challenge: Challenge, cases: Sequence[Case], timing: Timing
-) -> Iterator[tuple[Case, Sample | Exception]]:
+    read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
+) -> Iterator[tuple[Case, AnySample | Exception]]:
     """Cases with their samples, or with the error of reading them, the next ones read meanwhile."""
 
-    def read(case: Case) -> Sample | Exception:
+    def attempt(case: Case) -> AnySample | Exception:
         try:
-            return timing.measure("read", lambda: challenge.read(case))
+            return timing.measure("read", lambda: read(case))
         except Exception as error:  # noqa: BLE001 - one bad case never loses the others
             return error
 
     with ThreadPoolExecutor(1) as reader:
-        waiting: deque[tuple[Case, Future[Sample | Exception]]] = deque()
+        waiting: deque[tuple[Case, Future[AnySample | Exception]]] = deque()
         for case in cases:
-            waiting.append((case, reader.submit(read, case)))
+            waiting.append((case, reader.submit(attempt, case)))
             if len(waiting) > READ_AHEAD:
                 first, task = waiting.popleft()
                 yield first, task.result()
@@ -199,7 +202,7 @@ def _read_ahead(
             yield first, task.result()
 
 
-def _predicted(model: Predictor, sample: Sample | Exception, timing: Timing) -> Prediction | Exception:
+def _predicted(model: Predictor, sample: AnySample | Exception, timing: Timing) -> Prediction | Exception:
     if isinstance(sample, Exception):
         return sample
     before = dict(model.time_s)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
 from medbench.inference.predictor import InputContract, Resampling
+from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entry
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class NetworkPlan:
         num_classes: segmentation classes with the background.
         num_image_classes: classes of a whole picture, if the challenge asks for them.
         resampling: how the challenge's protocol resizes pictures and label maps.
+        in_channels: three for pictures; the challenge's sequences for volumes.
     """
 
     name: str
@@ -34,6 +36,7 @@ class NetworkPlan:
     num_classes: int
     num_image_classes: int | None
     resampling: Resampling = "picture"
+    in_channels: int = 3
 
     @property
     def folder_name(self) -> str:
@@ -49,11 +52,22 @@ class NetworkPlan:
         """A fresh network, initialised from torch's current seed."""
         return create_model(
             self.name,
-            in_channels=3,
+            in_channels=self.in_channels,
             num_classes=self.num_classes,
             **({} if self.num_image_classes is None else {"num_image_classes": self.num_image_classes}),
             **self.options,
         )
+
+    @property
+    def sees_volumes(self) -> bool:
+        """Whether it is a three-dimensional network."""
+        return self.entry.spatial_dims == 3
+
+    def volume_contract(self, image_size: int | None = None) -> VolumeContract:
+        """How a three-dimensional network wants its volumes, with windows of ``image_size``."""
+        entry = self.entry
+        size = image_size or entry.image_size
+        return VolumeContract(size, entry.background, entry.blending, entry.modality_mask)
 
     def contract(self, image_size: int | None = None) -> InputContract:
         """How the network wants its pictures, at ``image_size`` or its published size."""
@@ -69,17 +83,21 @@ class NetworkPlan:
 
 
 def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> NetworkPlan:
-    """Fit a model to a challenge's classes.
+    """Fit a model to a challenge's classes and channels.
 
     Raises:
-        MedbenchError: ``model.unknown``.
+        MedbenchError: ``model.unknown``, or ``challenge.no_volumes``.
     """
     classes = len(challenge.image_classes)
+    entry = model_entry(model)
+    if entry.spatial_dims == 3 and not challenge.modalities:
+        raise challenge.no_volumes()
     return NetworkPlan(
         model,
-        model_entry(model),
+        entry,
         dict(options),
         len(challenge.labels),
         classes or None,
         challenge.resampling,
+        len(challenge.modalities) if entry.spatial_dims == 3 else 3,
     )

@@ -75,5 +75,7 @@ def predict(
             "Choose another --output.",
         )
     write_text(mark, made_by)
-    rows, _ = predict_and_score(job.challenge, job.cases, job.predictor, folder, progress, score=False)
+    rows, _ = predict_and_score(
+        job.challenge, job.cases, job.predictor, folder, progress, read=job.read, score=False
+    )
     return rows

@@ -45,7 +45,8 @@ def run(
         weights: a file, ``auto`` (what training left; on the sample it is fitted now) or ``none``.
         recipe: which training ``auto`` takes; on the sample also the one that is fitted (``quick``).
         options: options of the model.
-        inference: device, precision, batch and picture size.
+        inference: device, precision, batch and picture size; for volumes also the windows and which
+            sequences may be seen. A run on fewer sequences enters no leaderboard.
         cases: shell-style pattern of case ids; a partial run enters no leaderboard.
         seed: of fresh weights and of the resampling.
         runs: folder of run directories.
@@ -86,7 +87,7 @@ def run(
     }
     key = sha256_json(identity)
     folder = runs_root / challenge / job.network.folder_name / key[:16]
-    rows, timing = predict_and_score(job.challenge, job.cases, job.predictor, folder, progress)
+    rows, timing = predict_and_score(job.challenge, job.cases, job.predictor, folder, progress, read=job.read)
     progress.say("Resampling groups for the confidence intervals.")
     parameters, untrained = describe_network(job)
     record = make_record(
@@ -117,7 +118,8 @@ def run(
     )
     finished = Finished(record, rows, folder, len(rows) - timing.cases)
     board = Path(leaderboards) if leaderboards else leaderboards_folder()
-    store(finished, job.challenge, job.cases, folder / "predictions", board if cases == "*" else None)
+    whole = cases == "*" and job.modalities is None
+    store(finished, job.challenge, job.cases, folder / "predictions", board if whole else None)
     keep_phases(folder, timing)
     return finished
 

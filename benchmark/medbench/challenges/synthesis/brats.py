@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 SEED = 2020
 SHAPE = (40, 72, 64)
 COUNTS = {"train": 6, "val": 2, "test": 4}
-TISSUES = ("white matter", "grey matter", "fluid", "oedema", "necrosis", "enhancing")
+TISSUES = ("white matter", "grey matter", "fluid", "oedema", "necrosis", "enhancing", "cavity")
 CONTRAST = {
-    "t1n": (0.75, 0.55, 0.20, 0.45, 0.30, 0.50),
-    "t1c": (0.70, 0.52, 0.20, 0.45, 0.25, 0.98),
-    "t2w": (0.40, 0.55, 0.98, 0.80, 0.85, 0.60),
-    "t2f": (0.45, 0.58, 0.15, 0.95, 0.50, 0.70),
+    "t1n": (0.75, 0.55, 0.20, 0.45, 0.30, 0.50, 0.16),
+    "t1c": (0.70, 0.52, 0.20, 0.45, 0.25, 0.98, 0.16),
+    "t2w": (0.40, 0.55, 0.98, 0.80, 0.85, 0.60, 1.05),
+    "t2f": (0.45, 0.58, 0.15, 0.95, 0.50, 0.70, 0.10),
 }
 
 Array = npt.NDArray[np.float32]
@@ -39,21 +39,28 @@ def write_sample(root: Path, edition: Edition) -> None:
         root: folder that gets ``train``, ``val`` and ``test``.
         edition: names of files and labels.
     """
-    old = edition.separator == "_"
     number = 0
     for split, count in COUNTS.items():
         for _ in range(count):
             number += 1
-            case = f"BraTS20_Training_{number:03d}" if old else f"BraTS-GLI-{number:05d}-000"
-            images, tissues = draw_head(np.random.default_rng([SEED, number]))
+            case = edition.example.format(number)
+            rng = np.random.default_rng([SEED, number])
+            images, tissues = draw_head(rng, cavity="RC" in edition.regions)
             folder = root / split / case
             for modality, suffix in edition.suffixes.items():
                 _write(folder / f"{case}{edition.separator}{suffix}.nii.gz", images[modality])
-            _write(folder / f"{case}{edition.separator}seg.nii.gz", _labels(tissues, edition))
+            _write(folder / f"{case}{edition.separator}{edition.reference}.nii.gz", _labels(tissues, edition))
 
 
-def draw_head(rng: np.random.Generator) -> tuple[dict[str, npt.NDArray[np.int16]], npt.NDArray[np.int8]]:
-    """Four sequences ``(z, y, x)`` and the tissue of every voxel, an index into :data:`TISSUES` or −1."""
+def draw_head(
+    rng: np.random.Generator, *, cavity: bool = False
+) -> tuple[dict[str, npt.NDArray[np.int16]], npt.NDArray[np.int8]]:
+    """Four sequences ``(z, y, x)`` and the tissue of every voxel, an index into :data:`TISSUES` or −1.
+
+    Args:
+        rng: decides everything.
+        cavity: whether a resection left fluid beside the tumour's core.
+    """
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in SHAPE), indexing="ij")
     radii = rng.uniform(0.82, 0.95, 3)
     brain = (z / radii[0]) ** 2 + (y / radii[1]) ** 2 + (x / radii[2]) ** 2 + 0.08 * _noise(rng, 6) < 1
@@ -66,6 +73,10 @@ def draw_head(rng: np.random.Generator) -> tuple[dict[str, npt.NDArray[np.int16]
     distance = distance + 0.12 * _noise(rng, 4)
     for label, limit in ((3, 1.0), (5, 0.62), (4, 0.36)):
         tissue[distance < limit] = label
+    if cavity:
+        beside = [at + 0.45 * reach * (-1 if at > 0 else 1) for at in centre]
+        away = np.sqrt((z - beside[0]) ** 2 + (y - beside[1]) ** 2 + (x - beside[2]) ** 2) / reach
+        tissue[away + 0.06 * _noise(rng, 4) < 0.4] = 6
     tissue[~brain] = -1
     bias = 1 + 0.12 * _noise(rng, 14)
     images = {}
@@ -80,11 +91,15 @@ def draw_head(rng: np.random.Generator) -> tuple[dict[str, npt.NDArray[np.int16]
 def _labels(tissue: npt.NDArray[np.int8], edition: Edition) -> npt.NDArray[np.uint8]:
     """The innermost region takes its own labels: ET, then the rest of TC, then the rest of WT."""
     regions = {name: set(labels) for name, labels in edition.regions.items()}
+    table = np.zeros(len(TISSUES) + 1, np.uint8)
+    if "GTV" in regions:
+        table[[4, 5]] = min(regions["GTV"])
+        return table[tissue]
     enhancing = min(regions["ET"])
     necrosis = min(regions["TC"] - regions["ET"])
     oedema = max(regions["WT"] - regions["TC"])
-    table = np.zeros(len(TISSUES) + 1, np.uint8)
     table[[3, 4, 5]] = oedema, necrosis, enhancing
+    table[6] = min(regions.get("RC", {0}))
     return table[tissue]
 
 

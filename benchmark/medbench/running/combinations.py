@@ -1,0 +1,175 @@
+"""A model on every combination of the sequences that a challenge has: the table of papers on missing ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.files import sha256_json, write_text
+from medbench.core.progress import Progress, SilentProgress
+from medbench.leaderboards.tables import heading, number
+from medbench.running.job import Inference
+from medbench.running.modalities import all_combinations
+from medbench.running.recording import Finished
+from medbench.running.run import run
+
+THERE, MISSING = "●", "○"
+_LATEX = {THERE: r"$\bullet$", MISSING: r"$\circ$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"}
+
+
+@dataclass(frozen=True, slots=True)
+class Combinations:
+    """Runs of one model that see different sequences.
+
+    Attributes:
+        challenge: the challenge.
+        seen: sequences of each run.
+        runs: one a combination.
+        folder: where the tables lie.
+    """
+
+    challenge: Challenge
+    seen: Sequence[tuple[str, ...]]
+    runs: Sequence[Finished]
+    folder: Path
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 when a case of some run failed."""
+        return max(finished.exit_code for finished in self.runs)
+
+    @property
+    def title(self) -> str:
+        """Model, challenge and split; says when it is the synthetic sample."""
+        record = self.runs[0].record
+        kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
+        return f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
+
+    @property
+    def headings(self) -> list[str]:
+        """Numbers of the combinations and the mean over them."""
+        return ["", *(str(position) for position in range(1, len(self.seen) + 1)), "mean"]
+
+    def marks(self) -> list[list[str]]:
+        """One row a sequence: which combinations show it."""
+        return [
+            [
+                (*others, name)[0].upper(),
+                *(THERE if name in seen else MISSING for seen in self.seen),
+                "",
+            ]
+            for name, others in self.challenge.modalities.items()
+        ]
+
+    def values(self, metric: str) -> list[float | None]:
+        """A metric's mean over the cases, for each combination."""
+        found = [finished.record.metrics.get(metric) for finished in self.runs]
+        return [None if entry is None else entry.value for entry in found]
+
+    def mean(self, metric: str) -> float | None:
+        """The plain mean of these; none when one of them is missing."""
+        values = [value for value in self.values(metric) if value is not None]
+        return sum(values) / len(values) if len(values) == len(self.runs) else None
+
+    def rows(self) -> list[list[str]]:
+        """One row a headline metric: a cell a combination, and the mean over the combinations."""
+        return [
+            [
+                heading(spec),
+                *(number(value, spec.unit) for value in self.values(spec.name)),
+                number(self.mean(spec.name), spec.unit),
+            ]
+            for spec in self.challenge.metrics
+            if spec.headline and any(value is not None for value in self.values(spec.name))
+        ]
+
+    def notes(self) -> list[str]:
+        """What the numbers are, and which combinations lost cases."""
+        record = self.runs[0].record
+        protocols = sorted({metric.protocol for metric in record.metrics.values() if metric.protocol})
+        notes = [
+            f"{record.counts.total} cases; means over them, and in the last column over the combinations. "
+            f"Protocol {', '.join(protocols) or record.challenge.title}. Missing sequences are not read."
+        ]
+        for position, finished in enumerate(self.runs, 1):
+            lost = finished.record.counts.failed + finished.record.counts.missing
+            if lost:
+                notes.append(f"Combination {position}: {lost} cases failed. {record.challenge.failure_rule}")
+        return notes
+
+    def markdown(self) -> str:
+        """The table with its title and notes."""
+        from tabulate import tabulate
+
+        lines = [*self.marks(), *self.rows()]
+        table = tabulate(lines, self.headings, tablefmt="github", disable_numparse=True)
+        return "\n\n".join([f"# {self.title}", table, *self.notes()]) + "\n"
+
+    def latex(self) -> str:
+        """The same as a ``table`` environment; needs ``booktabs``."""
+        from tabulate import tabulate
+
+        marks = self.marks()
+        lines = [*marks, *self.rows()]
+        table = tabulate(lines, self.headings, tablefmt="latex_booktabs", disable_numparse=True).splitlines()
+        table[0] = rf"\begin{{tabular}}{{l{'r' * (len(self.headings) - 1)}}}"
+        table.insert(4 + len(marks), r"\midrule")
+        notes = [f"% {note}" for note in self.notes()]
+        caption = rf"\caption{{{self.title}.}}"
+        text = "\n".join([*notes, r"\begin{table}", caption, *table, r"\end{table}", ""])
+        for letter, command in _LATEX.items():
+            text = text.replace(letter, command)
+        return text
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        metrics = [spec.name for spec in self.challenge.metrics]
+        return {
+            "title": self.title,
+            "combinations": [
+                {
+                    "modalities": list(seen),
+                    "run": str(finished.folder),
+                    "metrics": {name: self.values(name)[position] for name in metrics},
+                }
+                for position, (seen, finished) in enumerate(zip(self.seen, self.runs, strict=True))
+            ],
+            "mean": {name: self.mean(name) for name in metrics},
+            "folder": str(self.folder),
+        }
+
+
+def run_combinations(
+    model: str,
+    challenge: str,
+    *,
+    inference: Inference | None = None,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Combinations:
+    """Run a model once for every combination of sequences and write ``table.md`` and ``table.tex``.
+
+    The arguments are those of :func:`medbench.running.run.run`, whose run directories these are: a repeated
+    call resumes.
+
+    Raises:
+        MedbenchError: ``challenge.no_modalities``, and as :func:`medbench.running.run.run`.
+    """
+    progress = progress or SilentProgress()
+    loaded = load_challenge(challenge)
+    combinations = all_combinations(loaded)
+    runs = []
+    for position, seen in enumerate(combinations, 1):
+        progress.say(f"Combination {position} of {len(combinations)}: {', '.join(seen)}.")
+        settings = dataclasses.replace(inference or Inference(), modalities=seen)
+        runs.append(run(model, challenge, inference=settings, progress=progress, **arguments))
+    key = sha256_json([finished.record.key for finished in runs])[:16]
+    result = Combinations(loaded, combinations, runs, runs[0].folder.parent / f"combinations-{key}")
+    write_text(result.folder / "table.md", result.markdown())
+    write_text(result.folder / "table.tex", result.latex())
+    return result

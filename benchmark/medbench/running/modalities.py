@@ -1,0 +1,66 @@
+"""Which sequences of a case a network may see."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+
+
+def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, ...] | None:
+    """The challenge's own names of some sequences, in its order; ``None`` when they are all there are.
+
+    Raises:
+        MedbenchError: ``challenge.no_modalities``, ``modality.unknown``, or ``modality.none`` for an empty
+            list.
+    """
+    if not challenge.modalities:
+        raise MedbenchError(
+            "challenge.no_modalities", f"{challenge.title} has one kind of image.", "Leave out --modalities."
+        )
+    own = {other.lower(): name for name, others in challenge.modalities.items() for other in (name, *others)}
+    chosen = set()
+    for name in names:
+        if name.lower() not in own:
+            raise unknown_name("modality", name, own)
+        chosen.add(own[name.lower()])
+    if not chosen:
+        raise MedbenchError(
+            "modality.none", "No sequence is left to see.", f"Name some of {', '.join(challenge.modalities)}."
+        )
+    return (
+        None if chosen == set(challenge.modalities) else tuple(m for m in challenge.modalities if m in chosen)
+    )
+
+
+def with_modalities(case: Case, modalities: Sequence[str]) -> Case:
+    """The case with the files of these sequences alone.
+
+    Raises:
+        MedbenchError: ``data.no_modality`` when it has none of them.
+    """
+    inputs = {name: path for name, path in case.inputs.items() if name in modalities}
+    if not inputs:
+        raise MedbenchError(
+            "data.no_modality",
+            f"{case.id}: has none of the sequences asked for ({', '.join(modalities)}).",
+            f"It has {', '.join(case.inputs) or 'none at all'}.",
+        )
+    return dataclasses.replace(case, inputs=inputs)
+
+
+def all_combinations(challenge: Challenge) -> list[tuple[str, ...]]:
+    """Every non-empty set of the challenge's sequences, in the order of its published tables.
+
+    Raises:
+        MedbenchError: ``challenge.no_modalities``.
+    """
+    known_modalities(challenge, tuple(challenge.modalities))
+    names = tuple(challenge.modalities)
+    by_size = (itertools.combinations(names, count) for count in range(1, len(names) + 1))
+    return list(challenge.modality_combinations or itertools.chain(*by_size))
