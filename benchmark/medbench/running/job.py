@@ -244,7 +244,7 @@ def _fit_quick(
     settings = recipe_for(challenge, network, recipe)
     progress.say(
         f"No weights given: fitting {network.name} to the synthetic sample by the '{recipe}' recipe "
-        f"({settings.length}, at {settings.image_size}×{settings.image_size}). "
+        f"({settings.length}, at {'×'.join([str(settings.image_size)] * network.entry.spatial_dims)}). "
         "Its scores say nothing about real data."
     )
     plan = plan_training(challenge, data, network, settings, runs, split)

@@ -16,7 +16,12 @@ from medbench.running.networks import NetworkPlan, plan_network
 from medbench.training.recipes import Recipe, load_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from medbench.challenges.base import Challenge
+    from medbench.core.sample import TrainingImage, TrainingVolume
+    from medbench.inference.predictor import InputContract
+    from medbench.inference.volumes import VolumeContract
     from medbench.training.fit import Hardware
 
 
@@ -86,17 +91,26 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
     """Do a planned training, or go on with it, or return its weights at once."""
     from medbench.training.fit import fit
 
-    images = plan.challenge.training_images(plan.data.root, plan.split, cache_folder() / "frames")
+    root, size = plan.data.root, plan.recipe.image_size
+    images: Sequence[TrainingImage] | Sequence[TrainingVolume]
+    contract: InputContract | VolumeContract
+    if plan.network.sees_volumes:
+        images = plan.challenge.training_volumes(root, plan.split)
+        contract = plan.network.volume_contract(size)
+    else:
+        images = plan.challenge.training_images(root, plan.split, cache_folder() / "frames")
+        contract = plan.network.contract(size)
     return fit(
         plan.network.build,
         images,
         plan.recipe,
-        plan.network.contract(plan.recipe.image_size),
+        contract,
         plan.folder,
         plan.facts,
         num_classes=plan.network.num_classes,
         hardware=hardware,
         progress=progress,
+        cache=cache_folder() / "volumes",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
 
 if TYPE_CHECKING:
-    from medbench.core.sample import TrainingImage
+    from medbench.core.sample import TrainingImage, TrainingVolume
     from medbench.training.recipes import Recipe
 
 IGNORED_LABEL = 255
@@ -122,53 +122,89 @@ class EpochSampler(Sampler[Key]):
         return iter([(self.epoch, int(index)) for index in order])
 
 
-class TrainingData(LightningDataModule):
-    """Training and validation batches of a challenge's training pictures."""
+class Batches(LightningDataModule):
+    """Training and validation batches of a data set that is addressed by ``(epoch, index)``.
+
+    Args:
+        dataset: what it is.
+        sampler: the keys of an epoch.
+        recipe: its batch size.
+        training: indices of what is trained on.
+        validation: indices of what is held out.
+        held_out: keys of the validation.
+        workers: processes that read.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset[Any],
+        sampler: Sampler[Key],
+        recipe: Recipe,
+        training: Sequence[int],
+        validation: Sequence[int],
+        held_out: Sequence[Key],
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.sampler = sampler
+        self.batch_size = recipe.batch_size
+        self.training, self.validation = training, validation
+        self.held_out = held_out
+        self.workers = workers
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps an epoch; a last incomplete batch is left out when there are others."""
+        return max(1, len(self.sampler) // self.batch_size)  # type: ignore[arg-type]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled, augmented batches."""
+        return DataLoader(
+            self.dataset,
+            batch_size=self.batch_size,
+            sampler=self.sampler,
+            num_workers=self.workers,
+            drop_last=len(self.sampler) >= self.batch_size,  # type: ignore[arg-type]
+            persistent_workers=self.workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
+        """What is held out, as it is."""
+        if not self.validation:
+            return []
+        return DataLoader(
+            self.dataset, batch_size=self.batch_size, sampler=self.held_out, num_workers=self.workers
+        )
+
+
+class TrainingData(Batches):
+    """Batches of a challenge's training pictures."""
 
     def __init__(
         self, images: Sequence[TrainingImage], recipe: Recipe, contract: InputContract, *, workers: int = 0
     ) -> None:
-        super().__init__()
-        self.images = images
-        self.recipe = recipe
-        self.workers = workers
-        self.dataset = TrainingImages(images, recipe, contract)
-        self.training, self.validation = split(images, recipe)
-        if not any(images[index].labelled for index in self.training):
+        training, validation = split(images, recipe)
+        if not any(images[index].labelled for index in training):
             raise MedbenchError(
                 "training.no_labels",
                 "There is no labelled picture to learn from.",
                 "Check the training split.",
             )
-        self.sampler = EpochSampler(images, self.training, recipe)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps an epoch; a last incomplete batch is left out when there are others."""
-        return max(1, len(self.sampler) // self.recipe.batch_size)
-
-    def train_dataloader(self) -> DataLoader[Item]:
-        """Shuffled, augmented batches."""
-        return DataLoader(
-            self.dataset,
-            batch_size=self.recipe.batch_size,
-            sampler=self.sampler,
-            num_workers=self.workers,
-            drop_last=len(self.sampler) >= self.recipe.batch_size,
-            persistent_workers=self.workers > 0,
-        )
-
-    def val_dataloader(self) -> DataLoader[Item] | list[DataLoader[Item]]:
-        """The held-out labelled pictures, as they are."""
-        if not self.validation:
-            return []
-        keys = [(-1, index) for index in self.validation if self.images[index].labelled]
-        return DataLoader(
-            self.dataset, batch_size=self.recipe.batch_size, sampler=keys, num_workers=self.workers
+        super().__init__(
+            TrainingImages(images, recipe, contract),
+            EpochSampler(images, training, recipe),
+            recipe,
+            training,
+            validation,
+            [(-1, index) for index in validation if images[index].labelled],
+            workers,
         )
 
 
-def split(images: Sequence[TrainingImage], recipe: Recipe) -> tuple[list[int], list[int]]:
+def split(
+    images: Sequence[TrainingImage] | Sequence[TrainingVolume], recipe: Recipe
+) -> tuple[list[int], list[int]]:
     """Indices for training and validation: a fifth of the groups (or pictures) is held out."""
     if recipe.validation == "none":
         return list(range(len(images))), []

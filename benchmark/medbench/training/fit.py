@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import logging
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
     from torch import nn
 
-    from medbench.core.sample import TrainingImage
+    from medbench.core.sample import TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
-    from medbench.training.data import TrainingData
+    from medbench.inference.volumes import VolumeContract
+    from medbench.training.data import Batches
     from medbench.training.recipes import Recipe
+    from medbench.training.task import SegmentationTask
 
 WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
@@ -101,15 +104,16 @@ def _save_state(trainer: Trainer, folder: Path) -> None:
 
 def fit(
     build_network: Any,
-    images: Sequence[TrainingImage],
+    images: Sequence[TrainingImage] | Sequence[TrainingVolume],
     recipe: Recipe,
-    contract: InputContract,
+    contract: InputContract | VolumeContract,
     folder: Path,
     facts: dict[str, Any],
     *,
     num_classes: int,
     hardware: Hardware,
     progress: Progress,
+    cache: Path | None = None,
 ) -> Path:
     """Train by a recipe and leave ``weights.pt`` and ``training.json`` in ``folder``.
 
@@ -118,14 +122,15 @@ def fit(
 
     Args:
         build_network: makes the network with fresh weights; called after seeding.
-        images: what to learn from.
+        images: what to learn from; volumes when the contract is one of volumes.
         recipe: how.
-        contract: how the network wants its pictures; its size is the recipe's.
+        contract: how the network wants its pictures or volumes; its size is the recipe's.
         folder: where the state and the result go.
         facts: stored with the weights.
         num_classes: segmentation classes, with the background.
         hardware: where to train.
         progress: told of every step.
+        cache: folder for prepared volumes; ``folder`` if not given.
 
     Returns:
         Path of the weights.
@@ -141,15 +146,13 @@ def fit(
 
     from medbench.inference.predictor import torch_settings
     from medbench.inference.weights import save_checkpoint
-    from medbench.training.data import TrainingData
-    from medbench.training.task import SegmentationTask
 
     torch.manual_seed(derived_seed(recipe.seed))
     network: nn.Module = build_network()
-    data: TrainingData = TrainingData(images, recipe, contract, workers=hardware.workers)
+    data, kind = _data(images, recipe, contract, cache or folder, hardware.workers)
     epochs = recipe.epochs_of(data.steps_per_epoch)
     total_steps = data.steps_per_epoch * epochs
-    task = SegmentationTask(network, recipe, num_classes, total_steps)
+    task = kind(network, recipe, num_classes, total_steps)
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")
@@ -205,6 +208,23 @@ def fit(
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)
     return weights
+
+
+def _data(
+    images: Any, recipe: Recipe, contract: InputContract | VolumeContract, cache: Path, workers: int
+) -> tuple[Batches, Callable[..., SegmentationTask]]:
+    """Batches, and the task that learns from them."""
+    from medbench.inference.volumes import VolumeContract
+
+    if isinstance(contract, VolumeContract):
+        from medbench.training.volumes import VolumeData, VolumeTask
+
+        task = functools.partial(VolumeTask, with_mask=contract.modality_mask)
+        return VolumeData(images, recipe, contract, cache, workers=workers), task
+    from medbench.training.data import TrainingData
+    from medbench.training.task import SegmentationTask
+
+    return TrainingData(images, recipe, contract, workers=workers), SegmentationTask
 
 
 def training_summary(folder: Path) -> dict[str, Any] | None:

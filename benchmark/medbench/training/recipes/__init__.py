@@ -21,9 +21,9 @@ class Recipe:
     Attributes:
         name: ``default``, ``quick``, ``official`` …
         description: one line for people.
-        image_size: side of the square training pictures in pixels.
-        batch_size: pictures a step.
-        epochs: passes over the training pictures.
+        image_size: side of the square training pictures in pixels, or of the cubic patches in voxels.
+        batch_size: pictures or patches a step.
+        epochs: passes over the training pictures or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
         schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
@@ -32,7 +32,8 @@ class Recipe:
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
-            by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section.
+            by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section;
+            ``mirror`` flips volumes along each axis at 0.5 and scales each sequence by 0.9 to 1.1.
         validation: how a fifth is held out to choose the best epoch; ``none`` keeps the last one.
         unlabelled_ratio: pictures with a class alone per labelled picture, drawn anew each epoch so that the
             classes even out.
@@ -40,6 +41,8 @@ class Recipe:
         gradient_clip: largest norm of the whole gradient; 0 does not clip.
         least_steps: where the pictures are few there are more epochs, so as to come to this many steps.
         optimizer: ``sgd`` has a momentum of 0.9.
+        patches: of each volume, an epoch; ``image_size`` is their side in voxels.
+        hide_sequences: whether a patch shows one of the non-empty subsets of its sequences, drawn evenly.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -52,13 +55,15 @@ class Recipe:
     weight_decay: float
     schedule: Literal["constant", "cosine", "one_cycle", "polynomial"]
     loss: Literal["cross_entropy_dice", "cross_entropy_argmax_dice", "cross_entropy_squared_dice"]
-    augmentation: Literal["none", "affine_gain", "flip_rotate", "stain"]
+    augmentation: Literal["none", "affine_gain", "flip_rotate", "stain", "mirror"]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5
     gradient_clip: float = 0.0
     least_steps: int = 0
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    patches: int = 1
+    hide_sequences: bool = False
     seed: int = 0
 
     def epochs_of(self, steps_per_epoch: int) -> int:

@@ -1,0 +1,207 @@
+"""Patches of training volumes, whose place and augmentation depend on seed, epoch and position alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Sampler
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path, sha256_json
+from medbench.inference.volumes import VolumeContract
+from medbench.training.data import Batches, Key, split
+from medbench.training.losses import batch_dice
+from medbench.training.task import SegmentationTask
+
+if TYPE_CHECKING:
+    from medbench.core.sample import TrainingVolume
+    from medbench.training.recipes import Recipe
+
+Item = tuple[Tensor, Tensor, Tensor]
+_FOREGROUND_SHARE = 0.5
+
+
+class TrainingPatches(Dataset[Item]):
+    """Cubic patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
+
+    Half of the patches are centred on a voxel of a structure drawn evenly. Cases are cropped and normalised
+    once, and kept on disk in half precision.
+
+    Args:
+        volumes: what to learn from.
+        recipe: its patches, augmentation and seed.
+        contract: how the network wants its volumes.
+        cache: folder for the prepared cases.
+    """
+
+    def __init__(
+        self, volumes: Sequence[TrainingVolume], recipe: Recipe, contract: VolumeContract, cache: Path
+    ) -> None:
+        self.volumes = volumes
+        self.recipe = recipe
+        self.contract = contract
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.volumes) * self.recipe.patches
+
+    def __getitem__(self, key: Key) -> Item:
+        """Patch ``(modalities, side, side, side)``, class indices, and which sequences it shows."""
+        epoch, number = key
+        array, labels, present = self._prepared(self.volumes[number // self.recipe.patches])
+        rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
+        corner = _corner(labels, self.recipe.image_size, rng)
+        part = tuple(slice(at, at + self.recipe.image_size) for at in corner)
+        patch = np.array(array[(slice(None), *part)], np.float32)
+        truth = np.array(labels[part], np.int64)
+        shown = present.copy()
+        if epoch >= 0 and self.recipe.augmentation != "none":
+            patch, truth = _mirrored(patch, truth, rng)
+            patch = patch * rng.uniform(0.9, 1.1, (len(patch), 1, 1, 1)).astype(np.float32)
+        if epoch >= 0 and self.recipe.hide_sequences:
+            shown = _subset(present, rng)
+            patch[~shown] = 0
+        patch, truth = _filled(patch, truth, self.recipe.image_size)
+        return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(shown)
+
+    def _prepared(
+        self, volume: TrainingVolume
+    ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+        states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in volume.files]
+        key = sha256_json(["volumes-1", self.contract.size, self.contract.background, states])[:16]
+        paths = [self.cache / f"{volume.id}-{key}-{what}.npy" for what in ("images", "labels", "present")]
+        if not all(path.exists() for path in paths):
+            sample, labels = volume.load()
+            prepared = self.contract.prepare(sample)
+            arrays: tuple[npt.NDArray[Any], ...] = (
+                prepared.array.astype(np.float16),
+                labels[prepared.box],
+                prepared.present,
+            )
+            for path, array in zip(paths, arrays, strict=True):
+                with atomic_path(path) as temporary:
+                    np.save(temporary, array)
+        images, labels, present = (np.load(path, mmap_mode="r") for path in paths)
+        return images, labels, np.array(present)
+
+
+class PatchSampler(Sampler[Key]):
+    """Every patch of the chosen volumes once an epoch; the order depends on seed and epoch alone."""
+
+    def __init__(self, chosen: Sequence[int], recipe: Recipe) -> None:
+        self.numbers = np.array(
+            [index * recipe.patches + patch for index in chosen for patch in range(recipe.patches)], int
+        )
+        self.seed = recipe.seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[Key]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.numbers)
+        return iter([(self.epoch, int(number)) for number in order])
+
+
+class VolumeData(Batches):
+    """Batches of patches of a challenge's training volumes."""
+
+    def __init__(
+        self,
+        volumes: Sequence[TrainingVolume],
+        recipe: Recipe,
+        contract: VolumeContract,
+        cache: Path,
+        *,
+        workers: int = 0,
+    ) -> None:
+        training, validation = split(volumes, recipe)
+        if not training:
+            raise MedbenchError(
+                "training.no_labels", "There is no labelled case to learn from.", "Check the training split."
+            )
+        super().__init__(
+            TrainingPatches(volumes, recipe, contract, cache),
+            PatchSampler(training, recipe),
+            recipe,
+            training,
+            validation,
+            [(-1, index * recipe.patches + patch) for index in validation for patch in range(recipe.patches)],
+            workers,
+        )
+
+
+class VolumeTask(SegmentationTask):
+    """A segmentation task on patches, whose network may take which sequences are there."""
+
+    def __init__(
+        self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int, *, with_mask: bool
+    ) -> None:
+        super().__init__(network, recipe, num_classes, total_steps)
+        self.with_mask = with_mask
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The recipe's loss on one batch of patches."""
+        patches, labels, present = batch
+        loss = self.loss(self._logits(patches, present), labels)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Mean Dice of the structures on held-out patches."""
+        patches, labels, present = batch
+        dice = batch_dice(self._logits(patches, present), labels, self.num_classes)
+        self.log("validation_dice", dice, batch_size=len(patches))
+
+    def _logits(self, patches: Tensor, present: Tensor) -> Tensor:
+        output = self.network(patches, present) if self.with_mask else self.network(patches)
+        return (output[0] if isinstance(output, tuple) else output).contiguous()
+
+
+def _corner(labels: npt.NDArray[np.uint8], size: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Where a patch begins: anywhere, or so that a voxel of a structure is as near its centre as may be."""
+    room = [max(0, side - size) for side in labels.shape]
+    structures: npt.NDArray[np.uint8] = np.setdiff1d(labels, 0)
+    if rng.random() >= _FOREGROUND_SHARE or not structures.size:
+        return tuple(int(rng.integers(0, free + 1)) for free in room)
+    places = np.argwhere(labels == rng.choice(structures))
+    centre = places[rng.integers(len(places))]
+    return tuple(int(np.clip(at - size // 2, 0, free)) for at, free in zip(centre, room, strict=True))
+
+
+def _mirrored(
+    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    for axis in range(3):
+        if rng.random() < 0.5:
+            patch, labels = np.flip(patch, axis + 1), np.flip(labels, axis)
+    return np.ascontiguousarray(patch), np.ascontiguousarray(labels)
+
+
+def _subset(present: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """One of the non-empty subsets of what is there, each as likely as the others."""
+    there = np.flatnonzero(present)
+    drawn = int(rng.integers(1, 2 ** len(there)))
+    shown = np.zeros_like(present)
+    shown[there] = [bool(drawn >> place & 1) for place in range(len(there))]
+    return shown
+
+
+def _filled(
+    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Zeros on both sides of axes that are shorter than the patch."""
+    gaps = [(max(0, size - side) // 2, max(0, size - side + 1) // 2) for side in labels.shape]
+    if not any(sum(gap) for gap in gaps):
+        return patch, labels
+    return np.pad(patch, [(0, 0), *gaps]), np.pad(labels, gaps)
