@@ -15,48 +15,38 @@ a file that is not there is an empty channel.
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from medbench.challenges.base import CaseScores, Challenge, Finding, SplitFacts
+from medbench.challenges.base import CaseScores, Finding, SplitFacts
 from medbench.challenges.brats_editions import EDITIONS, OLD_NAMES, Edition
-from medbench.challenges.brats_files import (
-    DATA_HINT,
-    eight_bit,
-    find_cases,
-    look_at,
-    number_of,
-    read_label_map,
-    read_sequences,
-    split_of,
-)
+from medbench.challenges.brats_files import DATA_HINT, find_cases, number_of, split_of
 from medbench.challenges.brats_scoring import score_regions, score_tissues
+from medbench.challenges.sequences import SequenceChallenge, check_axes, check_labels
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
-from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.core.score import Score, Status
-from medbench.io import nifti_mha
 from medbench.io.geometry import check_geometry
+from medbench.io.images import read_labels
 
-CHANNELS = ("t1c", "t2f", "t2w")
 SPLITS = ("train", "val", "test", "all")
+_OTHER_EDITION = (
+    "Enhancing tumour is 4 until 2022 and 3 from 2023 on: convert the label maps, or choose the edition that "
+    "they belong to."
+)
 _PUBLISHED_ORDER = (
     "t2w", "t1c", "t1n", "t2f", "t1c t2w", "t1c t1n", "t2f t1n", "t1n t2w", "t2f t2w", "t2f t1c",
     "t2f t1c t1n", "t2f t1n t2w", "t2f t1c t2w", "t1c t1n t2w", "t2f t1c t1n t2w",
 )  # fmt: skip
 
 
-class BraTS(Challenge):
+class BraTS(SequenceChallenge):
     """One edition; :data:`EDITIONS` holds what distinguishes it."""
 
     edition: ClassVar[Edition]
+    channels = ("t1c", "t2f", "t2w")
     task = "three-dimensional segmentation of brain tumours in four MR sequences"
     splits = SPLITS
     citation = "The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), doi 10.1109/TMI.2014.2377694"
@@ -109,58 +99,16 @@ class BraTS(Challenge):
             raise self.layout_error(root, (f"*{separator}{name}.nii.gz" for name in names))
         return cases
 
-    def read_reference(self, case: Case) -> Volume:
-        """The case's label map, axes ``(z, y, x)``.
+    def read_labels(self, path: Path) -> Volume:
+        """A label map with the edition's labels, axes ``(z, y, x)``.
 
         Raises:
-            MedbenchError: when there is none, or it is damaged, not 3-D or holds labels of another edition.
+            MedbenchError: when it is damaged, not 3-D or holds labels of another edition.
         """
-        if "labels" not in case.reference:
-            raise MedbenchError(
-                "data.no_reference", f"{case.id}: has no *{self.edition.reference}.nii.gz.", self.data_hint
-            )
-        return self._labels(case.reference["labels"])
-
-    def _labels(self, path: Path) -> Volume:
-        return read_label_map(path, self.edition.labels, self.title)
-
-    def read(self, case: Case) -> Sample:
-        """Axial slices ``(z, y, x, 3)``, 8 bit, each sequence scaled to its brain's 0.5 to 99.5 %.
-
-        Raises:
-            MedbenchError: as :func:`read_sequences`, or ``data.no_channel``.
-        """
-        pictures = self._pictures(case)
-        if not set(case.inputs) & set(CHANNELS):
-            raise MedbenchError(
-                "data.no_channel",
-                f"{case.id}: a two-dimensional network sees {', '.join(CHANNELS)} alone, and none of them is "
-                "there.",
-                "Choose a three-dimensional model, or other sequences.",
-            )
-        return Sample(case, pictures, frozenset({"labels"}))
-
-    def _pictures(self, case: Case) -> npt.NDArray[np.uint8]:
-        volumes = read_sequences(case)
-        empty = np.zeros(next(iter(volumes.values())).shape, np.uint8)
-        channels = [eight_bit(volumes[name].array) if name in volumes else empty for name in CHANNELS]
-        return np.stack(channels, axis=-1)
-
-    def read_volumes(self, case: Case) -> VolumeSample:
-        """The edition's sequences as stored; those without a file are zero and marked.
-
-        Raises:
-            MedbenchError: as :func:`read_sequences`.
-        """
-        volumes = read_sequences(case)
-        first = next(iter(volumes.values()))
-        kind = np.result_type(*(volume.array.dtype for volume in volumes.values()))
-        stacked = np.zeros((len(self.modalities), *first.shape), kind)
-        for channel, name in enumerate(self.modalities):
-            if name in volumes:
-                stacked[channel] = volumes.pop(name).array
-        present = tuple(name in case.inputs for name in self.modalities)
-        return VolumeSample(case, tuple(self.modalities), stacked, present, first.spacing)
+        volume = read_labels(path)
+        check_axes(volume, path)
+        check_labels(volume, path, tuple(self.labels), self.title, _OTHER_EDITION)
+        return volume
 
     def prediction_name(self, case: Case) -> str:
         """``<case>.nii.gz``, as the containers of 2023 and later write it."""
@@ -183,23 +131,6 @@ class BraTS(Challenge):
                 "predictions.ambiguous", f"{case.id}: several predictions: {names}.", "Keep one of them."
             )
         return found[0] if found else None
-
-    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the edition's labels, 8 bit, in the geometry of the case's first sequence."""
-        assert prediction.labels is not None
-        values = np.array(list(self.edition.labels), np.uint8)
-        grid = nifti_mha.read_volume(next(iter(case.inputs.values())))
-        path = folder / self.prediction_name(case)
-        labels = values[prediction.labels]
-        nifti_mha.write_volume(path, Volume(labels, grid.spacing, grid.origin, grid.direction))
-        return path
-
-    def score_file(self, case: Case, path: Path) -> CaseScores:
-        """The protocol's values of every region."""
-        reference, prediction = self.read_reference(case), self._labels(path)
-        check_geometry(reference, prediction, str(path))
-        spacing = prediction.spacing or (1.0, 1.0, 1.0)
-        return CaseScores(self.score_arrays(reference.array, prediction.array, spacing))
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
@@ -231,69 +162,6 @@ class BraTS(Challenge):
             }
         )
 
-    def illustrate(
-        self, case: Case, path: Path
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
-        """The axial slice with most reference tumour."""
-        reference, prediction = self.read_reference(case).array, self._labels(path).array
-        z = int((reference > 0).sum(axis=(1, 2)).argmax())
-        pictures = self._pictures(case) if case.inputs else np.zeros((*reference.shape, 3), np.uint8)
-        return pictures[z], reference[z], prediction[z]
-
-    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Axial slices that show any brain, each with its label map."""
-        images = []
-        for case in self._to_learn(root, split):
-            kept = self._kept(case, cache)
-            pictures = np.load(kept[0], mmap_mode="r")
-            images += [
-                TrainingImage(f"{case.id}#{z}", case.group, functools.partial(_slice, kept, z), True)
-                for z in range(len(pictures))
-                if pictures[z].any()
-            ]
-        return images
-
-    def training_volumes(self, root: Path, split: str) -> list[TrainingVolume]:
-        """Whole cases with class indices in the order of the edition's labels."""
-        return [
-            TrainingVolume(
-                case.id,
-                case.group,
-                functools.partial(self._lesson, case),
-                (*case.inputs.values(), *case.reference.values()),
-            )
-            for case in self._to_learn(root, split)
-        ]
-
-    def _to_learn(self, root: Path, split: str) -> list[Case]:
-        return [case for case in self.cases(root, split) if case.reference and case.inputs]
-
-    def _lesson(self, case: Case) -> tuple[VolumeSample, npt.NDArray[np.uint8]]:
-        sample = self.read_volumes(case)
-        return sample, self._indices(case)
-
-    def _indices(self, case: Case) -> npt.NDArray[np.uint8]:
-        """Class indices of the reference, on the grid of the images."""
-        reference = self.read_reference(case)
-        grid = nifti_mha.read_volume(next(iter(case.inputs.values())))
-        check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
-        table = np.zeros(max(self.edition.labels) + 1, np.uint8)
-        table[list(self.edition.labels)] = np.arange(len(self.edition.labels))
-        indices: npt.NDArray[np.uint8] = table[reference.array]
-        return indices
-
-    def _kept(self, case: Case, cache: Path) -> tuple[Path, Path]:
-        """Slices and label indices of a case as memory-mappable arrays, made once."""
-        files = [*case.inputs.values(), *case.reference.values()]
-        states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        key = sha256_json(["brats-slices-1", self.name, states])[:16]
-        paths = cache / f"{case.id}-{key}-images.npy", cache / f"{case.id}-{key}-labels.npy"
-        if not all(path.exists() for path in paths):
-            for path, array in zip(paths, (self._pictures(case), self._indices(case)), strict=True):
-                with atomic_path(path) as temporary:
-                    np.save(temporary, array)
-        return paths
-
     def sample(self, root: Path) -> None:
         """Draw 6 training, 2 validation and 4 test heads at reduced size in the edition's layout."""
         from medbench.challenges.synthesis.brats import write_sample
@@ -309,7 +177,7 @@ class BraTS(Challenge):
             cases = self.cases(root, split)
             findings.append(Finding("note", f"{split}: {len(cases)} cases."))
             for case in cases:
-                findings += look_at(case, self.edition, self.title)
+                findings += self._look_at(case)
                 if owners.setdefault(case.group, split) != split:
                     findings.append(
                         Finding(
@@ -320,14 +188,22 @@ class BraTS(Challenge):
                     )
         return findings
 
-
-def _slice(
-    kept: tuple[Path, Path], z: int, size: int
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    from medbench.io.raster import resize_labels, resize_picture
-
-    picture, labels = (np.load(path, mmap_mode="r")[z] for path in kept)
-    return resize_picture(np.array(picture), size, size), resize_labels(np.array(labels), size, size)
+    def _look_at(self, case: Case) -> Iterator[Finding]:
+        missing = sorted(set(self.modalities) - set(case.inputs))
+        if missing:
+            yield Finding("warning", f"{case.id}: has no {', '.join(missing)}.")
+        try:
+            grid = next(iter(self.read_sequences(case).values())) if case.inputs else None
+            if not case.reference:
+                yield Finding("note", f"{case.id}: has no reference.")
+                return
+            reference = self.read_reference(case)
+            if grid is not None:
+                check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+            if not reference.array.any():
+                yield Finding("warning", f"{case.reference['labels']}: holds no tumour.")
+        except MedbenchError as error:
+            yield Finding("error", error.message, error.hint)
 
 
 def _combinations(edition: Edition) -> tuple[tuple[str, ...], ...]:

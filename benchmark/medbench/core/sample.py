@@ -93,9 +93,11 @@ class TrainingVolume:
         group: patient: never split between training and validation.
         load: reads the sequences and ``(depth, height, width)`` class indices, 8 bit.
         files: what ``load`` reads, for caches that must notice a change.
+        seen: which sequences training may show, one a channel; empty: all that are there.
     """
 
     id: str
     group: str
     load: Callable[[], tuple[VolumeSample, npt.NDArray[np.uint8]]]
     files: tuple[Path, ...]
+    seen: tuple[bool, ...] = ()

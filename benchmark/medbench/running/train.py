@@ -90,12 +90,15 @@ def plan_training(
 def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
     """Do a planned training, or go on with it, or return its weights at once."""
     from medbench.training.fit import fit
+    from medbench.training.missing_modalities import with_missing
 
     root, size = plan.data.root, plan.recipe.image_size
     images: Sequence[TrainingImage] | Sequence[TrainingVolume]
     contract: InputContract | VolumeContract
     if plan.network.sees_volumes:
         images = plan.challenge.training_volumes(root, plan.split)
+        if plan.recipe.missing_rates:
+            images = with_missing(images, plan.recipe.missing_rates, plan.challenge.modalities)
         contract = plan.network.volume_contract(size)
     else:
         images = plan.challenge.training_images(root, plan.split, cache_folder() / "frames")

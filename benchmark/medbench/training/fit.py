@@ -196,12 +196,13 @@ def fit(
         "validation_dice": _best_dice(trainer),
         "last_session_time_s": round(seconds, 1),
         "resumed": resume is not None,
+        **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     stored = {
         key: value
         for key, value in summary.items()
-        if key not in ("last_session_time_s", "resumed", "finished")
+        if key not in ("last_session_time_s", "resumed", "finished", "history")
     }
     save_checkpoint(weights, state, stored)
     write_json(folder / SUMMARY, summary)
@@ -219,8 +220,12 @@ def _data(
     if isinstance(contract, VolumeContract):
         from medbench.training.volumes import VolumeData, VolumeTask
 
-        task = functools.partial(VolumeTask, with_mask=contract.modality_mask)
-        return VolumeData(images, recipe, contract, cache, workers=workers), task
+        data = VolumeData(images, recipe, contract, cache, workers=workers)
+        if recipe.loss == "modality_distillation":
+            from medbench.training.distillation_task import ModalityDistillationTask
+
+            return data, functools.partial(ModalityDistillationTask, rarity=data.rarity())
+        return data, functools.partial(VolumeTask, with_mask=contract.modality_mask)
     from medbench.training.data import TrainingData
     from medbench.training.task import SegmentationTask
 

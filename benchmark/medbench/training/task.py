@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from medbench.core.seeds import derived_seed
 from medbench.training.data import IGNORED_LABEL, NO_IMAGE_CLASS
-from medbench.training.losses import batch_dice, segmentation_loss
+from medbench.training.losses import SegmentationLoss, batch_dice, segmentation_loss
 from medbench.training.recipes import Recipe
 
 
@@ -29,7 +29,11 @@ class SegmentationTask(LightningModule):
         self.recipe = recipe
         self.num_classes = num_classes
         self.total_steps = total_steps
-        self.loss = segmentation_loss(recipe.loss, num_classes)
+        self.loss = self.make_loss()
+
+    def make_loss(self) -> SegmentationLoss:
+        """The recipe's segmentation loss."""
+        return segmentation_loss(self.recipe.loss, self.num_classes)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the step."""
@@ -58,17 +62,19 @@ class SegmentationTask(LightningModule):
         logits = output[0] if isinstance(output, tuple) else output
         self.log("validation_dice", batch_dice(logits, labels, self.num_classes), batch_size=len(images))
 
-    def configure_optimizers(self) -> Any:
+    def parameter_groups(self) -> list[dict[str, Any]]:
         """One-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
-        recipe = self.recipe
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        if recipe.name == "official":
-            groups: list[dict[str, Any]] = [{"params": parameters}]
-        else:
-            groups = [
-                {"params": [p for p in parameters if p.ndim > 1]},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ]
+        if self.recipe.name == "official":
+            return [{"params": parameters}]
+        return [
+            {"params": [p for p in parameters if p.ndim > 1]},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimizer and schedule."""
+        recipe, groups = self.recipe, self.parameter_groups()
         settings: dict[str, Any] = {
             "lr": recipe.learning_rate,
             "weight_decay": recipe.weight_decay,
@@ -78,8 +84,8 @@ class SegmentationTask(LightningModule):
         if recipe.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, momentum=0.9, **settings)
         else:
-            kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-            optimizer = kind(groups, **settings)
+            kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+            optimizer = kind(groups, amsgrad=recipe.optimizer == "adamw_amsgrad", **settings)
         if recipe.schedule == "constant":
             return optimizer
         scheduler: torch.optim.lr_scheduler.LRScheduler

@@ -17,20 +17,21 @@ from medbench.core.files import atomic_path, sha256_json
 from medbench.inference.volumes import VolumeContract
 from medbench.training.data import Batches, Key, split
 from medbench.training.losses import batch_dice
+from medbench.training.missing_modalities import expected_counts, random_subset
 from medbench.training.task import SegmentationTask
+from medbench.training.volume_augmentation import mirrored, rescaled, rotated
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingVolume
     from medbench.training.recipes import Recipe
 
 Item = tuple[Tensor, Tensor, Tensor]
-_FOREGROUND_SHARE = 0.5
 
 
 class TrainingPatches(Dataset[Item]):
     """Cubic patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
 
-    Half of the patches are centred on a voxel of a structure drawn evenly. Cases are cropped and normalised
+    Some of the patches are centred on a voxel of a structure drawn evenly. Cases are cropped and normalised
     once, and kept on disk in half precision.
 
     Args:
@@ -54,21 +55,44 @@ class TrainingPatches(Dataset[Item]):
     def __getitem__(self, key: Key) -> Item:
         """Patch ``(modalities, side, side, side)``, class indices, and which sequences it shows."""
         epoch, number = key
-        array, labels, present = self._prepared(self.volumes[number // self.recipe.patches])
+        volume = self.volumes[number // self.recipe.patches]
+        seen = volume.seen
+        array, labels, present = self._prepared(volume)
         rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
-        corner = _corner(labels, self.recipe.image_size, rng)
+        corner = _corner(labels, self.recipe, rng)
         part = tuple(slice(at, at + self.recipe.image_size) for at in corner)
         patch = np.array(array[(slice(None), *part)], np.float32)
         truth = np.array(labels[part], np.int64)
         shown = present.copy()
-        if epoch >= 0 and self.recipe.augmentation != "none":
-            patch, truth = _mirrored(patch, truth, rng)
-            patch = patch * rng.uniform(0.9, 1.1, (len(patch), 1, 1, 1)).astype(np.float32)
-        if epoch >= 0 and self.recipe.hide_sequences:
-            shown = _subset(present, rng)
+        if epoch >= 0:
+            patch, truth = self._varied(patch, truth, array, rng)
+            if seen:
+                shown &= seen
+            if self.recipe.hide_sequences:
+                shown = random_subset(shown, rng)
             patch[~shown] = 0
         patch, truth = _filled(patch, truth, self.recipe.image_size)
         return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(shown)
+
+    def _varied(
+        self,
+        patch: npt.NDArray[np.float32],
+        labels: npt.NDArray[np.int64],
+        whole: npt.NDArray[np.float16],
+        rng: np.random.Generator,
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """A patch as the recipe's augmentation changes it; the corners of its case are background."""
+        name = self.recipe.augmentation
+        if name == "none":
+            return patch, labels
+        if name == "turn_mirror":
+            corners = np.array(whole[:, :: whole.shape[1] - 1 or 1, :: whole.shape[2] - 1 or 1], np.float32)
+            background = np.median(corners[..., [0, -1]], axis=(1, 2, 3)).astype(np.float32)
+            patch, labels = rotated(patch, labels, background, rng)
+            patch = rescaled(patch, rng, by_plane=True)
+            return mirrored(patch, labels, rng)
+        patch, labels = mirrored(patch, labels, rng)
+        return rescaled(patch, rng, by_plane=False), labels
 
     def _prepared(
         self, volume: TrainingVolume
@@ -139,6 +163,15 @@ class VolumeData(Batches):
             [(-1, index * recipe.patches + patch) for index in validation for patch in range(recipe.patches)],
             workers,
         )
+        self.seen = [volumes[index].seen for index in training]
+        self.hide_sequences = recipe.hide_sequences
+
+    def rarity(self) -> list[float] | None:
+        """Samples of an epoch over those that show each sequence; ``None`` where volumes do not say."""
+        if not all(self.seen):
+            return None
+        counts = expected_counts(np.array(self.seen, bool), subsets=self.hide_sequences)
+        return [float(len(self.seen) / max(count, 1.0)) for count in counts]
 
 
 class VolumeTask(SegmentationTask):
@@ -168,33 +201,16 @@ class VolumeTask(SegmentationTask):
         return (output[0] if isinstance(output, tuple) else output).contiguous()
 
 
-def _corner(labels: npt.NDArray[np.uint8], size: int, rng: np.random.Generator) -> tuple[int, ...]:
+def _corner(labels: npt.NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator) -> tuple[int, ...]:
     """Where a patch begins: anywhere, or so that a voxel of a structure is as near its centre as may be."""
+    size = recipe.image_size
     room = [max(0, side - size) for side in labels.shape]
     structures: npt.NDArray[np.uint8] = np.setdiff1d(labels, 0)
-    if rng.random() >= _FOREGROUND_SHARE or not structures.size:
+    if rng.random() >= recipe.structure_share or not structures.size:
         return tuple(int(rng.integers(0, free + 1)) for free in room)
     places = np.argwhere(labels == rng.choice(structures))
     centre = places[rng.integers(len(places))]
     return tuple(int(np.clip(at - size // 2, 0, free)) for at, free in zip(centre, room, strict=True))
-
-
-def _mirrored(
-    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    for axis in range(3):
-        if rng.random() < 0.5:
-            patch, labels = np.flip(patch, axis + 1), np.flip(labels, axis)
-    return np.ascontiguousarray(patch), np.ascontiguousarray(labels)
-
-
-def _subset(present: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """One of the non-empty subsets of what is there, each as likely as the others."""
-    there = np.flatnonzero(present)
-    drawn = int(rng.integers(1, 2 ** len(there)))
-    shown = np.zeros_like(present)
-    shown[there] = [bool(drawn >> place & 1) for place in range(len(there))]
-    return shown
 
 
 def _filled(

@@ -28,21 +28,28 @@ class Recipe:
         weight_decay: of the optimizer.
         schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
         loss: cross entropy and soft Dice in equal parts, or one of the authors' programs; see
-            :func:`medbench.training.losses.segmentation_loss`.
+            :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
+            fuse modalities, see :mod:`medbench.training.distillation_task`.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
             by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section;
-            ``mirror`` flips volumes along each axis at 0.5 and scales each sequence by 0.9 to 1.1.
+            ``mirror`` flips volumes along each axis at 0.5 and scales each sequence by 0.9 to 1.1;
+            ``turn_mirror`` also turns them by −10 to 9 degrees in one plane, and scales and shifts each plane
+            of each sequence on its own.
         validation: how a fifth is held out to choose the best epoch; ``none`` keeps the last one.
         unlabelled_ratio: pictures with a class alone per labelled picture, drawn anew each epoch so that the
             classes even out.
         image_class_weight: weight of the image-level cross entropy.
         gradient_clip: largest norm of the whole gradient; 0 does not clip.
         least_steps: where the pictures are few there are more epochs, so as to come to this many steps.
-        optimizer: ``sgd`` has a momentum of 0.9.
+        optimizer: ``sgd`` has a momentum of 0.9; ``adamw_amsgrad`` is AdamW with the AMSGrad correction.
         patches: of each volume, an epoch; ``image_size`` is their side in voxels.
+        structure_share: of the patches, centred on a voxel of a structure; others lie anywhere.
         hide_sequences: whether a patch shows one of the non-empty subsets of its sequences, drawn evenly.
+        missing_rates: share of the patients who lack each sequence for ever, such as ``t1=0.2 t1ce=0.4
+            flair=0.6 t2=0.8``, drawn by :func:`medbench.training.missing_modalities.imbalanced_masks` in that
+            order; empty: nobody lacks any.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -54,16 +61,23 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     schedule: Literal["constant", "cosine", "one_cycle", "polynomial"]
-    loss: Literal["cross_entropy_dice", "cross_entropy_argmax_dice", "cross_entropy_squared_dice"]
-    augmentation: Literal["none", "affine_gain", "flip_rotate", "stain", "mirror"]
+    loss: Literal[
+        "cross_entropy_dice",
+        "cross_entropy_argmax_dice",
+        "cross_entropy_squared_dice",
+        "modality_distillation",
+    ]
+    augmentation: Literal["none", "affine_gain", "flip_rotate", "stain", "mirror", "turn_mirror"]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5
     gradient_clip: float = 0.0
     least_steps: int = 0
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "adamw_amsgrad"] = "adamw"
     patches: int = 1
+    structure_share: float = 0.5
     hide_sequences: bool = False
+    missing_rates: str = ""
     seed: int = 0
 
     def epochs_of(self, steps_per_epoch: int) -> int:

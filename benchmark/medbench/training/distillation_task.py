@@ -1,0 +1,167 @@
+"""The Lightning module of DMAF-Net: segmentation, distillation between modalities, and its monitoring.
+
+The total is that of PASSION with our distillation losses (arXiv 2506.11691 states none):
+L = L_fused + L_deep + Σ over the modalities m that are there of ω [ρ β L_alone + 0.5 β (L_covariance +
+L_attention) + 0.1 ρ L_prototype], every term summed over the batch. ω, β, ρ and the scale of the learning
+rates are those of :class:`medbench.training.modality_monitor.ModalityMonitor`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medbench.core.errors import MedbenchError
+from medbench.training.losses import SegmentationLoss
+from medbench.training.modality_distillation import (
+    class_shares,
+    deep_supervision,
+    prototype_loss,
+    relation_losses,
+    weighted_cross_entropy_dice,
+)
+from medbench.training.modality_monitor import ModalityMonitor
+from medbench.training.recipes import Recipe
+from medbench.training.volumes import VolumeTask
+
+RELATION_WEIGHT = 0.5
+PROTOTYPE_WEIGHT = 0.1
+_TERMS = ("fused", "deep", "alone", "covariance", "attention", "prototype")
+
+
+class ModalityDistillationTask(VolumeTask):
+    """Trains a network that fuses modalities and tells its paths apart.
+
+    Args:
+        network: as :class:`medbench.models.dmaf_net.DMAFNet`: with ``paths``, ``encoders`` and ``relation``.
+        recipe: how.
+        num_classes: with the background.
+        total_steps: of the schedule.
+        rarity: samples of an epoch over those that show each modality; ``None``: all do.
+
+    Attributes:
+        history: of every epoch, what the monitor reports, and every loss term a sample; checkpoints hold it.
+
+    Raises:
+        MedbenchError: ``recipe.loss`` for a network without those parts.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        num_classes: int,
+        total_steps: int,
+        *,
+        rarity: Sequence[float] | None = None,
+    ) -> None:
+        if not hasattr(network, "paths"):
+            raise MedbenchError(
+                "recipe.loss",
+                f"{type(network).__name__} has no paths of single modalities to distil.",
+                "Choose dmaf_net, or another loss.",
+            )
+        super().__init__(network, recipe, num_classes, total_steps, with_mask=True)
+        self.monitor = ModalityMonitor(rarity or [1.0] * len(network.encoders))  # type: ignore[arg-type]
+        self.history: list[dict[str, list[float]]] = []
+        self.register_buffer("term_sums", torch.zeros(len(_TERMS) + 1))
+        self.term_sums: Tensor
+
+    def make_loss(self) -> SegmentationLoss:
+        """The segmentation part of the total, summed over the batch."""
+        return lambda logits, labels: weighted_cross_entropy_dice(logits, labels).sum()
+
+    def on_train_epoch_start(self) -> None:
+        """Close the epoch before: here, since the state that training resumes from is written at its end."""
+        self._close_epoch()
+
+    def on_train_end(self) -> None:
+        """Close the last epoch."""
+        self._close_epoch()
+
+    def _close_epoch(self) -> None:
+        *sums, samples = self.term_sums.tolist()
+        if samples:
+            self.term_sums.zero_()
+            means = {name: [round(total / samples, 6)] for name, total in zip(_TERMS, sums, strict=True)}
+            self.history.append({**self.monitor.end_epoch(), **means})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the history."""
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with the history."""
+        self.history = checkpoint["history"]
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """The total on one batch of patches."""
+        loss = self.total_loss(*batch)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def total_loss(self, patches: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+        """The total; the monitor takes its gaps in.
+
+        Args:
+            patches: ``(N, modalities, depth, height, width)``.
+            labels: ``(N, depth, height, width)``.
+            present: boolean ``(N, modalities)``.
+        """
+        paths = self.network.paths(patches, present)  # type: ignore[operator]
+        relation: Any = self.network.relation
+        fused = self.loss(paths.logits, labels)
+        deep = deep_supervision(paths.deep, labels).sum()
+        shares = class_shares(labels, self.num_classes, paths.fused.shape[2:])
+        alone, distilled = [], []
+        for number, here in enumerate(present.T):
+            logits, truth = paths.separate[number], labels[here]
+            student, teacher = paths.modalities[number][here], paths.fused[here]
+            alone.append(self.loss(logits, truth))
+            terms = (
+                *relation_losses(relation, student, teacher),
+                prototype_loss(student, teacher, shares[here]),
+            )
+            distilled.append(torch.stack([term.sum() for term in terms]))
+        separate, parts = torch.stack(alone), torch.stack(distilled, dim=1)
+        gates = self._observed(parts.detach(), present.sum(dim=0))
+        sums = [fused, deep, separate.sum(), *parts.sum(dim=1), fused.new_tensor(len(labels))]
+        self.term_sums += torch.stack(sums).detach()
+        monitor = self.monitor
+        weighted = gates * monitor.preference * separate
+        weighted = weighted + RELATION_WEIGHT * monitor.preference * (parts[0] + parts[1])
+        weighted = weighted + PROTOTYPE_WEIGHT * gates * parts[2]
+        total: Tensor = fused + deep + (monitor.rarity * weighted).sum()
+        return total
+
+    def _observed(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """Gates; every process of a distributed training sees the gaps of all."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            shared = torch.cat([sums.flatten(), counts.to(sums.dtype)])
+            torch.distributed.all_reduce(shared)
+            sums, counts = shared[: sums.numel()].view_as(sums), shared[sums.numel() :]
+        return self.monitor.observe(sums / counts.clamp(min=1), counts)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """A group for the encoder of every modality, whose rates the monitor scales, and one for the rest."""
+        encoders: Any = self.network.encoders
+        own = {id(parameter) for parameter in encoders.parameters()}
+        rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
+        return [{"params": list(encoder.parameters())} for encoder in encoders] + [{"params": rest}]
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """A step at the scaled rates of the gaps before it; the schedule's own rates are put back."""
+        groups = optimizer.param_groups[: len(self.monitor.rarity)]
+        rates = [group["lr"] for group in groups]
+        for group, rate, scale in zip(groups, rates, self.monitor.rate_scale.tolist(), strict=True):
+            group["lr"] = rate * scale
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        finally:
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate

@@ -1,0 +1,180 @@
+"""Which modalities each training patient has, where some are missing for ever, at rates of their own.
+
+The protocol of "imperfect data training" and its random numbers: Jun-Jie-Shi/PASSION@fd308b5 (Apache-2.0),
+whose eight assignments for the 219 training patients of BraTS 2020 :func:`imbalanced_masks` reproduces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+
+if TYPE_CHECKING:
+    from medbench.core.sample import TrainingVolume
+
+SEED = 1037
+_SKIPPED_DRAWS = 4
+_FOUR = "1111 1101 1110 1100 1011 1010 1001 1000 0111 0101 0110 0100 0011 0010 0001"
+
+
+def imbalanced_masks(count: int, missing_rates: Sequence[float], seed: int = SEED) -> npt.NDArray[np.bool_]:
+    """Which of ``M`` modalities each of ``count`` patients, in the order of their names, has.
+
+    Every pattern gets its expected share of the patients, at least one; who is left over draws anew until
+    something is there. The order of the modalities decides the numbers: the eight published assignments
+    count T1, T1ce, FLAIR, T2.
+
+    Args:
+        count: patients.
+        missing_rates: one a modality, from 0 to below 1.
+        seed: of numpy's legacy generator, whose stream the published lists come from.
+
+    Returns:
+        Boolean ``(count, M)``, in the order of the rates; at least one modality a patient.
+    """
+    number = len(missing_rates)
+    if not number or not all(0 <= rate < 1 for rate in missing_rates):
+        raise MedbenchError(
+            "training.missing_rates",
+            f"The missing rates {list(missing_rates)} are not shares from 0 to below 1.",
+            "Give one a modality, such as 't1=0.2 t1ce=0.4 flair=0.6 t2=0.8'.",
+        )
+    stream = np.random.RandomState(seed)
+    for _ in range(_SKIPPED_DRAWS):
+        stream.rand(count)
+    masks = np.zeros((count, number), bool)
+    row = 0
+    for pattern in _patterns(number):
+        share = float(count)
+        for there, rate in zip(pattern, missing_rates, strict=True):
+            share *= 1 - rate if there else rate
+        rows = max(1, int(share))
+        masks[row : row + rows] = pattern
+        row += rows
+    state = stream.get_state()
+    for column in masks.T:
+        stream.set_state(state)
+        stream.shuffle(column)
+    for mask in masks:
+        while not mask.any():
+            mask[:] = [float(stream.rand(1)[0]) > rate for rate in missing_rates]
+    return masks
+
+
+def _patterns(number: int) -> list[tuple[bool, ...]]:
+    """All non-empty subsets in the order in which the lists were filled."""
+    if number == 4:
+        return [tuple(mark == "1" for mark in pattern) for pattern in _FOUR.split()]
+    return [pattern for pattern in itertools.product((True, False), repeat=number) if any(pattern)]
+
+
+def rates_by_channel(
+    text: str, modalities: Mapping[str, Sequence[str]]
+) -> tuple[tuple[float, ...], list[int]]:
+    """Missing rates in the order in which they are written, and the channel that each belongs to.
+
+    Args:
+        text: such as ``t1=0.2 t1ce=0.4 flair=0.6 t2=0.8``.
+        modalities: name of every channel -> other names of it.
+
+    Raises:
+        MedbenchError: ``training.missing_rates`` or ``modality.unknown``.
+    """
+    channels = {
+        other.lower(): channel
+        for channel, (name, others) in enumerate(modalities.items())
+        for other in (name, *others)
+    }
+    rates, places = [], []
+    for part in text.replace(",", " ").split():
+        name, _, rate = part.partition("=")
+        if name.lower() not in channels:
+            raise unknown_name("modality", name, channels)
+        places.append(channels[name.lower()])
+        try:
+            rates.append(float(rate))
+        except ValueError:
+            places.append(-1)
+    if sorted(places) != list(range(len(modalities))):
+        raise MedbenchError(
+            "training.missing_rates",
+            f"The missing rates '{text}' do not name every modality once, each with a number.",
+            f"Give one for each of {', '.join(modalities)}.",
+        )
+    return tuple(rates), places
+
+
+def patient_masks(
+    groups: Sequence[str], text: str, modalities: Mapping[str, Sequence[str]]
+) -> npt.NDArray[np.bool_]:
+    """Which modalities each case has, the same for all cases of a patient; ``(cases, channels)``.
+
+    Args:
+        groups: the patient of every case.
+        text: missing rates as :func:`rates_by_channel` takes them.
+        modalities: name of every channel -> other names of it.
+
+    Raises:
+        MedbenchError: as :func:`rates_by_channel`.
+    """
+    rates, places = rates_by_channel(text, modalities)
+    patients = sorted(set(groups))
+    masks = np.zeros((len(patients), len(places)), bool)
+    masks[:, places] = imbalanced_masks(len(patients), rates)
+    number = {patient: index for index, patient in enumerate(patients)}
+    return masks[[number[group] for group in groups]]
+
+
+def with_missing(
+    volumes: Sequence[TrainingVolume], text: str, modalities: Mapping[str, Sequence[str]]
+) -> list[TrainingVolume]:
+    """Volumes that show no more than what :func:`patient_masks` leaves; if that is nothing, what they have.
+
+    Args:
+        volumes: of all patients.
+        text: missing rates as :func:`rates_by_channel` takes them.
+        modalities: name of every channel -> other names of it.
+
+    Raises:
+        MedbenchError: as :func:`rates_by_channel`.
+    """
+    kept = patient_masks([volume.group for volume in volumes], text, modalities)
+    shown = []
+    for volume, mask in zip(volumes, kept, strict=True):
+        both = mask & np.array(volume.seen or (True,) * len(mask), bool)
+        shown.append(dataclasses.replace(volume, seen=tuple(map(bool, both))) if both.any() else volume)
+    return shown
+
+
+def random_subset(present: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """One of the non-empty subsets of what is there, each as likely as the others."""
+    there = np.flatnonzero(present)
+    drawn = int(rng.integers(1, 2 ** len(there)))
+    shown = np.zeros_like(present)
+    shown[there] = [bool(drawn >> place & 1) for place in range(len(there))]
+    return shown
+
+
+def expected_counts(masks: npt.NDArray[np.bool_], *, subsets: bool) -> npt.NDArray[np.float64]:
+    """How many of the samples of an epoch show each modality; ``(channels,)``.
+
+    Args:
+        masks: which modalities every sample has, ``(samples, channels)``.
+        subsets: whether each sample shows one of the non-empty subsets of those, drawn evenly.
+
+    >>> expected_counts(np.ones((15, 4), bool), subsets=True)
+    array([8., 8., 8., 8.])
+    """
+    shares = [
+        float(Fraction(2 ** (int(n) - 1), 2 ** int(n) - 1)) if subsets else 1.0 for n in masks.sum(axis=1)
+    ]
+    return np.asarray(masks.T @ np.array(shares), np.float64)

@@ -1,0 +1,111 @@
+"""Losses of DMAF-Net (arXiv 2506.11691) as reconstructed: segmentation, relation and prototype distillation.
+
+The segmentation losses are those of Jun-Jie-Shi/PASSION@fd308b5 and dyh127/RFNet@1e475fa. Of the two
+distillations the paper gives names and inputs: *covariance consistency* and *masked attention alignment* (the
+relation), and *prototypes* of the classes; the formulas are ours. Student is one modality's deepest features,
+teacher the fused ones, from which no gradient comes back, as in PASSION: without that a student could pull
+the fusion towards itself. Every function gives one value a sample; a sample that lacks the modality is left
+out by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from medbench.models.blocks.modality_fusion import RelationLayers
+
+_LEAST_PROBABILITY = 0.005
+
+
+def weighted_cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy, in which rare classes weigh more, plus soft Dice with the background; ``(N,)``.
+
+    A class with the share s of a sample's voxels has the weight 1 − s; probabilities below 0.005 count as
+    that. Dice has no squares.
+
+    Args:
+        logits: ``(N, classes, *sides)``.
+        labels: ``(N, *sides)`` class indices.
+    """
+    probability = logits.float().softmax(dim=1).flatten(2)
+    truth = functional.one_hot(labels.flatten(1), logits.shape[1]).transpose(1, 2).to(probability.dtype)
+    share = truth.mean(dim=2)
+    surprise = -(truth * probability.clamp(min=_LEAST_PROBABILITY, max=1).log()).mean(dim=2)
+    overlap = (truth * probability).sum(dim=2)
+    size = truth.sum(dim=2) + probability.sum(dim=2)
+    return ((1 - share) * surprise).sum(dim=1) + 1 - (2 * overlap / (size + 1e-7)).mean(dim=1)
+
+
+def deep_supervision(deep: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """The segmentation loss of coarser logits, enlarged; the i-th from the finest on weighs 2 to the −i.
+
+    Args:
+        deep: ``(N, classes, *coarse sides)``, finest first.
+        labels: ``(N, *sides)``.
+    """
+    total = torch.zeros(len(labels), device=labels.device)
+    for place, logits in enumerate(deep, start=1):
+        enlarged = functional.interpolate(
+            logits.float(), labels.shape[1:], mode="trilinear", align_corners=True
+        )
+        total = total + weighted_cross_entropy_dice(enlarged, labels) / 2**place
+    return total
+
+
+def covariance(tokens: Tensor) -> Tensor:
+    """Of the channels over the tokens: ``(N, T, C)`` to ``(N, C, C)``, divided by T − 1."""
+    centred = tokens - tokens.mean(dim=1, keepdim=True)
+    return centred.transpose(1, 2) @ centred / max(1, tokens.shape[1] - 1)
+
+
+def relation_losses(relation: RelationLayers, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Covariance consistency and masked attention alignment, each ``(N,)``.
+
+    Mean squared differences: of the covariance of the student's tokens behind a linear map from the
+    teacher's; and of what the student's tokens find among the teacher's from the teacher's themselves.
+
+    Args:
+        relation: the network's layers for it.
+        student: ``(N, C, *sides)`` of one modality.
+        teacher: ``(N, C, *sides)`` of all; no gradient comes back to it.
+    """
+    ours = student.flatten(2).transpose(1, 2).float()
+    theirs = teacher.detach().flatten(2).transpose(1, 2).float()
+    with torch.autocast(student.device.type, enabled=False):
+        spread = (covariance(relation.map(ours)) - covariance(theirs)).square().mean(dim=(1, 2))
+        found = (relation.attend(ours, theirs) - theirs).square().mean(dim=(1, 2))
+    return spread, found
+
+
+def prototypes(features: Tensor, shares: Tensor) -> Tensor:
+    """Mean features of every class: ``(N, C, *sides)``, ``(N, classes, *sides)`` to ``(N, classes, C)``."""
+    weights = shares.flatten(2)
+    total = weights @ features.float().flatten(2).transpose(1, 2)
+    return total / (weights.sum(dim=2, keepdim=True) + 1e-6)
+
+
+def class_shares(labels: Tensor, num_classes: int, sides: Sequence[int]) -> Tensor:
+    """How much of each coarse voxel is of each class: ``(N, *sides)`` labels to ``(N, classes, *sides)``."""
+    truth = functional.one_hot(labels, num_classes).movedim(-1, 1).float()
+    return functional.adaptive_avg_pool3d(truth, list(sides))  # type: ignore[arg-type]
+
+
+def prototype_loss(student: Tensor, teacher: Tensor, shares: Tensor) -> Tensor:
+    """One minus the cosine of student's and teacher's prototypes, mean over the classes there; ``(N,)``.
+
+    Args:
+        student: ``(N, C, *sides)`` of one modality.
+        teacher: ``(N, C, *sides)`` of all; no gradient comes back to it.
+        shares: ``(N, classes, *sides)`` as of :func:`class_shares`.
+    """
+    cosine = functional.cosine_similarity(
+        prototypes(student, shares), prototypes(teacher.detach(), shares), dim=2
+    )
+    there = (shares.flatten(2).sum(dim=2) > 0).to(cosine.dtype)
+    return ((1 - cosine) * there).sum(dim=1) / there.sum(dim=1).clamp(min=1)

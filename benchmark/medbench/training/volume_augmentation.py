@@ -1,0 +1,77 @@
+"""Random changes of patches of volumes, all drawn from one generator."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Patch = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+PLANES = ((0, 1), (0, 2), (1, 2))
+
+
+def mirrored(patch: Patch, labels: Labels, rng: np.random.Generator) -> tuple[Patch, Labels]:
+    """Flipped along each axis with probability one half.
+
+    Args:
+        patch: ``(channels, depth, height, width)``.
+        labels: ``(depth, height, width)``.
+        rng: where the choice comes from.
+    """
+    for axis in range(3):
+        if rng.random() < 0.5:
+            patch, labels = np.flip(patch, axis + 1), np.flip(labels, axis)
+    return np.ascontiguousarray(patch), np.ascontiguousarray(labels)
+
+
+def rotated(
+    patch: Patch, labels: Labels, background: Patch, rng: np.random.Generator
+) -> tuple[Patch, Labels]:
+    """Turned by a whole angle from −10 to 9 degrees in a random plane, by nearest neighbours.
+
+    As Jun-Jie-Shi/PASSION@fd308b5, but corners get the background in the image and 0 in the labels; theirs
+    get −1, which as an index into classes is the last one.
+
+    Args:
+        patch: ``(channels, depth, height, width)``.
+        labels: ``(depth, height, width)``.
+        background: value of each channel outside, ``(channels,)``.
+        rng: where angle and plane come from.
+    """
+    first, second = PLANES[rng.integers(len(PLANES))]
+    angle = np.deg2rad(rng.integers(-10, 10))
+    sides = labels.shape[first], labels.shape[second]
+    centre = [(side - 1) / 2 for side in sides]
+    one, two = np.indices(sides) - np.array(centre)[:, None, None]
+    sources = [
+        np.rint(turned + middle).astype(int)
+        for turned, middle in zip(
+            (np.cos(angle) * one + np.sin(angle) * two, np.cos(angle) * two - np.sin(angle) * one),
+            centre,
+            strict=True,
+        )
+    ]
+    inside = np.logical_and.reduce(
+        [(source >= 0) & (source < side) for source, side in zip(sources, sides, strict=True)]
+    )
+    rows, columns = (np.clip(source, 0, side - 1) for source, side in zip(sources, sides, strict=True))
+    plane_last = np.moveaxis(patch, (first + 1, second + 1), (-2, -1))[..., rows, columns]
+    plane_last = np.where(inside, plane_last, background[:, None, None, None])
+    labels_last = np.where(inside, np.moveaxis(labels, (first, second), (-2, -1))[..., rows, columns], 0)
+    return (
+        np.moveaxis(plane_last, (-2, -1), (first + 1, second + 1)),
+        np.moveaxis(labels_last, (-2, -1), (first, second)),
+    )
+
+
+def rescaled(patch: Patch, rng: np.random.Generator, *, by_plane: bool) -> Patch:
+    """Each channel times 0.9 to 1.1; by plane of the first axis also shifted by −0.1 to 0.1.
+
+    Args:
+        patch: ``(channels, depth, height, width)``.
+        rng: where factors and shifts come from.
+        by_plane: whether every plane has its own factor and shift, as in PASSION.
+    """
+    shape = (len(patch), patch.shape[1] if by_plane else 1, 1, 1)
+    varied = patch * rng.uniform(0.9, 1.1, shape).astype(np.float32)
+    return varied + rng.uniform(-0.1, 0.1, shape).astype(np.float32) if by_plane else varied
