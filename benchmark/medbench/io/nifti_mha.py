@@ -29,6 +29,30 @@ def read_volume(path: Path) -> Volume:
     return _as_volume(_read_image(path))
 
 
+def read_geometry(path: Path) -> Volume:
+    """Spacing, origin and direction as :func:`read_volume` gives them, with an array that holds no memory.
+
+    Raises:
+        MedbenchError: ``file.unreadable`` or ``file.corrupt``.
+    """
+    import SimpleITK
+
+    if not path.is_file():
+        raise MedbenchError("file.unreadable", f"{path}: there is no such file.", "Check the path.")
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _corrupt(path, error) from error
+    return Volume(
+        np.broadcast_to(np.uint8(0), tuple(reversed(reader.GetSize()))),
+        spacing=tuple(reversed(reader.GetSpacing())),
+        origin=tuple(reversed(reader.GetOrigin())),
+        direction=tuple(reader.GetDirection()),
+    )
+
+
 def resample_labels(path: Path, like: Path) -> Volume:
     """The label map at ``path`` on the grid of ``like``, by nearest neighbour; outside is 0.
 
@@ -66,10 +90,14 @@ def _read_image(path: Path) -> SimpleITK.Image:
     try:
         return SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise MedbenchError(
-            "file.corrupt", f"{path}: not a readable volume ({reason}).", "Copy it again from its source."
-        ) from error
+        raise _corrupt(path, error) from error
+
+
+def _corrupt(path: Path, error: Exception) -> MedbenchError:
+    reason = str(error).strip().splitlines()[-1]
+    return MedbenchError(
+        "file.corrupt", f"{path}: not a readable volume ({reason}).", "Copy it again from its source."
+    )
 
 
 def _as_volume(image: SimpleITK.Image) -> Volume:
