@@ -28,6 +28,7 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "isic2018": "medbench.challenges.isic2018:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis:KPIsPatch",
+        "myops2020": "medbench.challenges.myops:MyoPS2020",
         "synapse": "medbench.challenges.synapse:Synapse",
     },
 )

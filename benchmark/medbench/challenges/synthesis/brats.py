@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from medbench.challenges.synthesis.textures import smooth_noise
 from medbench.core.case import Volume
 from medbench.io.nifti_mha import write_volume
 
@@ -63,22 +64,24 @@ def draw_head(
     """
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in SHAPE), indexing="ij")
     radii = rng.uniform(0.82, 0.95, 3)
-    brain = (z / radii[0]) ** 2 + (y / radii[1]) ** 2 + (x / radii[2]) ** 2 + 0.08 * _noise(rng, 6) < 1
-    tissue = np.where(_noise(rng, 3.5) > 0.2, 1, 0)
+    brain = (z / radii[0]) ** 2 + (y / radii[1]) ** 2 + (x / radii[2]) ** 2 + 0.08 * smooth_noise(
+        rng, SHAPE, 6
+    ) < 1
+    tissue = np.where(smooth_noise(rng, SHAPE, 3.5) > 0.2, 1, 0)
     ventricle = np.hypot((np.abs(x) - 0.16) / 0.10, y / 0.45) + (z / 0.4) ** 2 < 1
     tissue[ventricle] = 2
     centre = rng.uniform(-0.4, 0.4, 3)
     reach = rng.uniform(0.34, 0.5)
     distance = np.sqrt((z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2) / reach
-    distance = distance + 0.12 * _noise(rng, 4)
+    distance = distance + 0.12 * smooth_noise(rng, SHAPE, 4)
     for label, limit in ((3, 1.0), (5, 0.62), (4, 0.36)):
         tissue[distance < limit] = label
     if cavity:
         beside = [at + 0.45 * reach * (-1 if at > 0 else 1) for at in centre]
         away = np.sqrt((z - beside[0]) ** 2 + (y - beside[1]) ** 2 + (x - beside[2]) ** 2) / reach
-        tissue[away + 0.06 * _noise(rng, 4) < 0.4] = 6
+        tissue[away + 0.06 * smooth_noise(rng, SHAPE, 4) < 0.4] = 6
     tissue[~brain] = -1
-    bias = 1 + 0.12 * _noise(rng, 14)
+    bias = 1 + 0.12 * smooth_noise(rng, SHAPE, 14)
     images = {}
     for modality, levels in CONTRAST.items():
         clean = np.asarray(levels, np.float32)[np.maximum(tissue, 0)]
@@ -101,11 +104,6 @@ def _labels(tissue: npt.NDArray[np.int8], edition: Edition) -> npt.NDArray[np.ui
     table[[3, 4, 5]] = oedema, necrosis, enhancing
     table[6] = min(regions.get("RC", {0}))
     return table[tissue]
-
-
-def _noise(rng: np.random.Generator, sigma: float) -> Array:
-    smooth = _blurred(rng.standard_normal(SHAPE, dtype=np.float32), sigma)
-    return (smooth / smooth.std()).astype(np.float32)
 
 
 def _blurred(array: Array, sigma: float) -> Array:
