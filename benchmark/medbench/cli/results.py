@@ -52,8 +52,11 @@ def show_combinations(combinations: Combinations, as_json: bool) -> None:
     if as_json:
         print_json(combinations.as_json())
         return
-    lines = [*combinations.marks(), *combinations.rows()]
-    print_table(combinations.title, combinations.headings, lines)
+    for protocol, specs in combinations.tables().items():
+        columns = [*combinations.marks(), *map(combinations.row, specs)]
+        headings = ["", *(column[0] for column in columns)]
+        cells = zip(combinations.headings[1:], *(column[1:] for column in columns), strict=True)
+        print_table(combinations.caption(protocol), headings, [tuple(row) for row in cells])
     for note in combinations.notes():
         typer.echo(note)
     typer.echo(f"Tables: {combinations.folder / 'table.md'}, {combinations.folder / 'table.tex'}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.challenges import load_challenge
-from medbench.challenges.base import Challenge
+from medbench.challenges.base import Challenge, MetricSpec
 from medbench.core.files import sha256_json, write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.leaderboards.tables import heading, number
@@ -76,25 +76,29 @@ class Combinations:
         values = [value for value in self.values(metric) if value is not None]
         return sum(values) / len(values) if len(values) == len(self.runs) else None
 
-    def rows(self) -> list[list[str]]:
-        """One row a headline metric: a cell a combination, and the mean over the combinations."""
-        return [
-            [
-                heading(spec),
-                *(number(value, spec.unit) for value in self.values(spec.name)),
-                number(self.mean(spec.name), spec.unit),
-            ]
-            for spec in self.challenge.metrics
-            if spec.headline and any(value is not None for value in self.values(spec.name))
-        ]
+    def tables(self) -> dict[str, list[MetricSpec]]:
+        """The headline metrics by evaluation protocol: those of two protocols never share a table."""
+        found: dict[str, list[MetricSpec]] = {}
+        for spec in self.challenge.metrics:
+            if spec.headline and any(value is not None for value in self.values(spec.name)):
+                found.setdefault(spec.protocol, []).append(spec)
+        return found
+
+    def row(self, spec: MetricSpec) -> list[str]:
+        """A metric's cells: one a combination, and the mean over the combinations."""
+        values = [*self.values(spec.name), self.mean(spec.name)]
+        return [heading(spec), *(number(value, spec.unit) for value in values)]
+
+    def caption(self, protocol: str) -> str:
+        """The title with the protocol."""
+        return f"{self.title}, protocol {protocol}" if protocol else self.title
 
     def notes(self) -> list[str]:
         """What the numbers are, and which combinations lost cases."""
         record = self.runs[0].record
-        protocols = sorted({metric.protocol for metric in record.metrics.values() if metric.protocol})
         notes = [
             f"{record.counts.total} cases; means over them, and in the last column over the combinations. "
-            f"Protocol {', '.join(protocols) or record.challenge.title}. Missing sequences are not read."
+            "Missing sequences are not read."
         ]
         for position, finished in enumerate(self.runs, 1):
             lost = finished.record.counts.failed + finished.record.counts.missing
@@ -103,25 +107,31 @@ class Combinations:
         return notes
 
     def markdown(self) -> str:
-        """The table with its title and notes."""
+        """A table a protocol, with title and notes."""
         from tabulate import tabulate
 
-        lines = [*self.marks(), *self.rows()]
-        table = tabulate(lines, self.headings, tablefmt="github", disable_numparse=True)
-        return "\n\n".join([f"# {self.title}", table, *self.notes()]) + "\n"
+        parts = [f"# {self.title}"]
+        for protocol, specs in self.tables().items():
+            lines = [*self.marks(), *map(self.row, specs)]
+            table = tabulate(lines, self.headings, tablefmt="github", disable_numparse=True)
+            parts += [f"## Protocol {protocol}", table] if protocol else [table]
+        return "\n\n".join([*parts, *self.notes()]) + "\n"
 
     def latex(self) -> str:
-        """The same as a ``table`` environment; needs ``booktabs``."""
+        """The same as ``table`` environments; needs ``booktabs``."""
         from tabulate import tabulate
 
         marks = self.marks()
-        lines = [*marks, *self.rows()]
-        table = tabulate(lines, self.headings, tablefmt="latex_booktabs", disable_numparse=True).splitlines()
-        table[0] = rf"\begin{{tabular}}{{l{'r' * (len(self.headings) - 1)}}}"
-        table.insert(4 + len(marks), r"\midrule")
-        notes = [f"% {note}" for note in self.notes()]
-        caption = rf"\caption{{{self.title}.}}"
-        text = "\n".join([*notes, r"\begin{table}", caption, *table, r"\end{table}", ""])
+        parts = [f"% {note}" for note in self.notes()]
+        for protocol, specs in self.tables().items():
+            lines = [*marks, *map(self.row, specs)]
+            table = tabulate(lines, self.headings, tablefmt="latex_booktabs", disable_numparse=True)
+            rows = table.splitlines()
+            rows[0] = rf"\begin{{tabular}}{{l{'r' * (len(self.headings) - 1)}}}"
+            rows.insert(4 + len(marks), r"\midrule")
+            caption = rf"\caption{{{self.caption(protocol)}.}}"
+            parts += [r"\begin{table}", caption, *rows, r"\end{table}", ""]
+        text = "\n".join(parts)
         for letter, command in _LATEX.items():
             text = text.replace(letter, command)
         return text
