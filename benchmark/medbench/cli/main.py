@@ -21,6 +21,7 @@ from medbench.cli import (
     predict,
     profile,
     run,
+    submit,
     train,
 )
 from medbench.cli.console import fail
@@ -44,6 +45,7 @@ app.add_typer(challenges.app, name="challenges")
 app.add_typer(metrics.app, name="metrics")
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
+app.add_typer(submit.app, name="submit")
 app.command("compare")(compare.command)
 app.command("cite")(cite.command)
 app.command("profile")(profile.command)

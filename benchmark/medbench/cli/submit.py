@@ -1,0 +1,113 @@
+"""``medbench submit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+app = typer.Typer(
+    help="Containers and bundles for the platforms of challenges, linted and rehearsed before an upload.",
+    no_args_is_help=True,
+)
+
+File = Annotated[Path, typer.Argument(help="The submission's TOML.", metavar="FILE")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of builds; each gets its own in it.")]
+EngineName = Annotated[
+    str, typer.Option("--engine", help="podman, docker, none, or auto: the first that works here.")
+]
+
+
+@app.command("init")
+def init(
+    challenge: arguments.ChallengeName,
+    model: arguments.Model,
+    platform: Annotated[
+        str | None,
+        typer.Option("--platform", help="Where it is handed in; the challenge's own if not given."),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Of the submission.")] = None,
+) -> None:
+    """Write submissions/<challenge>/<name>.toml with every key explained."""
+    from medbench.submissions.template import write_submission
+
+    typer.echo(str(write_submission(challenge, model, platform, name)))
+
+
+@app.command("platforms")
+def platforms(as_json: arguments.AsJson = False) -> None:
+    """List the platforms and what they take."""
+    from medbench.cli.console import print_json, print_table
+    from medbench.submissions.overview import platform_rows
+
+    rows = platform_rows()
+    if as_json:
+        print_json(rows)
+        return
+    headings = list(rows[0])
+    cells = [[str(value) for value in row.values()] for row in rows]
+    print_table("", headings, cells, wrap=range(1, len(headings)))
+
+
+@app.command("build")
+def build(
+    file: File,
+    data: arguments.DataFolder = None,
+    split: arguments.Split = None,
+    output: Output = Path("build"),
+    engine: EngineName = "auto",
+) -> None:
+    """Make the build context and, where podman or docker is there, the image."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.submissions.workflow import build as build_submission
+
+    for line in build_submission(file, data, split, output, engine, ConsoleProgress()):
+        typer.echo(line)
+
+
+@app.command("check")
+def check(
+    file: File,
+    archive: Annotated[
+        Path | None, typer.Option("--archive", help="A saved image; build/<name>/<name>.tar.gz if not given.")
+    ] = None,
+    output: Output = Path("build"),
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Lint the submission file, its build context and its saved image, without an engine or the network."""
+    from medbench.cli.results_submit import show_findings
+    from medbench.submissions.workflow import check as check_submission
+
+    raise typer.Exit(show_findings(*check_submission(file, archive, output), as_json))
+
+
+@app.command("rehearse")
+def rehearse(
+    file: File,
+    data: arguments.DataFolder = None,
+    split: arguments.Split = None,
+    cases: arguments.Cases = "*",
+    count: Annotated[int, typer.Option("--count", min=1, help="How many of them.")] = 3,
+    output: Output = Path("build"),
+    engine: EngineName = "auto",
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Run it as the platform does and compare every output with that of 'medbench run'."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.results_submit import show_rehearsal
+    from medbench.submissions.workflow import rehearse as rehearse_submission
+
+    result = rehearse_submission(file, data, split, output, engine, cases, count, ConsoleProgress())
+    raise typer.Exit(show_rehearsal(result, as_json))
+
+
+@app.command("save")
+def save(file: File, output: Output = Path("build"), engine: EngineName = "auto") -> None:
+    """Write what is uploaded, with its sha256 and the report of the last rehearsal beside it."""
+    from medbench.submissions.workflow import save as save_submission
+
+    for line in save_submission(file, output, engine):
+        typer.echo(line)

@@ -1,0 +1,1 @@
+"""Submissions: containers and bundles for the platforms of challenges, built, linted and rehearsed."""

@@ -1,0 +1,207 @@
+"""Saved images read without any engine: docker-archive and OCI layouts, plain or compressed.
+
+Sources: ``docker save`` (manifest.json) and the OCI image layout 1.0 (index.json).
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from medbench.core.errors import MedbenchError
+
+_SMALL = 4 << 20
+_MAGIC = {
+    "gz": b"\x1f\x8b",
+    "xz": b"\xfd7zXZ",
+    "bz2": b"BZh",
+    "zst": b"\x28\xb5\x2f\xfd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a saved image says of itself.
+
+    Attributes:
+        format: of the archive.
+        compression: ``none``, ``gz``, ``xz``, ``bz2`` or ``zst``.
+        images: how many there are in the archive; the other facts are of the first.
+        image_id: ``sha256:…`` of its configuration.
+        architecture: e.g. ``amd64``.
+        system: e.g. ``linux``.
+        user: as configured, empty when it is not.
+        entrypoint: as configured.
+        command: likewise.
+        environment: variables.
+        labels: of the image.
+        files: path -> size in bytes, removed ones left out.
+        image_bytes: uncompressed size of all layers.
+    """
+
+    format: Literal["docker-archive", "oci-archive"]
+    compression: str
+    images: int
+    image_id: str
+    architecture: str
+    system: str
+    user: str
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    labels: Mapping[str, str]
+    files: Mapping[str, int]
+    image_bytes: int
+
+
+def compression_of(path: Path) -> str:
+    """How a file is compressed, by its first bytes."""
+    with open(path, "rb") as stream:
+        start = stream.read(6)
+    return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), "none")
+
+
+def read_archive(path: Path) -> ImageFacts:
+    """Read a saved image in one pass.
+
+    Raises:
+        MedbenchError: ``archive.missing``, ``archive.compression`` for zstandard, or ``archive.unreadable``
+            for what is no image.
+    """
+    if not path.is_file():
+        raise MedbenchError(
+            "archive.missing", f"{path}: there is no such archive.", "medbench submit save FILE"
+        )
+    compression = compression_of(path)
+    if compression == "zst":
+        raise MedbenchError(
+            "archive.compression", f"{path}: is packed by zstandard.", "Unpack it: platforms take gzip."
+        )
+    try:
+        documents, layers = _members(path)
+        return _facts(compression, documents, layers)
+    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, LookupError, TypeError) as error:
+        raise MedbenchError(
+            "archive.unreadable",
+            f"{path}: is no saved image ({type(error).__name__}: {error}).",
+            "Save it again: docker save IMAGE | gzip.",
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    names: Mapping[str, int]
+    size: int
+
+
+def _members(path: Path) -> tuple[dict[str, bytes], dict[str, _Layer]]:
+    """Small JSON documents and listed layers, by their name in the archive."""
+    documents: dict[str, bytes] = {}
+    layers: dict[str, _Layer] = {}
+    links: dict[str, str] = {}
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            if member.issym() or member.islnk():
+                links[member.name] = (
+                    _beside(member.name, member.linkname) if member.issym() else member.linkname
+                )
+            stream = archive.extractfile(member) if member.isfile() else None
+            if stream is None:
+                continue
+            if member.size <= _SMALL:
+                content = stream.read()
+                if content.lstrip()[:1] in (b"{", b"["):
+                    documents[member.name] = content
+                    continue
+                layers |= _listed(member.name, content)
+            else:
+                with tarfile.open(fileobj=stream, mode="r|*") as layer:
+                    layers[member.name] = _listing(layer)
+    layers |= {name: layers[target] for name, target in links.items() if target in layers}
+    return documents, layers
+
+
+def _beside(name: str, target: str) -> str:
+    parts = [*name.split("/")[:-1]]
+    for part in target.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _listed(name: str, content: bytes) -> dict[str, _Layer]:
+    import io
+
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as layer:
+            return {name: _listing(layer)}
+    except tarfile.TarError:
+        return {}
+
+
+def _listing(layer: tarfile.TarFile) -> _Layer:
+    names = {member.name.lstrip("./"): member.size if member.isfile() else 0 for member in layer}
+    return _Layer(names, sum(names.values()))
+
+
+def _facts(compression: str, documents: Mapping[str, bytes], layers: Mapping[str, _Layer]) -> ImageFacts:
+    if "manifest.json" in documents:
+        kind: Literal["docker-archive", "oci-archive"] = "docker-archive"
+        entries = json.loads(documents["manifest.json"])
+        count, config_name, layer_names = len(entries), entries[0]["Config"], entries[0]["Layers"]
+    elif "index.json" in documents:
+        kind = "oci-archive"
+        manifests = json.loads(documents["index.json"])["manifests"]
+        manifest = json.loads(documents[_blob(manifests[0])])
+        count, config_name = len(manifests), _blob(manifest["config"])
+        layer_names = [_blob(layer) for layer in manifest["layers"]]
+    else:
+        raise LookupError("it has neither manifest.json nor index.json")
+    import hashlib
+
+    description = json.loads(documents[config_name])
+    config: dict[str, Any] = description.get("config") or {}
+    stack = [layers[name] for name in layer_names]
+    return ImageFacts(
+        format=kind,
+        compression=compression,
+        images=count,
+        image_id="sha256:" + hashlib.sha256(documents[config_name]).hexdigest(),
+        architecture=description.get("architecture", ""),
+        system=description.get("os", ""),
+        user=config.get("User") or "",
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        environment=dict(entry.partition("=")[::2] for entry in config.get("Env") or ()),
+        labels=config.get("Labels") or {},
+        files=_merged(stack),
+        image_bytes=sum(layer.size for layer in stack),
+    )
+
+
+def _blob(descriptor: Mapping[str, str]) -> str:
+    return "blobs/" + descriptor["digest"].replace(":", "/", 1)
+
+
+def _merged(stack: list[_Layer]) -> dict[str, int]:
+    """Files of all layers; ``.wh.`` marks a file that a layer takes away."""
+    files: dict[str, int] = {}
+    for layer in stack:
+        for name, size in layer.names.items():
+            folder, _, last = name.rpartition("/")
+            if last.startswith(".wh."):
+                gone = f"{folder}/{last.removeprefix('.wh.')}".lstrip("/")
+                gone = folder if last == ".wh..wh..opq" else gone
+                files = {
+                    path: n for path, n in files.items() if path != gone and not path.startswith(gone + "/")
+                }
+            else:
+                files[name] = size
+    return files

@@ -1,0 +1,215 @@
+"""The file that describes a submission: model, challenge, platform, and how."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+
+NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+GIGABYTE = 10**9
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Weights(_Part):
+    """Which weights, and whether they travel inside the image."""
+
+    file: str = Field(
+        default="auto", description="a checkpoint beside this file or by full path, 'auto' or 'none'"
+    )
+    delivery: Literal["baked", "mounted"] = Field(
+        default="baked", description="baked: in the image; mounted: handed in apart, as model.tar.gz"
+    )
+    recipe: str | None = Field(default=None, description="recipe of the training that 'auto' takes")
+
+
+class InferenceSettings(_Part):
+    """What of the forward pass decides the result; the device is CUDA where there is one, else the CPU."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    batch_size: int | None = Field(default=None, ge=1, description="pictures (8) or windows of a volume (1)")
+    image_size: int | None = Field(default=None, ge=16)
+
+
+class Image(_Part):
+    """How the image is made."""
+
+    accelerator: Literal["cpu", "cuda"] = "cpu"
+    base: str = Field(
+        default="", description="base image; empty: the official Python image of the tested version"
+    )
+    digest: str = Field(default="", description="sha256:… of the base image, once known")
+    packages: Literal["index", "vendored", "base"] = Field(
+        default="index",
+        description="index: pip installs the lock; vendored: copied from this environment; base: the base "
+        "image has them",
+    )
+    torch_index: str = Field(
+        default="", description="index of torch's wheels; empty: the one for the accelerator"
+    )
+    licence: str = "Apache-2.0"
+
+    @field_validator("digest")
+    @classmethod
+    def _digest(cls, value: str) -> str:
+        if value and not re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+            raise ValueError("is not of the form sha256: and 64 hexadecimal digits")
+        return value
+
+
+class ImageLimits(_Part):
+    """Limits of the phase where they differ from the platform's own."""
+
+    time_s: float | None = Field(default=None, gt=0, description="seconds a case")
+    memory_gb: float | None = Field(default=None, gt=0, description="main memory, 10^9 bytes")
+    shared_memory_mb: int | None = Field(default=None, gt=0)
+    processes: int | None = Field(default=None, gt=0)
+
+
+class Socket(_Part):
+    """An input or output of an algorithm on a platform that names them."""
+
+    slug: str
+    path: str = Field(description="below /input or /output; of an image, its folder")
+    kind: Literal["image", "json", "file"] = "image"
+    name: str = Field(
+        default="",
+        description="input: which of the challenge's inputs it is; empty: a picture, read as it is",
+    )
+    size: tuple[int, int] | None = Field(default=None, description="height and width in pixels, where fixed")
+
+    @field_validator("path")
+    @classmethod
+    def _relative(cls, value: str) -> str:
+        value = value.strip("/")
+        if not value or ".." in value.split("/"):
+            raise ValueError("is no path below /input or /output")
+        return value
+
+
+class Interface(_Part):
+    """Sockets that come together; an algorithm may serve several such sets."""
+
+    inputs: tuple[Socket, ...] = Field(min_length=1)
+    outputs: tuple[Socket, ...] = Field(min_length=1)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The slugs of the inputs in alphabetical order, by which a platform tells interfaces apart."""
+        return tuple(sorted(socket.slug for socket in self.inputs))
+
+
+class Submission(_Part):
+    """A submission, as its TOML file describes it."""
+
+    name: str
+    challenge: str
+    model: str
+    platform: str
+    author: str = ""
+    method: Literal["exec", "invoke"] = "exec"
+    options: dict[str, Any] = Field(default_factory=dict)
+    weights: Weights = Weights()
+    inference: InferenceSettings = InferenceSettings()
+    image: Image = Image()
+    limits: ImageLimits = ImageLimits()
+    interfaces: tuple[Interface, ...] = ()
+    uploaded: tuple[str, ...] = Field(
+        default=(), description="sha256:… of images that the platform already has"
+    )
+    registry: str = Field(default="", description="where the image is pushed, e.g. docker.synapse.org/syn123")
+
+    @field_validator("name")
+    @classmethod
+    def _image_name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("may hold lower-case letters, digits and single . _ - between them only")
+        return value
+
+    @field_validator("interfaces")
+    @classmethod
+    def _one_output(cls, value: tuple[Interface, ...]) -> tuple[Interface, ...]:
+        if any(len(one.outputs) != 1 or one.outputs[0].kind != "image" for one in value):
+            raise ValueError("an interface has one output, an image of labels")
+        return value
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Submission:
+        keys = [interface.key for interface in self.interfaces]
+        if len(set(keys)) < len(keys):
+            raise ValueError("two interfaces have the same inputs, so a job could not be told apart")
+        return self
+
+
+def read_submission(path: Path) -> Submission:
+    """Read and check a submission file; challenge, model and platform must be known.
+
+    Raises:
+        MedbenchError: ``submission.missing``, ``submission.syntax``, ``submission.key``,
+            ``challenge.unknown``, ``model.unknown`` or ``platform.unknown``.
+    """
+    if not path.is_file():
+        raise MedbenchError(
+            "submission.missing",
+            f"{path}: there is no such file.",
+            "Write one with 'medbench submit init -c CHALLENGE -m MODEL'.",
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise MedbenchError(
+            "submission.syntax", f"{path}: is no TOML ({error}).", "Correct that line."
+        ) from error
+    return parse_submission(content, str(path))
+
+
+def parse_submission(content: dict[str, Any], where: str) -> Submission:
+    """A submission from the content of its file.
+
+    Raises:
+        MedbenchError: as :func:`read_submission`.
+    """
+    from medbench.challenges import load_challenge
+    from medbench.models import model_entry
+    from medbench.submissions.platforms import load_platform
+
+    try:
+        submission = Submission.model_validate(content)
+    except ValidationError as error:
+        raise _explained(error, where) from error
+    for check, name in (
+        (load_challenge, submission.challenge),
+        (model_entry, submission.model),
+        (load_platform, submission.platform),
+    ):
+        try:
+            check(name)
+        except MedbenchError as error:
+            raise MedbenchError(error.code, f"{where}: {error.message}", error.hint) from error
+    return submission
+
+
+def _explained(error: ValidationError, where: str) -> MedbenchError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        fields: Any = Submission
+        for part in first["loc"][:-1]:
+            if isinstance(part, str):
+                annotation = fields.model_fields[part].annotation
+                fields = getattr(annotation, "__args__", (annotation,))[0]
+        known = unknown_name("key", str(first["loc"][-1]), fields.model_fields).hint
+        return MedbenchError("submission.key", f"{where}: there is no key '{key}'.", known)
+    reason = first["msg"].removeprefix("Value error, ")
+    return MedbenchError(
+        "submission.key", f"{where}: {key}: {reason}.", "'medbench submit init' explains every key."
+    )

@@ -1,0 +1,87 @@
+"""Run a container's entry script outside any container: other packages, the network and other folders denied.
+
+Called by path with ``python -S -E``, so that nothing but the linked packages can be imported:
+``launcher.py PACKAGES ROOT SCRIPT [ARGUMENT …]``. What is denied is told on standard error as
+``medbench-denied {"what": …, "detail": …}`` and raises the error that a container would see.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from typing import Any
+
+LINE = "medbench-denied "
+LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "", None)  # noqa: S104 - names, nothing is bound
+WRITABLE = ("output", "tmp")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+
+
+def deny(what: str, detail: str, number: int) -> None:
+    """Tell it and raise it."""
+    os.write(2, (LINE + json.dumps({"what": what, "detail": detail}) + "\n").encode())
+    raise OSError(number, os.strerror(number), detail)
+
+
+class Watch:
+    """Denies connections to other hosts, and writing anywhere but in the output and scratch folders."""
+
+    def __init__(self, root: str) -> None:
+        self.allowed = tuple(os.path.join(os.path.realpath(root), name) for name in WRITABLE)
+        self.checks: dict[str, Callable[..., None]] = {
+            "socket.connect": self.check_connection,
+            "socket.getaddrinfo": self.check_host,
+            "open": self.check_open,
+            "os.mkdir": self.check_path,
+            "os.rename": lambda source, target, *_: self.check_path(target),
+        }
+
+    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+        """An audit hook."""
+        check = self.checks.get(event)
+        if check is not None:
+            check(*given)
+
+    def check_path(self, path: Any, *_: Any) -> None:
+        """Writing to a path."""
+        if not isinstance(path, str | bytes | os.PathLike):
+            return
+        place = os.path.realpath(os.fsdecode(path))
+        if place.startswith("/dev/shm"):  # noqa: S108 - a rule, not a use
+            deny("shared memory", place, errno.ENOSPC)
+        inside = any(place == folder or place.startswith(folder + os.sep) for folder in self.allowed)
+        if not inside and not place.startswith(("/dev/", "/proc/")):
+            deny("write", place, errno.EROFS)
+
+    def check_open(self, path: Any, mode: Any, flags: Any) -> None:
+        """Opening a path for writing."""
+        if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags or 0) & _WRITING:
+            self.check_path(path)
+
+    def check_host(self, host: Any, port: Any, *_: Any) -> None:
+        """Looking up a host or connecting to it."""
+        if host not in LOCAL:
+            deny("network", f"{host}:{port}", errno.ENETUNREACH)
+
+    def check_connection(self, _: Any, address: Any) -> None:
+        """Connecting a socket; those of the file system are free."""
+        if isinstance(address, tuple):
+            self.check_host(*address[:2])
+
+
+def main() -> None:
+    """See the module's text."""
+    packages, root, script = sys.argv[1:4]
+    sys.path[0] = packages
+    sys.argv = sys.argv[3:]
+    sys.dont_write_bytecode = True
+    sys.addaudithook(Watch(root))
+    runpy.run_path(script, run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

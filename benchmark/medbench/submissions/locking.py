@@ -1,0 +1,129 @@
+"""The exact versions of the packages that a submission needs, as they are installed and were tested here."""
+
+from __future__ import annotations
+
+import importlib.metadata as metadata
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medbench.core.errors import MedbenchError
+
+if TYPE_CHECKING:
+    from medbench.models.entry import ModelEntry
+
+OWN = "medbench"
+NETWORKS = ("torch", "torchvision")
+LIBRARIES = {
+    "smp/": ("segmentation-models-pytorch", "timm"),
+    "nnunet": ("nnunetv2",),
+    "monai": ("monai",),
+}
+VOLUMES = ("monai",)
+SLIDES = ("tiffslide", "zarr", "imagecodecs")
+COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
+
+
+def needed_packages(model: str, entry: ModelEntry, challenge: str) -> list[str]:
+    """What must be there to predict: the core less the command line, torch, and the model's own libraries."""
+    roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
+    roots += NETWORKS
+    for start, libraries in LIBRARIES.items():
+        roots += libraries if model.startswith(start) else ()
+    roots += VOLUMES if entry.spatial_dims == 3 else ()
+    roots += SLIDES if challenge.endswith("_slide") else ()
+    return sorted(dict.fromkeys(roots))
+
+
+def lock(roots: Iterable[str]) -> dict[str, str]:
+    """Name -> installed version of the packages and of all that they need.
+
+    Raises:
+        MedbenchError: ``lock.missing`` when one is not installed here, so that nobody has tested it.
+    """
+    locked: dict[str, str] = {}
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        key = _normal(name)
+        if key in locked:
+            continue
+        try:
+            locked[key] = metadata.version(name)
+        except metadata.PackageNotFoundError as error:
+            raise MedbenchError(
+                "lock.missing",
+                f"{name} is not installed here, so its version was not tested.",
+                f"Install it: pip install {name}.",
+            ) from error
+        waiting += _requirements(name)
+    return dict(sorted(locked.items()))
+
+
+def requirement_lines(locked: Mapping[str, str], accelerator: str) -> list[str]:
+    """Lines of a requirements file; torch's builds are named by the accelerator.
+
+    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.8.0+cpu"}, "cuda")
+    ['numpy==2.1.0', 'torch==2.8.0+cu126']
+    """
+    build = {"cpu": "+cpu", "cuda": "+cu126"}[accelerator]
+    return [
+        f"{name}=={version.partition('+')[0] + build if name in NETWORKS else version}"
+        for name, version in locked.items()
+    ]
+
+
+def gather(locked: Iterable[str], folder: Path, *, link: bool = False) -> None:
+    """Put the installed files of the packages into a folder for ``PYTHONPATH``; with ``link`` by links."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in _installed(locked):
+        target = folder / source.name
+        if target.exists():
+            continue
+        if link:
+            target.symlink_to(source)
+        elif source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "tests", "test"))
+        else:
+            shutil.copyfile(source, target)
+
+
+def _installed(locked: Iterable[str]) -> Iterator[Path]:
+    """Top-level files and folders of packages."""
+    for name in locked:
+        distribution = metadata.distribution(name)
+        tops = {
+            file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")
+        }
+        for top in sorted(tops):
+            path = Path(str(distribution.locate_file(top)))
+            if path.exists() and top != "bin":
+                yield path
+
+
+def _requirements(name: str) -> list[str]:
+    """What a package needs here, extras apart."""
+    from packaging.requirements import Requirement
+
+    found = [Requirement(text) for text in metadata.requires(name) or ()]
+    needed = [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [name for one in needed for name in (one.name, *_extra(one.name, one.extras))]
+
+
+def _extra(name: str, extras: Iterable[str]) -> list[str]:
+    from packaging.requirements import Requirement
+
+    found = [Requirement(text) for text in metadata.requires(name) or ()] if extras else []
+    return [
+        one.name
+        for one in found
+        for extra in extras
+        if one.marker is not None
+        and one.marker.evaluate({"extra": extra})
+        and not one.marker.evaluate({"extra": ""})
+    ]
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")

@@ -1,0 +1,23 @@
+"""One row a platform: what it takes and how."""
+
+from __future__ import annotations
+
+from medbench.submissions.platforms import list_platforms, load_platform
+
+
+def platform_rows() -> list[dict[str, str]]:
+    """What each platform takes, as columns of a table for people."""
+    return [
+        {
+            "platform": name,
+            "for": ", ".join(platform.challenges) or "any",
+            "delivers": {"image": "container image", "bundle": "zip file"}[platform.delivers],
+            "inputs": ", ".join(mount.path for mount in platform.mounts if mount.role == "input"),
+            "outputs": ", ".join(mount.path for mount in platform.mounts if mount.role == "output"),
+            "weights": f"baked or {platform.model_folder}" if platform.model_folder else "baked",
+            "started": "a case" if platform.per_case else "for all cases",
+            "source": platform.source,
+        }
+        for name in list_platforms()
+        for platform in [load_platform(name)]
+    ]

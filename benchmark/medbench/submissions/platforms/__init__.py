@@ -1,0 +1,50 @@
+"""Platforms: one file each, with its interface, its rules, its limits and how to hand in.
+
+Third parties add theirs through the entry-point group ``medbench.platforms``.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import Registry
+from medbench.submissions.platforms.base import Platform
+
+_HERE = "medbench.submissions.platforms"
+REGISTRY: Registry[type[Platform]] = Registry(
+    "platform",
+    {
+        "grand-challenge": f"{_HERE}.grand_challenge:GrandChallenge",
+    },
+)
+
+
+def list_platforms(pattern: str = "*") -> list[str]:
+    """Names of the platforms that match a shell-style pattern."""
+    return REGISTRY.names(pattern)
+
+
+def load_platform(name: str) -> Platform:
+    """The platform of that name.
+
+    Raises:
+        MedbenchError: ``platform.unknown`` with the nearest names.
+    """
+    return REGISTRY.get(name)()
+
+
+def platform_for(challenge: str) -> str:
+    """The platform on which a challenge is or was run.
+
+    Raises:
+        MedbenchError: ``platform.undecided`` when none names the challenge.
+    """
+    for name in list_platforms():
+        if any(fnmatch(challenge, pattern) for pattern in load_platform(name).challenges):
+            return name
+    raise MedbenchError(
+        "platform.undecided",
+        f"No platform is known for {challenge}.",
+        f"Choose one with --platform: {', '.join(list_platforms())}.",
+    )

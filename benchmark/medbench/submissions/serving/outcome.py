@@ -1,0 +1,82 @@
+"""How a container ends: an exit code, one last line on standard error, and whole outputs or none."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+logger = logging.getLogger(__name__)
+
+
+def explain(failure: BaseException) -> str:
+    """A failure as the one line that a platform shows to whoever handed in the job."""
+    if isinstance(failure, MedbenchError):
+        text = f"{failure.message} {failure.hint}"
+    elif isinstance(failure, MemoryError) or "out of memory" in str(failure).lower():
+        text = "Out of memory. Give the job more memory, or use a smaller batch or image size."
+    else:
+        first = (str(failure).strip().splitlines() or ["no message"])[0]
+        text = f"{type(failure).__name__}: {first}"
+    return "error: " + " ".join(text.split())
+
+
+def guarded(action: Callable[[], None]) -> int:
+    """Do it and give the exit code: 0 done, 2 the input is bad, 1 anything else went wrong.
+
+    The traceback of an unexpected failure goes to standard error before the last line.
+    """
+    try:
+        action()
+        code = DONE
+    except MedbenchError as failure:
+        code = BAD_INPUT
+        _last_line(failure)
+    except Exception as failure:  # noqa: BLE001 - whatever happens ends in an exit code and one line
+        code = FAILED
+        traceback.print_exc(file=sys.stderr)
+        _last_line(failure)
+    return code
+
+
+def _last_line(failure: BaseException) -> None:
+    sys.stdout.flush()
+    sys.stderr.write(explain(failure) + "\n")
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def publishing(output: Path) -> Iterator[Path]:
+    """A private folder whose files appear in ``output`` when the block ends well; after an error, none do.
+
+    Raises:
+        MedbenchError: ``output.unwritable``.
+    """
+    with tempfile.TemporaryDirectory(prefix="medbench-") as name:
+        staging = Path(name)
+        yield staging
+        published: list[Path] = []
+        try:
+            for source in sorted(path for path in staging.rglob("*") if path.is_file()):
+                target = output / source.relative_to(staging)
+                with atomic_path(target) as temporary:
+                    shutil.copyfile(source, temporary)
+                published.append(target)
+        except OSError as failure:
+            for target in published:
+                target.unlink(missing_ok=True)
+            raise MedbenchError(
+                "output.unwritable",
+                f"{output}: cannot be written ({failure.strerror}).",
+                "Mount it writable for the container's user, with room left.",
+            ) from failure

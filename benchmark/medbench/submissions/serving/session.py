@@ -1,0 +1,190 @@
+"""A submission at work: its manifest, its weights, its predictor, and a line in the log for every case."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, sha256_file
+from medbench.core.sample import Prediction, Sample, VolumeSample
+from medbench.inference.predictor import Predictor
+from medbench.submissions.description import Submission
+from medbench.submissions.serving.outcome import explain
+
+if TYPE_CHECKING:
+    from medbench.running.job import Job
+
+MANIFEST = "submission.json"
+WEIGHTS = "weights.pt"
+CASE_LINE = "medbench-case "
+ROOT = "MEDBENCH_ROOT"
+MOST_THREADS = 16
+
+
+@dataclass(slots=True)
+class Roots:
+    """Where the container's folders are: as they are called, or below another folder in a rehearsal."""
+
+    prefix: Path = field(default_factory=lambda: Path(os.environ.get(ROOT, "/")))
+
+    def __call__(self, path: str) -> Path:
+        """The folder or file of that name in the container."""
+        return self.prefix / path.lstrip("/")
+
+
+class Session:
+    """What an adapter's serving side needs.
+
+    Args:
+        app: folder with the manifest and, if baked, the weights.
+        roots: where the container's folders are.
+    """
+
+    def __init__(self, app: Path, roots: Roots | None = None) -> None:
+        self.app = app
+        self.roots = roots or Roots()
+        self.manifest: dict[str, Any] = read_json(app / MANIFEST)
+        self.submission = Submission.model_validate(self.manifest["submission"])
+        self.model_folders: list[Path] = []
+
+    @functools.cached_property
+    def challenge(self) -> Challenge:
+        """The challenge."""
+        return load_challenge(self.submission.challenge)
+
+    @functools.cached_property
+    def job(self) -> Job:
+        """The network with its settings, on CUDA where there is one, else on the CPU.
+
+        Raises:
+            MedbenchError: ``weights.missing`` or ``weights.other``.
+        """
+        import torch
+
+        from medbench.inference.weights import load_checkpoint
+        from medbench.running.data import Data
+        from medbench.running.job import Inference, Job
+        from medbench.running.networks import plan_network
+
+        weights, settings = self.weights(), self.submission.inference
+        network = plan_network(self.submission.model, self.challenge, dict(self.submission.options))
+        facts = load_checkpoint(weights).facts if weights else {}
+        return Job(
+            challenge=self.challenge,
+            data=Data(self.app, "real"),
+            split=self.challenge.default_split,
+            cases=[],
+            pattern="*",
+            network=replace(network, options={**facts.get("options", {}), **network.options}),
+            weights=weights,
+            weights_kind="file" if weights else "none",
+            inference=Inference(
+                "cuda" if torch.cuda.is_available() else "cpu",
+                settings.precision,
+                settings.batch_size,
+                settings.image_size,
+            ),
+            seed=self.manifest["seed"],
+            facts=facts,
+        )
+
+    @functools.cached_property
+    def predictor(self) -> Predictor:
+        """The same predictor as that of ``medbench run``.
+
+        Raises:
+            MedbenchError: as :attr:`job`, or as :meth:`Job.predictor`.
+        """
+        import torch
+
+        torch.set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
+        return self.job.predictor()
+
+    def weights(self) -> Path | None:
+        """The weights: mounted ones before baked ones; ``None`` when the submission has none.
+
+        Raises:
+            MedbenchError: ``weights.missing`` or ``weights.other``.
+        """
+        expected = self.manifest["weights_sha256"]
+        if expected is None:
+            return None
+        places = [folder / WEIGHTS for folder in (*self.model_folders, self.app / "model")]
+        found = next((place for place in places if place.is_file()), None)
+        if found is None:
+            looked = " and ".join(str(place) for place in places)
+            raise MedbenchError(
+                "weights.missing", f"The weights are missing (looked for {looked}).", "Attach model.tar.gz."
+            )
+        if sha256_file(found) != expected:
+            raise MedbenchError(
+                "weights.other",
+                f"{found}: are not the weights that this submission was built for.",
+                f"Attach the model.tar.gz of the same build (sha256 {expected[:12]}…).",
+            )
+        return found
+
+    def read(self, case: Case) -> Sample | VolumeSample:
+        """What the network sees of a case.
+
+        Raises:
+            MedbenchError: as the challenge's own reading.
+        """
+        return self.job.read(case)
+
+    def predict(self, sample: Sample | VolumeSample) -> Prediction:
+        """The prediction for one case."""
+        return self.predictor.predict(sample)
+
+    @contextlib.contextmanager
+    def timed(self, case: str) -> Iterator[None]:
+        """Log time and peak memory of a case as one line of standard error."""
+        started = time.perf_counter()
+        yield
+        line = {"case": case, "time_s": round(time.perf_counter() - started, 4), "peak_bytes": peak_bytes()}
+        sys.stderr.write(CASE_LINE + json.dumps(line) + "\n")
+        sys.stderr.flush()
+
+    def every(self, cases: Iterable[tuple[str, Callable[[], None]]]) -> None:
+        """Do all cases, the good ones even if others fail.
+
+        Raises:
+            MedbenchError: ``cases.failed`` with the first reason, ``input.empty`` when there is no case.
+        """
+        reasons: dict[str, str] = {}
+        count = 0
+        for name, action in cases:
+            count += 1
+            try:
+                with self.timed(name):
+                    action()
+            except Exception as failure:  # noqa: BLE001 - one bad case never loses the others
+                reasons[name] = explain(failure)
+                sys.stderr.write(f"{name}: {reasons[name]}\n")
+        if not count:
+            raise MedbenchError("input.empty", "The input folder holds no case.", "Check what is mounted.")
+        if reasons:
+            name, reason = next(iter(reasons.items()))
+            raise MedbenchError(
+                "cases.failed",
+                f"{len(reasons)} of {count} cases failed, first {name}: {reason.removeprefix('error: ')}",
+            )
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

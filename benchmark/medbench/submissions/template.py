@@ -1,0 +1,103 @@
+"""A new submission file, with every key explained."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_text
+from medbench.models import model_entry
+from medbench.submissions.description import parse_submission
+from medbench.submissions.platforms import load_platform, platform_for
+
+_TEMPLATE = """\
+# {model} on {title}, for {platform_title}.
+# medbench submit build | check | rehearse | save {file}
+
+name = "{name}"            # of the image and of the folder build/<name>
+challenge = "{challenge}"
+model = "{model}"
+platform = "{platform}"    # docs/submissions.md lists them
+author = ""                # for the image's label
+{method}uploaded = []              # sha256:... of images that the platform already has
+registry = ""              # where the image is pushed, e.g. docker.synapse.org/syn123; empty: nowhere
+
+# [options]                # of the model, as --set of 'medbench run': n_win = 8
+
+[weights]
+file = "auto"              # what 'medbench train' left; or a path beside this file; or "none"
+delivery = "baked"         # "baked" into the image, or "mounted": uploaded apart as model.tar.gz
+# recipe = "paper"         # recipe of the training that "auto" takes
+
+[inference]                # as of 'medbench run': what decides the result
+precision = "fp32"         # fp32, bf16 or fp16
+# batch_size = 8           # pictures (8) or windows of a volume (1) a forward pass
+# image_size = 512         # the training's if not given
+
+[image]
+accelerator = "cpu"        # "cpu" or "cuda": which builds of torch are installed
+base = ""                  # empty: the official Python image of the tested version
+digest = ""                # sha256:... of the base image, once known
+packages = "index"         # pip installs the lock; "vendored": copied from here; "base": the base has them
+torch_index = ""           # empty: the index of the accelerator
+licence = "Apache-2.0"
+
+[limits]                   # where the phase differs from the platform's own
+# time_s = 300             # seconds a case
+# memory_gb = 16
+# shared_memory_mb = 128
+# processes = 256
+
+{interfaces}"""
+
+
+def submission_text(challenge: str, model: str, platform: str | None = None, name: str | None = None) -> str:
+    """The content of a new submission file.
+
+    Raises:
+        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, or a name that
+            cannot name an image.
+    """
+    loaded, chosen = load_challenge(challenge), load_platform(platform or platform_for(challenge))
+    model_entry(model)
+    name = name or default_name(challenge, model)
+    text = _TEMPLATE.format(
+        model=model,
+        title=loaded.title,
+        platform_title=chosen.title,
+        file=f"submissions/{challenge}/{name}.toml",
+        name=name,
+        challenge=challenge,
+        platform=chosen.name,
+        method=chosen.method_line,
+        interfaces=chosen.template(loaded),
+    )
+    parse_submission(tomllib.loads(text), name)
+    return text.rstrip() + "\n"
+
+
+def write_submission(
+    challenge: str, model: str, platform: str | None, name: str | None, folder: Path = Path("submissions")
+) -> Path:
+    """Write ``submissions/<challenge>/<name>.toml``; an existing file is never overwritten.
+
+    Raises:
+        MedbenchError: ``submission.exists``, and as :func:`submission_text`.
+    """
+    text = submission_text(challenge, model, platform, name)
+    path = folder / challenge / f"{name or default_name(challenge, model)}.toml"
+    if path.exists():
+        raise MedbenchError("submission.exists", f"{path}: exists already.", "Choose another --name.")
+    write_text(path, text)
+    return path
+
+
+def default_name(challenge: str, model: str) -> str:
+    """``<model>-<challenge>`` as an image may be called.
+
+    >>> default_name("kpis_patch", "smp/unet")
+    'smp-unet-kpis-patch'
+    """
+    return f"{model}-{challenge}".lower().replace("/", "-").replace("_", "-")

@@ -1,0 +1,172 @@
+"""The steps of ``medbench submit``, one function a verb."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from medbench import __version__
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, sha256_file, sha256_json, write_json, write_text
+from medbench.core.progress import Progress
+from medbench.submissions import archives, linting
+from medbench.submissions.building import Built, build_context, check_submission
+from medbench.submissions.description import Submission, read_submission
+from medbench.submissions.engines import Engine, ImageRunner, find_engine
+from medbench.submissions.findings import Finding, sorted_findings
+from medbench.submissions.platforms import load_platform
+from medbench.submissions.rehearsing import REPORT, Rehearsal
+from medbench.submissions.rehearsing import rehearse as rehearse_built
+from medbench.submissions.runners import Runner
+from medbench.submissions.serving.session import MANIFEST
+
+REPORT_SUFFIX = ".report.json"
+
+
+def build(
+    file: Path, data: Path | None, split: str | None, output: Path, engine: str, progress: Progress
+) -> Iterator[str]:
+    """Make the context or bundle and, where an engine is there, the image; lines that tell what was made.
+
+    Raises:
+        MedbenchError: as :func:`build_context` and :func:`find_engine`.
+    """
+    built = build_context(file, data=data, split=split, output=output, progress=progress)
+    yield f"context: {built.context} (weights sha256 {(built.manifest['weights_sha256'] or 'none')[:12]})"
+    if built.model_archive.exists():
+        yield f"weights apart: {built.model_archive}"
+    if built.platform.delivers == "bundle":
+        yield f"bundle: {archive_path(built.submission, output)} is written by 'medbench submit save'"
+        return
+    found = find_engine(engine)
+    if found is None:
+        yield "image: not built, as neither podman nor docker is here"
+        yield f"  elsewhere: docker build --platform linux/amd64 --tag {built.tag} {built.context}"
+        return
+    found.build(built.context, built.tag)
+    yield f"image: {built.tag} ({found.name})"
+
+
+def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding], list[str]]:
+    """What is wrong with a submission, and what was looked at; neither engine nor network is needed.
+
+    Raises:
+        MedbenchError: as :func:`read_submission`, and ``archive.missing``.
+    """
+    submission = read_submission(file)
+    platform = load_platform(submission.platform)
+    findings, looked_at = check_submission(submission, platform), [str(file)]
+    folder = output / submission.name
+    if (folder / "context" / "Dockerfile").is_file():
+        looked_at.append(str(folder / "context"))
+        findings += linting.lint_context(folder / "context", submission, platform)
+    path = archive or archive_path(submission, output)
+    if archive is not None and not path.is_file():
+        raise MedbenchError("archive.missing", f"{path}: there is no such archive.", "Check --archive.")
+    if path.is_file() and platform.delivers == "image":
+        looked_at.append(str(path))
+        weights = None
+        if (folder / "context" / "app" / MANIFEST).is_file():
+            weights = read_json(folder / "context" / "app" / MANIFEST)["weights_sha256"]
+        findings += linting.lint_archive(archives.read_archive(path), submission, platform, weights)
+    return sorted_findings(findings), looked_at
+
+
+def rehearse(
+    file: Path,
+    data: Path | None,
+    split: str | None,
+    output: Path,
+    engine: str,
+    pattern: str,
+    count: int,
+    progress: Progress,
+) -> Rehearsal:
+    """Build, then run as the platform does, in the image where an engine is there.
+
+    Raises:
+        MedbenchError: as :func:`build_context`, :func:`find_engine` and
+            :func:`medbench.submissions.rehearsing.rehearse`.
+    """
+    built = build_context(file, data=data, split=split, output=output, progress=progress)
+    found = find_engine(engine) if built.platform.delivers == "image" else None
+    runner = None if found is None else _image_runner(built, found, progress)
+    return rehearse_built(built, runner=runner, pattern=pattern, count=count, progress=progress)
+
+
+def _image_runner(built: Built, engine: Engine, progress: Progress) -> Runner:
+    progress.say(f"Building {built.tag} with {engine.name}.")
+    engine.build(built.context, built.tag)
+    limits = built.platform.limits.with_phase(built.submission.limits)
+    return ImageRunner(engine, built.tag, built.folder / "rehearsal" / "root", built.platform.mounts, limits)
+
+
+def save(file: Path, output: Path, engine: str) -> Iterator[str]:
+    """Write what is uploaded, its sha256, and the report of the last rehearsal of these very weights.
+
+    Raises:
+        MedbenchError: ``save.not_built``, ``save.not_rehearsed``, or ``engine.missing`` where an image is due
+            and no engine is here.
+    """
+    submission = read_submission(file)
+    platform = load_platform(submission.platform)
+    folder = output / submission.name
+    manifest_path = folder / "context" / "app" / MANIFEST
+    if not manifest_path.is_file():
+        raise MedbenchError("save.not_built", f"{folder}: is not built.", f"medbench submit build {file}")
+    manifest = read_json(manifest_path)
+    report = read_json(folder / REPORT) if (folder / REPORT).is_file() else {}
+    if (
+        report.get("weights_sha256") != manifest["weights_sha256"]
+        or report.get("submission") != (manifest["submission"])
+    ):
+        raise MedbenchError(
+            "save.not_rehearsed",
+            f"{submission.name}: this build was not rehearsed.",
+            f"medbench submit rehearse {file}",
+        )
+    path = archive_path(submission, output)
+    if platform.delivers == "bundle":
+        shutil.copyfile(platform.bundle(folder / "context"), path)
+    else:
+        _save_image(submission, path, engine)
+    findings, _ = check(file, path if platform.delivers == "image" else None, output)
+    digest = sha256_file(path)
+    write_text(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n")
+    signed = {
+        "archive": path.name,
+        "archive_sha256": digest,
+        "archive_bytes": path.stat().st_size,
+        "saved_by": f"medbench {__version__}",
+        "rehearsal": report,
+        "check": [finding.as_json() for finding in findings],
+    }
+    signed["sha256_of_this_report"] = sha256_json(signed)
+    write_json(path.with_name(path.name + REPORT_SUFFIX), signed)
+    yield f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
+    yield f"sha256 {digest}"
+    yield f"rehearsal {'passed' if report['passed'] else 'FAILED'} in a {report['runner']}"
+    yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
+    yield "next:"
+    yield from (f"  {number}. {step}" for number, step in enumerate(platform.steps(submission), start=1))
+
+
+def _save_image(submission: Submission, path: Path, engine: str) -> None:
+    tag = f"medbench/{submission.name}:{__version__}"
+    found = find_engine(engine)
+    if found is None:
+        raise MedbenchError(
+            "engine.missing",
+            "Saving an image needs podman or docker.",
+            f"On a machine with docker: docker build -t {tag} the context, then docker save {tag} | gzip.",
+        )
+    if not found.has(tag):
+        raise MedbenchError("save.not_built", f"{tag}: there is no such image.", "medbench submit build FILE")
+    found.save(tag, path)
+
+
+def archive_path(submission: Submission, output: Path) -> Path:
+    """``build/<name>/<name>.tar.gz``, or ``.zip`` of a bundle."""
+    suffix = ".tar.gz" if load_platform(submission.platform).delivers == "image" else ".zip"
+    return output / submission.name / f"{submission.name}{suffix}"
