@@ -19,7 +19,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 from medbench.submissions.limits import Limits
 from medbench.submissions.platforms.base import Mount
-from medbench.submissions.runners import Outcome, ServerDidNotStart
+from medbench.submissions.runners import Outcome, ServerDidNotStart, usable_threads
 from medbench.submissions.serving.server import PORT
 
 KNOWN = ("podman", "docker")
@@ -180,7 +180,7 @@ class ImageRunner:
             *("--shm-size", str(self.limits.shared_memory_bytes)),
             *("--pids-limit", str(self.limits.processes)),
         ]
-        chosen += ["--pull=never"]
+        chosen += ["--pull=never", "--env", f"OMP_NUM_THREADS={usable_threads()}"]
         for mount in self.mounts:
             host = (self.root / mount.path.lstrip("/")).resolve()
             chosen += ["--volume", f"{host}:{mount.path}{'' if mount.writable else ':ro'}"]

@@ -1,8 +1,9 @@
 """Run a container's entry script outside any container: other packages, the network and other folders denied.
 
 Called by path with ``python -S -E``, so that nothing but the linked packages can be imported:
-``launcher.py PACKAGES ROOT SCRIPT [ARGUMENT …]``. What is denied is told on standard error as
-``medbench-denied {"what": …, "detail": …}`` and raises the error that a container would see.
+``launcher.py PACKAGES WRITABLE SCRIPT [ARGUMENT …]``, with WRITABLE folders joined as in ``PATH``. What is
+denied is told on standard error as ``medbench-denied {"what": …, "detail": …}``, and raises the error that a
+container would see.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 
 LINE = "medbench-denied "
 LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "", None)  # noqa: S104 - names, nothing is bound
-WRITABLE = ("output", "tmp")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 
@@ -28,10 +28,10 @@ def deny(what: str, detail: str, number: int) -> None:
 
 
 class Watch:
-    """Denies connections to other hosts, and writing anywhere but in the output and scratch folders."""
+    """Denies connections to other hosts, and writing anywhere but in the given folders."""
 
-    def __init__(self, root: str) -> None:
-        self.allowed = tuple(os.path.join(os.path.realpath(root), name) for name in WRITABLE)
+    def __init__(self, writable: str) -> None:
+        self.allowed = tuple(map(os.path.realpath, writable.split(os.pathsep)))
         self.checks: dict[str, Callable[..., None]] = {
             "socket.connect": self.check_connection,
             "socket.getaddrinfo": self.check_host,
@@ -75,11 +75,11 @@ class Watch:
 
 def main() -> None:
     """See the module's text."""
-    packages, root, script = sys.argv[1:4]
+    packages, writable, script = sys.argv[1:4]
     sys.path[0] = packages
     sys.argv = sys.argv[3:]
     sys.dont_write_bytecode = True
-    sys.addaudithook(Watch(root))
+    sys.addaudithook(Watch(writable))
     runpy.run_path(script, run_name="__main__")
 
 

@@ -180,7 +180,8 @@ def _relocated(built: Built, folder: Path, root: Path) -> RelocatedRunner:
     app.parent.mkdir(parents=True)
     app.symlink_to(built.app.resolve(), target_is_directory=True)
     script = root / built.platform.entrypoint(submission)[-1].lstrip("/")
-    return RelocatedRunner(root.resolve(), packages.resolve(), script.absolute(), usable_threads())
+    writable = [mount.path for mount in built.platform.mounts if mount.writable]
+    return RelocatedRunner(root.resolve(), packages.resolve(), script.absolute(), writable, usable_threads())
 
 
 def _mount(built: Built, root: Path) -> None:
@@ -230,13 +231,19 @@ def _stage(built: Built, cases: Sequence[Prepared], root: Path, number: int) -> 
         if mount.role in ("input", "output", "scratch"):
             clear(root / mount.path.lstrip("/"))
     built.platform.stage(built.submission, built.job.challenge, cases, root, number)
-    for folder, _, files in os.walk(root / "input"):
-        os.chmod(folder, 0o755)  # noqa: S103 - the container's user must read it
+    for mount in built.platform.mounts:
+        place = root / mount.path.lstrip("/")
+        _readable(place)
+        if mount.writable:
+            place.chmod(0o777)
+
+
+def _readable(place: Path) -> None:
+    """Let the container's user read what is mounted."""
+    for folder, _, files in os.walk(place):
+        os.chmod(folder, 0o755)  # noqa: S103 - it holds data that a platform would hand out as well
         for name in files:
             os.chmod(os.path.join(folder, name), 0o644)
-    for mount in built.platform.mounts:
-        if mount.writable:
-            (root / mount.path.lstrip("/")).chmod(0o777)
 
 
 def _judge(

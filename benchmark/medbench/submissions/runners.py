@@ -92,8 +92,12 @@ class RelocatedRunner:
     Python anyway; writing is allowed in the output and in ``/tmp`` alone.
     """
 
-    def __init__(self, root: Path, packages: Path, script: Path, threads: int) -> None:
+    def __init__(
+        self, root: Path, packages: Path, script: Path, writable: Sequence[str], threads: int
+    ) -> None:
         self.root, self.packages, self.script, self.threads = root, packages, script, threads
+        folders = (*writable, "/tmp")  # noqa: S108 - a container's own
+        self.writable = os.pathsep.join(str(root / path.lstrip("/")) for path in folders)
         self.name = "relocated root" + (", network namespace" if _unshare() else "")
 
     def run(self, arguments: Sequence[str], time_s: float) -> Outcome:
@@ -145,7 +149,7 @@ class RelocatedRunner:
                 process.wait(timeout=30)
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
-        start = [sys.executable, "-S", "-E", launcher.__file__, str(self.packages), str(self.root)]
+        start = [sys.executable, "-S", "-E", launcher.__file__, str(self.packages), self.writable]
         return [*start, str(self.script), *arguments]
 
     def _environment(self) -> dict[str, str]:

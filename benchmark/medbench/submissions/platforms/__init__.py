@@ -16,6 +16,12 @@ REGISTRY: Registry[type[Platform]] = Registry(
     "platform",
     {
         "grand-challenge": f"{_HERE}.grand_challenge:GrandChallenge",
+        "kpis-patch": f"{_HERE}.kpis:KPIsPatch",
+        "kpis-slide": f"{_HERE}.kpis:KPIsSlide",
+        "brats-docker": f"{_HERE}.brats:BraTSDocker",
+        "brats-mlcube": f"{_HERE}.brats:BraTSMLCube",
+        "medperf": f"{_HERE}.brats:MedPerf",
+        "synapse-docker": f"{_HERE}.brats:SynapseDocker",
     },
 )
 

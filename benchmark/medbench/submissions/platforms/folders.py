@@ -1,0 +1,95 @@
+"""Containers that find all cases in one folder, predict them, and leave one file a case in another."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.submissions.comparing import compare_files
+from medbench.submissions.description import Submission
+from medbench.submissions.findings import Finding
+from medbench.submissions.platforms.base import Platform, Prepared
+from medbench.submissions.serving.outcome import publishing
+
+if TYPE_CHECKING:
+    from medbench.challenges.base import Challenge
+    from medbench.submissions.serving.session import Session
+
+
+class FolderPlatform(Platform):
+    """A platform whose container is started once for all cases.
+
+    The challenge itself finds the cases and writes the predictions, in the container as in ``medbench run``.
+
+    Attributes:
+        input_folder: where the cases are.
+        output_folder: where one file a case is due.
+        split: of the challenge, under which unsorted cases without a reference are found.
+    """
+
+    input_folder: ClassVar[str] = "/input"
+    output_folder: ClassVar[str] = "/output"
+    split: ClassVar[str] = "test"
+
+    @abc.abstractmethod
+    def place(self, case: Case, file: Path) -> Path:
+        """In a rehearsal: where an input file of a case lies, relative to the input folder."""
+
+    def serve(self, session: Session, arguments: Sequence[str]) -> None:
+        """Predict every case of the input folder; one bad case never loses the others."""
+        self.predict_folder(session, *(session.roots(path) for path in self.folders(arguments)))
+
+    def folders(self, arguments: Sequence[str]) -> tuple[str, str]:
+        """Input and output folder, by the arguments of the call.
+
+        Raises:
+            MedbenchError: ``arguments.unknown``.
+        """
+        if arguments:
+            raise MedbenchError(
+                "arguments.unknown", f"'{' '.join(arguments)}' is not understood.", "Give no arguments."
+            )
+        return self.input_folder, self.output_folder
+
+    def predict_folder(self, session: Session, source: Path, target: Path) -> None:
+        """Predict all cases of a folder.
+
+        Raises:
+            MedbenchError: ``input.empty`` where there is none, or ``cases.failed``.
+        """
+        try:
+            cases = session.challenge.cases(source, self.split)
+        except MedbenchError as failure:
+            raise MedbenchError("input.empty", f"{source}: holds no case. {failure.message}") from failure
+
+        def predict(case: Case) -> None:
+            prediction = session.predict(session.read(case))
+            with publishing(target) as staging:
+                session.challenge.write(prediction, case, staging)
+
+        _ = session.predictor
+        session.every((case.id, functools.partial(predict, case)) for case in cases)
+
+    def stage(
+        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+    ) -> None:
+        """Copy the files of all cases, references left out."""
+        folder = root / self.input_folder.lstrip("/")
+        for prepared in cases:
+            for file in prepared.case.inputs.values():
+                copy = folder / self.place(prepared.case, file)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy)
+
+    def examine(
+        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+    ) -> Iterable[Finding]:
+        """The file of ``medbench run``, byte for byte."""
+        name = challenge.prediction_name(case.case)
+        return compare_files(case.expected, root / self.output_folder.lstrip("/") / name, case.case.id)

@@ -1,0 +1,103 @@
+"""KPIs 2024: the dockers of patches (task 1) and of whole slides (task 2).
+
+Source: hrlblab/KPIs2024@7d56473; where participants' input and output differ, huuquan1994/
+wsi_glomerulus_seg@95fdb39 and ZhiJianLife's public dockers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from medbench.core.case import Case
+from medbench.submissions.description import GIGABYTE, Submission
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import ImageRules, Mount
+from medbench.submissions.platforms.folders import FolderPlatform
+
+if TYPE_CHECKING:
+    from medbench.submissions.serving.session import Session
+
+_RULES = ImageRules(non_root=False, reserved_paths=("/input", "/output", "/model", "/tmp"))  # noqa: S108
+_SLIDE_RULES = ImageRules(
+    non_root=False,
+    reserved_paths=(
+        *("/input_slide", "/output_slide", "/input_patch", "/output_patch"),
+        *("/input", "/output", "/model", "/tmp"),  # noqa: S108
+    ),
+)
+
+
+class KPIsPatch(FolderPlatform):
+    """Task 1: every patch below ``/input``, a mask for each below ``/output``."""
+
+    name = "kpis-patch"
+    title = "KPIs 2024 docker of patches"
+    challenges: ClassVar[Sequence[str]] = ("kpis_patch",)
+    mounts: ClassVar[Sequence[Mount]] = (
+        Mount("/input", "input"),
+        Mount("/output", "output", True),
+        Mount("/model", "model"),
+    )
+    model_folder = "/model"
+    limits = Limits(memory_bytes=32 * GIGABYTE)
+    rules = _RULES
+    source = "hrlblab/KPIs2024@7d56473"
+
+    def place(self, case: Case, file: Path) -> Path:
+        """``<group>/<slide>/img/<patch>_img.jpg``."""
+        return Path(case.facts["group"], case.facts["slide"], "img", file.name)
+
+    def serve(self, session: Session, arguments: Sequence[str]) -> None:
+        """Weights may be mounted at ``/model``."""
+        session.model_folders.append(session.roots("/model"))
+        super().serve(session, arguments)
+
+    def steps(self, submission: Submission) -> Sequence[str]:
+        """Pushing to Docker Hub and telling the organisers."""
+        return _steps(submission, "patch")
+
+
+class KPIsSlide(KPIsPatch):
+    """Task 2: every slide below ``/input_slide`` (or ``/input``), a mask at the working level for each."""
+
+    name = "kpis-slide"
+    title = "KPIs 2024 docker of whole slides"
+    challenges: ClassVar[Sequence[str]] = ("kpis_slide",)
+    input_folder, output_folder = "/input_slide", "/output_slide"
+    mounts: ClassVar[Sequence[Mount]] = (
+        Mount("/input_slide", "input"),
+        Mount("/output_slide", "output", True),
+        Mount("/input_patch", "scratch", True),
+        Mount("/output_patch", "scratch", True),
+        Mount("/model", "model"),
+    )
+    rules = _SLIDE_RULES
+
+    def place(self, case: Case, file: Path) -> Path:
+        """``<group>/img/<slide>_wsi.tiff``."""
+        return Path(case.facts["group"], "img", file.name)
+
+    def serve(self, session: Session, arguments: Sequence[str]) -> None:
+        """Take ``/input`` and ``/output`` where the slides are mounted there instead."""
+        session.model_folders.append(session.roots("/model"))
+        source, target = (session.roots(path) for path in self.folders(arguments))
+        if not source.is_dir() or not any(source.iterdir()):
+            plain = session.roots("/input")
+            source, target = (plain, session.roots("/output")) if plain.is_dir() else (source, target)
+        self.predict_folder(session, source, target)
+
+    def steps(self, submission: Submission) -> Sequence[str]:
+        """Pushing to Docker Hub and telling the organisers."""
+        return _steps(submission, "slide")
+
+
+def _steps(submission: Submission, kind: str) -> Sequence[str]:
+    hub = submission.registry or "USER"
+    return (
+        f"docker load --input {submission.name}.tar.gz",
+        f"docker tag medbench/{submission.name} {hub}/kpis:validation_{kind}",
+        f"docker push {hub}/kpis:validation_{kind}",
+        "Send the image's name and the command of the README to the organisers, as the task's page says.",
+    )
