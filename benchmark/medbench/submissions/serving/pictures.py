@@ -111,7 +111,7 @@ def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
             f"{path.name}: holds fractional {pixels.dtype} values.",
             "8-bit grey values are due.",
         )
-    low, high = float(pixels.min(initial=0)), float(pixels.max(initial=0))
+    low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 255:
         raise MedbenchError(
             "input.values",
