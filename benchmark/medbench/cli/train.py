@@ -34,8 +34,9 @@ def command(
 ) -> None:
     """Fit a model to a challenge's training split; repeat to resume after an interruption."""
     from medbench.cli.console import ConsoleProgress, parse_settings, print_json
+    from medbench.models import model_entry
     from medbench.running.train import train
-    from medbench.training.fit import Hardware, training_summary
+    from medbench.training.fit import Hardware, is_first_process, training_summary
 
     weights = train(
         model,
@@ -51,6 +52,8 @@ def command(
         runs=runs,
         progress=ConsoleProgress(),
     )
+    if not is_first_process():
+        return
     summary = training_summary(weights.parent)
     assert summary is not None
     if as_json:
@@ -60,7 +63,8 @@ def command(
         typer.echo("Trained on the synthetic sample: these weights are of no use on real data.")
     dice = summary["validation_dice"]
     held_out = "no validation" if dice is None else f"best validation Dice {dice:.4f}"
+    seen = "volumes" if model_entry(model).spatial_dims == 3 else "pictures"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} pictures, {summary['steps']} steps, {held_out}; "
+        f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, {held_out}; "
         f"medbench run finds these weights by itself."
     )

@@ -248,7 +248,7 @@ def _fit_quick(
         "Its scores say nothing about real data."
     )
     plan = plan_training(challenge, data, network, settings, runs, split)
-    return train_planned(plan, Hardware(), progress)
+    return train_planned(plan, Hardware(devices=1), progress)
 
 
 def repeat_command(job: Job, data: str | Path | None, weights: str | Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -153,10 +154,16 @@ class Batches(LightningDataModule):
         self.held_out = held_out
         self.workers = workers
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps an epoch; a last incomplete batch is left out when there are others."""
-        return max(1, len(self.sampler) // self.batch_size)  # type: ignore[arg-type]
+    def steps_per_epoch(self, processes: int = 1) -> int:
+        """Optimiser steps an epoch; a last incomplete batch is left out when there are others.
+
+        Args:
+            processes: of a distributed training, among which the epoch is divided.
+        """
+        return max(1, self._share(processes) // self.batch_size)
+
+    def _share(self, processes: int) -> int:
+        return math.ceil(len(self.sampler) / processes)  # type: ignore[arg-type]
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented batches."""
@@ -165,7 +172,7 @@ class Batches(LightningDataModule):
             batch_size=self.batch_size,
             sampler=self.sampler,
             num_workers=self.workers,
-            drop_last=len(self.sampler) >= self.batch_size,  # type: ignore[arg-type]
+            drop_last=self._share(self.trainer.world_size if self.trainer else 1) >= self.batch_size,
             persistent_workers=self.workers > 0,
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_json, write_json
-from medbench.core.progress import Progress
+from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
 
 if TYPE_CHECKING:
@@ -56,22 +56,23 @@ class Hardware:
     workers: int = 0
 
 
-def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callback:
+def make_callback(folder: Path, progress: Progress) -> Callback:
     """Reports steps, and at each epoch's end writes the state to resume from and the best weights so far."""
     import torch
     from lightning.pytorch import Callback, LightningModule
 
     class Keeper(Callback):
         best = -1.0
+        shown: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-            progress.start("training", total_steps)
-            progress.advance(trainer.global_step)
+            self.shown = progress if trainer.is_global_zero else SilentProgress()
+            self.shown.start("training", int(trainer.estimated_stepping_batches))
+            self.shown.advance(trainer.global_step)
 
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-            if trainer.is_global_zero:
-                loss = float(trainer.callback_metrics.get("loss", float("nan")))
-                progress.advance(1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}")
+            loss = float(trainer.callback_metrics.get("loss", float("nan")))
+            self.shown.advance(1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}")
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             dice = trainer.callback_metrics.get("validation_dice")
@@ -84,7 +85,7 @@ def make_callback(folder: Path, total_steps: int, progress: Progress) -> Callbac
                 _save_state(trainer, folder)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-            progress.finish()
+            self.shown.finish()
 
         def state_dict(self) -> dict[str, Any]:
             return {"best": self.best}
@@ -117,6 +118,7 @@ def fit(
 ) -> Path:
     """Train by a recipe and leave ``weights.pt`` and ``training.json`` in ``folder``.
 
+    On several devices every process comes back once the first has written them, and the first alone writes.
     The state is written at the end of every epoch. A call that finds it goes on from there and ends with
     the same weights as an uninterrupted one; a call that finds the weights returns at once.
 
@@ -150,9 +152,7 @@ def fit(
     torch.manual_seed(derived_seed(recipe.seed))
     network: nn.Module = build_network()
     data, kind = _data(images, recipe, contract, cache or folder, hardware.workers)
-    epochs = recipe.epochs_of(data.steps_per_epoch)
-    total_steps = data.steps_per_epoch * epochs
-    task = kind(network, recipe, num_classes, total_steps)
+    epochs = recipe.epochs_of(data.steps_per_epoch())
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")
@@ -166,7 +166,7 @@ def fit(
             precision=hardware.precision,  # type: ignore[arg-type]
             max_epochs=epochs,
             gradient_clip_val=recipe.gradient_clip or None,
-            callbacks=[make_callback(folder, total_steps, progress)],
+            callbacks=[make_callback(folder, progress)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -174,9 +174,14 @@ def fit(
             num_sanity_val_steps=0,
             default_root_dir=str(folder),
         )
+        total_steps = data.steps_per_epoch(trainer.world_size) * epochs
+        task = kind(network, recipe, num_classes, total_steps)
         trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
+    if not trainer.is_global_zero:
+        trainer.strategy.barrier("weights")
+        return weights
     seconds = time.perf_counter() - started
     best = folder / BEST
     state = torch.load(best, map_location="cpu", weights_only=True)
@@ -208,7 +213,15 @@ def fit(
     write_json(folder / SUMMARY, summary)
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)
+    trainer.strategy.barrier("weights")
     return weights
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a distributed training that writes and reports; true of any other."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _data(
