@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import medbench
 from medbench.core.errors import MedbenchError
@@ -235,3 +236,13 @@ def test_options_that_cannot_be(options):
         medbench.create_model("dmaf_net", num_classes=4, **options)
     assert error.value.code == "model.option"
     assert next(iter(options)) in error.value.message
+
+
+def test_operations_are_those_of_the_design():
+    with torch.device("meta"):
+        full = medbench.create_model("dmaf_net", num_classes=4).eval()
+        patch = torch.empty(1, 4, 80, 80, 80)
+    with FlopCounterMode(display=False) as counter:
+        full(patch)
+    attention = 4 * 500**2 * 4 * (32 + 32 + 32 + 64 + 128)
+    assert (counter.get_total_flops() - attention) / 1e9 == pytest.approx(46.2, abs=0.05)

@@ -79,6 +79,16 @@ def test_total_is_the_stated_sum():
     torch.testing.assert_close(found, expected)
 
 
+def test_mixed_precision_changes_the_total_a_little():
+    learner, other = task().eval(), task().eval()
+    with torch.no_grad():
+        expected = learner.total_loss(*batch((True, True), (True, False)))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = other.total_loss(*batch((True, True), (True, False)))
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(float(expected), rel=0.02)
+
+
 def test_gaps_that_the_monitor_sees_are_means_over_the_samples_that_have_the_modality():
     one, two = task().eval(), task().eval()
     patches, labels, present = batch((True, True), (True, True))

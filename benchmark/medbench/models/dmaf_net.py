@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.models.blocks.modality_fusion import ModalityFusion, RelationLayers
+from medbench.models.blocks.padded_network import crop_ends, pad_ends
 from medbench.models.options import refuse_options
 
 
@@ -226,14 +227,8 @@ class DMAFNet(nn.Module):
             volumes: what stands in the channels of missing modalities has no influence.
             present: boolean ``(N, in_channels)``, at least one modality a sample; ``None``: all are there.
         """
-        sides = volumes.shape[2:]
-        gaps = [max(0, self.least_side - side) for side in sides]
-        if any(gaps):
-            padding = [count for gap in reversed(gaps) for count in (0, gap)]
-            volumes = functional.pad(volumes, padding, mode="replicate")
-        _, fused = self._fuse(volumes, present)
-        logits: Tensor = self.decoder.head(self.decoder(fused)[-1])
-        return logits[(slice(None), slice(None), *(slice(side) for side in sides))]
+        _, fused = self._fuse(pad_ends(volumes, 1, self.least_side), present)
+        return crop_ends(self.decoder.head(self.decoder(fused)[-1]), volumes.shape[2:])
 
     def paths(self, volumes: Tensor, present: Tensor) -> Paths:
         """All that training compares, at sides from 32 on; arguments as in :meth:`forward`."""

@@ -104,7 +104,7 @@ class ModalityDistillationTask(VolumeTask):
         return loss
 
     def total_loss(self, patches: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        """The total; the monitor takes its gaps in.
+        """The total, of the network in mixed precision but in full precision itself; gaps go to the monitor.
 
         Args:
             patches: ``(N, modalities, depth, height, width)``.
@@ -112,6 +112,10 @@ class ModalityDistillationTask(VolumeTask):
             present: boolean ``(N, modalities)``.
         """
         paths = self.network.paths(patches, present)  # type: ignore[operator]
+        with torch.autocast(patches.device.type, enabled=False):
+            return self._weighed(paths, labels, present)
+
+    def _weighed(self, paths: Any, labels: Tensor, present: Tensor) -> Tensor:
         relation: Any = self.network.relation
         fused = self.loss(paths.logits, labels)
         deep = deep_supervision(paths.deep, labels).sum()

@@ -5,7 +5,7 @@ distillations the paper gives names and inputs: *covariance consistency* and *ma
 relation), and *prototypes* of the classes; the formulas are ours. Student is one modality's deepest features,
 teacher the fused ones, from which no gradient comes back, as in PASSION: without that a student could pull
 the fusion towards itself. Every function gives one value a sample; a sample that lacks the modality is left
-out by the caller.
+out by the caller, who also switches mixed precision off.
 """
 
 from __future__ import annotations
@@ -77,9 +77,8 @@ def relation_losses(relation: RelationLayers, student: Tensor, teacher: Tensor) 
     """
     ours = student.flatten(2).transpose(1, 2).float()
     theirs = teacher.detach().flatten(2).transpose(1, 2).float()
-    with torch.autocast(student.device.type, enabled=False):
-        spread = (covariance(relation.map(ours)) - covariance(theirs)).square().mean(dim=(1, 2))
-        found = (relation.attend(ours, theirs) - theirs).square().mean(dim=(1, 2))
+    spread = (covariance(relation.map(ours)) - covariance(theirs)).square().mean(dim=(1, 2))
+    found = (relation.attend(ours, theirs) - theirs).square().mean(dim=(1, 2))
     return spread, found
 
 

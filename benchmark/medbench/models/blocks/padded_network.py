@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,19 +38,21 @@ class PaddedNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, channels, *sides)`` to ``(N, classes, *sides)`` logits; and image logits, with that head."""
         sides = images.shape[2:]
-        missing = [self._missing(side) for side in sides]
-        if any(missing):
-            padding = [count for gap in reversed(missing) for count in (0, gap)]
-            images = functional.pad(images, padding, mode="replicate")
-        output = self._forward(images)
+        output = self._forward(pad_ends(images, self.stride, self.least_size))
         if isinstance(output, tuple):
-            return self._cropped(output[0], sides), output[1]
-        return self._cropped(output, sides)
+            return crop_ends(output[0], sides), output[1]
+        return crop_ends(output, sides)
 
-    def _missing(self, side: int) -> int:
-        target = max(side, self.least_size)
-        return target + -target % self.stride - side
 
-    @staticmethod
-    def _cropped(logits: Tensor, sides: tuple[int, ...]) -> Tensor:
-        return logits[(slice(None), slice(None), *(slice(side) for side in sides))]
+def pad_ends(images: Tensor, stride: int, least_size: int = 1) -> Tensor:
+    """Sides made multiples of ``stride``, at least ``least_size``, by repeating the edge at their ends."""
+    missing = [(target := max(side, least_size)) + -target % stride - side for side in images.shape[2:]]
+    if not any(missing):
+        return images
+    padding = [count for gap in reversed(missing) for count in (0, gap)]
+    return functional.pad(images, padding, mode="replicate")
+
+
+def crop_ends(logits: Tensor, sides: Sequence[int]) -> Tensor:
+    """The first ``sides`` of every spatial axis: ``(N, classes, *sides)``."""
+    return logits[(slice(None), slice(None), *(slice(side) for side in sides))]
