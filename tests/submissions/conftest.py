@@ -55,6 +55,28 @@ def save_weights(path: Path, model: str, **options) -> None:
     save_checkpoint(path, network.state_dict(), {"model": model, "options": {}})
 
 
+def write_toml(folder, platform, challenge, model, image_size, weights, delivery="baked"):
+    """A submission file without sockets."""
+    path = folder / "tiny.toml"
+    path.write_text(
+        f'name = "tiny"\nchallenge = "{challenge}"\nmodel = "{model}"\nplatform = "{platform}"\n'
+        f'[weights]\nfile = "{weights}"\ndelivery = "{delivery}"\n[inference]\nimage_size = {image_size}\n'
+    )
+    return path
+
+
+@pytest.fixture(scope="session", name="save_weights")
+def save_weights_fixture():
+    """:func:`save_weights`, for test files."""
+    return save_weights
+
+
+@pytest.fixture(scope="session", name="write_toml")
+def write_toml_fixture():
+    """:func:`write_toml`, for test files."""
+    return write_toml
+
+
 @pytest.fixture(scope="session")
 def write_submission(tmp_path_factory):
     """Writes a submission to grand-challenge and its weights; the path."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path
 
 _SMALL = 4 << 20
 _MAGIC = {
@@ -91,6 +92,17 @@ def read_archive(path: Path) -> ImageFacts:
             f"{path}: is no saved image ({type(error).__name__}: {error}).",
             "Save it again: docker save IMAGE | gzip.",
         ) from error
+
+
+def write_zip(folder: Path, path: Path) -> None:
+    """Write the files of a folder as a flat zip; the same files give the same bytes."""
+    import zipfile
+
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(file.name, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, file.read_bytes())
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,7 @@ def build_context(
         progress=progress or SilentProgress(),
     )
     folder = (output or Path("build")) / submission.name
-    for stale in ("context", "bundle"):
-        shutil.rmtree(folder / stale, ignore_errors=True)
+    shutil.rmtree(folder / "context", ignore_errors=True)
     built = Built(submission, platform, job, folder, _manifest(submission, job))
     _write_app(built)
     locked = lock(needed_packages(submission.model, job.network.entry, submission.challenge))
@@ -141,7 +140,8 @@ def build_context(
     write_text(built.context / "requirements.lock", "\n".join(lines) + "\n")
     if submission.image.packages == "vendored":
         gather(locked, built.context / "site-packages")
-    write_text(built.context / "Dockerfile", dockerfile(built))
+    if platform.delivers == "image":
+        write_text(built.context / "Dockerfile", dockerfile(built))
     for name, text in platform.files(submission).items():
         write_text(folder / name, text)
     return built
@@ -255,12 +255,17 @@ def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
 
 def _write_app(built: Built) -> None:
     app = built.app
-    shutil.copytree(PACKAGE, app / "medbench", ignore=shutil.ignore_patterns(*_NOT_IN_CONTAINERS, "*.pyc"))
-    write_text(app / "inference.py", _ENTRY)
+    if built.platform.delivers == "image":
+        unneeded = shutil.ignore_patterns(*_NOT_IN_CONTAINERS, "*.pyc")
+        shutil.copytree(PACKAGE, app / "medbench", ignore=unneeded)
+        write_text(app / "inference.py", _ENTRY)
     for name, text in built.platform.app_files(built.submission).items():
         write_text(app / name, text)
     write_json(app / MANIFEST, built.manifest)
     built.model_archive.unlink(missing_ok=True)
+    if built.platform.delivers == "bundle":
+        built.platform.write_bundle(built.job, app / "bundle")
+        return
     if built.job.weights is None:
         return
     if built.submission.weights.delivery == "baked":

@@ -22,7 +22,11 @@ _APP = "opt/app"
 
 def lint_context(context: Path, submission: Submission, platform: Platform) -> list[Finding]:
     """Rules on a build context: its Dockerfile, its manifest, its weights."""
-    findings = [*lint_dockerfile((context / "Dockerfile").read_text(encoding="utf-8"), submission, platform)]
+    findings: list[Finding] = []
+    if platform.delivers == "image":
+        findings += lint_dockerfile(
+            (context / "Dockerfile").read_text(encoding="utf-8"), submission, platform
+        )
     app = context / "app"
     if not (app / MANIFEST).is_file():
         findings.append(
@@ -49,7 +53,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
                 'Set file under [weights], or train: "auto" takes what medbench train left.',
             )
         )
-    elif submission.weights.delivery == "baked":
+    elif submission.weights.delivery == "baked" and platform.delivers == "image":
         findings += _baked(app / "model" / WEIGHTS, expected)
     if manifest.get("data") == "sample" and submission.weights.file == "auto":
         findings.append(
@@ -60,6 +64,33 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
             )
         )
     findings += _lock_rules(context / "requirements.lock", submission)
+    return findings
+
+
+def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
+    """Rules on a zip: it is one, it is flat, and it holds what the platform looks for."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged, names = archive.testzip(), archive.namelist()
+    except (zipfile.BadZipFile, OSError) as failure:
+        return [error("bundle.unreadable", f"{path}: is no zip ({failure}).", "Save it again.")]
+    findings = []
+    if damaged:
+        findings.append(error("bundle.damaged", f"{path}: {damaged} is damaged.", "Save it again."))
+    nested = [name for name in names if "/" in name]
+    if nested:
+        findings.append(
+            error(
+                "bundle.flat", f"{path}: {nested[0]} lies in a folder.", "Pack the files, not their folder."
+            )
+        )
+    findings += [
+        error("bundle.missing", f"{path}: has no {name}.", "Save it again: medbench submit save FILE.")
+        for name in platform.bundle_files
+        if name not in names
+    ]
     return findings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,13 +57,16 @@ def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding]
     platform = load_platform(submission.platform)
     findings, looked_at = check_submission(submission, platform), [str(file)]
     folder = output / submission.name
-    if (folder / "context" / "Dockerfile").is_file():
+    if (folder / "context").is_dir():
         looked_at.append(str(folder / "context"))
         findings += linting.lint_context(folder / "context", submission, platform)
     path = archive or archive_path(submission, output)
     if archive is not None and not path.is_file():
         raise MedbenchError("archive.missing", f"{path}: there is no such archive.", "Check --archive.")
-    if path.is_file() and platform.delivers == "image":
+    if path.is_file() and platform.delivers == "bundle":
+        looked_at.append(str(path))
+        findings += linting.lint_bundle(path, platform)
+    elif path.is_file():
         looked_at.append(str(path))
         weights = None
         if (folder / "context" / "app" / MANIFEST).is_file():
@@ -128,7 +130,7 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
         )
     path = archive_path(submission, output)
     if platform.delivers == "bundle":
-        shutil.copyfile(platform.bundle(folder / "context"), path)
+        archives.write_zip(folder / "context" / "app" / "bundle", path)
     else:
         _save_image(submission, path, engine)
     findings, _ = check(file, path if platform.delivers == "image" else None, output)

@@ -16,6 +16,7 @@ REGISTRY: Registry[type[Platform]] = Registry(
     "platform",
     {
         "grand-challenge": f"{_HERE}.grand_challenge:GrandChallenge",
+        "codalab": f"{_HERE}.codalab:Codalab",
         "kpis-patch": f"{_HERE}.kpis:KPIsPatch",
         "kpis-slide": f"{_HERE}.kpis:KPIsSlide",
         "brats-docker": f"{_HERE}.brats:BraTSDocker",

@@ -16,6 +16,7 @@ from medbench.submissions.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
+    from medbench.running.job import Job
     from medbench.submissions.serving.session import Session
 
 Role = Literal["input", "output", "model", "scratch"]
@@ -96,6 +97,7 @@ class Platform(abc.ABC):
         rules: what is refused on upload.
         method_line: line of a new submission file on how the container is called; empty: one way only.
         known_labels: that the platform reads.
+        bundle_files: names in a bundle's flat zip.
         source: where the facts come from.
     """
 
@@ -110,6 +112,7 @@ class Platform(abc.ABC):
     rules: ClassVar[ImageRules] = ImageRules()
     method_line: ClassVar[str] = ""
     known_labels: ClassVar[Sequence[str]] = ()
+    bundle_files: ClassVar[Sequence[str]] = ()
     source: ClassVar[str]
 
     def check(self, submission: Submission) -> Iterator[Finding]:
@@ -144,11 +147,12 @@ class Platform(abc.ABC):
         """Files of the image's ``/opt/app`` beyond ``inference.py``, by relative path."""
         return {}
 
-    def bundle(self, context: Path) -> Path:
-        """Write the file that is uploaded, where no image is: its path.
+    def write_bundle(self, job: Job, folder: Path) -> None:
+        """Write :attr:`bundle_files` into a folder, where no image is handed in.
 
         Args:
-            context: what was built.
+            job: the model with its weights.
+            folder: what becomes the zip.
         """
         raise NotImplementedError(f"{self.name} takes an image")
 

@@ -1,0 +1,143 @@
+"""Codalab 1.5 code submission of IUGC 2024: a flat zip that the organisers' ingestion program imports.
+
+Sources: codalab/codalab-competitions@c7ef5e2; the classes from maskoffs/IUGC2024@bad8150 (``model`` in the
+validation phase, ``modelInter`` in the final test). The network travels as TorchScript, so that the worker
+needs numpy and torch alone; OpenCV too where the network's size is not the frames'.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path, write_json, write_text
+from medbench.core.sample import Sample, VolumeSample
+from medbench.io import raster
+from medbench.io.tables import read_table
+from medbench.submissions.comparing import compare_numbers
+from medbench.submissions.description import Submission
+from medbench.submissions.findings import Finding, error
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import Mount, Platform, Prepared
+
+if TYPE_CHECKING:
+    from medbench.challenges.base import Challenge
+    from medbench.running.job import Job
+    from medbench.submissions.serving.session import Session
+
+TEMPLATES = Path(__file__).parent / "templates"
+BUNDLE = ("metadata", "model.py", "model.pickle")
+FRAME_SIDE = 512
+
+
+class Codalab(Platform):
+    """A zip with ``metadata``, ``model.py`` and ``model.pickle``."""
+
+    name = "codalab"
+    title = "Codalab 1.5 code submission (IUGC 2024)"
+    challenges = ("iugc2024",)
+    delivers = "bundle"
+    mounts = (Mount("/input", "input"), Mount("/output", "output", True))
+    limits = Limits()
+    bundle_files = BUNDLE
+    source = "codalab-competitions@c7ef5e2, maskoffs/IUGC2024@bad8150"
+
+    def takes(self, case: Case, sample: Sample | VolumeSample) -> bool:
+        """Frames to segment, and whole videos to classify."""
+        return isinstance(sample, Sample)
+
+    def app_files(self, submission: Submission) -> Mapping[str, str]:
+        """In place of a container: a stand-in for the organisers' ingestion program."""
+        return {"inference.py": (TEMPLATES / "codalab_ingestion.py").read_text(encoding="utf-8")}
+
+    def write_bundle(self, job: Job, folder: Path) -> None:
+        """Trace the network at its input size and write the three files.
+
+        Raises:
+            MedbenchError: ``submission.resampling`` for a protocol whose resizing needs more than OpenCV.
+        """
+        import torch
+
+        from medbench.inference.predictor import NetworkPredictor
+
+        predictor = job.predictor()
+        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "picture":
+            raise MedbenchError(
+                "submission.resampling",
+                f"{job.network.name} on {job.challenge.title} cannot be handed in as a frame's network.",
+                "Choose a two-dimensional model and a container platform.",
+            )
+        contract = predictor.contract
+        side = contract.size or FRAME_SIDE
+        facts = {name: getattr(contract, name) for name in ("size", "channel_order", "scale", "mean", "std")}
+        example = torch.zeros(1, 3, side, side)
+        folder.mkdir(parents=True, exist_ok=True)
+        with torch.inference_mode():
+            traced = torch.jit.trace(predictor.network, example, check_trace=False)
+        with atomic_path(folder / "model.pickle") as temporary:
+            torch.jit.save(traced, str(temporary), _extra_files={"contract.json": json.dumps(facts)})
+        shutil.copyfile(TEMPLATES / "codalab_model.py", folder / "model.py")
+        write_text(folder / "metadata", f"description: {job.network.name} by medbench\n")
+
+    def serve(self, session: Session, arguments: Sequence[str]) -> None:
+        """Not called: the organisers' program imports the bundle."""
+        raise NotImplementedError("a bundle serves nothing")
+
+    def stage(
+        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+    ) -> None:
+        """Frames as the ingestion program cuts them, with the flag of the labelled ones."""
+        listed = []
+        for index, prepared in enumerate(cases):
+            assert isinstance(prepared.sample, Sample)
+            np.save(root / "input" / f"{index}.npy", np.moveaxis(prepared.sample.images, -1, 1))
+            labelled = "labels" in prepared.sample.demands
+            listed.append({"case": prepared.case.id, "frames": f"{index}.npy", "labelled": labelled})
+        write_json(root / "input" / "cases.json", listed)
+
+    def examine(
+        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+    ) -> Iterable[Finding]:
+        """Labels of a frame in every pixel; class scores of a video to rounding."""
+        name = case.case.id
+        path = root / "output" / f"{name.replace('/', '_')}.npz"
+        if not path.is_file():
+            yield error("output.missing", f"{name}: predict gave no answer.", "Read the traceback above.")
+            return
+        with np.load(path) as answer:
+            found = {key: answer[key] for key in answer.files}
+        for kind in ("model", "modelInter"):
+            yield from self._compare(case, kind, found)
+
+    @staticmethod
+    def _compare(case: Prepared, kind: str, found: Mapping[str, Any]) -> Iterable[Finding]:
+        name, classes = case.case.id, found[f"{kind}_classes"]
+        if case.expected.suffix == ".png":
+            expected, labels = raster.read_label_map(case.expected), found[f"{kind}_labels"]
+            different = int((expected != labels).sum()) if expected.shape == labels.shape else expected.size
+            if different:
+                yield error(
+                    "output.differs",
+                    f"{name}: {kind}: {different} of {expected.size} labels differ from medbench run's.",
+                    "The bundle is of another build, or torch of another version.",
+                )
+        else:
+            rows = read_table(case.expected, "frame", "non_standard_plane", "standard_plane")
+            wanted = [[float(row["non_standard_plane"]), float(row["standard_plane"])] for row in rows]
+            yield from compare_numbers(wanted, classes, name, f"class scores of {kind}")
+
+    def steps(self, submission: Submission) -> Sequence[str]:
+        """Uploading a zip."""
+        return (
+            "Open the competition's page, Participate, Submit / View Results, and choose the phase.",
+            f"Upload {submission.name}.zip: the validation phase uses its class model, the final modelInter.",
+            "Wait for 'Finished', open the output log, and compare its times with the report.",
+            "Push the result to the leaderboard by the button beside it.",
+        )

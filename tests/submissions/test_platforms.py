@@ -1,0 +1,223 @@
+"""Every other platform rehearsed in a relocated root, and the files that go with it."""
+
+import json
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+
+from medbench.core.errors import MedbenchError
+from medbench.submissions.building import build_context
+from medbench.submissions.linting import lint_bundle
+from medbench.submissions.platforms import list_platforms, load_platform
+from medbench.submissions.platforms.brats import parse_options
+from medbench.submissions.rehearsing import rehearse
+from medbench.submissions.serving.entry import run
+from medbench.submissions.workflow import check, save
+
+
+def passed(result):
+    return [one for one in result.findings if one.severity != "note"] == [] and result.passed
+
+
+@pytest.fixture(scope="module")
+def small_brats(tmp_path_factory):
+    """Two heads of 24 × 32 × 32 in the layout of 2023."""
+    import SimpleITK
+
+    root, noise = tmp_path_factory.mktemp("brats"), np.random.default_rng(0)
+    for number in (3, 7):
+        case = f"BraTS-GLI-{number:05d}-000"
+        for sequence in ("t1n", "t1c", "t2w", "t2f"):
+            image = SimpleITK.GetImageFromArray(noise.integers(1, 900, (24, 32, 32)).astype(np.int16))
+            image.SetSpacing((1.0, 1.0, 1.5))
+            image.SetOrigin((0.0, -239.0, 0.0))
+            path = root / "test" / case / f"{case}-{sequence}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            SimpleITK.WriteImage(image, str(path))
+    return root
+
+
+@pytest.fixture(scope="module")
+def brats(small_brats, one_thread, save_weights, write_toml, tmp_path_factory):
+    """Builds for a platform of BraTS."""
+
+    def build(platform, challenge="brats2023_gli", **extra):
+        folder = tmp_path_factory.mktemp("brats-build")
+        save_weights(folder / "w.pt", "dmaf_net.test", in_channels=4, num_classes=4)
+        text = write_toml(folder, platform, challenge, "dmaf_net.test", 32, "w.pt", **extra)
+        return build_context(text, data=small_brats, output=folder / "build")
+
+    return build
+
+
+def test_brats_as_mlcube_gives_the_bytes_of_medbench_run(brats):
+    built = brats("brats-mlcube", delivery="mounted")
+    result = rehearse(built, count=2)
+    assert passed(result)
+    assert result.identical == 2
+    assert result.cases == ["BraTS-GLI-00003-000", "BraTS-GLI-00007-000"]
+    cube = (built.folder / "mlcube.yaml").read_text()
+    assert "image: docker.synapse.org/synPROJECT/tiny:1" in cube
+    assert (built.folder / "parameters.yaml").read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(
+    ("platform", "arguments", "source", "target"),
+    [
+        ("brats-docker", [], "input", "output"),
+        ("brats-mlcube", [], "input", "output"),
+        ("synapse-docker", [], "input", "output"),
+        ("brats-docker", ["infer", "--data_path=/d", "--output_path", "/o"], "d", "o"),
+        (
+            "brats-mlcube",
+            ["infer", "--data_path=/mlcube_io0", "--output_path=/mlcube_io2", "--parameters_file=/p.yml"],
+            "mlcube_io0",
+            "mlcube_io2",
+        ),
+        (
+            "medperf",
+            [
+                "infer",
+                "--data_path=/mlcommons/volumes/data",
+                "--output_path=/mlcommons/volumes/predictions",
+                "--additional_files=/mlcommons/volumes/additional_files",
+            ],
+            "mlcommons/volumes/data",
+            "mlcommons/volumes/predictions",
+        ),
+    ],
+)
+def test_one_entry_answers_every_call_of_brats(
+    brats, small_brats, tmp_path, monkeypatch, capfd, platform, arguments, source, target
+):
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    built = brats(platform)
+    shutil.copytree(small_brats / "test", tmp_path / source)
+    (tmp_path / source / "BraTS-GLI-00009-000").mkdir()
+    broken = tmp_path / source / "BraTS-GLI-00007-000" / "BraTS-GLI-00007-000-t2w.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:300])
+    assert run(built.app, arguments) == 2
+    assert [path.name for path in (tmp_path / target).iterdir()] == ["BraTS-GLI-00003-000.nii.gz"]
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: 1 of 2 cases failed, first BraTS-GLI-00007-000: ")
+    assert broken.name in last
+
+
+def test_empty_input_and_unknown_arguments_are_told(brats, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    built = brats("brats-docker")
+    (tmp_path / "input").mkdir()
+    assert run(built.app, []) == 2
+    assert f"error: {tmp_path / 'input'}: holds no case." in capfd.readouterr().err.splitlines()[-1]
+    assert run(built.app, ["train"]) == 2
+    assert "'train' is not understood" in capfd.readouterr().err.splitlines()[-1]
+    with pytest.raises(MedbenchError, match="infer needs --output_path=FOLDER"):
+        load_platform("brats-docker").folders(["infer", "--data_path=/a"])
+    assert parse_options(["infer", "--data_path=/a"]) == {"--data_path": "/a"}
+
+
+def test_medperf_is_described_by_its_file(brats):
+    built = brats("medperf")
+    text = (built.folder / "container_config.yaml").read_text()
+    assert "container_type: DockerImage" in text
+    assert "mount_path: /mlcommons/volumes/parameters/parameters_file.yaml" in text
+    assert (built.folder / "parameters_file.yaml").is_file()
+
+
+@pytest.fixture(scope="module")
+def small_kpis(tmp_path_factory):
+    """Two patches of 96 × 96 in the release's layout."""
+    import cv2
+
+    root, noise = tmp_path_factory.mktemp("kpis"), np.random.default_rng(1)
+    for group, slide in (("DN", "11-362"), ("56Nx", "12-117")):
+        folder = root / "KPIs24 Testing Data" / "Task1_patch_level" / group / slide / "img"
+        folder.mkdir(parents=True)
+        picture = cv2.resize(noise.integers(0, 255, (6, 6, 3), np.uint8), (96, 96))
+        cv2.imwrite(str(folder / f"{group}_{slide}_0_0_0_img.jpg"), picture)
+    return root
+
+
+@pytest.fixture(scope="module")
+def kpis(small_kpis, one_thread, save_weights, write_toml, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kpis-build")
+    save_weights(folder / "w.pt", "mslau_net.test", in_channels=3, num_classes=2)
+    text = write_toml(folder, "kpis-patch", "kpis_patch", "mslau_net.test", 64, "w.pt")
+    return build_context(text, data=small_kpis, output=folder / "build")
+
+
+def test_patches_of_kpis_give_the_bytes_of_medbench_run(kpis):
+    result = rehearse(kpis)
+    assert passed(result)
+    assert result.identical == 2
+
+
+def test_patches_are_found_without_masks_and_whatever_the_groups_spelling(
+    kpis, small_kpis, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    source = next(small_kpis.rglob("56Nx/12-117/img"))
+    shutil.copytree(source, tmp_path / "input" / "56NX" / "12-117" / "img")
+    assert run(kpis.app, []) == 0
+    (mask,) = (tmp_path / "output").rglob("*.png")
+    assert mask.relative_to(tmp_path).as_posix() == "output/56Nx/12-117/56Nx_12-117_0_0_0_mask.png"
+
+
+@pytest.fixture(scope="module")
+def codalab(small_iugc, one_thread, save_weights, write_toml, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("codalab")
+    save_weights(folder / "w.pt", "dssau_net.test", in_channels=3, num_classes=3, num_image_classes=2)
+    text = write_toml(folder, "codalab", "iugc2024", "dssau_net.test", 64, "w.pt")
+    return build_context(text, data=small_iugc, output=folder / "build"), text
+
+
+def test_the_codalab_zip_gives_the_labels_and_classes_of_medbench_run(codalab):
+    built, file = codalab
+    for pattern, count in (("*/test_0*", 5),):
+        result = rehearse(built, pattern=pattern, count=count)
+        assert passed(result)
+        assert {case.partition("/")[0] for case in result.cases} == {"segmentation", "classification"}
+    lines = list(save(file, built.folder.parent, "none"))
+    path = built.folder / "tiny.zip"
+    assert lines[0].startswith(str(path))
+    assert (built.folder / "tiny.zip.sha256").read_text().split()[1] == "tiny.zip"
+    report = json.loads((built.folder / "tiny.zip.report.json").read_text())
+    assert report["rehearsal"]["passed"] is True
+    assert report["archive_sha256"] in lines[1]
+    with zipfile.ZipFile(path) as archive:
+        assert sorted(archive.namelist()) == ["metadata", "model.pickle", "model.py"]
+        assert archive.read("metadata").startswith(b"description: ")
+    before = path.read_bytes()
+    list(save(file, built.folder.parent, "none"))
+    assert path.read_bytes() == before
+    assert check(file, None, built.folder.parent)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "rules"),
+    [
+        (("metadata", "model.py", "model.pickle"), []),
+        (("metadata", "model.py"), ["bundle.missing"]),
+        (("a/metadata", "metadata", "model.py", "model.pickle"), ["bundle.flat"]),
+        (None, ["bundle.unreadable"]),
+    ],
+)
+def test_rules_on_zips(tmp_path, names, rules):
+    path = tmp_path / "a.zip"
+    path.write_bytes(b"nothing")
+    if names is not None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in names:
+                archive.writestr(name, "x")
+    found = lint_bundle(path, load_platform("codalab"))
+    assert [finding.rule for finding in found] == rules
+    assert all(finding.advice for finding in found)
+
+
+def test_the_documents_table_names_every_platform():
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "docs" / "submissions.md").read_text()
+    assert [name for name in list_platforms() if f"| `{name}` |" not in text] == []
