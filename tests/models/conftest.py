@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import zlib
@@ -127,5 +128,52 @@ def compare_with_golden(relative_error):
         assert float(output.abs().sum()) == pytest.approx(case["out64_abs_sum"], rel=1e-9)
         assert float(output.mean()) == pytest.approx(case["out64_mean"], rel=1e-9)
         return output
+
+    return compare
+
+
+@pytest.fixture
+def compare_sparse_with_golden(relative_error, monkeypatch):
+    """``compare(network, facts, arrays, tag, names, step)`` runs a golden case of sparse selection attention.
+
+    ``names``: the authors' modules -> ours, for the stages; ``step``: of the stored outputs along both sides.
+    """
+    from medbench.models.blocks import dual_sparse_selection_attention as attention
+
+    def compare(network, facts, arrays, tag, names, step, output_key):
+        case = next(case for case in facts["cases"] if case["tag"] == tag)
+        images = torch.randn(case["shape"], generator=torch.Generator().manual_seed(case["seed"]))
+        assert images.flatten()[:4].tolist() == case["first"]
+        routes, stages = [], {}
+        choose = attention.select_regions
+
+        def note_route(*means_and_topk):
+            routes.append(choose(*means_and_topk))
+            return routes[-1]
+
+        monkeypatch.setattr(attention, "select_regions", note_route)
+        hooks = [
+            network.get_submodule(names[stage["module"]]).register_forward_hook(
+                lambda module, inputs, output, name=name: stages.update({name: output})
+            )
+            for name, stage in case["stages"].items()
+        ]
+        with torch.inference_mode():
+            output = network(images.double())
+        for hook in hooks:
+            hook.remove()
+
+        for name, stage in case["stages"].items():
+            value = stages[name] if name.endswith("attn") else stages[name].permute(0, 3, 1, 2)
+            cut = value[tuple(slice(None, None, step) for step in stage["steps"])]
+            assert relative_error(cut, arrays[f"{tag}/{name}"]) < 1e-7, f"{name}: stored as float32"
+        hashes = [
+            hashlib.sha256(route.sort(-1).values.numpy().tobytes()).hexdigest()[:16] for route in routes
+        ]
+        assert hashes == case["routing_sha256"]
+        cut = output if output.ndim == 2 else output[..., ::step, ::step]
+        assert relative_error(cut, arrays[f"{tag}/{output_key}"]) < 1e-9
+        assert float(output.abs().sum()) == pytest.approx(case["abs_sum"], rel=1e-9)
+        assert float(output.mean()) == pytest.approx(case["mean"], rel=1e-9)
 
     return compare

@@ -14,7 +14,6 @@ the videos instead.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -22,14 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.models.blocks.channels_last import BatchNorm, Conv, conv_norm, resize
-from medbench.models.blocks.dual_sparse_selection_attention import (
-    AUTHORS_BLOCK_PARTS,
-    AttentionBlock,
-    DualSparseSelectionAttention,
-    FullAttention,
-)
+from medbench.models.blocks.dual_sparse_selection_attention import AUTHORS_BLOCK_PARTS
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.sparse_pyramid import AUTHORS_PYRAMID_PLACES, PyramidOptions, SparsePyramid
 from medbench.models.options import refuse_options
 from medbench.models.renaming import as_matrices, rename_parameters
 
@@ -84,7 +79,7 @@ class PyramidFusion(nn.Module):
         return functional.relu(self.norm(total))
 
 
-class DSSAUNet(nn.Module):
+class DSSAUNet(SparsePyramid):
     """The network; see the module's text.
 
     Args:
@@ -123,40 +118,13 @@ class DSSAUNet(nn.Module):
         drop_path: float = 0.2,
         image_head: str = "segmentation",
     ) -> None:
-        super().__init__()
-        _check_options(n_win, topk, embed_dim, depth, head_dim, decoder_dim, side_dwconv)
+        options = PyramidOptions(n_win, topk, embed_dim, depth, head_dim, mlp_ratio, side_dwconv, drop_path)
+        refuse_options("dssau_net", (*options.problems(), *_decoder_problems(decoder_dim, head_dim)))
+        super().__init__(in_channels, options)
         self.least_size = -(-16 * n_win // 32) * 32
-        rates = [drop_path * block / max(sum(depth) - 1, 1) for block in range(sum(depth))]
-
-        def blocks(level: int, dim: int) -> nn.Sequential:
-            start = sum(depth[:level])
-            return nn.Sequential(
-                *(
-                    AttentionBlock(
-                        dim,
-                        FullAttention(dim, side_dwconv=side_dwconv)
-                        if level == 3
-                        else DualSparseSelectionAttention(
-                            dim, dim // head_dim, n_win, topk[level], side_dwconv
-                        ),
-                        mlp_ratio,
-                        rate,
-                    )
-                    for rate in rates[start : start + depth[level]]
-                )
-            )
-
-        first, deepest = embed_dim[0], embed_dim[3]
-        self.stem = nn.Sequential(
-            conv_norm(in_channels, first // 2, 3, 2, nn.GELU()), conv_norm(first // 2, first, 3, 2)
-        )
-        self.reduce = nn.ModuleList(
-            conv_norm(inputs, outputs, 3, 2) for inputs, outputs in itertools.pairwise(embed_dim)
-        )
-        self.encoder = nn.ModuleList(blocks(level, dim) for level, dim in enumerate(embed_dim))
-        self.encoder_norms = nn.ModuleList(nn.LayerNorm(dim, eps=1e-6) for dim in embed_dim)
+        deepest = embed_dim[3]
         self.pooling = PyramidPooling(deepest, decoder_dim)
-        self.decoder = nn.ModuleList(blocks(level, decoder_dim) for level in range(4))
+        self.decoder = nn.ModuleList(options.blocks(level, decoder_dim) for level in range(4))
         self.lift = Conv(decoder_dim, decoder_dim)
         self.skips = nn.ModuleList(conv_norm(dim, decoder_dim, activation=nn.ReLU()) for dim in embed_dim[:3])
         self.refine = nn.ModuleList(
@@ -185,17 +153,6 @@ class DSSAUNet(nn.Module):
     def _missing(self, side: int) -> int:
         return max(-(-side // 32) * 32, self.least_size) - side
 
-    def encode(self, images: Tensor) -> list[Tensor]:
-        """``(N, in_channels, H, W)`` to normed maps ``(N, H / s, W / s, embed_dim)``, s = 4, 8, 16, 32."""
-        features = self.stem(images.permute(0, 2, 3, 1).contiguous())
-        maps = []
-        for level, (blocks, norm) in enumerate(zip(self.encoder, self.encoder_norms, strict=True)):
-            if level:
-                features = self.reduce[level - 1](features)
-            features = blocks(features)
-            maps.append(norm(features))
-        return maps
-
     def decode(self, maps: Sequence[Tensor]) -> Tensor:
         """Normed encoder maps to ``(N, H / 4, W / 4, decoder_dim)``."""
         features = self.decoder[3](self.pooling(maps[3]))
@@ -209,42 +166,18 @@ class DSSAUNet(nn.Module):
         return self.fusion(pyramid)
 
 
-def _check_options(
-    n_win: int,
-    topk: Sequence[int],
-    embed_dim: Sequence[int],
-    depth: Sequence[int],
-    head_dim: int,
-    decoder_dim: int,
-    side_dwconv: int,
-) -> None:
-    problems = (
-        (len(topk) != 3 or min(topk, default=0) < 1, f"topk={list(topk)} is not three positive numbers"),
-        (len(embed_dim) != 4, f"embed_dim={list(embed_dim)} is not four numbers"),
-        (len(depth) != 4 or min(depth, default=0) < 0, f"depth={list(depth)} is not four numbers from 0 on"),
-        (n_win < 1, f"n_win={n_win} is not positive"),
-        (side_dwconv < 1 or side_dwconv % 2 == 0, f"side_dwconv={side_dwconv} is not odd"),
+def _decoder_problems(decoder_dim: int, head_dim: int) -> tuple[tuple[bool, str], ...]:
+    return (
         (
-            any(dim < head_dim or dim % head_dim for dim in (*embed_dim[:3], decoder_dim)),
-            f"head_dim={head_dim} does not divide {list(embed_dim)[:3]} and decoder_dim={decoder_dim}",
+            decoder_dim < head_dim or decoder_dim % head_dim != 0,
+            f"head_dim={head_dim} does not divide decoder_dim={decoder_dim}",
         ),
-        (
-            any(dim % 8 for dim in (*embed_dim[3:], decoder_dim)),
-            f"the last of embed_dim={list(embed_dim)} or decoder_dim={decoder_dim} is no multiple of 8 heads",
-        ),
+        (decoder_dim % 8 != 0, f"decoder_dim={decoder_dim} is no multiple of 8 heads"),
     )
-    refuse_options("dssau_net", problems)
 
 
 _PLACES = (
-    (r"Encoder\.downsample_layers\.0\.([01])\.", r"stem.0.\1."),
-    (r"Encoder\.downsample_layers\.0\.3\.", "stem.1.0."),
-    (r"Encoder\.downsample_layers\.0\.4\.", "stem.1.1."),
-    (r"Encoder\.downsample_layers\.1\.", "reduce.0."),
-    (r"Encoder\.downsample_layers\.2\.", "reduce.1."),
-    (r"Encoder\.downsample_layers\.3\.", "reduce.2."),
-    (r"Encoder\.stages\.", "encoder."),
-    (r"Encoder\.extra_norms\.", "encoder_norms."),
+    *((rf"Encoder\.{theirs}", ours) for theirs, ours in AUTHORS_PYRAMID_PLACES),
     (r"(decoder\.)?Decoder\.stages\.", "decoder."),
     (r"decoder\.PPMHead\.psp_modules\.(\d)\.1\.", r"pooling.projections.\1."),
     (r"decoder\.PPMHead\.final\.", "pooling.join."),

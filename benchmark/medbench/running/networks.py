@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
 from medbench.inference.predictor import InputContract, Resampling
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entry
@@ -86,10 +87,17 @@ def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> N
     """Fit a model to a challenge's classes and channels.
 
     Raises:
-        MedbenchError: ``model.unknown``, or ``challenge.no_volumes``.
+        MedbenchError: ``model.unknown``, ``model.task`` for one that makes no label maps, or
+            ``challenge.no_volumes``.
     """
     classes = len(challenge.image_classes)
     entry = model_entry(model)
+    if "segmentation" not in entry.tasks:
+        raise MedbenchError(
+            "model.task",
+            f"{entry.title} ({model}) does {', '.join(entry.tasks)}; {challenge.title} asks for label maps.",
+            "Choose a model that segments; 'medbench models' lists what each does.",
+        )
     if entry.spatial_dims == 3 and not challenge.modalities:
         raise challenge.no_volumes()
     return NetworkPlan(
