@@ -1,6 +1,7 @@
 """BraTS: every edition's scores against the organisers' programs, layouts, labels, damaged files."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,7 @@ NUMBERS = json.loads((GOLDEN / "brats_metrics.json").read_text())["cases"]
 VOLUMES = np.load(GOLDEN / "brats_metrics.npz")
 LESION_WISE = {
     f"brats{year}_{cohort}": (f"brats{year}", f"BraTS-{cohort.upper()}")
-    for year, cohorts in (("2023", ("gli", "ssa", "ped", "met")), ("2024", ("ssa", "met")))
+    for year, cohorts in (("2023", ("gli", "ssa", "ped", "met")), ("2024", ("gli", "ssa", "met")))
     for cohort in cohorts
 }
 
@@ -47,6 +48,9 @@ def test_until_2022(name):
             ("dice", "Dice"), ("hd95", "HD95"), ("sensitivity", "Sensitivity"), ("specificity", "Specificity")
         ):  # fmt: skip
             assert found[f"{column}_{region.lower()}"] == pytest.approx(expected[key], abs=1e-9), column
+        lineage = NUMBERS[name]["lineage_passion"][region]
+        assert found[f"lineage_dice_{region.lower()}"] == pytest.approx(lineage["Dice"], abs=1e-9)
+        assert found[f"lineage_hd95_{region.lower()}"] == pytest.approx(lineage["HD95"], abs=1e-9)
 
 
 @pytest.mark.parametrize("edition", LESION_WISE)
@@ -82,6 +86,35 @@ def test_2025(name):
             agree(by_lesion[f"lesion_{column}_{key}"], mets[f"lesionwise_{their}_mean_{key}"])
         for column, their in (("hd95", "global_hd95"), ("nsd", "global_nsd"), ("f1", "all_instance_f1")):
             agree(by_case[f"{column}_{key}"], whole[f"{their}_{key}"])
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_corrected_distances_of_2025_are_in_mm(name):
+    """Where a mask of each is there, the corrected HD95 is medpy's with the spacing of each axis."""
+    found = values(medbench.load_challenge("brats2025_gli").score_arrays(*pair(name)))
+    differs = False
+    for region, counts in NUMBERS[name]["medpy"].items():
+        corrected = found[f"corrected_hd95_{region.lower()}"]
+        if "medpy_hd95_mm" in counts:
+            assert corrected == pytest.approx(counts["medpy_hd95_mm"], abs=1e-9)
+            differs |= corrected != found[f"hd95_{region.lower()}"]
+        else:
+            both = counts["tp"] + counts["fp"] + counts["fn"] == 0
+            assert corrected == (None if both else 373.0)
+    if name.startswith("aniso"):
+        assert differs
+
+
+def test_corrected_lesions_of_2025_use_each_axis_own_spacing():
+    reference, prediction = np.zeros((2, 30, 30, 30), np.uint8)
+    reference[5:15, 5:15, 5:15] = 3
+    prediction[8:18, 5:15, 5:15] = 3
+    found = values(
+        medbench.load_challenge("brats2025_met").score_arrays(reference, prediction, (3.0, 1.0, 0.5))
+    )
+    assert found["corrected_lesion_hd95_et"] == pytest.approx(9.0)
+    assert found["lesion_hd95_et"] == pytest.approx(1.5)
+    assert found["lesion_dice_et"] == pytest.approx(0.7)
 
 
 def agree(ours, theirs):
@@ -268,6 +301,123 @@ def test_the_organisers_metastases(shared_data):
     assert [row.status for row in finished.rows] == ["ok"] * 4
     by_case = {row.case: row.scores for row in finished.rows}
     assert by_case["BraTS-MET-00132-000"]["lesion_dice_et"].value == pytest.approx(0.5802, abs=5e-5)
+
+
+NAMES = {
+    "brats2018": r"Brats18_[A-Z]+_\d+_1/Brats18_[A-Z]+_\d+_1_(flair|t1|t1ce|t2|seg)",
+    "brats2019": r"BraTS19_[A-Z]+_\d+_1/BraTS19_[A-Z]+_\d+_1_(flair|t1|t1ce|t2|seg)",
+    "brats2020": r"BraTS20_Training_\d{3}/BraTS20_Training_\d{3}_(flair|t1|t1ce|t2|seg)",
+    "brats2021": r"BraTS2021_\d{5}/BraTS2021_\d{5}_(flair|t1|t1ce|t2|seg)",
+    "brats2024_men_rt": r"BraTS-MEN-RT-\d{4}-1/BraTS-MEN-RT-\d{4}-1_(t1c|gtv)",
+    "brats2024_gli": r"BraTS-GLI-\d{5}-100/BraTS-GLI-\d{5}-100-(t1c|t1n|t2f|t2w|seg)",
+    "brats2025_gli": r"BraTS-GLI-\d{5}-100/BraTS-GLI-\d{5}-100-(t1c|t1n|t2f|t2w|seg)",
+} | {
+    name: rf"BraTS-{cohort}-\d{{5}}-000/BraTS-{cohort}-\d{{5}}-000-(t1c|t1n|t2f|t2w|seg)"
+    for name in EDITIONS
+    for year, _, cohort in [name.upper().partition("_")]
+    if cohort and name not in ("brats2024_men_rt", "brats2024_gli", "brats2025_gli")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EDITIONS)
+def test_every_edition_has_its_own_names_and_labels(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("medbench.challenges.synthesis.brats.COUNTS", {"train": 1, "val": 1, "test": 1})
+    challenge = medbench.load_challenge(name)
+    challenge.sample(tmp_path)
+    files = sorted(path.relative_to(tmp_path / "train").as_posix() for path in tmp_path.glob("train/*/*"))
+    assert len(files) == len(challenge.modalities) + 1
+    for file in files:
+        assert re.fullmatch(NAMES[name] + r"\.nii\.gz", file), file
+    (case,) = challenge.cases(tmp_path, "train")
+    assert set(case.inputs) == set(challenge.modalities)
+    assert set(np.unique(challenge.read_reference(case).array).tolist()) == set(challenge.labels)
+    assert not [finding for finding in challenge.check(tmp_path) if finding.severity != "note"]
+    shutil.copy(case.reference["labels"], tmp_path / f"{case.id}.nii.gz")
+    scores = challenge.score(case, tmp_path).scores
+    for metric in challenge.metrics:
+        best = 0.0 if metric.better == "lower" else 1.0
+        assert scores[metric.name].value == pytest.approx(best, abs=1e-7), metric.name
+    failed = challenge.score_failed(case, "failed", "it broke").scores
+    far = {"brats2024_gli": 337, "brats2025_gli": 373, "brats2025_met": 373}.get(name, 374)
+    if name in ("brats2024_met", "brats2024_men_rt"):
+        far = np.linalg.norm(challenge.read_reference(case).shape)
+    worst = {failed[m.name].value for m in challenge.metrics if m.unit and "as papers" not in m.protocol}
+    assert worst == {far}
+
+
+def test_volumes_have_a_channel_a_sequence_and_mark_those_without_a_file(copy):
+    challenge = medbench.load_challenge("brats2020")
+    case = challenge.cases(copy, "test")[0]
+    whole = challenge.read_volumes(case)
+    assert whole.modalities == ("t2f", "t1c", "t1n", "t2w")
+    assert whole.present == (True,) * 4
+    assert whole.volumes.dtype == np.int16
+    for channel, name in zip(whole.volumes, whole.modalities, strict=True):
+        assert np.array_equal(channel, read_volume(case.inputs[name]).array)
+    case.inputs["t2f"].unlink()
+    case.inputs["t1n"].unlink()
+    without = challenge.cases(copy, "test")[0]
+    assert without.id == case.id
+    part = challenge.read_volumes(without)
+    assert part.present == (False, True, False, True)
+    assert not part.volumes[[0, 2]].any()
+    assert np.array_equal(part.volumes[[1, 3]], whole.volumes[[1, 3]])
+    assert any("has no t1n, t2f" in finding.message for finding in challenge.check(copy))
+
+
+def test_a_segmentation_of_another_name_is_found(copy):
+    challenge = medbench.load_challenge("brats2020")
+    path = challenge.cases(copy, "test")[0].reference["labels"]
+    path.rename(path.with_name("W39_1998.09.19_Segm.nii.gz"))
+    assert challenge.cases(copy, "test")[0].reference["labels"].name == "W39_1998.09.19_Segm.nii.gz"
+
+
+def test_all_shares_cases_with_every_split_and_the_others_with_none():
+    challenge = medbench.load_challenge("brats2020")
+    for first in ("train", "val", "test"):
+        assert challenge.share_cases(first, "all")
+        assert challenge.share_cases("all", first)
+        assert not any(challenge.share_cases(first, other) for other in ("train", "val", "test"))
+    assert "train, val and test together" in challenge.split_facts("all").rule
+
+
+def test_slices_are_prepared_once(new_release, tmp_path, monkeypatch):
+    challenge = medbench.load_challenge("brats2023_gli")
+    images = challenge.training_images(new_release, "val", tmp_path)
+    monkeypatch.setattr(type(challenge), "_kept", lambda *_: pytest.fail("a slice looks its case up again"))
+    assert images[len(images) // 4].load(64)[1].any()
+
+
+def test_class_indices_follow_the_order_of_the_labels(old_release):
+    challenge = medbench.load_challenge("brats2020")
+    volume = challenge.training_volumes(old_release, "val")[0]
+    sample, indices = volume.load()
+    reference = challenge.read_reference(challenge.cases(old_release, "val")[0]).array
+    assert np.array_equal(np.array([0, 1, 2, 4])[indices], reference)
+    assert sample.volumes.shape == (4, *indices.shape)
+    assert len(volume.files) == 5
+
+
+def test_the_real_case_keeps_its_geometry(shared_data, tmp_path):
+    folder = shared_data / "brats" / "brats_gli_dqe"
+    if not folder.is_dir():
+        pytest.skip("the real case is not beside the checkout")
+    name = "BraTS-GLI-00001-000"
+    for modality in ("t1c", "t1n", "t2f", "t2w"):
+        target = tmp_path / "in" / "test" / name / f"{name}-{modality}.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / f"{modality}.nii.gz", target)
+    challenge = medbench.load_challenge("brats2023_gli")
+    (case,) = challenge.cases(tmp_path / "in", "test")
+    sample = challenge.read_volumes(case)
+    assert sample.volumes.shape == (4, 155, 240, 240)
+    labels = read_volume(folder / "seg-BraTS23_1.nii.gz").array
+    written = read_volume(challenge.write(Prediction(labels=labels.astype(np.uint8)), case, tmp_path))
+    source = read_volume(folder / "t1c.nii.gz")
+    assert written.array.dtype == np.uint8
+    assert np.array_equal(written.array, labels)
+    assert (written.spacing, written.origin, written.direction) == (
+        source.spacing, source.origin, source.direction)  # fmt: skip
 
 
 def test_every_edition_names_its_protocol():

@@ -46,7 +46,7 @@ def write_sample(root: Path, edition: Edition) -> None:
             number += 1
             case = edition.example.format(number)
             rng = np.random.default_rng([SEED, number])
-            images, tissues = draw_head(rng, cavity="RC" in edition.regions)
+            images, tissues = draw_head(rng, cavity=_fluid_label(edition) > 0)
             folder = root / split / case
             for modality, suffix in edition.suffixes.items():
                 _write(folder / f"{case}{edition.separator}{suffix}.nii.gz", images[modality])
@@ -60,7 +60,7 @@ def draw_head(
 
     Args:
         rng: decides everything.
-        cavity: whether a resection left fluid beside the tumour's core.
+        cavity: whether there is fluid beside the tumour's core, left by a resection or in a cyst.
     """
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in SHAPE), indexing="ij")
     radii = rng.uniform(0.82, 0.95, 3)
@@ -102,8 +102,16 @@ def _labels(tissue: npt.NDArray[np.int8], edition: Edition) -> npt.NDArray[np.ui
     necrosis = min(regions["TC"] - regions["ET"])
     oedema = max(regions["WT"] - regions["TC"])
     table[[3, 4, 5]] = oedema, necrosis, enhancing
-    table[6] = min(regions.get("RC", {0}))
+    table[6] = _fluid_label(edition)
     return table[tissue]
+
+
+def _fluid_label(edition: Edition) -> int:
+    """The label of fluid beside the core: a resection cavity, or the cyst of paediatric tumours; else 0."""
+    if "RC" in edition.regions:
+        return edition.regions["RC"][0]
+    core = sorted(set(edition.regions.get("TC", ())) - set(edition.regions.get("ET", ())))
+    return core[1] if len(core) > 1 else 0
 
 
 def _blurred(array: Array, sigma: float) -> Array:
