@@ -84,6 +84,7 @@ def test_rates_that_do_not_fit_the_modalities(text, code):
     with pytest.raises(MedbenchError) as error:
         rates_by_channel(text, MODALITIES)
     assert error.value.code == code
+    assert "t1c=0.5 t1n=0.5 t2f=0.5 t2w=0.5" in error.value.hint
 
 
 def volume(number, group, seen=()):

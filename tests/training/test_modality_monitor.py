@@ -67,7 +67,7 @@ def test_the_step_grows_by_half_at_the_epochs_0_100_and_200():
 
 
 def test_preference_keeps_its_norm_and_its_bounds_however_long_one_lags():
-    monitor, reports = lagging(steps=1, epochs=2000, gaps=(0.1, 0.1, 9.0))
+    monitor, reports = lagging(steps=1, epochs=600, gaps=(0.1, 0.1, 9.0))
     norm = float(monitor.preference.norm())
     assert norm == pytest.approx(math.sqrt(3), rel=1e-5)
     assert float(monitor.preference.max()) <= math.sqrt(3)

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.registry import unknown_name
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingVolume
@@ -98,7 +97,10 @@ def rates_by_channel(
     for part in text.replace(",", " ").split():
         name, _, rate = part.partition("=")
         if name.lower() not in channels:
-            raise unknown_name("modality", name, channels)
+            hint = (
+                f"Set missing_rates to shares for {', '.join(modalities)}, such as '{_example(modalities)}'."
+            )
+            raise MedbenchError("modality.unknown", f"There is no modality '{name}' to be missing.", hint)
         places.append(channels[name.lower()])
         try:
             rates.append(float(rate))
@@ -108,9 +110,13 @@ def rates_by_channel(
         raise MedbenchError(
             "training.missing_rates",
             f"The missing rates '{text}' do not name every modality once, each with a number.",
-            f"Give one for each of {', '.join(modalities)}.",
+            f"Give one for each of {', '.join(modalities)}, such as '{_example(modalities)}'.",
         )
     return tuple(rates), places
+
+
+def _example(modalities: Mapping[str, Sequence[str]]) -> str:
+    return " ".join(f"{name}=0.5" for name in modalities)
 
 
 def patient_masks(
