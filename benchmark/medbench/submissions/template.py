@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from medbench.models import model_entry
 from medbench.submissions.description import parse_submission
 from medbench.submissions.platforms import load_platform, platform_for
 
+COMMENT_COLUMN = 28
 _TEMPLATE = """\
 # {model} on {title}, for {platform_title}.
 # medbench submit build | check | rehearse | save {file}
@@ -75,7 +77,14 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
         interfaces=chosen.template(loaded),
     )
     parse_submission(tomllib.loads(text), name)
-    return text.rstrip() + "\n"
+    return _aligned(text.rstrip() + "\n")
+
+
+def _aligned(text: str) -> str:
+    """Comments behind values in one column where they can be."""
+    return re.sub(
+        r"^(\S.*?) {2,}# ", lambda found: f"{found[1]:<{COMMENT_COLUMN - 2}}  # ", text, flags=re.MULTILINE
+    )
 
 
 def write_submission(

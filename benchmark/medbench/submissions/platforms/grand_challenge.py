@@ -89,14 +89,17 @@ class GrandChallenge(Platform):
     def template(self, challenge: Challenge) -> str:
         """The sockets of a known phase, or a picture and its labels to be renamed."""
         source, result = SOCKETS.get(challenge.name, ("medical-image", "segmentation"))
-        named = ""
+        inputs = [f'slug = "{source}"\npath = "images/{source}"\n']
         if challenge.modalities:
-            named = f'name = "{next(iter(challenge.modalities))}"  # one input a sequence\n'
+            inputs = [
+                f'slug = "{name}"\npath = "images/{name}"\nname = "{name}"  # in medbench\n'
+                for name in challenge.modalities
+            ]
         return (
             "# Copy slugs and paths from the phase's page; a second [[interfaces]] serves another phase.\n"
             "[[interfaces]]\n"
-            f'[[interfaces.inputs]]\nslug = "{source}"\npath = "images/{source}"\n{named}'
-            f'[[interfaces.outputs]]\nslug = "{result}"\npath = "images/{result}"\n'
+            + "".join(f"[[interfaces.inputs]]\n{text}" for text in inputs)
+            + f'[[interfaces.outputs]]\nslug = "{result}"\npath = "images/{result}"\n'
         )
 
     def takes(self, case: Case, sample: Sample | VolumeSample) -> bool:
