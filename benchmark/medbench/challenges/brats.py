@@ -224,6 +224,7 @@ def _edition(name: str) -> type[BraTS]:
         "modalities": {name: (OLD_NAMES[name],) for name in edition.suffixes},
         "modality_combinations": _combinations(edition),
         "labels": edition.labels,
+        "task": BraTS.task if len(edition.suffixes) > 1 else "segmentation of gross tumour volumes in MR",
         "metrics": tuple(spec for spec, _, _ in edition.columns()),
     }
     return type(title.replace(" ", ""), (BraTS,), facts)

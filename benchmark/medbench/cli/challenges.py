@@ -22,6 +22,7 @@ def _facts(name: str) -> dict[str, Any]:
         "labels": {str(value): label for value, label in challenge.labels.items()},
         "image_classes": list(challenge.image_classes),
         "splits": list(challenge.splits),
+        "modalities": {name: list(others) for name, others in challenge.modalities.items()},
         "metrics": [
             {
                 "name": metric.name,
@@ -29,6 +30,7 @@ def _facts(name: str) -> dict[str, Any]:
                 "unit": metric.unit,
                 "better": metric.better,
                 "convention": metric.convention,
+                "protocol": metric.protocol,
                 "pooled": metric.pooled,
             }
             for metric in challenge.metrics
@@ -83,7 +85,11 @@ def show(name: str, as_json: arguments.AsJson = False) -> None:
     typer.echo(
         f"{facts['title']}: {facts['task']}\n{facts['homepage']}, {facts['license']}\n{facts['citation']}\n"
     )
-    keys = ("name", "title", "unit", "better", "convention")
+    keys = ["name", "title", "unit", "better", "convention"]
+    keys += ["protocol"] if any(metric["protocol"] for metric in facts["metrics"]) else []
     rows = [[metric[key] for key in keys] for metric in facts["metrics"]]
-    print_table("Metrics", ("name", "title", "unit", "better", "definition"), rows)
+    print_table("Metrics", ["definition" if key == "convention" else key for key in keys], rows)
+    if facts["modalities"]:
+        names = (" or ".join((name, *others)) for name, others in facts["modalities"].items())
+        typer.echo(f"\nSequences (--modalities): {', '.join(names)}")
     typer.echo(f"\nFailed and missing cases: {facts['failure_rule']}\n\nData: {facts['data']}")
