@@ -63,7 +63,8 @@ def call_of(pair: Pair, model: nn.Module, step: str, batch: int) -> Callable[[],
 
         return forward
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    labels = torch.randint(0, max(pair.num_classes, 2), (batch, *pair.shape[1:]))
+    sides = pair.shape[1:] if pair.dense else ()
+    labels = torch.randint(0, max(pair.num_classes, 2), (batch, *sides))
 
     def train() -> None:
         optimiser.zero_grad()

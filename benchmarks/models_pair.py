@@ -22,6 +22,7 @@ class Pair:
         ours_from: tensors by the plain one's parameter names to ours; for weights and for gradients.
         num_classes: labels that a training step of a network takes; 0 for a single layer, whose training step
             is forward and backward of its input as well.
+        dense: one label a pixel, not one a picture.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Pair:
     shape: tuple[int, ...]
     ours_from: Callable[[Named], dict[str, Tensor]]
     num_classes: int = 0
+    dense: bool = True
 
     def build(self) -> tuple[nn.Module, nn.Module]:
         """Ours and the plain one with the same weights."""

@@ -21,15 +21,13 @@ from medbench.models.blocks.dual_sparse_selection_attention import DualSparseSel
 from medbench.models.dssau_net import official_keys
 from models_pair import Named, Pair
 
-_GRID = 8
-
 
 class PlainSparseAttention(nn.Module):
     """Section 3.2 of arXiv 2507.02488, on ``(N, H, W, C)`` like its neighbours, ``(N, C, H, W)`` within."""
 
-    def __init__(self, dim: int, heads: int, topk: int) -> None:
+    def __init__(self, dim: int, heads: int, topk: int, n_win: int = 8) -> None:
         super().__init__()
-        self.heads, self.topk, self.scale = heads, topk, dim**-0.5
+        self.heads, self.topk, self.n_win, self.scale = heads, topk, n_win, dim**-0.5
         self.qkv_linear = nn.Conv2d(dim, 3 * dim, 1)
         self.lepe = nn.Conv2d(dim, dim, 5, padding=2, groups=dim)
         self.output_linear = nn.Conv2d(dim, dim, 1)
@@ -37,7 +35,7 @@ class PlainSparseAttention(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         query, key, value = self.qkv_linear(features.permute(0, 3, 1, 2)).chunk(3, dim=1)
         n, dim, height, width = query.shape
-        region = height // _GRID, width // _GRID
+        region = height // self.n_win, width // self.n_win
         grid = -(-height // region[0]), -(-width // region[1])
         regions, pixels, d = grid[0] * grid[1], region[0] * region[1], dim // self.heads
 
@@ -106,13 +104,13 @@ class PlainBlock(nn.Module):
         return features.permute(0, 3, 1, 2)
 
 
-def _stages(dims: Sequence[int]) -> nn.ModuleList:
-    depth, rates = (2, 2, 8, 2), iter(0.2 * block / 13 for block in range(14))
+def stages(dims: Sequence[int], n_win: int = 8, drop_path: float = 0.2) -> nn.ModuleList:
+    depth, rates = (2, 2, 8, 2), iter(drop_path * block / 13 for block in range(14))
 
     def attention(level: int, dim: int) -> nn.Module:
         if level == 3:
             return PlainFullAttention(dim)
-        return PlainSparseAttention(dim, dim // 32, (1, 4, 16)[level])
+        return PlainSparseAttention(dim, dim // 32, (1, 4, 16)[level], n_win)
 
     return nn.ModuleList(
         nn.Sequential(*(PlainBlock(dim, attention(level, dim), next(rates)) for _ in range(depth[level])))
@@ -120,9 +118,17 @@ def _stages(dims: Sequence[int]) -> nn.ModuleList:
     )
 
 
-def _conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+def conv_norm(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
+
+
+def reductions(dims: Sequence[int]) -> nn.ModuleList:
+    """The stem and what leads to the further levels."""
+    first = dims[0]
+    stem = (*conv_norm(3, first // 2, 3, 2), nn.GELU(), *conv_norm(first // 2, first, 3, 2))
+    further = (conv_norm(inputs, outputs, 3, 2) for inputs, outputs in itertools.pairwise(dims))
+    return nn.ModuleList([nn.Sequential(*stem), *further])
 
 
 def _enlarge(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -135,23 +141,21 @@ class PlainDSSAUNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         dims, c = (96, 192, 384, 768), 64
-        stem = nn.Sequential(*_conv_norm(3, 48, 3, 2), nn.GELU(), *_conv_norm(48, 96, 3, 2))
-        reductions = [_conv_norm(inputs, outputs, 3, 2) for inputs, outputs in itertools.pairwise(dims)]
         self.Encoder = nn.ModuleDict(
             {
-                "downsample_layers": nn.ModuleList([stem, *reductions]),
-                "stages": _stages(dims),
+                "downsample_layers": reductions(dims),
+                "stages": stages(dims),
                 "extra_norms": nn.ModuleList(nn.LayerNorm(dim, eps=1e-6) for dim in dims),
             }
         )
-        self.Decoder = nn.ModuleDict({"stages": _stages([c] * 4)})
+        self.Decoder = nn.ModuleDict({"stages": stages([c] * 4)})
         pyramid = [nn.Sequential(nn.AdaptiveMaxPool2d(side), nn.Conv2d(768, c, 1)) for side in (1, 2, 3, 6)]
-        pooling = {"psp_modules": nn.ModuleList(pyramid), "final": _conv_norm(768 + 4 * c, c)}
+        pooling = {"psp_modules": nn.ModuleList(pyramid), "final": conv_norm(768 + 4 * c, c)}
         self.decoder = nn.ModuleDict({"PPMHead": nn.ModuleDict(pooling)})
         for number, dim in ((1, 384), (2, 192), (3, 96)):
-            self.decoder[f"Conv_fuse{number}"] = _conv_norm(dim, c)
-            self.decoder[f"Conv_fuse{number}_"] = _conv_norm(c, c)
-        self.decoder["fuse_all"] = _conv_norm(4 * c, c)
+            self.decoder[f"Conv_fuse{number}"] = conv_norm(dim, c)
+            self.decoder[f"Conv_fuse{number}_"] = conv_norm(c, c)
+        self.decoder["fuse_all"] = conv_norm(4 * c, c)
         self.decoder["conv_x1"] = nn.Conv2d(c, c, 1)
         self.cls_seg = nn.Sequential(nn.Conv2d(c, 3, 3, padding=1))
 
@@ -205,7 +209,7 @@ def pairs() -> dict[str, Pair]:
     for dim, heads, side, topk in ((96, 3, 64, 1), (192, 6, 32, 4), (384, 12, 16, 16)):
         found[f"dual_sparse_selection_{side}"] = Pair(
             f"dual sparse selection attention {side}×{side}×{dim}, {heads} heads, topk {topk}",
-            functools.partial(DualSparseSelectionAttention, dim, heads, _GRID, topk),
+            functools.partial(DualSparseSelectionAttention, dim, heads, 8, topk),
             functools.partial(PlainSparseAttention, dim, heads, topk),
             (side, side, dim),
             _attention_from,
