@@ -125,9 +125,9 @@ def test_a_smeared_jpeg_mask_is_refused_even_with_a_threshold(tmp_path):
 def test_resized_pictures_are_kept_and_made_again_when_the_file_changes(tmp_path):
     path, cache = tmp_path / "a.png", tmp_path / "cache"
     cv2.imwrite(str(path), COLOURS)
-    first = pictures.resized_rgb(path, 16, cache)
+    first = pictures.resized_picture(path, 16, cache)
     assert first.shape == (16, 16, 3)
-    assert np.array_equal(pictures.resized_rgb(path, 16, cache), first)
+    assert np.array_equal(pictures.resized_picture(path, 16, cache), first)
     assert len(list(cache.rglob("*.npy"))) == 1
     cv2.imwrite(str(path), np.zeros((30, 30, 3), np.uint8))
-    assert not pictures.resized_rgb(path, 16, cache).any()
+    assert not pictures.resized_picture(path, 16, cache).any()

@@ -25,10 +25,12 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2024_ped": "medbench.challenges.brats:BRATS2024_PED",
         "brats2025_gli": "medbench.challenges.brats:BRATS2025_GLI",
         "brats2025_met": "medbench.challenges.brats:BRATS2025_MET",
+        "hc18": "medbench.challenges.hc18:HC18",
         "isic2018": "medbench.challenges.isic2018:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis:KPIsPatch",
         "myops2020": "medbench.challenges.myops:MyoPS2020",
+        "psfhs": "medbench.challenges.psfhs:PSFHS",
         "synapse": "medbench.challenges.synapse:Synapse",
     },
 )

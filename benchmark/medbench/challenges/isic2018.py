@@ -19,7 +19,6 @@ set alone, and their folders say nothing of the split.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ from medbench.challenges.picture_masks import (
 )
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.seeds import hashed_share
 
 PARTS = {"train": ("Training", 2594), "val": ("Validation", 100), "test": ("Test", 1000)}
 REPACKED = ("train", "val", "valid", "test", ".")
@@ -60,8 +60,7 @@ def hashed_split(name: str) -> str:
     >>> [hashed_split(f"ISIC_00000{number:02}") for number in (0, 10, 12)]
     ['train', 'val', 'test']
     """
-    digest = hashlib.sha256(f"{SEED}/{name}".encode()).hexdigest()
-    position = int(digest[:8], 16) / 2**32
+    position = hashed_share(f"{SEED}/{name}")
     return next(split for split, end in SHARES if position < end)
 
 

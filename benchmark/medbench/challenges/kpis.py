@@ -278,7 +278,7 @@ class KPIsPatch(_KPIs):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            picture = pictures.resized_rgb(case.inputs["picture"], size, cache)
+            picture = pictures.resized_picture(case.inputs["picture"], size, cache)
             mask = (self.read_reference(case) > THRESHOLD).astype(np.uint8)
             return picture, raster.resize_labels(mask, size, size)
 

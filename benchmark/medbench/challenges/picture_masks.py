@@ -1,7 +1,8 @@
-"""What challenges of colour pictures with one binary mask each have in common.
+"""What challenges of pictures with one mask each have in common.
 
 A subclass says where the files lie, which case belongs to which split, and which columns it reports; reading,
-writing, scoring, learning and checking are here.
+writing, scoring, learning and checking are here, for 8-bit colour pictures with binary masks unless a
+subclass reads them otherwise.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import abc
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,7 +57,7 @@ class Pair:
 
     Attributes:
         id: its name in the release.
-        picture: path of the colour picture.
+        picture: path of the picture.
         mask: path of the mask.
         group: patient, lesion or video that it shows; empty when it stands alone.
         part: part of the release that it comes from, where a release has several.
@@ -70,7 +71,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class _View:
+class View:
     """What a check saw of a pair: faults of this file, oddities that files share, and the picture's hash."""
 
     pair: Pair
@@ -80,7 +81,7 @@ class _View:
 
 
 class PictureMaskChallenge(Challenge):
-    """Colour pictures with one binary mask each, scored picture by picture.
+    """Pictures with one mask each, scored picture by picture.
 
     Columns of the protocol :data:`PAPERS` score both masks at 256 × 256 (nearest neighbour), as the papers'
     programs do with the network's own output; the others score the files as they are.
@@ -129,9 +130,25 @@ class PictureMaskChallenge(Challenge):
             Case(pair.id, {"picture": pair.picture}, {"labels": pair.mask}, pair.group) for pair in chosen
         ]
 
+    def read_picture(self, path: Path) -> npt.NDArray[np.uint8]:
+        """A picture of the release, ``(height, width, 3)``, 8 bit.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or of another kind than the release's.
+        """
+        return pictures.read_rgb(path)
+
+    def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
+        """A predicted mask, ``(height, width)``, values of :attr:`labels`.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or no such mask.
+        """
+        return pictures.read_binary_mask(path, self.prediction_threshold)
+
     def read(self, case: Case) -> Sample:
-        """The picture, 8-bit RGB."""
-        picture = pictures.read_rgb(case.inputs["picture"])
+        """The picture, 8 bit."""
+        picture = self.read_picture(case.inputs["picture"])
         return Sample(case, picture[np.newaxis], frozenset({"labels"}))
 
     def prediction_name(self, case: Case) -> str:
@@ -146,10 +163,10 @@ class PictureMaskChallenge(Challenge):
         return path
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
-        """The reference mask, ``(height, width)``, 0 and 1.
+        """The reference mask, ``(height, width)``, values of :attr:`labels`.
 
         Raises:
-            MedbenchError: when the file is missing, damaged or not binary.
+            MedbenchError: when the file is missing, damaged or no such mask.
         """
         return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
 
@@ -159,17 +176,23 @@ class PictureMaskChallenge(Challenge):
         Raises:
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the picture.
         """
-        reference = self.read_reference(case)
-        prediction = pictures.read_binary_mask(path, self.prediction_threshold)
+        return CaseScores(self.score_arrays(*self.read_both(case, path)))
+
+    def read_both(self, case: Case, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Reference and prediction of one size.
+
+        Raises:
+            MedbenchError: as :meth:`score_file`.
+        """
+        reference, prediction = self.read_reference(case), self.read_prediction(path)
         if reference.shape != prediction.shape:
             raise self._size_mismatch(case, path, reference.shape, prediction.shape)
-        return CaseScores(self.score_arrays(reference, prediction))
+        return reference, prediction
 
-    @staticmethod
     def _size_mismatch(
-        case: Case, path: Path, reference: tuple[int, ...], prediction: tuple[int, ...]
+        self, case: Case, path: Path, reference: tuple[int, ...], prediction: tuple[int, ...]
     ) -> MedbenchError:
-        size = pictures.read_rgb(case.inputs["picture"]).shape[:2]
+        size = self.read_picture(case.inputs["picture"]).shape[:2]
         wrong, found = (case.reference["labels"], reference) if reference != size else (path, prediction)
         return MedbenchError(
             "data.size_mismatch",
@@ -211,9 +234,8 @@ class PictureMaskChallenge(Challenge):
         self, case: Case, path: Path
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
         """The picture with both masks."""
-        picture = pictures.read_rgb(case.inputs["picture"])
-        prediction = pictures.read_binary_mask(path, self.prediction_threshold)
-        return picture, self.read_reference(case), prediction
+        picture = self.read_picture(case.inputs["picture"])
+        return picture, self.read_reference(case), self.read_prediction(path)
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's pictures with their masks."""
@@ -221,7 +243,7 @@ class PictureMaskChallenge(Challenge):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            picture = pictures.resized_rgb(case.inputs["picture"], size, cache)
+            picture = pictures.resized_picture(case.inputs["picture"], size, cache, self.read_picture)
             return picture, raster.resize_labels(self.read_reference(case), size, size)
 
         return TrainingImage(case.id, case.resampling_unit, load, labelled=True)
@@ -230,14 +252,14 @@ class PictureMaskChallenge(Challenge):
         """Counts, every picture and mask, pictures in two splits of a scheme, and groups in two of them."""
         pairs = self.pairs(root)
         with ThreadPoolExecutor(2) as pool:
-            looked = list(pool.map(self._look_at, pairs))
+            looked = list(pool.map(self.look_at, pairs))
         findings = [finding for view in looked for finding in view.findings]
         for oddity in dict.fromkeys(oddity for view in looked for oddity in view.oddities):
             named = [view.pair for view in looked if oddity in view.oddities]
             shown = f"{named[0].picture if oddity.startswith('pictures') else named[0].mask}"
             count = f"{len(named)} of {len(pairs)}"
             findings.append(Finding("note", f"{count} {oddity}, the first is {shown}."))
-        digests = {view.pair.id: view.digest for view in looked if view.digest}
+        digests = {view.pair.picture: view.digest for view in looked if view.digest}
         counted: list[Finding] = []
         for scheme in self.schemes():
             owners: dict[str, list[Pair]] = {}
@@ -264,25 +286,15 @@ class PictureMaskChallenge(Challenge):
             "A subset: its scores are marked so and never stand beside those of the whole split.",
         )
 
-    def _look_at(self, pair: Pair) -> _View:
+    def look_at(self, pair: Pair) -> View:
         """What is wrong with one picture and its mask, what is odd, and the hash of the decoded picture."""
+        view, size = self.look_at_picture(pair)
+        if not size:
+            return view
         try:
-            picture = pictures.read_rgb(pair.picture)
+            mask, seen = self.look_at_mask(pair)
         except MedbenchError as error:
-            return _View(pair, (Finding("error", error.message, error.hint),))
-        digest = hashlib.sha256(picture.tobytes()).hexdigest()
-        size, oddities = picture.shape[:2], []
-        if self.picture_size and size != self.picture_size:
-            oddities.append(f"pictures are not of {_size(self.picture_size)}, as the release's are")
-        try:
-            labels = raster.read_label_map(pair.mask)
-            mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
-        except MedbenchError as error:
-            return _View(pair, (Finding("error", error.message, error.hint),), tuple(oddities), digest)
-        if labels.max(initial=0) == 1:
-            oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
-        elif len(np.unique(labels)) > 2:
-            oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
+            return replace(view, findings=(Finding("error", error.message, error.hint),))
         findings = []
         if mask.shape != size:
             told = f"{pair.mask}: is {_size(mask.shape)} where its picture is {_size(size)}."
@@ -290,10 +302,37 @@ class PictureMaskChallenge(Challenge):
         if not mask.any() or mask.all():
             told = f"{pair.mask}: {'everything' if mask.any() else 'nothing'} is marked."
             findings.append(Finding("warning", told, "Compare with the original file."))
-        return _View(pair, tuple(findings), tuple(oddities), digest)
+        return replace(view, findings=tuple(findings), oddities=(*view.oddities, *seen))
+
+    def look_at_picture(self, pair: Pair) -> tuple[View, tuple[int, ...]]:
+        """What is wrong or odd with the picture alone, and its size, empty when it cannot be read."""
+        try:
+            picture = self.read_picture(pair.picture)
+        except MedbenchError as error:
+            return View(pair, (Finding("error", error.message, error.hint),)), ()
+        digest = hashlib.sha256(picture.tobytes()).hexdigest()
+        size, oddities = picture.shape[:2], []
+        if self.picture_size and size != self.picture_size:
+            oddities.append(f"pictures are not of {_size(self.picture_size)}, as the release's are")
+        return View(pair, oddities=tuple(oddities), digest=digest), size
+
+    def look_at_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
+        """The reference mask as it is read, and what is odd about the file without being wrong.
+
+        Raises:
+            MedbenchError: as :meth:`read_reference`.
+        """
+        labels = raster.read_label_map(pair.mask)
+        mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
+        oddities = []
+        if labels.max(initial=0) == 1:
+            oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
+        elif len(np.unique(labels)) > 2:
+            oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
+        return mask, oddities
 
 
-def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[str, str]) -> Iterator[Finding]:
+def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[Path, str]) -> Iterator[Finding]:
     """Pictures and groups that lie in more than one of the splits."""
     seen: dict[str, tuple[str, Pair]] = {}
     groups: dict[str, set[str]] = {}
@@ -301,7 +340,7 @@ def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[str, str]) -> 
         for pair in members:
             if pair.group:
                 groups.setdefault(pair.group, set()).add(split)
-            other, first = seen.setdefault(digests.get(pair.id, pair.id), (split, pair))
+            other, first = seen.setdefault(digests.get(pair.picture, str(pair.picture)), (split, pair))
             if first is not pair:
                 yield Finding(
                     "warning" if other == split else "error",

@@ -95,6 +95,8 @@ def _read_image(path: Path) -> SimpleITK.Image:
 
 def _corrupt(path: Path, error: Exception) -> MedbenchError:
     reason = str(error).strip().splitlines()[-1]
+    if "No such file" in reason:
+        reason = "its header is wrong or it ends too early"
     return MedbenchError(
         "file.corrupt", f"{path}: not a readable volume ({reason}).", "Copy it again from its source."
     )

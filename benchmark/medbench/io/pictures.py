@@ -7,6 +7,7 @@ means something else; here it is refused by name.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,28 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.picture_format`` for 16 bits, a
             palette, an alpha channel or grey.
     """
+    return _read_as(path, "8-bit RGB")
+
+
+def read_grey(path: Path) -> npt.NDArray[np.uint8]:
+    """A grey picture, ``(height, width)``, 8 bit.
+
+    Raises:
+        MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.picture_format`` for 16 bits, a
+            palette, an alpha channel or colours.
+    """
+    return _read_as(path, "8-bit grey")
+
+
+def _read_as(path: Path, wanted: str) -> npt.NDArray[np.uint8]:
     picture = raster.read_picture(path)
     described = _described(path, picture)
-    if described != "8-bit RGB":
+    if described != wanted:
         raise MedbenchError(
             "data.picture_format",
             f"{path}: is {'an' if described[0] == '8' else 'a'} {described} picture; "
-            "the release holds 8-bit RGB ones.",
-            "Copy the file again from its source, or convert it to 8-bit RGB.",
+            f"the release holds {wanted} ones.",
+            f"Copy the file again from its source, or convert it to {wanted}.",
         )
     return picture
 
@@ -136,11 +151,13 @@ def read_binary_mask(path: Path, threshold: int | None = None) -> npt.NDArray[np
     )
 
 
-def resized_rgb(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
-    """A colour picture at ``size`` × ``size``, decoded once and kept under ``cache``.
+def resized_picture(
+    path: Path, size: int, cache: Path, read: Callable[[Path], npt.NDArray[np.uint8]] = read_rgb
+) -> npt.NDArray[np.uint8]:
+    """A picture at ``size`` × ``size``, decoded by ``read`` once and kept under ``cache``.
 
     Raises:
-        MedbenchError: as :func:`read_rgb`.
+        MedbenchError: as ``read``.
     """
     state = path.stat() if path.is_file() else None
     identity = [str(path.resolve()), size, state.st_size if state else 0, state.st_mtime_ns if state else 0]
@@ -148,7 +165,7 @@ def resized_rgb(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     kept = cache / name[:2] / f"{path.stem}-{name}.npy"
     if kept.exists():
         return np.asarray(np.load(kept))
-    picture = raster.resize_picture(read_rgb(path), size, size)
+    picture = raster.resize_picture(read(path), size, size)
     with atomic_path(kept) as temporary:
         np.save(temporary, picture)
     return picture

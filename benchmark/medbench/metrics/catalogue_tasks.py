@@ -170,6 +170,13 @@ BIOMETRY = (
         example=example_call(_FRAME, "aop.ellipse", "30.2249"), **_LOW,
     ),
     Convention(
+        id="psfhs.score", title="Score S of PSFHS 2023", family="biometry", better="higher",
+        definition="0.25 Dice + 0.125 (1 - HD/100) + 0.125 (1 - ASD/100) + 0.5 (1 - error of AoP/180), each "
+        "the mean of symphysis, head and their union; over many frames the means come first",
+        range=(-_INF, 1.0), source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 evaluation.py",
+        target=f"{_PICK}:psfhs", example=example_call(_FRAME, "psfhs.score", "0.8748"),
+    ),
+    Convention(
         id="hsd", title="Error of the head-symphysis distance", unit="px",
         definition="absolute difference of the distance from the symphysis' inferior end to the head",
         source="IUGC 2024, class Biometry of evaluator.py@bad8150", target=f"{_PICK}:biometry",

@@ -15,6 +15,17 @@ def biometry(reference: Any, prediction: Any, *, value: str) -> Score:
     return biometry_scores(reference, prediction)[value]
 
 
+def psfhs(reference: Any, prediction: Any) -> Score:
+    """:func:`medbench.metrics.intrapartum.psfhs_score` of a single frame; undefined as soon as a part is."""
+    from medbench.metrics.intrapartum import ellipse_score, psfhs_score, segmentation_scores
+
+    scores = segmentation_scores(reference, prediction)
+    scores["aop_ellipse"] = ellipse_score(reference, prediction)
+    means = {name: score.value for name, score in scores.items() if score.value is not None}
+    lacking = next((score for score in scores.values() if score.value is None), None)
+    return Score.undefined(lacking.reason) if lacking else Score(psfhs_score(means))
+
+
 def head_circumference(reference: Any, prediction: Any, *, value: str, spacing: Spacing) -> Score:
     """One entry of :func:`medbench.metrics.biometry.head_circumference_scores`, for square pixels."""
     from medbench.core.errors import MedbenchError

@@ -15,6 +15,7 @@ undefined.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,27 @@ def _attribute(value: Any, name: str) -> Any:
     return value if isinstance(value, LandmarkError) else getattr(value, name)
 
 
+def ellipse_score(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Score:
+    """Absolute difference in degrees of the angles of progression by the ellipse rule (PSFHS 2023).
+
+    An angle of 0 stands for a mask without an ellipse, on either side, as the organisers count it.
+
+    Args:
+        reference: 2-D label map, 1 pubic symphysis, 2 fetal head; any size.
+        prediction: a label map of the same image.
+
+    >>> rows, columns = np.mgrid[:120, :160]
+    >>> frame = np.where((rows - 25) ** 2 / 64 + (columns - 50) ** 2 / 900 < 1, 1, 0)
+    >>> frame[(rows - 80) ** 2 / 900 + (columns - 90) ** 2 / 1600 < 1] = 2
+    >>> ellipse_score(frame, frame).value
+    0.0
+    >>> ellipse_score(frame, frame * 0).status
+    'failed'
+    """
+    return _ellipse_difference(*(_measured(aop_ellipse, labels) for labels in (reference, prediction)))
+
+
 def _ellipse_difference(reference: Any, prediction: Any) -> Score:
-    """Organisers' rule: an angle of 0 stands for a mask without an ellipse, on either side."""
     score = absolute_difference(reference, prediction)
     if score.status == "ok":
         return score
@@ -165,9 +185,32 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
     'failed'
     """
     contours = [_measured(aop_contour, labels) for labels in (reference, prediction)]
-    ellipses = [_measured(aop_ellipse, labels) for labels in (reference, prediction)]
     return {
         "aop_contour": absolute_difference(*(_attribute(found, "aop") for found in contours)),
         "hsd": absolute_difference(*(_attribute(found, "hsd") for found in contours)),
-        "aop_ellipse": _ellipse_difference(*ellipses),
+        "aop_ellipse": ellipse_score(reference, prediction),
     }
+
+
+def psfhs_score(means: Mapping[str, float]) -> float:
+    """The score S of PSFHS 2023 from the means over all cases of the nine values and the angle's error.
+
+    A quarter is Dice, an eighth each Hausdorff and average surface distance (of 100 pixels), a half the angle
+    of progression (of 180 degrees); the three means over structures are rounded to eight decimals as in
+    ``evaluation.py`` of maskoffs/PS-FH-MICCAI23@de5d789. It is not clipped: distances above 100 pixels count
+    below zero.
+
+    Args:
+        means: ``dice_ps``, ``dice_fh``, ``dice_all``, the same of ``hd`` and ``asd`` in pixels, and
+            ``aop_ellipse`` in degrees.
+
+    >>> perfect = {f"{m}_{s}": float(m == "dice") for m in ("dice", "hd", "asd") for s in STRUCTURES}
+    >>> psfhs_score({**perfect, "aop_ellipse": 0.0}), psfhs_score({**perfect, "aop_ellipse": 18.0})
+    (1.0, 0.95)
+    """
+    dice, hausdorff, surface = (
+        sum(means[f"{metric}_{name}"] for name in STRUCTURES) / len(STRUCTURES)
+        for metric in ("dice", "hd", "asd")
+    )
+    distances = 0.125 * (1 - round(hausdorff / 100, 8)) + 0.125 * (1 - round(surface / 100, 8))
+    return 0.25 * round(dice, 8) + distances + 0.5 * (1 - means["aop_ellipse"] / 180)
