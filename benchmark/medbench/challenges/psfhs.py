@@ -79,8 +79,9 @@ class PSFHS(PictureMaskChallenge):
     failure_rule = (
         "medbench-1 (the organisers' program leaves missing predictions out): a failed or missing case "
         "scores as an empty mask does in the official program: Dice 0, HD and ASD 100 px, an angle of 0°, so "
-        "that ΔAoP is the reference's angle. Where the reference lacks a structure that the prediction has, the "
-        "official program ends with an error; here its scores are undefined and enter no mean."
+        "that ΔAoP is the reference's angle. Where the reference lacks a structure that the prediction has, "
+        "the official program ends with an error; here the case's scores of it are undefined and enter no "
+        "mean, and the case does not count in S."
     )
     citation = (
         "PSFHS Challenge Report: Pubic Symphysis and Fetal Head Segmentation from Intrapartum Ultrasound "
