@@ -14,7 +14,7 @@ SMP = {
     "smp/deeplabv3+": {"encoder": "resnet18", "decoder_channels": 32},
     "smp/segformer": {"encoder": "mit_b0", "decoder_segmentation_channels": 32},
 }
-PLANAR = [name for name in list_models() if model_entry(name).spatial_dims == 2]
+PLANAR = [n for n in list_models() if model_entry(n).spatial_dims == 2 and not model_entry(n).framework]
 NAMES = [n for n in PLANAR if n.endswith(".test") and "segmentation" in model_entry(n).tasks]
 NETWORKS = [*NAMES, *SMP]
 

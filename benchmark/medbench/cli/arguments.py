@@ -43,7 +43,13 @@ Modalities = Annotated[
 Overlap = Annotated[
     float | None, typer.Option("--overlap", help="Of a volume's windows, 0 to below 1 (0.5).")
 ]
-Mirror = Annotated[bool, typer.Option("--mirror", help="Average over a volume's mirrored views.")]
+Mirror = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror",
+        help="Average over a volume's mirrored views; not given: as the model does by itself.",
+    ),
+]
 Cases = Annotated[str, typer.Option("--cases", help="Only cases whose id matches this pattern.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
 Runs = Annotated[

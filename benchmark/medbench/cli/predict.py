@@ -27,7 +27,7 @@ def command(
     image_size: arguments.ImageSize = None,
     modalities: arguments.Modalities = None,
     overlap: arguments.Overlap = None,
-    mirror: arguments.Mirror = False,
+    mirror: arguments.Mirror = None,
     cases: arguments.Cases = "*",
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,

@@ -31,7 +31,7 @@ def command(
         ),
     ] = None,
     overlap: arguments.Overlap = None,
-    mirror: arguments.Mirror = False,
+    mirror: arguments.Mirror = None,
     cases: arguments.Cases = "*",
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,

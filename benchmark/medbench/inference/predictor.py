@@ -168,7 +168,7 @@ class NetworkPredictor(TimedPredictor):
                 logits, image_logits = self._forward(prepared)
             with self.timed("postprocess"):
                 if "labels" in sample.demands:
-                    labels.append(_label_maps(logits, images.shape[1:3], self.contract.resampling))
+                    labels.append(label_maps(logits, images.shape[1:3], self.contract.resampling))
                 if "image_classes" in sample.demands:
                     assert image_logits is not None, "the network was built without an image-level head"
                     classes.append(image_logits.float().softmax(dim=1).cpu().numpy())
@@ -185,7 +185,7 @@ class NetworkPredictor(TimedPredictor):
         return output if isinstance(output, tuple) else (output, None)
 
 
-def _label_maps(logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling) -> npt.NDArray[np.uint8]:
+def label_maps(logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling) -> npt.NDArray[np.uint8]:
     """Label maps at the pictures' own size; a single channel of logits is foreground from 0 up."""
     import torch
     from torch.nn import functional

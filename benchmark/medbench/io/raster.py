@@ -89,11 +89,22 @@ def read_label_map(path: Path) -> npt.NDArray[Any]:
 
 def write_label_map(path: Path, labels: npt.NDArray[np.integer[Any]]) -> None:
     """Write an 8-bit single-channel label map ``(height, width)`` atomically, compressed by its suffix."""
-    import cv2
-
     if labels.ndim != 2 or labels.min(initial=0) < 0 or labels.max(initial=0) > 255:
         raise ValueError(f"an 8-bit label map is two-dimensional with values 0-255, got {labels.shape}")
-    done, encoded = cv2.imencode(path.suffix, labels.astype(np.uint8))
+    _write(path, labels.astype(np.uint8))
+
+
+def write_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    """Write an 8-bit ``(height, width)`` grey or ``(height, width, 3)`` RGB picture atomically."""
+    import cv2
+
+    _write(path, picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def _write(path: Path, picture: npt.NDArray[Any]) -> None:
+    import cv2
+
+    done, encoded = cv2.imencode(path.suffix, picture)
     if not done:
         raise MedbenchError("file.unwritable", f"{path}: this file type cannot be encoded.", "Use .png.")
     with atomic_path(path) as temporary:

@@ -35,6 +35,8 @@ class ModelEntry:
         name: what the command line calls it; ``family.test`` is the tiny variant of a family.
         title: what tables call it.
         factory: ``"module:callable"``; called with ``in_channels``, ``num_classes`` and the options.
+        framework: ``"module:object"``, a :class:`medbench.training.framework.Framework` that plans,
+            trains and predicts by itself; empty for plain networks.
         tasks: what it does.
         family: models that share a card file.
         aliases: other names for it; they work everywhere but are not listed.
@@ -81,6 +83,7 @@ class ModelEntry:
     name: str
     title: str
     factory: str = ""
+    framework: str = ""
     tasks: tuple[str, ...] = ("segmentation",)
     family: str = ""
     aliases: tuple[str, ...] = ()

@@ -7,12 +7,13 @@ import json
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
 from medbench.core.sample import Sample, VolumeSample
@@ -21,6 +22,9 @@ from medbench.running.data import Data, choose_cases, resolve_data
 from medbench.running.modalities import known_modalities, with_modalities
 from medbench.running.networks import NetworkPlan, plan_network
 from medbench.running.train import find_trained, no_weights, plan_training, recipe_for, train_planned
+
+if TYPE_CHECKING:
+    from medbench.training.framework import Framework
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Inference:
             or the published one.
         modalities: sequences that may be seen, by any of their names; ``None`` shows all that are there.
         overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
-        mirror: average over a volume's mirrored views.
+        mirror: average over a volume's mirrored views; ``None``: as the model does by itself.
     """
 
     device: str = "cpu"
@@ -45,7 +49,7 @@ class Inference:
     image_size: int | None = None
     modalities: tuple[str, ...] | None = None
     overlap: float | None = None
-    mirror: bool = False
+    mirror: bool | None = None
 
     def __post_init__(self) -> None:
         if self.overlap is not None and not 0 <= self.overlap < 1:
@@ -79,6 +83,15 @@ class Job:
     def settings(self) -> dict[str, Any]:
         """What of the inference decides the result."""
         inference, volumes = self.inference, self.network.sees_volumes
+        overlap = 0.5 if inference.overlap is None else inference.overlap
+        if self.network.framework is not None:
+            return {
+                "device": inference.device.split(":")[0],
+                "overlap": overlap,
+                "mirror": inference.mirror is not False,
+                "cases": self.pattern,
+                **({} if self.modalities is None else {"modalities": list(self.modalities)}),
+            }
         settings = {
             "device": inference.device.split(":")[0],
             "precision": inference.precision,
@@ -89,8 +102,7 @@ class Job:
             "cases": self.pattern,
         }
         if volumes:
-            overlap = 0.5 if inference.overlap is None else inference.overlap
-            settings |= {"overlap": overlap, "mirror": inference.mirror}
+            settings |= {"overlap": overlap, "mirror": bool(inference.mirror)}
         return settings if self.modalities is None else {**settings, "modalities": list(self.modalities)}
 
     def read(self, case: Case) -> Sample | VolumeSample:
@@ -113,6 +125,8 @@ class Job:
         if self.inference.device.startswith("cuda") and not torch.cuda.is_available():
             raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
         torch.manual_seed(self.seed)
+        if self.network.framework is not None:
+            return self._framework_predictor(self.network.framework)
         network = self.network.build()
         if self.weights is not None:
             load_into(network, self.network.name, load_checkpoint(self.weights), str(self.weights))
@@ -127,6 +141,19 @@ class Job:
             chosen |= {"overlap": settings["overlap"], "mirror": settings["mirror"]}
             return VolumePredictor(network, windows, **chosen)
         return NetworkPredictor(network, self.network.contract(settings["image_size"]), **chosen)
+
+    def _framework_predictor(self, framework: Framework) -> Predictor:
+        from medbench.inference.weights import load_checkpoint
+
+        assert self.weights is not None, "a framework has no network before a plan"
+        settings = self.settings()
+        return framework.predictor(
+            load_checkpoint(self.weights),
+            self.challenge,
+            device=self.inference.device,
+            overlap=settings["overlap"],
+            mirror=settings["mirror"],
+        )
 
 
 def resolve(
@@ -154,7 +181,9 @@ def resolve(
     loaded.check_split(chosen_split)
     network = plan_network(model, loaded, options or {})
     inference = inference or Inference()
-    if (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
+    if network.framework is not None:
+        _refuse_planned(model, inference, weights)
+    elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
         raise MedbenchError(
             "inference.volumes_only",
             f"{model} sees pictures; --mirror and --overlap are for volumes.",
@@ -163,20 +192,7 @@ def resolve(
     modalities = None if inference.modalities is None else known_modalities(loaded, inference.modalities)
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
     chosen = choose_cases(loaded.cases(resolved.root, chosen_split), cases)
-    kind: Literal["none", "file", "trained"] = "trained"
-    path: Path | None
-    if str(weights) == "none":
-        path, kind = None, "none"
-    elif str(weights) == "auto":
-        learnt_from = loaded.training_split_of(chosen_split)
-        _refuse_leak(loaded, learnt_from, chosen_split, "Weights would be learnt from")
-        path = find_trained(loaded, resolved, network, runs, recipe, learnt_from)
-        if path is None and resolved.kind == "sample":
-            path = _fit_quick(loaded, resolved, network, recipe or "quick", runs, learnt_from, progress)
-        if path is None:
-            raise no_weights(loaded, model, resolved, learnt_from)
-    else:
-        path, kind = Path(weights), "file"
+    path, kind = _choose_weights(loaded, resolved, network, weights, recipe, runs, chosen_split, progress)
     facts: dict[str, Any] = {}
     if path is not None:
         from medbench.inference.weights import load_checkpoint
@@ -205,6 +221,59 @@ def resolve(
         facts,
         modalities=modalities,
     )
+
+
+def _choose_weights(
+    challenge: Challenge,
+    data: Data,
+    network: NetworkPlan,
+    weights: str | Path,
+    recipe: str | None,
+    runs: Path,
+    split: str,
+    progress: Progress,
+) -> tuple[Path | None, Literal["none", "file", "trained"]]:
+    """The file that ``weights`` means, fitted now where that is allowed.
+
+    Raises:
+        MedbenchError: ``weights.none``, ``weights.leak``, or as a framework's own reading.
+    """
+    if str(weights) == "none":
+        return None, "none"
+    if str(weights) != "auto":
+        path = Path(weights)
+        if network.framework is not None:
+            path = network.framework.take_in(path, network.name, cache_folder() / "imported")
+        return path, "file"
+    learnt_from = challenge.training_split_of(split)
+    _refuse_leak(challenge, learnt_from, split, "Weights would be learnt from")
+    found = find_trained(challenge, data, network, runs, recipe, learnt_from)
+    if found is None and data.kind == "sample":
+        found = _fit_quick(challenge, data, network, recipe or "quick", runs, learnt_from, progress)
+    if found is None:
+        raise no_weights(challenge, network.name, data, learnt_from)
+    return found, "trained"
+
+
+def _refuse_planned(model: str, inference: Inference, weights: str | Path) -> None:
+    """Refuse what a framework decides by its plan.
+
+    Raises:
+        MedbenchError: ``inference.planned`` or ``weights.planned``.
+    """
+    for flag in ("batch_size", "image_size", "precision"):
+        if getattr(inference, flag) != getattr(Inference(), flag):
+            raise MedbenchError(
+                "inference.planned",
+                f"{model} takes its {flag.replace('_', ' ')} from its plan.",
+                f"Leave --{flag.replace('_', '-')} out.",
+            )
+    if str(weights) == "none":
+        raise MedbenchError(
+            "weights.planned",
+            f"{model} has no network before it has planned one.",
+            f"Train first (medbench train -m {model} …), or give --weights.",
+        )
 
 
 def _refuse_leak(challenge: Challenge, learnt_from: str, split: str, what: str) -> None:
@@ -244,7 +313,7 @@ def _fit_quick(
     settings = recipe_for(challenge, network, recipe)
     progress.say(
         f"No weights given: fitting {network.name} to the synthetic sample by the '{recipe}' recipe "
-        f"({settings.length}, at {'×'.join([str(settings.image_size)] * network.entry.spatial_dims)}). "
+        f"({settings.describe(network.entry.spatial_dims)}). "
         "Its scores say nothing about real data."
     )
     plan = plan_training(challenge, data, network, settings, runs, split)
@@ -264,6 +333,7 @@ def repeat_command(job: Job, data: str | Path | None, weights: str | Path) -> st
         value = getattr(job.inference, flag)
         if value is not None and value != getattr(Inference(), flag):
             arguments += [f"--{flag.replace('_', '-')}", str(value)]
-    arguments += ["--mirror"] if job.inference.mirror else []
+    if job.inference.mirror is not None:
+        arguments.append("--mirror" if job.inference.mirror else "--no-mirror")
     arguments += ["--modalities", ",".join(job.modalities)] if job.modalities else []
     return shlex.join(arguments)

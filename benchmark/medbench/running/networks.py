@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.registry import load_object
 from medbench.inference.predictor import InputContract, Resampling
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entry
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from medbench.models.entry import ModelEntry
+    from medbench.training.framework import Framework
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class NetworkPlan:
 
     Attributes:
         name: model name.
-        entry: its card.
+        entry: its card; a framework's has the challenge's number of axes.
         options: options that differ from the defaults.
         num_classes: segmentation classes with the background.
         num_image_classes: classes of a whole picture, if the challenge asks for them.
@@ -48,6 +50,16 @@ class NetworkPlan:
     def entry_family(self) -> str:
         """The family whose recipes apply."""
         return self.entry.recipe_family
+
+    @property
+    def framework(self) -> Framework | None:
+        """What plans, trains and predicts in our stead, for models of that kind."""
+        return load_object(self.entry.framework) if self.entry.framework else None
+
+    @property
+    def all_options(self) -> dict[str, Any]:
+        """Options with those that the variant fixes."""
+        return {**self.entry.fixed_options, **self.options}
 
     def build(self) -> nn.Module:
         """A fresh network, initialised from torch's current seed."""
@@ -98,6 +110,10 @@ def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> N
             f"{entry.title} ({model}) does {', '.join(entry.tasks)}; {challenge.title} asks for label maps.",
             "Choose a model that segments; 'medbench models' lists what each does.",
         )
+    if entry.framework:
+        framework: Framework = load_object(entry.framework)
+        framework.check(model, challenge, {**entry.fixed_options, **options})
+        entry = replace(entry, spatial_dims=3 if challenge.modalities else 2)
     if entry.spatial_dims == 3 and not challenge.modalities:
         raise challenge.no_volumes()
     return NetworkPlan(

@@ -130,6 +130,9 @@ def describe_network(job: Job) -> tuple[int, list[str]]:
 
     from medbench.inference.weights import load_checkpoint, load_into
 
+    if job.network.framework is not None:
+        assert job.weights is not None, "a framework has no network before a plan"
+        return job.network.framework.count_parameters(load_checkpoint(job.weights)), []
     with torch.random.fork_rng(devices=[]):
         network = job.network.build()
     untrained: list[str] = []

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
     from medbench.training.fit import Hardware
+    from medbench.training.framework import FrameworkRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class TrainingPlan:
         challenge: what to learn.
         data: where from.
         network: what learns.
-        recipe: how.
+        recipe: how; a :class:`Recipe`, or a framework's own.
         folder: where its state and weights lie; named by everything that decides them.
         split: the training split.
         facts: what the weights file records.
@@ -42,7 +43,7 @@ class TrainingPlan:
     challenge: Challenge
     data: Data
     network: NetworkPlan
-    recipe: Recipe
+    recipe: Any
     folder: Path
     split: str
     facts: dict[str, Any] = field(default_factory=dict)
@@ -50,12 +51,16 @@ class TrainingPlan:
 
 def recipe_for(
     challenge: Challenge, network: NetworkPlan, name: str, changes: dict[str, Any] | None = None
-) -> Recipe:
+) -> Recipe | FrameworkRecipe:
     """A model's recipe with the challenge's augmentation, unless the recipe repeats the authors' program.
+
+    A framework has recipes and augmentation of its own.
 
     Raises:
         MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
     """
+    if network.framework is not None:
+        return network.framework.recipe(network.entry_family, name, changes or {})
     own = {"augmentation": challenge.augmentation} if challenge.augmentation and name != "official" else {}
     return load_recipe(network.entry_family, name, **{**own, **(changes or {})})
 
@@ -64,7 +69,7 @@ def plan_training(
     challenge: Challenge,
     data: Data,
     network: NetworkPlan,
-    recipe: Recipe,
+    recipe: Recipe | FrameworkRecipe,
     runs: Path,
     split: str | None = None,
 ) -> TrainingPlan:
@@ -90,8 +95,21 @@ def plan_training(
 def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
     """Do a planned training, or go on with it, or return its weights at once."""
     from medbench.training.fit import fit
+    from medbench.training.framework import Lesson
     from medbench.training.missing_modalities import with_missing
 
+    if plan.network.framework is not None:
+        lesson = Lesson(
+            challenge=plan.challenge,
+            root=plan.data.root,
+            split=plan.split,
+            options=plan.network.all_options,
+            recipe=plan.recipe,
+            folder=plan.folder,
+            cache=cache_folder() / "frames",
+            facts=plan.facts,
+        )
+        return plan.network.framework.train(lesson, hardware, progress)
     root, size = plan.data.root, plan.recipe.image_size
     images: Sequence[TrainingImage] | Sequence[TrainingVolume]
     contract: InputContract | VolumeContract

@@ -5,13 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 FOLDER = Path(__file__).parent
+
+R = TypeVar("R", bound="DataclassInstance")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +95,10 @@ class Recipe:
         """How long it trains, in words."""
         return f"{self.epochs} epochs" + (f", at least {self.least_steps} steps" if self.least_steps else "")
 
+    def describe(self, spatial_dims: int) -> str:
+        """How long and how large it trains, in words."""
+        return f"{self.length}, at {'×'.join([str(self.image_size)] * spatial_dims)}"
+
     def as_json(self) -> dict[str, Any]:
         """Plain values for records and hashes."""
         return dataclasses.asdict(self)
@@ -105,11 +115,20 @@ def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
     Raises:
         MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a change it has no setting for.
     """
+    return load_recipe_as(Recipe, family, name, changes)
+
+
+def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, Any]) -> R:
+    """As :func:`load_recipe`, with a framework's own settings, a dataclass like :class:`Recipe`.
+
+    Raises:
+        MedbenchError: as :func:`load_recipe`.
+    """
     table = _table(family)
     if name not in table:
         raise unknown_name("recipe", name, table)
-    recipe = Recipe(name=name, **table[name])
-    known = {field.name for field in dataclasses.fields(Recipe)} - {"name", "description"}
+    recipe = kind(**{"name": name, **table[name]})
+    known = {field.name for field in dataclasses.fields(kind)} - {"name", "description"}
     for key in changes:
         if key not in known:
             error = unknown_name("recipe setting", key, known)

@@ -1,0 +1,90 @@
+"""Which of a challenge's labels and channels those of an nnU-Net data set are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
+
+PICTURE_CHANNELS = ("R", "G", "B")
+PICTURE_SIZE = "medbench_picture_size"
+
+
+def class_names(challenge: Challenge) -> list[str]:
+    """Names of the classes in the challenge's order; the first is called background, as nnU-Net demands."""
+    return ["background", *list(challenge.labels.values())[1:]]
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
+    """The challenge's class index of every value that the network answers.
+
+    Labels match by name, whatever case and punctuation; so their order may differ.
+
+    Args:
+        dataset: ``dataset.json``.
+        challenge: the challenge.
+        source: names the weights in errors.
+
+    Raises:
+        MedbenchError: ``nnunet.regions`` or ``nnunet.labels``.
+    """
+    labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
+    if any(isinstance(value, list | tuple) and len(value) > 1 for value in labels.values()):
+        raise MedbenchError(
+            "nnunet.regions",
+            f"{source}: learnt overlapping regions ({', '.join(labels)}), whose classes have no names.",
+            "Use a model trained on labels.",
+        )
+    values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
+    wanted = [_plain(name) for name in class_names(challenge)]
+    if set(values) != set(wanted) or sorted(values.values()) != list(range(len(wanted))):
+        raise MedbenchError(
+            "nnunet.labels",
+            f"{source}: learnt the labels {', '.join(labels)}; {challenge.title} has "
+            f"{', '.join(class_names(challenge))}.",
+            "Use a model of this challenge; where only the names differ, rename them in its dataset.json.",
+        )
+    table = np.zeros(len(wanted), np.uint8)
+    for index, name in enumerate(wanted):
+        table[values[name]] = index
+    return table
+
+
+def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> list[int]:
+    """For each channel of the network, which of the challenge's it is.
+
+    Sequences match by any of their names; colours only by their number.
+
+    Raises:
+        MedbenchError: ``nnunet.channels``.
+    """
+    named = dataset.get("channel_names") or dataset["modality"]
+    names = [named[key] for key in sorted(named, key=int)]
+    if not challenge.modalities:
+        if len(names) == len(PICTURE_CHANNELS):
+            return list(range(len(names)))
+        known = list(PICTURE_CHANNELS)
+    else:
+        known = list(challenge.modalities)
+        aliases = {
+            _plain(alias): index
+            for index, (key, others) in enumerate(challenge.modalities.items())
+            for alias in (key, *others)
+        }
+        order = [aliases.get(_plain(name), -1) for name in names]
+        if sorted(order) == list(range(len(known))):
+            return order
+    raise MedbenchError(
+        "nnunet.channels",
+        f"{source}: learnt from the channels {', '.join(names)}; {challenge.title} has {', '.join(known)}.",
+        "Use a model of these channels; where only the names differ, rename them in its dataset.json.",
+    )

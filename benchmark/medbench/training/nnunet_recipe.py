@@ -1,0 +1,87 @@
+"""How nnU-Net is steered: what a recipe may change of its own planning and training."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from medbench.core.errors import MedbenchError
+
+FOLDS = 5
+PLANNERS = {
+    "default": "ExperimentPlanner",
+    "ResEncM": "nnUNetPlannerResEncM",
+    "ResEncL": "nnUNetPlannerResEncL",
+    "ResEncXL": "nnUNetPlannerResEncXL",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NnunetRecipe:
+    """Settings of nnU-Net; those that are not given are its own defaults.
+
+    Attributes:
+        name: ``default``, ``quick``, ``official``.
+        description: one line for people.
+        image_size: side of the square that pictures are resized to; volumes keep their own grid.
+        epochs: of ``steps`` optimizer steps each.
+        steps: an epoch.
+        validation_steps: random batches of the held-out fold, an epoch.
+        learning_rate: of stochastic gradient descent at the start; it falls to zero with the power 0.9.
+        weight_decay: of it.
+        planner: ``default``, or one of nnU-Net's residual encoder presets ``ResEncM``, ``ResEncL``,
+            ``ResEncXL``.
+        base_features: width at the full resolution.
+        memory_gb: GPU memory that the plan is made for; 0 leaves the planner's own.
+        batch_size: patches a step; 0 takes the planned number.
+        folds: 0 to 4, a list of them for an ensemble, or ``all`` to hold nothing out.
+        seed: of the initial weights, the patches and the augmentation.
+    """
+
+    name: str
+    description: str
+    image_size: int = 512
+    epochs: int = 1000
+    steps: int = 250
+    validation_steps: int = 50
+    learning_rate: float = 1e-2
+    weight_decay: float = 3e-5
+    planner: Literal["default", "ResEncM", "ResEncL", "ResEncXL"] = "default"
+    base_features: int = 32
+    memory_gb: float = 0.0
+    batch_size: int = 0
+    folds: int | Literal["all"] | tuple[int, ...] = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "epochs", "steps", "validation_steps", "base_features"):
+            if getattr(self, name) < 1:
+                raise MedbenchError("recipe.setting", f"nnU-Net: {name} must be positive.", "Give 1 or more.")
+        if self.planner not in PLANNERS:
+            raise MedbenchError(
+                "recipe.setting",
+                f"nnU-Net has no planner preset '{self.planner}'.",
+                f"Known: {', '.join(PLANNERS)}.",
+            )
+        if self.folds != "all" and not all(fold in range(FOLDS) for fold in self.fold_list):
+            raise MedbenchError(
+                "recipe.setting",
+                f"nnU-Net: folds={self.folds} are not of 0 to {FOLDS - 1}.",
+                "Give a number, a list such as [0,1,2,3,4], or all.",
+            )
+
+    @property
+    def fold_list(self) -> list[int | str]:
+        """The folds one by one."""
+        if isinstance(self.folds, int | str):
+            return [self.folds]
+        return list(dict.fromkeys(self.folds))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for records and hashes."""
+        return {**dataclasses.asdict(self), "folds": self.fold_list}
+
+    def describe(self, spatial_dims: int) -> str:
+        """How long and how large it trains, in words."""
+        size = f", pictures at {self.image_size}×{self.image_size}" if spatial_dims == 2 else ""
+        return f"{self.epochs} epochs of {self.steps} steps{size}"
