@@ -301,3 +301,37 @@ def test_recipes(name):
     if name == "default":
         assert settings.missing_rates == "t1=0.2 t1ce=0.4 flair=0.6 t2=0.8"
         assert (settings.image_size, settings.epochs, settings.learning_rate) == (80, 300, 2e-4)
+
+
+def test_patches_of_nothing_but_background_are_drawn_again(tmp_path):
+    def load():
+        array = np.zeros((2, 64, 64, 64), np.float32)
+        array[:, 20:26, 2:62, 2:62] = 100 + np.random.default_rng(0).standard_normal((2, 6, 60, 60))
+        array[:, 40:64, 63, 63] = 50
+        array[:, 0, 0, 0] = 50
+        labels = np.zeros((64, 64, 64), np.uint8)
+        return VolumeSample(Case("c", {}, {}, "p"), NAMES, array, (True, True)), labels
+
+    volume = TrainingVolume("c", "p", load, (), (True, True))
+    settings = recipe(image_size=8, augmentation="none")
+    data = VolumeData([volume], settings, VolumeContract(8, "scaled", "uniform", True), tmp_path)
+    for epoch in range(30):
+        patch = data.dataset[epoch, 0][0]
+        assert (patch.amax(dim=(1, 2, 3)) > patch.amin(dim=(1, 2, 3))).all()
+
+
+def test_a_step_without_finite_gradients_is_left_out_and_ten_end_the_training():
+    learner = task()
+    parameters = list(learner.network.parameters())
+    for parameter in parameters:
+        parameter.grad = torch.ones_like(parameter)
+    learner.on_before_optimizer_step(None)
+    assert bool(parameters[0].grad.any())
+    for _ in range(9):
+        parameters[0].grad.fill_(float("inf"))
+        learner.on_before_optimizer_step(None)
+        assert not any(bool(parameter.grad.any()) for parameter in parameters)
+    parameters[0].grad.fill_(float("nan"))
+    with pytest.raises(MedbenchError) as error:
+        learner.on_before_optimizer_step(None)
+    assert error.value.code == "training.diverged"

@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from medbench.training.recipes import Recipe
 
 Item = tuple[Tensor, Tensor, Tensor]
+_TRIES = 50
+_BAD_STEPS = 10
 
 
 class TrainingPatches(Dataset[Item]):
     """Cubic patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
 
-    Some of the patches are centred on a voxel of a structure drawn evenly. Cases are cropped and normalised
-    once, and kept on disk in half precision.
+    Some of the patches are centred on a voxel of a structure drawn evenly. One that shows nothing but
+    background is drawn again: the gradients of instance norms overflow on constant input. Cases are cropped
+    and normalised once, and kept on disk in half precision.
 
     Args:
         volumes: what to learn from.
@@ -59,9 +62,12 @@ class TrainingPatches(Dataset[Item]):
         seen = volume.seen
         array, labels, present = self._prepared(volume)
         rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
-        corner = _corner(labels, self.recipe, rng)
-        part = tuple(slice(at, at + self.recipe.image_size) for at in corner)
-        patch = np.array(array[(slice(None), *part)], np.float32)
+        for _ in range(_TRIES):
+            corner = _corner(labels, self.recipe, rng)
+            part = tuple(slice(at, at + self.recipe.image_size) for at in corner)
+            patch = np.array(array[(slice(None), *part)], np.float32)
+            if (np.ptp(patch[present], axis=(1, 2, 3)) > 0).all():
+                break
         truth = np.array(labels[part], np.int64)
         shown = present.copy()
         if epoch >= 0:
@@ -182,6 +188,27 @@ class VolumeTask(SegmentationTask):
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
         self.with_mask = with_mask
+        self.bad_steps = 0
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave a step's gradients out when one of them is not finite.
+
+        Raises:
+            MedbenchError: ``training.diverged`` when that happens ten times in succession.
+        """
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
+            self.bad_steps = 0
+            return
+        self.bad_steps += 1
+        if self.bad_steps == _BAD_STEPS:
+            raise MedbenchError(
+                "training.diverged",
+                f"The gradients of {_BAD_STEPS} steps in succession are not finite.",
+                "Lower the learning rate, or look for constant volumes in the data.",
+            )
+        for gradient in gradients:
+            gradient.zero_()
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """The recipe's loss on one batch of patches."""
