@@ -12,6 +12,7 @@ from medbench.core.sample import VolumeSample
 from medbench.inference.volumes import (
     VolumeContract,
     VolumePredictor,
+    gaussian_weights,
     slide_windows,
     widened_box,
     window_starts,
@@ -250,3 +251,11 @@ def test_preparation_needs_little_more_than_its_result():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < prepared.array.nbytes + 3 * volumes[0].nbytes + prepared.array[0].nbytes * 2
+
+
+@pytest.mark.parametrize("size", [(16, 24, 8), (32, 32, 32)])
+def test_gaussian_weights_are_monais(size):
+    from monai.data.utils import compute_importance_map
+
+    expected = compute_importance_map(size, mode="gaussian")
+    torch.testing.assert_close(gaussian_weights(size), expected, rtol=1e-6, atol=1e-9)
