@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from typer.testing import CliRunner
 
 import medbench
 from medbench.challenges import load_challenge
 from medbench.challenges.base import CaseRow
 from medbench.challenges.psfhs import read_label_map
 from medbench.challenges.synthesis.psfhs import drawn_numbers, write_sample
+from medbench.cli.main import app
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
@@ -128,7 +130,9 @@ def test_the_sample_has_the_release_s_files(drawn):
         labels = SimpleITK.ReadImage(str(drawn / "label_mha" / path.name))
         assert labels.GetSize() == (256, 256)
         assert set(np.unique(SimpleITK.GetArrayFromImage(labels))) == {0, 1, 2}
-    assert all(finding.severity in ("note", "warning") for finding in CHALLENGE.check(drawn))
+    findings = CHALLENGE.check(drawn)
+    assert findings[0].message == "6 of the release's 4,000 pictures."
+    assert {finding.severity for finding in findings[1:]} == {"note"}
 
 
 def test_predictions_carry_the_picture_s_geometry(release, tmp_path):
@@ -320,6 +324,23 @@ def test_equal_rank_sums_are_separated_by_s_and_chance_is_no_rank():
 def test_ranking_refuses_other_cases():
     with pytest.raises(MedbenchError, match="other cases"):
         CHALLENGE.rank({"a": ranked_rows(1), "b": ranked_rows(1)[1:]})
+
+
+def test_compare_prints_the_challenge_s_ranking(drawn, answers, tmp_path):
+    folders = []
+    for name, rows in (("whole", 0), ("cut", 40)):
+        made = tmp_path / name
+        for path in sorted(answers.iterdir()):
+            labels = read_label_map(path).copy()
+            labels[: int(rows * 3)] = 0
+            write_labels(made / path.name, labels)
+        finished = evaluate("psfhs", made, data=drawn, runs=tmp_path / "runs")
+        folders.append(str(finished.folder))
+    told = CliRunner().invoke(app, ["compare", *folders])
+    assert told.exit_code == 0, told.output
+    assert "Ranking of PSFHS 2023" in told.output
+    table = told.output[told.output.index("Ranking of PSFHS 2023") :]
+    assert table.index("whole") < table.index("cut")
 
 
 def test_real_labels_and_one_team_s_predictions(shared_data, tmp_path):

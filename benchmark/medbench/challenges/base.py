@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.core.score import Better, Score, Status
+
+if TYPE_CHECKING:
+    from medbench.challenges.ranking import Standing
 
 Weights = npt.NDArray[np.float64]
 Statistic = Callable[[Weights], npt.NDArray[np.float64]]
@@ -358,6 +361,17 @@ class Challenge(abc.ABC):
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
         """How the metric is computed from weighted cases; pooled metrics are the challenge's to override."""
         return mean_statistic(metric, rows)
+
+    def rank(self, entries: Mapping[str, Sequence[CaseRow]]) -> Sequence[Standing]:
+        """Entries in the challenge's own ranking, best first; none where it has no scheme beyond its columns.
+
+        Args:
+            entries: name -> its rows, all of the same cases.
+
+        Raises:
+            MedbenchError: ``ranking.cases`` when an entry has other cases than the first.
+        """
+        return []
 
     def published(self) -> list[dict[str, Any]]:
         """Published results with their sources, from ``published/<name>.toml``."""

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from medbench.challenges.base import (
     CaseRow,
     CaseScores,
+    Finding,
     MetricSpec,
     SplitFacts,
     Statistic,
@@ -257,6 +258,14 @@ class PSFHS(PictureMaskChallenge):
             if label not in labels and label
         ]
         return labels, lacking
+
+    def check(self, root: Path) -> list[Finding]:
+        """As for all pictures with masks, and how many of the release are there."""
+        findings, present = super().check(root), len(self.pairs(root))
+        if present != RELEASED:
+            told = f"{present:,} of the release's {RELEASED:,} pictures."
+            findings.insert(0, Finding("warning", told, "A subset: its scores are marked so."))
+        return findings
 
     def sample(self, root: Path) -> None:
         """Draw frames of all three splits as the release stores them."""

@@ -19,6 +19,7 @@ def command(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Paired statistics of runs on the same cases: differences, intervals by group, corrected p-values."""
+    from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import runs_folder as default_folder
     from medbench.leaderboards.comparing import compare_runs
@@ -63,6 +64,13 @@ def command(
             )
         title = f"{first} → {second}, {record.challenge.title}, split {record.challenge.split}{kind}"
         print_table(title, headings, rows, wrap=(0,))
+    standings = load_challenge(record.challenge.name).rank(
+        {run.title: list(run.rows.values()) for run in found}
+    )
+    if standings:
+        ranks = [(str(s.place), s.name, str(s.rank_sum), f"{s.tie_breaker:.4f}") for s in standings]
+        title = f"Ranking of {record.challenge.title}{kind}"
+        print_table(title, ("place", "entry", "sum of ranks", "separates equal sums"), ranks, wrap=(1,))
     typer.echo(
         f"Second minus first. Holm over {len(differences)} comparisons. Groups are exchanged and resampled "
         "as a whole; cases in brackets have no value in one of the runs."
