@@ -99,11 +99,11 @@ def test_the_classifier_can_be_exported(way):
         torch.testing.assert_close(module(other), network(other), rtol=1e-4, atol=1e-5)
 
 
-def tiny_detector(kind):
+def tiny_detector(kind, n_win=4):
     torch.manual_seed(0)
     return detection_network(
         detector=kind,
-        n_win=4,
+        n_win=n_win,
         embed_dim=(16, 32, 64, 64),
         depth=(1, 1, 2, 1),
         head_dim=16,
@@ -151,6 +151,20 @@ def test_the_two_stage_detector_trains_and_answers_in_pixels_of_the_picture(lesi
     assert found["boxes"].shape[1:] == (4,)
     assert (found["boxes"] >= 0).all()
     assert (found["boxes"] <= torch.tensor([96.0, 128.0, 96.0, 128.0])).all()
+
+
+@pytest.mark.parametrize(("kind", "stride"), [("retinanet", 8), ("faster_rcnn", 4)])
+def test_anchors_of_pictures_that_are_padded_for_the_regions_keep_the_stride_of_the_map(kind, stride):
+    network = tiny_detector(kind, n_win=8).eval()
+    seen = []
+    anchors = network.anchor_generator if kind == "retinanet" else network.rpn.anchor_generator
+    anchors.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
+    with torch.inference_mode():
+        network([torch.rand(3, 64, 96)])
+    ((pictures, maps),) = seen
+    assert pictures.tensors.shape[-2:] == (64, 96), "below 16 * n_win"
+    assert maps[0].shape[-2:] == (64 // stride, 96 // stride)
+    assert maps[1].shape[-2:] == (32 // stride, 48 // stride)
 
 
 @pytest.mark.parametrize(

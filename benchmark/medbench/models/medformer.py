@@ -246,9 +246,18 @@ class DetectionFeatures(SparsePyramid):
         self.feature_pyramid = FeaturePyramidNetwork(used, out_channels, extra)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """``(N, in_channels, H, W)`` to maps ``(N, out_channels, H / s, W / s)`` by name, finest first."""
-        maps = self.encode(at_least(images, self.least_size))[self.first_level :]
-        named = OrderedDict((str(level), features.permute(0, 3, 1, 2)) for level, features in enumerate(maps))
+        """``(N, in_channels, H, W)`` to maps ``(N, out_channels, H / s, W / s)`` by name, finest first.
+
+        Where pictures are padded for the regions, the maps are cropped again: torchvision takes a map's
+        stride from its size.
+        """
+        height, width = images.shape[-2:]
+        maps = self.encode(at_least(images, self.least_size))
+        named = OrderedDict()
+        for level in range(self.first_level, len(maps)):
+            stride = 4 << level
+            cropped = maps[level][:, : -(-height // stride), : -(-width // stride)]
+            named[str(level - self.first_level)] = cropped.permute(0, 3, 1, 2)
         found: dict[str, Tensor] = self.feature_pyramid(named)
         return found
 
