@@ -237,8 +237,7 @@ def _weights(submission: Submission, file: Path) -> str:
 
 
 def _inference(submission: Submission) -> Inference:
-    settings = submission.inference
-    return Inference("cpu", settings.precision, settings.batch_size, settings.image_size)
+    return Inference("cpu", **submission.inference.model_dump())
 
 
 def _manifest(submission: Submission, job: Job) -> dict[str, Any]:

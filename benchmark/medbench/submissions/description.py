@@ -38,6 +38,8 @@ class InferenceSettings(_Part):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: int | None = Field(default=None, ge=1, description="pictures (8) or windows of a volume (1)")
     image_size: int | None = Field(default=None, ge=16)
+    overlap: float | None = Field(default=None, ge=0, lt=1, description="of a volume's windows")
+    mirror: bool | None = Field(default=None, description="average over a volume's mirrored views")
 
 
 class Image(_Part):

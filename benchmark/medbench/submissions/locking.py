@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from medbench.models.entry import ModelEntry
 
 OWN = "medbench"
+READERS = ("h5py", "tifffile")
 NETWORKS = ("torch", "torchvision")
 LIBRARIES = {
     "smp/": ("segmentation-models-pytorch", "timm"),
     "nnunet": ("nnunetv2",),
     "monai": ("monai",),
 }
+CUDA_ONLY = ("nvidia-", "cuda-", "triton")
 VOLUMES = ("monai",)
 SLIDES = ("tiffslide", "zarr", "imagecodecs")
 COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
@@ -28,7 +30,7 @@ COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
 def needed_packages(model: str, entry: ModelEntry, challenge: str) -> list[str]:
     """What must be there to predict: the core less the command line, torch, and the model's own libraries."""
     roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
-    roots += NETWORKS
+    roots += (*READERS, *NETWORKS)
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
     roots += VOLUMES if entry.spatial_dims == 3 else ()
@@ -64,13 +66,17 @@ def lock(roots: Iterable[str]) -> dict[str, str]:
 def requirement_lines(locked: Mapping[str, str], accelerator: str) -> list[str]:
     """Lines of a requirements file; torch's builds are named by the accelerator.
 
-    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.8.0+cpu"}, "cuda")
+    Libraries that only CUDA builds of torch need are left out: a CPU image has no use for them, and torch's
+    CUDA wheels pin their own.
+
+    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.8.0+cpu", "nvidia-nccl-cu12": "2.27"}, "cuda")
     ['numpy==2.1.0', 'torch==2.8.0+cu126']
     """
     build = {"cpu": "+cpu", "cuda": "+cu126"}[accelerator]
     return [
         f"{name}=={version.partition('+')[0] + build if name in NETWORKS else version}"
         for name, version in locked.items()
+        if not name.startswith(CUDA_ONLY)
     ]
 
 

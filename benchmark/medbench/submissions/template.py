@@ -37,6 +37,8 @@ delivery = "baked"         # "baked" into the image, or "mounted": uploaded apar
 precision = "fp32"         # fp32, bf16 or fp16
 # batch_size = 8           # pictures (8) or windows of a volume (1) a forward pass
 # image_size = 512         # the training's if not given
+# overlap = 0.5            # of a volume's windows
+# mirror = true            # average over a volume's mirrored views
 
 [image]
 accelerator = "cpu"        # "cpu" or "cuda": which builds of torch are installed

@@ -78,7 +78,7 @@ class Session:
         from medbench.running.job import Inference, Job
         from medbench.running.networks import plan_network
 
-        weights, settings = self.weights(), self.submission.inference
+        weights = self.weights()
         network = plan_network(self.submission.model, self.challenge, dict(self.submission.options))
         facts = load_checkpoint(weights).facts if weights else {}
         return Job(
@@ -91,10 +91,7 @@ class Session:
             weights=weights,
             weights_kind="file" if weights else "none",
             inference=Inference(
-                "cuda" if torch.cuda.is_available() else "cpu",
-                settings.precision,
-                settings.batch_size,
-                settings.image_size,
+                "cuda" if torch.cuda.is_available() else "cpu", **self.submission.inference.model_dump()
             ),
             seed=self.manifest["seed"],
             facts=facts,
