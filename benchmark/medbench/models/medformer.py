@@ -329,9 +329,7 @@ def detection_network(
         anchors = AnchorGenerator(sizes, _ANCHOR_RATIOS)
         return RetinaNet(features, num_classes, anchor_generator=anchors, **pictures)
     features = DetectionFeatures(in_channels, options, decoder_dim, 0, LastLevelMaxPool())
-    anchors = AnchorGenerator(
-        tuple((side,) for side in _ANCHOR_SIDES), ((0.5, 1.0, 2.0),) * len(_ANCHOR_SIDES)
-    )
+    anchors = AnchorGenerator(tuple((side,) for side in _ANCHOR_SIDES), _ANCHOR_RATIOS)
     return FasterRCNN(features, num_classes, rpn_anchor_generator=anchors, **pictures)
 
 
