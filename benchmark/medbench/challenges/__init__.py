@@ -29,6 +29,7 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "isic2018": "medbench.challenges.isic2018:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis:KPIsPatch",
+        "kpis_slide": "medbench.challenges.kpis_slide:KPIsSlide",
         "myops2020": "medbench.challenges.myops:MyoPS2020",
         "psfhs": "medbench.challenges.psfhs:PSFHS",
         "synapse": "medbench.challenges.synapse:Synapse",

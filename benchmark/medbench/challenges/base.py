@@ -17,6 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.core.score import Better, Score, Status
+from medbench.core.slides import SlideSettings
 
 if TYPE_CHECKING:
     from medbench.challenges.ranking import Standing
@@ -154,6 +155,7 @@ class Challenge(abc.ABC):
         modalities: sequences that a case may have, in the order of a volume's channels: key of
             :attr:`Case.inputs` -> other names of it; empty where cases are not volumes on one grid.
         modality_combinations: non-empty subsets of them in the order of published tables.
+        slide_settings: how pictures that do not fit in memory are predicted, where cases are such pictures.
     """
 
     name: ClassVar[str]
@@ -179,6 +181,15 @@ class Challenge(abc.ABC):
     sample_options: ClassVar[Mapping[str, str]] = {}
     modalities: ClassVar[Mapping[str, Sequence[str]]] = {}
     modality_combinations: ClassVar[Sequence[tuple[str, ...]]] = ()
+    slide_settings: ClassVar[SlideSettings | None] = None
+
+    def learns_as(self) -> Challenge:
+        """The challenge whose training serves this one: itself, unless two tasks share what they learn."""
+        return self
+
+    def place(self, case: Case) -> tuple[int, int] | None:
+        """Row and column of a case's picture in a larger one that its group's pictures are cut from."""
+        return None
 
     @property
     def data_set(self) -> str:

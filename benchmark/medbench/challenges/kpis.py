@@ -89,7 +89,7 @@ def known_group(group: str, path: Path) -> None:
         )
 
 
-class _KPIs(Challenge):
+class KPIsChallenge(Challenge):
     """What both tasks share."""
 
     labels = {0: "background", 1: "glomerulus"}  # noqa: RUF012
@@ -139,7 +139,7 @@ class _KPIs(Challenge):
         )
 
 
-class KPIsPatch(_KPIs):
+class KPIsPatch(KPIsChallenge):
     """Task 1: glomeruli in patches of 2048 × 2048."""
 
     name = "kpis_patch"
@@ -185,6 +185,10 @@ class KPIsPatch(_KPIs):
         """``<group>/<slide>/<patch>_mask.png``, 0 and 255."""
         return f"{case.id}_mask.png"
 
+    def place(self, case: Case) -> tuple[int, int]:
+        """Patches of a slide overlap by half."""
+        return case.facts["row"], case.facts["column"]
+
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
         """Also under the name that the organisers' example docker gives it, ``val_<picture>_pred.png``."""
         found = super().locate(case, folder, rename)
@@ -222,7 +226,7 @@ class KPIsPatch(_KPIs):
             )
             raise MedbenchError(
                 "data.size_mismatch",
-                f"{wrong}: is {_size(found)} where its picture is {_size(picture)}.",
+                f"{wrong}: is {size_text(found)} where its picture is {size_text(picture)}.",
                 "Masks have the size of their pictures; resize predictions back by nearest neighbour.",
             )
         return self._rows(case, self.score_arrays(reference, prediction))
@@ -298,15 +302,11 @@ class KPIsPatch(_KPIs):
                 findings.append(Finding("error", error.message, error.hint))
                 continue
             if mask.shape != picture.shape[:2]:
-                findings.append(
-                    Finding(
-                        "error",
-                        f"{patch.mask}: is {_size(mask.shape)}, its picture {_size(picture.shape[:2])}.",
-                    )
-                )
+                sizes = size_text(mask.shape), size_text(picture.shape[:2])
+                findings.append(Finding("error", f"{patch.mask}: is {sizes[0]}, its picture {sizes[1]}."))
             elif mask.shape != (PATCH_SIDE, PATCH_SIDE):
                 findings.append(
-                    Finding("warning", f"{patch.picture}: is {_size(mask.shape)}, the release 2048×2048.")
+                    Finding("warning", f"{patch.picture}: is {size_text(mask.shape)}, the release 2048×2048.")
                 )
         return [*findings, *leaks((patch.group, patch.slide, patch.split) for patch in patches)]
 
@@ -334,5 +334,6 @@ def leaks(slides: Any) -> Iterator[Finding]:
             )
 
 
-def _size(shape: Sequence[int]) -> str:
+def size_text(shape: Sequence[int]) -> str:
+    """``height×width``."""
     return "×".join(map(str, shape))

@@ -50,6 +50,17 @@ Mirror = Annotated[
         help="Average over a volume's mirrored views; not given: as the model does by itself.",
     ),
 ]
+Tiling = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tiling",
+        help="Setting of whole slides: tile_px, margin_px, blend_px, tissue, min_object_px, max_hole_px.",
+        metavar="NAME=PIXELS",
+    ),
+]
+Stitch = Annotated[
+    bool, typer.Option("--stitch", help="Average overlapping patches of one slide before scoring them.")
+]
 Cases = Annotated[str, typer.Option("--cases", help="Only cases whose id matches this pattern.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
 Runs = Annotated[

@@ -32,6 +32,8 @@ def command(
     ] = None,
     overlap: arguments.Overlap = None,
     mirror: arguments.Mirror = None,
+    tiling: arguments.Tiling = None,
+    stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
@@ -50,13 +52,24 @@ def command(
 
     every = modalities == ALL_COMBINATIONS
     seen = None if every else parse_names(modalities)
+    inference = Inference(
+        device,
+        precision,
+        batch_size,
+        image_size,
+        seen,
+        overlap,
+        mirror,
+        parse_settings(tiling or []),
+        stitch,
+    )
     request: dict[str, Any] = {
         "data": data,
         "split": split,
         "weights": weights,
         "recipe": recipe,
         "options": parse_settings(settings or []),
-        "inference": Inference(device, precision, batch_size, image_size, seen, overlap, mirror),
+        "inference": inference,
         "cases": cases,
         "seed": seed,
         "runs": runs,

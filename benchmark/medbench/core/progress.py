@@ -20,6 +20,18 @@ class Progress(Protocol):
         """The task ended."""
         ...
 
+    def start_part(self, title: str, total: int, done: int = 0) -> None:
+        """A long step of the task begins, or goes on after ``done`` of its own steps."""
+        ...
+
+    def advance_part(self, steps: int = 1) -> None:
+        """Steps of the part are done."""
+        ...
+
+    def finish_part(self) -> None:
+        """The part ended."""
+        ...
+
     def say(self, line: str) -> None:
         """One line of plain information."""
         ...
@@ -35,6 +47,15 @@ class SilentProgress:
         """Ignore."""
 
     def finish(self) -> None:
+        """Ignore."""
+
+    def start_part(self, title: str, total: int, done: int = 0) -> None:
+        """Ignore."""
+
+    def advance_part(self, steps: int = 1) -> None:
+        """Ignore."""
+
+    def finish_part(self) -> None:
         """Ignore."""
 
     def say(self, line: str) -> None:

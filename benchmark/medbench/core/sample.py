@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.case import Case
+from medbench.core.slides import Slide, StoredMask
 
-Demand = Literal["labels", "image_classes"]
+Demand = Literal["labels", "image_classes", "mask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +24,15 @@ class Sample:
         case: where they come from.
         images: ``(images, height, width, channels)`` with three channels (RGB) or one (grey): 8 bit as
             stored, or floating-point numbers from 0 to 1.
-        demands: ``labels`` (a label map an image), ``image_classes`` (class probabilities an image).
+        demands: ``labels`` (a label map an image), ``image_classes`` (class probabilities an image), ``mask``
+            (a mask of the slide).
+        slide: instead of images, a picture too large for memory.
     """
 
     case: Case
     images: npt.NDArray[Any]
     demands: frozenset[Demand]
+    slide: Slide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,12 @@ class Prediction:
         labels: ``(images, height, width)`` unsigned integers at the sample's own size, if demanded; for a
             volume ``(depth, height, width)``.
         image_classes: ``(images, classes)`` probabilities, if demanded.
+        mask: of the slide at its working level, if demanded.
     """
 
     labels: npt.NDArray[np.uint8] | None = None
     image_classes: npt.NDArray[np.float32] | None = None
+    mask: StoredMask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample
 
 if TYPE_CHECKING:
@@ -177,12 +178,55 @@ class NetworkPredictor(TimedPredictor):
             image_classes=np.concatenate(classes) if classes else None,
         )
 
+    def foreground(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Probability of the one foreground class in 255ths, ``(images, height, width)`` at their own size.
+
+        Raises:
+            MedbenchError: as :func:`in_255ths`.
+        """
+        import torch
+        from torch.nn import functional
+
+        with self.timed("preprocess"):
+            prepared = self.contract.prepare(images)
+        with self.timed("forward"):
+            logits = self.logits(prepared)
+        with self.timed("postprocess"), torch.inference_mode():
+            size = images.shape[1:3]
+            full = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
+            return in_255ths(full)
+
+    def logits(self, prepared: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Segmentation logits of prepared pictures, on the device."""
+        return self._forward(prepared)[0]
+
     def _forward(self, prepared: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor | None]:
         import torch
 
         with self.inferring():
             output = self.network(torch.from_numpy(prepared).to(self.device))
         return output if isinstance(output, tuple) else (output, None)
+
+
+def in_255ths(logits: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """Probability of the foreground, ``(N, H, W)``, from logits of two classes or of the foreground alone.
+
+    Raises:
+        MedbenchError: ``network.classes`` for more than two classes.
+    """
+    import torch
+
+    if logits.shape[1] > 2:
+        raise MedbenchError(
+            "network.classes",
+            f"Slides and stitched patches have one foreground class, the network {logits.shape[1]} classes.",
+            "Use a network with two classes.",
+        )
+    with torch.inference_mode():
+        values = logits.float()
+        chance = values[:, 0].sigmoid() if values.shape[1] == 1 else (values[:, 1] - values[:, 0]).sigmoid()
+        parts: npt.NDArray[np.uint8] = (chance * 255).round().to(torch.uint8).cpu().numpy()
+    return parts
 
 
 def label_maps(logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling) -> npt.NDArray[np.uint8]:

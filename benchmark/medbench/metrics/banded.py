@@ -65,6 +65,19 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
         yield slice(begin, min(begin + step, shape[0]))
 
 
+def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.int32]]:
+    """Label a band by itself; the same mask gives the same labels.
+
+    Returns:
+        Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels.
+    """
+    import cv2
+
+    part = np.ascontiguousarray(mask).view(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=connectivity, ltype=cv2.CV_32S)
+    return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
+
+
 class Joined:
     """Numbers that turn out to be the same object; 0 stands for none."""
 
@@ -117,23 +130,18 @@ class BandedObjects:
             Labels of the band, ``(rows, width)`` with numbers of its own, and what to add to those above 0 to
             get the numbers of the whole mask.
         """
-        import cv2
-
-        part = np.ascontiguousarray(mask)
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(
-            part.view(np.uint8), connectivity=self.connectivity, ltype=cv2.CV_32S
-        )
-        first = self.numbers.more(count - 1)
-        self.sizes.extend(stats[1:, cv2.CC_STAT_AREA].tolist())
-        for left, top, width, height in stats[1:, :4].tolist():
+        labels, stats = label_band(mask, self.connectivity)
+        first = self.numbers.more(len(stats) - 1)
+        for left, top, width, height, size in stats[1:].tolist():
             row = top + self.next_row
             self.boxes.append((row, left, row + height, left + width))
+            self.sizes.append(size)
         top_row = np.where(labels[0] > 0, labels[0].astype(np.int64) + (first - 1), 0)
         if self._last is not None:
             self._sew(self._last, top_row)
         self._last = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + (first - 1), 0)
-        self.next_row += len(part)
-        return np.asarray(labels, np.int32), first - 1
+        self.next_row += len(labels)
+        return labels, first - 1
 
     def _sew(self, above: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> None:
         padded = np.pad(above, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
 from medbench.core.sample import Sample, VolumeSample
+from medbench.core.slides import SlideSettings
 from medbench.inference.predictor import Predictor
 from medbench.running.data import Data, choose_cases, resolve_data
 from medbench.running.modalities import known_modalities, with_modalities
@@ -41,6 +43,9 @@ class Inference:
         modalities: sequences that may be seen, by any of their names; ``None`` shows all that are there.
         overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
         mirror: average over a volume's mirrored views; ``None``: as the model does by itself.
+        tiling: settings of slides that differ from the challenge's own, by the names of
+            :class:`medbench.core.slides.SlideSettings`.
+        stitch: average the probabilities of overlapping pictures of one slide before the labels are taken.
     """
 
     device: str = "cpu"
@@ -50,6 +55,8 @@ class Inference:
     modalities: tuple[str, ...] | None = None
     overlap: float | None = None
     mirror: bool | None = None
+    tiling: Mapping[str, int] = field(default_factory=dict)
+    stitch: bool = False
 
     def __post_init__(self) -> None:
         if self.overlap is not None and not 0 <= self.overlap < 1:
@@ -100,6 +107,8 @@ class Job:
             or self.facts.get("image_size")
             or self.network.entry.image_size,
             "cases": self.pattern,
+            **({} if self.slide_settings is None else {"tiling": dataclasses.asdict(self.slide_settings)}),
+            **({"stitch": True} if self.inference.stitch else {}),
         }
         if volumes:
             settings |= {"overlap": overlap, "mirror": bool(inference.mirror)}
@@ -114,8 +123,19 @@ class Job:
         seen = case if self.modalities is None else with_modalities(case, self.modalities)
         return self.challenge.read_volumes(seen) if self.network.sees_volumes else self.challenge.read(seen)
 
-    def predictor(self) -> Predictor:
-        """Build the network and load its weights."""
+    @property
+    def slide_settings(self) -> SlideSettings | None:
+        """How slides are predicted, if the cases are slides."""
+        own = self.challenge.slide_settings
+        return None if own is None else dataclasses.replace(own, **self.inference.tiling)
+
+    def predictor(self, work: Path | None = None, progress: Progress | None = None) -> Predictor:
+        """Build the network and load its weights.
+
+        Args:
+            work: where unfinished slides are kept, so that a repeated call goes on with them.
+            progress: told of every tile of a slide.
+        """
         import torch
 
         from medbench.inference.predictor import NetworkPredictor
@@ -140,7 +160,16 @@ class Job:
             windows = self.network.volume_contract(settings["image_size"])
             chosen |= {"overlap": settings["overlap"], "mirror": settings["mirror"]}
             return VolumePredictor(network, windows, **chosen)
-        return NetworkPredictor(network, self.network.contract(settings["image_size"]), **chosen)
+        plain = NetworkPredictor(network, self.network.contract(settings["image_size"]), **chosen)
+        if self.slide_settings is not None:
+            from medbench.inference.slides import SlidePredictor
+
+            return SlidePredictor(plain, self.slide_settings, work=work, progress=progress)
+        if self.inference.stitch:
+            from medbench.inference.stitching import StitchingPredictor
+
+            return StitchingPredictor(plain, self.challenge, self.challenge.cases(self.data.root, self.split))
+        return plain
 
     def _framework_predictor(self, framework: Framework) -> Predictor:
         from medbench.inference.weights import load_checkpoint
@@ -153,6 +182,26 @@ class Job:
             device=self.inference.device,
             overlap=settings["overlap"],
             mirror=settings["mirror"],
+        )
+
+
+def check_inference(challenge: Challenge, inference: Inference) -> None:
+    """Refuse settings of slides for a challenge without slides, and stitching where nothing overlaps.
+
+    Raises:
+        MedbenchError: ``inference.setting``.
+    """
+    known = [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.slide_settings else []
+    for name in inference.tiling:
+        if name not in known:
+            error = unknown_name("setting of slides", name, known)
+            hint = error.hint if known else f"Cases of {challenge.title} are no slides."
+            raise MedbenchError("inference.setting", error.message, hint)
+    if inference.stitch and type(challenge).place is Challenge.place:
+        raise MedbenchError(
+            "inference.setting",
+            f"Cases of {challenge.title} are not cut from larger pictures, so there is nothing to stitch.",
+            "Leave --stitch out.",
         )
 
 
@@ -179,10 +228,11 @@ def resolve(
     loaded = load_challenge(challenge)
     chosen_split = split or loaded.default_split
     loaded.check_split(chosen_split)
+    check_inference(loaded, inference or Inference())
     network = plan_network(model, loaded, options or {})
     inference = inference or Inference()
     if network.framework is not None:
-        _refuse_planned(model, inference, weights)
+        _refuse_planned(model, loaded, inference, weights)
     elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
         raise MedbenchError(
             "inference.volumes_only",
@@ -193,20 +243,9 @@ def resolve(
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
     chosen = choose_cases(loaded.cases(resolved.root, chosen_split), cases)
     path, kind = _choose_weights(loaded, resolved, network, weights, recipe, runs, chosen_split, progress)
-    facts: dict[str, Any] = {}
-    if path is not None:
-        from medbench.inference.weights import load_checkpoint
-
-        facts = load_checkpoint(path).facts
-        if facts and facts.get("model") != model:
-            raise MedbenchError(
-                "weights.other_model",
-                f"{path}: these are weights of {facts.get('model')}, not of {model}.",
-                f"Use -m {facts.get('model')}.",
-            )
-        if facts.get("challenge") == challenge:
-            _refuse_leak(loaded, facts["split"], chosen_split, f"{path}: learnt from")
-        network = dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
+    network, facts = fit_to_weights(network, path)
+    if facts.get("challenge") == challenge:
+        _refuse_leak(loaded, facts["split"], chosen_split, f"{path}: learnt from")
     return Job(
         loaded,
         resolved,
@@ -255,12 +294,18 @@ def _choose_weights(
     return found, "trained"
 
 
-def _refuse_planned(model: str, inference: Inference, weights: str | Path) -> None:
-    """Refuse what a framework decides by its plan.
+def _refuse_planned(model: str, challenge: Challenge, inference: Inference, weights: str | Path) -> None:
+    """Refuse what a framework decides by its plan, and slides, which it would read whole.
 
     Raises:
-        MedbenchError: ``inference.planned`` or ``weights.planned``.
+        MedbenchError: ``inference.planned``, ``weights.planned`` or ``model.slides``.
     """
+    if challenge.slide_settings is not None or inference.stitch:
+        raise MedbenchError(
+            "model.slides",
+            f"{model} predicts whole pictures only, neither slides nor stitched patches.",
+            "Choose another model; 'medbench models' lists them.",
+        )
     for flag in ("batch_size", "image_size", "precision"):
         if getattr(inference, flag) != getattr(Inference(), flag):
             raise MedbenchError(
@@ -297,6 +342,27 @@ def _refuse_leak(challenge: Challenge, learnt_from: str, split: str, what: str) 
     raise MedbenchError(
         "weights.leak", f"{what} the split {learnt_from}, which shares cases with {split}.", hint
     )
+
+
+def fit_to_weights(network: NetworkPlan, weights: Path | None) -> tuple[NetworkPlan, dict[str, Any]]:
+    """The network with the options that its weights were trained with, and the facts of their training.
+
+    Raises:
+        MedbenchError: ``weights.other_model``, or as :func:`medbench.inference.weights.load_checkpoint`.
+    """
+    if weights is None:
+        return network, {}
+    from medbench.inference.weights import load_checkpoint
+
+    facts = load_checkpoint(weights).facts
+    if facts and facts.get("model") != network.name:
+        raise MedbenchError(
+            "weights.other_model",
+            f"{weights}: these are weights of {facts.get('model')}, not of {network.name}.",
+            f"Use -m {facts.get('model')}.",
+        )
+    options = {**facts.get("options", {}), **network.options}
+    return dataclasses.replace(network, options=options), facts
 
 
 def _fit_quick(
@@ -336,4 +402,7 @@ def repeat_command(job: Job, data: str | Path | None, weights: str | Path) -> st
     if job.inference.mirror is not None:
         arguments.append("--mirror" if job.inference.mirror else "--no-mirror")
     arguments += ["--modalities", ",".join(job.modalities)] if job.modalities else []
+    for name, setting in job.inference.tiling.items():
+        arguments += ["--tiling", f"{name}={setting}"]
+    arguments += ["--stitch"] if job.inference.stitch else []
     return shlex.join(arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,10 @@ from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.predictor import Predictor
 
 JOURNAL = "cases.jsonl"
+UNFINISHED = "unfinished"
 READ_AHEAD = 2
 BEHIND = 4
+FINISHERS = 2
 
 T = TypeVar("T")
 AnySample = Sample | VolumeSample
@@ -84,7 +87,8 @@ def predict_and_score(
         challenge: reads, writes and scores.
         cases: what to do.
         predictor: made on first need.
-        folder: run directory; predictions go to ``predictions`` in it.
+        folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
+            finished to ``unfinished``.
         progress: told of every case.
         read: what the predictor sees of a case; the challenge's pictures if not given.
         score: whether there is a reference to score against.
@@ -98,7 +102,11 @@ def predict_and_score(
     if to_do:
         model = predictor()
         started = time.perf_counter()
-        with ThreadPoolExecutor(2) as finisher, open(folder / JOURNAL, "a", encoding="utf-8") as stream:
+        behind, finishers = (1, 1) if challenge.slide_settings else (BEHIND, FINISHERS)
+        with (
+            ThreadPoolExecutor(finishers) as finisher,
+            open(folder / JOURNAL, "a", encoding="utf-8") as stream,
+        ):
             finishing: deque[Future[CaseRow]] = deque()
 
             def collect(limit: int) -> None:
@@ -107,6 +115,8 @@ def predict_and_score(
                     kept[row.case] = row
                     stream.write(dump_json(row.as_json()) + "\n")
                     stream.flush()
+                    if row.predictions:
+                        shutil.rmtree(folder / UNFINISHED / row.case, ignore_errors=True)
                     if row.reason:
                         progress.say(f"{row.case}: {row.reason}")
                     progress.advance(1, row.case)
@@ -116,7 +126,7 @@ def predict_and_score(
                 finishing.append(
                     finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
                 )
-                collect(BEHIND)
+                collect(behind)
             collect(0)
         timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)

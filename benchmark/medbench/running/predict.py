@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from medbench.core.folders import runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.running.environment import code_sha256
 from medbench.running.job import Inference, resolve
-from medbench.running.loop import predict_and_score
+from medbench.running.loop import UNFINISHED, predict_and_score
 
 
 def predict(
@@ -75,7 +76,8 @@ def predict(
             "Choose another --output.",
         )
     write_text(mark, made_by)
+    predictor = partial(job.predictor, folder / UNFINISHED, progress)
     rows, _ = predict_and_score(
-        job.challenge, job.cases, job.predictor, folder, progress, read=job.read, score=False
+        job.challenge, job.cases, predictor, folder, progress, read=job.read, score=False
     )
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from medbench.core.record import ModelRecord
 from medbench.running.data import manifest_sha256
 from medbench.running.environment import code_sha256
 from medbench.running.job import Inference, Job, repeat_command, resolve
-from medbench.running.loop import predict_and_score
+from medbench.running.loop import UNFINISHED, predict_and_score
 from medbench.running.phases import keep_phases
 from medbench.running.recording import Finished, make_record, now, store
 
@@ -87,7 +88,8 @@ def run(
     }
     key = sha256_json(identity)
     folder = runs_root / challenge / job.network.folder_name / key[:16]
-    rows, timing = predict_and_score(job.challenge, job.cases, job.predictor, folder, progress, read=job.read)
+    predictor = partial(job.predictor, folder / UNFINISHED, progress)
+    rows, timing = predict_and_score(job.challenge, job.cases, predictor, folder, progress, read=job.read)
     progress.say("Resampling groups for the confidence intervals.")
     parameters, untrained = describe_network(job)
     record = make_record(

@@ -74,6 +74,7 @@ def plan_training(
     split: str | None = None,
 ) -> TrainingPlan:
     """Decide where a training's state lies, from everything that decides its result."""
+    challenge = challenge.learns_as()
     split = split or challenge.training_split
     cases = challenge.cases(data.root, split)
     facts = {
@@ -201,6 +202,7 @@ def find_trained(
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 
+    challenge = challenge.learns_as()
     folder = runs / challenge.name / network.folder_name / "training"
     split = split or challenge.training_split
     manifest = manifest_sha256(data.root, challenge.cases(data.root, split))

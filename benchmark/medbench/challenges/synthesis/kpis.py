@@ -135,12 +135,25 @@ def write_slide(folder: Path, plan: Plan, section: Section) -> None:
 
     def strips(of_mask: bool) -> Iterator[npt.NDArray[np.uint8]]:
         for start in range(0, section.shape[0], STRIP):
-            picture, mask = section.strip(start, min(start + STRIP, section.shape[0]))
+            stop = min(start + STRIP, section.shape[0])
             if of_mask:
-                yield np.repeat(np.repeat(mask * np.uint8(255), factor, axis=0), factor, axis=1)
+                yield _smooth_mask(section, start, stop, factor)
             else:
-                yield enlarged(picture, factor, grain, start * factor)
+                yield enlarged(section.strip(start, stop)[0], factor, grain, start * factor)
 
     target = folder / plan.group
     write_pyramid(target / f"{plan.slide}_wsi.tiff", strips(False), (height, width, 3), compression="jpeg")
     write_pyramid(target / f"{plan.slide}_mask.tiff", strips(True), (height, width), compression="deflate")
+
+
+def _smooth_mask(section: Section, start: int, stop: int, factor: int) -> npt.NDArray[np.uint8]:
+    """Rows of the mask at the scan level, 0 and 255, its outlines half a working pixel further in."""
+    import cv2
+
+    first, last = max(0, start - 2), min(section.shape[0], stop + 2)
+    mask = section.strip(first, last)[1] * np.uint8(255)
+    if factor == 1:
+        return mask[start - first : stop - first]
+    large = cv2.resize(mask, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    rows = large[(start - first) * factor : (stop - first) * factor]
+    return np.where(rows > 200, np.uint8(255), np.uint8(0))

@@ -1,0 +1,268 @@
+"""Predicting a whole slide with a 2-D network, with bounded memory, resumable after every row of tiles.
+
+The foreground's probability goes, in 255ths, into a map on disk at the network's own resolution; only the row
+of tiles that is being worked on is in memory. When the map is complete, it is enlarged to the working level,
+thresholded at one half, restricted to tissue and cleaned, band by band.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.files import atomic_path, read_json, sha256_json, write_json
+from medbench.core.progress import Progress, SilentProgress
+from medbench.core.sample import Prediction, Sample
+from medbench.core.slides import Slide, SlideSettings, StoredMask
+from medbench.inference.mask_filters import fill_small_holes, remove_small_objects
+from medbench.inference.predictor import NetworkPredictor, in_255ths
+from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid, wanted_tiles
+from medbench.inference.tissue import CELL, tissue_mask
+from medbench.io.slides import SlidePicture, open_slide
+
+CPU_BATCH_PIXELS = 1 << 20
+_HALF = 127.5
+_SHIFT = 16
+
+Band = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What is done of a slide: rows of tiles, and the sums that the next row begins with."""
+
+    rows_done: int
+    carried: npt.NDArray[np.uint32]
+
+
+class SlidePredictor:
+    """Answers slides tile by tile, and anything else as its network does.
+
+    The same network, settings and slide give the same bytes, whether or not a call was interrupted: what was
+    done is kept in ``work`` row by row of tiles, batches never cross rows, and overlaps are added in whole
+    numbers. A network that sees no further than the margin gives the same mask for every size of tile.
+
+    Args:
+        network: has two classes, or a single channel of foreground logits.
+        settings: tiles and cleaning.
+        work: folder for unfinished slides, kept between calls; a temporary one if not given.
+        progress: told of every tile.
+    """
+
+    def __init__(
+        self,
+        network: NetworkPredictor,
+        settings: SlideSettings,
+        *,
+        work: Path | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.network = network
+        self.settings = settings
+        self.progress = progress or SilentProgress()
+        self.time_s: dict[str, float] = defaultdict(float)
+        self._temporary = None if work else tempfile.TemporaryDirectory(prefix="medbench-slides-")
+        self.work = work or Path(self._temporary.name if self._temporary else "")
+
+    def predict(self, sample: Sample) -> Prediction:
+        """The mask of a slide at its working level.
+
+        Raises:
+            MedbenchError: ``file.corrupt`` where pixels cannot be decoded, ``slide.tile`` or
+                ``network.classes``.
+        """
+        if sample.slide is None:
+            return self.network.predict(sample)
+        folder = self.work / sample.case.id
+        mask = StoredMask(folder / "mask.raw", sample.slide.shape)
+        if not (folder / "done.json").exists() or not self._same(folder, sample.slide):
+            grid = tile_grid(sample.slide.shape, self.settings, self.network.contract.size)
+            with open_slide(sample.slide.path, factor=sample.slide.factor) as picture:
+                tissue = self._tissue(picture)
+                self._fill_map(picture, grid, tissue, folder, sample)
+            with self._timed("postprocess"):
+                self._finish(grid, tissue, folder, mask)
+            write_json(folder / "done.json", {"slide": self._identity(sample.slide)})
+        return Prediction(mask=mask)
+
+    def _tissue(self, picture: SlidePicture) -> npt.NDArray[np.bool_]:
+        with self._timed("preprocess"):
+            if self.settings.tissue:
+                return tissue_mask(picture.thumbnail(CELL))
+            return np.ones((-(-picture.shape[0] // CELL), -(-picture.shape[1] // CELL)), bool)
+
+    def _identity(self, slide: Slide) -> str:
+        state = slide.path.stat()
+        return sha256_json(
+            [
+                str(slide.path.resolve()), state.st_size, state.st_mtime_ns, slide.factor,
+                dataclasses.asdict(self.settings), dataclasses.asdict(self.network.contract),
+            ]
+        )  # fmt: skip
+
+    def _same(self, folder: Path, slide: Slide) -> bool:
+        return bool(read_json(folder / "done.json")["slide"] == self._identity(slide))
+
+    def _fill_map(
+        self,
+        picture: SlidePicture,
+        grid: TileGrid,
+        tissue: npt.NDArray[np.bool_],
+        folder: Path,
+        sample: Sample,
+    ) -> None:
+        """Predict every row of tiles that the folder does not hold yet."""
+        assert sample.slide is not None
+        identity = self._identity(sample.slide)
+        state = self._resumed(folder, grid, identity)
+        wanted = list(wanted_tiles(grid, tissue, CELL))
+        counts = [len(columns) for columns in wanted]
+        self.progress.start_part(f"{sample.case.id} tiles", sum(counts), sum(counts[: state.rows_done]))
+        rows, stored = grid.counts[0], StoredMask(folder / "map.raw", grid.map_shape)
+        for row in range(state.rows_done, rows):
+            sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
+            sums[: grid.blend] = state.carried
+            for column, tile in self._predicted(picture, grid, row, wanted[row]):
+                self._add(sums, tile, grid, row, column)
+                self.progress.advance_part()
+            last = row + 1 == rows
+            finished = sums if last else sums[: grid.step]
+            self._store(stored, finished, row * grid.step)
+            carried = np.zeros_like(state.carried) if last else sums[grid.step : grid.step + grid.blend]
+            state = _State(row + 1, np.ascontiguousarray(carried))
+            self._keep(folder, state, identity)
+        self.progress.finish_part()
+
+    def _resumed(self, folder: Path, grid: TileGrid, identity: str) -> _State:
+        path = folder / "state.npz"
+        if path.exists():
+            with np.load(path, allow_pickle=False) as kept:
+                if str(kept["identity"]) == identity:
+                    return _State(int(kept["rows_done"]), kept["carried"])
+        StoredMask(folder / "map.raw", grid.map_shape).allocate()
+        return _State(0, np.zeros((grid.blend, grid.map_shape[1]), np.uint32))
+
+    @staticmethod
+    def _keep(folder: Path, state: _State, identity: str) -> None:
+        with atomic_path(folder / "state.npz") as temporary:
+            np.savez(temporary, identity=identity, rows_done=state.rows_done, carried=state.carried)
+
+    def _predicted(
+        self, picture: SlidePicture, grid: TileGrid, row: int, columns: Sequence[int]
+    ) -> Iterator[tuple[int, Band]]:
+        """Probabilities of a row's tiles in 255ths, without margins; the next tiles are read meanwhile."""
+        size = self._batch_size(grid)
+        batches = [columns[first : first + size] for first in range(0, len(columns), size)]
+        contract = dataclasses.replace(self.network.contract, size=grid.tile)
+
+        def prepare(batch: Sequence[int]) -> npt.NDArray[np.float32]:
+            tiles = [read_mirrored(picture, *grid.window(row, column)) for column in batch]
+            return contract.prepare(np.stack(tiles))
+
+        with ThreadPoolExecutor(1) as reader:
+            ahead: Future[npt.NDArray[np.float32]] | None = None
+            for index, batch in enumerate(batches):
+                with self._timed("preprocess"):
+                    prepared = (ahead or reader.submit(prepare, batch)).result()
+                if index + 1 < len(batches):
+                    ahead = reader.submit(prepare, batches[index + 1])
+                with self._timed("forward"):
+                    inner = slice(grid.margin, grid.tile - grid.margin)
+                    tiles = in_255ths(self.network.logits(prepared)[..., inner, inner])
+                yield from zip(batch, tiles, strict=True)
+
+    def _batch_size(self, grid: TileGrid) -> int:
+        if self.network.device.type != "cpu":
+            return self.network.batch_size
+        return max(1, min(self.network.batch_size, CPU_BATCH_PIXELS // grid.tile**2))
+
+    def _add(self, sums: npt.NDArray[np.uint32], tile: Band, grid: TileGrid, row: int, column: int) -> None:
+        with self._timed("postprocess"):
+            down, across = grid.weights(row, grid.counts[0]), grid.weights(column, grid.counts[1])
+            left = column * grid.step
+            width = min(grid.span, sums.shape[1] - left)
+            weighted = tile[:, :width].astype(np.uint32)
+            weighted *= down[:, None]
+            weighted *= across[None, :width]
+            sums[:, left : left + width] += weighted
+
+    def _store(self, stored: StoredMask, sums: npt.NDArray[np.uint32], first: int) -> None:
+        with self._timed("postprocess"):
+            height = min(len(sums), stored.shape[0] - first)
+            if height > 0:
+                window = stored.window(first, first + height, "r+")
+                window[:] = (sums[:height] + np.uint32(ONE * ONE // 2)) >> _SHIFT
+                window.flush()
+
+    def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path, mask: StoredMask) -> None:
+        """Enlarge, threshold and clean."""
+        stored = StoredMask(folder / "map.raw", grid.map_shape)
+        mask.allocate()
+        columns = np.minimum(np.arange(mask.shape[1]) // CELL, tissue.shape[1] - 1)
+        for start, stop in mask.bands():
+            window = mask.window(start, stop, "r+")
+            rows = np.minimum(np.arange(start, stop) // CELL, tissue.shape[0] - 1)
+            if not tissue[rows].any():
+                continue
+            inside = enlarged_rows(stored, grid, start, stop)[:, : mask.shape[1]] > _HALF
+            for cell in np.unique(rows):
+                chosen = rows == cell
+                inside[chosen] &= tissue[cell][columns]
+            window[inside] = 255
+            window.flush()
+        remove_small_objects(mask, self.settings.min_object_px)
+        fill_small_holes(mask, self.settings.max_hole_px)
+
+    @contextlib.contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.time_s[phase] += time.perf_counter() - started
+
+
+def read_mirrored(picture: SlidePicture, rows: tuple[int, int], columns: tuple[int, int]) -> Band:
+    """A region of a slide that is mirrored beyond its borders, ``(rows, columns, 3)``.
+
+    Raises:
+        MedbenchError: as :meth:`medbench.io.slides.SlidePicture.read`.
+    """
+    down, across = mirrored(*rows, picture.shape[0]), mirrored(*columns, picture.shape[1])
+    top, left = int(down.min()), int(across.min())
+    region = picture.read((top, int(down.max()) + 1), (left, int(across.max()) + 1))
+    if region.shape[:2] == (len(down), len(across)) and down[0] == top and across[0] == left:
+        return region
+    return np.ascontiguousarray(region[down - top][:, across - left])
+
+
+def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> npt.NDArray[np.float32]:
+    """Picture rows of the map, interpolated between the centres of its pixels; any rows, always the same.
+
+    Returns:
+        ``(stop - start, width)`` from 0 to 255; the width may exceed the slide's by less than a map pixel.
+    """
+    import cv2
+
+    if grid.scale == 1:
+        return np.asarray(stored.window(start, stop), np.float32)
+    scale = float(grid.scale)
+    places = np.clip((np.arange(start, stop) + 0.5) * scale - 0.5, 0, stored.shape[0] - 1)
+    low = np.floor(places).astype(np.int64)
+    high = np.minimum(low + 1, stored.shape[0] - 1)
+    share = (places - low).astype(np.float32)[:, None]
+    first = int(low[0])
+    window = np.asarray(stored.window(first, int(high[-1]) + 1), np.float32)
+    rows = window[low - first] * (1 - share) + window[high - first] * share
+    width = grid.picture(stored.shape[1])
+    return np.asarray(cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LINEAR), np.float32)
