@@ -138,3 +138,8 @@ def test_few_pictures_are_seen_more_often(steps_per_epoch, epochs):
     recipe = load_recipe("brau_net_pp", "quick", epochs=2, least_steps=90)
     assert recipe.epochs_of(steps_per_epoch) == epochs
     assert recipe.length == "2 epochs, at least 90 steps"
+
+
+def test_epochs_that_are_asked_for_are_those_that_are_trained():
+    assert load_recipe("brau_net_pp", "quick").least_steps == 90
+    assert load_recipe("brau_net_pp", "quick", epochs=1).epochs_of(3) == 1

@@ -110,7 +110,7 @@ def list_recipes(family: str) -> list[str]:
 
 
 def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
-    """A family's recipe of that name with some settings changed.
+    """A family's recipe of that name with some settings changed; a number of epochs is then what it says.
 
     Raises:
         MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a change it has no setting for.
@@ -133,7 +133,8 @@ def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, 
         if key not in known:
             error = unknown_name("recipe setting", key, known)
             raise MedbenchError("recipe.setting", error.message, error.hint)
-    return dataclasses.replace(recipe, **changes)
+    exact = {"least_steps": 0} if "least_steps" in known and "epochs" in changes else {}
+    return dataclasses.replace(recipe, **{**exact, **changes})
 
 
 def _table(family: str) -> dict[str, dict[str, Any]]:
