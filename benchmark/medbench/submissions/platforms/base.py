@@ -120,8 +120,8 @@ class Platform(abc.ABC):
         yield from ()
 
     def takes(self, case: Case, sample: Sample | VolumeSample) -> bool:
-        """Whether the platform hands in such a case: by itself, label maps."""
-        return isinstance(sample, VolumeSample) or "labels" in sample.demands
+        """Whether the platform hands in such a case: by itself, label maps and masks of slides."""
+        return isinstance(sample, VolumeSample) or bool(sample.demands & {"labels", "mask"})
 
     def template(self, challenge: Challenge) -> str:
         """What a new submission file says of the platform's interface, as TOML."""
