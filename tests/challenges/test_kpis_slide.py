@@ -296,17 +296,20 @@ def test_killing_a_run_in_the_middle_of_a_slide_and_repeating_it_gives_the_same_
     whole = start(tmp_path / "whole")
     assert whole.wait() == 0, whole.stderr.read()
     expected = next((tmp_path / "whole").rglob("*_mask.tiff")).read_bytes()
-    runs = tmp_path / "killed"
+    runs, reached = tmp_path / "killed", 0
     for rows in (1, 4, 7):
         process = start(runs)
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and process.poll() is None:
+        deadline, seen = time.monotonic() + 120, [reached]
+        while time.monotonic() < deadline and process.poll() is None and seen[-1] < rows:
             states = list(runs.rglob("unfinished/**/state.npz"))
             if states:
                 with np.load(states[0]) as state:
-                    if int(state["rows_done"]) >= rows:
-                        break
+                    seen.append(int(state["rows_done"]))
             time.sleep(0.02)
+        assert process.poll() is None, "it ended by itself"
+        assert seen[-1] >= rows
+        assert seen == sorted(seen), "it began anew"
+        reached = seen[-1]
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()

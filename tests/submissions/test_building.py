@@ -75,12 +75,14 @@ def test_mounted_weights_are_an_archive_with_the_same_bytes_each_time(write_subm
 
 
 def test_only_what_the_model_needs_is_locked():
-    def names(model, challenge="iugc2024"):
-        return set(lock(needed_packages(model, model_entry(model), challenge)))
+    def names(model, slides=False):
+        return set(lock(needed_packages(model, model_entry(model), slides=slides)))
 
     assert "timm" not in names("dssau_net")
     assert {"timm", "segmentation-models-pytorch"} <= names("smp/unet")
-    assert "monai" in names("monai/unet", "brats2023_gli")
+    assert "monai" in names("monai/unet")
+    assert "zarr" not in names("smp/unet")
+    assert {"zarr", "tiffslide", "imagecodecs"} <= names("smp/unet", slides=True)
     with pytest.raises(MedbenchError) as caught:
         lock(["a-package-that-nobody-has"])
     assert caught.value.code == "lock.missing"

@@ -144,6 +144,18 @@ def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
     return mean
 
 
+def share(
+    name: str, title: str, convention: str, protocol: str = "", *, headline: bool = False
+) -> MetricSpec:
+    """A column between 0 and 1 where more is better."""
+    return MetricSpec(name, title, "", "higher", convention, (0.0, 1.0), headline=headline, protocol=protocol)
+
+
+def size_text(shape: Sequence[int]) -> str:
+    """``height×width``."""
+    return "×".join(map(str, shape))
+
+
 class Challenge(abc.ABC):
     """A challenge: where its files lie, what they mean, and how its organisers score.
 

@@ -25,14 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.base import SplitFacts
+from medbench.challenges.base import SplitFacts, share
 from medbench.challenges.picture_masks import (
     OWN_SIZE,
     OWN_SIZE_COLUMNS,
     PAPER_COLUMNS,
     Pair,
     PictureMaskChallenge,
-    share,
 )
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError

@@ -22,7 +22,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.base import CaseRow, CaseScores, Challenge, Finding, MetricSpec, Statistic, Weights
+from medbench.challenges.base import (
+    CaseRow,
+    CaseScores,
+    Challenge,
+    Finding,
+    MetricSpec,
+    Statistic,
+    Weights,
+    size_text,
+)
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -277,9 +286,10 @@ class IUGC2024(Challenge):
         reference = self.read_reference(case)
         prediction = decode_mask(raster.read_label_map(path), str(path))
         if prediction.shape != reference.shape:
+            found, due = size_text(prediction.shape), size_text(reference.shape)
             raise MedbenchError(
                 "data.size_mismatch",
-                f"{path}: is {_size(prediction)} where its reference is {_size(reference)}.",
+                f"{path}: is {found} where its reference is {due}.",
                 "Resize predictions back to the frame (nearest neighbour) before writing them.",
             )
         return CaseScores(self.score_arrays(reference, prediction))
@@ -442,7 +452,8 @@ class IUGC2024(Challenge):
             reference = self.read_reference(case)
             if reference.shape != (512, 512):
                 yield Finding(
-                    "warning", f"{case.reference['labels']}: {_size(reference)}, the release is 512×512."
+                    "warning",
+                    f"{case.reference['labels']}: {size_text(reference.shape)}, the release is 512×512.",
                 )
             for label, structure in list(self.labels.items())[1:]:
                 if not np.any(reference == label):
@@ -475,10 +486,6 @@ def _read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
             "Give one row for every frame of the video.",
         )
     return probabilities
-
-
-def _size(array: npt.NDArray[Any]) -> str:
-    return "×".join(map(str, array.shape))
 
 
 def _penalised(scores: Mapping[str, Score], reference: npt.NDArray[Any]) -> dict[str, Score]:

@@ -12,7 +12,7 @@ rim; contours of slides are shifted in place while they are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges import kpis_layout as layout
-from medbench.challenges.base import CaseScores, Challenge, Finding, MetricSpec
+from medbench.challenges.base import CaseScores, Challenge, Finding, MetricSpec, share, size_text
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, TrainingImage
@@ -29,11 +29,6 @@ from medbench.io import pictures, raster
 
 THRESHOLD = 127
 PATCH_SIDE = 2048
-
-
-def share(name: str, title: str, convention: str, *, headline: bool = False) -> MetricSpec:
-    """A column between 0 and 1 where more is better."""
-    return MetricSpec(name, title, "", "higher", convention, (0.0, 1.0), headline=headline)
 
 
 def by_group(name: str, title: str, convention: str) -> list[MetricSpec]:
@@ -320,7 +315,7 @@ def counted(items: Sequence[layout.Patch | layout.Slide], what: str) -> Iterator
             yield Finding("note", f"{split}: {len(groups)} {what} ({each}).")
 
 
-def leaks(slides: Any) -> Iterator[Finding]:
+def leaks(slides: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:
     """Slides, as ``(group, slide, split)``, that lie in more than one split."""
     owners: dict[str, set[str]] = {}
     for group, slide, split in slides:
@@ -332,8 +327,3 @@ def leaks(slides: Any) -> Iterator[Finding]:
                 f"slide {slide} is in {' and '.join(sorted(splits))}.",
                 "Scores on it would be of training data: remove it from one split.",
             )
-
-
-def size_text(shape: Sequence[int]) -> str:
-    """``height×width``."""
-    return "×".join(map(str, shape))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from medbench.challenges import kpis_layout as layout
-from medbench.challenges.base import CaseScores, Challenge, Finding, MetricSpec
+from medbench.challenges.base import CaseScores, Challenge, Finding, MetricSpec, share, size_text
 from medbench.challenges.kpis import (
     KPIsChallenge,
     KPIsPatch,
@@ -22,8 +22,6 @@ from medbench.challenges.kpis import (
     counted,
     known_group,
     leaks,
-    share,
-    size_text,
 )
 from medbench.challenges.kpis_slide_scores import compare_rows, packed_masks, slide_scores
 from medbench.core.case import Case

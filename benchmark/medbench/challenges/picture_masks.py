@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.base import CaseScores, Challenge, Finding, MetricSpec
+from medbench.challenges.base import CaseScores, Challenge, Finding, share, size_text
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, TrainingImage
@@ -28,11 +28,6 @@ from medbench.io import pictures, raster
 OWN_SIZE = "at the pictures' own size"
 PAPERS = "of the papers: at 256×256, one added to IoU and Dice"
 PAPERS_SIDE = 256
-
-
-def share(name: str, title: str, convention: str, protocol: str, *, headline: bool = False) -> MetricSpec:
-    """A column between 0 and 1 where more is better."""
-    return MetricSpec(name, title, "", "higher", convention, (0.0, 1.0), headline=headline, protocol=protocol)
 
 
 OWN_SIZE_COLUMNS = (
@@ -196,7 +191,7 @@ class PictureMaskChallenge(Challenge):
         wrong, found = (case.reference["labels"], reference) if reference != size else (path, prediction)
         return MedbenchError(
             "data.size_mismatch",
-            f"{wrong}: is {_size(found)} where its picture is {_size(size)}.",
+            f"{wrong}: is {size_text(found)} where its picture is {size_text(size)}.",
             "Masks have the size of their pictures; resize predictions back by nearest neighbour.",
         )
 
@@ -297,7 +292,7 @@ class PictureMaskChallenge(Challenge):
             return replace(view, findings=(Finding("error", error.message, error.hint),))
         findings = []
         if mask.shape != size:
-            told = f"{pair.mask}: is {_size(mask.shape)} where its picture is {_size(size)}."
+            told = f"{pair.mask}: is {size_text(mask.shape)} where its picture is {size_text(size)}."
             findings.append(Finding("error", told))
         if not mask.any() or mask.all():
             told = f"{pair.mask}: {'everything' if mask.any() else 'nothing'} is marked."
@@ -313,7 +308,7 @@ class PictureMaskChallenge(Challenge):
         digest = hashlib.sha256(picture.tobytes()).hexdigest()
         size, oddities = picture.shape[:2], []
         if self.picture_size and size != self.picture_size:
-            oddities.append(f"pictures are not of {_size(self.picture_size)}, as the release's are")
+            oddities.append(f"pictures are not of {size_text(self.picture_size)}, as the release's are")
         return View(pair, oddities=tuple(oddities), digest=digest), size
 
     def look_at_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
@@ -355,7 +350,3 @@ def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[Path, str]) ->
             f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
             "Their pictures are near duplicates, so that scores are too good; use a split by group.",
         )
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

@@ -66,7 +66,7 @@ def _paint(
     connectivity: int,
 ) -> None:
     """Give the pixels of the chosen objects a value."""
-    roots = objects.numbers.roots()
+    roots = objects.roots()
     hit = np.isin(roots, sorted(chosen))
     bands = list(mask.bands())
     ends = [*firsts[1:], len(roots) - 1]

@@ -78,36 +78,6 @@ def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.in
     return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
 
 
-class Joined:
-    """Numbers that turn out to be the same object; 0 stands for none."""
-
-    def __init__(self) -> None:
-        self.parent: list[int] = [0]
-
-    def more(self, count: int) -> int:
-        """Add numbers; the first of them."""
-        first = len(self.parent)
-        self.parent.extend(range(first, first + count))
-        return first
-
-    def root(self, number: int) -> int:
-        """The number that stands for the object."""
-        while self.parent[number] != number:
-            self.parent[number] = self.parent[self.parent[number]]
-            number = self.parent[number]
-        return number
-
-    def join(self, first: int, second: int) -> None:
-        """Two numbers are one object."""
-        a, b = self.root(first), self.root(second)
-        if a != b:
-            self.parent[max(a, b)] = min(a, b)
-
-    def roots(self) -> npt.NDArray[np.int64]:
-        """The root of every number."""
-        return np.array([self.root(number) for number in range(len(self.parent))], np.int64)
-
-
 class BandedObjects:
     """Connected objects of a mask that is shown band by band, from the top.
 
@@ -117,10 +87,10 @@ class BandedObjects:
 
     def __init__(self, connectivity: int = 8) -> None:
         self.connectivity = connectivity
-        self.numbers = Joined()
         self.sizes: list[int] = [0]
         self.boxes: list[tuple[int, int, int, int]] = [(0, 0, 0, 0)]
         self.next_row = 0
+        self._touching: list[npt.NDArray[np.int64]] = []
         self._last: npt.NDArray[np.int64] | None = None
 
     def add(self, mask: Mask) -> tuple[Labels, int]:
@@ -131,7 +101,7 @@ class BandedObjects:
             get the numbers of the whole mask.
         """
         labels, stats = label_band(mask, self.connectivity)
-        first = self.numbers.more(len(stats) - 1)
+        first = len(self.sizes)
         for left, top, width, height, size in stats[1:].tolist():
             row = top + self.next_row
             self.boxes.append((row, left, row + height, left + width))
@@ -148,25 +118,33 @@ class BandedObjects:
         for shift in range(3) if self.connectivity == 8 else (1,):
             touching = padded[shift : shift + len(below)]
             both = (touching > 0) & (below > 0)
-            pairs = np.unique(np.stack([touching[both], below[both]], axis=1), axis=0)
-            for a, b in pairs.tolist():
-                self.numbers.join(a, b)
+            pairs = np.stack([touching[both], below[both]], axis=1)
+            self._touching.append(np.unique(pairs, axis=0))
+
+    def roots(self) -> npt.NDArray[np.int64]:
+        """For each number so far the smallest number of the same object; 0 stands for none."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        count = len(self.sizes)
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *self._touching])
+        graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+        _, component = connected_components(graph, directed=False)
+        _, smallest = np.unique(component, return_index=True)
+        return np.asarray(smallest[component], np.int64)
 
     def whole_sizes(self) -> dict[int, int]:
         """Pixels of each whole object, by its root."""
-        found: dict[int, int] = {}
-        for number in range(1, len(self.sizes)):
-            root = self.numbers.root(number)
-            found[root] = found.get(root, 0) + self.sizes[number]
-        return found
+        roots = self.roots()
+        total = np.zeros(len(roots), np.int64)
+        np.add.at(total, roots, self.sizes)
+        return {int(root): int(total[root]) for root in np.unique(roots[1:])}
 
     def whole_boxes(self) -> dict[int, tuple[int, int, int, int]]:
         """First row and column, and last (exclusive) row and column of each whole object, by its root."""
-        found: dict[int, tuple[int, int, int, int]] = {}
-        for number in range(1, len(self.boxes)):
-            root, own = self.numbers.root(number), self.boxes[number]
-            other = found.get(root, own)
-            found[root] = (
-                min(own[0], other[0]), min(own[1], other[1]), max(own[2], other[2]), max(own[3], other[3]),
-            )  # fmt: skip
-        return found
+        roots, boxes = self.roots(), np.array(self.boxes, np.int64)
+        low, high = boxes[:, :2].copy(), boxes[:, 2:].copy()
+        np.minimum.at(low, roots, boxes[:, :2])
+        np.maximum.at(high, roots, boxes[:, 2:])
+        found = np.concatenate([low, high], axis=1)
+        return {int(root): tuple(found[root].tolist()) for root in np.unique(roots[1:])}

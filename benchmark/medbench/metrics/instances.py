@@ -131,8 +131,9 @@ def _overlaps_in_bands(
             key = first + add_own, second + add_other
             parts[key] = parts.get(key, 0) + both
     table: dict[tuple[int, int], int] = {}
+    roots, other_roots = (side.roots().tolist() for side in sides)
     for (first, second), both in parts.items():
-        key = sides[0].numbers.root(first), sides[1].numbers.root(second)
+        key = roots[first], other_roots[second]
         table[key] = table.get(key, 0) + both
     return sides[0].whole_sizes(), sides[1].whole_sizes(), table
 

@@ -134,7 +134,7 @@ def build_context(
     shutil.rmtree(folder / "context", ignore_errors=True)
     built = Built(submission, platform, job, folder, _manifest(submission, job))
     _write_app(built)
-    locked = lock(needed_packages(submission.model, job.network.entry, submission.challenge))
+    locked = lock(needed_packages(submission.model, job.network.entry, slides=job.slide_settings is not None))
     write_json(built.context / "lock.json", locked)
     lines = requirement_lines(locked, submission.image.accelerator)
     write_text(built.context / "requirements.lock", "\n".join(lines) + "\n")

@@ -19,7 +19,6 @@ NETWORKS = ("torch", "torchvision")
 LIBRARIES = {
     "smp/": ("segmentation-models-pytorch", "timm"),
     "nnunet": ("nnunetv2",),
-    "monai": ("monai",),
 }
 CUDA_ONLY = ("nvidia-", "cuda-", "triton")
 VOLUMES = ("monai",)
@@ -27,14 +26,14 @@ SLIDES = ("tiffslide", "zarr", "imagecodecs")
 COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
 
 
-def needed_packages(model: str, entry: ModelEntry, challenge: str) -> list[str]:
+def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]:
     """What must be there to predict: the core less the command line, torch, and the model's own libraries."""
     roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
     roots += (*READERS, *NETWORKS)
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
     roots += VOLUMES if entry.spatial_dims == 3 else ()
-    roots += SLIDES if challenge.endswith("_slide") else ()
+    roots += SLIDES if slides else ()
     return sorted(dict.fromkeys(roots))
 
 
@@ -44,11 +43,13 @@ def lock(roots: Iterable[str]) -> dict[str, str]:
     Raises:
         MedbenchError: ``lock.missing`` when one is not installed here, so that nobody has tested it.
     """
+    from packaging.utils import canonicalize_name
+
     locked: dict[str, str] = {}
     waiting = list(roots)
     while waiting:
         name = waiting.pop()
-        key = _normal(name)
+        key = canonicalize_name(name)
         if key in locked:
             continue
         try:
@@ -129,7 +130,3 @@ def _extra(name: str, extras: Iterable[str]) -> list[str]:
         and one.marker.evaluate({"extra": extra})
         and not one.marker.evaluate({"extra": ""})
     ]
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-").replace(".", "-")

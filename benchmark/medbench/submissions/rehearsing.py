@@ -175,7 +175,9 @@ def _prepare(built: Built, folder: Path, pattern: str, count: int, progress: Pro
 def _relocated(built: Built, folder: Path, root: Path) -> RelocatedRunner:
     packages, app = folder / "packages", root / APP.lstrip("/")
     submission = built.submission
-    needed = locking.needed_packages(submission.model, built.job.network.entry, submission.challenge)
+    needed = locking.needed_packages(
+        submission.model, built.job.network.entry, slides=built.job.slide_settings is not None
+    )
     locking.gather(locking.lock(needed), packages, link=True)
     app.parent.mkdir(parents=True)
     app.symlink_to(built.app.resolve(), target_is_directory=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from medbench.core.machine import usable_cores
 from medbench.submissions import launcher
 from medbench.submissions.serving.server import PORT_VARIABLE
 from medbench.submissions.serving.session import CASE_LINE, ROOT
@@ -227,4 +228,4 @@ def usable_threads() -> int:
     """Threads that torch uses here, for the same rounding in a subprocess."""
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
-    return int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    return int(os.environ.get("OMP_NUM_THREADS") or usable_cores())
