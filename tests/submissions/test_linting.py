@@ -138,6 +138,16 @@ def test_a_good_archive_has_no_finding(tmp_path, pack):
             "weights.missing",
             "is not in the image",
         ),
+        (
+            {"layers": [GOOD_FILES, {".wh.opt": b"", "opt/app/submission.json": b"{}"}]},
+            "weights.missing",
+            "is not in the image",
+        ),
+        (
+            {"layers": [GOOD_FILES, {"opt/app/submission.json": b"{}", "opt/app/.wh..wh..opq": b""}]},
+            "weights.missing",
+            "is not in the image",
+        ),
         ({"layers": [{**GOOD_FILES, "root/.cache/pip/x": b"x"}]}, "image.pip_cache", "pip left its cache"),
         (
             {"config": {**GOOD, "Labels": {**GOOD["Labels"], "org.grand-challenge.api-method": "invoke"}}},
@@ -272,3 +282,13 @@ def test_a_context_is_checked_for_weights_and_for_its_age(built, tmp_path, write
     assert "lock.loose" in rules(lint_context(context, built.submission, built.platform))
     (context / "app" / "submission.json").unlink()
     assert "context.manifest" in rules(lint_context(context, built.submission, built.platform))
+
+
+def test_layers_hide_what_lies_below_them_and_nothing_of_their_own():
+    from medbench.submissions.archives import _Layer, _merged
+
+    lower = _Layer({"a/old": 1, "a/kept": 2, "b": 3, ".hidden": 4}, 10)
+    opaque = _Layer({"a/new": 5, "a/.wh..wh..opq": 0}, 5)
+    assert _merged([lower, opaque]) == {"a/new": 5, "b": 3, ".hidden": 4}
+    assert _merged([lower, _Layer({".wh.a": 0, "b": 6}, 6)]) == {"b": 6, ".hidden": 4}
+    assert _merged([lower, _Layer({".wh..wh..opq": 0, "c": 7}, 7)]) == {"c": 7}

@@ -159,7 +159,9 @@ def _listed(name: str, content: bytes) -> dict[str, _Layer]:
 
 
 def _listing(layer: tarfile.TarFile) -> _Layer:
-    names = {member.name.lstrip("./"): member.size if member.isfile() else 0 for member in layer}
+    names = {
+        member.name.removeprefix("./").lstrip("/"): member.size if member.isfile() else 0 for member in layer
+    }
     return _Layer(names, sum(names.values()))
 
 
@@ -203,17 +205,15 @@ def _blob(descriptor: Mapping[str, str]) -> str:
 
 
 def _merged(stack: list[_Layer]) -> dict[str, int]:
-    """Files of all layers; ``.wh.`` marks a file that a layer takes away."""
+    """Files of all layers; ``.wh.NAME`` hides what lower layers have there, ``.wh..wh..opq`` a folder."""
     files: dict[str, int] = {}
     for layer in stack:
-        for name, size in layer.names.items():
-            folder, _, last = name.rpartition("/")
-            if last.startswith(".wh."):
-                gone = f"{folder}/{last.removeprefix('.wh.')}".lstrip("/")
-                gone = folder if last == ".wh..wh..opq" else gone
-                files = {
-                    path: n for path, n in files.items() if path != gone and not path.startswith(gone + "/")
-                }
-            else:
-                files[name] = size
+        marks = [name.rpartition("/") for name in layer.names if name.rpartition("/")[2].startswith(".wh.")]
+        for folder, slash, last in marks:
+            inside = f"{folder}{slash}"
+            gone = inside if last == ".wh..wh..opq" else inside + last.removeprefix(".wh.")
+            below = gone if gone.endswith("/") or not gone else f"{gone}/"
+            files = {path: n for path, n in files.items() if path != gone and not path.startswith(below)}
+        own = {name: size for name, size in layer.names.items() if "/.wh." not in f"/{name}"}
+        files |= own
     return files
