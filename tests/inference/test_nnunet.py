@@ -28,6 +28,8 @@ from medbench.running.train import train
 from medbench.training.nnunet_data import split_folds, write_raw
 from medbench.training.nnunet_recipe import NnunetRecipe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = {"epochs": 3, "steps": 2, "validation_steps": 1, "image_size": 32}
 
 
