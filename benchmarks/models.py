@@ -21,7 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads then count as no CPU time
@@ -33,6 +33,7 @@ from torch.nn import functional
 from medbench.core.machine import processor_name
 from models_pair import Pair
 
+PAGE = Path(__file__).with_suffix(".md")
 THREADS = 2
 STEPS = ("forward", "training step")
 REMARKS = "## What bounds it\n"
@@ -126,14 +127,14 @@ def measure(pair: Pair, step: str, batch: int, repeats: int) -> list[tuple[float
     return [(statistics.median(w for w, _ in one), statistics.median(c for _, c in one)) for one in times]
 
 
-def peak_mb(name: str, step: str, batch: int, which: int, *, returning: bool) -> float:
+def peak_mb(name: str, step: str, batch: int, which: int) -> float:
     """What doing this work twice adds to the largest resident size of a process, in MB.
 
-    ``returning``: glibc gives freed blocks from 128 KiB on back at once. It otherwise learns to keep those of
-    up to 32 MiB, and the figure then depends on how they happen to fit.
+    glibc gives freed blocks from 128 KiB on back at once. It otherwise learns to keep those of up to 32 MiB,
+    and the figure then depends on how they happen to fit.
     """
     command = [sys.executable, __file__, "--peak", name, step, str(batch), str(which)]
-    environment = os.environ | ({"MALLOC_MMAP_THRESHOLD_": str(1 << 17)} if returning else {})
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 17)}
     result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return float(result.stdout)
 
@@ -165,16 +166,17 @@ def _resident_mb(what: str) -> float:
     )
 
 
-def run(pairs: Mapping[str, Pair], page: Path, heading: str) -> None:
+def main() -> None:
     """Parse the command line, compare the pairs and write the page if asked."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=9, help="timed runs of each, after one warm-up")
     parser.add_argument("--only", default="*", help="pattern of the names to compare")
     parser.add_argument("--batches", default="1,4", help="batch sizes")
     parser.add_argument("--steps", default=",".join(STEPS), help="which work")
-    parser.add_argument("--write", action="store_true", help=f"write {page.name}")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    pairs = all_pairs()
     torch.set_num_threads(THREADS)
     if arguments.peak:
         name, step, batch, which = arguments.peak
@@ -195,8 +197,8 @@ def run(pairs: Mapping[str, Pair], page: Path, heading: str) -> None:
     lines += [
         "",
         "| work | wall ms, ours | plain | ratio | CPU ms, ours | plain | ratio "
-        "| memory MB, ours | plain | ratio | returned at once, ours | plain | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| memory MB, ours | plain | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, pair in pairs.items():
         for step in arguments.steps.split(","):
@@ -204,34 +206,33 @@ def run(pairs: Mapping[str, Pair], page: Path, heading: str) -> None:
                 lines.append(_row(name, pair, step, batch, arguments.repeats))
                 print(lines[-1], flush=True)
     if arguments.write:
-        _write(page, heading, lines, arguments.repeats)
+        _write(lines, arguments.repeats)
 
 
 def _row(name: str, pair: Pair, step: str, batch: int, repeats: int) -> str:
     (wall, cpu), (plain_wall, plain_cpu) = measure(pair, step, batch, repeats)
-    memory = []
-    for returning in (False, True):
-        added, plain = (peak_mb(name, step, batch, which, returning=returning) for which in (0, 1))
-        ratio = f"{added / plain:.2f}" if plain > 1 else "–"
-        memory.append(f"| {added:.0f} | {plain:.0f} | **{ratio}** ")
+    memory = "| | | "
+    if step != "forward":
+        added, plain = (peak_mb(name, step, batch, which) for which in (0, 1))
+        memory = f"| {added:.0f} | {plain:.0f} | **{added / plain:.2f}** "
     return (
         f"| {pair.title}, {step}, batch {batch} "
         f"| {wall:.1f} | {plain_wall:.1f} | **{plain_wall / wall:.2f}** "
-        f"| {cpu:.1f} | {plain_cpu:.1f} | **{plain_cpu / cpu:.2f}** {''.join(memory)}|"
+        f"| {cpu:.1f} | {plain_cpu:.1f} | **{plain_cpu / cpu:.2f}** {memory}|"
     )
 
 
-def _write(page: Path, heading: str, lines: list[str], repeats: int) -> None:
+def _write(lines: list[str], repeats: int) -> None:
     """Renew the measured part of the page; what a person wrote below stays."""
     about = (
         f"{processor_name()}, {THREADS} threads, torch {torch.__version__}, float32, "
         f"{datetime.date.today().isoformat()}; medians of {repeats} runs taken in turns. Memory is what "
-        "doing the work twice adds to the largest resident size of a process, with glibc's allocator as it "
-        "is and with MALLOC_MMAP_THRESHOLD_=131072, where freed blocks go back to the system at once."
+        "doing the work twice adds to the largest resident size of a process whose freed blocks go back to "
+        "the system at once (MALLOC_MMAP_THRESHOLD_=131072)."
     )
-    _, mark, remarks = (page.read_text() if page.exists() else REMARKS).partition(REMARKS)
-    page.write_text("\n".join([heading, about, "", *lines, "", mark]) + remarks)
+    _, mark, remarks = (PAGE.read_text() if PAGE.exists() else REMARKS).partition(REMARKS)
+    PAGE.write_text("\n".join([HEADING, about, "", *lines, "", mark]) + remarks)
 
 
 if __name__ == "__main__":
-    run(all_pairs(), Path(__file__).with_suffix(".md"), HEADING)
+    main()
