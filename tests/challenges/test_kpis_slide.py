@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -20,6 +21,7 @@ from medbench.metrics.kpis import slide_dice_official
 from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
 from medbench.running.job import Inference
+from medbench.running.report import report
 from medbench.running.run import run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -119,6 +121,46 @@ def test_files_score_as_their_arrays_do(release, tmp_path):
         expected = SLIDE.score_arrays(reference(case), np.roll(working(case), (25, 9), (0, 1)))
         assert {name: row.scores[name] for name in expected} == expected
         assert 0.5 < expected["dice"].value < 1
+
+
+def test_the_report_marks_what_was_missed_and_shows_the_worst_at_full_size(release, tmp_path):
+    def damaged(mask):
+        _, labels, *_ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+        mask[labels == 1] = False
+        mask[:40, :60] = True
+        mask[:, -1] = False
+        return mask
+
+    case = SLIDE.cases(release, "test")[0]
+    path = predicted(release, tmp_path / "p", damaged) / SLIDE.prediction_name(case)
+    overview, *details = SLIDE.illustrations(case, path)
+    n_objects, labels, boxes, _ = cv2.connectedComponentsWithStats(
+        working(case).view(np.uint8), connectivity=8
+    )
+    assert overview.kind == "overview"
+    assert overview.picture.shape[:2] == overview.reference.shape
+    assert max(overview.picture.shape) == max(labels.shape)
+    assert f"{n_objects - 1} glomeruli, 1 missed, 1 false positive" in overview.caption
+    left, top, width, height = boxes[1][:4]
+    missed, invented = overview.marks
+    assert (missed.kind, missed.column, missed.row) == ("missed", left + width / 2, top + height / 2)
+    assert (invented.kind, invented.column, invented.row) == ("false positive", 30, 20)
+    assert [shown.caption.split(",")[0] for shown in details[:2]] == ["missed", "false positive"]
+    assert np.count_nonzero(details[0].reference) >= boxes[1][4]
+    assert not details[0].prediction.any()
+    window = slice(max(0, top - 64), top + height + 64), slice(max(0, left - 64), left + width + 64)
+    assert np.array_equal(details[0].reference, working(case)[window])
+
+    finished = evaluate("kpis_slide", tmp_path / "p", data=release)
+    first = (finished.folder / "report.html").read_text()
+    assert first.count('class="overview"') == 3
+    assert "false positive</p>" in first
+    again = report(finished.folder, data=release, predictions=tmp_path / "p", output=tmp_path / "again.html")
+    assert again.read_text() == first
+    case.inputs["picture"].write_bytes(b"other")
+    with pytest.raises(MedbenchError) as caught:
+        report(finished.folder, data=release, predictions=tmp_path / "p")
+    assert caught.value.code == "report.other_data"
 
 
 def test_the_docker_layout_and_flat_files_are_the_same_slides(release, tmp_path):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.illustration import Illustration
 from medbench.core.registry import unknown_name
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.core.score import Better, Score, Status
@@ -352,6 +353,15 @@ class Challenge(abc.ABC):
             MedbenchError: when a file cannot be read.
         """
         return None
+
+    def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
+        """All that a report shows of a case: :meth:`illustrate`, unless the challenge has more to show.
+
+        Raises:
+            MedbenchError: when a file cannot be read.
+        """
+        shown = self.illustrate(case, path)
+        return [] if shown is None else [Illustration(*shown)]
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
         """The case's prediction in ``folder``: at its own place, or by its file name alone.

@@ -7,7 +7,7 @@ votes a pixel, components under 20,000 pixels removed) is not repeated: its corn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,11 @@ from medbench.challenges.kpis import (
     known_group,
     leaks,
 )
-from medbench.challenges.kpis_slide_scores import compare_rows, packed_masks, slide_scores
+from medbench.challenges.kpis_slide_pictures import slide_illustrations
+from medbench.challenges.kpis_slide_scores import SlideMasks, compare_rows, packed_masks, slide_scores
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.illustration import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
@@ -123,6 +125,10 @@ class KPIsSlide(KPIsChallenge):
     def score_file(self, case: Case, path: Path) -> CaseScores:
         """All columns of one slide, read in bands."""
         known_group(case.facts["group"], case.inputs["picture"])
+        return self._rows(case, slide_scores(self._masks(case, path)))
+
+    def _masks(self, case: Case, path: Path) -> SlideMasks:
+        """Reference and prediction at the working level."""
         factor = working_factor(case.facts["group"])
         picture = slides.slide_facts(case.inputs["picture"], channels=3)
         masks = self._reference_facts(case), slides.slide_facts(path, channels=1)
@@ -136,7 +142,12 @@ class KPIsSlide(KPIsChallenge):
                     "References are as large as their slides; predictions are at the working level, which is "
                     "half of that but for NEP25.",
                 )
-        return self._rows(case, slide_scores(packed_masks(*masks, factor)))
+        return packed_masks(*masks, factor)
+
+    def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
+        """An overview with what was missed and invented, and the worst glomeruli."""
+        factor = working_factor(case.facts["group"])
+        return slide_illustrations(case.inputs["picture"], factor, self._masks(case, path))
 
     @staticmethod
     def _reference_facts(case: Case) -> slides.SlideFacts:

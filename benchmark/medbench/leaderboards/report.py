@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,17 @@ from medbench.challenges.base import CaseRow, Challenge, MetricSpec
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.illustration import Illustration
 from medbench.core.record import RunRecord
 from medbench.leaderboards.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
 
 WORST = 8
 REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
+MISSED_RGB, FALSE_POSITIVE_RGB, HALO_RGB = (213, 94, 0), (0, 0, 0), (255, 255, 255)
+MARK_PX, MARK_MARGIN_PX = 3, 8
+LARGEST_SIDE_PX = {"case": 384, "overview": 1600, "detail": 1024}
+
+logger = logging.getLogger(__name__)
 
 
 def write_report(
@@ -100,39 +107,61 @@ def _figures(
     )
     figures = []
     for row in scored[:WORST]:
-        try:
-            picture = challenge.illustrate(cases[row.case], predictions / next(iter(row.predictions)))
-        except MedbenchError:
-            continue
-        if picture is None:
-            continue
         text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
-        figures.append({"case": row.case, "png": _png(outlined(*picture)), "scores": text})
+        try:
+            pictures = challenge.illustrations(cases[row.case], predictions / next(iter(row.predictions)))
+        except MedbenchError as error:
+            logger.warning("%s: not shown (%s)", row.case, error.message)
+            continue
+        figures += [
+            {
+                "case": row.case,
+                "kind": picture.kind,
+                "caption": picture.caption or text,
+                "scores": text if picture.kind == "overview" else "",
+                "marked": bool(picture.marks),
+                "source": _data_url(picture),
+            }
+            for picture in pictures
+        ]
     return figures
 
 
-def outlined(
-    image: npt.NDArray[Any], reference: npt.NDArray[Any], prediction: npt.NDArray[Any]
-) -> npt.NDArray[np.uint8]:
-    """``(height, width, 3)`` with the outlines of every label of both label maps."""
+def outlined(shown: Illustration) -> npt.NDArray[np.uint8]:
+    """``(height, width, 3)`` with the outlines of every label of both label maps, and the marks."""
     import cv2
 
-    drawn = np.ascontiguousarray(image, np.uint8).copy()
-    width = max(1, round(max(drawn.shape) / 256))
-    for labels, colour in ((reference, REFERENCE_RGB), (prediction, PREDICTION_RGB)):
+    drawn = np.ascontiguousarray(shown.picture, np.uint8).copy()
+    width = 2 if shown.kind == "overview" else max(1, round(max(drawn.shape) / 256))
+    for labels, colour in ((shown.reference, REFERENCE_RGB), (shown.prediction, PREDICTION_RGB)):
         for label in np.unique(labels[labels > 0]):
             mask = (labels == label).astype(np.uint8)
             contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(drawn, contours, -1, colour, width)
+    for mark in shown.marks:
+        row, column, radius = round(mark.row), round(mark.column), round(mark.radius) + MARK_MARGIN_PX
+        missed = mark.kind == "missed"
+        for colour, line in (
+            (HALO_RGB, MARK_PX + 4),
+            (MISSED_RGB if missed else FALSE_POSITIVE_RGB, MARK_PX),
+        ):
+            if missed:
+                cv2.circle(drawn, (column, row), radius, colour, line, cv2.LINE_AA)
+            else:
+                corners = (column - radius, row - radius), (column + radius, row + radius)
+                cv2.rectangle(drawn, *corners, colour, line)
     return drawn
 
 
-def _png(picture: npt.NDArray[np.uint8], side: int = 384) -> str:
+def _data_url(shown: Illustration) -> str:
+    """The picture as a ``data:`` address: PNG, and JPEG where it is large."""
     import cv2
 
     from medbench.io.raster import resize_picture
 
-    scale = min(1.0, side / max(picture.shape[:2]))
+    picture = outlined(shown)
+    scale = min(1.0, LARGEST_SIDE_PX[shown.kind] / max(picture.shape[:2]))
     small = resize_picture(picture, round(picture.shape[0] * scale), round(picture.shape[1] * scale))
-    _, encoded = cv2.imencode(".png", small[:, :, ::-1])
-    return base64.b64encode(encoded.tobytes()).decode()
+    kind = "png" if shown.kind == "case" else "jpeg"
+    _, encoded = cv2.imencode(f".{kind}", small[:, :, ::-1])
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"

@@ -88,9 +88,13 @@ def write_sample(
 
 
 def write_slides(root: Path, *, n_slides: int, size: int) -> None:
-    """Draw whole test slides alone, ``size`` pixels a side at the scan level, the groups in turn."""
+    """Draw whole test slides alone, ``size`` pixels a side at the scan level.
+
+    The groups take turns, NEP25 first: its working level is the scan itself, so one slide has all its pixels.
+    """
+    groups = sorted(GROUPS, key=lambda group: group != "NEP25")
     for number in range(n_slides):
-        plan = Plan("test", GROUPS[number % len(GROUPS)], 60 + number)
+        plan = Plan("test", groups[number % len(groups)], 60 + number)
         side = size // plan.factor
         write_slide(root / ARCHIVES["test"] / "Task2_WSI_level", plan, _section(plan, side, side))
 

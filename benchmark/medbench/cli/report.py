@@ -1,0 +1,31 @@
+"""``medbench report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(
+    run: Annotated[str, typer.Argument(help="Run folder, its record.json, or the beginning of its key.")],
+    data: arguments.DataFolder = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Where 'medbench evaluate' found the predictions.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page; report.html in the run's folder.")
+    ] = None,
+    runs: arguments.Runs = None,
+) -> None:
+    """Write a finished run's page again: scores, failures, worst cases with outlines, provenance."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.running.report import report
+
+    page = report(
+        run, data=data, predictions=predictions, output=output, runs=runs, progress=ConsoleProgress()
+    )
+    typer.echo(f"Report: {page}")

@@ -1,0 +1,65 @@
+"""``medbench report``: the page of a finished run, written again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.folders import data_folder, runs_folder
+from medbench.core.progress import Progress, SilentProgress
+from medbench.leaderboards.finished import find_run
+from medbench.leaderboards.report import write_report
+from medbench.running.data import manifest_sha256, resolve_data
+from medbench.running.recording import REPORT
+
+
+def report(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    predictions: str | Path | None = None,
+    output: str | Path | None = None,
+    runs: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the page of a finished run again from its record, its rows, its predictions and the data.
+
+    Args:
+        run: its folder, its ``record.json`` or the beginning of its key.
+        data: folder of the data that it was on; found as :func:`medbench.running.run.run` does if not given.
+        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
+        output: the page; ``report.html`` in the run's folder if not given.
+        runs: folder of run directories, for a key.
+        progress: told of every step.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        MedbenchError: ``run.unknown``, ``run.ambiguous``, ``run.damaged``, ``data.missing``,
+            ``predictions.missing``, or ``report.other_data`` when these are not the data of the run.
+    """
+    found = find_run(run, Path(runs) if runs else runs_folder())
+    record = found.record
+    challenge = load_challenge(record.challenge.name)
+    if record.data == "real" and data is None and data_folder(challenge.data_set) is None:
+        raise MedbenchError(
+            "data.missing", f"{found.folder}: the run was on real data.", "Say where they are with --data."
+        )
+    resolved = resolve_data(challenge, Path(data) if data else None, progress or SilentProgress())
+    cases = [case for case in challenge.cases(resolved.root, record.challenge.split) if case.id in found.rows]
+    if manifest_sha256(resolved.root, cases) != record.challenge.manifest_sha256:
+        raise MedbenchError(
+            "report.other_data",
+            f"{resolved.root}: holds other files than those that {found.folder} was on.",
+            "Give the folder of that run with --data.",
+        )
+    folder = Path(predictions) if predictions else found.folder / "predictions"
+    if not folder.is_dir():
+        raise MedbenchError(
+            "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
+        )
+    page = Path(output) if output else found.folder / REPORT
+    write_report(page, challenge, cases, list(found.rows.values()), record, folder)
+    return page
