@@ -202,9 +202,13 @@ class _Contours:
     """Contours with their boxes, which move along when the official rule shifts a contour."""
 
     def __init__(self, mask: MaskRows) -> None:
+        import cv2
+
         self.points = hole_contours(mask)
         self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2)
         self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2)
+        self.most_px = (self.high - self.low + 1).prod(axis=1)
+        self.least_px = np.array([cv2.contourArea(p) for p in self.points])
 
     def __len__(self) -> int:
         return len(self.points)
@@ -221,31 +225,40 @@ class _Contours:
         return start + int(hits[0]) if hits.size else None
 
 
-def _contour_iou(first: _Contours, i: int, second: _Contours, j: int, *, moving: bool) -> float:
-    """IoU of two filled contours in their common frame, to which the moving rule shifts both for good."""
+def _contours_match(
+    first: _Contours, i: int, second: _Contours, j: int, threshold: float, *, moving: bool
+) -> bool:
+    """Whether the IoU of two filled contours reaches the threshold.
+
+    They are drawn in their common frame, to which the moving rule shifts both for good; not where the box of
+    one is too small a part of the other, as beside a contour around half of a slide.
+    """
     import cv2
 
     origin = np.minimum(first.low[i], second.low[j]) - _CONTOUR_MARGIN
     end = np.maximum(first.high[i], second.high[j]) + _CONTOUR_MARGIN
-    width, height = (end - origin).tolist()
-    drawn = []
-    for side, number in ((first, i), (second, j)):
-        canvas = np.zeros((height, width), np.uint8)
-        cv2.drawContours(canvas, [side.points[number] - origin.astype(np.int32)], -1, 1, -1)
-        drawn.append(canvas)
+    most = min(first.most_px[i], second.most_px[j])
+    reached = False
+    if most >= threshold * max(first.least_px[i], second.least_px[j]):
+        width, height = (end - origin).tolist()
+        drawn = []
+        for side, number in ((first, i), (second, j)):
+            canvas = np.zeros((height, width), np.uint8)
+            cv2.drawContours(canvas, [side.points[number] - origin.astype(np.int32)], -1, 1, -1)
+            drawn.append(canvas)
+        both, either = (cv2.countNonZero(join(*drawn)) for join in (cv2.bitwise_and, cv2.bitwise_or))
+        reached = (both / either if either else 0.0) >= threshold
     if moving:
         first.shift(i, origin)
         second.shift(j, origin)
-    both = cv2.countNonZero(cv2.bitwise_and(*drawn))
-    either = cv2.countNonZero(cv2.bitwise_or(*drawn))
-    return both / either if either else 0.0
+    return reached
 
 
 def _any_match(own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool) -> bool:
     """Whether the contour matches one of the others, compared in their order up to the first match."""
     j = others.next_near(own.low[number], own.high[number], 0)
     while j is not None:
-        if _contour_iou(own, number, others, j, moving=moving) >= threshold:
+        if _contours_match(own, number, others, j, threshold, moving=moving):
             return True
         j = others.next_near(own.low[number], own.high[number], j + 1)
     return False

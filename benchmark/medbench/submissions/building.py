@@ -105,7 +105,7 @@ def build_context(
     Args:
         file: the submission's TOML.
         data: folder with a real copy; the challenge's sample if not given.
-        split: the challenge's default if not given.
+        split: the platform's, else the challenge's default if not given.
         output: folder of builds, ``build`` beside the current folder if not given.
         progress: told what happens.
 
@@ -113,6 +113,7 @@ def build_context(
         MedbenchError: as :func:`read_submission` and :func:`medbench.running.job.resolve`, and
             ``submission.unfit`` when the platform refuses the file.
     """
+    progress = progress or SilentProgress()
     submission = read_submission(file)
     platform = load_platform(submission.platform)
     refuse(check_submission(submission, platform))
@@ -120,7 +121,7 @@ def build_context(
         submission.model,
         submission.challenge,
         data=data,
-        split=split,
+        split=split or platform.split,
         weights=_weights(submission, file),
         recipe=submission.weights.recipe,
         options=dict(submission.options),
@@ -128,12 +129,12 @@ def build_context(
         cases="*",
         seed=0,
         runs=runs_folder(),
-        progress=progress or SilentProgress(),
+        progress=progress,
     )
     folder = (output or Path("build")) / submission.name
     shutil.rmtree(folder / "context", ignore_errors=True)
     built = Built(submission, platform, job, folder, _manifest(submission, job))
-    _write_app(built)
+    _write_app(built, progress)
     locked = lock(needed_packages(submission.model, job.network.entry, slides=job.slide_settings is not None))
     write_json(built.context / "lock.json", locked)
     lines = requirement_lines(locked, submission.image.accelerator)
@@ -252,7 +253,7 @@ def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
     }
 
 
-def _write_app(built: Built) -> None:
+def _write_app(built: Built, progress: Progress) -> None:
     app = built.app
     if built.platform.delivers == "image":
         unneeded = shutil.ignore_patterns(*_NOT_IN_CONTAINERS, "*.pyc")
@@ -262,8 +263,8 @@ def _write_app(built: Built) -> None:
         write_text(app / name, text)
     write_json(app / MANIFEST, built.manifest)
     built.model_archive.unlink(missing_ok=True)
-    if built.platform.delivers == "bundle":
-        built.platform.write_bundle(built.job, app / "bundle")
+    if built.platform.delivers != "image":
+        built.platform.write_bundle(built.job, app / "bundle", progress)
         return
     if built.job.weights is None:
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from medbench.submissions.platforms import list_platforms, load_platform
 
+_DELIVERED = {"image": "container image", "bundle": "zip file", "table": "table"}
+
 
 def platform_rows() -> list[dict[str, str]]:
     """What each platform takes, as columns of a table for people."""
@@ -11,7 +13,7 @@ def platform_rows() -> list[dict[str, str]]:
         {
             "platform": name,
             "for": ", ".join(platform.challenges) or "any",
-            "delivers": {"image": "container image", "bundle": "zip file"}[platform.delivers],
+            "delivers": _DELIVERED[platform.delivers],
             "inputs": ", ".join(mount.path for mount in platform.mounts if mount.role == "input"),
             "outputs": ", ".join(mount.path for mount in platform.mounts if mount.role == "output"),
             "weights": f"baked or {platform.model_folder}" if platform.model_folder else "baked",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from medbench import __version__
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json, sha256_file, sha256_json, write_json, write_text
+from medbench.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json, write_text
 from medbench.core.progress import Progress
 from medbench.submissions import archives, linting
 from medbench.submissions.building import Built, build_context, check_submission
@@ -35,8 +36,9 @@ def build(
     yield f"context: {built.context} (weights sha256 {(built.manifest['weights_sha256'] or 'none')[:12]})"
     if built.model_archive.exists():
         yield f"weights apart: {built.model_archive}"
-    if built.platform.delivers == "bundle":
-        yield f"bundle: {archive_path(built.submission, output)} is written by 'medbench submit save'"
+    if built.platform.delivers != "image":
+        path = archive_path(built.submission, output)
+        yield f"{built.platform.delivers}: {path} is written by 'medbench submit save'"
         return
     found = find_engine(engine)
     if found is None:
@@ -63,9 +65,10 @@ def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding]
     path = archive or archive_path(submission, output)
     if archive is not None and not path.is_file():
         raise MedbenchError("archive.missing", f"{path}: there is no such archive.", "Check --archive.")
-    if path.is_file() and platform.delivers == "bundle":
+    if path.is_file() and platform.delivers != "image":
         looked_at.append(str(path))
-        findings += linting.lint_bundle(path, platform)
+        table = platform.delivers == "table"
+        findings += platform.lint_table(path) if table else linting.lint_bundle(path, platform)
     elif path.is_file():
         looked_at.append(str(path))
         weights = None
@@ -131,6 +134,9 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
     path = archive_path(submission, output)
     if platform.delivers == "bundle":
         archives.write_zip(folder / "context" / "app" / "bundle", path)
+    elif platform.delivers == "table":
+        with atomic_path(path) as temporary:
+            shutil.copyfile(folder / "context" / "app" / "bundle" / platform.bundle_files[0], temporary)
     else:
         _save_image(submission, path, engine)
     findings, _ = check(file, path if platform.delivers == "image" else None, output)
@@ -169,6 +175,8 @@ def _save_image(submission: Submission, path: Path, engine: str) -> None:
 
 
 def archive_path(submission: Submission, output: Path) -> Path:
-    """``build/<name>/<name>.tar.gz``, or ``.zip`` of a bundle."""
-    suffix = ".tar.gz" if load_platform(submission.platform).delivers == "image" else ".zip"
+    """``build/<name>/<name>.tar.gz``, ``.zip`` of a bundle, or the table under its own ending."""
+    platform = load_platform(submission.platform)
+    suffixes = {"image": ".tar.gz", "bundle": ".zip"}
+    suffix = suffixes.get(platform.delivers) or Path(platform.bundle_files[0]).suffix
     return output / submission.name / f"{submission.name}{suffix}"

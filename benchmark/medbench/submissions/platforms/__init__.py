@@ -17,6 +17,7 @@ REGISTRY: Registry[type[Platform]] = Registry(
     {
         "grand-challenge": f"{_HERE}.grand_challenge:GrandChallenge",
         "codalab": f"{_HERE}.codalab:Codalab",
+        "hc18": f"{_HERE}.hc18:HC18Table",
         "kpis-patch": f"{_HERE}.kpis:KPIsPatch",
         "kpis-slide": f"{_HERE}.kpis:KPIsSlide",
         "brats-docker": f"{_HERE}.brats:BraTSDocker",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from medbench.core.case import Case
+from medbench.core.progress import Progress
 from medbench.core.sample import Sample, VolumeSample
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding
@@ -89,7 +90,9 @@ class Platform(abc.ABC):
         name: as submission files call it.
         title: for people.
         challenges: shell-style patterns of the challenges that are or were run there.
-        delivers: ``image`` for a container, ``bundle`` for files that the platform runs or scores.
+        delivers: ``image`` for a container, ``bundle`` for a zip of files that the platform runs, ``table``
+            for one file of results.
+        split: whose cases are predicted; the challenge's default if not given.
         per_case: the container is started anew for every case.
         mounts: folders of the container.
         model_folder: where weights that are handed in apart are mounted; ``None`` where they must be baked.
@@ -97,14 +100,15 @@ class Platform(abc.ABC):
         rules: what is refused on upload.
         method_line: line of a new submission file on how the container is called; empty: one way only.
         known_labels: that the platform reads.
-        bundle_files: names in a bundle's flat zip.
+        bundle_files: names in a bundle's flat zip, or of the table.
         source: where the facts come from.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     challenges: ClassVar[Sequence[str]] = ()
-    delivers: ClassVar[Literal["image", "bundle"]] = "image"
+    delivers: ClassVar[Literal["image", "bundle", "table"]] = "image"
+    split: ClassVar[str | None] = None
     per_case: ClassVar[bool] = False
     mounts: ClassVar[Sequence[Mount]] = (Mount("/input", "input"), Mount("/output", "output", True))
     model_folder: ClassVar[str | None] = None
@@ -147,14 +151,19 @@ class Platform(abc.ABC):
         """Files of the image's ``/opt/app`` beyond ``inference.py``, by relative path."""
         return {}
 
-    def write_bundle(self, job: Job, folder: Path) -> None:
+    def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
         """Write :attr:`bundle_files` into a folder, where no image is handed in.
 
         Args:
             job: the model with its weights.
-            folder: what becomes the zip.
+            folder: what becomes the zip, or holds the table.
+            progress: told of every case, where cases are predicted for it.
         """
         raise NotImplementedError(f"{self.name} takes an image")
+
+    def lint_table(self, path: Path) -> Iterator[Finding]:
+        """What is wrong with a table, where one is handed in."""
+        yield from ()
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
         """The ways in which the platform may call the container; all are rehearsed."""

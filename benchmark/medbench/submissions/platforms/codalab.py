@@ -18,6 +18,7 @@ import numpy as np
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, write_json, write_text
+from medbench.core.progress import Progress
 from medbench.core.sample import Sample, VolumeSample
 from medbench.io import raster
 from medbench.io.tables import read_table
@@ -57,7 +58,7 @@ class Codalab(Platform):
         """In place of a container: a stand-in for the organisers' ingestion program."""
         return {"inference.py": (TEMPLATES / "codalab_ingestion.py").read_text(encoding="utf-8")}
 
-    def write_bundle(self, job: Job, folder: Path) -> None:
+    def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
         """Trace the network at its input size and write the three files.
 
         Raises:

@@ -1,0 +1,132 @@
+"""HC18: a table of ellipses for the 335 pictures of the test set, handed in as results.
+
+Source: the challenge's page, hc18.grand-challenge.org, and Zenodo record 1327317; the columns are those of
+:data:`medbench.challenges.hc18.SUBMISSION_COLUMNS`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medbench.challenges.hc18 import HC18, RELEASED, SUBMISSION_COLUMNS, TEST, ellipse_row
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_json
+from medbench.core.progress import Progress
+from medbench.io import images
+from medbench.io.tables import read_table
+from medbench.submissions.comparing import compare_numbers
+from medbench.submissions.description import Submission
+from medbench.submissions.findings import Finding, error, warning
+from medbench.submissions.platforms.base import Mount, Platform, Prepared
+
+if TYPE_CHECKING:
+    from medbench.challenges.base import Challenge
+    from medbench.running.job import Job
+    from medbench.submissions.serving.session import Session
+
+TABLE = "hc18.csv"
+NUMBERS = SUBMISSION_COLUMNS[1:]
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+class HC18Table(Platform):
+    """One CSV; no container."""
+
+    name = "hc18"
+    title = "HC18, a table of ellipses"
+    challenges = ("hc18",)
+    delivers = "table"
+    split = "official_test"
+    mounts = (Mount("/input", "input"), Mount("/output", "output", True))
+    bundle_files = (TABLE,)
+    source = "hc18.grand-challenge.org, Zenodo 1327317"
+
+    def app_files(self, submission: Submission) -> Mapping[str, str]:
+        """In place of a container: a stand-in for the site, which reads the table by itself."""
+        return {"inference.py": (TEMPLATES / "hc18_site.py").read_text(encoding="utf-8")}
+
+    def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
+        """Predict the test set and write its ellipses.
+
+        Raises:
+            MedbenchError: ``submission.incomplete`` naming pictures without a mask that an ellipse fits.
+        """
+        from medbench.running.loop import predict_and_score
+
+        assert isinstance(job.challenge, HC18)
+        with tempfile.TemporaryDirectory() as kept:
+            predict_and_score(
+                job.challenge, job.cases, job.predictor, Path(kept), progress, read=job.read, score=False
+            )
+            job.challenge.write_submission(job.data.root, Path(kept) / "predictions", folder / TABLE)
+
+    def lint_table(self, path: Path) -> Iterator[Finding]:
+        """Columns, a row a picture, finite numbers, semi-axes in their order."""
+        try:
+            rows = read_table(path, *SUBMISSION_COLUMNS)
+        except MedbenchError as failure:
+            yield error("table.columns", failure.message, f"The columns are {', '.join(SUBMISSION_COLUMNS)}.")
+            return
+        names = [row["filename"] for row in rows]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated:
+            yield error("table.repeated", f"{path}: {repeated} has two rows.", "Write one row a picture.")
+        if len(names) != RELEASED[TEST]:
+            yield warning(
+                "table.rows",
+                f"{path}: has {len(names)} rows; the site's test set has {RELEASED[TEST]} pictures.",
+                "Build with --data of the whole release.",
+            )
+        for row in rows:
+            reason = _bad_ellipse(row)
+            if reason:
+                yield error("table.ellipse", f"{path}: {row['filename']}: {reason}.", "Predict it again.")
+
+    def serve(self, session: Session, arguments: Sequence[str]) -> None:
+        """Not called: the site reads the table."""
+        raise NotImplementedError("a table serves nothing")
+
+    def stage(
+        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+    ) -> None:
+        """The names that the site looks up."""
+        write_json(root / "input" / "pictures.json", [f"{prepared.case.id}.png" for prepared in cases])
+
+    def examine(
+        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+    ) -> Iterable[Finding]:
+        """The numbers of the picture's row, as the mask of ``medbench run`` gives them."""
+        name = case.case.id
+        found = json.loads((root / "output" / f"{name}.json").read_text(encoding="utf-8"))
+        mask = images.read_labels(case.expected).array.squeeze()
+        wanted = ellipse_row(name, mask, float(case.case.facts["pixel_size_mm"]))
+        if wanted is None:
+            yield error("output.differs", f"{name}: no ellipse fits the mask of medbench run.")
+            return
+        yield from compare_numbers([float(value) for value in wanted[1:]], found, name, "numbers of its row")
+
+    def steps(self, submission: Submission) -> Sequence[str]:
+        """Uploading a table."""
+        return (
+            "On hc18.grand-challenge.org compare the table with its example: columns, units, angle.",
+            f"Choose Submit and upload {submission.name}.csv.",
+            "Compare the site's Dice and ADF with those of split test; a large difference is a convention's.",
+        )
+
+
+def _bad_ellipse(row: Mapping[str, str]) -> str:
+    """What is wrong with a row's numbers; empty if nothing."""
+    try:
+        x, y, long, short, turn = (float(row[column]) for column in NUMBERS)
+    except ValueError:
+        return "holds what is no number"
+    if not all(map(math.isfinite, (x, y, long, short, turn))):
+        return "holds what is not finite"
+    if not 0 < short <= long:
+        return f"has semi-axes of {long:g} and {short:g} mm, where the first is the longer"
+    return "" if 0 <= turn < math.pi + 1e-6 else f"has an angle of {turn:g}, where 0 to π are due"
