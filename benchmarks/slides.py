@@ -1,0 +1,232 @@
+"""Whole slides: how fast each part of the way goes, what the pipeline keeps of the network's speed, memory.
+
+    python benchmarks/slides.py                          print the tables
+    python benchmarks/slides.py --size 40000 --write     and write benchmarks/slides.md
+    python benchmarks/slides.py --size 4096              a try-out
+
+A synthetic NEP25 slide, whose working level is the scan itself, is drawn first. Its parts are then timed in a
+process: reading every tile, and the network alone on tiles that are in memory, in the same batches and as
+many as the pipeline has. The way as a whole, as in a run, is a process of its own: predicting a mask, writing
+it, scoring it. Peak memory is the largest resident size of that process (VmHWM), with the pages of mapped
+files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics import peak_resident
+
+HERE = Path(__file__).resolve()
+MODELS = {"dssau_net.test": 256, "smp/unet": 512}
+WARM_UP, REPEATS = 1, 5
+
+
+def make_predictor(model: str, folder: Path) -> Any:
+    """As ``medbench run`` makes it, with fresh weights."""
+    import torch
+
+    import medbench
+    from medbench.inference.predictor import NetworkPredictor
+    from medbench.inference.slides import SlidePredictor
+    from medbench.models import model_entry
+    from medbench.running.networks import plan_network
+
+    torch.manual_seed(0)
+    challenge = medbench.load_challenge("kpis_slide")
+    contract = plan_network(model_entry(model).name, challenge, {}).contract(MODELS[model])
+    network = medbench.create_model(model, num_classes=2, image_size=MODELS[model])
+    assert challenge.slide_settings is not None
+    return SlidePredictor(NetworkPredictor(network, contract), challenge.slide_settings, work=folder)
+
+
+def only_case(root: Path) -> tuple[Any, Any]:
+    import medbench
+
+    challenge = medbench.load_challenge("kpis_slide")
+    (case,) = challenge.cases(root, "test")
+    return challenge, case
+
+
+def parts(root: Path, model: str) -> dict[str, float]:
+    """Seconds for reading every tile of the slide and for the network alone on as many."""
+    import torch
+
+    from medbench.inference.slides import read_mirrored
+    from medbench.inference.tiles import tile_grid, wanted_tiles
+    from medbench.inference.tissue import CELL, tissue_mask
+    from medbench.io.slides import open_slide
+
+    torch.set_num_threads(2)
+    predictor = make_predictor(model, root)
+    challenge, case = only_case(root)
+    slide = challenge.read(case).slide
+    grid = tile_grid(slide.shape, predictor.settings, predictor.network.contract.size)
+    contract = replace(predictor.network.contract, size=grid.tile)
+    with open_slide(slide.path, factor=slide.factor) as picture:
+        started = time.perf_counter()
+        tissue = tissue_mask(picture.thumbnail(CELL))
+        looked = time.perf_counter()
+        wanted = list(wanted_tiles(grid, tissue, CELL))
+        for row, columns in enumerate(wanted):
+            for column in columns:
+                tile = read_mirrored(picture, *grid.window(row, column))
+        read = time.perf_counter()
+    size = predictor._batch_size(grid)
+    batches = [
+        min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
+    ]
+    network_s = {}
+    for count in sorted(set(batches)):
+        prepared = contract.prepare(np.stack([tile] * count))
+        times = []
+        for _ in range(WARM_UP + REPEATS):
+            begun = time.perf_counter()
+            predictor.network.logits(prepared)
+            times.append(time.perf_counter() - begun)
+        network_s[count] = statistics.median(times[WARM_UP:])
+    return {
+        "tiles": sum(map(len, wanted)),
+        "tissue_s": looked - started,
+        "read_s": read - looked,
+        "network_s": sum(network_s[count] for count in batches),
+    }
+
+
+def whole(root: Path, model: str) -> dict[str, Any]:
+    """Seconds and peak memory of predicting, writing and scoring."""
+    import torch
+
+    torch.set_num_threads(2)
+    challenge, case = only_case(root)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        predictor = make_predictor(model, Path(folder))
+        predictor.network.logits(np.zeros((1, 3, MODELS[model], MODELS[model]), np.float32))
+        found: dict[str, Any] = {"start_bytes": peak_resident()}
+        begun = time.perf_counter()
+        prediction = predictor.predict(challenge.read(case))
+        predicted = time.perf_counter()
+        found["predict_bytes"] = peak_resident()
+        path = challenge.write(prediction, case, Path(folder))
+        written = time.perf_counter()
+        found["write_bytes"] = peak_resident()
+        scores = challenge.score_file(case, path).scores
+        scored = time.perf_counter()
+        found["score_bytes"] = peak_resident()
+        found |= {
+            "predict_s": predicted - begun,
+            "write_s": written - predicted,
+            "score_s": scored - written,
+            "phases_s": dict(predictor.time_s),
+            "dice": scores["dice"].value,
+        }
+    return found
+
+
+def in_child(*arguments: str) -> Any:
+    command = [sys.executable, "-W", "ignore", str(HERE), "--child", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def draw(root: Path, size: int) -> dict[str, float]:
+    import medbench
+
+    begun = time.perf_counter()
+    medbench.load_challenge("kpis_slide").sample_with(root, {"slides": 1, "size": size})
+    return {"draw_s": time.perf_counter() - begun, "draw_bytes": peak_resident()}
+
+
+def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[str, Any]]) -> str:
+    mega_px = size**2 / 1e6
+    lines = [
+        "# Whole slides",
+        "",
+        f"Written by `python benchmarks/slides.py --size {size} --write`. Two threads on {os.cpu_count()} "
+        f"cores ({platform.machine()}), Python {platform.python_version()}. Load average before it began: "
+        f"{load:.1f}.",
+        "",
+        f"A synthetic slide of {size:,} × {size:,} pixels, {mega_px:,.0f} Mpixel at the working level, JPEG; "
+        f"drawn in {drawn['draw_s']:.0f} s with {gib(drawn['draw_bytes'])}. Networks have fresh weights; "
+        "tiles of 2,048 pixels are shrunk to their own side. Mpixel/s are those of the slide. Kept: "
+        "seconds of the network alone on tiles in memory, over seconds of the whole prediction.",
+        "",
+        "| network, side | tiles | read | network alone | predict | write | score | together | kept |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for model, row in rows.items():
+        row["together_s"] = row["predict_s"] + row["write_s"] + row["score_s"]
+        rates = " | ".join(
+            f"{mega_px / row[part]:,.0f} Mpixel/s, {row[part]:,.1f} s"
+            for part in ("read_s", "network_s", "predict_s", "write_s", "score_s", "together_s")
+        )
+        kept = row["network_s"] / row["predict_s"]
+        lines.append(f"| {model}, {MODELS[model]} | {row['tiles']} | {rates} | **{kept:.0%}** |")
+    lines += [
+        "",
+        "| network | memory before | peak after predicting | after writing | after scoring | bar |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, row in rows.items():
+        peaks = " | ".join(gib(row[f"{stage}_bytes"]) for stage in ("start", "predict", "write", "score"))
+        lines.append(f"| {model} | {peaks} | 2 GiB |")
+    lines += ["", "Seconds of prediction, by what the working thread does or waits for:", ""]
+    for model, row in rows.items():
+        phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in sorted(row["phases_s"].items()))
+        lines.append(
+            f"- {model}: {phases}; in all {row['predict_s']:.1f}. Tissue takes {row['tissue_s']:.1f}."
+        )
+    return "\n".join([*lines, ""])
+
+
+def gib(size: float) -> str:
+    return f"{size / (1 << 30):.2f} GiB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=12_288, help="side of the slide in pixels")
+    parser.add_argument("--models", default=",".join(MODELS), help="networks, by commas")
+    parser.add_argument("--slide", type=Path, help="folder of an earlier drawing, or where to keep this one")
+    parser.add_argument("--write", action="store_true", help="write slides.md beside this script")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        task, root, *rest = given.child
+        work = {"draw": lambda: draw(Path(root), int(rest[0])), "parts": lambda: parts(Path(root), rest[0])}
+        print(json.dumps(work.get(task, lambda: whole(Path(root), rest[0]))()))
+        return
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        root = given.slide or Path(folder)
+        record = root / "drawn.json"
+        if not record.exists():
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(json.dumps(in_child("draw", str(root), str(given.size))))
+        rows: dict[str, dict[str, Any]] = {}
+        for model in given.models.split(","):
+            rows[model] = in_child("parts", str(root), model) | in_child("whole", str(root), model)
+            print(model, json.dumps(rows[model]), flush=True)
+        text = page(given.size, load, json.loads(record.read_text()), rows)
+    print(text)
+    if given.write:
+        HERE.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
