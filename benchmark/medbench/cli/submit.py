@@ -104,6 +104,25 @@ def rehearse(
     raise typer.Exit(show_rehearsal(result, as_json))
 
 
+@app.command("host")
+def host(
+    challenge: arguments.ChallengeName,
+    platform: Annotated[str, typer.Option("--platform", help="grand-challenge or codabench.")],
+    data: arguments.DataFolder = None,
+    split: arguments.Split = None,
+    predictions: Annotated[
+        Path | None, typer.Option("--predictions", help="Rehearse it on these, as the platform runs it.")
+    ] = None,
+    output: Output = Path("build"),
+) -> None:
+    """For organisers: write the evaluation program of a challenge, and rehearse it."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.submissions.hosting import host_challenge
+
+    for line in host_challenge(challenge, platform, data, split, predictions, output, ConsoleProgress()):
+        typer.echo(line)
+
+
 @app.command("save")
 def save(file: File, output: Output = Path("build"), engine: EngineName = "auto") -> None:
     """Write what is uploaded, with its sha256 and the report of the last rehearsal beside it."""

@@ -6,6 +6,7 @@ Sources: ``docker save`` (manifest.json) and the OCI image layout 1.0 (index.jso
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping
@@ -95,14 +96,16 @@ def read_archive(path: Path) -> ImageFacts:
 
 
 def write_zip(folder: Path, path: Path) -> None:
-    """Write the files of a folder as a flat zip; the same files give the same bytes."""
+    """Write the files of a folder, and of those in it, as a zip; the same files give the same bytes."""
     import zipfile
 
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(folder.iterdir()):
-            entry = zipfile.ZipInfo(file.name, (1980, 1, 1, 0, 0, 0))
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            archive.writestr(entry, file.read_bytes())
+            entry.file_size = file.stat().st_size
+            with file.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target)
 
 
 @dataclass(frozen=True, slots=True)

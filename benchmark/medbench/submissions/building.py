@@ -195,13 +195,8 @@ def dockerfile(built: Built) -> str:
         lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
     if image.packages == "vendored":
         lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
-    user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
     lines += [
-        "RUN python -c \"import os; os.makedirs('/home/user', exist_ok=True); "
-        f"os.chown('/home/user', {USER}, {USER}); "
-        f"open('/etc/passwd', 'a').write('{user}\\n'); "
-        f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
-        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user MEDBENCH_CACHE=/tmp/medbench",
+        *user_lines(),
         f"COPY app {APP}",
         f"WORKDIR {APP}",
         *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(built).items()),
@@ -211,6 +206,18 @@ def dockerfile(built: Built) -> str:
     arguments = list(platform.default_arguments(submission))
     lines += [f"CMD {json.dumps(arguments)}"] if arguments else []
     return "\n".join(lines) + "\n"
+
+
+def user_lines() -> list[str]:
+    """Lines of a Dockerfile that make the user, with nothing but Python, and its environment."""
+    user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
+    return [
+        "RUN python -c \"import os; os.makedirs('/home/user', exist_ok=True); "
+        f"os.chown('/home/user', {USER}, {USER}); "
+        f"open('/etc/passwd', 'a').write('{user}\\n'); "
+        f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
+        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user MEDBENCH_CACHE=/tmp/medbench",
+    ]
 
 
 def labels(built: Built) -> dict[str, str]:
@@ -274,10 +281,11 @@ def _write_app(built: Built, progress: Progress) -> None:
         (app / "model" / WEIGHTS).chmod(0o644)
         return
     with tarfile.open(built.model_archive, "w:gz") as archive:
-        archive.add(built.job.weights, arcname=WEIGHTS, filter=_anonymous)
+        archive.add(built.job.weights, arcname=WEIGHTS, filter=anonymous)
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Whoever packs it: no owner, no time."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mode, member.mtime = 0o644, 0

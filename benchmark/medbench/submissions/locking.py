@@ -28,13 +28,17 @@ COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
 
 def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]:
     """What must be there to predict: the core less the command line, torch, and the model's own libraries."""
-    roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
-    roots += (*READERS, *NETWORKS)
+    roots = [*evaluation_packages(slides=slides), *NETWORKS]
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
     roots += VOLUMES if entry.spatial_dims == 3 else ()
-    roots += SLIDES if slides else ()
     return sorted(dict.fromkeys(roots))
+
+
+def evaluation_packages(*, slides: bool) -> list[str]:
+    """What must be there to score: the core less the command line, and the readers of files."""
+    roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
+    return sorted(dict.fromkeys([*roots, *READERS, *(SLIDES if slides else ())]))
 
 
 def lock(roots: Iterable[str]) -> dict[str, str]:
