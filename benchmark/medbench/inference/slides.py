@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,12 +129,18 @@ class SlidePredictor:
         counts = [len(columns) for columns in wanted]
         self.progress.start_part(f"{sample.case.id} tiles", sum(counts), sum(counts[: state.rows_done]))
         rows, stored = grid.counts[0], StoredMask(folder / "map.raw", grid.map_shape)
+        size = self._batch_size(grid)
+        batches = [
+            [columns[first : first + size] for first in range(0, len(columns), size)] for columns in wanted
+        ]
+        prepared = self._prepared(picture, grid, batches, state.rows_done)
         for row in range(state.rows_done, rows):
             sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
             sums[: grid.blend] = state.carried
-            for column, tile in self._predicted(picture, grid, row, wanted[row]):
-                self._add(sums, tile, grid, row, column)
-                self.progress.advance_part()
+            for batch in batches[row]:
+                for column, tile in zip(batch, self._predicted(next(prepared), grid), strict=True):
+                    self._add(sums, tile, grid, row, column)
+                    self.progress.advance_part()
             last = row + 1 == rows
             finished = sums if last else sums[: grid.step]
             self._store(stored, finished, row * grid.step)
@@ -157,29 +163,30 @@ class SlidePredictor:
         with atomic_path(folder / "state.npz") as temporary:
             np.savez(temporary, identity=identity, rows_done=state.rows_done, carried=state.carried)
 
-    def _predicted(
-        self, picture: SlidePicture, grid: TileGrid, row: int, columns: Sequence[int]
-    ) -> Iterator[tuple[int, Band]]:
-        """Probabilities of a row's tiles in 255ths, without margins; the next tiles are read meanwhile."""
-        size = self._batch_size(grid)
-        batches = [columns[first : first + size] for first in range(0, len(columns), size)]
+    def _prepared(
+        self, picture: SlidePicture, grid: TileGrid, batches: Sequence[Sequence[Sequence[int]]], first: int
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """The tiles of every batch from row ``first`` on; the next one is read meanwhile."""
         contract = dataclasses.replace(self.network.contract, size=grid.tile)
+        plan = [(row, batch) for row in range(first, len(batches)) for batch in batches[row]]
 
-        def prepare(batch: Sequence[int]) -> npt.NDArray[np.float32]:
+        def prepare(row: int, batch: Sequence[int]) -> npt.NDArray[np.float32]:
             tiles = [read_mirrored(picture, *grid.window(row, column)) for column in batch]
             return contract.prepare(np.stack(tiles))
 
         with ThreadPoolExecutor(1) as reader:
-            ahead: Future[npt.NDArray[np.float32]] | None = None
-            for index, batch in enumerate(batches):
+            ahead = [reader.submit(prepare, *one) for one in plan[:1]]
+            for index in range(len(plan)):
                 with self._timed("preprocess"):
-                    prepared = (ahead or reader.submit(prepare, batch)).result()
-                if index + 1 < len(batches):
-                    ahead = reader.submit(prepare, batches[index + 1])
-                with self._timed("forward"):
-                    inner = slice(grid.margin, grid.tile - grid.margin)
-                    tiles = in_255ths(self.network.logits(prepared)[..., inner, inner])
-                yield from zip(batch, tiles, strict=True)
+                    found = ahead.pop().result()
+                ahead = [reader.submit(prepare, *one) for one in plan[index + 1 : index + 2]]
+                yield found
+
+    def _predicted(self, prepared: npt.NDArray[np.float32], grid: TileGrid) -> Band:
+        """Probabilities of a batch of tiles in 255ths, without margins, ``(tiles, span, span)``."""
+        with self._timed("forward"):
+            inner = slice(grid.margin, grid.tile - grid.margin)
+            return in_255ths(self.network.logits(prepared)[..., inner, inner])
 
     def _batch_size(self, grid: TileGrid) -> int:
         if self.network.device.type != "cpu":
