@@ -34,7 +34,7 @@ class SlideMasks:
 
     Attributes:
         reference: where at least half of the scan's pixels are inside.
-        docker: the reference as the organisers' program shrinks it.
+        docker: the reference as the organisers' program shrinks it; the same object where that is the same.
         prediction: what is compared with both.
         dice: of reference and prediction.
         dice_docker: of docker and prediction.
@@ -59,13 +59,17 @@ def compare_rows(
         shape: height and width at the working level.
         factor: 1 or 2.
     """
-    reference, docker, predicted = (PackedMask(shape) for _ in range(3))
+    reference, predicted = PackedMask(shape), PackedMask(shape)
+    docker = reference
     counts = np.zeros(5, np.int64)
     for start in range(0, shape[0], BAND_ROWS):
         stop = min(start + BAND_ROWS, shape[0])
         inside, full = _at_working_level(grey, scan_shape, (start, stop), shape[1], factor)
         found = prediction(start, stop) != 0
-        for packed, mask in ((reference, inside), (docker, full), (predicted, found)):
+        if docker is reference and not np.array_equal(inside, full):
+            docker = PackedMask(shape)
+            docker.bits[:start] = reference.bits[:start]
+        for packed, mask in ((docker, full), (reference, inside), (predicted, found)):
             packed.put(start, mask)
         counts += [np.count_nonzero(mask) for mask in (inside, full, found, inside & found, full & found)]
     own, official, other, both, both_official = counts.tolist()
