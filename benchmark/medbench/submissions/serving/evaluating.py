@@ -121,7 +121,7 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> None:
         return
     try:
         labels = images.read_labels(found[0]).array
-        planes = labels if len(case.inputs) > 1 else labels.reshape(1, *labels.squeeze().shape)
+        planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
         challenge.write(Prediction(labels=planes), case, folder)
     except MedbenchError:
         target.write_bytes(b"")
