@@ -62,7 +62,7 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
         columns = {column["key"]: column["sorting"] for column in competition["leaderboards"][0]["columns"]}
         assert columns["dice"] == "desc"
         assert columns["hd"] == "asc"
-        assert {"scoring_program/evaluate.py", "scoring_program/metadata.yaml"} < names
+        assert {"scoring_program/evaluate.py", "scoring_program/metadata.yaml", competition["image"]} < names
         assert not any("medbench/models" in name for name in names)
 
 

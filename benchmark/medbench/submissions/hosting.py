@@ -6,11 +6,15 @@ import json
 import platform as machine
 import shutil
 import tarfile
+import textwrap
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from medbench import __version__
 from medbench.challenges import load_challenge
@@ -21,6 +25,7 @@ from medbench.core.files import atomic_path, read_json, write_json, write_text
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
 from medbench.io import images
+from medbench.io.raster import write_picture
 from medbench.running.data import resolve_data
 from medbench.running.environment import PACKAGE, git_state
 from medbench.running.evaluate import evaluate
@@ -172,6 +177,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
         target = bundle / "reference_data" / path.relative_to(hosted.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    write_picture(bundle / "logo.png", _logo(challenge.title))
     for page in ("overview", "terms"):
         write_text(bundle / f"{page}.md", f"# {challenge.title}\n\n{challenge.citation}\n")
     columns = [
@@ -189,6 +195,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
         "version": 2,
         "title": challenge.title,
         "description": challenge.task,
+        "image": "logo.png",
         "docker_image": f"medbench/{challenge.name.replace('_', '-')}-evaluation:{__version__}",
         "terms": "terms.md",
         "pages": [{"title": "Overview", "file": "overview.md"}],
@@ -207,6 +214,17 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
     }
     write_text(bundle / "competition.yaml", yaml.safe_dump(competition, sort_keys=False, allow_unicode=True))
     archives.write_zip(bundle, hosted.folder / f"{hosted.folder.name}.zip")
+
+
+def _logo(title: str) -> npt.NDArray[np.uint8]:
+    """The title on a plain ground; a bundle must have a picture."""
+    import cv2
+
+    picture = np.full((200, 400, 3), (32, 60, 92), np.uint8)
+    for line, text in enumerate(textwrap.wrap(title, 20)[:3]):
+        place = 20, 70 + 45 * line
+        cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 2, cv2.LINE_AA)
+    return picture
 
 
 def rehearse_host(hosted: Hosted, predictions: Path, progress: Progress) -> Iterator[str]:
