@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
 MISSED_RGB, FALSE_POSITIVE_RGB, HALO_RGB = (213, 94, 0), (0, 0, 0), (255, 255, 255)
 MARK_PX, MARK_MARGIN_PX = 3, 8
 LARGEST_SIDE_PX = {"case": 384, "overview": 1600, "detail": 1024}
-
-logger = logging.getLogger(__name__)
 
 
 def write_report(
@@ -110,8 +107,7 @@ def _figures(
         text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
         try:
             pictures = challenge.illustrations(cases[row.case], predictions / next(iter(row.predictions)))
-        except MedbenchError as error:
-            logger.warning("%s: not shown (%s)", row.case, error.message)
+        except MedbenchError:
             continue
         figures += [
             {
