@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from medbench.challenges import load_challenge
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 from medbench.submissions.hosting import host, host_challenge, rehearse_host
-from medbench.submissions.serving.evaluating import run
+from medbench.submissions.serving.evaluating import _by_picture_name, _without_suffix, run
 
 QUIET = SilentProgress()
 
@@ -88,6 +89,14 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
         assert run(hosted.program) == 2
         assert words in capfd.readouterr().err.splitlines()[-1]
         assert not (root / "output").exists()
+
+
+def test_pictures_are_told_apart_by_name_whatever_their_type():
+    cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
+    assert list(_by_picture_name(cases)) == ["1.x", "2"]
+    assert [_without_suffix(name) for name in ("1.x.mha", "2.nii.gz", "2")] == ["1.x", "2", "2"]
+    with pytest.raises(MedbenchError, match="a/1 and b/1"):
+        _by_picture_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
 
 
 def test_splits_without_references_and_other_platforms_are_refused(small_iugc, release, tmp_path):

@@ -131,6 +131,7 @@ def test_a_good_archive_has_no_finding(tmp_path, pack):
         ),
         ({"layers": [{**GOOD_FILES, "tmp/model.pt": b"x"}]}, "image.reserved_path", "/tmp/model.pt"),
         ({"layers": [{**GOOD_FILES, "opt/ml/model/w": b"x"}]}, "image.reserved_path", "under /opt/ml vanish"),
+        ({"layers": [{**GOOD_FILES, "input": b"x"}]}, "image.reserved_path", "/input: files under /input"),
         ({"layers": [{"opt/app/submission.json": b"{}"}]}, "weights.missing", "/opt/app/model/weights.pt"),
         ({"layers": [{"opt/app/model/weights.pt": b"w"}]}, "image.manifest", "submission.json"),
         (
@@ -246,6 +247,7 @@ def test_a_truncated_archive_is_told(tmp_path):
         ("COPY app /opt/app", "COPY app /opt/app\nCOPY m /tmp", "image.reserved_path"),
         ("COPY app /opt/app", "COPY app /opt/app\nADD https://x.org/w.pt /opt/app/", "image.add"),
         ("ENV PYTHONUNBUFFERED", "ENV GRAND_CHALLENGE_A=1 PYTHONUNBUFFERED", "image.reserved_variable"),
+        ("ENV PYTHONUNBUFFERED", "ENV GRAND_CHALLENGE_A 1\nENV PYTHONUNBUFFERED", "image.reserved_variable"),
         ('LABEL medbench.model="dssau_net.test"\n', "", "image.label"),
     ],
 )

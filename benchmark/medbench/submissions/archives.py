@@ -87,7 +87,9 @@ def read_archive(path: Path) -> ImageFacts:
     try:
         documents, layers = _members(path)
         return _facts(compression, documents, layers)
-    except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, LookupError, TypeError) as error:
+    except (
+        tarfile.TarError, EOFError, OSError, zlib.error, ValueError, LookupError, TypeError, AttributeError
+    ) as error:  # fmt: skip
         raise MedbenchError(
             "archive.unreadable",
             f"{path}: is no saved image ({type(error).__name__}: {error}).",

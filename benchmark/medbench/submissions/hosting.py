@@ -32,9 +32,9 @@ from medbench.running.evaluate import evaluate
 from medbench.submissions import archives
 from medbench.submissions.building import APP, anonymous, user_lines
 from medbench.submissions.locking import evaluation_packages, gather, lock, requirement_lines
-from medbench.submissions.platforms.grand_challenge import SUFFIXES
 from medbench.submissions.runners import Outcome, RelocatedRunner, clear, usable_threads
 from medbench.submissions.serving.evaluating import FACTS
+from medbench.submissions.serving.pictures import SUFFIXES
 
 Host = Literal["grand-challenge", "codabench"]
 HOSTS: tuple[Host, ...] = ("grand-challenge", "codabench")

@@ -173,7 +173,8 @@ def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator
         yield warning("image.pip_cache", "pip leaves its cache in the image.", "Add --no-cache-dir.")
     if name == "ENV":
         words = shlex.split(argument)
-        yield from _variable_rules([word.partition("=")[0] for word in words if "=" in word], platform)
+        set_here = [word.partition("=")[0] for word in words if "=" in word] if "=" in words[0] else words[:1]
+        yield from _variable_rules(set_here, platform)
 
 
 def lint_archive(
@@ -272,7 +273,7 @@ def _variable_rules(names: Iterable[str], platform: Platform) -> Iterator[Findin
 def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -> Iterator[Finding]:
     held = [f"/{name}" for name, size in image.files.items() if size]
     for folder in _reserved(held, platform):
-        example = next(name for name in held if name.startswith(f"{folder}/"))
+        example = next(name for name in held if name == folder or name.startswith(f"{folder}/"))
         yield error(
             "image.reserved_path",
             f"{example}: files under {folder} vanish, as the platform mounts its own there.",

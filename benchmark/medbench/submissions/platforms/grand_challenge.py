@@ -30,6 +30,7 @@ from medbench.submissions.limits import Limits
 from medbench.submissions.platforms.base import ImageRules, Mount, Platform, Prepared, Variant
 from medbench.submissions.serving import pictures
 from medbench.submissions.serving.outcome import publishing
+from medbench.submissions.serving.pictures import SUFFIXES
 from medbench.submissions.serving.server import serve_jobs
 
 if TYPE_CHECKING:
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 METHOD_LABEL = "org.grand-challenge.api-method"
 INPUTS = "inputs.json"
-SUFFIXES = (".mha", ".tif", ".tiff")
 IMAGE_RULES = ImageRules(
     distinct=True,
     reserved_paths=("/input", "/output", "/tmp", "/opt/ml"),  # noqa: S108 - a rule, not a use

@@ -24,10 +24,10 @@ from medbench.io import images
 from medbench.leaderboards.statistics import aggregate
 from medbench.running.loop import score_predictions
 from medbench.submissions.serving.outcome import guarded
+from medbench.submissions.serving.pictures import SUFFIXES
 from medbench.submissions.serving.session import Roots
 
 FACTS = "evaluation.json"
-SUFFIXES = (".mha", ".tif", ".tiff")
 
 
 def run(app: Path) -> int:
@@ -48,7 +48,7 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
             image that is no case, ``input.job`` for two jobs of one case.
     """
     challenge, cases = _cases(facts, roots("/opt/ml/input/data/ground_truth"))
-    by_name = {Path(case.id).name: case for case in cases}
+    by_name = _by_picture_name(cases)
     with tempfile.TemporaryDirectory() as kept:
         folder = Path(kept) / "predictions"
         folder.mkdir()
@@ -72,7 +72,8 @@ def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     challenge, cases = _cases(facts, roots("/app/input/ref"))
     with tempfile.TemporaryDirectory() as kept:
         scores = _score(challenge, cases, roots("/app/input/res"), Path(kept))
-    columns = {name: found["value"] for name, found in scores["aggregates"].items()}
+    values = {name: found["value"] for name, found in scores["aggregates"].items()}
+    columns = {name: value for name, value in values.items() if value is not None}
     write_json(roots("/app/output/scores.json"), columns)
     write_json(roots("/app/output/details.json"), scores)
 
@@ -82,12 +83,26 @@ def _cases(facts: Mapping[str, str], root: Path) -> tuple[Challenge, list[Case]]
     return challenge, challenge.cases(root, facts["split"])
 
 
+def _by_picture_name(cases: Sequence[Case]) -> dict[str, Case]:
+    """Cases by the last part of their id, which the platform's pictures are named after."""
+    found: dict[str, Case] = {}
+    for case in cases:
+        other = found.setdefault(Path(case.id).name, case)
+        if other is not case:
+            raise MedbenchError(
+                "host.names",
+                f"{other.id} and {case.id}: their pictures would have the same name.",
+                "Jobs cannot be told apart by it on this platform.",
+            )
+    return found
+
+
 def _jobs(path: Path) -> list[tuple[str, str, str]]:
     """Key, name of the input image, and folder of the output, of every job that succeeded."""
     try:
         jobs = json.loads(path.read_text(encoding="utf-8"))
         return [
-            (str(job["pk"]), Path(_image_name(job["inputs"])).stem, _place(job["outputs"]))
+            (str(job["pk"]), _without_suffix(_image_name(job["inputs"])), _place(job["outputs"]))
             for job in jobs
             if job["status"] == "Succeeded"
         ]
@@ -97,6 +112,10 @@ def _jobs(path: Path) -> list[tuple[str, str, str]]:
             f"{path}: is not the platform's list of jobs ({type(failure).__name__}: {failure}).",
             "Start the evaluation again.",
         ) from failure
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(images.suffix_of(Path(name)))] if images.suffix_of(Path(name)) else name
 
 
 def _image_name(inputs: Sequence[Mapping[str, Any]]) -> str:

@@ -13,6 +13,8 @@ from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
 
 PICTURE_CHANNELS = (1, 3)
+SUFFIXES = (".mha", ".tif", ".tiff")
+"""Of the files that grand-challenge hands over and takes."""
 
 
 def only_file(folder: Path, suffixes: tuple[str, ...]) -> Path:
