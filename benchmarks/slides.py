@@ -185,7 +185,7 @@ def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[s
         "tiles of 2,048 pixels are shrunk to their own side. Mpixel/s are those of the slide. Kept: "
         "seconds of the network alone on tiles in memory, over seconds of the whole prediction.",
         "",
-        "| network, side | tiles | read | network alone | predict | write | score | together | kept, bar 85 % |",
+        "| network | tiles | read | network alone | predict | write | score | together | kept, bar 85 % |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for model, row in rows.items():
