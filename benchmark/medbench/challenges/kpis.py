@@ -289,6 +289,7 @@ class KPIsPatch(KPIsChallenge):
         if not patches:
             raise self._empty(root, self.default_split, patches)
         findings = list(counted(patches, "patches"))
+        other_sizes = []
         for patch in patches:
             try:
                 known_group(patch.group, patch.picture)
@@ -300,9 +301,10 @@ class KPIsPatch(KPIsChallenge):
                 sizes = size_text(mask.shape), size_text(picture.shape[:2])
                 findings.append(Finding("error", f"{patch.mask}: is {sizes[0]}, its picture {sizes[1]}."))
             elif mask.shape != (PATCH_SIDE, PATCH_SIDE):
-                findings.append(
-                    Finding("warning", f"{patch.picture}: is {size_text(mask.shape)}, the release 2048×2048.")
-                )
+                other_sizes.append(f"{patch.picture} ({size_text(mask.shape)})")
+        if other_sizes:
+            told = f"{len(other_sizes)} of {len(patches)} patches are not 2048×2048 as the release's"
+            findings.append(Finding("warning", f"{told}; the first is {other_sizes[0]}."))
         return [*findings, *leaks((patch.group, patch.slide, patch.split) for patch in patches)]
 
 
