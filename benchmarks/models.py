@@ -205,8 +205,8 @@ def main() -> None:
             for batch in map(int, arguments.batches.split(",")):
                 lines.append(_row(name, pair, step, batch, arguments.repeats))
                 print(lines[-1], flush=True)
-    if arguments.write:
-        _write(lines, arguments.repeats)
+                if arguments.write:
+                    _write(lines, arguments.repeats)
 
 
 def _row(name: str, pair: Pair, step: str, batch: int, repeats: int) -> str:
@@ -223,7 +223,7 @@ def _row(name: str, pair: Pair, step: str, batch: int, repeats: int) -> str:
 
 
 def _write(lines: list[str], repeats: int) -> None:
-    """Renew the measured part of the page; what a person wrote below stays."""
+    """Renew the measured part of the page, so far; what a person wrote below stays."""
     about = (
         f"{processor_name()}, {THREADS} threads, torch {torch.__version__}, float32, "
         f"{datetime.date.today().isoformat()}; medians of {repeats} runs taken in turns. Memory is what "

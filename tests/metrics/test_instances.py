@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,6 +69,31 @@ def test_bands_do_not_change_objects(rows, monkeypatch):
     assert (expected.n_reference, expected.n_prediction) == tuple(labels)
     monkeypatch.setattr(banded, "BAND_ELEMENTS", 83 * rows)
     assert instances.detect(*masks, threshold=0.2) == expected
+
+
+@pytest.mark.parametrize("rule", ["contour", "official"])
+def test_contours_too_far_apart_in_size_need_no_drawing(rule, monkeypatch):
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    skipped = 0
+    for turn in range(40):
+        smooth = rng.uniform(0.5, 6, 2)
+        masks = [ndimage.gaussian_filter(rng.standard_normal((90, 110)), sigma) > 0 for sigma in smooth]
+        contours = instances._Contours(masks[0])
+        for number in range(len(contours)):
+            drawn = np.zeros((90, 110), np.uint8)
+            cv2.drawContours(drawn, contours.points, number, 1, -1)
+            assert contours.least_px[number] <= drawn.sum() <= contours.most_px[number]
+        if turn % 2:
+            masks[1] = np.roll(masks[0], rng.integers(-4, 5, 2), (0, 1))
+        others = instances._Contours(masks[1])
+        skipped += int((others.most_px.min() < 0.5 * contours.least_px.max()) & bool(len(others)))
+        found = instances.detect(*masks, rule=rule)
+        with monkeypatch.context() as always:
+            always.setattr(cv2, "contourArea", lambda points: 0.0)
+            assert instances.detect(*masks, rule=rule) == found
+    assert skipped > 20
 
 
 def test_a_ring_that_closes_bands_later():

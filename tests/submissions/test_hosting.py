@@ -47,6 +47,10 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
     hosted = host("hc18", platform, release, None, tmp_path / "build", QUIET)
     first, _ = rehearse_host(hosted, predictions, QUIET)
     assert "4 columns" in first
+    assert "requirements.lock" in (hosted.image / "Dockerfile").read_text()
+    locked = (hosted.image / "requirements.lock").read_text()
+    assert "simpleitk==" in locked
+    assert "torch" not in locked
     root = hosted.folder / "rehearsal/root"
     result = root / ("output/metrics.json" if platform == "grand-challenge" else "app/output/details.json")
     scores = json.loads(result.read_text())
@@ -60,6 +64,7 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
             competition = yaml.safe_load(archive.read("competition.yaml"))
             names = set(archive.namelist())
         assert competition["version"] == 2
+        assert competition["docker_image"] == hosted.tag
         columns = {column["key"]: column["sorting"] for column in competition["leaderboards"][0]["columns"]}
         assert columns["dice"] == "desc"
         assert columns["hd"] == "asc"

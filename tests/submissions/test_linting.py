@@ -213,6 +213,10 @@ def test_root_is_a_warning_where_the_platform_allows_it(tmp_path):
         (tar({"a.txt": b"hello"}), "archive.unreadable"),
         (gz(tar({"manifest.json": b"[]"})), "archive.unreadable"),
         (tar({"manifest.json": b'[{"Config": "c.json", "Layers": []}]'}), "archive.unreadable"),
+        (
+            tar({"manifest.json": b'[{"Config": "c.json", "Layers": []}]', "c.json": b"[]"}),
+            "archive.unreadable",
+        ),
         (b"\x28\xb5\x2f\xfd rest", "archive.compression"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +12,12 @@ from medbench.challenges.kpis_slide_scores import BAND_ROWS, SlideMasks
 from medbench.core.illustration import Illustration, ObjectMark
 from medbench.io import slides
 from medbench.metrics.banded import MaskRows
-from medbench.metrics.instances import MatchedObject, match_objects
+from medbench.metrics.instances import MATCHING_IOU, MatchedObject, match_objects
 
 OVERVIEW_PX = 1600
 WORST_OBJECTS = 4
 DETAIL_MARGIN_PX = 64
 LARGEST_DETAIL_PX = 1024
-MATCHING_IOU = 0.5
 
 
 def slide_illustrations(picture: Path, factor: int, masks: SlideMasks) -> list[Illustration]:
@@ -63,10 +63,10 @@ def _overview(
     )
 
 
-def _mark(kind: str, found: MatchedObject, step: int) -> ObjectMark:
+def _mark(kind: Literal["missed", "false positive"], found: MatchedObject, step: int) -> ObjectMark:
     top, left, bottom, right = found.box
     radius = max(bottom - top, right - left) / 2 / step
-    return ObjectMark(kind, (top + bottom) / 2 / step, (left + right) / 2 / step, radius)  # type: ignore[arg-type]
+    return ObjectMark(kind, (top + bottom) / 2 / step, (left + right) / 2 / step, radius)
 
 
 def _thumbnail(mask: MaskRows, step: int) -> npt.NDArray[np.uint8]:

@@ -29,6 +29,8 @@ from medbench.metrics.hole_contours import hole_contours
 from medbench.metrics.masks import MaskPair
 
 Rule = Literal["clean", "contour", "official"]
+MATCHING_IOU = 0.5
+"""Least IoU of objects that count as the same, in KPIs 2024."""
 _CONTOUR_MARGIN = 10
 
 
@@ -71,7 +73,7 @@ class Detection:
 
 
 def detect(
-    reference: MaskRows, prediction: MaskRows, *, threshold: float = 0.5, rule: Rule = "clean"
+    reference: MaskRows, prediction: MaskRows, *, threshold: float = MATCHING_IOU, rule: Rule = "clean"
 ) -> Detection:
     """Compare the objects of two masks.
 

@@ -178,7 +178,7 @@ def dockerfile(built: Built) -> str:
     """The Dockerfile: packages in a first stage, code and weights in the second, no root, exec form."""
     submission, platform = built.submission, built.platform
     image = submission.image
-    base = image.base or f"docker.io/library/python:{machine.python_version()}-slim-bookworm"
+    base = image.base or python_image()
     base += f"@{image.digest}" if image.digest else ""
     lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
     if image.packages == "index":
@@ -206,6 +206,11 @@ def dockerfile(built: Built) -> str:
     arguments = list(platform.default_arguments(submission))
     lines += [f"CMD {json.dumps(arguments)}"] if arguments else []
     return "\n".join(lines) + "\n"
+
+
+def python_image() -> str:
+    """The official Python image of the version that was tested here."""
+    return f"docker.io/library/python:{machine.python_version()}-slim-bookworm"
 
 
 def user_lines() -> list[str]:

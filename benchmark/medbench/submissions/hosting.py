@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform as machine
 import shutil
 import tarfile
 import textwrap
@@ -30,9 +29,9 @@ from medbench.running.data import resolve_data
 from medbench.running.environment import PACKAGE, git_state
 from medbench.running.evaluate import evaluate
 from medbench.submissions import archives
-from medbench.submissions.building import APP, anonymous, user_lines
+from medbench.submissions.building import APP, USER, anonymous, python_image, user_lines
 from medbench.submissions.locking import evaluation_packages, gather, lock, requirement_lines
-from medbench.submissions.runners import Outcome, RelocatedRunner, clear, usable_threads
+from medbench.submissions.runners import RelocatedRunner, usable_threads
 from medbench.submissions.serving.evaluating import FACTS
 from medbench.submissions.serving.pictures import SUFFIXES
 
@@ -82,6 +81,16 @@ class Hosted:
         return self.folder / place[self.platform]
 
     @property
+    def image(self) -> Path:
+        """Folder that the image is built from: with the program, or, for Codabench, what it runs in."""
+        return self.folder / ("context" if self.platform == "grand-challenge" else "image")
+
+    @property
+    def tag(self) -> str:
+        """Name of the image."""
+        return f"medbench/{self.folder.name}:{__version__}"
+
+    @property
     def truth(self) -> Path:
         """What is uploaded as ground truth."""
         return self.folder / "ground_truth.tar.gz"
@@ -121,9 +130,11 @@ def host(
     truth = sorted({path for case in cases for path in (*case.inputs.values(), *case.reference.values())})
     files = [*truth, *(path for path in sorted(root.glob("*")) if path.is_file() and path not in truth)]
     if platform == "codabench":
+        _write_image(hosted)
         _write_bundle(hosted, files)
     else:
-        _write_image(hosted)
+        run = f'ENTRYPOINT ["python", "{APP}/evaluate.py"]'
+        _write_image(hosted, *user_lines(), f"COPY app {APP}", f"WORKDIR {APP}", f"USER {USER}:{USER}", run)
         with atomic_path(hosted.truth) as temporary, tarfile.open(temporary, "w:gz") as archive:
             for path in files:
                 archive.add(path.resolve(), arcname=path.relative_to(root).as_posix(), filter=anonymous)
@@ -149,20 +160,17 @@ def _locked(hosted: Hosted) -> dict[str, str]:
     return lock(evaluation_packages(slides=hosted.challenge.slide_settings is not None))
 
 
-def _write_image(hosted: Hosted) -> None:
+def _write_image(hosted: Hosted, *program: str) -> None:
+    """The Dockerfile of what the program needs, and its lock; ``program`` are the lines that put it in."""
     lines = requirement_lines(_locked(hosted), "cpu")
-    write_text(hosted.folder / "context" / "requirements.lock", "\n".join(lines) + "\n")
+    write_text(hosted.image / "requirements.lock", "\n".join(lines) + "\n")
     text = [
-        f"FROM --platform=linux/amd64 docker.io/library/python:{machine.python_version()}-slim-bookworm",
+        f"FROM --platform=linux/amd64 {python_image()}",
         "COPY requirements.lock /build/requirements.lock",
         "RUN pip install --no-cache-dir --no-compile --requirement /build/requirements.lock",
-        *user_lines(),
-        f"COPY app {APP}",
-        f"WORKDIR {APP}",
-        "USER 10001:10001",
-        f'ENTRYPOINT ["python", "{APP}/evaluate.py"]',
+        *program,
     ]
-    write_text(hosted.folder / "context" / "Dockerfile", "\n".join(text) + "\n")
+    write_text(hosted.image / "Dockerfile", "\n".join(text) + "\n")
 
 
 def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
@@ -171,8 +179,6 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
 
     bundle, challenge = hosted.folder / "bundle", hosted.challenge
     write_text(bundle / "scoring_program" / "metadata.yaml", "command: python3 /app/program/evaluate.py\n")
-    lines = requirement_lines(_locked(hosted), "cpu")
-    write_text(bundle / "scoring_program" / "requirements.lock", "\n".join(lines) + "\n")
     for path in files:
         target = bundle / "reference_data" / path.relative_to(hosted.root)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -196,7 +202,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
         "title": challenge.title,
         "description": challenge.task,
         "image": "logo.png",
-        "docker_image": f"medbench/{challenge.name.replace('_', '-')}-evaluation:{__version__}",
+        "docker_image": hosted.tag,
         "terms": "terms.md",
         "pages": [{"title": "Overview", "file": "overview.md"}],
         "tasks": [
@@ -236,8 +242,9 @@ def rehearse_host(hosted: Hosted, predictions: Path, progress: Progress) -> Iter
     """
     work = hosted.folder / "rehearsal"
     root = work / "root"
-    for name in ("input", "output", "tmp", "app", "opt"):
-        clear(root / name)
+    shutil.rmtree(work, ignore_errors=True)
+    for name in ("input", "output", "tmp"):
+        (root / name).mkdir(parents=True)
     cases = hosted.challenge.cases(hosted.root, hosted.split)
     place = "app/program" if hosted.platform == "codabench" else APP.lstrip("/")
     (root / place).parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +263,7 @@ def rehearse_host(hosted: Hosted, predictions: Path, progress: Progress) -> Iter
     packages, script = work / "packages", (root / place / "evaluate.py").absolute()
     gather(_locked(hosted), packages, link=True)
     runner = RelocatedRunner(root.resolve(), packages.resolve(), script, [writable], usable_threads())
-    outcome: Outcome = runner.run((), TIME_S)
+    outcome = runner.run((), TIME_S)
     if not outcome.ok or outcome.denied:
         told = outcome.denied[0] if outcome.denied else outcome.last_line
         raise MedbenchError("host.failed", f"{hosted.folder.name}: ended with {outcome.code}: {told}", "")
@@ -329,9 +336,8 @@ def host_challenge(
     hosted = host(challenge, known, data, split, output, progress)
     if known == "codabench":
         yield f"bundle: {hosted.folder / hosted.folder.name}.zip, uploaded under Benchmarks, Management"
-        yield f"its docker_image is built from {hosted.program / 'requirements.lock'}"
     else:
-        yield f"context of the image: {hosted.folder / 'context'}"
         yield f"ground truth, uploaded apart: {hosted.truth}"
+    yield f"image: docker build --platform linux/amd64 --tag {hosted.tag} {hosted.image}"
     if predictions is not None:
         yield from rehearse_host(hosted, predictions, progress)

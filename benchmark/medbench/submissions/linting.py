@@ -173,8 +173,9 @@ def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator
         yield warning("image.pip_cache", "pip leaves its cache in the image.", "Add --no-cache-dir.")
     if name == "ENV":
         words = shlex.split(argument)
-        set_here = [word.partition("=")[0] for word in words if "=" in word] if "=" in words[0] else words[:1]
-        yield from _variable_rules(set_here, platform)
+        legacy = words[:1] if words and "=" not in words[0] else []  # ENV NAME VALUE
+        named = legacy or [word.partition("=")[0] for word in words if "=" in word]
+        yield from _variable_rules(named, platform)
 
 
 def lint_archive(

@@ -121,7 +121,7 @@ def fit(
     On several devices every process comes back once the first has written them, and the first alone writes.
     The state is written at the end of every epoch. A call that finds it goes on from there and ends with
     the same weights as an uninterrupted one, to the bit where the processor's library adds in a fixed order
-    (MKL promises that with ``MKL_CBWR`` set alone). A call that finds the weights returns at once.
+    (MKL promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once.
 
     Args:
         build_network: makes the network with fresh weights; called after seeding.
