@@ -71,6 +71,7 @@ def trained(small_cvc, tmp_path_factory):
 @pytest.fixture
 def model_folder(tmp_path):
     """A model of nnU-Net with fresh weights, as its trainer writes it, for cvc_clinicdb's classes."""
+    torch.manual_seed(0)
     network = planned_unet(in_channels=3, num_classes=2, image_size=16, base_features=4)
     architecture = {
         "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",

@@ -14,7 +14,8 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
-from medbench.inference.mask_filters import fill_small_holes, remove_small_objects
+from medbench.inference import mask_filters
+from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import InputContract, NetworkPredictor
 from medbench.inference.slides import SlidePredictor
 from medbench.inference.tiles import ONE, mirrored, tile_grid
@@ -251,25 +252,27 @@ def test_tissue_on_black_and_on_white():
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("band", [1, 3, 200])
-def test_cleaning_in_bands_equals_scipy(tmp_path, seed, band, monkeypatch):
+@pytest.mark.parametrize("largest_box_px", [0, 1 << 20], ids=["holes in bands", "holes in boxes"])
+def test_cleaning_in_bands_equals_scipy(tmp_path, seed, band, largest_box_px, monkeypatch):
     rng = np.random.default_rng(seed)
     inside = ndimage.gaussian_filter(rng.standard_normal((90, 110)), 1.6) > 0.02
     stored = StoredMask(tmp_path / "m.raw", inside.shape)
     stored.allocate()
     stored.window(0, 90, "r+")[:] = inside * np.uint8(255)
     monkeypatch.setattr(core_slides, "STRIP_BYTES", 110 * band)
+    monkeypatch.setattr(mask_filters, "STRIP_BYTES", largest_box_px)
     labels, _ = ndimage.label(inside, np.ones((3, 3)))
     sizes = np.bincount(labels.ravel())
     expected = inside & (sizes[labels] >= 60)
-    assert remove_small_objects(stored, 60) == (sizes[1:] < 60).sum()
+    assert clean(stored, min_object_px=60, max_hole_px=0) == ((sizes[1:] < 60).sum(), 0)
     np.testing.assert_array_equal(np.concatenate(list(stored.strips())) > 0, expected)
     holes, _ = ndimage.label(~expected)
     counts = np.bincount(holes.ravel())
     rim = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))
     fill = [index for index in range(1, len(counts)) if counts[index] <= 40 and index not in rim]
-    assert fill_small_holes(stored, 40) == len(fill)
+    assert clean(stored, min_object_px=0, max_hole_px=40) == (0, len(fill))
     np.testing.assert_array_equal(np.concatenate(list(stored.strips())) > 0, expected | np.isin(holes, fill))
-    assert fill_small_holes(stored, 0) == remove_small_objects(stored, 0) == 0
+    assert clean(stored, min_object_px=1, max_hole_px=0) == (0, 0)
 
 
 def test_networks_with_more_classes_are_refused(tmp_path):

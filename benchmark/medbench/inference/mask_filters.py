@@ -4,36 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 
-from medbench.core.slides import StoredMask
+from medbench.core.slides import STRIP_BYTES, StoredMask
 from medbench.metrics.banded import BandedObjects, label_band
 
 _INSIDE = 255
 
 
-def remove_small_objects(mask: StoredMask, min_object_px: int) -> int:
-    """Remove objects (8-connected) with fewer pixels than ``min_object_px``, in place.
+def clean(mask: StoredMask, *, min_object_px: int, max_hole_px: int) -> tuple[int, int]:
+    """Remove small objects, then fill small holes, in place.
+
+    A hole lies within the box of the object around it, so only those are looked at, unless one is too large.
+
+    Args:
+        mask: 255 in objects, which are 8-connected.
+        min_object_px: objects with fewer pixels are removed.
+        max_hole_px: holes (4-connected background that does not reach the border) with at most so many pixels
+            are filled; 0 keeps all.
 
     Returns:
-        How many were removed.
+        How many objects were removed, and how many holes filled.
     """
-    if min_object_px <= 1:
-        return 0
+    if min_object_px <= 1 and max_hole_px <= 0:
+        return 0, 0
     objects, firsts = _look(mask, 0, 8)
-    sizes = objects.whole_sizes()
-    small = {root for root, size in sizes.items() if size < min_object_px}
+    small = {root for root, size in objects.whole_sizes().items() if size < min_object_px}
     if small:
         _paint(mask, objects, firsts, small, 0, 8)
-    return len(small)
-
-
-def fill_small_holes(mask: StoredMask, max_hole_px: int) -> int:
-    """Fill holes (4-connected background that does not reach the border) of at most ``max_hole_px`` pixels.
-
-    Returns:
-        How many were filled.
-    """
     if max_hole_px <= 0:
-        return 0
+        return len(small), 0
+    boxes = [box for root, box in objects.whole_boxes().items() if root not in small]
+    if any((bottom - top) * (right - left) > STRIP_BYTES for top, left, bottom, right in boxes):
+        return len(small), _fill_in_bands(mask, max_hole_px)
+    return len(small), sum(_fill_in_box(mask, box, max_hole_px) for box in boxes)
+
+
+def _fill_in_box(mask: StoredMask, box: tuple[int, int, int, int], max_hole_px: int) -> int:
+    top, left, bottom, right = box
+    window = mask.window(top, bottom, "r+")[:, left:right]
+    labels, stats = label_band(np.asarray(window == 0), 4)
+    first_column, first_row, width, height, size = stats.T
+    hole = (first_column > 0) & (first_row > 0) & (size > 0) & (size <= max_hole_px)
+    hole &= (first_column + width < right - left) & (first_row + height < bottom - top)
+    if hole.any():
+        window[hole[labels]] = _INSIDE
+    return int(hole.sum())
+
+
+def _fill_in_bands(mask: StoredMask, max_hole_px: int) -> int:
     background, firsts = _look(mask, _INSIDE, 4)
     boxes, sizes = background.whole_boxes(), background.whole_sizes()
     height, width = mask.shape

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import tempfile
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.files import atomic_path, read_json, sha256_json, write_json
+from medbench.core.machine import usable_cores
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.sample import Prediction, Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
-from medbench.inference.mask_filters import fill_small_holes, remove_small_objects
+from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import NetworkPredictor, in_255ths
 from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid, wanted_tiles
 from medbench.inference.tissue import CELL, tissue_mask
@@ -166,21 +168,29 @@ class SlidePredictor:
     def _prepared(
         self, picture: SlidePicture, grid: TileGrid, batches: Sequence[Sequence[Sequence[int]]], first: int
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """The tiles of every batch from row ``first`` on; the next one is read meanwhile."""
+        """The tiles of every batch from row ``first`` on.
+
+        The next batch is read while an accelerator works; a processor's cores are busy with the network
+        then, and a reader beside them would hold all of them up, so they read together between two batches.
+        """
         contract = dataclasses.replace(self.network.contract, size=grid.tile)
-        plan = [(row, batch) for row in range(first, len(batches)) for batch in batches[row]]
+        plan = [
+            [(row, column) for column in batch]
+            for row in range(first, len(batches))
+            for batch in batches[row]
+        ]
+        ahead = int(self.network.device.type != "cpu")
 
-        def prepare(row: int, batch: Sequence[int]) -> npt.NDArray[np.float32]:
-            tiles = [read_mirrored(picture, *grid.window(row, column)) for column in batch]
-            return contract.prepare(np.stack(tiles))
+        def prepare(row: int, column: int) -> npt.NDArray[np.float32]:
+            return contract.prepare(read_mirrored(picture, *grid.window(row, column))[np.newaxis])
 
-        with ThreadPoolExecutor(1) as reader:
-            ahead = [reader.submit(prepare, *one) for one in plan[:1]]
-            for index in range(len(plan)):
+        with ThreadPoolExecutor(usable_cores()) as readers:
+            submitted = ([readers.submit(prepare, *place) for place in batch] for batch in plan)
+            waiting = deque(itertools.islice(submitted, ahead))
+            for _ in plan:
+                waiting.extend(itertools.islice(submitted, 1))
                 with self._timed("preprocess"):
-                    found = ahead.pop().result()
-                ahead = [reader.submit(prepare, *one) for one in plan[index + 1 : index + 2]]
-                yield found
+                    yield np.concatenate([tile.result() for tile in waiting.popleft()])
 
     def _predicted(self, prepared: npt.NDArray[np.float32], grid: TileGrid) -> Band:
         """Probabilities of a batch of tiles in 255ths, without margins, ``(tiles, span, span)``."""
@@ -216,19 +226,23 @@ class SlidePredictor:
         stored = StoredMask(folder / "map.raw", grid.map_shape)
         mask.allocate()
         columns = np.minimum(np.arange(mask.shape[1]) // CELL, tissue.shape[1] - 1)
-        for start, stop in mask.bands():
-            window = mask.window(start, stop, "r+")
+
+        def threshold(band: tuple[int, int]) -> None:
+            start, stop = band
             rows = np.minimum(np.arange(start, stop) // CELL, tissue.shape[0] - 1)
-            if not tissue[rows].any():
-                continue
+            if not tissue[rows].any() or not _any_above_half(stored, grid, start, stop):
+                return
             inside = enlarged_rows(stored, grid, start, stop)[:, : mask.shape[1]] > _HALF
             for cell in np.unique(rows):
-                chosen = rows == cell
+                chosen = slice(*np.searchsorted(rows, [cell, cell + 1]))
                 inside[chosen] &= tissue[cell][columns]
-            window[inside] = 255
+            window = mask.window(start, stop, "r+")
+            np.multiply(inside, np.uint8(255), out=window)
             window.flush()
-        remove_small_objects(mask, self.settings.min_object_px)
-        fill_small_holes(mask, self.settings.max_hole_px)
+
+        with ThreadPoolExecutor(usable_cores()) as workers:
+            deque(workers.map(threshold, mask.bands()), maxlen=0)
+        clean(mask, min_object_px=self.settings.min_object_px, max_hole_px=self.settings.max_hole_px)
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -245,12 +259,22 @@ def read_mirrored(picture: SlidePicture, rows: tuple[int, int], columns: tuple[i
     Raises:
         MedbenchError: as :meth:`medbench.io.slides.SlidePicture.read`.
     """
+    import cv2
+
     down, across = mirrored(*rows, picture.shape[0]), mirrored(*columns, picture.shape[1])
     top, left = int(down.min()), int(across.min())
     region = picture.read((top, int(down.max()) + 1), (left, int(across.max()) + 1))
     if region.shape[:2] == (len(down), len(across)) and down[0] == top and across[0] == left:
         return region
-    return np.ascontiguousarray(region[down - top][:, across - left])
+    before = max(0, top - rows[0]), max(0, left - columns[0])
+    after = max(0, rows[1] - top - len(region)), max(0, columns[1] - left - region.shape[1])
+    wide = cv2.copyMakeBorder(
+        region, before[0], after[0], before[1], after[1], borderType=cv2.BORDER_REFLECT_101
+    )
+    first_row, first_column = rows[0] - top + before[0], columns[0] - left + before[1]
+    return np.asarray(
+        wide[first_row : first_row + len(down), first_column : first_column + len(across)], np.uint8
+    )
 
 
 def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> npt.NDArray[np.float32]:
@@ -263,13 +287,26 @@ def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> 
 
     if grid.scale == 1:
         return np.asarray(stored.window(start, stop), np.float32)
-    scale = float(grid.scale)
-    places = np.clip((np.arange(start, stop) + 0.5) * scale - 0.5, 0, stored.shape[0] - 1)
-    low = np.floor(places).astype(np.int64)
-    high = np.minimum(low + 1, stored.shape[0] - 1)
-    share = (places - low).astype(np.float32)[:, None]
+    low, high, share = _between_rows(stored, grid, start, stop)
     first = int(low[0])
     window = np.asarray(stored.window(first, int(high[-1]) + 1), np.float32)
     rows = window[low - first] * (1 - share) + window[high - first] * share
     width = grid.picture(stored.shape[1])
     return np.asarray(cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _any_above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> bool:
+    """Whether interpolating between these rows' pixels can exceed one half at all."""
+    if grid.scale != 1:
+        low, high, _ = _between_rows(stored, grid, start, stop)
+        start, stop = int(low[0]), int(high[-1]) + 1
+    return bool(stored.window(start, stop).max() > _HALF)
+
+
+def _between_rows(
+    stored: StoredMask, grid: TileGrid, start: int, stop: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """For each picture row the map's rows around it, and the share of the second as a column."""
+    places = np.clip((np.arange(start, stop) + 0.5) * float(grid.scale) - 0.5, 0, stored.shape[0] - 1)
+    low = np.floor(places).astype(np.int64)
+    return low, np.minimum(low + 1, stored.shape[0] - 1), (places - low).astype(np.float32)[:, None]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import struct
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,22 +135,48 @@ def _sizes(levels: Any) -> tuple[list[tuple[int, int]], int, np.dtype[Any]]:
 
 @dataclass(slots=True)
 class _Blocks:
-    """Pieces of one level in memory, the ones used last."""
+    """Pieces of one level in memory, the ones used last; several threads may ask."""
 
     array: Any
     axes: str
     path: Path
     side: tuple[int, int]
     shape: tuple[int, int]
-    kept: OrderedDict[tuple[int, int], Picture] = field(default_factory=OrderedDict)
+    kept: OrderedDict[tuple[int, int], Future[Picture]] = field(default_factory=OrderedDict)
     held_bytes: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def block(self, row: int, column: int) -> Picture:
-        """The block in that place, ``(rows, columns[, 3])``."""
+        """The block in that place, ``(rows, columns[, 3])``; threads that ask for the same one share it."""
         key = row, column
-        if key in self.kept:
+        with self.lock:
+            found = self.kept.get(key)
+            mine = found is None
+            if found is None:
+                found = self.kept[key] = Future()
             self.kept.move_to_end(key)
-            return self.kept[key]
+        if mine:
+            self._decode(key, found)
+        return found.result()
+
+    def _decode(self, key: tuple[int, int], found: Future[Picture]) -> None:
+        try:
+            values = self._values(*key)
+        except BaseException as error:  # noqa: BLE001 - threads that wait for this block must hear of it
+            with self.lock:
+                self.kept.pop(key, None)
+            found.set_exception(error)
+            return
+        found.set_result(values)
+        with self.lock:
+            self.held_bytes += values.nbytes
+            ready = [key for key, block in self.kept.items() if block.done()]
+            for oldest in ready[:-1]:
+                if self.held_bytes <= CACHE_BYTES:
+                    break
+                self.held_bytes -= self.kept.pop(oldest).result().nbytes
+
+    def _values(self, row: int, column: int) -> Picture:
         window = {
             "Y": slice(row * self.side[0], min((row + 1) * self.side[0], self.shape[0])),
             "X": slice(column * self.side[1], min((column + 1) * self.side[1], self.shape[1])),
@@ -166,12 +194,7 @@ class _Blocks:
         others = tuple(index for index, axis in enumerate(self.axes) if axis not in "YXS")
         values = np.squeeze(values, axis=others)
         left = [axis for axis in self.axes if axis in "YXS"]
-        found = np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
-        self.kept[key] = found
-        self.held_bytes += found.nbytes
-        while self.held_bytes > CACHE_BYTES and len(self.kept) > 1:
-            self.held_bytes -= self.kept.popitem(last=False)[1].nbytes
-        return found
+        return np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
         """A region within the level."""
@@ -275,7 +298,7 @@ class SlidePicture:
                 min(shape[0], _multiple(chunk["Y"], 1 if chunk["X"] < shape[1] else BLOCK_SIDE // 4)),
                 min(shape[1], _multiple(chunk["X"], 1)),
             )
-            self._levels[level] = _Blocks(array, axes, self.facts.path, side, shape)
+            self._levels.setdefault(level, _Blocks(array, axes, self.facts.path, side, shape))
         return self._levels[level]
 
 

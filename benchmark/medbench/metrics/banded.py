@@ -68,14 +68,33 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
 def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.int32]]:
     """Label a band by itself; the same mask gives the same labels.
 
+    Columns without a pixel of the mask part it, and only what lies between them is looked at.
+
     Returns:
-        Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels.
+        Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels. The row
+        of 0, the background, is all zeros.
     """
     import cv2
 
     part = np.ascontiguousarray(mask).view(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(part, connectivity=connectivity, ltype=cv2.CV_32S)
-    return np.asarray(labels, np.int32), np.asarray(stats, np.int32)
+    labels = np.zeros(part.shape, np.int32)
+    found: list[npt.NDArray[np.int32]] = [np.zeros((1, 5), np.int32)]
+    count = 1
+    for left, right in _occupied(part):
+        _, own, stats, _ = cv2.connectedComponentsWithStats(
+            np.ascontiguousarray(part[:, left:right]), connectivity=connectivity, ltype=cv2.CV_32S
+        )
+        labels[:, left:right] = own if count == 1 else np.where(own, own + (count - 1), 0)
+        stats[:, 0] += left
+        found.append(np.asarray(stats[1:], np.int32))
+        count += len(stats) - 1
+    return labels, np.concatenate(found)
+
+
+def _occupied(part: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """First and last (exclusive) columns of the runs of columns with a pixel of the mask."""
+    changes = np.flatnonzero(np.diff(np.pad(part.any(axis=0), 1).view(np.int8)))
+    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
 
 
 class BandedObjects:
