@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from medbench.challenges import load_challenge
 from medbench.challenges.hc18 import SUBMISSION_COLUMNS, TABLES, ellipse_row, subject_split
@@ -19,6 +20,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
 from medbench.metrics.biometry import ellipse_perimeter, head_circumference_mm
 from medbench.running.evaluate import evaluate
+from medbench.running.job import Inference
+from medbench.running.run import run
 
 CHALLENGE = load_challenge("hc18")
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "hc18_metrics.json").read_text())["cases"]
@@ -209,6 +212,16 @@ def sixteen_bits(picture, outline, table):
     return "16-bit grey"
 
 
+def palette(picture, outline, table):
+    Image.fromarray(cv2.imread(str(picture), 0)).quantize(16).save(picture)
+    return "palette"
+
+
+def opacity(picture, outline, table):
+    cv2.imwrite(str(picture), np.zeros((*SMALL, 4), np.uint8))
+    return "8-bit RGBA picture; the release holds 8-bit grey"
+
+
 def outline_of_another_size(picture, outline, table):
     cv2.imwrite(str(outline), cv2.imread(str(outline), 0)[:-8])
     return "is 208×320 where its picture is 216×320"
@@ -238,8 +251,9 @@ def no_pixel_size(picture, outline, table):
     return "has no row with a positive pixel size"
 
 
+BAD_PICTURES = (truncated, colours, sixteen_bits, palette, opacity)
 DAMAGE = (
-    truncated, colours, sixteen_bits, outline_of_another_size, empty_outline, open_outline, grey_outline,
+    *BAD_PICTURES, outline_of_another_size, empty_outline, open_outline, grey_outline,
     no_pixel_size,
 )  # fmt: skip
 
@@ -256,10 +270,27 @@ def test_a_bad_file_is_named_in_one_line_and_the_rest_is_scored(release, answers
     finished = evaluate("hc18", answers, data=release, runs=tmp_path / "runs")
     others = [row for row in finished.rows if row.case != case.id]
     assert [row.scores["dice"].value for row in others] == [1] * 4
-    if harm not in (truncated, colours, sixteen_bits):
+    if harm not in BAD_PICTURES:
         (bad,) = [row for row in finished.rows if row.case == case.id]
         assert bad.status == "failed"
         assert expected in bad.reason
+
+
+@pytest.mark.parametrize("harm", BAD_PICTURES, ids=lambda harm: harm.__name__)
+def test_a_bad_picture_fails_alone_in_a_run(release, tmp_path, harm):
+    case = CHALLENGE.cases(release, "test")[2]
+    expected = harm(case.inputs["picture"], case.reference["labels"], release / TABLES["training_set"])
+    finished = run(
+        "smp/unet", "hc18", data=release, weights="none", inference=Inference(image_size=64),
+        options={"encoder": "resnet18"}, runs=tmp_path / "runs",
+    )  # fmt: skip
+    (bad,) = [row for row in finished.rows if row.status != "ok"]
+    assert (bad.case, bad.status) == (case.id, "failed")
+    assert expected in bad.reason
+    assert str(case.inputs["picture"]) in bad.reason
+    assert "\n" not in bad.reason
+    assert len(finished.rows) == 5
+    assert finished.exit_code == 1
 
 
 def test_the_submission_has_an_ellipse_for_each_test_picture(drawn, tmp_path):

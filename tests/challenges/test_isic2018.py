@@ -6,6 +6,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from medbench.challenges import load_challenge
 from medbench.challenges.isic2018 import hashed_split, papers_test
@@ -162,6 +163,47 @@ def test_one_bad_file_of_each_kind_fails_alone(small_isic, tmp_path):
     messages = [finding.message for finding in CHALLENGE.check(data) if finding.severity == "error"]
     assert len(messages) == 4
     assert (pictures / f"{ids[0]}.jpg").exists()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:600])
+
+
+def sixteen_bits(path):
+    encoded = cv2.imencode(".png", cv2.imread(str(path)).astype(np.uint16) * 257)[1]
+    path.write_bytes(encoded.tobytes())
+
+
+def palette(path):
+    Image.open(path).quantize(16).save(path, format="PNG")
+
+
+def opacity(path):
+    Image.open(path).convert("RGBA").save(path, format="PNG")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (truncated, "not a readable picture"),
+        (sixteen_bits, "16-bit RGB"),
+        (palette, "palette"),
+        (opacity, "RGBA"),
+    ],
+)
+def test_a_bad_picture_fails_alone_in_one_line_that_names_it(small_isic, tmp_path, spoil, told):
+    data = shutil.copytree(small_isic, tmp_path / "data")
+    case, *others = CHALLENGE.cases(data, "official_test")
+    spoil(case.inputs["picture"])
+    finished = fresh(data, split="official_test", runs=tmp_path / "runs")
+    (bad,) = [row for row in finished.rows if row.status != "ok"]
+    assert (bad.case, bad.status) == (case.id, "failed")
+    assert str(case.inputs["picture"]) in bad.reason
+    assert told in bad.reason
+    assert "\n" not in bad.reason
+    assert bad.scores["dice"].value == 0
+    assert finished.record.metrics["dice"].scored == len(others)
+    assert finished.exit_code == 1
 
 
 def test_a_run_writes_the_organisers_names(small_isic):

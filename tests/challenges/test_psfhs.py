@@ -21,6 +21,8 @@ from medbench.core.sample import Prediction
 from medbench.core.score import Score
 from medbench.io import nifti_mha, raster
 from medbench.running.evaluate import evaluate
+from medbench.running.job import Inference
+from medbench.running.run import run
 
 CHALLENGE = load_challenge("psfhs")
 FOLDER = Path(__file__).parents[1] / "golden"
@@ -249,6 +251,23 @@ def test_a_check_names_each_bad_file_in_one_line(release, name):
     assert expected in errors[0]
     assert "03201.mha" in errors[0]
     assert "\n" not in errors[0]
+
+
+@pytest.mark.parametrize("name", ["truncated", "colours", "sixteen_bits", "label_three"])
+def test_a_bad_file_costs_its_own_case_only(release, name, tmp_path):
+    harm, expected = DAMAGE[name]
+    harm(release / "image_mha" / "03201.mha", release / "label_mha" / "03201.mha")
+    finished = run(
+        "smp/unet", "psfhs", data=release, split="test", weights="none",
+        inference=Inference(image_size=64), options={"encoder": "resnet18"}, runs=tmp_path / "runs",
+    )  # fmt: skip
+    (bad,) = [row for row in finished.rows if row.status != "ok"]
+    assert (bad.case, bad.status) == ("03201", "failed")
+    assert "03201.mha" in bad.reason
+    assert expected in bad.reason
+    assert "\n" not in bad.reason
+    assert len(finished.rows) > 1
+    assert finished.exit_code == 1
 
 
 def test_bad_predictions_cost_their_own_case_only(drawn, answers, tmp_path):

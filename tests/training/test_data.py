@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingImage
@@ -110,6 +111,30 @@ def test_masks_are_turned_with_their_pictures():
     assert turned > 4
 
 
+def test_black_squares_leave_labels_alone_and_other_moves_take_them_along():
+    from medbench.training.data import TrainingData
+
+    def read(size):
+        picture = np.full((size, size, 3), 90, np.uint8)
+        picture[: size // 3, : size // 2] = 250
+        return picture, (picture[..., 0] > 127).astype(np.uint8)
+
+    whole = [TrainingImage("i", "g", read, True, None)]
+    settings = load_recipe("medformer", "official", image_size=64, batch_size=1, validation="none")
+    data = TrainingData(whole, settings, InputContract(64))
+    blackened = moved = 0
+    for epoch in range(40):
+        image, labels, _ = data.dataset[(epoch, 0)]
+        shown = (image[0] * 255).round()
+        black = (shown == 0).sum().item()
+        sides = [(shown > 180)[shown > 0], (labels == 1)[shown > 0]]
+        assert (sides[0] != sides[1]).float().mean() < 0.03
+        blackened += black >= 64
+        moved += not torch.equal(labels, data.dataset[(-1, 0)][1])
+    assert 10 < blackened < 38
+    assert 10 < moved < 36
+
+
 def test_no_labels_is_an_error():
     from medbench.training.data import TrainingData
 
@@ -117,7 +142,7 @@ def test_no_labels_is_an_error():
         TrainingData(images(labelled=0), recipe(validation="none"), InputContract(SIZE))
 
 
-@pytest.mark.parametrize("family", ["dssau_net", "generic", "no_family_of_that_name"])
+@pytest.mark.parametrize("family", ["dssau_net", "medformer", "generic", "no_family_of_that_name"])
 def test_every_recipe_loads(family):
     for name in list_recipes(family):
         assert load_recipe(family, name).name == name

@@ -58,3 +58,13 @@ def test_squared_dice_is_the_formula_with_the_background(pair):
         (0.4 * functional.cross_entropy(logits, labels) + 0.6 * (1 - dice)).item()
     )
     assert gradient(value, logits).abs().max() > 0
+
+
+def test_batch_dice_of_two_labels_is_the_formula_with_the_sigmoid(pair):
+    logits, labels = pair
+    labels = labels % 2
+    value = segmentation_loss("batch_dice", 2)(logits[:, :2], labels)
+    inside = torch.sigmoid(logits[:, 1] - logits[:, 0])
+    expected = 1 - (2 * inside[labels == 1].sum() + 1) / (inside.sum() + (labels == 1).sum() + 1)
+    assert value.item() == pytest.approx(expected.item())
+    assert gradient(value, logits).abs().max() > 0

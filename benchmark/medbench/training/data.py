@@ -64,6 +64,19 @@ class TrainingImages(Dataset[Item]):
         return image.numpy().transpose(1, 2, 0), mask.numpy()
 
 
+class _BlackSquares(torch.nn.Module):
+    """Eight black squares of 8 × 8 pixels anywhere in a picture; its labels stay as they are."""
+
+    def forward(self, image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        image = image.clone()
+        height, width = image.shape[-2:]
+        for _ in range(8):
+            top = int(torch.randint(max(1, height - 7), ()))
+            left = int(torch.randint(max(1, width - 7), ()))
+            image[..., top : top + 8, left : left + 8] = 0
+        return image, labels
+
+
 def _augmentation(name: str) -> torch.nn.Module | None:
     if name == "none":
         return None
@@ -78,6 +91,10 @@ def _augmentation(name: str) -> torch.nn.Module | None:
         from medbench.training.stain import stain_augmentation
 
         return stain_augmentation()
+    if name == "flip_scale_drop":
+        moved = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
+        flips = [v2.RandomHorizontalFlip(0.25), v2.RandomVerticalFlip(0.25)]
+        return v2.Compose([*flips, v2.RandomApply([moved], 0.25), v2.RandomApply([_BlackSquares()], 0.5)])
     rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 

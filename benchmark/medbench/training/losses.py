@@ -21,7 +21,19 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
     ``cross_entropy_squared_dice``: 0.4 cross entropy and 0.6 soft Dice with squares in its denominator,
     summed over the batch and averaged over all labels with the background: what the training programs of
     BRAU-Net, BRAU-Net++ and MSLAU-Net compute.
+    ``batch_dice``: one less the soft Dice of the structures, pooled over the whole batch, 1 added to its
+    numerator and denominator; with two labels what MedFormer's training programs for ISIC-2018 and
+    CVC-ClinicDB compute with the sigmoid of a single logit, which is the softmax of two that differ by it.
     """
+    if name == "batch_dice":
+
+        def pooled(logits: Tensor, labels: Tensor) -> Tensor:
+            probability = logits.softmax(dim=1)[:, 1:]
+            truth = functional.one_hot(labels, num_classes).movedim(-1, 1)[:, 1:].to(probability.dtype)
+            overlap = (probability * truth).sum()
+            return 1 - (2 * overlap + 1) / (probability.sum() + truth.sum() + 1)
+
+        return pooled
     if name == "cross_entropy_argmax_dice":
 
         def faithful(logits: Tensor, labels: Tensor) -> Tensor:

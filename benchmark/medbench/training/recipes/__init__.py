@@ -40,6 +40,8 @@ class Recipe:
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
             by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section;
+            ``flip_scale_drop`` flips each way at 0.25, turns by up to 45 degrees and scales by 0.9 to 1.1 at
+            0.25, and blackens eight squares of 8 pixels a side at 0.5;
             ``mirror`` flips volumes along each axis at 0.5 and scales each sequence by 0.9 to 1.1;
             ``turn_mirror`` also turns them by −10 to 9 degrees in one plane, and scales and shifts each plane
             of each sequence on its own.
@@ -71,9 +73,12 @@ class Recipe:
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
         "cross_entropy_squared_dice",
+        "batch_dice",
         "modality_distillation",
     ]
-    augmentation: Literal["none", "affine_gain", "flip_rotate", "stain", "mirror", "turn_mirror"]
+    augmentation: Literal[
+        "none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain", "mirror", "turn_mirror"
+    ]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
     image_class_weight: float = 0.5
