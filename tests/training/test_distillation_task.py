@@ -330,8 +330,44 @@ def test_a_step_without_finite_gradients_is_left_out_and_ten_end_the_training():
     for _ in range(9):
         parameters[0].grad.fill_(float("inf"))
         learner.on_before_optimizer_step(None)
-        assert not any(bool(parameter.grad.any()) for parameter in parameters)
+        assert all(parameter.grad is None for parameter in parameters)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
     parameters[0].grad.fill_(float("nan"))
     with pytest.raises(MedbenchError) as error:
         learner.on_before_optimizer_step(None)
     assert error.value.code == "training.diverged"
+
+
+def test_a_step_that_is_left_out_moves_no_weight():
+    learner = task()
+    optimizer = learner.configure_optimizers()
+    parameters = list(learner.network.parameters())
+
+    def step(value):
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, value)
+        learner.on_before_optimizer_step(optimizer)
+        optimizer.step()
+        return [parameter.detach().clone() for parameter in parameters]
+
+    first = step(1.0)
+    second = step(float("nan"))
+    assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
+    assert not all(torch.equal(one, two) for one, two in zip(first, step(1.0), strict=True))
+
+
+def test_a_case_of_constant_volumes_is_named_once(tmp_path, caplog):
+    def load():
+        array = np.zeros((2, 16, 16, 16), np.float32)
+        array[0] = np.random.default_rng(0).standard_normal((16, 16, 16))
+        labels = np.zeros((16, 16, 16), np.uint8)
+        return VolumeSample(Case("flat", {}, {}, "p"), NAMES, array, (True, True)), labels
+
+    volume = TrainingVolume("flat", "p", load, (), (True, True))
+    settings = recipe(image_size=8, augmentation="none")
+    data = VolumeData([volume], settings, VolumeContract(8, "scaled", "uniform", True), tmp_path)
+    for epoch in range(3):
+        data.dataset[epoch, 0]
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("flat: 50 patches in succession were constant")

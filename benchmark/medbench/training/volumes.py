@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from medbench.training.recipes import Recipe
 
 Item = tuple[Tensor, Tensor, Tensor]
+logger = logging.getLogger(__name__)
 _TRIES = 50
 _BAD_STEPS = 10
 
@@ -51,6 +53,7 @@ class TrainingPatches(Dataset[Item]):
         self.recipe = recipe
         self.contract = contract
         self.cache = cache
+        self._told: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.volumes) * self.recipe.patches
@@ -68,6 +71,8 @@ class TrainingPatches(Dataset[Item]):
             patch = np.array(array[(slice(None), *part)], np.float32)
             if (np.ptp(patch[present], axis=(1, 2, 3)) > 0).all():
                 break
+        else:
+            self._tell_of_constant_patches(volume.id)
         truth = np.array(labels[part], np.int64)
         shown = present.copy()
         if epoch >= 0:
@@ -79,6 +84,16 @@ class TrainingPatches(Dataset[Item]):
             patch[~shown] = 0
         patch, truth = _filled(patch, truth, self.recipe.image_size)
         return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(shown)
+
+    def _tell_of_constant_patches(self, case: str) -> None:
+        if case not in self._told:
+            self._told.add(case)
+            logger.warning(
+                "%s: %d patches in succession were constant in one of its sequences, and the last one is "
+                "used; look at its volumes.",
+                case,
+                _TRIES,
+            )
 
     def _varied(
         self,
@@ -191,12 +206,12 @@ class VolumeTask(SegmentationTask):
         self.bad_steps = 0
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Leave a step's gradients out when one of them is not finite.
+        """Leave a step out when one of its gradients is not finite: the weights stay, and so do all averages.
 
         Raises:
             MedbenchError: ``training.diverged`` when that happens ten times in succession.
         """
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
         if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
             self.bad_steps = 0
             return
@@ -207,8 +222,8 @@ class VolumeTask(SegmentationTask):
                 f"The gradients of {_BAD_STEPS} steps in succession are not finite.",
                 "Lower the learning rate, or look for constant volumes in the data.",
             )
-        for gradient in gradients:
-            gradient.zero_()
+        for parameter in self.parameters():
+            parameter.grad = None
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """The recipe's loss on one batch of patches."""
