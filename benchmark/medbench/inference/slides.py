@@ -190,7 +190,8 @@ class SlidePredictor:
             for _ in plan:
                 waiting.extend(itertools.islice(submitted, 1))
                 with self._timed("preprocess"):
-                    yield np.concatenate([tile.result() for tile in waiting.popleft()])
+                    tiles = np.concatenate([tile.result() for tile in waiting.popleft()])
+                yield tiles
 
     def _predicted(self, prepared: npt.NDArray[np.float32], grid: TileGrid) -> Band:
         """Probabilities of a batch of tiles in 255ths, without margins, ``(tiles, span, span)``."""
