@@ -1,0 +1,135 @@
+"""DMAF-Net (reconstruction) on one real glioma case: does it learn it by heart?
+
+    python benchmarks/overfit3d.py CASE                  print the table
+    python benchmarks/overfit3d.py CASE --write          and write benchmarks/overfit3d.md
+
+CASE is a folder with ``t1n``, ``t1c``, ``t2w``, ``t2f`` and ``seg-BraTS23_1`` as ``.nii.gz``, such as
+tests/data of BrainLesion/deep_quality_estimation@9d5da865. Its labels are the output of the winner of BraTS 2023, no manual
+segmentation. The case is cut to the box around its tumour, learnt by random patches that show random subsets
+of its sequences, and then predicted as a whole with each of the 15 subsets: the same case, so the numbers say
+that the network and its losses can fit, and nothing about new patients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve()
+TWINS = {"train": "BraTS-GLI-00000-000", "test": "BraTS-GLI-00001-000"}
+MARGIN = 8
+MODEL, CHALLENGE = "dmaf_net", "brats2023_gli"
+
+
+def cut(case: Path, root: Path) -> tuple[int, ...]:
+    """Write the box around the tumour as two patients, to learn and to test; its size ``(z, y, x)``.
+
+    medbench refuses to test weights on the cases that they learnt, which is just what is wanted here.
+    """
+    from dataclasses import replace
+
+    from medbench.io.nifti_mha import read_volume, write_volume
+
+    labels = read_volume(case / "seg-BraTS23_1.nii.gz")
+    where = np.nonzero(labels.array)
+    box = tuple(
+        slice(max(0, int(at.min()) - MARGIN), min(side, int(at.max()) + 1 + MARGIN))
+        for at, side in zip(where, labels.array.shape, strict=True)
+    )
+    seg = replace(labels, array=labels.array[box].astype(np.uint8))
+    volumes = {name: read_volume(case / f"{name}.nii.gz") for name in ("t1n", "t1c", "t2w", "t2f")}
+    for split, name in TWINS.items():
+        target = root / split / name
+        target.mkdir(parents=True)
+        for sequence, volume in volumes.items():
+            part = replace(volume, array=volume.array[box])
+            write_volume(target / f"{name}-{sequence}.nii.gz", part)
+        write_volume(target / f"{name}-seg.nii.gz", seg)
+    return seg.array.shape
+
+
+def learn_by_heart(root: Path, settings: dict[str, Any], progress: Any) -> tuple[dict[str, Any], Any, float]:
+    """Summary of the training, the runs on all combinations, and the minutes of training."""
+    import medbench
+    from medbench.core.files import read_json
+    from medbench.running.combinations import run_combinations
+
+    runs = root.parent / "runs"
+    begun = time.perf_counter()
+    weights = medbench.train(
+        MODEL, CHALLENGE, data=root, split="train", recipe="quick", recipe_changes=settings, runs=runs,
+        progress=progress,
+    )  # fmt: skip
+    minutes = (time.perf_counter() - begun) / 60
+    found = run_combinations(
+        MODEL, CHALLENGE, data=root, split="test", weights=str(weights), runs=runs, progress=progress
+    )
+    return read_json(weights.with_name("training.json")), found, minutes
+
+
+def page(shape: tuple[int, ...], summary: dict[str, Any], found: Any, minutes: float, load: float) -> str:
+    history = summary["history"]
+    marks = [history[round(share * (len(history) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)]
+    names = [name for name, value in marks[0].items() if len(value) == 1]
+    rows = [f"| {name} | " + " | ".join(f"{mark[name][0]:.4g}" for mark in marks) + " |" for name in names]
+    recipe = summary["recipe"]
+    return "\n".join(
+        [
+            "# One real case learnt by heart",
+            "",
+            "Written by `python benchmarks/overfit3d.py CASE --write`: DMAF-Net (reconstruction) on the "
+            "glioma case of BrainLesion/deep_quality_estimation@9d5da865, whose labels are a model's. It is "
+            "tested on what it learnt, which says that it can learn, and nothing about new patients.",
+            "",
+            f"Box of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of {recipe['batch_size']} "
+            f"patches of {recipe['image_size']} voxels a side, each with a random subset of the sequences; "
+            f"{minutes:.0f} minutes on {os.cpu_count()} cores without a GPU, load average before {load:.1f}.",
+            "",
+            "| mean over an epoch | first | a quarter on | half way | three quarters | last |",
+            "|---|---|---|---|---|---|",
+            *rows,
+            "",
+            found.markdown().partition("\n")[2].strip(),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("case", type=Path, help="folder of the case")
+    parser.add_argument("--steps", type=int, default=1500, help="steps of training")
+    parser.add_argument("--settings", default="{}", help="JSON of further recipe settings")
+    parser.add_argument("--write", action="store_true", help="write overfit3d.md beside this script")
+    given = parser.parse_args()
+    load = os.getloadavg()[0]
+    from medbench.cli.console import ConsoleProgress
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MEDBENCH_CACHE"], os.environ["MEDBENCH_LEADERBOARDS"] = (
+            f"{folder}/cache",
+            f"{folder}/boards",
+        )
+        root = Path(folder) / "data"
+        shape = cut(given.case, root)
+        settings = {"image_size": 32, "patches": 50, "epochs": max(1, given.steps // 50), "batch_size": 1}
+        summary, found, minutes = learn_by_heart(
+            root, settings | json.loads(given.settings), ConsoleProgress()
+        )
+        text = page(shape, summary, found, minutes, load)
+    print(text)
+    if given.write:
+        HERE.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
