@@ -4,10 +4,10 @@
     python benchmarks/overfit3d.py CASE --write          and write benchmarks/overfit3d.md
 
 CASE is a folder with ``t1n``, ``t1c``, ``t2w``, ``t2f`` and ``seg-BraTS23_1`` as ``.nii.gz``, such as
-tests/data of BrainLesion/deep_quality_estimation@9d5da865. Its labels are the output of the winner of BraTS 2023, no manual
-segmentation. The case is cut to the box around its tumour, learnt by random patches that show random subsets
-of its sequences, and then predicted as a whole with each of the 15 subsets: the same case, so the numbers say
-that the network and its losses can fit, and nothing about new patients.
+tests/data of BrainLesion/deep_quality_estimation@9d5da865. Its labels are the output of the winner of BraTS
+2023, no manual segmentation. The case is cut to the box around its tumour, learnt by random patches that show
+random subsets of its sequences, and then predicted as a whole with each of the 15 subsets: the same case, so
+the numbers say that the network and its losses can fit, and nothing about new patients.
 """
 
 from __future__ import annotations
@@ -88,9 +88,10 @@ def page(shape: tuple[int, ...], summary: dict[str, Any], found: Any, minutes: f
             "glioma case of BrainLesion/deep_quality_estimation@9d5da865, whose labels are a model's. It is "
             "tested on what it learnt, which says that it can learn, and nothing about new patients.",
             "",
-            f"Box of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of {recipe['batch_size']} "
-            f"patches of {recipe['image_size']} voxels a side, each with a random subset of the sequences; "
-            f"{minutes:.0f} minutes on {os.cpu_count()} cores without a GPU, load average before {load:.1f}.",
+            f"Box of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of "
+            f"{recipe['batch_size']} patches of {recipe['image_size']} voxels a side, each with a random "
+            f"subset of the sequences; {minutes:.0f} minutes on {os.cpu_count()} cores without a GPU, load "
+            f"average before {load:.1f}.",
             "",
             "| mean over an epoch | first | a quarter on | half way | three quarters | last |",
             "|---|---|---|---|---|---|",

@@ -96,6 +96,38 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
         assert not (root / "output").exists()
 
 
+def test_a_job_with_no_or_two_or_bad_outputs_is_scored_and_says_why(
+    release, predictions, tmp_path, monkeypatch
+):
+    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    rehearsed = list(rehearse_host(hosted, predictions, QUIET))
+    assert len(rehearsed) == 2
+    root = hosted.folder / "rehearsal/root"
+    jobs = json.loads((root / "input/predictions.json").read_text())
+    outputs = [
+        (job["inputs"][0]["image"]["name"][:-4], root / "input" / job["pk"] / "output/images/segmentation")
+        for job in jobs
+        if job["status"] == "Succeeded"
+    ]
+    (none, first), (two, second), (bad, third) = outputs[:3]
+    (image,) = first.iterdir()
+    image.unlink()
+    (image,) = second.iterdir()
+    shutil.copyfile(image, second / f"again{image.suffix}")
+    (image,) = third.iterdir()
+    image.write_bytes(b"no picture")
+    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
+    assert run(hosted.program) == 0
+    rows = {row["case"]: row for row in json.loads((root / "output/metrics.json").read_text())["cases"]}
+    assert rows[none]["status"] == rows[two]["status"] == "missing"
+    assert "one image is due, there are 0" in rows[none]["reason"]
+    assert "there are 2 (" in rows[two]["reason"]
+    assert "again.mha" in rows[two]["reason"]
+    assert rows[bad]["status"] == "failed"
+    assert image.name in rows[bad]["reason"]
+    assert sum(row["status"] == "ok" for row in rows.values()) == len(outputs) - 3
+
+
 def test_pictures_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
     assert list(_by_picture_name(cases)) == ["1.x", "2"]
