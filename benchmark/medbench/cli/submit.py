@@ -70,14 +70,17 @@ def build(
 
 @app.command("check")
 def check(
-    file: File,
+    file: Annotated[
+        Path,
+        typer.Argument(help="The submission's TOML, or an organiser's bundle (.zip).", metavar="FILE"),
+    ],
     archive: Annotated[
         Path | None, typer.Option("--archive", help="A saved image; build/<name>/<name>.tar.gz if not given.")
     ] = None,
     output: Output = Path("build"),
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Lint the submission file, its build context and its saved image, without an engine or the network."""
+    """Lint a submission, its build context and saved image, or a bundle, without an engine or the network."""
     from medbench.cli.results_submit import show_findings
     from medbench.submissions.workflow import check as check_submission
 

@@ -30,6 +30,7 @@ from medbench.running.environment import PACKAGE, git_state
 from medbench.running.evaluate import evaluate
 from medbench.submissions import archives
 from medbench.submissions.building import APP, USER, anonymous, python_image, user_lines
+from medbench.submissions.linting_competition import lint_competition
 from medbench.submissions.locking import evaluation_packages, gather, lock, requirement_lines
 from medbench.submissions.runners import RelocatedRunner, usable_threads
 from medbench.submissions.serving.evaluating import FACTS
@@ -335,7 +336,9 @@ def host_challenge(
         raise unknown_name("platform", platform, HOSTS)
     hosted = host(challenge, known, data, split, output, progress)
     if known == "codabench":
-        yield f"bundle: {hosted.folder / hosted.folder.name}.zip, uploaded under Benchmarks, Management"
+        bundle = hosted.folder / f"{hosted.folder.name}.zip"
+        yield f"bundle: {bundle}, uploaded under Benchmarks, Management"
+        yield from (f"{one.severity}: {one.message} {one.advice}" for one in lint_competition(bundle))
     else:
         yield f"ground truth, uploaded apart: {hosted.truth}"
     yield f"image: docker build --platform linux/amd64 --tag {hosted.tag} {hosted.image}"
