@@ -32,6 +32,8 @@ def written(path, values, **options):
 
 LAYOUTS = {
     "tiles": {"tile": (64, 48)},
+    "tiles across the width": {"tile": (64, 320)},
+    "one tile": {"tile": (256, 512)},
     "strips": {"rowsperstrip": 5},
     "one strip": {"rowsperstrip": 1000},
     "planes": {"planarconfig": "separate", "tile": (32, 32)},
@@ -61,6 +63,22 @@ def test_any_region_of_any_layout(tmp_path, layout, compression, monkeypatch):
             window = slice(*rows), slice(*columns)
             np.testing.assert_array_equal(slide.read(rows, columns), values[window])
             assert np.abs(half.read(rows, columns) - expected[window]).max() <= 0.5
+
+
+def test_threads_share_blocks(tmp_path, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    monkeypatch.setattr(slides, "CACHE_BYTES", 20_000)
+    values = picture(203, 317)
+    path = written(tmp_path / "a.tiff", values, compression="deflate", tile=(64, 48))
+    with slides.open_slide(path) as slide, ThreadPoolExecutor(4) as pool:
+        windows = [
+            ((top, top + 40), (left, left + 60)) for top in range(0, 160, 9) for left in range(0, 250, 7)
+        ]
+        for (rows, columns), found in zip(
+            windows, pool.map(lambda one: slide.read(*one), windows), strict=True
+        ):
+            np.testing.assert_array_equal(found, values[slice(*rows), slice(*columns)])
 
 
 def test_pyramids_are_what_other_readers_see(tmp_path):

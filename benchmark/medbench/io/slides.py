@@ -1,7 +1,8 @@
 """Whole slides in pieces: regions of pyramidal or flat TIFF files at a working level.
 
-Pixels come through tifffile's zarr view, so any compression that it knows will do (JPEG, LZW, deflate …); the
-blocks read last are kept up to a budget, so that neighbouring regions do not decode them again.
+Any compression that tifffile knows will do (JPEG, LZW, deflate …). The tiles of a tiled page are decoded by
+the thread that wants them, any other layout comes through tifffile's zarr view; the blocks read last are kept
+up to a budget, so that neighbouring regions do not decode them again.
 """
 
 from __future__ import annotations
@@ -135,9 +136,13 @@ def _sizes(levels: Any) -> tuple[list[tuple[int, int]], int, np.dtype[Any]]:
 
 @dataclass(slots=True)
 class _Blocks:
-    """Pieces of one level in memory, the ones used last; several threads may ask."""
+    """Pieces of one level in memory, the ones used last; several threads may ask.
+
+    They are tiles of ``page``, or parts of ``array`` where that is ``None``.
+    """
 
     array: Any
+    page: Any
     axes: str
     path: Path
     side: tuple[int, int]
@@ -182,6 +187,9 @@ class _Blocks:
             "X": slice(column * self.side[1], min((column + 1) * self.side[1], self.shape[1])),
         }
         try:
+            if self.page is not None:
+                tile = self._tile(row * -(-self.shape[1] // self.side[1]) + column)
+                return np.ascontiguousarray(tile[: _length(window["Y"]), : _length(window["X"])])
             values = np.asarray(self.array[tuple(window.get(axis, slice(None)) for axis in self.axes)])
         except Exception as error:
             where = window["Y"]
@@ -195,6 +203,18 @@ class _Blocks:
         values = np.squeeze(values, axis=others)
         left = [axis for axis in self.axes if axis in "YXS"]
         return np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
+
+    def _tile(self, index: int) -> Picture:
+        """One tile of the page, ``(rows, columns[, 3])``; a tile that takes no bytes is the background."""
+        page, file = self.page, self.page.parent.filehandle
+        channels = page.samplesperpixel
+        if not page.databytecounts[index]:
+            return np.full((*self.side, *([channels] if channels > 1 else [])), page.nodata, np.uint8)
+        with self.lock:
+            file.seek(page.dataoffsets[index])
+            packed = file.read(page.databytecounts[index])
+        tile = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
+        return np.asarray(tile if channels > 1 else tile[..., 0], np.uint8)
 
     def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
         """A region within the level."""
@@ -288,18 +308,26 @@ class SlidePicture:
 
     def _blocks(self, level: int) -> _Blocks:
         if level not in self._levels:
-            import zarr
+            series, path = self._file.series[0].levels[level], self.facts.path
+            page, shape = series.pages[0], self.facts.levels[level]
+            if len(series.pages) == 1 and page.is_tiled and page.axes in ("YX", "YXS"):
+                blocks = _Blocks(None, page, series.axes, path, (page.tilelength, page.tilewidth), shape)
+            else:
+                import zarr
 
-            axes = self._file.series[0].levels[level].axes
-            array: Any = zarr.open(self._file.series[0].aszarr(level=level), mode="r")
-            chunk = dict(zip(axes, array.chunks, strict=True))
-            shape = self.facts.levels[level]
-            side = (
-                min(shape[0], _multiple(chunk["Y"], 1 if chunk["X"] < shape[1] else BLOCK_SIDE // 4)),
-                min(shape[1], _multiple(chunk["X"], 1)),
-            )
-            self._levels.setdefault(level, _Blocks(array, axes, self.facts.path, side, shape))
+                array: Any = zarr.open(self._file.series[0].aszarr(level=level), mode="r")
+                chunk = dict(zip(series.axes, array.chunks, strict=True))
+                side = (
+                    min(shape[0], _multiple(chunk["Y"], 1 if chunk["X"] < shape[1] else BLOCK_SIDE // 4)),
+                    min(shape[1], chunk["X"]),
+                )
+                blocks = _Blocks(array, None, series.axes, path, side, shape)
+            self._levels.setdefault(level, blocks)
         return self._levels[level]
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
 
 
 def _fits(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
