@@ -72,8 +72,10 @@ def test_threads_share_blocks(tmp_path, monkeypatch):
     values = picture(203, 317)
     path = written(tmp_path / "a.tiff", values, compression="deflate", tile=(64, 48))
     with slides.open_slide(path) as slide, ThreadPoolExecutor(4) as pool:
-        windows = [
-            ((top, top + 40), (left, left + 60)) for top in range(0, 160, 9) for left in range(0, 250, 7)
+        starts = [(top, left) for top in range(0, 160, 9) for left in range(0, 250, 7)]
+        windows = [((top, top + 40), (left, left + 60)) for top, left in starts]
+        read = pool.map(lambda one: slide.read(*one), windows)
+        for (rows, columns), found in zip(windows, read, strict=True):
         ]
         for (rows, columns), found in zip(
             windows, pool.map(lambda one: slide.read(*one), windows), strict=True
