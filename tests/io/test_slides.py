@@ -76,10 +76,6 @@ def test_threads_share_blocks(tmp_path, monkeypatch):
         windows = [((top, top + 40), (left, left + 60)) for top, left in starts]
         read = pool.map(lambda one: slide.read(*one), windows)
         for (rows, columns), found in zip(windows, read, strict=True):
-        ]
-        for (rows, columns), found in zip(
-            windows, pool.map(lambda one: slide.read(*one), windows), strict=True
-        ):
             np.testing.assert_array_equal(found, values[slice(*rows), slice(*columns)])
 
 
