@@ -35,18 +35,32 @@ def test_packed_windows(shape):
 
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("seed", range(6))
-def test_sizes_and_boxes_of_objects_met_in_bands(seed, connectivity, monkeypatch):
+@pytest.mark.parametrize("show", ["add", "see"])
+def test_sizes_and_boxes_of_objects_met_in_bands(seed, connectivity, show, monkeypatch):
     mask = blobs(seed)
     structure = np.ones((3, 3)) if connectivity == 8 else None
     labels, n = ndimage.label(mask, structure)
     monkeypatch.setattr(banded, "BAND_ELEMENTS", 131 * (seed + 1))
     objects = BandedObjects(connectivity)
     for rows in bands(mask.shape):
-        objects.add(mask[rows])
+        getattr(objects, show)(mask[rows])
     assert sorted(objects.whole_sizes().values()) == sorted(np.bincount(labels.ravel())[1:].tolist())
     expected = [(a.start, b.start, a.stop, b.stop) for a, b in ndimage.find_objects(labels)]
     assert sorted(objects.whole_boxes().values()) == sorted(expected)
     assert len(expected) == n
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_bands_without_labels_give_the_same_numbers(seed):
+    mask = blobs(seed)
+    shown, seen = BandedObjects(), BandedObjects()
+    for start in range(0, len(mask), 7):
+        assert shown.add(mask[start : start + 7])[1] == seen.see(mask[start : start + 7])
+    assert (shown.sizes, shown.boxes, shown.roots().tolist()) == (
+        seen.sizes,
+        seen.boxes,
+        seen.roots().tolist(),
+    )
 
 
 @pytest.mark.parametrize("frame", [0, 1, 4])

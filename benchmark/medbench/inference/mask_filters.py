@@ -70,7 +70,7 @@ def _fill_in_bands(mask: StoredMask, max_hole_px: int) -> int:
 def _look(mask: StoredMask, outside: int, connectivity: int) -> tuple[BandedObjects, list[int]]:
     """Objects of the pixels that differ from ``outside``, and what to add to the labels of each band."""
     objects = BandedObjects(connectivity)
-    firsts = [objects.add(np.asarray(mask.window(*rows) != outside))[1] for rows in mask.bands()]
+    firsts = [objects.see(np.asarray(mask.window(*rows) != outside)) for rows in mask.bands()]
     return objects, firsts
 
 

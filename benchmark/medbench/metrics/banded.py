@@ -74,27 +74,30 @@ def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.in
         Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels. The row
         of 0, the background, is all zeros.
     """
-    import cv2
-
-    part = np.ascontiguousarray(mask).view(np.uint8)
-    labels = np.zeros(part.shape, np.int32)
-    found: list[npt.NDArray[np.int32]] = [np.zeros((1, 5), np.int32)]
+    labels = np.zeros(mask.shape, np.int32)
+    found = [np.zeros((1, 5), np.int32)]
     count = 1
-    for left, right in _occupied(part):
-        _, own, stats, _ = cv2.connectedComponentsWithStats(
-            np.ascontiguousarray(part[:, left:right]), connectivity=connectivity, ltype=cv2.CV_32S
-        )
-        labels[:, left:right] = own if count == 1 else np.where(own, own + (count - 1), 0)
-        stats[:, 0] += left
-        found.append(np.asarray(stats[1:], np.int32))
-        count += len(stats) - 1
+    for columns, own, stats in _parts(mask, connectivity):
+        labels[:, columns] = own if count == 1 else np.where(own, own + (count - 1), 0)
+        found.append(stats)
+        count += len(stats)
     return labels, np.concatenate(found)
 
 
-def _occupied(part: npt.NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """First and last (exclusive) columns of the runs of columns with a pixel of the mask."""
-    changes = np.flatnonzero(np.diff(np.pad(part.any(axis=0), 1).view(np.int8)))
-    return list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
+def _parts(
+    mask: Mask, connectivity: int
+) -> Iterator[tuple[slice, npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+    """Columns, labels from 1 on, and what :func:`label_band` tells of each, between empty columns."""
+    import cv2
+
+    band = np.ascontiguousarray(mask).view(np.uint8)
+    changes = np.flatnonzero(np.diff(np.pad(band.any(axis=0), 1).view(np.int8)))
+    for left, right in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
+        _, own, stats, _ = cv2.connectedComponentsWithStats(
+            np.ascontiguousarray(band[:, left:right]), connectivity=connectivity, ltype=cv2.CV_32S
+        )
+        stats[:, 0] += left
+        yield slice(left, right), np.asarray(own, np.int32), np.asarray(stats[1:], np.int32)
 
 
 class BandedObjects:
@@ -120,17 +123,39 @@ class BandedObjects:
             get the numbers of the whole mask.
         """
         labels, stats = label_band(mask, self.connectivity)
+        return labels, self._join(stats[1:], labels[0], labels[-1], len(labels))
+
+    def see(self, mask: Mask) -> int:
+        """Show the next band where its labels are not wanted; what :meth:`add` says of their numbers."""
+        top, bottom = (np.zeros(mask.shape[1], np.int32) for _ in range(2))
+        found = [np.zeros((0, 5), np.int32)]
+        count = 0
+        for columns, own, stats in _parts(mask, self.connectivity):
+            for row, edge in ((own[0], top), (own[-1], bottom)):
+                edge[columns] = np.where(row, row + count, 0)
+            found.append(stats)
+            count += len(stats)
+        return self._join(np.concatenate(found), top, bottom, len(mask))
+
+    def _join(
+        self,
+        stats: npt.NDArray[np.int32],
+        top: npt.NDArray[np.int32],
+        bottom: npt.NDArray[np.int32],
+        rows: int,
+    ) -> int:
+        """Take the objects of a band, whose first and last rows of labels meet its neighbours'."""
         first = len(self.sizes)
-        for left, top, width, height, size in stats[1:].tolist():
-            row = top + self.next_row
+        for left, above, width, height, size in stats.tolist():
+            row = above + self.next_row
             self.boxes.append((row, left, row + height, left + width))
             self.sizes.append(size)
-        top_row = np.where(labels[0] > 0, labels[0].astype(np.int64) + (first - 1), 0)
+        numbers = [np.where(edge > 0, edge.astype(np.int64) + (first - 1), 0) for edge in (top, bottom)]
         if self._last is not None:
-            self._sew(self._last, top_row)
-        self._last = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + (first - 1), 0)
-        self.next_row += len(labels)
-        return labels, first - 1
+            self._sew(self._last, numbers[0])
+        self._last = numbers[1]
+        self.next_row += rows
+        return first - 1
 
     def _sew(self, above: npt.NDArray[np.int64], below: npt.NDArray[np.int64]) -> None:
         padded = np.pad(above, 1)

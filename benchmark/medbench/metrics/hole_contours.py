@@ -67,7 +67,7 @@ def _contours_by_box(mask: MaskRows) -> list[Contour] | None:
     height, width = mask.shape[:2]
     objects = BandedObjects()
     for rows in bands(mask.shape):
-        objects.add(mask[rows])
+        objects.see(mask[rows])
     for top, left, bottom, right in _apart(list(objects.whole_boxes().values())):
         window = (
             slice(max(0, top - 1), min(height, bottom + 1)),
