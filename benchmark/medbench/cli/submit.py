@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -116,13 +116,18 @@ def host(
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Rehearse it on these, as the platform runs it.")
     ] = None,
+    packages: Annotated[
+        Literal["index", "vendored", "base"],
+        typer.Option("--packages", help="Of its image: pip installs them, copied from here, or in the base."),
+    ] = "index",
     output: Output = Path("build"),
 ) -> None:
     """For organisers: write the evaluation program of a challenge, and rehearse it."""
     from medbench.cli.console import ConsoleProgress
     from medbench.submissions.hosting import host_challenge
 
-    for line in host_challenge(challenge, platform, data, split, predictions, output, ConsoleProgress()):
+    progress = ConsoleProgress()
+    for line in host_challenge(challenge, platform, data, split, predictions, output, progress, packages):
         typer.echo(line)
 
 
