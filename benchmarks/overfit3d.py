@@ -25,7 +25,7 @@ import numpy as np
 HERE = Path(__file__).resolve()
 TWINS = {"train": "BraTS-GLI-00000-000", "test": "BraTS-GLI-00001-000"}
 MARGIN = 8
-MODEL, CHALLENGE = "dmaf_net", "brats2023_gli"
+CHALLENGE = "brats2023_gli"
 
 
 def cut(case: Path, root: Path) -> tuple[int, ...]:
@@ -55,7 +55,9 @@ def cut(case: Path, root: Path) -> tuple[int, ...]:
     return seg.array.shape
 
 
-def learn_by_heart(root: Path, settings: dict[str, Any], progress: Any) -> tuple[dict[str, Any], Any, float]:
+def learn_by_heart(
+    model: str, root: Path, settings: dict[str, Any], progress: Any
+) -> tuple[dict[str, Any], Any, float]:
     """Summary of the training, the runs on all combinations, and the minutes of training."""
     import medbench
     from medbench.core.files import read_json
@@ -64,12 +66,12 @@ def learn_by_heart(root: Path, settings: dict[str, Any], progress: Any) -> tuple
     runs = root.parent / "runs"
     begun = time.perf_counter()
     weights = medbench.train(
-        MODEL, CHALLENGE, data=root, split="train", recipe="quick", recipe_changes=settings, runs=runs,
+        model, CHALLENGE, data=root, split="train", recipe="quick", recipe_changes=settings, runs=runs,
         progress=progress,
     )  # fmt: skip
     minutes = (time.perf_counter() - begun) / 60
     found = run_combinations(
-        MODEL, CHALLENGE, data=root, split="test", weights=str(weights), runs=runs, progress=progress
+        model, CHALLENGE, data=root, split="test", weights=str(weights), runs=runs, progress=progress
     )
     return read_json(weights.with_name("training.json")), found, minutes
 
@@ -88,7 +90,7 @@ def page(shape: tuple[int, ...], summary: dict[str, Any], found: Any, minutes: f
             "glioma case of BrainLesion/deep_quality_estimation@9d5da865, whose labels are a model's. It is "
             "tested on what it learnt, which says that it can learn, and nothing about new patients.",
             "",
-            f"Box of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of "
+            f"`{summary['model']}`: box of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of "
             f"{recipe['batch_size']} patches of {recipe['image_size']} voxels a side, each with a random "
             f"subset of the sequences; {minutes:.0f} minutes on {os.cpu_count()} cores without a GPU, load "
             f"average before {load:.1f}.",
@@ -108,6 +110,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("case", type=Path, help="folder of the case")
+    parser.add_argument("--model", default="dmaf_net", help="dmaf_net, or dmaf_net.test, its tiny form")
     parser.add_argument("--steps", type=int, default=1500, help="steps of training")
     parser.add_argument("--settings", default="{}", help="JSON of further recipe settings")
     parser.add_argument("--write", action="store_true", help="write overfit3d.md beside this script")
@@ -124,7 +127,7 @@ def main() -> None:
         shape = cut(given.case, root)
         settings = {"image_size": 32, "patches": 50, "epochs": max(1, given.steps // 50), "batch_size": 1}
         summary, found, minutes = learn_by_heart(
-            root, settings | json.loads(given.settings), ConsoleProgress()
+            given.model, root, settings | json.loads(given.settings), ConsoleProgress()
         )
         text = page(shape, summary, found, minutes, load)
     print(text)
