@@ -105,6 +105,61 @@ def test_one_entry_answers_every_call_of_brats(
     assert broken.name in last
 
 
+def volume_in_four_dimensions(path):
+    import SimpleITK
+
+    plain = SimpleITK.ReadImage(str(path))
+    SimpleITK.WriteImage(SimpleITK.JoinSeries([plain, plain]), str(path))
+
+
+def volume_of_another_size(path):
+    import SimpleITK
+
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(path))[:-4], str(path))
+
+
+def two_volumes_for_one(path):
+    shutil.copyfile(path, path.with_name(path.name.replace("BraTS-GLI-00007", "again-BraTS-GLI-00007")))
+
+
+def volume_cut_short(path):
+    path.write_bytes(path.read_bytes()[:300])
+
+
+@pytest.mark.parametrize("platform", ["brats-docker", "brats-mlcube", "synapse-docker", "medperf"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (volume_in_four_dimensions, "has 4 axes (2, 24, 32, 32), not three"),
+        (volume_of_another_size, "is (24, 32, 28), not (24, 32, 32). Resample the sequences"),
+        (two_volumes_for_one, "is the second file of its sequence, of which one is due"),
+        (volume_cut_short, "t2w.nii.gz"),
+    ],
+)
+def test_a_bad_volume_costs_its_case_alone_on_every_platform_of_brats(
+    brats, small_brats, tmp_path, monkeypatch, capfd, platform, damage, words
+):
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    built = brats(platform)
+    medperf = platform == "medperf"
+    source, target = (
+        ("mlcommons/volumes/data", "mlcommons/volumes/predictions") if medperf else ("input", "output")
+    )
+    arguments = (
+        ["infer", "--data_path=/mlcommons/volumes/data", "--output_path=/mlcommons/volumes/predictions"]
+        if medperf
+        else []
+    )
+    shutil.copytree(small_brats / "test", tmp_path / source)
+    damage(tmp_path / source / "BraTS-GLI-00007-000" / "BraTS-GLI-00007-000-t2w.nii.gz")
+    assert run(built.app, arguments) == 2
+    assert [path.name for path in (tmp_path / target).rglob("*")] == ["BraTS-GLI-00003-000.nii.gz"]
+    errors = capfd.readouterr().err.rstrip("\n").splitlines()
+    assert errors[-1].startswith("error: 1 of 2 cases failed, first BraTS-GLI-00007-000: ")
+    assert words in errors[-1]
+    assert "Traceback" not in "".join(errors)
+
+
 def test_empty_input_and_unknown_arguments_are_told(brats, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
     built = brats("brats-docker")
@@ -163,6 +218,110 @@ def test_patches_are_found_without_masks_and_whatever_the_groups_spelling(
     assert run(kpis.app, []) == 0
     (mask,) = (tmp_path / "output").rglob("*.png")
     assert mask.relative_to(tmp_path).as_posix() == "output/56Nx/12-117/56Nx_12-117_0_0_0_mask.png"
+
+
+def picture_cut_short(path):
+    path.write_bytes(path.read_bytes()[:400])
+
+
+def picture_of_sixteen_bits(path):
+    import cv2
+
+    encoded = cv2.imencode(".png", np.zeros((96, 96, 3), np.uint16))[1]
+    path.write_bytes(encoded.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(picture_cut_short, "not a readable picture"), (picture_of_sixteen_bits, "16-bit")]
+)
+def test_a_bad_patch_costs_its_case_alone(kpis, small_kpis, tmp_path, monkeypatch, capfd, damage, words):
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    for source in small_kpis.rglob("img"):
+        shutil.copytree(source, tmp_path / "input" / source.parent.parent.name / source.parent.name / "img")
+    damage(next(tmp_path.rglob("12-117/img/*.jpg")))
+    assert run(kpis.app, []) == 2
+    assert [path.name for path in (tmp_path / "output").rglob("*.png")] == ["DN_11-362_0_0_0_mask.png"]
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: 1 of 2 cases failed")
+    assert words in last
+
+
+@pytest.fixture(scope="module")
+def small_slides(tmp_path_factory):
+    """Two slides of 400 × 500 in the release's layout."""
+    from medbench.io.pyramids import write_pyramid
+
+    root, rng = tmp_path_factory.mktemp("slides"), np.random.default_rng(2)
+    for slide in ("18-360", "18-361"):
+        picture = np.full((400, 500, 3), 240, np.uint8)
+        picture[60:340, 80:420] = rng.integers(120, 200, (280, 340, 3))
+        path = root / "KPIs24 Testing Data" / "Task2_WSI_level" / "NEP25" / f"{slide}_wsi.tiff"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_pyramid(path, iter([picture]), picture.shape, compression="deflate")
+        write_pyramid(
+            path.with_name(f"{slide}_mask.tiff"),
+            iter([np.zeros((400, 500), np.uint8)]),
+            (400, 500),
+            compression="deflate",
+        )
+    return root
+
+
+@pytest.fixture(scope="module")
+def slides(small_slides, one_thread, save_weights, write_toml, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("slides-build")
+    save_weights(folder / "w.pt", "mslau_net.test", in_channels=3, num_classes=2)
+    text = write_toml(folder, "kpis-slide", "kpis_slide", "mslau_net.test", 256, "w.pt")
+    return build_context(text, data=small_slides, output=folder / "build")
+
+
+def test_slides_of_kpis_give_the_bytes_of_medbench_run(slides):
+    result = rehearse(slides)
+    assert passed(result), result.findings
+    assert result.identical == 2
+
+
+def slide_cut_short(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def slide_of_sixteen_bits(path):
+    import tifffile
+
+    tifffile.imwrite(path, np.zeros((400, 500, 3), np.uint16), photometric="rgb")
+
+
+def slide_in_four_dimensions(path):
+    import tifffile
+
+    tifffile.imwrite(path, np.zeros((2, 400, 500, 3), np.uint8), photometric="rgb")
+
+
+@pytest.mark.parametrize("source", ["input_slide", "input"])
+@pytest.mark.parametrize("damage", [slide_cut_short, slide_of_sixteen_bits, slide_in_four_dimensions])
+def test_a_bad_slide_costs_its_case_alone(slides, small_slides, tmp_path, monkeypatch, capfd, damage, source):
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    folder = tmp_path / source / "NEP25" / "img"
+    folder.mkdir(parents=True)
+    for path in small_slides.rglob("*_wsi.tiff"):
+        shutil.copyfile(path, folder / path.name)
+    damage(folder / "18-361_wsi.tiff")
+    assert run(slides.app, []) == 2
+    target = tmp_path / source.replace("input", "output")
+    assert [path.name for path in target.rglob("*.*")] == ["18-360_mask.tiff"]
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: 1 of 2 cases failed, first NEP25/18-361: ")
+    assert "18-361_wsi.tiff" in last
+
+
+@pytest.mark.parametrize("which", ["kpis", "slides"])
+def test_empty_folders_of_kpis_are_told(which, request, tmp_path, monkeypatch, capfd):
+    built = request.getfixturevalue(which)
+    monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
+    (tmp_path / built.platform.input_folder.lstrip("/")).mkdir(parents=True)
+    assert run(built.app, []) == 2
+    assert "holds no case" in capfd.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.rglob("*_mask.*"))
 
 
 @pytest.fixture(scope="module")

@@ -199,7 +199,13 @@ class BraTS(SequenceChallenge):
                 return
             reference = self.read_reference(case)
             if grid is not None:
-                check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+                check_geometry(
+                    grid,
+                    reference,
+                    str(case.reference["labels"]),
+                    "the reference",
+                    "It must lie on its images' grid.",
+                )
             if not reference.array.any():
                 yield Finding("warning", f"{case.reference['labels']}: holds no tumour.")
         except MedbenchError as error:

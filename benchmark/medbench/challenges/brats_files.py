@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medbench.challenges.brats_editions import Edition
+from medbench.challenges.sequences import TWICE
 from medbench.core.case import Case
 
 DATA_HINT = (
@@ -70,17 +71,18 @@ def _case(folder: Path, edition: Edition) -> Case:
     """A folder's case; a segmentation of another name (``W39_1998.09.19_Segm``) serves when it is alone."""
     inputs: dict[str, Path] = {}
     others: list[Path] = []
+    facts: dict[str, str] = {}
     for path in sorted(folder.glob("*.nii*")):
         modality = modality_of(path, edition)
         if modality is None:
             others.append(path)
-        else:
-            inputs.setdefault(modality, path)
+        elif inputs.setdefault(modality, path) != path:
+            facts.setdefault(TWICE, str(path))
     ordered = {modality: inputs[modality] for modality in edition.suffixes if modality in inputs}
     references = [path for path in others if _is_reference(path, edition)]
     references = references or [path for path in others if edition.reference in path.name.lower()]
     reference = {"labels": references[0]} if references else {}
-    return Case(folder.name, ordered, reference, patient_of(folder.name))
+    return Case(folder.name, ordered, reference, patient_of(folder.name), facts)
 
 
 def _mask_case(path: Path, edition: Edition) -> Case:

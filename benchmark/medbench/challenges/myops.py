@@ -261,7 +261,13 @@ class MyoPS2020(SequenceChallenge):
             if case.reference:
                 reference = self.read_reference(case)
                 if grid is not None:
-                    check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+                    check_geometry(
+                        grid,
+                        reference,
+                        str(case.reference["labels"]),
+                        "the reference",
+                        "It must lie on its images' grid.",
+                    )
                 if not np.isin(reference.array, REGIONS["scar"]).any():
                     yield Finding("note", f"{case.id}: has no scar.")
             elif split != "unlabelled":

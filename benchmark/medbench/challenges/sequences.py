@@ -19,6 +19,8 @@ from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolu
 from medbench.io import nifti_mha
 from medbench.io.geometry import check_geometry
 
+TWICE = "second file of a sequence"
+
 
 class SequenceChallenge(Challenge):
     """A case has some of :attr:`modalities` as volumes on one grid, and a label map on the same.
@@ -58,6 +60,12 @@ class SequenceChallenge(Challenge):
         """
         if not case.inputs:
             raise MedbenchError("data.no_input", f"{case.id}: there are no images of it.", self.data_hint)
+        if TWICE in case.facts:
+            raise MedbenchError(
+                "data.sequence_twice",
+                f"{case.facts[TWICE]}: is the second file of its sequence, of which one is due.",
+                "Take one of them away.",
+            )
         found: dict[str, Volume] = {}
         first = next(iter(case.inputs.values()))
         for modality, path in case.inputs.items():
@@ -68,7 +76,13 @@ class SequenceChallenge(Challenge):
                     "data.all_zero", f"{path}: every voxel is 0.", "Copy it again from its source."
                 )
             grid = next(iter(found.values()), volume)
-            check_geometry(grid, volume, str(path), f"this sequence, unlike {first.name},")
+            check_geometry(
+                grid,
+                volume,
+                str(path),
+                f"this sequence, unlike {first.name},",
+                "Resample the sequences of a case to one grid.",
+            )
             found[modality] = volume
         return found
 
@@ -177,7 +191,13 @@ class SequenceChallenge(Challenge):
         """Class indices of the reference, on the grid of the images."""
         reference = self.read_reference(case)
         grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
-        check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+        check_geometry(
+            grid,
+            reference,
+            str(case.reference["labels"]),
+            "the reference",
+            "It must lie on its images' grid.",
+        )
         table = np.zeros(max(self.labels) + 1, np.uint8)
         table[list(self.labels)] = np.arange(len(self.labels))
         indices: npt.NDArray[np.uint8] = table[reference.array]
