@@ -188,7 +188,7 @@ def test_options_that_do_not_fit_are_refused(options, assert_refused):
 
 
 def test_more_frames_than_the_length_are_refused(tiny):
-    with pytest.raises(ValueError, match="97 frames are more than length=96"):
+    with pytest.raises(MedbenchError, match="97 frames are more than length=96"):
         tiny(torch.randn(1, 97, 1024))
 
 

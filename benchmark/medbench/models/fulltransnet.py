@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medbench.core.errors import MedbenchError
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
@@ -123,11 +124,15 @@ class FullTransNet(nn.Module):
             ``(N, S, frames)``, each row with the sum 1.
 
         Raises:
-            ValueError: for more frames than ``length``.
+            MedbenchError: ``model.frames`` for more than ``length``.
         """
         count = int(frames.shape[1])
         if count > self.length:
-            raise ValueError(f"{count} frames are more than length={self.length}")
+            raise MedbenchError(
+                "model.frames",
+                f"fulltransnet: {count} frames are more than length={self.length}.",
+                "Give the option length, or fewer frames.",
+            )
         tokens = even_tokens(count, frames.device) if tokens is None else tokens
         landmarks = even_landmarks(count, frames.device) if landmarks is None else landmarks.long().unique()
         told = self.embed(frames[:, tokens])
