@@ -145,7 +145,7 @@ def plan(request: Request) -> list[Workload]:
 
 
 def published_shape(name: str) -> tuple[int, ...]:
-    """Channels and sides of the input that a model's card names."""
+    """Channels and sides, or frames and features, of the input that a model's card names."""
     entry = model_entry(name)
     return entry.input_shape
 
@@ -193,12 +193,12 @@ def _count_all(workloads: Sequence[Workload], progress: Progress) -> list[_Count
 
 def count_workload(workload: Workload) -> _Counted:
     """Operations of one sample, and sizes."""
-    network = workload.network()
-    cost = count_cost(network, (1, *workload.shape))
+    network, further = workload.network(), workload.further_inputs()
+    cost = count_cost(network, (1, *workload.shape), further=further)
     activations, batch = cost.activation_bytes, 1
     if activations is None:
         batch = 2
-        pair = count_cost(network, (batch, *workload.shape)).activation_bytes
+        pair = count_cost(network, (batch, *workload.shape), further=further).activation_bytes
         activations = None if pair is None else pair // batch
     parameters = list(network.parameters())
     record = CostRecord(
