@@ -185,6 +185,21 @@ def test_a_sequence_is_measured_with_what_else_its_network_takes():
     }
 
 
+@pytest.mark.parametrize(
+    ("model", "changes", "text"),
+    [
+        ("fulltransnet.test", {"shape": (3, 64, 64)}, "takes no 1x3x64x64"),
+        ("dssau_net.test", {"shape": (300, 64)}, "takes no 1x300x64"),
+        ("monai/unet", {"shape": (4, 64, 64)}, "takes no 1x4x64x64"),
+        ("fulltransnet.test", {"channels_last": True}, "one memory format"),
+    ],
+)
+def test_inputs_that_a_model_cannot_take_are_refused(model, changes, text):
+    with pytest.raises(MedbenchError, match=text) as failure:
+        plan(Request((model,), **changes))
+    assert failure.value.code == "profile.input"
+
+
 def test_published_figures_stand_beside_ours(measured):
     record = measured[0][0].record
     assert published_table([record]).rows == []
