@@ -36,7 +36,8 @@ def test_every_family_has_a_tiny_variant():
     for family in families:
         tiny = model_entry(f"{family}.test")
         network = medbench.create_model(tiny.name, num_classes=tiny.num_classes)
-        assert sum(parameter.numel() for parameter in network.parameters()) < 1_000_000
+        count = sum(p.numel() for p in network.parameters())
+        assert count < 1_000_000
 
 
 @pytest.mark.parametrize("name", list_models())

@@ -1,199 +1,340 @@
+import itertools
+import math
+
 import pytest
 import torch
 
 import medbench
 from medbench.core.errors import MedbenchError
 from medbench.models import model_entry
-from medbench.models.fulltransnet import FullTransNet, even_landmarks, even_tokens, shot_landmarks
+from medbench.models.fulltransnet import (
+    LocalGlobalAttention,
+    draw_inner_attention,
+    frame_scores,
+    further_inputs,
+    global_frames_of,
+    uniform_frames,
+)
+from medbench.profiling.cost import count_cost
 
-CASES = {
-    "fulltransnet": {"published": True},
-    "fulltransnet_len160": {"published": True, "length": 160},
-    "fulltransnet_small": {"published": True, "length": 96, "window_size": 4, "depth": [2, 2], "mlp_dim": 64},
-    "fulltransnet_corrected": {},
-}
-
-
-@pytest.fixture(scope="module", params=CASES)
-def case(request, golden, fill):
-    """Facts, arrays, and the network with the golden weights in float64."""
-    facts, arrays = golden(request.param)
-    keys = facts if isinstance(facts["state_dict"], list) else golden("fulltransnet")[0]
-    shapes = {entry["key"]: entry["shape"] for entry in [*keys["state_dict"], *keys["inner_keys"]]}
-    network = medbench.create_model("fulltransnet", num_classes=1, **CASES[request.param])
-    weights = medbench.official_state_dict("fulltransnet", fill(shapes), **CASES[request.param])
-    network.load_state_dict(weights)
-    return facts, arrays, network.double().eval()
+CASES = ("published", "small", "length_160", "corrected")
 
 
-def frames_of(facts):
-    generator = torch.Generator().manual_seed(facts["input"]["seed"])
-    return (torch.randn(facts["input"]["n"], 1024, generator=generator).abs() * 0.05)[None]
+@pytest.fixture(scope="module")
+def authors(golden, fill):
+    facts, arrays = golden("fulltransnet")
+
+    def state_of(case):
+        shapes = dict(facts["parameters"][case["parameters"]])
+        length = case["options"]["length"]
+        shapes["projection.weight"] = [length, 64]
+        state = fill({key: shape for key, shape in shapes.items() if not key.endswith(".pe")})
+        table = medbench.create_model("fulltransnet", num_classes=1, length=length).positions
+        stored = torch.from_numpy(arrays["positions"])[:length]
+        assert float((table[0, : len(stored)] - stored).abs().max()) < 2e-5, "float32 at position 120"
+        table[0, : len(stored)] = stored
+        return state | {"encoder.position_embeddings.pe": table, "decoder.position_embeddings.pe": table}
+
+    return facts, arrays, state_of
 
 
-def test_computes_what_the_authors_program_computes(case, relative_error):
-    facts, arrays, network = case
-    frames = frames_of(facts)
-    assert float(frames.double().sum()) == pytest.approx(float(arrays["feat_sum"]))
-    landmarks = shot_landmarks(torch.from_numpy(arrays["cps"]))
-    assert len(landmarks) == facts["n_global_tokens"]
-    stages = {}
-    hooks = [
-        network.encoder[-1].register_forward_hook(lambda _, __, out: stages.update(encoder=out)),
-        network.decoder[-1].register_forward_hook(lambda _, __, out: stages.update(decoder=out)),
-    ]
+def inputs_of(case, arrays, tag):
+    generator = torch.Generator().manual_seed(case["seed"])
+    frames = torch.randn(case["n"], 1024, generator=generator).abs() * 0.05
+    assert frames[0, :8].tolist() == arrays[f"{tag}/first_features"].tolist()
+    chosen = torch.from_numpy(arrays[f"{tag}/sel"])
+    return frames[None].double(), frames[chosen][None].double()
+
+
+@pytest.mark.parametrize("tag", CASES)
+def test_computes_what_the_authors_program_computes(tag, authors, relative_error):
+    facts, arrays, state_of = authors
+    case = facts["cases"][tag]
+    network = medbench.create_model("fulltransnet", num_classes=1, **case["options"])
+    ours = medbench.official_state_dict("fulltransnet", state_of(case), **case["options"])
+    network.load_state_dict(ours)
+    network = network.double().eval()
+    frames, features = inputs_of(case, arrays, tag)
+    global_frames = global_frames_of(torch.from_numpy(arrays[f"{tag}/cps"]).long())
+    assert len(global_frames) == case["n_global_frames"]
     with torch.inference_mode():
-        found = network(frames.double(), torch.from_numpy(arrays["sel"]), landmarks)
-    for hook in hooks:
-        hook.remove()
-    count = frames.shape[1]
-    assert relative_error(stages["encoder"][0, :count], arrays["enc_last"]) < 3e-6, "theirs in float32"
-    assert relative_error(stages["decoder"][0], arrays["dec_last"]) < 3e-6, "theirs in float32"
-    assert relative_error(found[0], arrays["out64"]) < 1e-7, "their softmax and positions are in float32"
+        output = network(frames, features, global_frames[None])
+        repeated = torch.from_numpy(arrays[f"{tag}/global_idx"]).long() // 15
+        assert len(repeated) > len(global_frames)
+        again = network(frames, features, repeated[None])
+    assert relative_error(output[0], arrays[f"{tag}/out64"]) < 1e-9
+    torch.testing.assert_close(again, output, rtol=1e-9, atol=1e-15)
 
 
-def test_parameters_are_the_authors_less_what_they_never_use(golden):
-    facts, _ = golden("fulltransnet")
-    used = sum(
-        torch.Size(entry["shape"]).numel() for entry in facts["state_dict"] if entry["key"][-2:] != "pe"
+def test_the_forms_differ(authors, relative_error):
+    _, arrays, _ = authors
+    assert relative_error(torch.from_numpy(arrays["corrected/out64"]), arrays["published/out64"]) > 0.1
+
+
+def test_has_the_authors_parameters_without_the_unused_and_with_the_unsaved(authors):
+    shapes = authors[0]["parameters"]["full"]
+    registered = sum(
+        math.prod(shape) for key, shape in shapes.items() if ".inner." not in key and not key.endswith(".pe")
     )
-    inner = sum(torch.Size(entry["shape"]).numel() for entry in facts["inner_keys"])
-    assert used == model_entry("fulltransnet").authors_parameters
-    assert model_entry("fulltransnet").counted_parameters == used - 140_608 + inner
+    unused = 1024 * 64 + 64 + 2 * 64 + 6 * 3 * (64 * 64 + 64)
+    drawn_anew = 6 * 6 * (64 * 64 + 64)
+    assert (registered, unused, drawn_anew) == (3_678_848, 140_608, 149_760)
+    entry = model_entry("fulltransnet")
+    assert entry.authors_parameters == registered
+    assert entry.counted_parameters == registered - unused + drawn_anew
 
 
-def test_a_checkpoint_without_the_encoders_attention_is_refused(golden, fill):
-    facts, _ = golden("fulltransnet")
-    shapes = {entry["key"]: entry["shape"] for entry in facts["state_dict"]}
-    with pytest.raises(MedbenchError, match=r"36 missing|72 missing|encoder\.0\.attention\.query"):
-        medbench.official_state_dict("fulltransnet", fill(shapes))
-
-
-def dense(layer, features, kinds):
-    """The local and global attention by its definition, one query at a time."""
-    heads, width = layer.num_heads, layer.window_size
-    split = lambda project: project(features)[0].unflatten(-1, (heads, -1)).transpose(0, 1)  # noqa: E731
-    query, key, value = split(layer.query), split(layer.key), split(layer.value)
-    far = [split(project) for project in (layer.global_query, layer.global_key, layer.global_value)]
-    rows = []
-    for place in range(features.shape[1]):
-        others = torch.arange(features.shape[1])
-        seen = ((others - place).abs() <= width) & (kinds == 0) | (kinds == 1)
-        parts = (query, key, value)
-        if kinds[place] == 1:
-            seen, parts = kinds >= 0, far
-        scores = (parts[0][:, place, None] * parts[1][:, seen]).sum(-1) / parts[0].shape[-1] ** 0.5
-        row = (scores.softmax(-1)[..., None] * parts[2][:, seen]).sum(1).flatten()
-        rows.append(row if kinds[place] >= 0 else torch.zeros_like(row))
-    context = torch.stack(rows)[None]
-    return layer.norm(layer.output(context) + features)
-
-
-@pytest.mark.parametrize("length", [1, 5, 8, 23])
-@pytest.mark.parametrize("landmarks", [[], [0], [1, 4]])
-def test_blocks_attend_as_the_dense_definition_says(length, landmarks):
-    torch.manual_seed(length)
-    network = FullTransNet(16, length=32, window_size=4, depth=(1, 1), dim=8, num_heads=2, mlp_dim=8).double()
-    layer = network.encoder[0].attention.eval()
-    features = torch.randn(1, length, 8, dtype=torch.float64)
-    kinds = torch.zeros(length, dtype=torch.int64)
-    kinds[[place for place in landmarks if place < length]] = 1
-    if length > 6:
-        kinds[-1] = -1
-    with torch.inference_mode():
-        found = layer(features, kinds, (kinds == 1).nonzero()[:, 0])
-        torch.testing.assert_close(found, dense(layer, features, kinds))
-
-
-@pytest.fixture
-def tiny():
-    torch.manual_seed(0)
-    return medbench.create_model("fulltransnet.test", num_classes=1)
-
-
-def test_rows_are_distributions_over_the_frames(tiny):
-    frames = torch.randn(2, 50, 1024)
-    with torch.inference_mode():
-        found = tiny.eval()(frames)
-    assert found.shape == (2, len(even_tokens(50)), 50)
-    torch.testing.assert_close(found.sum(-1), torch.ones(found.shape[:2]))
-
-
-@pytest.mark.parametrize("published", [False, True])
-def test_backward_reaches_every_parameter(published):
-    torch.manual_seed(0)
-    network = medbench.create_model("fulltransnet.test", num_classes=1, published=published).train()
-    network(torch.randn(1, 40, 1024), landmarks=torch.tensor([5, 9, 30])).square().sum().backward()
-    for key, parameter in network.named_parameters():
-        assert parameter.grad is not None, key
-        assert parameter.grad.isfinite().all(), key
-        assert parameter.grad.any() or key.endswith("key.bias"), key
-
-
-def test_frames_know_their_order_in_the_mended_form_alone():
-    for published, moves in ((False, True), (True, False)):
-        torch.manual_seed(0)
-        network = medbench.create_model("fulltransnet.test", num_classes=1, published=published)
-        layer = network.embed.eval()
-        frames = torch.randn(1, 1, 1024).expand(1, 20, 1024)
-        encoded = layer(frames)
-        seen = {}
-        network.encoder[0].register_forward_pre_hook(lambda _, inputs, seen=seen: seen.update(x=inputs[0]))
-        with torch.inference_mode():
-            network.eval()(frames)
-        rows = seen["x"][0, :20]
-        assert bool((rows[1:] != rows[:1]).any()) == moves
-        assert encoded.shape == (1, 20, 32)
-
-
-def test_the_last_frames_of_a_long_video_are_not_looked_at_by_the_published_form(tiny):
-    network = medbench.create_model("fulltransnet.test", num_classes=1, published=True)
-    kinds = network._kinds(70, torch.tensor([3]))
-    assert kinds.tolist() == [0, 0, 0, 1, *[0] * 22, *[-1] * 70]
-    seen = []
-    network.encoder[0].attention.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[2]))
-    with torch.inference_mode():
-        network.eval()(torch.randn(1, 70, 1024), landmarks=torch.tensor([60, 3]))
-    assert seen[0].tolist() == [3]
-    assert tiny._kinds(70, torch.tensor([3, 60])).bincount().tolist() == [68, 2]
-
-
-def test_bfloat16_autocast(tiny):
-    with torch.autocast("cpu", torch.bfloat16):
-        found = tiny(torch.randn(1, 40, 1024))
-    assert found.isfinite().all()
-
-
-@pytest.mark.parametrize("way", ["torch.export", "torch.jit.trace"])
-def test_exports(tiny, way):
-    frames = torch.randn(1, 40, 1024)
-    tiny.eval()
-    if way == "torch.export":
-        exported = torch.export.export(tiny, (frames,)).module()
-    else:
-        exported = torch.jit.trace(tiny, frames, check_trace=False)
-    assert way in model_entry("fulltransnet").exports
-    with torch.inference_mode():
-        torch.testing.assert_close(exported(frames), tiny(frames))
+def test_a_file_as_their_program_saves_it_lacks_the_attention(authors):
+    facts, _, state_of = authors
+    case = facts["cases"]["small"]
+    saved = {key: tensor for key, tensor in state_of(case).items() if ".inner." not in key}
+    with pytest.raises(MedbenchError) as caught:
+        medbench.official_state_dict("fulltransnet", saved, **case["options"])
+    assert caught.value.code == "weights.never_saved"
+    assert "draw_inner_attention" in caught.value.hint
+    drawn = [draw_inner_attention(saved, seed) for seed in (0, 0, 1)]
+    ours = [medbench.official_state_dict("fulltransnet", state, **case["options"]) for state in drawn]
+    key = "encoder.1.attention.global_value.weight"
+    assert torch.equal(ours[0][key], ours[1][key])
+    assert not torch.equal(ours[0][key], ours[2][key])
+    assert not torch.equal(ours[0][key], ours[0]["encoder.0.attention.global_value.weight"])
 
 
 @pytest.mark.parametrize(
-    "options", [{"depth": [1]}, {"num_heads": 3}, {"window_size": 0}, {"dropout": 1.0}, {"length": 0}]
+    ("change", "code", "named"),
+    [
+        (lambda s: s.pop("decoder.layers.1.pos_ffn.fc.2.weight"), "weights.mismatch", "decoder.1.ffn.reduce"),
+        (lambda s: s.update({"backbone.0": torch.zeros(1)}), "weights.unknown_keys", "backbone.0"),
+        (lambda s: s.update({"projection.weight": torch.zeros(7, 64)}), "weights.mismatch", "head.weight (7"),
+    ],
+    ids=["missing", "unknown", "shape"],
 )
-def test_options_that_do_not_fit_are_refused(options, assert_refused):
+def test_wrong_checkpoints_are_refused_by_name(authors, change, code, named):
+    facts, _, state_of = authors
+    case = facts["cases"]["small"]
+    state = state_of(case)
+    change(state)
     with pytest.raises(MedbenchError) as caught:
-        medbench.create_model("fulltransnet", num_classes=1, **options)
-    assert caught.value.code == "model.option"
+        medbench.official_state_dict("fulltransnet", state, **case["options"])
+    assert caught.value.code == code
+    assert named in caught.value.message
+
+
+def dense_attention(layer, tokens, global_frames, n_seen):
+    """The same by its definition, query by query."""
+    n, heads = tokens.shape[1], layer.heads
+
+    def split(part):
+        return part(tokens)[0].unflatten(-1, (heads, -1))
+
+    query, key, value = split(layer.query), split(layer.key), split(layer.value)
+    g_query, g_key, g_value = (split(getattr(layer, f"global_{part}")) for part in ("query", "key", "value"))
+    chosen = set(global_frames[0].tolist())
+    seen = range(n if n_seen is None else min(n, int(n_seen)))
+    rows = []
+    for i in range(n):
+        if i not in seen:
+            rows.append(torch.zeros_like(query[0]))
+            continue
+        is_global = i in chosen
+        keys = [j for j in seen if is_global or abs(i - j) <= layer.window or j in chosen]
+        q, k, v = (g_query, g_key, g_value) if is_global else (query, key, value)
+        weights = (torch.einsum("hd,jhd->hj", q[i], k[keys]) / math.sqrt(8)).softmax(-1)
+        rows.append(torch.einsum("hj,jhd->hd", weights, v[keys]))
+    context = torch.stack(rows).flatten(1)
+    if layer.scrambled:
+        context = context.T.contiguous().view(context.shape)
+    return layer.norm(layer.output(context) + tokens[0])[None]
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 5, 8, 13, 29])
+@pytest.mark.parametrize("n_seen", [None, 1, 7])
+@pytest.mark.parametrize("scrambled", [False, True])
+def test_blocks_attend_as_the_definition_says(n, n_seen, scrambled):
+    torch.manual_seed(n)
+    layer = LocalGlobalAttention(16, 4, 4, 0.0, scrambled=scrambled).double()
+    tokens = torch.randn(1, n, 16).double()
+    global_frames = torch.tensor([[0, n // 2, n // 2, n - 1]])
+    counted = None if n_seen is None else torch.tensor([[n_seen]])
+    with torch.no_grad():
+        expected = dense_attention(layer, tokens, global_frames, n_seen)
+        torch.testing.assert_close(layer(tokens, global_frames, counted), expected, rtol=1e-12, atol=1e-12)
+
+
+def build(name="fulltransnet.test", **options):
+    torch.manual_seed(0)
+    return medbench.create_model(name, num_classes=1, **options)
+
+
+def tiny_inputs(n=1, n_frames=50, features=1024):
+    frames = torch.randn(n, n_frames, features, generator=torch.Generator().manual_seed(1))
+    return frames, *further_inputs(frames)
+
+
+def dead_parameters(network, inputs):
+    """Names of parameters whose gradient is zero but for rounding; of the head only the rows in use."""
+    frames, features, global_frames = inputs
+    output = network.double().eval()(frames.double(), features.double(), global_frames)
+    (output * torch.randn(output.shape, generator=torch.Generator().manual_seed(2))).sum().backward()
+    gradients = {key: parameter.grad for key, parameter in network.named_parameters()}
+    gradients["head.weight"] = gradients["head.weight"][: frames.shape[1]]
+    assert all(gradient is not None for gradient in gradients.values())
+    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
+    rows = gradients["head.weight"].abs().amax(dim=1)
+    assert float(rows.min()) > 1e-12 * largest
+    return {key for key, gradient in gradients.items() if float(gradient.abs().max()) < 1e-12 * largest}
+
+
+def key_biases(network):
+    """They shift all scores of a query alike, which the softmax takes out again."""
+    return {key for key, _ in network.named_parameters() if key.endswith("key.bias")}
+
+
+def test_no_parameter_is_dead_in_the_corrected_form():
+    network = build(encoder_layers=2, decoder_layers=2)
+    assert dead_parameters(network, tiny_inputs()) == key_biases(network)
+
+
+def test_in_the_published_form_projections_of_masked_global_frames_are_dead():
+    short = build(encoder_layers=2, decoder_layers=2, form="published")
+    assert dead_parameters(short, tiny_inputs(n_frames=50)) == key_biases(short)
+    network = build(encoder_layers=2, decoder_layers=2, form="published", length=60)
+    frames, features, _ = tiny_inputs(n_frames=50)
+    dead = dead_parameters(network, (frames, features, torch.tensor([[10, 20, 49]])))
+    masked = {key for key, _ in network.named_parameters() if ".attention.global_" in key}
+    assert dead == key_biases(network) | masked, (
+        "the mask ends after 60 - 50 frames, before the first of them"
+    )
+
+
+def test_videos_of_a_batch_do_not_meet():
+    network = build().eval()
+    inputs = tiny_inputs(3)
+    inputs = (*inputs[:2], torch.tensor([[0, 7, 9], [1, 1, 40], [49, 3, 2]]))
+    with torch.inference_mode():
+        together = network(*inputs)
+        assert together.shape == (3, 8, 50)
+        torch.testing.assert_close(together.sum(-1), torch.ones(3, 8))
+        for i in range(3):
+            torch.testing.assert_close(network(*(part[i : i + 1] for part in inputs)), together[i : i + 1])
+
+
+def test_the_decoder_looks_at_earlier_tokens_only():
+    network = build().eval()
+    frames, features, chosen = tiny_inputs()
+    changed = features.clone()
+    changed[:, -1] += 1
+    with torch.inference_mode():
+        before, after = network(frames, features, chosen), network(frames, changed, chosen)
+    assert torch.equal(before[:, :-1], after[:, :-1])
+    assert not torch.equal(before[:, -1], after[:, -1])
+
+
+def test_the_corrected_form_does_not_depend_on_the_length_that_it_allows():
+    short, long = build(length=64).eval(), build(length=200).eval()
+    state = long.state_dict()
+    state["head.weight"], state["positions"] = state["head.weight"][:64], state["positions"][:, :64]
+    short.load_state_dict(state)
+    with torch.inference_mode():
+        assert torch.equal(short(*tiny_inputs()), long(*tiny_inputs()))
+
+
+def test_dropout_ends_with_training():
+    network, inputs = build(), tiny_inputs()
+    with torch.no_grad():
+        assert not torch.equal(network.train()(*inputs), network(*inputs))
+        assert torch.equal(network.eval()(*inputs), network(*inputs))
+
+
+def worked_out_macs(n, s, g, dim=64, ffn=2048, window=16, layers=6, features=1024):
+    """By hand: projections, scores and values of every layer, perceptrons, embedding and head."""
+    padded = -(-n // window) * window
+    projections = 6 * n * dim**2 + g * dim**2
+    local_global = 2 * padded * (3 * window + g) * dim + 2 * g * n * dim
+    encoder = projections + local_global + 2 * n * dim * ffn
+    self_attention = 4 * s * dim**2 + 2 * s * s * dim
+    cross_attention = 2 * (s + n) * dim**2 + 2 * s * n * dim
+    decoder = self_attention + cross_attention + 2 * s * dim * ffn
+    return (n + s) * features * dim + layers * (encoder + decoder) + s * n * dim
+
+
+def fixed_inputs(frames):
+    """Forty decoder tokens and thirty global frames, however long the video."""
+    return frames[:, :40], torch.arange(30).expand(len(frames), -1)
+
+
+@pytest.mark.parametrize("n_frames", [300, 1200])
+def test_operations_are_those_worked_out_by_hand(n_frames):
+    cost = count_cost(build("fulltransnet"), (1, n_frames, 1024), further=further_inputs, activations=False)
+    n_globals = 3 * n_frames // 20
+    assert cost.macs == worked_out_macs(n_frames, round(0.15 * n_frames), n_globals)
+    assert (cost.way, cost.uncounted) == ("shapes", {})
+
+
+def test_cost_is_linear_in_the_frames_for_a_given_summary_and_global_frames():
+    network = build("fulltransnet", length=4096)
+    costs = [count_cost(network, (1, n, 1024), further=fixed_inputs) for n in (1024, 2048, 3072, 4096)]
+    for figures in ([cost.macs for cost in costs], [cost.activation_bytes for cost in costs]):
+        steps = [after - before for before, after in itertools.pairwise(figures)]
+        assert min(steps) > 0
+        assert max(steps) - min(steps) < 1e-4 * min(steps)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"heads": 5},
+        {"form": "official"},
+        {"window": 0},
+        {"length": 0},
+        {"dim": 63, "heads": 9},
+        {"dropout": 1.0},
+        {"encoder_layers": 0},
+        {"num_classes": 2},
+    ],
+    ids=str,
+)
+def test_options_that_do_not_go_together_are_refused(options):
+    with pytest.raises(MedbenchError, match=r"model\.option") as caught:
+        medbench.create_model("fulltransnet", **{"num_classes": 1, **options})
     assert next(iter(options)) in caught.value.message
 
 
-def test_more_frames_than_the_length_are_refused(tiny):
-    with pytest.raises(MedbenchError, match="97 frames are more than length=96"):
-        tiny(torch.randn(1, 97, 1024))
+def test_more_frames_than_the_length_are_refused():
+    with pytest.raises(MedbenchError, match="300 frames and 45 decoder tokens, but length=256"):
+        build()(*tiny_inputs(n_frames=300))
 
 
-def test_tokens_and_landmarks_are_spread_evenly():
-    assert even_tokens(1).tolist() == [0]
-    assert even_landmarks(1000).tolist()[:2] == [10, 31]
-    assert len(even_landmarks(5000)) == 48
-    assert shot_landmarks(torch.tensor([[0, 14], [15, 30]])).tolist() == [0, 1, 2]
+@pytest.mark.parametrize("case", [1, 6])
+def test_scores_are_read_as_in_the_authors_evaluation(case, golden):
+    _, arrays = golden("vsumm_eval")
+    scores = frame_scores(torch.from_numpy(arrays[f"c{case}_out"]))
+    assert torch.equal(scores, torch.from_numpy(arrays[f"c{case}_pred"]))
+
+
+def test_frames_for_the_decoder_are_spread_evenly():
+    assert uniform_frames(1).tolist() == [0]
+    frames = uniform_frames(1000)
+    assert len(frames) == 150
+    assert set(frames.diff().tolist()) == {6, 7}
+    assert float(frames.double().mean()) == pytest.approx(499.5, abs=1)
+
+
+def test_weights_survive_a_file(tmp_path):
+    network = build().eval()
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    other = medbench.create_model("fulltransnet.test", num_classes=1).eval()
+    with torch.inference_mode():
+        assert not torch.equal(network(*tiny_inputs()), other(*tiny_inputs()))
+        other.load_state_dict(torch.load(tmp_path / "weights.pt", weights_only=True))
+        assert torch.equal(network(*tiny_inputs()), other(*tiny_inputs()))
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
+def test_bfloat16_autocast(training):
+    network, inputs = build(dropout=0.0).train(training), tiny_inputs()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(*inputs)
+    assert float(((output - network(*inputs)).norm() / output.norm()).detach()) < 0.05
+    output.float().square().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())

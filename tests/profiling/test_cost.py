@@ -8,6 +8,7 @@ from torch import nn
 
 import medbench
 from medbench.core.errors import MedbenchError
+from medbench.core.registry import load_object
 from medbench.models import list_models, model_entry
 from medbench.profiling import cost as cost_module
 from medbench.profiling import formulas
@@ -21,7 +22,21 @@ KNOWN = known_networks()
 
 def without_values(name):
     with torch.device("meta"):
-        return medbench.create_model(name, num_classes=2)
+        return medbench.create_model(name, num_classes=classes_of(model_entry(name), 2))
+
+
+def classes_of(entry, usual):
+    """Every network takes any number of classes, but a frame of a video has one score."""
+    return entry.num_classes if entry.spatial_dims == 1 else usual
+
+
+def shape_of(entry, n, side):
+    sides = (max(side, entry.min_size),) * entry.spatial_dims
+    return (n, *sides, entry.in_channels) if entry.spatial_dims == 1 else (n, entry.in_channels, *sides)
+
+
+def further_of(entry):
+    return load_object(entry.further_inputs) if entry.further_inputs else None
 
 
 def layer_macs(network, images):
@@ -49,9 +64,8 @@ def layer_macs(network, images):
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_is_counted_whole(name):
     entry = model_entry(name)
-    side = max(64, entry.min_size)
-    shape = (1, entry.in_channels, *(side,) * entry.spatial_dims)
-    counted = count_cost(without_values(name), shape, activations=False)
+    shape = shape_of(entry, 1, 64)
+    counted = count_cost(without_values(name), shape, further=further_of(entry), activations=False)
     assert counted.uncounted == {}
     assert counted.way == "shapes", counted.note
     assert counted.macs > 0
@@ -71,16 +85,12 @@ def test_convolutional_models_cost_what_their_layers_do(name):
 @pytest.mark.parametrize("name", list_models("*.test"))
 def test_values_or_shapes_count_the_same(name):
     entry = model_entry(name)
-    shape = (
-        2,
-        entry.in_channels,
-        *(max(64 if entry.spatial_dims == 2 else 32, entry.min_size),) * entry.spatial_dims,
-    )
-    network = medbench.create_model(name, num_classes=3)
+    shape = shape_of(entry, 2, 32 if entry.spatial_dims == 3 else 64)
+    network = medbench.create_model(name, num_classes=classes_of(entry, 3))
     before = copy.deepcopy(network.state_dict())
     modes = [module.training for module in network.modules()]
-    by_shapes = count_cost(network, shape, way="shapes")
-    by_values = count_cost(network, shape, way="values")
+    by_shapes = count_cost(network, shape, further=further_of(entry), way="shapes")
+    by_values = count_cost(network, shape, further=further_of(entry), way="values")
     assert by_shapes.macs == by_values.macs
     assert by_shapes.kinds == by_values.kinds
     assert by_values.uncounted == {}

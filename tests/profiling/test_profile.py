@@ -156,6 +156,7 @@ def test_a_card_explains_why_its_figures_differ(name):
     import torch
 
     import medbench
+    from medbench.core.registry import load_object
     from medbench.profiling.cost import count_cost
 
     entry = model_entry(name)
@@ -164,10 +165,39 @@ def test_a_card_explains_why_its_figures_differ(name):
     with torch.device("meta"):
         network = medbench.create_model(name, num_classes=entry.num_classes)
     shape = (1, *entry.input_shape)
-    macs = count_cost(network, shape, activations=False).macs / 1e9
+    further = load_object(entry.further_inputs) if entry.further_inputs else None
+    macs = count_cost(network, shape, further=further, activations=False).macs / 1e9
     for theirs in (entry.authors_gmacs, entry.published_gflops and entry.published_gflops / 2):
         assert theirs is None or abs(macs / theirs - 1) < 0.005 or entry.cost_note
         assert theirs is None or 0.5 < macs / theirs < 2
+
+
+def test_a_sequence_is_measured_with_what_else_its_network_takes():
+    shape = (100, 48)
+    (result,) = profile(Request(("fulltransnet.test",), shape=shape, batches=(2,), threads=1, seconds=0.2))
+    record = result.record
+    assert (record.shape, record.batch) == (shape, 2)
+    assert record.cost.activation_bytes > 0
+    assert record.latency["p50_s"] > 0
+    assert {what: peak["status"] for what, peak in record.memory.items()} == {
+        "forward": "ok",
+        "training_step": "ok",
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "text"),
+    [
+        ("fulltransnet.test", {"shape": (3, 64, 64)}, "takes no 1x3x64x64"),
+        ("dssau_net.test", {"shape": (300, 64)}, "takes no 1x300x64"),
+        ("monai/unet", {"shape": (4, 64, 64)}, "takes no 1x4x64x64"),
+        ("fulltransnet.test", {"channels_last": True}, "one memory format"),
+    ],
+)
+def test_inputs_that_a_model_cannot_take_are_refused(model, changes, text):
+    with pytest.raises(MedbenchError, match=text) as failure:
+        plan(Request((model,), **changes))
+    assert failure.value.code == "profile.input"
 
 
 def test_published_figures_stand_beside_ours(measured):

@@ -1,5 +1,7 @@
 """Linear attention has the exponent 1, dense attention 2."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -45,6 +47,21 @@ def test_exponent_of_the_linear_attention_network_over_pixels():
     (curve,) = sweep([Workload("mslau_net.test", (3, 64, 64), 2)], parse_range("size=64:192:64"))
     assert curve.exponents["attention_macs"] == pytest.approx(1, abs=0.01)
     assert [point.elements for point in curve.points] == [64**2, 128**2, 192**2]
+
+
+def test_a_video_may_become_longer_than_the_published_length():
+    from medbench.models.fulltransnet import further_inputs
+
+    workload = Workload("fulltransnet.test", (64, 32), 1)
+    (curve,) = sweep([workload], parse_range("frames=200:600:200"))
+    assert [point.elements for point in curve.points] == [200, 400, 600]
+    assert 1 < curve.exponents["macs"] < curve.last_exponents["attention_macs"] < 2
+    longer = dataclasses.replace(workload, shape=(600, 32))
+    assert (workload.network().length, longer.network().length) == (256, 600)
+    assert longer.further_inputs() is further_inputs
+    refused = dataclasses.replace(longer, options={"length": 300})
+    with pytest.raises(MedbenchError, match="length=300"):
+        refused.forward_pass()()
 
 
 def test_times_are_taken_when_asked():

@@ -48,15 +48,17 @@ class ModelEntry:
         code: the authors' repository at a commit.
         code_license: licence of that code, in SPDX form where it has one.
         in_channels: channels of the published input.
-        spatial_dims: 2 for pictures, 3 for volumes ``(N, modalities, depth, height, width)``, 1 for videos as
-            features of frames ``(N, frames, in_channels)``.
+        spatial_dims: 2 for pictures, 3 for volumes ``(N, modalities, depth, height, width)``, 1 for sequences
+            ``(N, frames, features)``.
         modality_mask: whether ``forward`` takes which modalities are there as a second argument, a boolean
             tensor ``(N, modalities)``; channels of the missing ones are zero.
         background: of volumes: ``zero`` leaves voxels outside the brain 0; ``scaled`` gives them the z-score
             of their value, as the programs for incomplete modalities do.
         blending: of overlapping windows: ``gaussian`` adds logits with Gaussian weights, ``uniform`` adds
             probabilities with equal ones.
-        image_size: published side of the square (cubic) input in pixels (voxels), or number of frames.
+        image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
+        further_inputs: ``"module:callable"``; called with the input, it makes what else ``forward`` takes, to
+            measure with.
         size_divisor: the network pads its input to multiples of this; sides that are cost nothing extra.
         min_size: smaller sides are padded to this.
         size_rule: which input sizes work, in words.
@@ -101,6 +103,7 @@ class ModelEntry:
     background: Literal["zero", "scaled"] = "zero"
     blending: Literal["gaussian", "uniform"] = "gaussian"
     image_size: int = 256
+    further_inputs: str = ""
     size_divisor: int = 1
     min_size: int = 1
     size_rule: str = "any"
@@ -125,9 +128,12 @@ class ModelEntry:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The published input without the batch: channels, then a side for every spatial axis."""
+        """The published input without the batch: channels, then a side for every spatial axis.
+
+        A sequence has frames, then features.
+        """
         if self.spatial_dims == 1:
-            return self.image_size, self.in_channels
+            return (self.image_size, self.in_channels)
         return (self.in_channels, *(self.image_size,) * self.spatial_dims)
 
     @property

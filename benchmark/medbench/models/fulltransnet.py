@@ -1,20 +1,30 @@
-"""FullTransNet, arXiv 2501.00882: which frames make a video's summary, by local and global attention.
+"""FullTransNet: video summaries by a full transformer with local-global attention (arXiv 2501.00882).
 
-The authors' code (ziadtarek12/FullTransNet@9ace789, a fork whose model files are those of the authors' first
-commit; no licence stated) was read for facts. What it computes differs from what the paper describes, and
-``published`` chooses: with it the network is that program's, but for one thing no program can repeat, as it
-draws the encoder's attention projections anew in every pass and never trains them; here they are parameters,
-and there is no dropout in evaluation. Without it, the default, what is plainly a slip is mended: frames know
-their position, features are not shuffled among frames, and padding is not looked at, for there is none.
+Authors' code: the public fork ziadtarek12/FullTransNet@9ace789, no licence stated; read and run for facts,
+nothing copied. Two forms of the same parameters:
 
-The authors' decoder is given the frames of the reference summary, for test videos too. Here ``tokens`` are
-the caller's; without them, frames at even distances, which no reference tells, are given.
+``published`` computes what that program computes, with what the paper does not say: the video is padded with
+zeros to ``length`` positions that attention sees; the encoder has no positions (every frame gets those of the
+first); the mask ends at the number of *padded* frames instead of the number of frames, so that from half of
+``length`` on the end of the video is masked; the context of the encoder's attention is re-read in memory as
+if its axes were swapped, so that frames and channels mix.
+
+``corrected`` has none of these: no padding, positions, every frame, context where it belongs.
+
+Both keep one thing that the program does not: it draws the six projections inside the encoder's attention
+anew in every forward pass, so they are neither trained nor saved, and it leaves dropout on there in
+evaluation. Here they are parameters, and dropout ends with training. The program's own parameters that it
+never computes with (140,608 of 3,678,848) are left out.
+
+The decoder is given features of frames. The authors give it those of the *ground-truth* summary, in testing
+too; :func:`uniform_frames` names frames that tell nothing of it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,352 +34,453 @@ from medbench.core.errors import MedbenchError
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
-SHARE_OF_TOKENS = 0.15
-LANDMARKS = 48
-_PLACES = (
-    (r"embedding\.embedding\.", "embed."),
-    (r"encoder\.local_layers\.", "encoder."),
-    (r"decoder\.layers\.", "decoder."),
-    (r"projection\.", "head."),
-)
-_PARTS = (
-    (r"enc_self_attn\.inner\.W_([QKV])_global", r"attention.global_W_\1"),
-    (r"enc_self_attn\.(inner\.)?", "attention."),
-    (r"dec_self_attn\.", "self_attention."),
-    (r"dec_enc_attn\.", "cross_attention."),
-    (r"W_Q\.", "query."),
-    (r"W_K\.", "key."),
-    (r"W_V\.", "value."),
-    (r"\.linear\.", ".output."),
-    (r"layer_norm\.", "norm."),
-    (r"pos_ffn\.fc\.0\.", "mlp.hidden."),
-    (r"pos_ffn\.fc\.2\.", "mlp.output."),
-    (r"pos_ffn\.", "mlp."),
-)
-_UNUSED = (
-    r"encoder\.src_emb\.|(en|de)coder\.position_embeddings\.pe|encoder\.local_layers\.\d+\.enc_self_attn\.W_"
-)
+Form = Literal["corrected", "published"]
+FORMS: tuple[Form, ...] = ("corrected", "published")
+FRAME_STEP = 15
+_SCALE = 8**-0.5  # the authors' number, whatever the width of a head
+_SUMMARY_SHARE = 0.15
+_SHOT_FRAMES = 20
+
+
+class Embedding(nn.Module):
+    """Linear layer, ReLU, dropout and layer norm, shared by encoder and decoder."""
+
+    def __init__(self, inputs: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, dim)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, features: Tensor, padding: int = 0) -> Tensor:
+        """``(N, T, inputs)`` to ``(N, T + padding, dim)``, the last rows as of features that are zero."""
+        hidden = functional.relu(self.hidden(features))
+        if padding:
+            empty = functional.relu(self.hidden.bias).to(hidden.dtype)
+            hidden = torch.cat([hidden, empty.expand(len(hidden), padding, -1)], dim=1)
+        return self.norm(self.dropout(hidden))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers without bias around a ReLU, residual, layer norm."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, hidden, bias=False)
+        self.reduce = nn.Linear(hidden, dim, bias=False)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``(N, n, dim)`` to the same shape."""
+        return self.norm(tokens + self.reduce(functional.relu(self.expand(tokens))))
+
+
+class DecoderAttention(nn.Module):
+    """Attention of tokens to a memory, projection, residual, layer norm."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.output = (nn.Linear(dim, dim) for _ in range(4))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, memory: Tensor, *, causal: bool = False) -> Tensor:
+        """``(N, S, dim)`` and ``(N, n, dim)`` to ``(N, S, dim)``."""
+        context = functional.scaled_dot_product_attention(
+            _split(self.query(tokens), self.heads),
+            _split(self.key(memory), self.heads),
+            _split(self.value(memory), self.heads),
+            is_causal=causal,
+            scale=_SCALE,
+        )
+        return self.norm(self.output(_joined(context)) + tokens)
+
+
+class LocalGlobalAttention(nn.Module):
+    """Attention to the frames of a window and to global frames, which themselves attend to every frame.
+
+    Queries are taken in blocks of ``window``, each with the keys of three blocks, so that n frames with G
+    global ones take n · (3 · window + G) scores. A global key counts once, also inside the window.
+
+    Args:
+        dim: channels.
+        heads: number of heads.
+        window: frames on each side.
+        dropout: rate on the weights of the attention.
+        scrambled: re-read the context ``(dim, n)`` in memory as ``(n, dim)``, as the authors' program does.
+    """
+
+    def __init__(self, dim: int, heads: int, window: int, dropout: float, *, scrambled: bool) -> None:
+        super().__init__()
+        self.heads, self.window, self.scrambled = heads, window, scrambled
+        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
+        self.global_query, self.global_key, self.global_value = (nn.Linear(dim, dim) for _ in range(3))
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, global_frames: Tensor, n_seen: Tensor | None = None) -> Tensor:
+        """``(N, n, dim)`` to the same shape.
+
+        Args:
+            tokens: of the frames.
+            global_frames: sorted indices ``(N, G)``; repeated ones count once.
+            n_seen: ``(N, 1)``, frames from the start that take part, all if ``None``; the others are no keys
+                and get no context.
+        """
+        seen = None
+        if n_seen is not None:
+            seen = torch.arange(tokens.shape[1], device=tokens.device) < n_seen
+        context = self._local_rows(tokens, global_frames, seen)
+        rows = self._global_rows(tokens, global_frames, seen)
+        if seen is not None:
+            context = context * seen[:, None, :, None]
+            rows = rows * seen.gather(1, global_frames)[:, None, :, None]
+        context = _joined(context.scatter(2, _index(global_frames, context), rows.to(context.dtype)))
+        if self.scrambled:
+            context = context.transpose(1, 2).reshape(context.shape)
+        return self.norm(self.output(context) + tokens)
+
+    def _local_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
+        """Context ``(N, heads, n, channels)`` of every frame as if it were none of the global ones."""
+        n, window = tokens.shape[1], self.window
+        query, key, value = (_split(part(tokens), self.heads) for part in (self.query, self.key, self.value))
+        missing = -n % window
+        query = functional.pad(query * _SCALE, (0, 0, 0, missing)).unflatten(2, (-1, window))
+        chosen = _index(global_frames, key)
+        global_key, global_value = key.gather(2, chosen), value.gather(2, chosen)
+        key, value = (_neighbourhoods(part, window, missing) for part in (key, value))
+
+        local = _neighbourhoods(self._local_keys(n, global_frames, seen), window, missing, dim=1)
+        local = local[:, None, :, None] & _band(window, tokens.device)
+        once = functional.pad(global_frames[:, 1:] != global_frames[:, :-1], (1, 0), value=True)
+        if seen is not None:
+            once = once & seen.gather(1, global_frames)
+        near = _masked(query @ key, local)
+        far = query.flatten(2, 3) @ global_key.transpose(2, 3)
+        far = _masked(far.unflatten(2, (-1, window)), once[:, None, None, None])
+        weights = self.dropout(torch.cat([near, far], dim=-1).softmax(dim=-1)).to(value.dtype)
+        near, far = weights.split([near.shape[-1], far.shape[-1]], dim=-1)
+        context = (near @ value.transpose(3, 4)).flatten(2, 3) + far.flatten(2, 3) @ global_value
+        return context[:, :, :n]
+
+    @staticmethod
+    def _local_keys(n: int, global_frames: Tensor, seen: Tensor | None) -> Tensor:
+        """Which of n frames are keys of the window alone, ``(N, n)``."""
+        keys = torch.ones(len(global_frames), n, dtype=torch.bool, device=global_frames.device)
+        keys = keys.scatter(1, global_frames, False)
+        return keys if seen is None else keys & seen
+
+    def _global_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
+        """Context ``(N, heads, G, channels)`` of the global frames."""
+        asking = tokens.gather(1, global_frames[..., None].expand(-1, -1, tokens.shape[-1]))
+        query = _split(self.global_query(asking), self.heads) * _SCALE
+        key, value = (_split(part(tokens), self.heads) for part in (self.global_key, self.global_value))
+        scores = query @ key.transpose(2, 3)
+        if seen is not None:
+            scores = _masked(scores, seen[:, None, None])
+        return self.dropout(scores.softmax(dim=-1)).to(value.dtype) @ value
+
+
+class EncoderLayer(nn.Module):
+    """Local-global attention and perceptron."""
+
+    def __init__(self, attention: LocalGlobalAttention, ffn: FeedForward) -> None:
+        super().__init__()
+        self.attention, self.ffn = attention, ffn
+
+    def forward(self, tokens: Tensor, global_frames: Tensor, n_seen: Tensor | None) -> Tensor:
+        """As :class:`LocalGlobalAttention`."""
+        return self.ffn(self.attention(tokens, global_frames, n_seen))
+
+
+class DecoderLayer(nn.Module):
+    """Causal attention, attention to the encoder's frames, perceptron."""
+
+    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.self_attention = DecoderAttention(dim, heads)
+        self.cross_attention = DecoderAttention(dim, heads)
+        self.ffn = FeedForward(dim, hidden)
+
+    def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
+        """``(N, S, dim)`` and ``(N, n, dim)`` to ``(N, S, dim)``."""
+        return self.ffn(self.cross_attention(self.self_attention(tokens, tokens, causal=True), memory))
 
 
 class FullTransNet(nn.Module):
-    """Features of frames to a distribution over the frames, for each frame of the summary.
+    """The network; see the module's text.
 
     Args:
         in_channels: features of a frame.
-        num_classes: 1; a summary has no classes.
-        length: the most frames that a video may have.
-        window_size: frames on each side that a frame attends to.
-        depth: layers of the encoder and of the decoder.
-        dim: features within the network.
-        num_heads: of every attention.
-        mlp_dim: hidden width of the perceptrons.
-        dropout: after the embedding, and of the encoder's attention, in training.
-        published: the authors' program with its slips instead of the mended network.
+        num_classes: 1, the score of a frame.
+        form: ``corrected`` or ``published``.
+        length: the most frames; in the published form all videos are padded to it.
+        dim: channels.
+        heads: attention heads; the authors' encoder has 8 whatever their option says.
+        encoder_layers: layers of the encoder.
+        decoder_layers: layers of the decoder.
+        window: frames that a frame attends to on each side.
+        ffn_dim: hidden width of the perceptrons.
+        dropout: rate after the embedding and on the encoder's attention.
 
     Raises:
-        MedbenchError: ``model.option``.
+        MedbenchError: ``model.option`` for values that do not go together.
     """
+
+    positions: Tensor
 
     def __init__(
         self,
         in_channels: int = 1024,
         num_classes: int = 1,
         *,
+        form: Form = "corrected",
         length: int = 1536,
-        window_size: int = 16,
-        depth: tuple[int, int] = (6, 6),
         dim: int = 64,
-        num_heads: int = 8,
-        mlp_dim: int = 2048,
+        heads: int = 8,
+        encoder_layers: int = 6,
+        decoder_layers: int = 6,
+        window: int = 16,
+        ffn_dim: int = 2048,
         dropout: float = 0.1,
-        published: bool = False,
     ) -> None:
-        super().__init__()
         refuse_options(
             "fulltransnet",
             (
-                (num_classes != 1, f"num_classes={num_classes}: a summary has no classes, so it is 1"),
-                (length < 1, f"length={length} is no number of frames"),
-                (window_size < 1, f"window_size={window_size} is no number of frames"),
-                (len(depth) != 2 or min(depth) < 1, f"depth={list(depth)} is not two numbers of layers"),
-                (dim < 2 or dim % 2 > 0, f"dim={dim} is not even"),
-                (num_heads < 1 or dim % num_heads > 0, f"num_heads={num_heads} does not divide dim={dim}"),
-                (mlp_dim < 1, f"mlp_dim={mlp_dim} is no width"),
-                (not 0 <= dropout < 1, f"dropout={dropout} does not lie between 0 and 1"),
+                (num_classes != 1, f"num_classes={num_classes}, but a frame has 1 score"),
+                (form not in FORMS, f"form={form!r} is none of {', '.join(FORMS)}"),
+                (heads < 1 or dim % heads != 0, f"heads={heads} does not divide dim={dim}"),
+                (dim % 2 != 0, f"dim={dim} is odd"),
+                (window < 1, f"window={window} is not positive"),
+                (length < 1, f"length={length} is not positive"),
+                (encoder_layers < 1, f"encoder_layers={encoder_layers} is not positive"),
+                (decoder_layers < 1, f"decoder_layers={decoder_layers} is not positive"),
+                (ffn_dim < 1, f"ffn_dim={ffn_dim} is not positive"),
+                (not 0 <= dropout < 1, f"dropout={dropout} is no rate"),
             ),
         )
-        self.length, self.published = length, published
-        self.embed = nn.Sequential(
-            nn.Linear(in_channels, dim), nn.ReLU(), nn.Dropout(dropout), nn.LayerNorm(dim)
-        )
+        super().__init__()
+        self.length = length
+        self.published = form == "published"
+        self.embedding = Embedding(in_channels, dim, dropout)
+        self.register_buffer("positions", _positions(length, dim))
         self.encoder = nn.ModuleList(
-            EncoderLayer(dim, num_heads, window_size, mlp_dim, dropout, published) for _ in range(depth[0])
+            EncoderLayer(
+                LocalGlobalAttention(dim, heads, window, dropout, scrambled=self.published),
+                FeedForward(dim, ffn_dim),
+            )
+            for _ in range(encoder_layers)
         )
-        self.decoder = nn.ModuleList(DecoderLayer(dim, num_heads, mlp_dim) for _ in range(depth[1]))
+        self.decoder = nn.ModuleList(DecoderLayer(dim, heads, ffn_dim) for _ in range(decoder_layers))
         self.head = nn.Linear(dim, length, bias=False)
-        self.register_buffer("positions", positions(length, dim), persistent=False)
-        self.positions: Tensor
 
-    def forward(
-        self, frames: Tensor, tokens: Tensor | None = None, landmarks: Tensor | None = None
-    ) -> Tensor:
-        """Distributions over the frames.
+    def forward(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
+        """For each frame of a summary, a distribution over the frames of the video.
 
         Args:
-            frames: ``(N, frames, in_channels)`` features, of videos of one length.
-            tokens: ``(S,)`` frames that the decoder is told, in order; :func:`even_tokens` if not given.
-            landmarks: frames that all others attend to; :func:`even_landmarks` if not given.
+            frames: features ``(N, T, in_channels)`` of every 15th frame.
+            decoder_features: those of the frames that the decoder is given, ``(N, S, in_channels)``.
+            global_frames: indices ``(N, G)`` into T of frames that everything attends to, one or more;
+                repeated ones count once (:func:`global_frames_of`).
 
         Returns:
-            ``(N, S, frames)``, each row with the sum 1.
+            Probabilities ``(N, S, T)``; :func:`frame_scores` makes scores of them.
 
         Raises:
-            MedbenchError: ``model.frames`` for more than ``length``.
+            MedbenchError: ``model.input`` for more frames than ``length``.
         """
-        count = int(frames.shape[1])
-        if count > self.length:
+        n_frames = frames.shape[1]
+        if max(n_frames, decoder_features.shape[1]) > self.length:
             raise MedbenchError(
-                "model.frames",
-                f"fulltransnet: {count} frames are more than length={self.length}.",
-                "Give the option length, or fewer frames.",
+                "model.input",
+                f"fulltransnet: {n_frames} frames and {decoder_features.shape[1]} decoder tokens, but "
+                f"length={self.length}.",
+                "Build the network with a larger length.",
             )
-        tokens = even_tokens(count, frames.device) if tokens is None else tokens
-        landmarks = even_landmarks(count, frames.device) if landmarks is None else landmarks.long().unique()
-        told = self.embed(frames[:, tokens])
-        if self.published:
-            frames = functional.pad(frames, (0, 0, 0, self.length - count))
-            encoded = 2 * self.embed(frames) + self.positions[0]
-            decoded = 2 * told + self.positions[: len(tokens)]
-        else:
-            encoded = self.embed(frames) + self.positions[:count]
-            decoded = told + self.positions[: len(tokens)]
-        if self.published:
-            landmarks = landmarks[landmarks < self.length - count]
-        kinds = self._kinds(count, landmarks)
-        for layer in self.encoder:
-            encoded = layer(encoded, kinds, landmarks)
+        memory = self.encode(frames, global_frames)
+        tokens = self.embedding(decoder_features)
+        tokens = (2 * tokens if self.published else tokens) + self.positions[:, : tokens.shape[1]]
         for layer in self.decoder:
-            decoded = layer(decoded, encoded)
-        logits: Tensor = self.head(decoded)[..., :count]
-        return logits.softmax(dim=-1)
+            tokens = layer(tokens, memory)
+        return functional.linear(tokens, self.head.weight[:n_frames]).softmax(dim=-1)
 
-    def _kinds(self, count: int, landmarks: Tensor) -> Tensor:
-        """For each position 1 for a landmark, 0 for others, −1 for what is not looked at.
-
-        The authors' program draws the line not after the frames but after as many positions as there is
-        padding: with many frames the last of them are not looked at, with few padding is.
-        """
-        kinds = torch.zeros(
-            self.length if self.published else count, dtype=torch.int64, device=landmarks.device
-        )
-        kinds[landmarks] = 1
+    def encode(self, frames: Tensor, global_frames: Tensor) -> Tensor:
+        """``(N, T, in_channels)`` to ``(N, T, dim)``; in the published form to ``(N, length, dim)``."""
+        global_frames = global_frames.sort(dim=1).values
+        n_seen = None
         if self.published:
-            kinds[self.length - count :] = -1
-        return kinds
+            padding = self.length - frames.shape[1]
+            tokens = 2 * self.embedding(frames, padding) + self.positions[:, :1]
+            n_seen = torch.full_like(global_frames[:, :1], padding)
+        else:
+            tokens = self.embedding(frames) + self.positions[:, : frames.shape[1]]
+        for layer in self.encoder:
+            tokens = layer(tokens, global_frames, n_seen)
+        return tokens
 
 
-class EncoderLayer(nn.Module):
-    """Local and global attention, then a perceptron, each added and normalised."""
+def _positions(length: int, dim: int) -> Tensor:
+    """Sines and cosines ``(1, length, dim)`` in turns.
 
-    def __init__(
-        self, dim: int, num_heads: int, window_size: int, mlp_dim: int, dropout: float, shuffled: bool
-    ) -> None:
-        super().__init__()
-        self.attention = LocalGlobalAttention(dim, num_heads, window_size, dropout, shuffled)
-        self.mlp = Perceptron(dim, mlp_dim)
-
-    def forward(self, features: Tensor, kinds: Tensor, landmarks: Tensor) -> Tensor:
-        """``(N, L, dim)`` to the same."""
-        mixed: Tensor = self.mlp(self.attention(features, kinds, landmarks))
-        return mixed
+    In float64 and rounded: in float32, as the authors' program does it, the last digits depend on the
+    processor. Their files hold the table that it made, which replaces this one.
+    """
+    rates = torch.exp(torch.arange(0, dim, 2, dtype=torch.float64) * (-math.log(10000.0) / dim))
+    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[None].float()
 
 
-class LocalGlobalAttention(nn.Module):
-    """A frame attends to its neighbours and to the landmarks, a landmark to all frames.
+def _split(tokens: Tensor, heads: int) -> Tensor:
+    """``(N, n, dim)`` to ``(N, heads, n, dim / heads)``."""
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-    Queries are cut into blocks of ``window_size``, whose keys are those of three blocks, so the cost grows
-    with ``L * (3 * window_size + landmarks)``.
+
+def _joined(context: Tensor) -> Tensor:
+    """The inverse of :func:`_split`."""
+    return context.transpose(1, 2).flatten(2)
+
+
+def _index(frames: Tensor, parts: Tensor) -> Tensor:
+    """``(N, G)`` as an index along the third axis of ``(N, heads, n, channels)``."""
+    return frames[:, None, :, None].expand(-1, parts.shape[1], -1, parts.shape[3])
+
+
+def _neighbourhoods(parts: Tensor, window: int, missing: int, dim: int = 2) -> Tensor:
+    """Windows of three blocks around each block of an axis: ``(…, blocks, …, 3 * window)``."""
+    after = (0, 0) * (parts.ndim - 1 - dim)
+    return functional.pad(parts, (*after, window, window + missing)).unfold(dim, 3 * window, window)
+
+
+def _band(window: int, device: torch.device) -> Tensor:
+    """Which of three blocks' keys lie within the window of each query of the middle one."""
+    queries = torch.arange(window, 2 * window, device=device)[:, None]
+    return (torch.arange(3 * window, device=device) - queries).abs() <= window
+
+
+def _masked(scores: Tensor, allowed: Tensor) -> Tensor:
+    return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
+
+
+def global_frames_of(change_points: Tensor, step: int = FRAME_STEP) -> Tensor:
+    """Frames that everything attends to: first, last and middle frame of each shot.
 
     Args:
-        dim: features.
-        num_heads: heads.
-        window_size: frames on each side.
-        dropout: of the attention, in training.
-        shuffled: whether the result is read as ``(dim, L)`` in memory order, as the authors' program does.
+        change_points: first and last frame of each shot in the whole video, ``(shots, 2)``, both inclusive.
+        step: frames of the video per frame that the network sees.
+
+    Returns:
+        Distinct sorted indices ``(G,)`` into the frames that the network sees.
+
+    >>> global_frames_of(torch.tensor([[0, 89], [90, 104]])).tolist()
+    [0, 2, 5, 6]
     """
-
-    def __init__(self, dim: int, num_heads: int, window_size: int, dropout: float, shuffled: bool) -> None:
-        super().__init__()
-        self.num_heads, self.window_size, self.dropout, self.shuffled = (
-            num_heads,
-            window_size,
-            dropout,
-            shuffled,
-        )
-        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
-        self.global_query, self.global_key, self.global_value = (nn.Linear(dim, dim) for _ in range(3))
-        self.output = nn.Linear(dim, dim)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, features: Tensor, kinds: Tensor, landmarks: Tensor) -> Tensor:
-        """Attended, added and normalised.
-
-        Args:
-            features: ``(N, L, dim)``.
-            kinds: ``(L,)``, see :meth:`FullTransNet._kinds`.
-            landmarks: ``(G,)``, where that is 1.
-
-        Returns:
-            ``(N, L, dim)``.
-        """
-        context = self._local(features, kinds, landmarks)
-        if len(landmarks):
-            query = _heads(self.global_query(features[:, landmarks]), self.num_heads)
-            key, value = (
-                _heads(project(features), self.num_heads) for project in (self.global_key, self.global_value)
-            )
-            seen = (kinds >= 0).expand(len(landmarks), -1)
-            told = functional.scaled_dot_product_attention(
-                query, key, value, seen, dropout_p=self.dropout if self.training else 0.0
-            )
-            context = context.index_copy(1, landmarks, _joined(told).to(context.dtype))
-        context = context * (kinds >= 0)[:, None]
-        if self.shuffled:
-            context = context.transpose(1, 2).reshape(context.shape)
-        normed: Tensor = self.norm(self.output(context) + features)
-        return normed
-
-    def _local(self, features: Tensor, kinds: Tensor, landmarks: Tensor) -> Tensor:
-        length, width = features.shape[1], self.window_size
-        blocks = -(-length // width)
-        query, key, value = (
-            _heads(project(features), self.num_heads) for project in (self.query, self.key, self.value)
-        )
-        lacking = blocks * width - length
-        query = functional.pad(query, (0, 0, 0, lacking)).unflatten(2, (blocks, width))
-        near = [
-            functional.pad(one, (0, 0, width, width + lacking)).unfold(2, 3 * width, width)
-            for one in (key, value)
-        ]
-        places = torch.arange(blocks * width, device=features.device).view(blocks, width, 1)
-        others = places[:, :1] - width + torch.arange(3 * width, device=features.device)
-        local = functional.pad(kinds == 0, (0, lacking))[others.clamp(0, blocks * width - 1)]
-        seen = local & (others >= 0) & (others < length) & ((places - others).abs() <= width)
-        scores = query @ near[0]
-        scores = scores.masked_fill(~seen, torch.finfo(scores.dtype).min)
-        scores = torch.cat([scores, query @ key[:, :, None, landmarks].transpose(-1, -2)], dim=-1)
-        shares = (scores / math.sqrt(query.shape[-1])).softmax(dim=-1)
-        shares = functional.dropout(shares, self.dropout, self.training)
-        context = shares[..., : 3 * width] @ near[1].transpose(-1, -2)
-        context = context + shares[..., 3 * width :] @ value[:, :, None, landmarks]
-        return _joined(context.flatten(2, 3)[:, :, :length])
+    first, last = change_points.unbind(1)
+    return torch.unique(torch.cat([first, last, (first + last) // 2]) // step)
 
 
-class DecoderLayer(nn.Module):
-    """Causal attention among the told frames, attention to the video, a perceptron."""
+def uniform_frames(n_frames: int, share: float = _SUMMARY_SHARE) -> Tensor:
+    """Evenly spaced frames to give to the decoder: a summary's share of a video, without knowing any summary.
 
-    def __init__(self, dim: int, num_heads: int, mlp_dim: int) -> None:
-        super().__init__()
-        self.self_attention = Attention(dim, num_heads)
-        self.cross_attention = Attention(dim, num_heads)
-        self.mlp = Perceptron(dim, mlp_dim)
-
-    def forward(self, tokens: Tensor, video: Tensor) -> Tensor:
-        """``(N, S, dim)`` with ``(N, L, dim)`` to ``(N, S, dim)``."""
-        tokens = self.self_attention(tokens, tokens, causal=True)
-        mixed: Tensor = self.mlp(self.cross_attention(tokens, video, causal=False))
-        return mixed
-
-
-class Attention(nn.Module):
-    """Dense attention, added to the queries and normalised."""
-
-    def __init__(self, dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.query, self.key, self.value, self.output = (nn.Linear(dim, dim) for _ in range(4))
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, queries: Tensor, others: Tensor, *, causal: bool) -> Tensor:
-        """``(N, S, dim)`` with ``(N, L, dim)`` to ``(N, S, dim)``."""
-        query = _heads(self.query(queries), self.num_heads)
-        key, value = _heads(self.key(others), self.num_heads), _heads(self.value(others), self.num_heads)
-        context = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
-        normed: Tensor = self.norm(self.output(_joined(context)) + queries)
-        return normed
-
-
-class Perceptron(nn.Module):
-    """Two linear maps without bias, added and normalised."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(dim, hidden, bias=False)
-        self.output = nn.Linear(hidden, dim, bias=False)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """``(..., dim)`` to the same."""
-        normed: Tensor = self.norm(features + self.output(functional.relu(self.hidden(features))))
-        return normed
-
-
-def positions(length: int, dim: int) -> Tensor:
-    """``(length, dim)`` sines and cosines in turns, of falling frequencies."""
-    places = torch.arange(length, dtype=torch.float32)[:, None]
-    rates = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10000) / dim))
-    return torch.stack([torch.sin(places * rates), torch.cos(places * rates)], dim=-1).flatten(1)
-
-
-def even_tokens(count: int, device: torch.device | None = None) -> Tensor:
-    """As many frames as a summary has, at even distances.
-
-    >>> even_tokens(20).tolist()
+    >>> uniform_frames(20).tolist()
     [3, 10, 16]
     """
-    number = max(1, round(SHARE_OF_TOKENS * count))
-    return ((torch.arange(number, device=device) * 2 + 1) * count).div(2 * number, rounding_mode="floor")
+    count = max(1, round(share * n_frames))
+    return ((torch.arange(count) + 0.5) * n_frames / count).long()
 
 
-def even_landmarks(count: int, device: torch.device | None = None) -> Tensor:
-    """Frames at even distances, where no change points are known: as many in any video.
+def frame_scores(probabilities: Tensor) -> Tensor:
+    """Scores of frames from the distributions, as the authors' evaluation reads them.
 
-    >>> even_landmarks(3).tolist()
-    [0, 1, 2]
-    """
-    number = min(count, LANDMARKS)
-    return ((torch.arange(number, device=device) * 2 + 1) * count).div(2 * number, rounding_mode="floor")
-
-
-def shot_landmarks(change_points: Tensor, step: int = 15) -> Tensor:
-    """First, middle and last frame of every shot, among the frames that features were taken of.
+    A frame that is the likeliest of some row, with the largest value of its column there, gets that value,
+    any other the least value of its column.
 
     Args:
-        change_points: ``(shots, 2)`` first and last frame of each in the video.
-        step: frames of the video a frame with features.
+        probabilities: ``(…, S, T)``.
 
-    >>> shot_landmarks(torch.tensor([[0, 44], [45, 100]])).tolist()
-    [0, 1, 2, 3, 4, 6]
+    Returns:
+        ``(…, T)``.
     """
-    first, last = change_points[:, 0], change_points[:, 1]
-    return torch.cat([first, last, (first + last) // 2]).div(step, rounding_mode="floor").unique()
+    largest = probabilities.amax(dim=-2, keepdim=True)
+    chosen = (probabilities == largest) & (probabilities == probabilities.amax(dim=-1, keepdim=True))
+    return torch.where(chosen.any(dim=-2), largest.squeeze(-2), probabilities.amin(dim=-2))
+
+
+def further_inputs(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Decoder features and global frames for features ``(N, T, C)`` to measure with.
+
+    A summary of 15 % of the frames, and a shot every 20 frames (10 s at 30 frames a second).
+    """
+    n, n_frames = frames.shape[:2]
+    first = torch.arange(0, n_frames, _SHOT_FRAMES, device=frames.device)
+    last = (first + _SHOT_FRAMES - 1).clamp(max=n_frames - 1)
+    chosen = torch.cat([first, last, (first + last) // 2]).expand(n, -1)
+    return frames[:, uniform_frames(n_frames).to(frames.device)], chosen
+
+
+_INNER = r"encoder\.local_layers\.(\d+)\.enc_self_attn\."
+_PLACES = (
+    (r"embedding\.embedding\.0\.", "embedding.hidden."),
+    (r"embedding\.embedding\.3\.", "embedding.norm."),
+    (rf"{_INNER}(inner\.|(?=linear|layer_norm))", r"encoder.\1.attention."),
+    (r"encoder\.local_layers\.(\d+)\.pos_ffn\.", r"encoder.\1.ffn."),
+    (r"decoder\.layers\.(\d+)\.dec_self_attn\.", r"decoder.\1.self_attention."),
+    (r"decoder\.layers\.(\d+)\.dec_enc_attn\.", r"decoder.\1.cross_attention."),
+    (r"decoder\.layers\.(\d+)\.pos_ffn\.", r"decoder.\1.ffn."),
+    (r"decoder\.position_embeddings\.pe$", "positions"),
+    (r"projection\.", "head."),
+)
+_PARTS = (
+    (r"\.W_([QKV])_global\.", r".global_W_\1."),
+    ("W_Q", "query"),
+    ("W_K", "key"),
+    ("W_V", "value"),
+    (r"\.linear\.", ".output."),
+    (r"\.layer_norm\.", ".norm."),
+    (r"\.fc\.0\.", ".expand."),
+    (r"\.fc\.2\.", ".reduce."),
+)
+_UNUSED = rf"encoder\.src_emb\.|{_INNER}W_[QKV]\.|encoder\.position_embeddings\.pe$"
 
 
 def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' parameters under our names; those that their program never uses are left out.
+    """The authors' entries to ours, without those that their program never computes with.
 
-    The projections of the encoder's attention are not in their checkpoints, see the top of this file, and are
-    taken from ``enc_self_attn.inner.`` where somebody kept them.
+    Their files hold no weights of the attention inside the encoder, which they draw anew in every forward
+    pass; :func:`draw_inner_attention` adds some.
 
     Raises:
-        MedbenchError: ``weights.unknown_keys``.
+        MedbenchError: ``weights.unknown_keys``, or ``weights.never_saved`` for a file as their program saves
+            it.
     """
-    return rename_parameters(authors_state_dict, "FullTransNet", _PLACES, _PARTS, _UNUSED)
+    ours = rename_parameters(authors_state_dict, "FullTransNet", _PLACES, _PARTS, unused=_UNUSED)
+    if not any(".global_query." in key for key in ours):
+        raise MedbenchError(
+            "weights.never_saved",
+            "The authors' FullTransNet draws the projections of the encoder's attention anew in every "
+            "forward pass, so this file does not hold them.",
+            "medbench.models.fulltransnet.draw_inner_attention(state, seed) adds them as drawn once.",
+        )
+    return ours
 
 
-def _heads(features: Tensor, num_heads: int) -> Tensor:
-    return features.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+def draw_inner_attention(authors_state_dict: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """The authors' entries with projections inside the encoder's attention, drawn once as their program does.
 
+    They are named ``encoder.local_layers.N.enc_self_attn.inner.W_Q.weight`` and so on.
 
-def _joined(heads: Tensor) -> Tensor:
-    return heads.transpose(1, 2).flatten(2)
+    Args:
+        authors_state_dict: as their program saves it.
+        seed: of the draw; their results depend on it as much.
+    """
+    state = dict(authors_state_dict)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for key, tensor in authors_state_dict.items():
+            place, found, _ = key.partition("enc_self_attn.linear.weight")
+            if not found:
+                continue
+            for name in ("W_Q", "W_K", "W_V", "W_Q_global", "W_K_global", "W_V_global"):
+                drawn = nn.Linear(tensor.shape[1], tensor.shape[0])
+                for part, value in drawn.state_dict().items():
+                    state[f"{place}enc_self_attn.inner.{name}.{part}"] = value
+    return state

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -98,13 +98,19 @@ class Cost:
 
 
 def count_cost(
-    network: nn.Module, input_shape: Sequence[int], *, way: Way | None = None, activations: bool = True
+    network: nn.Module,
+    input_shape: Sequence[int],
+    *,
+    further: Callable[[Tensor], tuple[Tensor, ...]] | None = None,
+    way: Way | None = None,
+    activations: bool = True,
 ) -> Cost:
     """Count one forward pass over a random input.
 
     Args:
-        network: any network of one float32 tensor; neither its weights nor its modes are changed.
+        network: any network of a float32 tensor; neither its weights nor its modes are changed.
         input_shape: with the batch first.
+        further: makes of that tensor what else the network takes.
         way: ``shapes`` or ``values``; the first that works if not given.
         activations: whether to run a training forward for ``activation_bytes`` too.
     """
@@ -112,7 +118,8 @@ def count_cost(
     if way != "values":
         try:
             with FakeTensorMode():
-                return _count(_without_values(network), torch.empty(*input_shape), "shapes", activations)
+                inputs = _inputs(torch.empty(*input_shape), further)
+                return _count(_without_values(network), inputs, "shapes", activations)
         except Exception as error:
             if way == "shapes":
                 raise
@@ -120,7 +127,11 @@ def count_cost(
             note = f"not by shapes alone: {type(error).__name__}: {first}"
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     images = torch.randn(*input_shape, generator=torch.Generator().manual_seed(0)).to(device)
-    return _count(network, images, "values", activations, note)
+    return _count(network, _inputs(images, further), "values", activations, note)
+
+
+def _inputs(images: Tensor, further: Callable[[Tensor], tuple[Tensor, ...]] | None) -> tuple[Tensor, ...]:
+    return (images, *further(images)) if further else (images,)
 
 
 def counter_version() -> str:
@@ -138,16 +149,18 @@ def _without_values(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network, shared)
 
 
-def _count(network: nn.Module, images: Tensor, way: Way, activations: bool, note: str = "") -> Cost:
+def _count(
+    network: nn.Module, inputs: tuple[Tensor, ...], way: Way, activations: bool, note: str = ""
+) -> Cost:
     counter = FlopCounterMode(display=False, custom_mapping=product_formulas())
     census = _Census(counter)
     with _modes(network, training=False), _plain_attention(), torch.no_grad(), census, counter:
-        network(images)
+        network(*inputs)
     kinds = _kinds(counter.flop_counts["Global"])
     kept = None
     if activations:
         try:
-            kept = _kept_for_backward(network, images)
+            kept = _kept_for_backward(network, inputs)
         except (RuntimeError, ValueError, NotImplementedError) as error:
             reason = (str(error).strip().splitlines() or ["no message"])[0]
             note = "; ".join(part for part in (note, f"no training on this input: {reason}") if part)
@@ -242,8 +255,8 @@ def _plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
-def _kept_for_backward(network: nn.Module, images: Tensor) -> int:
-    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), images)}
+def _kept_for_backward(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
+    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), *inputs)}
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -259,7 +272,7 @@ def _kept_for_backward(network: nn.Module, images: Tensor) -> int:
         torch.enable_grad(),
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
     ):
-        network(images)
+        network(*inputs)
     for name, buffer in network.named_buffers():
         buffer.copy_(buffers[name])
     return sum(storage.nbytes() for storage in kept.values())

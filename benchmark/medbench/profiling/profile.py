@@ -122,12 +122,14 @@ def plan(request: Request) -> list[Workload]:
     """The workloads of a request.
 
     Raises:
-        MedbenchError: ``model.unknown``, ``precision.unknown``, ``device.missing``.
+        MedbenchError: ``model.unknown``, ``precision.unknown``, ``device.missing``; ``profile.input`` for a
+            shape or a memory format that a model cannot take.
     """
+    shapes = {name: _fitting_shape(name, request) for name in request.models}
     return [
         Workload(
             name,
-            request.shape or published_shape(name),
+            shapes[name],
             request.num_classes or model_entry(name).num_classes,
             dict(request.options),
             batch,
@@ -145,9 +147,22 @@ def plan(request: Request) -> list[Workload]:
 
 
 def published_shape(name: str) -> tuple[int, ...]:
-    """Channels and sides of the input that a model's card names."""
+    """Channels and sides, or frames and features, of the input that a model's card names."""
     entry = model_entry(name)
     return entry.input_shape
+
+
+def _fitting_shape(name: str, request: Request) -> tuple[int, ...]:
+    published = published_shape(name)
+    shape = request.shape or published
+    if len(shape) != len(published):
+        given, example = ("x".join(map(str, (1, *sides))) for sides in (shape, published))
+        raise MedbenchError("profile.input", f"{name} takes no {given}.", f"For example --input {example}.")
+    if request.channels_last and len(shape) < 3:
+        raise MedbenchError(
+            "profile.input", f"{name} takes sequences, which have one memory format.", "Omit --channels-last."
+        )
+    return shape
 
 
 def present_devices(asked: Sequence[str]) -> list[str]:
@@ -193,12 +208,12 @@ def _count_all(workloads: Sequence[Workload], progress: Progress) -> list[_Count
 
 def count_workload(workload: Workload) -> _Counted:
     """Operations of one sample, and sizes."""
-    network = workload.network()
-    cost = count_cost(network, (1, *workload.shape))
+    network, further = workload.network(), workload.further_inputs()
+    cost = count_cost(network, (1, *workload.shape), further=further)
     activations, batch = cost.activation_bytes, 1
     if activations is None:
         batch = 2
-        pair = count_cost(network, (batch, *workload.shape)).activation_bytes
+        pair = count_cost(network, (batch, *workload.shape), further=further).activation_bytes
         activations = None if pair is None else pair // batch
     parameters = list(network.parameters())
     record = CostRecord(

@@ -159,7 +159,7 @@ def sweep(
 
 
 def _point(workload: Workload, value: int, axis: str, seconds: float | None) -> Point:
-    cost = count_cost(workload.network(), (1, *workload.shape))
+    cost = count_cost(workload.network(), (1, *workload.shape), further=workload.further_inputs())
     latency = None if seconds is None else measure_latency([workload], seconds=seconds)[0]
     elements = value if axis == "frames" else int(np.prod(workload.shape[1:]))
     return Point(

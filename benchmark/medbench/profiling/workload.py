@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.plugins import load_plugin, loaded_plugins
-from medbench.core.registry import unknown_name
+from medbench.core.registry import load_object, unknown_name
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,8 @@ class Workload:
 
     Attributes:
         model: model name.
-        shape: of one sample, without the batch: ``(channels, height, width)`` or whatever the network takes.
+        shape: of one sample, without the batch: ``(channels, height, width)``, ``(frames, features)``, or
+            whatever the network takes.
         num_classes: of the network.
         options: of the network.
         batch: samples a forward pass.
@@ -60,18 +61,33 @@ class Workload:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            channels = self.shape[0] if len(self.shape) > 2 else None
-            network = create_model(
-                self.model,
-                in_channels=channels,
-                num_classes=self.num_classes,
-                image_size=self.shape[-1] if len(self.shape) > 2 else None,
-                **self.options,
-            )
+            network = create_model(self.model, num_classes=self.num_classes, **self._sizes(), **self.options)
         return network.eval()
 
-    def placed(self) -> tuple[nn.Module, Tensor]:
-        """Network and random input on the device, as the workload says.
+    def _sizes(self) -> dict[str, Any]:
+        """What the network needs to know of its input; sequences may be longer than the published length."""
+        from medbench.models import model_entry
+
+        entry = model_entry(self.model)
+        if entry.spatial_dims == 1 and len(self.shape) == 2:
+            sizes: dict[str, Any] = {"in_channels": self.shape[1]}
+            if "length" in entry.options and "length" not in self.options:
+                usual = entry.fixed_options.get("length", entry.options["length"].default)
+                sizes["length"] = max(usual, self.shape[0])
+            return sizes
+        if len(self.shape) > 2:
+            return {"in_channels": self.shape[0], "image_size": self.shape[-1]}
+        return {}
+
+    def further_inputs(self) -> Callable[[Tensor], tuple[Tensor, ...]] | None:
+        """What makes of the input whatever else the network takes; ``None`` where that is nothing."""
+        from medbench.models import model_entry
+
+        maker = model_entry(self.model).further_inputs
+        return load_object(maker) if maker else None
+
+    def placed(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
+        """Network and random inputs on the device, as the workload says.
 
         Raises:
             MedbenchError: ``device.missing``.
@@ -87,18 +103,19 @@ class Workload:
         if self.channels_last:
             layout = torch.channels_last if images.ndim == 4 else torch.channels_last_3d
             network, images = network.to(memory_format=layout), images.contiguous(memory_format=layout)
-        return network, images
+        further = self.further_inputs()
+        return network, (images, *further(images)) if further else (images,)
 
     def forward_pass(self) -> Callable[[], Any]:
         """A call that predicts once, in evaluation mode and without gradients."""
         import torch
 
-        network, images = self.placed()
+        network, inputs = self.placed()
         run = torch.compile(network) if self.compiled else network
 
         def predict() -> Any:
             with torch.inference_mode(), self._autocast():
-                return run(images)
+                return run(*inputs)
 
         return predict
 
@@ -106,14 +123,14 @@ class Workload:
         """A call that trains once: forward, mean square of all logits, backward, AdamW."""
         import torch
 
-        network, images = self.placed()
+        network, inputs = self.placed()
         network.train()
         optimizer = torch.optim.AdamW(network.parameters())
         run = torch.compile(network) if self.compiled else network
 
         def train() -> None:
             with self._autocast():
-                outputs = run(images)
+                outputs = run(*inputs)
             parts = outputs if isinstance(outputs, list | tuple) else [outputs]
             torch.stack([part.float().square().mean() for part in parts]).sum().backward()
             optimizer.step()
