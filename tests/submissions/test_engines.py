@@ -159,66 +159,6 @@ def test_bad_input_in_the_image_ends_with_its_last_line(engine, image, tmp_path)
     assert outcome.last_line.startswith("error: /input/inputs.json: is not the platform's list of inputs")
 
 
-def test_the_evaluation_image_gives_the_numbers_of_its_rehearsal(engine, tmp_path):
-    import json
-    import shutil
-
-    from medbench.challenges import load_challenge
-    from medbench.challenges.synthesis.hc18 import write_sample
-    from medbench.core.progress import SilentProgress
-    from medbench.core.sample import Prediction
-    from medbench.submissions.hosting import host, lint_image, rehearse_host
-
-    release, predictions = tmp_path / "hc18", tmp_path / "predictions"
-    write_sample(release, {"training_set": [f"{number:03d}_HC" for number in range(20)]}, (54, 80))
-    challenge = load_challenge("hc18")
-    for case in challenge.cases(release, "test"):
-        challenge.write(Prediction(labels=challenge.read_reference(case)[None]), case, predictions)
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", SilentProgress(), "base")
-    assert {finding.severity for finding in lint_image(hosted)} <= {"note"}
-    list(rehearse_host(hosted, predictions, SilentProgress()))
-    root = hosted.folder / "rehearsal/root"
-    expected = json.loads((root / "output/metrics.json").read_text())
-    assert expected["aggregates"]["dice"]["value"] == 1
-    shutil.rmtree(root / "output")
-    (root / "output").mkdir(mode=0o777)
-    (root / "output").chmod(0o777)
-    engine.build(hosted.image, hosted.tag)
-    folders = {"/input": False, "/opt/ml/input/data/ground_truth": False, "/output": True}
-    mounts = [Mount(path, "input", writable) for path, writable in folders.items()]
-    packages = ["--volume", f"{sysconfig.get_path('purelib')}:/packages:ro", "--env", "PYTHONPATH=/packages"]
-    limits = Limits(memory_bytes=4 << 30)
-    runner = ImageRunner(
-        engine, hosted.tag, root, (*mounts, Mount("/output", "output", True)), limits, packages
-    )
-    outcome = runner.run([], 120)
-    assert outcome.ok, outcome.errors
-    assert json.loads((root / "output/metrics.json").read_text()) == expected
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not os.environ.get("MEDBENCH_FULL_IMAGE"), reason="takes gigabytes: MEDBENCH_FULL_IMAGE=1"
-)
-def test_a_whole_image_with_torch_inside_is_built_checked_saved_and_rehearsed(
-    engine, write_submission, small_iugc, tmp_path
-):
-    file = write_submission("whole", "invoke", packages="vendored")
-    built = build_context(file, data=small_iugc, output=tmp_path)
-    engine.build(built.context, built.tag)
-    runner = ImageRunner(
-        engine, built.tag, built.folder / "rehearsal" / "root", built.platform.mounts, built.platform.limits
-    )
-    result = rehearse(built, runner=runner, pattern="segmentation/*", count=1)
-    assert result.passed, result.findings
-    assert result.identical == 2
-    path = tmp_path / "image.tar.gz"
-    engine.save(built.tag, path)
-    facts = archives.read_archive(path)
-    found = lint_archive(facts, built.submission, built.platform, built.manifest["weights_sha256"])
-    assert [finding.rule for finding in found if finding.severity == "error"] in ([], ["image.size"])
-
-
 @pytest.mark.slow
 def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, image):
     packages = sysconfig.get_path("purelib")

@@ -13,7 +13,6 @@ from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 from medbench.submissions.hosting import host, host_challenge, rehearse_host
 from medbench.submissions.serving.evaluating import _by_picture_name, _without_suffix, run
-from medbench.submissions.workflow import check
 
 QUIET = SilentProgress()
 
@@ -97,38 +96,6 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
         assert not (root / "output").exists()
 
 
-def test_a_job_with_no_or_two_or_bad_outputs_is_scored_and_says_why(
-    release, predictions, tmp_path, monkeypatch
-):
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
-    rehearsed = list(rehearse_host(hosted, predictions, QUIET))
-    assert len(rehearsed) == 2
-    root = hosted.folder / "rehearsal/root"
-    jobs = json.loads((root / "input/predictions.json").read_text())
-    outputs = [
-        (job["inputs"][0]["image"]["name"][:-4], root / "input" / job["pk"] / "output/images/segmentation")
-        for job in jobs
-        if job["status"] == "Succeeded"
-    ]
-    (none, first), (two, second), (bad, third) = outputs[:3]
-    (image,) = first.iterdir()
-    image.unlink()
-    (image,) = second.iterdir()
-    shutil.copyfile(image, second / f"again{image.suffix}")
-    (image,) = third.iterdir()
-    image.write_bytes(b"no picture")
-    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
-    assert run(hosted.program) == 0
-    rows = {row["case"]: row for row in json.loads((root / "output/metrics.json").read_text())["cases"]}
-    assert rows[none]["status"] == rows[two]["status"] == "missing"
-    assert "one image is due, there are 0" in rows[none]["reason"]
-    assert "there are 2 (" in rows[two]["reason"]
-    assert "again.mha" in rows[two]["reason"]
-    assert rows[bad]["status"] == "failed"
-    assert image.name in rows[bad]["reason"]
-    assert sum(row["status"] == "ok" for row in rows.values()) == len(outputs) - 3
-
-
 def test_pictures_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
     assert list(_by_picture_name(cases)) == ["1.x", "2"]
@@ -142,82 +109,3 @@ def test_splits_without_references_and_other_platforms_are_refused(small_iugc, r
         list(host_challenge("hc18", "codalab", release, None, None, tmp_path, QUIET))
     with pytest.raises(MedbenchError):
         host("hc18", "codabench", release, "official_test", tmp_path, QUIET)
-
-
-@pytest.fixture(scope="module")
-def bundle(release, tmp_path_factory):
-    hosted = host("hc18", "codabench", release, None, tmp_path_factory.mktemp("bundle"), QUIET)
-    return hosted.folder / f"{hosted.folder.name}.zip"
-
-
-def without(*names):
-    return lambda competition, files: [files.pop(name) for name in names]
-
-
-def changed(**values):
-    return lambda competition, files: competition.update(values)
-
-
-def in_first(section, **values):
-    return lambda competition, files: competition[section][0].update(values)
-
-
-DATES = {"start": "2026-03-01", "end": "2026-02-01"}
-LATER = {"name": "final", "tasks": [0], "start": "2025-01-01"}
-
-
-@pytest.mark.parametrize(
-    ("change", "rule", "words"),
-    [
-        (without("competition.yaml"), "bundle.missing", "at its top"),
-        (without("logo.png"), "bundle.file", "'logo.png'"),
-        (without("scoring_program/metadata.yaml"), "bundle.command", "states no command"),
-        (changed(version=1), "bundle.key", "version"),
-        (changed(phases=[]), "bundle.key", "phases"),
-        (in_first("tasks", scoring_program="other"), "bundle.file", "'other' is not in the bundle"),
-        (in_first("tasks", index=4), "bundle.phase", "there is no task 0"),
-        (in_first("phases", start="soon"), "bundle.key", "phases.0.start"),
-        (in_first("phases", **DATES), "bundle.date", "ends before it starts"),
-        (lambda competition, files: competition["phases"].append(LATER), "bundle.date", "is over"),
-        (
-            lambda competition, files: competition["leaderboards"][0]["columns"][0].update(sorting="up"),
-            "bundle.key",
-            "leaderboards.0.columns.0.sorting",
-        ),
-        (
-            lambda competition, files: competition["leaderboards"][0]["columns"].extend(
-                competition["leaderboards"][0]["columns"][:1]
-            ),
-            "bundle.columns",
-            "two columns 'dice'",
-        ),
-    ],
-)
-def test_a_spoilt_bundle_is_told_with_its_rule(bundle, tmp_path, change, rule, words):
-    with zipfile.ZipFile(bundle) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    competition = yaml.safe_load(files["competition.yaml"])
-    files["competition.yaml"] = b""
-    change(competition, files)
-    if "competition.yaml" in files:
-        files["competition.yaml"] = yaml.safe_dump(competition).encode()
-    spoilt = tmp_path / "spoilt.zip"
-    with zipfile.ZipFile(spoilt, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    findings, _ = check(spoilt, None, tmp_path)
-    (found,) = [finding for finding in findings if finding.severity == "error"]
-    assert found.rule == rule
-    assert words in found.message
-    assert found.advice
-
-
-def test_a_bundle_as_written_has_no_errors_and_other_files_are_told(bundle, tmp_path):
-    findings, looked_at = check(bundle, None, tmp_path)
-    assert [finding.severity for finding in findings] == ["note"]
-    assert looked_at == [str(bundle)]
-    (tmp_path / "a.zip").write_bytes(b"no zip")
-    assert [finding.rule for finding in check(tmp_path / "a.zip", None, tmp_path)[0]] == ["bundle.unreadable"]
-    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
-        archive.writestr("competition.yaml", "title: [")
-    assert [finding.rule for finding in check(tmp_path / "b.zip", None, tmp_path)[0]] == ["bundle.yaml"]

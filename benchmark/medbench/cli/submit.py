@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -70,17 +70,14 @@ def build(
 
 @app.command("check")
 def check(
-    file: Annotated[
-        Path,
-        typer.Argument(help="The submission's TOML, or an organiser's bundle (.zip).", metavar="FILE"),
-    ],
+    file: File,
     archive: Annotated[
         Path | None, typer.Option("--archive", help="A saved image; build/<name>/<name>.tar.gz if not given.")
     ] = None,
     output: Output = Path("build"),
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Lint a submission, its build context and saved image, or a bundle, without an engine or the network."""
+    """Lint the submission file, its build context and its saved image, without an engine or the network."""
     from medbench.cli.results_submit import show_findings
     from medbench.submissions.workflow import check as check_submission
 
@@ -116,18 +113,13 @@ def host(
     predictions: Annotated[
         Path | None, typer.Option("--predictions", help="Rehearse it on these, as the platform runs it.")
     ] = None,
-    packages: Annotated[
-        Literal["index", "vendored", "base"],
-        typer.Option("--packages", help="Of its image: pip installs them, copied from here, or in the base."),
-    ] = "index",
     output: Output = Path("build"),
 ) -> None:
     """For organisers: write the evaluation program of a challenge, and rehearse it."""
     from medbench.cli.console import ConsoleProgress
     from medbench.submissions.hosting import host_challenge
 
-    progress = ConsoleProgress()
-    for line in host_challenge(challenge, platform, data, split, predictions, output, progress, packages):
+    for line in host_challenge(challenge, platform, data, split, predictions, output, ConsoleProgress()):
         typer.echo(line)
 
 

@@ -10,13 +10,7 @@ from medbench.core.errors import MedbenchError
 TOLERANCE = 1e-3
 
 
-def check_geometry(
-    reference: Volume,
-    prediction: Volume,
-    name: str,
-    what: str = "the prediction",
-    advice: str = "Write predictions in the reference's geometry, or use --resample-to-reference.",
-) -> None:
+def check_geometry(reference: Volume, prediction: Volume, name: str, what: str = "the prediction") -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
     Geometry that one of the files does not have (a PNG) is not compared.
@@ -26,7 +20,6 @@ def check_geometry(
         prediction: what must lie on it.
         name: case or file, for the message.
         what: what ``prediction`` is, for the message.
-        advice: what to do.
 
     Raises:
         MedbenchError: ``data.geometry`` with the field and both values.
@@ -46,7 +39,7 @@ def check_geometry(
             raise MedbenchError(
                 "data.geometry",
                 f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
-                advice,
+                "Write predictions in the reference's geometry, or use --resample-to-reference.",
             )
 
 

@@ -19,7 +19,7 @@ from medbench.core.folders import runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.running.environment import PACKAGE, git_state
 from medbench.running.job import Inference, Job, resolve
-from medbench.submissions.description import Packages, Submission, read_submission
+from medbench.submissions.description import Submission, read_submission
 from medbench.submissions.findings import Finding, failed
 from medbench.submissions.locking import gather, lock, needed_packages, requirement_lines
 from medbench.submissions.platforms import Platform, load_platform
@@ -180,7 +180,21 @@ def dockerfile(built: Built) -> str:
     image = submission.image
     base = image.base or python_image()
     base += f"@{image.digest}" if image.digest else ""
-    lines = package_lines(base, image.packages, image.torch_index or TORCH_INDEX[image.accelerator])
+    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
+    if image.packages == "index":
+        index = image.torch_index or TORCH_INDEX[image.accelerator]
+        lines += [
+            "FROM base AS packages",
+            "COPY requirements.lock /build/requirements.lock",
+            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
+            f"--extra-index-url {index} --requirement /build/requirements.lock",
+            "",
+        ]
+    lines += ["FROM base"]
+    if image.packages == "index":
+        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
+    if image.packages == "vendored":
+        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
     lines += [
         *user_lines(),
         f"COPY app {APP}",
@@ -192,33 +206,6 @@ def dockerfile(built: Built) -> str:
     arguments = list(platform.default_arguments(submission))
     lines += [f"CMD {json.dumps(arguments)}"] if arguments else []
     return "\n".join(lines) + "\n"
-
-
-def package_lines(base: str, packages: Packages, torch_index: str | None = None) -> list[str]:
-    """A Dockerfile up to where the last stage has its packages.
-
-    Args:
-        base: image of every stage.
-        packages: ``index``: pip installs ``requirements.lock``; ``vendored``: the folder ``site-packages`` of
-            the context is copied; ``base``: the base has them.
-        torch_index: where pip also looks.
-    """
-    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
-    if packages == "index":
-        extra = f"--extra-index-url {torch_index} " if torch_index else ""
-        lines += [
-            "FROM base AS packages",
-            "COPY requirements.lock /build/requirements.lock",
-            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
-            f"{extra}--requirement /build/requirements.lock",
-            "",
-        ]
-    lines += ["FROM base"]
-    if packages == "index":
-        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
-    if packages == "vendored":
-        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
-    return lines
 
 
 def python_image() -> str:

@@ -219,9 +219,17 @@ class ImageRunner:
         """
         name = f"medbench-{uuid.uuid4().hex[:12]}"
         program = self.engine.program
-        start = ("run", "--detach", "--name", name, *self.options(), self.image, *arguments)
+        self.engine.call(
+            "run",
+            "--detach",
+            "--name",
+            name,
+            *self.options(),
+            self.image,
+            *arguments,
+            what="start the server",
+        )
         try:
-            self.engine.call(*start, what="start the server")
             started = time.monotonic()
             while self._request(name, "/health", "GET", 10.0) != 200:
                 state = self.engine.call("inspect", "--format", "{{json .State}}", name, what="look at it")

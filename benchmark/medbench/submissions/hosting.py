@@ -29,13 +29,8 @@ from medbench.running.data import resolve_data
 from medbench.running.environment import PACKAGE, git_state
 from medbench.running.evaluate import evaluate
 from medbench.submissions import archives
-from medbench.submissions.building import APP, USER, anonymous, package_lines, python_image, user_lines
-from medbench.submissions.description import Packages
-from medbench.submissions.findings import Finding, sorted_findings
-from medbench.submissions.linting import lint_dockerfile
-from medbench.submissions.linting_competition import lint_competition
+from medbench.submissions.building import APP, USER, anonymous, python_image, user_lines
 from medbench.submissions.locking import evaluation_packages, gather, lock, requirement_lines
-from medbench.submissions.platforms import load_platform
 from medbench.submissions.runners import RelocatedRunner, usable_threads
 from medbench.submissions.serving.evaluating import FACTS
 from medbench.submissions.serving.pictures import SUFFIXES
@@ -71,7 +66,6 @@ class Hosted:
         split: what it scores.
         root: of the ground truth.
         folder: ``build/<challenge>-evaluation-<platform>``.
-        packages: where its image has them from, see :func:`medbench.submissions.building.package_lines`.
     """
 
     challenge: Challenge
@@ -79,7 +73,6 @@ class Hosted:
     split: str
     root: Path
     folder: Path
-    packages: Packages = "index"
 
     @property
     def program(self) -> Path:
@@ -104,13 +97,7 @@ class Hosted:
 
 
 def host(
-    challenge: str,
-    platform: Host,
-    data: Path | None,
-    split: str | None,
-    output: Path,
-    progress: Progress,
-    packages: Packages = "index",
+    challenge: str, platform: Host, data: Path | None, split: str | None, output: Path, progress: Progress
 ) -> Hosted:
     """Write the evaluation program and its ground truth.
 
@@ -122,7 +109,6 @@ def host(
         split: the challenge's default if not given; its cases need references.
         output: folder of builds.
         progress: told what happens.
-        packages: where the image has them from.
 
     Raises:
         MedbenchError: ``host.no_reference`` for a split whose references are not there.
@@ -138,7 +124,7 @@ def host(
             "host.no_reference", f"{bare}: has no reference to score with.", "Choose another --split."
         )
     name = f"{challenge}-evaluation-{platform}".replace("_", "-")
-    hosted = Hosted(loaded, platform, chosen, root, output / name, packages)
+    hosted = Hosted(loaded, platform, chosen, root, output / name)
     shutil.rmtree(hosted.folder, ignore_errors=True)
     _write_program(hosted)
     truth = sorted({path for case in cases for path in (*case.inputs.values(), *case.reference.values())})
@@ -176,11 +162,14 @@ def _locked(hosted: Hosted) -> dict[str, str]:
 
 def _write_image(hosted: Hosted, *program: str) -> None:
     """The Dockerfile of what the program needs, and its lock; ``program`` are the lines that put it in."""
-    locked = _locked(hosted)
-    write_text(hosted.image / "requirements.lock", "\n".join(requirement_lines(locked, "cpu")) + "\n")
-    if hosted.packages == "vendored":
-        gather(locked, hosted.image / "site-packages")
-    text = [*package_lines(python_image(), hosted.packages), *program]
+    lines = requirement_lines(_locked(hosted), "cpu")
+    write_text(hosted.image / "requirements.lock", "\n".join(lines) + "\n")
+    text = [
+        f"FROM --platform=linux/amd64 {python_image()}",
+        "COPY requirements.lock /build/requirements.lock",
+        "RUN pip install --no-cache-dir --no-compile --requirement /build/requirements.lock",
+        *program,
+    ]
     write_text(hosted.image / "Dockerfile", "\n".join(text) + "\n")
 
 
@@ -242,14 +231,6 @@ def _logo(title: str) -> npt.NDArray[np.uint8]:
         place = 20, 70 + 45 * line
         cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 1, (255, 255, 255), 2, cv2.LINE_AA)
     return picture
-
-
-def lint_image(hosted: Hosted) -> list[Finding]:
-    """What is wrong with the Dockerfile of a program that is an image by itself."""
-    if hosted.platform == "codabench":
-        return []
-    text = (hosted.image / "Dockerfile").read_text(encoding="utf-8")
-    return sorted_findings(lint_dockerfile(text, None, load_platform("grand-challenge")))
 
 
 def rehearse_host(hosted: Hosted, predictions: Path, progress: Progress) -> Iterator[str]:
@@ -343,7 +324,6 @@ def host_challenge(
     predictions: Path | None,
     output: Path,
     progress: Progress,
-    packages: Packages = "index",
 ) -> Iterator[str]:
     """The steps of ``medbench submit host``, as lines for people.
 
@@ -353,14 +333,11 @@ def host_challenge(
     known = next((name for name in HOSTS if name == platform), None)
     if known is None:
         raise unknown_name("platform", platform, HOSTS)
-    hosted = host(challenge, known, data, split, output, progress, packages)
+    hosted = host(challenge, known, data, split, output, progress)
     if known == "codabench":
-        bundle = hosted.folder / f"{hosted.folder.name}.zip"
-        yield f"bundle: {bundle}, uploaded under Benchmarks, Management"
-        yield from (f"{one.severity}: {one.message} {one.advice}" for one in lint_competition(bundle))
+        yield f"bundle: {hosted.folder / hosted.folder.name}.zip, uploaded under Benchmarks, Management"
     else:
         yield f"ground truth, uploaded apart: {hosted.truth}"
     yield f"image: docker build --platform linux/amd64 --tag {hosted.tag} {hosted.image}"
-    yield from (f"{one.severity}: {one.message} {one.advice}" for one in lint_image(hosted))
     if predictions is not None:
         yield from rehearse_host(hosted, predictions, progress)

@@ -116,8 +116,8 @@ def _lock_rules(path: Path, submission: Submission) -> Iterator[Finding]:
         )
 
 
-def lint_dockerfile(text: str, submission: Submission | None, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile; those on labels are for a submission's, not for an organiser's program."""
+def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    """Rules on a Dockerfile."""
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
     if not last:
@@ -149,8 +149,7 @@ def lint_dockerfile(text: str, submission: Submission | None, platform: Platform
                 yield error("image.base", f"FROM {image} is another image every week.", "Name a version.")
             else:
                 yield note("image.digest", f"FROM {image} is not pinned by digest.", "Set digest in [image].")
-    if submission is not None:
-        yield from _label_rules(_labels(final), submission, platform)
+    yield from _label_rules(_labels(final), submission, platform)
 
 
 def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator[Finding]:

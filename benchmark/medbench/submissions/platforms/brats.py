@@ -64,7 +64,7 @@ class BraTSDocker(FolderPlatform):
     name = "brats-docker"
     title = "BraTS docker (2025 on)"
     challenges: ClassVar[Sequence[str]] = ("brats2025*",)
-    served_split = "all"
+    split = "all"
     limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=4 << 30)
     source = "BrainLesion/BraTS@6c3fb6b"
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +13,6 @@ from medbench.submissions.serving.outcome import guarded
 def run(app: Path, arguments: Sequence[str]) -> int:
     """Serve the submission in ``app`` on its platform; the exit code."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    # nnU-Net imports matplotlib, which else writes beneath the home folder, where containers are read-only.
-    os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "medbench-matplotlib"))
 
     def serve() -> None:
         from medbench.submissions.platforms import load_platform

@@ -53,7 +53,6 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
         folder = Path(kept) / "predictions"
         folder.mkdir()
         done: set[str] = set()
-        reasons: dict[str, str] = {}
         for key, name, place in _jobs(roots("/input/predictions.json")):
             case = by_name.get(name)
             if case is None:
@@ -63,10 +62,8 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
             if case.id in done:
                 raise MedbenchError("input.job", f"{case.id}: has two jobs.", "Evaluate one of them.")
             done.add(case.id)
-            lost = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
-            if lost is not None:
-                reasons[case.id] = lost
-        scores = _score(challenge, cases, folder, Path(kept), reasons)
+            _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
+        scores = _score(challenge, cases, folder, Path(kept))
     write_json(roots("/output/metrics.json"), scores)
 
 
@@ -74,7 +71,7 @@ def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column."""
     challenge, cases = _cases(facts, roots("/app/input/ref"))
     with tempfile.TemporaryDirectory() as kept:
-        scores = _score(challenge, cases, roots("/app/input/res"), Path(kept), {})
+        scores = _score(challenge, cases, roots("/app/input/res"), Path(kept))
     values = {name: found["value"] for name, found in scores["aggregates"].items()}
     columns = {name: value for name, value in values.items() if value is not None}
     write_json(roots("/app/output/scores.json"), columns)
@@ -131,39 +128,26 @@ def _place(outputs: Sequence[Mapping[str, Any]]) -> str:
     return next(path for path in paths if path.startswith("images/"))
 
 
-def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str | None:
-    """Bring a job's one image under the name that the challenge scores; else why it is missing."""
+def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> None:
+    """Bring a job's one image under the name that the challenge scores; leave it missing where none is."""
     found = [path for path in sorted(source.glob("*")) if images.suffix_of(path) in SUFFIXES]
     if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
-        return f"{source}: one image is due, there are {len(found)} ({names}): it counts as missing."
+        return
     target = folder / challenge.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
     if images.suffix_of(found[0]) == images.suffix_of(target):
         shutil.copyfile(found[0], target)
-        return None
+        return
     try:
         labels = images.read_labels(found[0]).array
         planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
         challenge.write(Prediction(labels=planes), case, folder)
-    except MedbenchError as failure:
+    except MedbenchError:
         target.write_bytes(b"")
-        return f"{found[0]}: {failure.message}"
-    return None
 
 
-def _score(
-    challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path, reasons: Mapping[str, str]
-) -> dict[str, Any]:
-    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose.
-
-    Args:
-        challenge: whose rules apply.
-        cases: all that count.
-        folder: of the predictions.
-        work: for the scores of each case.
-        reasons: by case, what the rows cannot know of a prediction that is not there.
-    """
+def _score(challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path) -> dict[str, Any]:
+    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose."""
     rows, _ = score_predictions(challenge, cases, folder, work, SilentProgress())
     aggregates = {}
     for spec in challenge.metrics:
@@ -176,7 +160,7 @@ def _score(
         {
             "case": row.case,
             "status": row.status,
-            "reason": reasons.get(row.case, row.reason),
+            "reason": row.reason,
             "scores": {name: score.value for name, score in row.scores.items()},
         }
         for row in rows
