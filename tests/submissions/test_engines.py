@@ -186,6 +186,25 @@ def test_engines_that_are_not_there(name, code, monkeypatch):
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize("started", [True, False])
+def test_a_server_that_fails_leaves_no_container(tmp_path, started):
+    from medbench.core.errors import MedbenchError
+
+    program, calls = tmp_path / "engine", tmp_path / "calls"
+    failing = "inspect" if started else "run"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {calls}\n[ "$1" = {failing} ] && echo "out of space" >&2 && exit 125\n'
+        "[ $1 = exec ] && echo 0\nexit 0\n"
+    )
+    program.chmod(0o755)
+    runner = ImageRunner(Engine("docker", str(program)), "a:1", tmp_path, (), Limits())
+    with pytest.raises(MedbenchError, match="out of space"), runner.serve([], 1.0):
+        pass
+    lines = [line.split() for line in calls.read_text().splitlines()]
+    name = lines[0][lines[0].index("--name") + 1]
+    assert lines[-1] == ["rm", "--force", name]
+
+
 def test_a_failing_engine_is_told_by_its_last_line(tmp_path):
     from medbench.core.errors import MedbenchError
 

@@ -96,6 +96,44 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
         assert not (root / "output").exists()
 
 
+def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
+    release, predictions, tmp_path, monkeypatch, capfd
+):
+    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    list(rehearse_host(hosted, predictions, QUIET))
+    root = hosted.folder / "rehearsal/root"
+    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
+    jobs = json.loads((root / "input/predictions.json").read_text())
+    places = {
+        job["inputs"][0]["image"]["name"].removesuffix(".mha"): root
+        / "input"
+        / job["pk"]
+        / "output/images/segmentation"
+        for job in jobs
+    }
+    bare, double, empty, broken = list(load_challenge("hc18").cases(release, "test"))[:4]
+    (image,) = places[double.id].iterdir()
+    shutil.copyfile(image, image.with_name("second.mha"))
+    (image,) = places[empty.id].iterdir()
+    image.rename(image.with_name("mask.png"))
+    (image,) = places[broken.id].iterdir()
+    image.write_bytes(image.read_bytes()[:100])
+    capfd.readouterr()
+    assert run(hosted.program) == 0
+    rows = {row["case"]: row for row in json.loads((root / "output/metrics.json").read_text())["cases"]}
+    told = capfd.readouterr().err.splitlines()
+    for case, status, words in (
+        (bare, "missing", "no job of it succeeded."),
+        (double, "missing", "second.mha). One image is due."),
+        (empty, "missing", "holds mask.png and no .mha, .tif, .tiff file. One image is due."),
+        (broken, "failed", f"{image.name}: not a readable volume"),
+    ):
+        assert rows[case.id]["status"] == status
+        assert words in rows[case.id]["reason"]
+        assert any(line.startswith(f"{case.id}: ") and words in line for line in told)
+    assert all(not row["reason"] for row in rows.values() if row["status"] == "ok")
+
+
 def test_pictures_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
     assert list(_by_picture_name(cases)) == ["1.x", "2"]
