@@ -170,6 +170,39 @@ def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, i
     assert result.identical == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
+def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, tmp_path, platform):
+    import numpy as np
+
+    from medbench.challenges import load_challenge
+    from medbench.challenges.synthesis.hc18 import write_sample
+    from medbench.core.progress import SilentProgress
+    from medbench.core.sample import Prediction
+    from medbench.submissions.hosting import host, rehearse_host
+    from medbench.submissions.workflow import check
+
+    data, given = tmp_path / "hc18", tmp_path / "predictions"
+    write_sample(data, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
+    challenge = load_challenge("hc18")
+    for case in challenge.cases(data, "test")[1:]:
+        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
+        challenge.write(Prediction(labels=labels), case, given)
+    quiet = SilentProgress()
+    hosted = host("hc18", platform, data, None, tmp_path / "build", quiet, packages="vendored")
+    assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []
+    written = []
+    for runner in (None, engine):
+        told, path = rehearse_host(hosted, given, quiet, runner)
+        assert (f"{engine.name} container" in told) == (runner is not None)
+        written.append(Path(path.partition("; ")[2]).read_bytes())
+    assert b'"dice"' in written[0]
+    assert written[0] == written[1]
+    user = engine.call("inspect", "--type", "image", "--format", "{{.Config.User}}", hosted.tag, what="look")
+    assert user.strip() == ("10001:10001" if platform == "grand-challenge" else "")
+    engines.remove_image(engine, hosted.tag)
+
+
 @pytest.mark.parametrize(
     ("name", "code"), [("runc", "engine.unknown"), ("docker", "engine.missing"), ("none", None)]
 )

@@ -73,8 +73,14 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
 def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column."""
     challenge, cases = _cases(facts, roots("/app/input/ref"))
+    results = roots("/app/input/res")
+    absent = [case for case in cases if challenge.locate(case, results) is None]
+    reasons = {
+        case.id: f"the results hold no {challenge.prediction_name(case)}. Hand it in under that name."
+        for case in absent
+    }
     with tempfile.TemporaryDirectory() as kept:
-        scores = _score(challenge, cases, roots("/app/input/res"), Path(kept), {})
+        scores = _score(challenge, cases, results, Path(kept), reasons)
     values = {name: found["value"] for name, found in scores["aggregates"].items()}
     columns = {name: value for name, value in values.items() if value is not None}
     write_json(roots("/app/output/scores.json"), columns)
