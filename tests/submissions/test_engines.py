@@ -171,6 +171,31 @@ def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, i
 
 
 @pytest.mark.slow
+def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
+    engine, write_submission, small_iugc, tmp_path
+):
+    import torch
+
+    if torch.version.cuda is not None:
+        pytest.skip("skipped: this torch is a CUDA build, whose libraries alone have more than 5 GB")
+    built = build_context(
+        write_submission("whole", packages="vendored"), data=small_iugc, output=tmp_path / "build"
+    )
+    engine.build(built.context, built.tag)
+    try:
+        root = built.folder / "rehearsal" / "root"
+        runner = ImageRunner(engine, built.tag, root, built.platform.mounts, built.platform.limits)
+        result = rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+        assert [one.rule for one in result.findings if one.severity != "note"] == []
+        assert result.identical == 2
+        command = ("run", "--rm", "--network", "none", "--entrypoint", "python", built.tag, "-c")
+        place = engine.call(*command, "import torch; print(torch.__file__)", what="look for torch")
+        assert place.startswith("/opt/site-packages/torch/")
+    finally:
+        engines.remove_image(engine, built.tag)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
 def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, tmp_path, platform):
     import numpy as np
