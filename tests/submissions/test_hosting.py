@@ -147,6 +147,8 @@ def test_pictures_are_told_apart_by_name_whatever_their_type():
 
 
 def test_splits_without_references_and_other_platforms_are_refused(small_iugc, release, tmp_path):
+    with pytest.raises(MedbenchError, match="do not come from 'wheels'"):
+        list(host_challenge("hc18", "codabench", release, None, None, tmp_path, QUIET, "wheels"))
     with pytest.raises(MedbenchError, match="no platform"):
         list(host_challenge("hc18", "codalab", release, None, None, tmp_path, QUIET))
     with pytest.raises(MedbenchError):
@@ -186,6 +188,9 @@ def test_a_participants_program_is_run_on_the_inputs_alone_and_scored(competitio
     inputs = {path.name for case in cases for path in case.inputs.values()}
     assert given == {"cases.json", *inputs}
     assert not given & {path.name for case in cases for path in case.reference.values()}
+    (tmp_path / "predict.py").write_text("raise SystemExit('no weights')")
+    with pytest.raises(MedbenchError, match=r": predict\.py ended with 1: no weights"):
+        list(rehearse_host(competition, tmp_path, QUIET))
     assert "torch==" in (competition.image / "requirements.lock").read_text()
 
 

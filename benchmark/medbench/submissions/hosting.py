@@ -418,7 +418,8 @@ def _ingest(hosted: Hosted, code: Path, root: Path, engine: Engine | None) -> Pa
         runner = ImageRunner(engine, hosted.tag, root, INGESTION_MOUNTS, LIMITS)
         outcome = runner.run(("python3", "/app/program/ingestion.py"), TIME_S)
     if not outcome.ok:
-        raise MedbenchError("host.ingestion", f"{code}: {outcome.last_line}", f"Correct its {PREDICT}.")
+        told = outcome.last_line.removeprefix("error: ")
+        raise MedbenchError("host.ingestion", f"{code}: {told}", f"Correct its {PREDICT}.")
     return output
 
 
@@ -509,7 +510,7 @@ def host_challenge(
     """The steps of ``medbench submit host``, as lines for people.
 
     Raises:
-        MedbenchError: ``platform.unknown``, and as :func:`host`, :func:`find_engine` and
+        MedbenchError: ``platform.unknown``, ``packages.unknown``, as :func:`host`, :func:`find_engine` and
             :func:`rehearse_host`.
     """
     known = next((name for name in HOSTS if name == platform), None)
@@ -517,7 +518,9 @@ def host_challenge(
         raise unknown_name("platform", platform, HOSTS)
     source = next((name for name in PACKAGES if name == packages), None)
     if source is None:
-        raise unknown_name("source of packages", packages, PACKAGES)
+        raise MedbenchError(
+            "packages.unknown", f"Packages do not come from '{packages}'.", f"Known: {', '.join(PACKAGES)}."
+        )
     found = find_engine(engine)
     hosted = host(challenge, known, data, split, output, progress, source, ingestion=ingestion)
     if known == "codabench":
