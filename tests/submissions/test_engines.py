@@ -170,6 +170,64 @@ def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, i
     assert result.identical == 2
 
 
+@pytest.mark.slow
+def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
+    engine, write_submission, small_iugc, tmp_path
+):
+    import torch
+
+    if torch.version.cuda is not None:
+        pytest.skip("skipped: this torch is a CUDA build, whose libraries alone have more than 5 GB")
+    built = build_context(
+        write_submission("whole", packages="vendored"), data=small_iugc, output=tmp_path / "build"
+    )
+    engine.build(built.context, built.tag)
+    try:
+        root = built.folder / "rehearsal" / "root"
+        runner = ImageRunner(engine, built.tag, root, built.platform.mounts, built.platform.limits)
+        result = rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+        assert [one.rule for one in result.findings if one.severity != "note"] == []
+        assert result.identical == 2
+        command = ("run", "--rm", "--network", "none", "--entrypoint", "python", built.tag, "-c")
+        place = engine.call(*command, "import torch; print(torch.__file__)", what="look for torch")
+        assert place.startswith("/opt/site-packages/torch/")
+    finally:
+        engines.remove_image(engine, built.tag)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
+def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, tmp_path, platform):
+    import numpy as np
+
+    from medbench.challenges import load_challenge
+    from medbench.challenges.synthesis.hc18 import write_sample
+    from medbench.core.progress import SilentProgress
+    from medbench.core.sample import Prediction
+    from medbench.submissions.hosting import host, rehearse_host
+    from medbench.submissions.workflow import check
+
+    data, given = tmp_path / "hc18", tmp_path / "predictions"
+    write_sample(data, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
+    challenge = load_challenge("hc18")
+    for case in challenge.cases(data, "test")[1:]:
+        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
+        challenge.write(Prediction(labels=labels), case, given)
+    quiet = SilentProgress()
+    hosted = host("hc18", platform, data, None, tmp_path / "build", quiet, packages="vendored")
+    assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []
+    written = []
+    for runner in (None, engine):
+        told, path = rehearse_host(hosted, given, quiet, runner)
+        assert (f"{engine.name} container" in told) == (runner is not None)
+        written.append(Path(path.partition("; ")[2]).read_bytes())
+    assert b'"dice"' in written[0]
+    assert written[0] == written[1]
+    user = engine.call("inspect", "--type", "image", "--format", "{{.Config.User}}", hosted.tag, what="look")
+    assert user.strip() == ("10001:10001" if platform == "grand-challenge" else "")
+    engines.remove_image(engine, hosted.tag)
+
+
 @pytest.mark.parametrize(
     ("name", "code"), [("runc", "engine.unknown"), ("docker", "engine.missing"), ("none", None)]
 )
@@ -184,6 +242,25 @@ def test_engines_that_are_not_there(name, code, monkeypatch):
     with pytest.raises(MedbenchError) as caught:
         find_engine(name)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_server_that_fails_leaves_no_container(tmp_path, started):
+    from medbench.core.errors import MedbenchError
+
+    program, calls = tmp_path / "engine", tmp_path / "calls"
+    failing = "inspect" if started else "run"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {calls}\n[ "$1" = {failing} ] && echo "out of space" >&2 && exit 125\n'
+        "[ $1 = exec ] && echo 0\nexit 0\n"
+    )
+    program.chmod(0o755)
+    runner = ImageRunner(Engine("docker", str(program)), "a:1", tmp_path, (), Limits())
+    with pytest.raises(MedbenchError, match="out of space"), runner.serve([], 1.0):
+        pass
+    lines = [line.split() for line in calls.read_text().splitlines()]
+    name = lines[0][lines[0].index("--name") + 1]
+    assert lines[-1] == ["rm", "--force", name]
 
 
 def test_a_failing_engine_is_told_by_its_last_line(tmp_path):

@@ -77,7 +77,7 @@ def check(
     output: Output = Path("build"),
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Lint the submission file, its build context and its saved image, without an engine or the network."""
+    """Lint a submission file, its context and its saved image, or what 'host' wrote; needs no engine."""
     from medbench.cli.results_submit import show_findings
     from medbench.submissions.workflow import check as check_submission
 
@@ -111,15 +111,27 @@ def host(
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Rehearse it on these, as the platform runs it.")
+        Path | None, typer.Option("--predictions", help="Rehearse it on these, or on a submitted program.")
     ] = None,
+    ingestion: Annotated[
+        bool,
+        typer.Option("--ingestion", help="Codabench: participants hand in programs, not results."),
+    ] = False,
+    packages: Annotated[
+        str, typer.Option("--packages", help="Of the image: index (pip installs the lock), vendored or base.")
+    ] = "index",
     output: Output = Path("build"),
+    engine: Annotated[
+        str,
+        typer.Option("--engine", help="Rehearse the image itself: podman, docker, auto; none: no image."),
+    ] = "none",
 ) -> None:
     """For organisers: write the evaluation program of a challenge, and rehearse it."""
     from medbench.cli.console import ConsoleProgress
     from medbench.submissions.hosting import host_challenge
 
-    for line in host_challenge(challenge, platform, data, split, predictions, output, ConsoleProgress()):
+    given = challenge, platform, data, split, predictions, output, ConsoleProgress(), packages, engine
+    for line in host_challenge(*given, ingestion=ingestion):
         typer.echo(line)
 
 

@@ -39,7 +39,9 @@ def check_geometry(reference: Volume, prediction: Volume, name: str, what: str =
             raise MedbenchError(
                 "data.geometry",
                 f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
-                "Write predictions in the reference's geometry, or use --resample-to-reference.",
+                "Write predictions in the reference's geometry, or use --resample-to-reference."
+                if what == "the prediction"
+                else "All files of a case lie on one grid: copy it again, or resample it.",
             )
 
 

@@ -219,17 +219,9 @@ class ImageRunner:
         """
         name = f"medbench-{uuid.uuid4().hex[:12]}"
         program = self.engine.program
-        self.engine.call(
-            "run",
-            "--detach",
-            "--name",
-            name,
-            *self.options(),
-            self.image,
-            *arguments,
-            what="start the server",
-        )
+        command = ("run", "--detach", "--name", name, *self.options(), self.image, *arguments)
         try:
+            self.engine.call(*command, what="start the server")
             started = time.monotonic()
             while self._request(name, "/health", "GET", 10.0) != 200:
                 state = self.engine.call("inspect", "--format", "{{json .State}}", name, what="look at it")

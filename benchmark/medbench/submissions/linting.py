@@ -63,7 +63,8 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
                 "Train on the challenge's data: medbench train --data DIR, then build with --data DIR.",
             )
         )
-    findings += _lock_rules(context / "requirements.lock", submission)
+    if submission.image.packages == "index":
+        findings += lint_lock(context / "requirements.lock")
     return findings
 
 
@@ -103,9 +104,8 @@ def _baked(path: Path, expected: str) -> Iterator[Finding]:
         yield error("weights.other", f"{path}: are not the weights of the manifest.", "Build again.")
 
 
-def _lock_rules(path: Path, submission: Submission) -> Iterator[Finding]:
-    if submission.image.packages != "index":
-        return
+def lint_lock(path: Path) -> Iterator[Finding]:
+    """Every package of a lock is pinned to one version."""
     lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
     loose = [line for line in lines if "==" not in line]
     if not lines or loose:
@@ -117,7 +117,16 @@ def _lock_rules(path: Path, submission: Submission) -> Iterator[Finding]:
 
 
 def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile."""
+    """Rules on a Dockerfile of a submission."""
+    yield from lint_instructions(text, platform)
+    steps = _instructions(text)
+    last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
+    if last:
+        yield from _label_rules(_labels(steps[last[-1] :]), submission, platform)
+
+
+def lint_instructions(text: str, platform: Platform) -> Iterator[Finding]:
+    """Rules on a Dockerfile that hold whatever is in the image; its labels are left out."""
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
     if not last:
@@ -149,7 +158,6 @@ def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> It
                 yield error("image.base", f"FROM {image} is another image every week.", "Name a version.")
             else:
                 yield note("image.digest", f"FROM {image} is not pinned by digest.", "Set digest in [image].")
-    yield from _label_rules(_labels(final), submission, platform)
 
 
 def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator[Finding]:

@@ -235,12 +235,12 @@ def _stage(built: Built, cases: Sequence[Prepared], root: Path, number: int) -> 
     built.platform.stage(built.submission, built.job.challenge, cases, root, number)
     for mount in built.platform.mounts:
         place = root / mount.path.lstrip("/")
-        _readable(place)
+        make_readable(place)
         if mount.writable:
             place.chmod(0o777)
 
 
-def _readable(place: Path) -> None:
+def make_readable(place: Path) -> None:
     """Let the container's user read what is mounted."""
     for folder, _, files in os.walk(place):
         os.chmod(folder, 0o755)  # noqa: S103 - it holds data that a platform would hand out as well

@@ -160,6 +160,7 @@ class RelocatedRunner:
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.root / "tmp"),
             "MEDBENCH_CACHE": str(self.root / "tmp" / "medbench"),
+            "MPLCONFIGDIR": str(self.root / "tmp" / "matplotlib"),
             "OMP_NUM_THREADS": str(self.threads),
             "PYTHONUNBUFFERED": "1",
             ROOT: str(self.root),

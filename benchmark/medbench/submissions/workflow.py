@@ -15,6 +15,7 @@ from medbench.submissions.building import Built, build_context, check_submission
 from medbench.submissions.description import Submission, read_submission
 from medbench.submissions.engines import Engine, ImageRunner, find_engine
 from medbench.submissions.findings import Finding, sorted_findings
+from medbench.submissions.linting_hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
 from medbench.submissions.rehearsing import REPORT, Rehearsal
 from medbench.submissions.rehearsing import rehearse as rehearse_built
@@ -52,9 +53,13 @@ def build(
 def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding], list[str]]:
     """What is wrong with a submission, and what was looked at; neither engine nor network is needed.
 
+    A folder or a zip that ``medbench submit host`` wrote is taken as well.
+
     Raises:
         MedbenchError: as :func:`read_submission`, and ``archive.missing``.
     """
+    if file.is_dir() or file.suffix == ".zip":
+        return sorted_findings(lint_hosted(file)), [str(file)]
     submission = read_submission(file)
     platform = load_platform(submission.platform)
     findings, looked_at = check_submission(submission, platform), [str(file)]

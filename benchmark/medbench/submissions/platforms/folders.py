@@ -68,13 +68,30 @@ class FolderPlatform(Platform):
         except MedbenchError as failure:
             raise MedbenchError("input.empty", f"{source}: holds no case. {failure.message}") from failure
 
+        rivals: dict[str, list[Case]] = {}
+        for case in cases:
+            rivals.setdefault(str(session.challenge.prediction_name(case)), []).append(case)
+
         def predict(case: Case) -> None:
+            name = str(session.challenge.prediction_name(case))
+            for files in self.sources(session.challenge, case, rivals[name]):
+                _refuse_several(files)
             prediction = session.predict(session.read(case))
             with publishing(target) as staging:
                 session.challenge.write(prediction, case, staging)
 
         _ = session.predictor
         session.every((case.id, functools.partial(predict, case)) for case in cases)
+
+    def sources(self, challenge: Challenge, case: Case, rivals: Sequence[Case]) -> Iterable[Sequence[Path]]:
+        """For every input of a case, the files that may be it.
+
+        Args:
+            challenge: of the case.
+            case: that is predicted.
+            rivals: the cases, itself among them, whose predictions would have its prediction's name.
+        """
+        yield [next(iter(rival.inputs.values())) for rival in rivals if rival.inputs]
 
     def stage(
         self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
@@ -93,3 +110,11 @@ class FolderPlatform(Platform):
         """The file of ``medbench run``, byte for byte."""
         name = challenge.prediction_name(case.case)
         return compare_files(case.expected, root / self.output_folder.lstrip("/") / name, case.case.id)
+
+
+def _refuse_several(files: Sequence[Path]) -> None:
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files[:3])
+        raise MedbenchError(
+            "input.several", f"{names}: are {len(files)} images for one input.", "One image is due."
+        )

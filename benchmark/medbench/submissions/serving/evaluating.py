@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from medbench.io import images
 from medbench.leaderboards.statistics import aggregate
 from medbench.running.loop import score_predictions
 from medbench.submissions.serving.outcome import guarded
-from medbench.submissions.serving.pictures import SUFFIXES
+from medbench.submissions.serving.pictures import SUFFIXES, only_file
 from medbench.submissions.serving.session import Roots
 
 FACTS = "evaluation.json"
@@ -40,8 +41,9 @@ def run(app: Path) -> int:
 def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
     """grand-challenge: the outputs of every job, ``/input/<pk>/output/…``, into ``/output/metrics.json``.
 
-    A job belongs to the case that its input image is named after. Failed jobs, and cases without a job, are
-    missing, which the challenge's rule scores.
+    A job belongs to the case that its input image is named after. Failed jobs, cases without a job, and jobs
+    with no image or several are missing, which the challenge's rule scores; the reason is in the file and on
+    standard error.
 
     Raises:
         MedbenchError: ``input.predictions`` for a list of jobs that cannot be read, ``input.case`` for an
@@ -53,6 +55,7 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
         folder = Path(kept) / "predictions"
         folder.mkdir()
         done: set[str] = set()
+        reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
         for key, name, place in _jobs(roots("/input/predictions.json")):
             case = by_name.get(name)
             if case is None:
@@ -62,16 +65,22 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
             if case.id in done:
                 raise MedbenchError("input.job", f"{case.id}: has two jobs.", "Evaluate one of them.")
             done.add(case.id)
-            _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
-        scores = _score(challenge, cases, folder, Path(kept))
+            reasons[case.id] = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
+        scores = _score(challenge, cases, folder, Path(kept), reasons)
     write_json(roots("/output/metrics.json"), scores)
 
 
 def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column."""
     challenge, cases = _cases(facts, roots("/app/input/ref"))
+    results = roots("/app/input/res")
+    absent = [case for case in cases if challenge.locate(case, results) is None]
+    reasons = {
+        case.id: f"the results hold no {challenge.prediction_name(case)}. Hand it in under that name."
+        for case in absent
+    }
     with tempfile.TemporaryDirectory() as kept:
-        scores = _score(challenge, cases, roots("/app/input/res"), Path(kept))
+        scores = _score(challenge, cases, results, Path(kept), reasons)
     values = {name: found["value"] for name, found in scores["aggregates"].items()}
     columns = {name: value for name, value in values.items() if value is not None}
     write_json(roots("/app/output/scores.json"), columns)
@@ -128,27 +137,42 @@ def _place(outputs: Sequence[Mapping[str, Any]]) -> str:
     return next(path for path in paths if path.startswith("images/"))
 
 
-def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> None:
-    """Bring a job's one image under the name that the challenge scores; leave it missing where none is."""
-    found = [path for path in sorted(source.glob("*")) if images.suffix_of(path) in SUFFIXES]
-    if len(found) != 1:
-        return
+def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
+    """Bring a job's one image under the name that the challenge scores; why it cannot be scored, else empty.
+
+    Without exactly one image the case stays missing; an image that cannot be read is a failed prediction.
+    """
+    try:
+        image = only_file(source, SUFFIXES)
+    except MedbenchError as failure:
+        return f"{failure.message} {failure.hint}"
     target = folder / challenge.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if images.suffix_of(found[0]) == images.suffix_of(target):
-        shutil.copyfile(found[0], target)
-        return
+    if images.suffix_of(image) == images.suffix_of(target):
+        shutil.copyfile(image, target)
+        return ""
     try:
-        labels = images.read_labels(found[0]).array
+        labels = images.read_labels(image).array
         planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
         challenge.write(Prediction(labels=planes), case, folder)
-    except MedbenchError:
+    except MedbenchError as failure:
         target.write_bytes(b"")
+        return f"{failure.message} {failure.hint}"
+    return ""
 
 
-def _score(challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path) -> dict[str, Any]:
-    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose."""
+def _score(
+    challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path, reasons: Mapping[str, str]
+) -> dict[str, Any]:
+    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose.
+
+    ``reasons`` are known better than by the scoring, for cases that are not scored.
+    """
     rows, _ = score_predictions(challenge, cases, folder, work, SilentProgress())
+    told = {row.case: row.reason and (reasons.get(row.case) or row.reason) for row in rows}
+    for case, reason in told.items():
+        if reason:
+            sys.stderr.write(f"{case}: {' '.join(reason.split())}\n")
     aggregates = {}
     for spec in challenge.metrics:
         found = aggregate(challenge.statistic, spec, rows)
@@ -160,7 +184,7 @@ def _score(challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path
         {
             "case": row.case,
             "status": row.status,
-            "reason": row.reason,
+            "reason": told[row.case],
             "scores": {name: score.value for name, score in row.scores.items()},
         }
         for row in rows

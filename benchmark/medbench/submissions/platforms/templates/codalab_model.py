@@ -32,8 +32,10 @@ class modelInter:
             isLabeled: whether the frame has a mask and is segmented.
         """
         frame = np.asarray(X)
-        if frame.ndim != 3 or frame.shape[0] != 3:
+        if frame.ndim != 3 or frame.shape[0] != 3 or not frame.size:
             raise ValueError(f"a frame (3, height, width) is due, this is {frame.shape}")
+        if not np.isfinite(frame).all():
+            raise ValueError("the frame holds values that are not finite")
         picture = np.rint(frame).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
         with torch.inference_mode():
             batch = torch.from_numpy(self._prepare(picture)).to(self.device)
