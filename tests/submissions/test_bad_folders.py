@@ -123,7 +123,7 @@ def folder_damages():
         if platform in NOT_FOLDERS:
             continue
         yield platform, None, "holds no case"
-        yield platform, twice, "One "
+        yield platform, twice, "is due"
         yield platform, four_dimensions, ""
         yield platform, no_image, ""
         yield platform, truncated, ""
@@ -131,7 +131,7 @@ def folder_damages():
             yield platform, other_size, "All files of a case lie on one grid"
 
 
-@pytest.mark.parametrize(("platform", "damage", "words"), folder_damages())
+@pytest.mark.parametrize(("platform", "damage", "words"), list(folder_damages()))
 def test_a_folder_with_a_bad_case_ends_with_one_line_and_no_output(
     adapter, tmp_path, monkeypatch, capfd, platform, damage, words
 ):

@@ -199,13 +199,7 @@ class BraTS(SequenceChallenge):
                 return
             reference = self.read_reference(case)
             if grid is not None:
-                check_geometry(
-                    grid,
-                    reference,
-                    str(case.reference["labels"]),
-                    "the reference",
-                    "It must lie on its images' grid.",
-                )
+                check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
             if not reference.array.any():
                 yield Finding("warning", f"{case.reference['labels']}: holds no tumour.")
         except MedbenchError as error:

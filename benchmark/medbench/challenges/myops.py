@@ -261,13 +261,7 @@ class MyoPS2020(SequenceChallenge):
             if case.reference:
                 reference = self.read_reference(case)
                 if grid is not None:
-                    check_geometry(
-                        grid,
-                        reference,
-                        str(case.reference["labels"]),
-                        "the reference",
-                        "It must lie on its images' grid.",
-                    )
+                    check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
                 if not np.isin(reference.array, REGIONS["scar"]).any():
                     yield Finding("note", f"{case.id}: has no scar.")
             elif split != "unlabelled":

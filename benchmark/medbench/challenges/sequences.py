@@ -76,13 +76,7 @@ class SequenceChallenge(Challenge):
                     "data.all_zero", f"{path}: every voxel is 0.", "Copy it again from its source."
                 )
             grid = next(iter(found.values()), volume)
-            check_geometry(
-                grid,
-                volume,
-                str(path),
-                f"this sequence, unlike {first.name},",
-                "Resample the sequences of a case to one grid.",
-            )
+            check_geometry(grid, volume, str(path), f"this sequence, unlike {first.name},")
             found[modality] = volume
         return found
 
@@ -191,13 +185,7 @@ class SequenceChallenge(Challenge):
         """Class indices of the reference, on the grid of the images."""
         reference = self.read_reference(case)
         grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
-        check_geometry(
-            grid,
-            reference,
-            str(case.reference["labels"]),
-            "the reference",
-            "It must lie on its images' grid.",
-        )
+        check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
         table = np.zeros(max(self.labels) + 1, np.uint8)
         table[list(self.labels)] = np.arange(len(self.labels))
         indices: npt.NDArray[np.uint8] = table[reference.array]

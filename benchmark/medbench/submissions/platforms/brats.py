@@ -6,7 +6,7 @@ the folders as options. Sources: BrainLesion/BraTS@6c3fb6b, mlcommons/medperf@5f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,7 +18,6 @@ from medbench.submissions.platforms.base import ImageRules, Mount, Variant
 from medbench.submissions.platforms.folders import FolderPlatform
 
 if TYPE_CHECKING:
-    from medbench.challenges.base import Challenge
     from medbench.submissions.serving.session import Session
 
 ADDITIONAL = "--additional_files"
@@ -65,7 +64,7 @@ class BraTSDocker(FolderPlatform):
     name = "brats-docker"
     title = "BraTS docker (2025 on)"
     challenges: ClassVar[Sequence[str]] = ("brats2025*",)
-    split = "all"
+    served_split = "all"
     limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=4 << 30)
     source = "BrainLesion/BraTS@6c3fb6b"
 
@@ -86,18 +85,6 @@ class BraTSDocker(FolderPlatform):
             if name not in options:
                 raise MedbenchError("arguments.missing", f"infer needs {name}=FOLDER.", "Give the folder.")
         return options["--data_path"], options["--output_path"]
-
-    def sources(self, challenge: Challenge, case: Case, rivals: Sequence[Case]) -> Iterable[Sequence[Path]]:
-        """Files of the same sequence, too."""
-        from medbench.challenges.brats import BraTS
-        from medbench.challenges.brats_files import modality_of
-
-        yield from super().sources(challenge, case, rivals)
-        if not isinstance(challenge, BraTS):
-            return
-        for modality, path in case.inputs.items():
-            beside = sorted(path.parent.glob("*.nii*"))
-            yield [other for other in beside if modality_of(other, challenge.edition) == modality]
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
         """Weights may come among the additional files."""

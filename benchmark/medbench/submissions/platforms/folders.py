@@ -30,12 +30,12 @@ class FolderPlatform(Platform):
     Attributes:
         input_folder: where the cases are.
         output_folder: where one file a case is due.
-        split: of the challenge, under which unsorted cases without a reference are found.
+        served_split: of the challenge, under which the container finds unsorted cases without a reference.
     """
 
     input_folder: ClassVar[str] = "/input"
     output_folder: ClassVar[str] = "/output"
-    split: ClassVar[str] = "test"
+    served_split: ClassVar[str] = "test"
 
     @abc.abstractmethod
     def place(self, case: Case, file: Path) -> Path:
@@ -64,7 +64,7 @@ class FolderPlatform(Platform):
             MedbenchError: ``input.empty`` where there is none, or ``cases.failed``.
         """
         try:
-            cases = session.challenge.cases(source, self.split)
+            cases = session.challenge.cases(source, self.served_split)
         except MedbenchError as failure:
             raise MedbenchError("input.empty", f"{source}: holds no case. {failure.message}") from failure
 
