@@ -5,9 +5,9 @@
 
 CASE is a folder with ``t1n``, ``t1c``, ``t2w``, ``t2f`` and ``seg-BraTS23_1`` as ``.nii.gz``, such as
 tests/data of BrainLesion/deep_quality_estimation@9d5da865. Its labels are the output of the winner of BraTS
-2023, no manual segmentation. The case is cut to the box around its tumour, learnt by random patches that show
-random subsets of its sequences, and then predicted as a whole with each of the 15 subsets: the same case, so
-the numbers say that the network and its losses can fit, and nothing about new patients.
+2023, no manual segmentation. The case is cut to a cube around its tumour's core, learnt by random patches that
+show random subsets of its sequences, and then predicted as a whole with each of the 15 subsets: the same case,
+so the numbers say that the network and its losses can fit, and nothing about new patients.
 """
 
 from __future__ import annotations
@@ -23,36 +23,38 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve()
-TWINS = {"train": "BraTS-GLI-00000-000", "test": "BraTS-GLI-00001-000"}
-MARGIN = 8
-CHALLENGE = "brats2023_gli"
+TWINS = {"train": "BraTS20_Training_001", "test": "BraTS20_Training_002"}
+SEQUENCES = {"t1n": "t1", "t1c": "t1ce", "t2w": "t2", "t2f": "flair"}
+CHALLENGE = "brats2020"
 
 
-def cut(case: Path, root: Path) -> tuple[int, ...]:
-    """Write the box around the tumour as two patients, to learn and to test; its size ``(z, y, x)``.
+def cut(case: Path, root: Path, side: int) -> tuple[int, ...]:
+    """Write a cube around the tumour's core as two patients, to learn and to test; its size ``(z, y, x)``.
 
-    medbench refuses to test weights on the cases that they learnt, which is just what is wanted here.
+    medbench refuses to test weights on the cases that they learnt, which is just what is wanted here. The
+    layout is that of 2020, whose protocol is the plain Dice of each region; its enhancing tumour is label 4.
     """
     from dataclasses import replace
 
     from medbench.io.nifti_mha import read_volume, write_volume
 
     labels = read_volume(case / "seg-BraTS23_1.nii.gz")
-    where = np.nonzero(labels.array)
+    centre = [round(float(at.mean())) for at in np.nonzero(np.isin(labels.array, (1, 3)))]
     box = tuple(
-        slice(max(0, int(at.min()) - MARGIN), min(side, int(at.max()) + 1 + MARGIN))
-        for at, side in zip(where, labels.array.shape, strict=True)
+        slice(low := min(max(0, middle - side // 2), max(0, length - side)), low + side)
+        for middle, length in zip(centre, labels.array.shape, strict=True)
     )
-    seg = replace(labels, array=labels.array[box].astype(np.uint8))
-    volumes = {name: read_volume(case / f"{name}.nii.gz") for name in ("t1n", "t1c", "t2w", "t2f")}
+    part = labels.array[box].astype(np.uint8)
+    part[part == 3] = 4
+    volumes = {name: read_volume(case / f"{name}.nii.gz") for name in SEQUENCES}
     for split, name in TWINS.items():
         target = root / split / name
         target.mkdir(parents=True)
-        for sequence, volume in volumes.items():
-            part = replace(volume, array=volume.array[box])
-            write_volume(target / f"{name}-{sequence}.nii.gz", part)
-        write_volume(target / f"{name}-seg.nii.gz", seg)
-    return seg.array.shape
+        for theirs, sequence in SEQUENCES.items():
+            volume = replace(volumes[theirs], array=volumes[theirs].array[box])
+            write_volume(target / f"{name}_{sequence}.nii.gz", volume)
+        write_volume(target / f"{name}_seg.nii.gz", replace(labels, array=part))
+    return part.shape
 
 
 def learn_by_heart(
@@ -90,7 +92,7 @@ def page(shape: tuple[int, ...], summary: dict[str, Any], found: Any, minutes: f
             "glioma case of BrainLesion/deep_quality_estimation@9d5da865, whose labels are a model's. It is "
             "tested on what it learnt, which says that it can learn, and nothing about new patients.",
             "",
-            f"`{summary['model']}`: box of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of "
+            f"`{summary['model']}`: a cube of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of "
             f"{recipe['batch_size']} patches of {recipe['image_size']} voxels a side, each with a random "
             f"subset of the sequences; {minutes:.0f} minutes on {os.cpu_count()} cores without a GPU, load "
             f"average before {load:.1f}.",
@@ -111,6 +113,7 @@ def main() -> None:
     )
     parser.add_argument("case", type=Path, help="folder of the case")
     parser.add_argument("--model", default="dmaf_net", help="dmaf_net, or dmaf_net.test, its tiny form")
+    parser.add_argument("--side", type=int, default=48, help="of the cube in voxels")
     parser.add_argument("--steps", type=int, default=1500, help="steps of training")
     parser.add_argument("--settings", default="{}", help="JSON of further recipe settings")
     parser.add_argument("--write", action="store_true", help="write overfit3d.md beside this script")
@@ -124,7 +127,7 @@ def main() -> None:
             f"{folder}/boards",
         )
         root = Path(folder) / "data"
-        shape = cut(given.case, root)
+        shape = cut(given.case, root, given.side)
         settings = {"image_size": 32, "patches": 50, "epochs": max(1, given.steps // 50), "batch_size": 1}
         summary, found, minutes = learn_by_heart(
             given.model, root, settings | json.loads(given.settings), ConsoleProgress()
