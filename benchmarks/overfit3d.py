@@ -5,9 +5,9 @@
 
 CASE is a folder with ``t1n``, ``t1c``, ``t2w``, ``t2f`` and ``seg-BraTS23_1`` as ``.nii.gz``, such as
 tests/data of BrainLesion/deep_quality_estimation@9d5da865. Its labels are the output of the winner of BraTS
-2023, no manual segmentation. The case is cut to a cube around its tumour's core, learnt by random patches that
-show random subsets of its sequences, and then predicted as a whole with each of the 15 subsets: the same case,
-so the numbers say that the network and its losses can fit, and nothing about new patients.
+2023, no manual segmentation. The case is cut to a cube around its tumour's core, learnt by random patches
+that show random subsets of its sequences, and then predicted as a whole with each of the 15 subsets: the same
+case, so the numbers say that the network and its losses can fit, and nothing about new patients.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def page(shape: tuple[int, ...], summary: dict[str, Any], found: Any, minutes: f
             "glioma case of BrainLesion/deep_quality_estimation@9d5da865, whose labels are a model's. It is "
             "tested on what it learnt, which says that it can learn, and nothing about new patients.",
             "",
-            f"`{summary['model']}`: a cube of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps of "
-            f"{recipe['batch_size']} patches of {recipe['image_size']} voxels a side, each with a random "
+            f"`{summary['model']}`: a cube of {' × '.join(map(str, shape))} voxels; {summary['steps']} steps "
+            f"of {recipe['batch_size']} patches of {recipe['image_size']} voxels a side, each with a random "
             f"subset of the sequences; {minutes:.0f} minutes on {os.cpu_count()} cores without a GPU, load "
             f"average before {load:.1f}.",
             "",
