@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
 BLOCK_SIDE = 512
 
