@@ -8,7 +8,7 @@ run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
 
 test: setup
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: setup
 	$(BIN)/ruff check
