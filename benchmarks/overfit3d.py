@@ -111,13 +111,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("case", type=Path, help="folder of the case")
+    parser.add_argument("case", type=Path, nargs="?", help="folder of the case")
     parser.add_argument("--model", default="dmaf_net", help="dmaf_net, or dmaf_net.test, its tiny form")
     parser.add_argument("--side", type=int, default=48, help="of the cube in voxels")
     parser.add_argument("--steps", type=int, default=1500, help="steps of training")
     parser.add_argument("--settings", default="{}", help="JSON of further recipe settings")
     parser.add_argument("--write", action="store_true", help="write overfit3d.md beside this script")
     given = parser.parse_args()
+    if given.case is None:
+        print("skipped: no CASE is given, see --help")
+        return
     load = os.getloadavg()[0]
     from medbench.cli.console import ConsoleProgress
 
