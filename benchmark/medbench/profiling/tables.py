@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medbench.models import ModelEntry, model_entry
+from medbench.profiling.latency import LEAST_SAMPLES
 from medbench.profiling.records import ProfileRecord
 
 if TYPE_CHECKING:
@@ -211,8 +212,10 @@ def _machine_notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
                 yield f"{record.model}: {what.replace('_', ' ')} measured with batch {peak['batch']}."
         if record.latency and record.latency["status"] == "ok" and not record.latency["steady"]:
             share = record.latency["iqr_s"] / record.latency["p50_s"]
+            few = record.latency["samples"] < LEAST_SAMPLES
+            why = f"fewer than {LEAST_SAMPLES} calls in the time that --seconds gives" if few else "unsteady"
             yield (
-                f"{UNSTEADY} {record.model}: unsteady, the middle half of {record.latency['samples']} calls "
+                f"{UNSTEADY} {record.model}: {why}, the middle half of {record.latency['samples']} calls "
                 f"spans {share:.0%} of the median (load {record.latency['load']}); do not quote this time."
             )
         for what, largest in record.largest_batch.items():
@@ -244,7 +247,8 @@ def published_table(records: Sequence[ProfileRecord]) -> Table:
     rows, notes = [], []
     for name in dict.fromkeys(record.model for record in records):
         entry = model_entry(name)
-        if not (entry.published_gflops or entry.published_parameters or entry.authors_gmacs):
+        known = entry.published_gflops or entry.published_parameters or entry.authors_gmacs
+        if not (known or entry.cost_note):
             continue
         own = next((r for r in records if r.model == name and _as_on_card(r, entry)), None)
         here = ("–", "–") if own is None else (millions(own.cost.parameters), giga(own.cost.macs))
