@@ -28,7 +28,7 @@ from medbench.challenges.sequences import SequenceChallenge, check_axes, check_l
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score, Status
-from medbench.io.geometry import check_geometry
+from medbench.io.geometry import ONE_GRID, check_geometry
 from medbench.io.images import read_labels
 
 SPLITS = ("train", "val", "test", "all")
@@ -199,7 +199,7 @@ class BraTS(SequenceChallenge):
                 return
             reference = self.read_reference(case)
             if grid is not None:
-                check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+                check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
             if not reference.array.any():
                 yield Finding("warning", f"{case.reference['labels']}: holds no tumour.")
         except MedbenchError as error:

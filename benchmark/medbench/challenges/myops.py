@@ -32,7 +32,7 @@ from medbench.challenges.sequences import SequenceChallenge, check_axes, check_l
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score, Status
-from medbench.io.geometry import check_geometry
+from medbench.io.geometry import ONE_GRID, check_geometry
 from medbench.io.images import read_labels
 
 BY_VOLUME, BY_SLICE = "by volume", "as papers on missing sequences"
@@ -261,7 +261,7 @@ class MyoPS2020(SequenceChallenge):
             if case.reference:
                 reference = self.read_reference(case)
                 if grid is not None:
-                    check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+                    check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
                 if not np.isin(reference.array, REGIONS["scar"]).any():
                     yield Finding("note", f"{case.id}: has no scar.")
             elif split != "unlabelled":

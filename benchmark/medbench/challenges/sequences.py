@@ -17,7 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.io import nifti_mha
-from medbench.io.geometry import check_geometry
+from medbench.io.geometry import ONE_GRID, check_geometry
 
 TWICE = "second file of a sequence"
 
@@ -76,7 +76,7 @@ class SequenceChallenge(Challenge):
                     "data.all_zero", f"{path}: every voxel is 0.", "Copy it again from its source."
                 )
             grid = next(iter(found.values()), volume)
-            check_geometry(grid, volume, str(path), f"this sequence, unlike {first.name},")
+            check_geometry(grid, volume, str(path), f"this sequence, unlike {first.name},", ONE_GRID)
             found[modality] = volume
         return found
 
@@ -185,7 +185,7 @@ class SequenceChallenge(Challenge):
         """Class indices of the reference, on the grid of the images."""
         reference = self.read_reference(case)
         grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
-        check_geometry(grid, reference, str(case.reference["labels"]), "the reference")
+        check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
         table = np.zeros(max(self.labels) + 1, np.uint8)
         table[list(self.labels)] = np.arange(len(self.labels))
         indices: npt.NDArray[np.uint8] = table[reference.array]

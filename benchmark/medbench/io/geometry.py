@@ -8,9 +8,16 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 
 TOLERANCE = 1e-3
+ONE_GRID = "All files of a case lie on one grid: copy it again, or resample it."
 
 
-def check_geometry(reference: Volume, prediction: Volume, name: str, what: str = "the prediction") -> None:
+def check_geometry(
+    reference: Volume,
+    prediction: Volume,
+    name: str,
+    what: str = "the prediction",
+    advice: str = "Write predictions in the reference's geometry, or use --resample-to-reference.",
+) -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
     Geometry that one of the files does not have (a PNG) is not compared.
@@ -20,6 +27,7 @@ def check_geometry(reference: Volume, prediction: Volume, name: str, what: str =
         prediction: what must lie on it.
         name: case or file, for the message.
         what: what ``prediction`` is, for the message.
+        advice: what to do about a difference.
 
     Raises:
         MedbenchError: ``data.geometry`` with the field and both values.
@@ -39,9 +47,7 @@ def check_geometry(reference: Volume, prediction: Volume, name: str, what: str =
             raise MedbenchError(
                 "data.geometry",
                 f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
-                "Write predictions in the reference's geometry, or use --resample-to-reference."
-                if what == "the prediction"
-                else "All files of a case lie on one grid: copy it again, or resample it.",
+                advice,
             )
 
 
