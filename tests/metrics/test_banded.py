@@ -50,6 +50,20 @@ def test_sizes_and_boxes_of_objects_met_in_bands(seed, connectivity, show, monke
     assert len(expected) == n
 
 
+@pytest.mark.parametrize("most", [0, 3, 1000])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_band_is_the_same_in_parts_and_as_a_whole(seed, most, monkeypatch):
+    mask = np.random.default_rng(seed).random((9, 300)) < 0.02
+    monkeypatch.setattr(banded, "MOST_PARTS", most)
+    labels, stats = banded.label_band(mask, 8)
+    expected, count = ndimage.label(mask, np.ones((3, 3)))
+    assert len(np.unique(np.stack([labels, expected], axis=-1).reshape(-1, 2), axis=0)) == count + 1
+    for number, (left, top, width, height, size) in enumerate(stats[1:].tolist(), 1):
+        rows, columns = np.nonzero(labels == number)
+        assert (left, top, size) == (columns.min(), rows.min(), len(rows))
+        assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_bands_without_labels_give_the_same_numbers(seed):
     mask = blobs(seed)

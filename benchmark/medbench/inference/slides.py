@@ -33,6 +33,8 @@ from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.slides import SlidePicture, open_slide
 
 CPU_BATCH_PIXELS = 1 << 20
+MOST_THREADS = 4
+"""That read tiles or enlarge bands at once: each holds copies of its own, so memory grows with them."""
 _HALF = 127.5
 _SHIFT = 16
 
@@ -184,7 +186,7 @@ class SlidePredictor:
         def prepare(row: int, column: int) -> npt.NDArray[np.float32]:
             return contract.prepare(read_mirrored(picture, *grid.window(row, column))[np.newaxis])
 
-        with ThreadPoolExecutor(usable_cores()) as readers:
+        with _workers() as readers:
             submitted = ([readers.submit(prepare, *place) for place in batch] for batch in plan)
             waiting = deque(itertools.islice(submitted, ahead))
             for _ in plan:
@@ -241,7 +243,7 @@ class SlidePredictor:
             np.multiply(inside, np.uint8(255), out=window)
             window.flush()
 
-        with ThreadPoolExecutor(usable_cores()) as workers:
+        with _workers() as workers:
             deque(workers.map(threshold, mask.bands()), maxlen=0)
         clean(mask, min_object_px=self.settings.min_object_px, max_hole_px=self.settings.max_hole_px)
 
@@ -252,6 +254,10 @@ class SlidePredictor:
             yield
         finally:
             self.time_s[phase] += time.perf_counter() - started
+
+
+def _workers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(usable_cores(), MOST_THREADS))
 
 
 def read_mirrored(picture: SlidePicture, rows: tuple[int, int], columns: tuple[int, int]) -> Band:

@@ -80,6 +80,7 @@ def _opened(path: Path) -> Iterator[Any]:
             "file.corrupt", f"{path}: is no readable TIFF file.", "Copy the file again from its source."
         ) from error
     with file:
+        file.filehandle.set_lock(True)
         yield file
 
 
@@ -210,7 +211,7 @@ class _Blocks:
         channels = page.samplesperpixel
         if not page.databytecounts[index]:
             return np.full((*self.side, *([channels] if channels > 1 else [])), page.nodata, np.uint8)
-        with self.lock:
+        with file.lock:
             file.seek(page.dataoffsets[index])
             packed = file.read(page.databytecounts[index])
         tile = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
