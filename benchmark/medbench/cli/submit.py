@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -118,7 +118,8 @@ def host(
         typer.Option("--ingestion", help="Codabench: participants hand in programs, not results."),
     ] = False,
     packages: Annotated[
-        str, typer.Option("--packages", help="Of the image: index (pip installs the lock), vendored or base.")
+        Literal["index", "vendored", "base"],
+        typer.Option("--packages", help="Of the image: pip installs them, copied from here, in its base."),
     ] = "index",
     output: Output = Path("build"),
     engine: Annotated[

@@ -19,9 +19,9 @@ from medbench.core.folders import runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.running.environment import PACKAGE, git_state
 from medbench.running.job import Inference, Job, resolve
-from medbench.submissions.description import Submission, read_submission
+from medbench.submissions.description import Packages, Submission, read_submission
 from medbench.submissions.findings import Finding, failed
-from medbench.submissions.locking import gather, lock, needed_packages, requirement_lines
+from medbench.submissions.locking import LOCK, gather, lock, needed_packages, requirement_lines
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
@@ -138,7 +138,7 @@ def build_context(
     locked = lock(needed_packages(submission.model, job.network.entry, slides=job.slide_settings is not None))
     write_json(built.context / "lock.json", locked)
     lines = requirement_lines(locked, submission.image.accelerator)
-    write_text(built.context / "requirements.lock", "\n".join(lines) + "\n")
+    write_text(built.context / LOCK, "\n".join(lines) + "\n")
     if submission.image.packages == "vendored":
         gather(locked, built.context / "site-packages")
     if platform.delivers == "image":
@@ -180,21 +180,8 @@ def dockerfile(built: Built) -> str:
     image = submission.image
     base = image.base or python_image()
     base += f"@{image.digest}" if image.digest else ""
-    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
-    if image.packages == "index":
-        index = image.torch_index or TORCH_INDEX[image.accelerator]
-        lines += [
-            "FROM base AS packages",
-            "COPY requirements.lock /build/requirements.lock",
-            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
-            f"--extra-index-url {index} --requirement /build/requirements.lock",
-            "",
-        ]
-    lines += ["FROM base"]
-    if image.packages == "index":
-        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
-    if image.packages == "vendored":
-        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
+    index = image.torch_index or TORCH_INDEX[image.accelerator]
+    lines = package_lines(base, image.packages, index)
     lines += [
         *user_lines(),
         f"COPY app {APP}",
@@ -206,6 +193,33 @@ def dockerfile(built: Built) -> str:
     arguments = list(platform.default_arguments(submission))
     lines += [f"CMD {json.dumps(arguments)}"] if arguments else []
     return "\n".join(lines) + "\n"
+
+
+def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
+    """A Dockerfile up to where its last stage has the packages.
+
+    Args:
+        base: image of every stage.
+        packages: ``index``: pip installs the context's lock; ``vendored``: its ``site-packages`` are
+            copied; ``base``: the base has them.
+        torch_index: where pip looks for torch too; ``None`` where it is not needed.
+    """
+    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
+    if packages == "index":
+        extra = f"--extra-index-url {torch_index} " if torch_index else ""
+        lines += [
+            "FROM base AS packages",
+            f"COPY {LOCK} /build/{LOCK}",
+            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
+            f"{extra}--requirement /build/{LOCK}",
+            "",
+        ]
+    lines += ["FROM base"]
+    if packages == "index":
+        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
+    if packages == "vendored":
+        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
+    return lines
 
 
 def python_image() -> str:

@@ -15,6 +15,8 @@ from medbench.core.registry import unknown_name
 NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 GIGABYTE = 10**9
 
+Packages = Literal["index", "vendored", "base"]
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -50,7 +52,7 @@ class Image(_Part):
         default="", description="base image; empty: the official Python image of the tested version"
     )
     digest: str = Field(default="", description="sha256:… of the base image, once known")
-    packages: Literal["index", "vendored", "base"] = Field(
+    packages: Packages = Field(
         default="index",
         description="index: pip installs the lock; vendored: copied from this environment; base: the base "
         "image has them",

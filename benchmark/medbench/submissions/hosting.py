@@ -29,9 +29,18 @@ from medbench.running.data import resolve_data
 from medbench.running.environment import PACKAGE, git_state
 from medbench.running.evaluate import evaluate
 from medbench.submissions import archives
-from medbench.submissions.building import APP, TORCH_INDEX, USER, anonymous, python_image, user_lines
+from medbench.submissions.building import (
+    APP,
+    TORCH_INDEX,
+    USER,
+    anonymous,
+    package_lines,
+    python_image,
+    user_lines,
+)
+from medbench.submissions.description import Packages
 from medbench.submissions.engines import Engine, ImageRunner, find_engine
-from medbench.submissions.locking import NETWORKS, evaluation_packages, gather, lock, requirement_lines
+from medbench.submissions.locking import LOCK, NETWORKS, evaluation_packages, gather, lock, requirement_lines
 from medbench.submissions.platforms.base import Mount
 from medbench.submissions.platforms.codalab import TEMPLATES
 from medbench.submissions.platforms.grand_challenge import LIMITS
@@ -42,9 +51,6 @@ from medbench.submissions.serving.pictures import SUFFIXES
 
 Host = Literal["grand-challenge", "codabench"]
 HOSTS: tuple[Host, ...] = ("grand-challenge", "codabench")
-Packages = Literal["index", "vendored", "base"]
-PACKAGES: tuple[Packages, ...] = ("index", "vendored", "base")
-LOCK = "requirements.lock"
 INGESTION, INPUT_DATA = "ingestion_program", "input_data"
 PREDICT = "predict.py"
 _RULES = """
@@ -252,16 +258,9 @@ def _write_image(hosted: Hosted, packages: Packages, *program: str) -> None:
     """The Dockerfile of what the program needs, and its lock; ``program`` are the lines that put it in."""
     locked = _locked(hosted)
     write_text(hosted.image / LOCK, "\n".join(requirement_lines(locked, "cpu")) + "\n")
-    text = [f"FROM --platform=linux/amd64 {python_image()}"]
-    if packages == "index":
-        index = f"--extra-index-url {TORCH_INDEX['cpu']} " if hosted.ingestion else ""
-        text += [
-            f"COPY {LOCK} /build/{LOCK}",
-            f"RUN pip install --no-cache-dir --no-compile {index}--requirement /build/{LOCK}",
-        ]
     if packages == "vendored":
         gather(locked, hosted.image / "site-packages")
-        text += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
+    text = package_lines(python_image(), packages, TORCH_INDEX["cpu"] if hosted.ingestion else None)
     text += [f"LABEL {name}={json.dumps(value)}" for name, value in _labels(hosted).items()]
     text += program
     write_text(hosted.image / "Dockerfile", "\n".join(text) + "\n")
@@ -502,7 +501,7 @@ def host_challenge(
     predictions: Path | None,
     output: Path,
     progress: Progress,
-    packages: str = "index",
+    packages: Packages = "index",
     engine: str = "none",
     *,
     ingestion: bool = False,
@@ -510,19 +509,14 @@ def host_challenge(
     """The steps of ``medbench submit host``, as lines for people.
 
     Raises:
-        MedbenchError: ``platform.unknown``, ``packages.unknown``, as :func:`host`, :func:`find_engine` and
+        MedbenchError: ``platform.unknown``, and as :func:`host`, :func:`find_engine` and
             :func:`rehearse_host`.
     """
     known = next((name for name in HOSTS if name == platform), None)
     if known is None:
         raise unknown_name("platform", platform, HOSTS)
-    source = next((name for name in PACKAGES if name == packages), None)
-    if source is None:
-        raise MedbenchError(
-            "packages.unknown", f"Packages do not come from '{packages}'.", f"Known: {', '.join(PACKAGES)}."
-        )
     found = find_engine(engine)
-    hosted = host(challenge, known, data, split, output, progress, source, ingestion=ingestion)
+    hosted = host(challenge, known, data, split, output, progress, packages, ingestion=ingestion)
     if known == "codabench":
         yield f"bundle: {hosted.folder / hosted.folder.name}.zip, uploaded under Benchmarks, Management"
     else:

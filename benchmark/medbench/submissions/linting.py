@@ -11,6 +11,7 @@ from pathlib import Path
 from medbench.submissions.archives import ImageFacts
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, error, note, warning
+from medbench.submissions.locking import LOCK
 from medbench.submissions.platforms.base import Platform
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
@@ -64,7 +65,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
             )
         )
     if submission.image.packages == "index":
-        findings += lint_lock(context / "requirements.lock")
+        findings += lint_lock(context / LOCK)
     return findings
 
 

@@ -14,10 +14,10 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.submissions.findings import Finding, error
 from medbench.submissions.linting import lint_instructions, lint_lock
+from medbench.submissions.locking import LOCK
 from medbench.submissions.platforms.grand_challenge import GrandChallenge
 from medbench.submissions.serving.evaluating import FACTS
 
-LOCK = "requirements.lock"
 COMPETITION = "competition.yaml"
 METADATA = ("metadata.yaml", "metadata")
 REQUIRED = ("version", "title", "image", "terms", "pages", "phases", "tasks", "leaderboards")

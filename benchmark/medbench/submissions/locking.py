@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from medbench.models.entry import ModelEntry
 
 OWN = "medbench"
+LOCK = "requirements.lock"
 READERS = ("h5py", "tifffile")
 NETWORKS = ("torch", "torchvision")
 LIBRARIES = {
