@@ -42,7 +42,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def small_iugc(tmp_path_factory):
     """Five training and four test videos of 128 × 128 in the released layout."""
-    from medbench.challenges.synthesis.iugc2024 import Plan, write_sample
+    from medbench.challenges.iugc2024.sample import Plan, write_sample
 
     root = tmp_path_factory.mktemp("iugc")
     kinds = ("all", "all", "none", "all", "none")
@@ -56,7 +56,7 @@ def small_iugc(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_cvc(tmp_path_factory):
     """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
-    from medbench.challenges.synthesis.cvc_clinicdb import write_sample
+    from medbench.challenges.cvc_clinicdb.sample import write_sample
 
     root = tmp_path_factory.mktemp("cvc")
     frames = {
@@ -70,7 +70,7 @@ def small_cvc(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_isic(tmp_path_factory):
     """Twenty-two small pictures of the three sets in the organisers' folders."""
-    from medbench.challenges.synthesis.isic2018 import drawn_names, write_sample
+    from medbench.challenges.isic2018.sample import drawn_names, write_sample
 
     root = tmp_path_factory.mktemp("isic")
     names = drawn_names()
@@ -82,7 +82,7 @@ def small_isic(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_synapse(tmp_path_factory):
     """Two training and three test volumes of 8 slices of 64 × 64, prepared as TransUNet does."""
-    from medbench.challenges.synthesis.synapse import write_sample
+    from medbench.challenges.synapse.sample import write_sample
 
     root = tmp_path_factory.mktemp("synapse")
     write_sample(root, {"train": (5, 6), "test": (1, 8, 22)}, n_slices=8, size=64)
@@ -92,7 +92,7 @@ def small_synapse(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_kpis(tmp_path_factory):
     """Two training and three test slides of 1536 at the working level with patches of 768, as released."""
-    from medbench.challenges.synthesis.kpis import Plan, write_sample
+    from medbench.challenges.kpis.sample import Plan, write_sample
 
     root = tmp_path_factory.mktemp("kpis")
     slides = [Plan("train", "56Nx", 0), Plan("train", "NEP25", 1)]

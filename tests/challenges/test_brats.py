@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import medbench
-from medbench.challenges.brats_editions import EDITIONS
+from medbench.challenges.brats.editions import EDITIONS
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
@@ -321,7 +321,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", EDITIONS)
 def test_every_edition_has_its_own_names_and_labels(name, tmp_path, monkeypatch):
-    monkeypatch.setattr("medbench.challenges.synthesis.brats.COUNTS", {"train": 1, "val": 1, "test": 1})
+    monkeypatch.setattr("medbench.challenges.brats.sample.COUNTS", {"train": 1, "val": 1, "test": 1})
     challenge = medbench.load_challenge(name)
     challenge.sample(tmp_path)
     files = sorted(path.relative_to(tmp_path / "train").as_posix() for path in tmp_path.glob("train/*/*"))

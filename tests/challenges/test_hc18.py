@@ -13,12 +13,12 @@ import pytest
 from PIL import Image
 
 from medbench.challenges import load_challenge
-from medbench.challenges.hc18 import SUBMISSION_COLUMNS, TABLES, ellipse_row, subject_split
-from medbench.challenges.hc18_outlines import read_head
-from medbench.challenges.synthesis.hc18 import drawn_names, write_sample
+from medbench.challenges.hc18.challenge import SUBMISSION_COLUMNS, TABLES, ellipse_row, subject_split
+from medbench.challenges.hc18.outlines import read_head
+from medbench.challenges.hc18.sample import drawn_names, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
-from medbench.metrics.biometry import ellipse_perimeter, head_circumference_mm
+from medbench.metrics.tasks.biometry import ellipse_perimeter, head_circumference_mm
 from medbench.running.evaluate import evaluate
 from medbench.running.job import Inference
 from medbench.running.run import run

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from medbench.challenges import load_challenge
-from medbench.challenges.isic2018 import hashed_split, papers_test
-from medbench.challenges.synthesis.isic2018 import drawn_names, write_sample
+from medbench.challenges.isic2018.challenge import hashed_split, papers_test
+from medbench.challenges.isic2018.sample import drawn_names, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.running.evaluate import evaluate
 from medbench.running.job import Inference

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
-from medbench.challenges.base import CaseRow
-from medbench.challenges.iugc2024 import decode_mask, parse_frame_list
+from medbench.challenges.iugc2024.challenge import decode_mask, parse_frame_list
 from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
 from medbench.io import raster, video
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from medbench.challenges import kpis_layout as layout
 from medbench.challenges import load_challenge, load_data_set
+from medbench.challenges.kpis import files as layout
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 from medbench.io import raster

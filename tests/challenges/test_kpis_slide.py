@@ -17,7 +17,7 @@ import tifffile
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.io.pyramids import write_pyramid
-from medbench.metrics.kpis import slide_dice_official
+from medbench.metrics.official.kpis import slide_dice_official
 from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
 from medbench.running.job import Inference

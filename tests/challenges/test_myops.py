@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import medbench
-from medbench.challenges.myops import BY_SLICE, BY_VOLUME, PAPERS_TEST
+from medbench.challenges.myops2020.challenge import BY_SLICE, BY_VOLUME, PAPERS_TEST
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction

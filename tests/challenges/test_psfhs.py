@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 import medbench
 from medbench.challenges import load_challenge
-from medbench.challenges.base import CaseRow
-from medbench.challenges.psfhs import read_label_map
-from medbench.challenges.synthesis.psfhs import drawn_numbers, write_sample
+from medbench.challenges.psfhs.challenge import read_label_map
+from medbench.challenges.psfhs.sample import drawn_numbers, write_sample
 from medbench.cli.main import app
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
 from medbench.core.score import Score
 from medbench.io import nifti_mha, raster
@@ -99,13 +99,13 @@ def test_s_is_not_clipped_and_follows_case_weights():
     assert found[:2] == pytest.approx(single, abs=1e-12)
     assert found[2] == pytest.approx(sum(single) / 2, abs=1e-7)
     far = {name: 300.0 if name[:2] == "hd" else 0.0 for name in PAIRS["real_0"]["seg"]}
-    from medbench.metrics.intrapartum import psfhs_score
+    from medbench.metrics.official.intrapartum import psfhs_score
 
     assert psfhs_score({**far, "aop_ellipse": 180.0}) == pytest.approx(0.125 * (1 - 3) + 0.125)
 
 
 def test_every_number_is_in_one_split():
-    from medbench.challenges.psfhs import RUNS
+    from medbench.challenges.psfhs.challenge import RUNS
 
     numbers = [number for run in RUNS.values() for number in run]
     assert sorted(numbers) == list(range(4001))

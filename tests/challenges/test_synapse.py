@@ -12,9 +12,9 @@ import torch
 
 import medbench
 from medbench.challenges import load_challenge
-from medbench.challenges.synapse import ORGANS, TEST_CASES, TRAIN_CASES
-from medbench.challenges.synthesis.synapse import draw_case, write_nifti, write_sample
-from medbench.challenges.volume_files import LABEL_OF_BTCV, read_case_image
+from medbench.challenges.synapse.challenge import ORGANS, TEST_CASES, TRAIN_CASES
+from medbench.challenges.synapse.sample import draw_case, write_nifti, write_sample
+from medbench.challenges.synapse.volumes import LABEL_OF_BTCV, read_case_image
 from medbench.core.case import Volume
 from medbench.core.sample import Sample
 from medbench.inference.predictor import InputContract, NetworkPredictor

@@ -8,7 +8,7 @@ import tiffslide
 from medbench.core.errors import MedbenchError
 from medbench.io import slides
 from medbench.io.pyramids import level_shapes, rebanded, write_pyramid
-from medbench.metrics.kpis import halved_size
+from medbench.metrics.official.kpis import halved_size
 
 
 def picture(height, width, seed=0):

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from medbench.challenges import list_challenges, load_challenge
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
-from medbench.leaderboards.citing import cite
 from medbench.models import list_models
+from medbench.running.cite import cite
 
 runner = CliRunner()
 

@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 import medbench
 from medbench.core.errors import MedbenchError
 from medbench.metrics import evaluate_arrays, metric
-from medbench.metrics.conventions import EMPTY_POLICIES, EmptyPolicy
-from medbench.metrics.overlap import joint_histogram
+from medbench.metrics.convention import EMPTY_POLICIES, EmptyPolicy
+from medbench.metrics.masks.overlap import joint_histogram
 
 MASKS = [id for id in medbench.list_metrics() if metric(id).family in ("overlap", "surface")]
 DISTANCES = [id for id in MASKS if metric(id).family == "surface" and id != "asd.edge8"]
@@ -153,7 +153,7 @@ def test_evaluate_defaults_to_the_labels_that_occur(label_maps):
 
 
 def test_surfaces_are_taken_once(label_maps, monkeypatch):
-    from medbench.metrics import surface
+    from medbench.metrics.masks import surface
 
     calls = []
     original = surface.nearest_distances

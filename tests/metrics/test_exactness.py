@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 import medbench
-from medbench.metrics.masks import MaskPair
+from medbench.metrics.masks.formulas import MaskPair
 
 UNIT = {2: (1.0, 1.0), 3: (1.0, 1.0, 1.0)}
 
@@ -89,7 +89,7 @@ def test_medpy(reference, prediction, spacing):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_monai(reference, prediction, spacing):
     pytest.importorskip("monai.metrics", reason="MONAI is not installed")
-    from medbench.metrics.peers import peer_values
+    from medbench.metrics.checks.peers import peer_values
 
     seen = set()
     for peer in peer_values(["monai"], reference, prediction, spacing, tolerance=1.1):
@@ -125,7 +125,7 @@ def test_surface_distance(reference, prediction, spacing):
 
 @pytest.mark.parametrize(("reference", "prediction", "spacing"), PAIRS[::3] + PAIRS[-len(TRAPS) :])
 def test_simpleitk(reference, prediction, spacing):
-    from medbench.metrics.peers import peer_values
+    from medbench.metrics.checks.peers import peer_values
 
     for peer in peer_values(["simpleitk"], reference, prediction, spacing, tolerance=1.0):
         ours = medbench.score(peer.metric, reference, prediction, spacing=spacing).value

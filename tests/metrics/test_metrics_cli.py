@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from medbench.cli.metrics import app
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.metrics import comparing, list_metrics
+from medbench.metrics import list_metrics
+from medbench.metrics.checks import one_pair as comparing
 
 
 def run(*arguments):

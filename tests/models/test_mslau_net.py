@@ -361,7 +361,7 @@ def test_initial_weights_follow_the_authors():
 
 
 def test_the_plain_implementation_of_the_benchmark_computes_the_same(monkeypatch, relative_error):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "speed")
     plain = importlib.import_module("models_plain_mslau")
     torch.manual_seed(0)
     sizes = {"embed_dim": (16, 32, 64, 64), "depth": (1, 1, 2, 1), "head_dim": 32}

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from medbench.challenges.iugc2024 import IUGC2024
+from medbench.challenges.iugc2024.challenge import IUGC2024
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.core.record import json_schema
 from medbench.io import raster
+from medbench.records.schema import json_schema
 from medbench.running.evaluate import evaluate
 from medbench.running.job import Inference
 from medbench.running.predict import predict

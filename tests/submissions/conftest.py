@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medbench.submissions.building import build_context
+from medbench.submissions.build.context import build_context
 
 GRAND_CHALLENGE = """
 name = "{name}"

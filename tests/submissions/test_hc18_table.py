@@ -5,9 +5,9 @@ import shutil
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.building import build_context
+from medbench.submissions.build.context import build_context
 from medbench.submissions.platforms import load_platform, platform_for
-from medbench.submissions.rehearsing import rehearse
+from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save
 
 HEADER = "filename,center_x_mm,center_y_mm,semi_axes_a_mm,semi_axes_b_mm,angle_rad"
@@ -16,7 +16,7 @@ HEADER = "filename,center_x_mm,center_y_mm,semi_axes_a_mm,semi_axes_b_mm,angle_r
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
     """Three pictures of the test set."""
-    from medbench.challenges.synthesis.hc18 import write_sample
+    from medbench.challenges.hc18.sample import write_sample
 
     root = tmp_path_factory.mktemp("hc18")
     names = {"training_set": ["001_HC"], "test_set": ["000_HC", "001_HC", "002_HC"]}

@@ -7,12 +7,12 @@ import pytest
 pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnunet'")
 
 from medbench.challenges import load_challenge
-from medbench.challenges.synthesis.brats import write_sample
+from medbench.challenges.brats.sample import write_sample
 from medbench.core.errors import MedbenchError
 from medbench.running.run import run
 from medbench.running.train import train
-from medbench.submissions.building import build_context
-from medbench.submissions.rehearsing import rehearse
+from medbench.submissions.build.context import build_context
+from medbench.submissions.rehearse.rehearsal import rehearse
 
 FILE = Path(__file__).parents[2] / "submissions/brats2025_gli/nnunet-brats2025-gli.toml"
 TINY = {"epochs": 1, "steps": 1, "validation_steps": 1, "base_features": 4, "batch_size": 1}

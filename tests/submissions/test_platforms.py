@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.building import build_context
-from medbench.submissions.linting import lint_bundle
+from medbench.submissions.build.context import build_context
+from medbench.submissions.lint.image import lint_bundle
 from medbench.submissions.platforms import list_platforms, load_platform
 from medbench.submissions.platforms.brats import parse_options
-from medbench.submissions.rehearsing import rehearse
+from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.serving.entry import run
 from medbench.submissions.workflow import check, save
 

@@ -3,64 +3,26 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.illustration import Illustration
+from medbench.core.overlay import Illustration
 from medbench.core.registry import unknown_name
+from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, mean_statistic
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
-from medbench.core.score import Better, Score, Status
+from medbench.core.score import Score, Status
 from medbench.core.slides import SlideSettings
 
 if TYPE_CHECKING:
-    from medbench.challenges.ranking import Standing
-
-Weights = npt.NDArray[np.float64]
-Statistic = Callable[[Weights], npt.NDArray[np.float64]]
-
-
-@dataclass(frozen=True, slots=True)
-class MetricSpec:
-    """One column of a challenge's result table.
-
-    Attributes:
-        name: column name, unique in the challenge.
-        title: heading for people.
-        unit: ``px``, ``mm``, ``°`` or empty.
-        better: which direction is better.
-        convention: id of the metric definition.
-        bounds: least and greatest possible value; ``None`` where unbounded.
-        pooled: computed once over all cases (a rate over frames), not averaged over cases.
-        headline: shown in the short table.
-        protocol: where the challenge has several evaluation protocols, which one the column belongs to, in a
-            few words; columns of two protocols never share a table.
-    """
-
-    name: str
-    title: str
-    unit: str
-    better: Better
-    convention: str
-    bounds: tuple[float | None, float | None] = (0.0, None)
-    pooled: bool = False
-    headline: bool = False
-    protocol: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CaseScores:
-    """A case's scores and what pooled metrics need to know of it (JSON values only)."""
-
-    scores: Mapping[str, Score] = field(default_factory=dict)
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    from medbench.statistics.ranking import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,70 +48,6 @@ class Finding:
     severity: Literal["error", "warning", "note"]
     message: str
     advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CaseRow:
-    """A case of a finished run, as ``cases.jsonl`` stores it."""
-
-    case: str
-    group: str
-    status: Literal["ok", "failed", "missing"]
-    scores: Mapping[str, Score]
-    evidence: Mapping[str, Any]
-    reason: str = ""
-    predictions: Mapping[str, str] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of :meth:`from_json`."""
-        return {
-            "case": self.case,
-            "group": self.group,
-            "status": self.status,
-            **({"reason": self.reason} if self.reason else {}),
-            "scores": {name: score.as_json() for name, score in self.scores.items()},
-            "evidence": dict(self.evidence),
-            "predictions": dict(self.predictions),
-        }
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> CaseRow:
-        """Inverse of :meth:`as_json`."""
-        return cls(
-            row["case"],
-            row["group"],
-            row["status"],
-            {name: Score.from_json(score) for name, score in row["scores"].items()},
-            row["evidence"],
-            row.get("reason", ""),
-            row["predictions"],
-        )
-
-
-def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-    """Mean over the cases that have a value, as a function of case weights.
-
-    Returns:
-        Function from weights ``(resamples, cases)`` to means ``(resamples,)``; NaN where no case counts.
-    """
-    scores = [row.scores.get(metric.name) for row in rows]
-    present = np.array([score is not None and score.value is not None for score in scores])
-    values = np.array([score.value if score and score.value is not None else 0.0 for score in scores])
-
-    def mean(weights: Weights) -> npt.NDArray[np.float64]:
-        counted = weights * present
-        total = counted.sum(axis=-1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(total > 0, (counted @ values) / total, np.nan)
-
-    return mean
-
-
-def share(
-    name: str, title: str, convention: str, protocol: str = "", *, headline: bool = False
-) -> MetricSpec:
-    """A column between 0 and 1 where more is better."""
-    return MetricSpec(name, title, "", "higher", convention, (0.0, 1.0), headline=headline, protocol=protocol)
 
 
 def size_text(shape: Sequence[int]) -> str:
@@ -407,12 +305,13 @@ class Challenge(abc.ABC):
         return []
 
     def published(self) -> list[dict[str, Any]]:
-        """Published results with their sources, from ``published/<name>.toml``."""
-        path = Path(__file__).parent / "published" / f"{self.name}.toml"
+        """Published results with their sources, from ``published.toml`` in the challenge's room."""
+        path = Path(inspect.getfile(type(self))).parent / "published.toml"
         if not path.exists():
             return []
         with open(path, "rb") as stream:
-            return list(tomllib.load(stream)["result"])
+            results = tomllib.load(stream)["result"]
+        return [result for result in results if result.get("challenge", self.name) == self.name]
 
     def layout_error(self, root: Path, expected: Iterable[str]) -> MedbenchError:
         """The error for a folder that holds none of the known layouts."""

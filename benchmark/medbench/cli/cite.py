@@ -17,7 +17,7 @@ def command(
     import dataclasses
 
     from medbench.cli.console import print_json
-    from medbench.leaderboards.citing import cite
+    from medbench.running.cite import cite
 
     found = cite(names)
     if as_json:

@@ -22,9 +22,9 @@ def command(
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import runs_folder as default_folder
-    from medbench.leaderboards.comparing import compare_runs
-    from medbench.leaderboards.finished import find_run
-    from medbench.leaderboards.tables import heading, interval, number
+    from medbench.leaderboards.compare import compare_runs
+    from medbench.records.reading import find_run
+    from medbench.records.tables import heading, interval, number
 
     found = [find_run(name, runs_folder or default_folder()) for name in runs]
     differences = compare_runs(found, metrics or (), seed)

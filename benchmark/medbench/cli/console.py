@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import typer
 
@@ -138,72 +138,6 @@ class ConsoleProgress:
     def say(self, line: str) -> None:
         """Print one line."""
         self.console.print(line, markup=False, soft_wrap=True)
-
-
-def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` pairs with values as JSON where they parse, else as text.
-
-    Raises:
-        MedbenchError: ``option.malformed``.
-    """
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise MedbenchError(
-                "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
-            )
-        try:
-            settings[name.strip()] = json.loads(value)
-        except json.JSONDecodeError:
-            settings[name.strip()] = value
-    return settings
-
-
-def parse_names(text: str | None) -> tuple[str, ...] | None:
-    """Comma-separated words."""
-    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-def parse_rename(text: str | None) -> tuple[str, str] | None:
-    """``OLD=NEW`` as a pair.
-
-    Raises:
-        MedbenchError: ``option.malformed``.
-    """
-    if text is None:
-        return None
-    old, equals, new = text.partition("=")
-    if not equals or not old:
-        raise MedbenchError(
-            "option.malformed", f"'{text}' is not OLD=NEW.", "For example --rename label_=out_."
-        )
-    return old, new
-
-
-def parse_numbers(text: str, option: str) -> tuple[float, ...]:
-    """Comma-separated numbers.
-
-    Raises:
-        MedbenchError: ``option.malformed``.
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise MedbenchError(
-            "option.malformed", f"{option} '{text}' is no list of numbers.", "E.g. 1,2,3."
-        ) from error
-
-
-def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | None:
-    """``pixel``, mm along each array axis, or nothing.
-
-    Raises:
-        MedbenchError: ``option.malformed``.
-    """
-    if text is None or text == "pixel":
-        return None if text is None else "pixel"
-    return parse_numbers(text, "--spacing")
 
 
 def fail(error: BaseException, debug: bool) -> int:

@@ -66,7 +66,8 @@ def command(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Score a folder of predictions: as a challenge does (-c), or by any metrics against --references."""
-    from medbench.cli.console import ConsoleProgress, parse_numbers, parse_rename, parse_spacing
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.parsing import parse_numbers, parse_rename, parse_spacing
     from medbench.core.errors import MedbenchError
 
     pair = parse_rename(rename)
@@ -116,7 +117,7 @@ def command(
 
 def _show(scores: FolderScores, as_json: bool) -> None:
     from medbench.cli.console import print_json, print_table
-    from medbench.leaderboards.tables import RESULT_HEADINGS, aggregate_rows
+    from medbench.records.tables import RESULT_HEADINGS, aggregate_rows
 
     if as_json:
         import dataclasses

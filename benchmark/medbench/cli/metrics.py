@@ -74,7 +74,7 @@ def compare(
     """All definitions on one pair, with what makes them differ."""
     from medbench.cli.console import print_json
     from medbench.io.images import read_labels
-    from medbench.metrics.comparing import compare_pair
+    from medbench.metrics.checks.one_pair import compare_pair
 
     volumes = read_labels(reference), read_labels(prediction)
     libraries = [name.strip() for name in beside.split(",") if name.strip()]

@@ -35,7 +35,8 @@ def command(
     runs: arguments.Runs = None,
 ) -> None:
     """Write predictions in the challenge's format; needs no reference; repeat to resume."""
-    from medbench.cli.console import ConsoleProgress, parse_names, parse_settings
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.parsing import parse_names, parse_settings
     from medbench.running.job import Inference
     from medbench.running.predict import predict
 

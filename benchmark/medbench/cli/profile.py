@@ -64,7 +64,8 @@ def command(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Parameters, operations, memory and time of models, each with how it was had."""
-    from medbench.cli.console import ConsoleProgress, parse_settings, print_json
+    from medbench.cli.console import ConsoleProgress, print_json
+    from medbench.cli.parsing import parse_settings
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder
     from medbench.profiling.requests import make_request, parse_bytes

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from medbench.cli.console import print_json, print_table
-from medbench.leaderboards.tables import RESULT_HEADINGS, result_rows, result_tables
+from medbench.records.reading import Finished
+from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables
 from medbench.running.combinations import Combinations
-from medbench.running.recording import Finished
 
 
 def show_finished(finished: Finished, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def show_combinations(combinations: Combinations, as_json: bool) -> None:
 
 def show_phases(finished: Finished) -> None:
     """Times by phase of the cases that were predicted last, and the verdict, on standard error."""
-    from medbench.running.phases import HEADINGS, read_phases
+    from medbench.records.phases import HEADINGS, read_phases
 
     profile = read_phases(finished.folder)
     if profile is None:

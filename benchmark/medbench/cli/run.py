@@ -44,7 +44,8 @@ def command(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Predict a split, score it officially, record it and add it to the leaderboard; repeat to resume."""
-    from medbench.cli.console import ConsoleProgress, parse_names, parse_settings
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.parsing import parse_names, parse_settings
     from medbench.cli.results import show_combinations, show_finished, show_phases
     from medbench.running.combinations import run_combinations
     from medbench.running.job import Inference

@@ -129,7 +129,7 @@ def host(
 ) -> None:
     """For organisers: write the evaluation program of a challenge, and rehearse it."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.submissions.hosting import host_challenge
+    from medbench.submissions.host.package import host_challenge
 
     given = challenge, platform, data, split, predictions, output, ConsoleProgress(), packages, engine
     for line in host_challenge(*given, ingestion=ingestion):

@@ -33,7 +33,8 @@ def command(
     as_json: arguments.AsJson = False,
 ) -> None:
     """Fit a model to a challenge's training split; repeat to resume after an interruption."""
-    from medbench.cli.console import ConsoleProgress, parse_settings, print_json
+    from medbench.cli.console import ConsoleProgress, print_json
+    from medbench.cli.parsing import parse_settings
     from medbench.models import model_entry
     from medbench.running.train import train
     from medbench.training.fit import Hardware, is_first_process, training_summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,3 +55,11 @@ class Volume:
     def shape(self) -> tuple[int, ...]:
         """Shape of the array."""
         return tuple(np.shape(self.array))
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """A data folder and what kind it is."""
+
+    root: Path
+    kind: Literal["real", "sample"]

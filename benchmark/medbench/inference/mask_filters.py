@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from medbench.core.slides import STRIP_BYTES, StoredMask
-from medbench.metrics.banded import BandedObjects, label_band
+from medbench.metrics.masks.banded import BandedObjects, label_band
 
 _INSIDE = 255
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from medbench.challenges.base import Challenge, MetricSpec
+from medbench.challenges.base import Challenge
+from medbench.core.result_table import MetricSpec
 
 Kind = Literal["real", "sample", "published"]
 

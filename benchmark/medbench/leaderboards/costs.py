@@ -14,9 +14,9 @@ from html import escape
 from typing import Any, Literal
 
 from medbench.leaderboards.boards import Board, Table
-from medbench.leaderboards.tables import heading
 from medbench.profiling.records import ProfileRecord
 from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, shape_text
+from medbench.records.tables import heading
 
 Better = Literal["higher", "lower"]
 PARAMETERS, GMACS = "params [M]", "GMACs"

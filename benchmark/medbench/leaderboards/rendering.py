@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from medbench.challenges.base import MetricSpec
+from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
-from medbench.leaderboards.tables import heading, interval, number
+from medbench.records.tables import heading, interval, number
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -9,11 +9,11 @@ from typing import Any
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json_lines, write_json_lines, write_text
-from medbench.core.record import RunRecord
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
 from medbench.profiling.records import read_profiles
+from medbench.records.schema import RunRecord
 
 RESULTS = "results.jsonl"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from medbench.core.registry import Registry
-from medbench.metrics.catalogue_lesions import LESION_METRICS
-from medbench.metrics.catalogue_masks import MASK_METRICS
-from medbench.metrics.catalogue_tasks import TASK_METRICS
-from medbench.metrics.conventions import Convention
+from medbench.metrics.convention import Convention
+from medbench.metrics.masks.catalogue import MASK_METRICS
+from medbench.metrics.official.catalogue import LESION_METRICS
+from medbench.metrics.tasks.catalogue import TASK_METRICS
 
 METRICS: Registry[Convention] = Registry("metric")
 

@@ -20,9 +20,9 @@ from medbench.metrics.arrays import (
     check_spacing,
     same_shape,
 )
-from medbench.metrics.conventions import Convention, EmptyPolicy, empty_policy
-from medbench.metrics.masks import MaskPair
-from medbench.metrics.overlap import JointHistogram, foreground_box, joint_histogram, whole_numbers
+from medbench.metrics.convention import Convention, EmptyPolicy, empty_policy
+from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.masks.overlap import JointHistogram, foreground_box, joint_histogram, whole_numbers
 
 _MARGIN = 8
 _EMPTY_WORDS = {

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from medbench.challenges import load_challenge
-from medbench.challenges.base import Challenge, MetricSpec
+from medbench.challenges.base import Challenge
 from medbench.core.files import sha256_json, write_text
 from medbench.core.progress import Progress, SilentProgress
-from medbench.leaderboards.tables import heading, number
+from medbench.core.result_table import MetricSpec
+from medbench.records.reading import Finished
+from medbench.records.tables import heading, number
 from medbench.running.job import Inference
 from medbench.running.modalities import all_combinations
-from medbench.running.recording import Finished
 from medbench.running.run import run
 
 THERE, MISSING = "●", "○"

@@ -10,11 +10,13 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, sha256_json
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
-from medbench.core.record import ModelRecord
-from medbench.running.data import choose_cases, manifest_sha256, resolve_data
-from medbench.running.environment import code_sha256
+from medbench.records.identity import code_sha256, manifest_sha256
+from medbench.records.reading import Finished
+from medbench.records.schema import ModelRecord
+from medbench.records.writing import make_record, now
+from medbench.running.data import choose_cases, resolve_data
+from medbench.running.finishing import store
 from medbench.running.loop import score_predictions
-from medbench.running.recording import Finished, make_record, now, store
 
 
 def evaluate(

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from medbench.challenges.base import CaseRow, MetricSpec, mean_statistic
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.result_table import CaseRow, MetricSpec, mean_statistic
 from medbench.core.score import Score
 from medbench.io import nifti_mha
 from medbench.io.geometry import check_geometry
 from medbench.io.images import SUFFIXES, read_labels, resample_labels, suffix_of
-from medbench.leaderboards.statistics import Aggregate, aggregate
 from medbench.metrics import evaluate_arrays, metric
-from medbench.metrics.conventions import Convention
-from medbench.metrics.invariants import check_structures
+from medbench.metrics.checks.invariants import check_structures
+from medbench.metrics.convention import Convention
 from medbench.running.loop import describe
+from medbench.statistics.intervals import Aggregate, aggregate
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
-from medbench.core.case import Case
+from medbench.core.case import Case, Data
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
@@ -20,7 +20,7 @@ from medbench.core.registry import unknown_name
 from medbench.core.sample import Sample, VolumeSample
 from medbench.core.slides import SlideSettings
 from medbench.inference.predictor import Predictor
-from medbench.running.data import Data, choose_cases, resolve_data
+from medbench.running.data import choose_cases, resolve_data
 from medbench.running.modalities import known_modalities, with_modalities
 from medbench.running.networks import NetworkPlan, plan_network
 from medbench.running.train import find_trained, no_weights, plan_training, recipe_for, train_planned

@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
-from medbench.challenges.base import CaseRow, CaseScores, Challenge
+from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
 from medbench.core.progress import Progress
+from medbench.core.result_table import CaseRow, CaseScores
 from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.predictor import Predictor
+from medbench.records.phases import Timing
 
 JOURNAL = "cases.jsonl"
 UNFINISHED = "unfinished"
@@ -25,39 +26,9 @@ READ_AHEAD = 2
 BEHIND = 4
 FINISHERS = 2
 
-T = TypeVar("T")
 AnySample = Sample | VolumeSample
 
 logger = logging.getLogger(__name__)
-
-
-class Timing(defaultdict[str, float]):
-    """Seconds by phase, summed over cases; phases overlap, so they may exceed the wall time.
-
-    Attributes:
-        cases: that were timed.
-        samples: the same by case.
-        wall_s: from the first case to the last.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(float)
-        self.cases = 0
-        self.samples: dict[str, list[float]] = defaultdict(list)
-        self.wall_s = 0.0
-
-    def add(self, phase: str, seconds: float) -> None:
-        """Add the time that a case took."""
-        self[phase] += seconds
-        self.samples[phase].append(seconds)
-
-    def measure(self, phase: str, function: Callable[[], T]) -> T:
-        """Call and add the time it took."""
-        started = time.perf_counter()
-        try:
-            return function()
-        finally:
-            self.add(phase, time.perf_counter() - started)
 
 
 def describe(error: BaseException) -> str:

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medbench.challenges.base import CaseRow
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, write_text
 from medbench.core.folders import runs_folder
 from medbench.core.progress import Progress, SilentProgress
-from medbench.running.environment import code_sha256
+from medbench.core.result_table import CaseRow
+from medbench.records.identity import code_sha256
 from medbench.running.job import Inference, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
 

@@ -8,10 +8,11 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
-from medbench.leaderboards.finished import find_run
-from medbench.leaderboards.report import write_report
-from medbench.running.data import manifest_sha256, resolve_data
-from medbench.running.recording import REPORT
+from medbench.records.identity import manifest_sha256
+from medbench.records.page import write_report
+from medbench.records.reading import find_run
+from medbench.running.data import resolve_data
+from medbench.running.finishing import REPORT
 
 
 def report(

@@ -9,13 +9,14 @@ from typing import Any
 from medbench.core.files import sha256_file, sha256_json
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
-from medbench.core.record import ModelRecord
-from medbench.running.data import manifest_sha256
-from medbench.running.environment import code_sha256
+from medbench.records.identity import code_sha256, manifest_sha256
+from medbench.records.phases import keep_phases
+from medbench.records.reading import Finished
+from medbench.records.schema import ModelRecord
+from medbench.records.writing import make_record, now
+from medbench.running.finishing import store
 from medbench.running.job import Inference, Job, repeat_command, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
-from medbench.running.phases import keep_phases
-from medbench.running.recording import Finished, make_record, now, store
 
 
 def run(

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.challenges import load_challenge
+from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json
 from medbench.core.folders import cache_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
-from medbench.running.data import Data, manifest_sha256, resolve_data
+from medbench.records.identity import manifest_sha256
+from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, plan_network
 from medbench.training.recipes import Recipe, load_recipe
 

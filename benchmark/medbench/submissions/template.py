@@ -10,8 +10,8 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.models import model_entry
-from medbench.submissions.description import parse_submission
 from medbench.submissions.platforms import load_platform, platform_for
+from medbench.submissions.reading import parse_submission
 
 COMMENT_COLUMN = 28
 _TEMPLATE = """\

@@ -10,16 +10,18 @@ from medbench import __version__
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json, write_text
 from medbench.core.progress import Progress
-from medbench.submissions import archives, linting
-from medbench.submissions.building import Built, build_context, check_submission
-from medbench.submissions.description import Submission, read_submission
-from medbench.submissions.engines import Engine, ImageRunner, find_engine
-from medbench.submissions.findings import Finding, sorted_findings
-from medbench.submissions.linting_hosted import lint_hosted
+from medbench.submissions.build.context import Built, build_context, check_submission
+from medbench.submissions.containers import archives
+from medbench.submissions.containers.engines import Engine, ImageRunner, find_engine
+from medbench.submissions.containers.runners import Runner
+from medbench.submissions.description import Submission
+from medbench.submissions.lint import image as linting
+from medbench.submissions.lint.findings import Finding, sorted_findings
+from medbench.submissions.lint.hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
-from medbench.submissions.rehearsing import REPORT, Rehearsal
-from medbench.submissions.rehearsing import rehearse as rehearse_built
-from medbench.submissions.runners import Runner
+from medbench.submissions.reading import read_submission
+from medbench.submissions.rehearse.rehearsal import REPORT, Rehearsal
+from medbench.submissions.rehearse.rehearsal import rehearse as rehearse_built
 from medbench.submissions.serving.session import MANIFEST
 
 REPORT_SUFFIX = ".report.json"
@@ -97,7 +99,7 @@ def rehearse(
 
     Raises:
         MedbenchError: as :func:`build_context`, :func:`find_engine` and
-            :func:`medbench.submissions.rehearsing.rehearse`.
+            :func:`medbench.submissions.rehearse.rehearsal.rehearse`.
     """
     built = build_context(file, data=data, split=split, output=output, progress=progress)
     found = find_engine(engine) if built.platform.delivers == "image" else None

@@ -12,8 +12,8 @@ from medbench.core.case import Case
 from medbench.core.progress import Progress
 from medbench.core.sample import Sample, VolumeSample
 from medbench.submissions.description import Submission
-from medbench.submissions.findings import Finding
-from medbench.submissions.limits import Limits
+from medbench.submissions.lint.findings import Finding
+from medbench.submissions.rehearse.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge

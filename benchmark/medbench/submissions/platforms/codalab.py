@@ -22,11 +22,11 @@ from medbench.core.progress import Progress
 from medbench.core.sample import Sample, VolumeSample
 from medbench.io import raster
 from medbench.io.tables import read_table
-from medbench.submissions.comparing import compare_numbers
 from medbench.submissions.description import Submission
-from medbench.submissions.findings import Finding, error
-from medbench.submissions.limits import Limits
+from medbench.submissions.lint.findings import Finding, error
 from medbench.submissions.platforms.base import Mount, Platform, Prepared
+from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.rehearse.outputs import compare_numbers
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.submissions.comparing import compare_files
 from medbench.submissions.description import Submission
-from medbench.submissions.findings import Finding
+from medbench.submissions.lint.findings import Finding
 from medbench.submissions.platforms.base import Platform, Prepared
+from medbench.submissions.rehearse.outputs import compare_files
 from medbench.submissions.serving.outcome import publishing
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.sample import Sample, VolumeSample
 from medbench.io import images, nifti_mha
-from medbench.submissions.comparing import compare_labels, output_file
 from medbench.submissions.description import GIGABYTE, Interface, Socket, Submission
-from medbench.submissions.findings import Finding, error
-from medbench.submissions.limits import Limits
+from medbench.submissions.lint.findings import Finding, error
 from medbench.submissions.platforms.base import ImageRules, Mount, Platform, Prepared, Variant
+from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.rehearse.outputs import compare_labels, output_file
 from medbench.submissions.serving import pictures
 from medbench.submissions.serving.outcome import publishing
 from medbench.submissions.serving.pictures import SUFFIXES

@@ -1,7 +1,7 @@
 """HC18: a table of ellipses for the 335 pictures of the test set, handed in as results.
 
 Source: the challenge's page, hc18.grand-challenge.org, and Zenodo record 1327317; the columns are those of
-:data:`medbench.challenges.hc18.SUBMISSION_COLUMNS`.
+:data:`medbench.challenges.hc18.challenge.SUBMISSION_COLUMNS`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medbench.challenges.hc18 import HC18, RELEASED, SUBMISSION_COLUMNS, TEST, ellipse_row
+from medbench.challenges.hc18.challenge import HC18, RELEASED, SUBMISSION_COLUMNS, TEST, ellipse_row
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress
 from medbench.io import images
 from medbench.io.tables import read_table
-from medbench.submissions.comparing import compare_numbers
 from medbench.submissions.description import Submission
-from medbench.submissions.findings import Finding, error, warning
+from medbench.submissions.lint.findings import Finding, error, warning
 from medbench.submissions.platforms.base import Mount, Platform, Prepared
+from medbench.submissions.rehearse.outputs import compare_numbers
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge

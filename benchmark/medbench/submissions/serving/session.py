@@ -73,8 +73,8 @@ class Session:
         """
         import torch
 
+        from medbench.core.case import Data
         from medbench.inference.weights import load_checkpoint
-        from medbench.running.data import Data
         from medbench.running.job import Inference, Job
         from medbench.running.networks import plan_network
 

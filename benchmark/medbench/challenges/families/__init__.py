@@ -1,0 +1,1 @@
+"""What challenges of one kind share."""

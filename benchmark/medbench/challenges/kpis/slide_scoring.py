@@ -1,0 +1,151 @@
+"""Masks of KPIs 2024 slides at the working level, and their scores by every rule, with bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.kpis.patches import THRESHOLD
+from medbench.core.errors import MedbenchError
+from medbench.core.score import Score
+from medbench.io import slides
+from medbench.metrics.masks.banded import MaskRows, PackedMask
+from medbench.metrics.masks.instances import Rule, detect
+from medbench.metrics.official.kpis import FULL, full_after_halving, halving_rows
+
+BAND_ROWS = 512
+BOTH_EMPTY = "both masks are empty"
+NO_OBJECT = "neither mask has an object"
+_RULES: dict[str, tuple[Rule, bool]] = {
+    "f1": ("clean", False),
+    "f1_contour": ("contour", False),
+    "f1_kpis_docker": ("official", True),
+}
+
+Rows = Callable[[int, int], npt.NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class SlideMasks:
+    """A slide's masks at the working level, at one bit a pixel.
+
+    Attributes:
+        reference: where at least half of the scan's pixels are inside.
+        docker: the reference as the organisers' program shrinks it; the same object where that is the same.
+        prediction: what is compared with both.
+        dice: of reference and prediction.
+        dice_docker: of docker and prediction.
+    """
+
+    reference: MaskRows
+    docker: MaskRows
+    prediction: MaskRows
+    dice: Score
+    dice_docker: Score
+
+
+def compare_rows(
+    grey: Rows, scan_shape: tuple[int, int], prediction: Rows, shape: tuple[int, int], factor: int
+) -> SlideMasks:
+    """Bring a reference to the working level and pack it with a prediction, band by band.
+
+    Args:
+        grey: rows of the reference as scanned, 0 to 255, from first to last (exclusive).
+        scan_shape: height and width of the reference.
+        prediction: rows of the prediction at the working level; anything but 0 is inside.
+        shape: height and width at the working level.
+        factor: 1 or 2.
+    """
+    reference, predicted = PackedMask(shape), PackedMask(shape)
+    docker = reference
+    counts = np.zeros(5, np.int64)
+    for start in range(0, shape[0], BAND_ROWS):
+        stop = min(start + BAND_ROWS, shape[0])
+        inside, full = _at_working_level(grey, scan_shape, (start, stop), shape[1], factor)
+        found = prediction(start, stop) != 0
+        if docker is reference and not np.array_equal(inside, full):
+            docker = PackedMask(shape)
+            docker.bits[:start] = reference.bits[:start]
+        for packed, mask in ((docker, full), (reference, inside), (predicted, found)):
+            packed.put(start, mask)
+        counts += [np.count_nonzero(mask) for mask in (inside, full, found, inside & found, full & found)]
+    own, official, other, both, both_official = counts.tolist()
+    total = own + other
+    dice = Score(2 * both / total) if total else Score.undefined(f"{BOTH_EMPTY}: 1 by rule 'agree'", 1.0)
+    total = official + other
+    dice_docker = (
+        Score(2 * both_official / total)
+        if total
+        else Score.undefined(f"{BOTH_EMPTY}: 1 by the organisers' program", 1.0)
+    )
+    return SlideMasks(reference, docker, predicted, dice, dice_docker)
+
+
+def _at_working_level(
+    grey: Rows, scan_shape: tuple[int, int], rows: tuple[int, int], width: int, factor: int
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """The reference's rows by both rules."""
+    if factor == 1:
+        values = grey(*rows)
+        return values > THRESHOLD, values == FULL
+    first, last = halving_rows(*rows, scan_shape[0])
+    first, last = min(first, rows[0] * 2), max(last, min(rows[1] * 2, scan_shape[0]))
+    values = grey(first, last)
+    full = full_after_halving(values, first_row=first, rows=rows, shape=scan_shape)
+    own = values[rows[0] * 2 - first : rows[1] * 2 - first].astype(np.uint16)
+    lacking = [(0, (rows[1] - rows[0]) * 2 - len(own)), (0, max(0, width * 2 - own.shape[1]))]
+    own = np.pad(own, lacking, mode="edge")[:, : width * 2] if np.any(lacking) else own[:, : width * 2]
+    summed = own[::2, ::2] + own[1::2, ::2] + own[::2, 1::2] + own[1::2, 1::2]
+    return summed > 4 * THRESHOLD, full
+
+
+def slide_scores(masks: SlideMasks) -> dict[str, Score]:
+    """All columns of a slide but those of its group."""
+    scores = {"dice": masks.dice, "dice_kpis_docker": masks.dice_docker}
+    for name, (rule, by_docker) in _RULES.items():
+        reference = masks.docker if by_docker else masks.reference
+        f1 = detect(reference, masks.prediction, rule=rule).f1
+        if f1 is not None:
+            scores[name] = Score(f1)
+        elif rule == "clean":
+            scores[name] = Score.undefined(NO_OBJECT)
+        else:
+            scores[name] = Score.undefined(f"{NO_OBJECT}: 0 by rule 'kpis'", 0.0)
+    return scores
+
+
+def packed_masks(reference: slides.SlideFacts, prediction: slides.SlideFacts, factor: int) -> SlideMasks:
+    """Both masks of a slide from their files, in bands.
+
+    Raises:
+        MedbenchError: ``file.corrupt``, or ``data.not_a_label_map`` for masks without any value above 127.
+    """
+    shape = reference.working_shape(factor)
+    with (
+        slides.open_slide(reference.path, channels=1) as grey,
+        slides.open_slide(prediction.path, channels=1) as mask,
+    ):
+        largest = {"reference": 0, "prediction": 0}
+
+        def grey_rows(start: int, stop: int) -> npt.NDArray[np.uint8]:
+            values = grey.read((start, stop), (0, reference.shape[1]))
+            largest["reference"] = max(largest["reference"], int(values.max(initial=0)))
+            return values
+
+        def mask_rows(start: int, stop: int) -> npt.NDArray[np.uint8]:
+            values = mask.read((start, stop), (0, shape[1]))
+            largest["prediction"] = max(largest["prediction"], int(values.max(initial=0)))
+            return (values > THRESHOLD).view(np.uint8)
+
+        masks = compare_rows(grey_rows, reference.shape, mask_rows, shape, factor)
+    for facts, value in zip((reference, prediction), largest.values(), strict=True):
+        if 0 < value <= THRESHOLD:
+            raise MedbenchError(
+                "data.not_a_label_map",
+                f"{facts.path}: holds values up to {value}, where masks have 255 inside.",
+                "Multiply a 0/1 mask by 255.",
+            )
+    return masks

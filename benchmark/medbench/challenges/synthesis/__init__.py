@@ -1,1 +1,0 @@
-"""Synthetic samples: simulators, and the writers that put them into each challenge's layout."""

@@ -1,0 +1,75 @@
+"""Values of command-line options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from medbench.core.errors import MedbenchError
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """``name=value`` pairs with values as JSON where they parse, else as text.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise MedbenchError(
+                "option.malformed", f"'{pair}' is not name=value.", "For example --set n_win=8."
+            )
+        try:
+            settings[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            settings[name.strip()] = value
+    return settings
+
+
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """Comma-separated words."""
+    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def parse_rename(text: str | None) -> tuple[str, str] | None:
+    """``OLD=NEW`` as a pair.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    if text is None:
+        return None
+    old, equals, new = text.partition("=")
+    if not equals or not old:
+        raise MedbenchError(
+            "option.malformed", f"'{text}' is not OLD=NEW.", "For example --rename label_=out_."
+        )
+    return old, new
+
+
+def parse_numbers(text: str, option: str) -> tuple[float, ...]:
+    """Comma-separated numbers.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise MedbenchError(
+            "option.malformed", f"{option} '{text}' is no list of numbers.", "E.g. 1,2,3."
+        ) from error
+
+
+def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | None:
+    """``pixel``, mm along each array axis, or nothing.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    if text is None or text == "pixel":
+        return None if text is None else "pixel"
+    return parse_numbers(text, "--spacing")

@@ -1,0 +1,1 @@
+"""Checks of metrics: one pair under all conventions, invariants, other libraries."""

@@ -1,0 +1,1 @@
+"""Metrics of masks: overlap, surface distances, components."""

@@ -1,0 +1,313 @@
+"""Formulas on a pair of binary masks: overlap from counts, distances from surfaces.
+
+Every formula takes a :class:`MaskPair` and returns a float, or None where the definition has no answer. The
+rules for empty masks and the ids live in :mod:`medbench.metrics.convention` and its catalogue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.metrics.arrays import Mask, Spacing
+from medbench.metrics.masks.overlap import Overlap, overlap_of_masks
+from medbench.metrics.masks.surface import Directed, SurfacePair
+
+Floats = npt.NDArray[np.float64]
+
+
+class MaskPair:
+    """Two binary masks with what several metrics share, computed on first use.
+
+    Args:
+        reference: boolean array.
+        prediction: the same shape.
+        spacing: step along each axis, or None when no distance will be asked for.
+        overlap: counts, if the caller has them already.
+        shape: shape of the image when the masks are a part of it.
+        workers: threads for the two directions of a distance.
+    """
+
+    def __init__(
+        self,
+        reference: Mask,
+        prediction: Mask,
+        spacing: Spacing | None = None,
+        *,
+        overlap: Overlap | None = None,
+        shape: tuple[int, ...] | None = None,
+        workers: int = 1,
+    ) -> None:
+        self.reference = reference
+        self.prediction = prediction
+        self.spacing = spacing
+        self.workers = workers
+        self.shape = shape or reference.shape
+        self._kept: dict[Hashable, Any] = {}
+        if overlap is not None:
+            self.__dict__["overlap"] = overlap
+
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """``compute()``, kept for later metrics that ask for the same ``key``."""
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+    @cached_property
+    def overlap(self) -> Overlap:
+        """Counts."""
+        return overlap_of_masks(self.reference, self.prediction)
+
+    @cached_property
+    def surfaces(self) -> SurfacePair:
+        """Surfaces and their distances."""
+        if self.spacing is None:
+            raise MedbenchError(
+                "metric.spacing",
+                "A distance needs the spacing of the array.",
+                'Pass spacing=(…) in mm, one number per array axis, or spacing="pixel".',
+            )
+        return SurfacePair(self.reference, self.prediction, self.spacing, workers=self.workers)
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the image diagonal."""
+        steps = self.spacing or (1.0,) * self.reference.ndim
+        sides = zip(self.shape, steps, strict=True)
+        return math.sqrt(sum((side * step) ** 2 for side, step in sides))
+
+    @property
+    def emptiness(self) -> str | None:
+        """``both``, ``prediction`` or ``reference`` when those are empty, else None."""
+        if "overlap" in self.__dict__:
+            empty = self.overlap.n_reference == 0, self.overlap.n_prediction == 0
+        elif self.spacing is not None:
+            empty = self.surfaces.reference_empty, self.surfaces.prediction_empty
+        else:
+            empty = not self.reference.any(), not self.prediction.any()
+        return {(True, True): "both", (True, False): "reference", (False, True): "prediction"}.get(empty)
+
+
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None
+
+
+def dice(pair: MaskPair) -> float | None:
+    """2TP / (2TP + FP + FN)."""
+    n = pair.overlap
+    return _ratio(2 * n.tp, 2 * n.tp + n.fp + n.fn)
+
+
+def dice_plus_one(pair: MaskPair) -> float:
+    """(2TP + 1) / (2TP + FP + FN + 1)."""
+    n = pair.overlap
+    return (2 * n.tp + 1) / (2 * n.tp + n.fp + n.fn + 1)
+
+
+def dice_epsilon(pair: MaskPair, *, epsilon: float) -> float:
+    """(2TP + e) / (2TP + FP + FN + e)."""
+    n = pair.overlap
+    return (2 * n.tp + epsilon) / (2 * n.tp + n.fp + n.fn + epsilon)
+
+
+def iou(pair: MaskPair) -> float | None:
+    """TP / (TP + FP + FN)."""
+    n = pair.overlap
+    return _ratio(n.tp, n.tp + n.fp + n.fn)
+
+
+def iou_plus_one(pair: MaskPair) -> float:
+    """(TP + 1) / (TP + FP + FN + 1)."""
+    n = pair.overlap
+    return (n.tp + 1) / (n.tp + n.fp + n.fn + 1)
+
+
+def iou_thresholded(pair: MaskPair, *, threshold: float) -> float | None:
+    """TP / (TP + FP + FN), and 0 where that is below the threshold."""
+    value = iou(pair)
+    return 0.0 if value is not None and value < threshold else value
+
+
+def sensitivity(pair: MaskPair) -> float | None:
+    """TP / (TP + FN)."""
+    return _ratio(pair.overlap.tp, pair.overlap.n_reference)
+
+
+def precision(pair: MaskPair) -> float | None:
+    """TP / (TP + FP)."""
+    return _ratio(pair.overlap.tp, pair.overlap.n_prediction)
+
+
+def sensitivity_epsilon(pair: MaskPair, *, epsilon: float) -> float:
+    """TP / (TP + FN + e): 0 for an empty reference."""
+    return pair.overlap.tp / (pair.overlap.n_reference + epsilon)
+
+
+def precision_epsilon(pair: MaskPair, *, epsilon: float) -> float:
+    """TP / (TP + FP + e): 0 for an empty prediction."""
+    return pair.overlap.tp / (pair.overlap.n_prediction + epsilon)
+
+
+def specificity(pair: MaskPair) -> float | None:
+    """TN / (TN + FP)."""
+    return _ratio(pair.overlap.tn, pair.overlap.tn + pair.overlap.fp)
+
+
+def accuracy(pair: MaskPair) -> float | None:
+    """(TP + TN) / all."""
+    return _ratio(pair.overlap.tp + pair.overlap.tn, pair.overlap.size)
+
+
+def volume_difference(pair: MaskPair) -> float:
+    """Volume of the prediction minus volume of the reference."""
+    assert pair.spacing is not None
+    n = pair.overlap
+    return (n.n_prediction - n.n_reference) * math.prod(pair.spacing)
+
+
+def relative_volume_difference(pair: MaskPair) -> float | None:
+    """|P| / |R| - 1."""
+    n = pair.overlap
+    return _ratio(n.n_prediction - n.n_reference, n.n_reference)
+
+
+def volumetric_similarity(pair: MaskPair) -> float | None:
+    """1 - ||P| - |R|| / (|P| + |R|)."""
+    n = pair.overlap
+    difference = _ratio(abs(n.n_prediction - n.n_reference), n.n_prediction + n.n_reference)
+    return None if difference is None else 1 - difference
+
+
+def hausdorff(pair: MaskPair) -> float:
+    """Largest distance of a surface voxel to the other surface."""
+    found = pair.surfaces.distances
+    return float(max(found.of_prediction.max(), found.of_reference.max()))
+
+
+def hausdorff_of_sets(pair: MaskPair) -> float:
+    """Largest distance of a voxel of one mask to the other mask."""
+    found = pair.surfaces.set_distances
+    return float(max(found.of_prediction.max(initial=0), found.of_reference.max(initial=0)))
+
+
+def average_hausdorff_of_sets(pair: MaskPair) -> float:
+    """Mean of the two mean distances of all voxels of one mask to the other mask."""
+    found, n = pair.surfaces.set_distances, pair.overlap
+    return float(found.of_prediction.sum() / n.n_prediction + found.of_reference.sum() / n.n_reference) / 2
+
+
+def hausdorff_of_elements(pair: MaskPair) -> float:
+    """Largest distance between surface elements on the corners of the lattice."""
+    found = pair.surfaces.elements
+    return float(max(found.of_prediction.max(), found.of_reference.max()))
+
+
+def hd95_pooled(pair: MaskPair) -> float:
+    """95th percentile of both directed lists joined, linear interpolation."""
+    return float(np.percentile(pair.surfaces.distances.pooled, 95))
+
+
+def hd95_max(pair: MaskPair) -> float:
+    """The larger of the two directed 95th percentiles, linear interpolation."""
+    found = pair.surfaces.distances
+    return float(max(np.percentile(found.of_prediction, 95), np.percentile(found.of_reference, 95)))
+
+
+def hd95_nearest_rank(pair: MaskPair) -> float:
+    """The larger of the two directed values at index floor(0.95 (n - 1))."""
+    found = pair.surfaces.distances
+    return float(max(_at_rank(found.of_prediction), _at_rank(found.of_reference)))
+
+
+def _at_rank(distances: Floats) -> float:
+    rank = int((len(distances) - 1) * 0.95)
+    return float(np.partition(distances, rank)[rank])
+
+
+def hd95_area(pair: MaskPair) -> float:
+    """The larger of the two directed area-weighted 95 % points, without interpolation."""
+    found = pair.surfaces.elements
+    return max(
+        _weighted_point(found.of_prediction, found.prediction_sizes),
+        _weighted_point(found.of_reference, found.reference_sizes),
+    )
+
+
+def _weighted_point(distances: Floats, sizes: Floats | None) -> float:
+    """First distance at which the sorted elements cover 95 % of the surface."""
+    assert sizes is not None
+    order = np.lexsort((sizes, distances))
+    covered = np.cumsum(sizes[order]) / sizes.sum()
+    index = int(np.searchsorted(covered, 0.95))
+    return float(distances[order[min(index, len(order) - 1)]])
+
+
+def assd_pooled(pair: MaskPair) -> float:
+    """Mean of both directed lists joined."""
+    return float(pair.surfaces.distances.pooled.mean())
+
+
+def assd_mean_of_directed(pair: MaskPair) -> float:
+    """Mean of the two directed means."""
+    found = pair.surfaces.distances
+    return float((found.of_prediction.mean() + found.of_reference.mean()) / 2)
+
+
+def asd_prediction_to_reference(pair: MaskPair) -> float:
+    """Mean distance of the prediction's surface to the reference's."""
+    return float(pair.surfaces.distances.of_prediction.mean())
+
+
+def asd_reference_to_prediction(pair: MaskPair) -> float:
+    """Mean distance of the reference's surface to the prediction's."""
+    return float(pair.surfaces.distances.of_reference.mean())
+
+
+def assd_area(pair: MaskPair) -> float:
+    """Mean of the two directed area-weighted means."""
+    found = pair.surfaces.elements
+    return (_weighted_mean(found, "prediction") + _weighted_mean(found, "reference")) / 2
+
+
+def _weighted_mean(found: Directed, side: str) -> float:
+    distances, sizes = getattr(found, f"of_{side}"), getattr(found, f"{side}_sizes")
+    return float((distances * sizes).sum() / sizes.sum())
+
+
+def nsd_count(pair: MaskPair, *, tolerance: float) -> float:
+    """Share of all surface voxels within the tolerance of the other surface."""
+    return float((pair.surfaces.distances.pooled <= tolerance).mean())
+
+
+def nsd_mean_of_directed(pair: MaskPair, *, tolerance: float) -> float:
+    """Mean of the two shares of surface voxels within the tolerance."""
+    found = pair.surfaces.distances
+    return float(((found.of_prediction <= tolerance).mean() + (found.of_reference <= tolerance).mean()) / 2)
+
+
+def nsd_area(pair: MaskPair, *, tolerance: float) -> float:
+    """Share of both surfaces' area within the tolerance of the other surface."""
+    found = pair.surfaces.elements
+    assert found.prediction_sizes is not None
+    assert found.reference_sizes is not None
+    within = (
+        found.prediction_sizes[found.of_prediction <= tolerance].sum()
+        + found.reference_sizes[found.of_reference <= tolerance].sum()
+    )
+    return float(within / (found.prediction_sizes.sum() + found.reference_sizes.sum()))
+
+
+def asd_edge8(pair: MaskPair) -> float | None:
+    """Mean distance between edges found with eight neighbours, in pixels; the frame itself is no edge."""
+    from medbench.metrics.masks.pixel_sets import pixel_set_distances
+
+    if pair.reference.ndim != 2:
+        raise MedbenchError("metric.shape", "asd.edge8 is defined on 2-D frames only.")
+    masks = (np.ascontiguousarray(mask).view(np.uint8) for mask in (pair.reference, pair.prediction))
+    return pixel_set_distances(*masks).average_surface

@@ -1,0 +1,282 @@
+"""Detection F1 of objects in a mask, and the rules of KPIs 2024.
+
+Three rules for whole slides (hrlblab/KPIs2024@7d56473, ``unet_validation_slide.py``):
+
+clean
+    objects are 8-connected components; a predicted object is right when its IoU with some reference object
+    reaches the threshold.
+contour
+    the organisers' objects: hole contours of the inverted mask, filled. Foreground is 4-connected,
+    objects at the slide's border do not exist, a hole is one more object, and each object is a pixel
+    larger all round.
+official
+    the same contours, shifted in place whenever two boxes overlap, as the organisers' program leaves
+    them: later comparisons use wrong places, and the number depends on the order of the contours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.metrics.masks.banded import BandedObjects, MaskRows, bands
+from medbench.metrics.masks.components import Labels, components, overlap_table
+from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.official.hole_contours import hole_contours
+
+Rule = Literal["clean", "contour", "official"]
+MATCHING_IOU = 0.5
+"""Least IoU of objects that count as the same, in KPIs 2024."""
+_CONTOUR_MARGIN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Objects found and missed.
+
+    Attributes:
+        n_true_positive: predicted objects that match some reference object.
+        n_false_positive: predicted objects that match none.
+        n_false_negative: reference objects that no predicted object matches.
+        n_reference: reference objects.
+        n_prediction: predicted objects.
+    """
+
+    n_true_positive: int
+    n_false_positive: int
+    n_false_negative: int
+    n_reference: int
+    n_prediction: int
+
+    @property
+    def precision(self) -> float | None:
+        """TP / (TP + FP)."""
+        return self.n_true_positive / self.n_prediction if self.n_prediction else None
+
+    @property
+    def recall(self) -> float | None:
+        """TP / (TP + FN); the rules are not one-to-one, so TP + FN need not be the reference's count."""
+        total = self.n_true_positive + self.n_false_negative
+        return self.n_true_positive / total if total else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean, 0 when either is 0 or undefined; None without any object."""
+        if not (self.n_reference or self.n_prediction):
+            return None
+        precision, recall = self.precision or 0.0, self.recall or 0.0
+        return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def detect(
+    reference: MaskRows, prediction: MaskRows, *, threshold: float = MATCHING_IOU, rule: Rule = "clean"
+) -> Detection:
+    """Compare the objects of two masks.
+
+    Args:
+        reference: boolean mask; 2-D, or any number of axes for the clean rule. A large 2-D mask may be one
+            that gives windows of itself, as :class:`medbench.metrics.masks.banded.PackedMask`.
+        prediction: the same shape.
+        threshold: least IoU of a match.
+        rule: ``"clean"``, ``"contour"`` or ``"official"``.
+
+    Raises:
+        MedbenchError: ``metric.shape`` for a contour rule on an array that is not 2-D.
+
+    >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
+    >>> b = np.zeros((30, 30), bool); b[3:9, 4:10] = True
+    >>> found = detect(a, b)
+    >>> found.n_true_positive, found.n_false_negative, round(found.f1, 4)
+    (1, 1, 0.6667)
+    """
+    if rule == "clean":
+        return _by_components(reference, prediction, threshold)
+    if reference.ndim != 2:
+        raise MedbenchError("metric.shape", f"The {rule} rule of KPIs is defined on 2-D masks only.")
+    return _by_contours(reference, prediction, threshold, moving=rule == "official")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedObject:
+    """An 8-connected object of one mask, and how well some object of the other mask fits it.
+
+    Attributes:
+        box: first row and column, last (exclusive) row and column.
+        size: pixels.
+        iou: the largest IoU with an object of the other mask; 0 where there is none.
+    """
+
+    box: tuple[int, int, int, int]
+    size: int
+    iou: float
+
+
+def match_objects(
+    reference: MaskRows, prediction: MaskRows
+) -> tuple[list[MatchedObject], list[MatchedObject]]:
+    """The objects of two 2-D masks by the clean rule, from top to bottom.
+
+    Args:
+        reference: boolean mask, or one that gives windows of itself.
+        prediction: the same shape.
+
+    >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
+    >>> b = np.zeros((30, 30), bool); b[3:9, 6:12] = True
+    >>> [(found.box, round(found.iou, 4)) for found in match_objects(a, b)[0]]
+    [((3, 3, 9, 9), 0.3333), ((15, 15, 21, 21), 0.0)]
+    """
+    own, other, table = _overlaps_in_bands(reference, prediction)
+    sizes = own.whole_sizes(), other.whole_sizes()
+    best: tuple[dict[int, float], dict[int, float]] = {}, {}
+    for (first, second), both in table.items():
+        iou = both / (sizes[0][first] + sizes[1][second] - both)
+        best[0][first] = max(iou, best[0].get(first, 0.0))
+        best[1][second] = max(iou, best[1].get(second, 0.0))
+    first_objects, second_objects = (
+        sorted(
+            (MatchedObject(box, sizes[of][root], best[of].get(root, 0.0)) for root, box in boxes.items()),
+            key=lambda found: found.box,
+        )
+        for of, boxes in enumerate((own.whole_boxes(), other.whole_boxes()))
+    )
+    return first_objects, second_objects
+
+
+def _by_components(reference: MaskRows, prediction: MaskRows, threshold: float) -> Detection:
+    if reference.ndim == 2:
+        sides = _overlaps_in_bands(reference, prediction)
+        sizes, other_sizes, table = sides[0].whole_sizes(), sides[1].whole_sizes(), sides[2]
+    else:
+        own, n_own = components(reference[:])
+        other, n_other = components(prediction[:])
+        table = overlap_table(own, other, n_other)
+        sizes = dict(enumerate(np.bincount(own.ravel(), minlength=n_own + 1)[1:].tolist(), 1))
+        other_sizes = dict(enumerate(np.bincount(other.ravel(), minlength=n_other + 1)[1:].tolist(), 1))
+    right: set[int] = set()
+    found: set[int] = set()
+    for (first, second), both in table.items():
+        if both >= threshold * (sizes[first] + other_sizes[second] - both):
+            found.add(first)
+            right.add(second)
+    n_reference, n_prediction = len(sizes), len(other_sizes)
+    return Detection(
+        len(right), n_prediction - len(right), n_reference - len(found), n_reference, n_prediction
+    )
+
+
+def _overlaps_in_bands(
+    reference: MaskRows, prediction: MaskRows
+) -> tuple[BandedObjects, BandedObjects, dict[tuple[int, int], int]]:
+    """The objects of both masks and the pixels they share by root, with memory for one band of rows."""
+    sides = BandedObjects(), BandedObjects()
+    parts: dict[tuple[int, int], int] = {}
+    for rows in bands(reference.shape):
+        (own, add_own), (other, add_other) = sides[0].add(reference[rows]), sides[1].add(prediction[rows])
+        for (first, second), both in _band_overlaps(own, other).items():
+            key = first + add_own, second + add_other
+            parts[key] = parts.get(key, 0) + both
+    table: dict[tuple[int, int], int] = {}
+    roots, other_roots = (side.roots().tolist() for side in sides)
+    for (first, second), both in parts.items():
+        key = roots[first], other_roots[second]
+        table[key] = table.get(key, 0) + both
+    return *sides, table
+
+
+def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
+    found: dict[tuple[int, int], int] = {}
+    width = int(other.max(initial=0)) + 1
+    for begin in range(0, len(own), 256):
+        a, b = own[begin : begin + 256], other[begin : begin + 256]
+        both = (a > 0) & (b > 0)
+        values, counts = np.unique(a[both].astype(np.int64) * width + b[both], return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            key = value // width, value % width
+            found[key] = found.get(key, 0) + count
+    return found
+
+
+class _Contours:
+    """Contours with their boxes, which move along when the official rule shifts a contour."""
+
+    def __init__(self, mask: MaskRows) -> None:
+        import cv2
+
+        self.points = hole_contours(mask)
+        self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2)
+        self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2)
+        self.most_px = (self.high - self.low + 1).prod(axis=1)
+        self.least_px = np.array([cv2.contourArea(p) for p in self.points])
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def shift(self, number: int, by: npt.NDArray[Any]) -> None:
+        self.points[number] -= by
+        self.low[number] -= by
+        self.high[number] -= by
+
+    def next_near(self, low: Any, high: Any, start: int) -> int | None:
+        """The first contour from ``start`` on whose box meets the given one."""
+        near = (self.low[start:] <= high).all(axis=1) & (self.high[start:] >= low).all(axis=1)
+        hits = np.flatnonzero(near)
+        return start + int(hits[0]) if hits.size else None
+
+
+def _contours_match(
+    first: _Contours, i: int, second: _Contours, j: int, threshold: float, *, moving: bool
+) -> bool:
+    """Whether the IoU of two filled contours reaches the threshold.
+
+    They are drawn in their common frame, to which the moving rule shifts both for good; not where the box of
+    one is too small a part of the other, as beside a contour around half of a slide.
+    """
+    import cv2
+
+    origin = np.minimum(first.low[i], second.low[j]) - _CONTOUR_MARGIN
+    end = np.maximum(first.high[i], second.high[j]) + _CONTOUR_MARGIN
+    most = min(first.most_px[i], second.most_px[j])
+    reached = False
+    if most >= threshold * max(first.least_px[i], second.least_px[j]):
+        width, height = (end - origin).tolist()
+        drawn = []
+        for side, number in ((first, i), (second, j)):
+            canvas = np.zeros((height, width), np.uint8)
+            cv2.drawContours(canvas, [side.points[number] - origin.astype(np.int32)], -1, 1, -1)
+            drawn.append(canvas)
+        both, either = (cv2.countNonZero(join(*drawn)) for join in (cv2.bitwise_and, cv2.bitwise_or))
+        reached = (both / either if either else 0.0) >= threshold
+    if moving:
+        first.shift(i, origin)
+        second.shift(j, origin)
+    return reached
+
+
+def _any_match(own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool) -> bool:
+    """Whether the contour matches one of the others, compared in their order up to the first match."""
+    j = others.next_near(own.low[number], own.high[number], 0)
+    while j is not None:
+        if _contours_match(own, number, others, j, threshold, moving=moving):
+            return True
+        j = others.next_near(own.low[number], own.high[number], j + 1)
+    return False
+
+
+def _by_contours(reference: MaskRows, prediction: MaskRows, threshold: float, *, moving: bool) -> Detection:
+    truth, guess = _Contours(reference), _Contours(prediction)
+    right = sum(_any_match(guess, i, truth, threshold, moving=moving) for i in range(len(guess)))
+    missed = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))
+    return Detection(right, len(guess) - right, missed, len(truth), len(guess))
+
+
+def instance_f1(pair: MaskPair, *, threshold: float, rule: Rule) -> float | None:
+    """F1 of objects under a rule; None when neither mask has an object."""
+    found: Detection = pair.once(
+        ("detect", threshold, rule),
+        lambda: detect(pair.reference, pair.prediction, threshold=threshold, rule=rule),
+    )
+    return found.f1

@@ -1,0 +1,1 @@
+"""Metrics of tasks other than label maps: classes, boxes, summaries, measurements."""

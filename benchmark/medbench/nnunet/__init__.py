@@ -1,0 +1,1 @@
+"""nnU-Net v2 behind the package's interfaces: files, labels, training, prediction."""

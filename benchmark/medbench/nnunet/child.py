@@ -1,0 +1,226 @@
+"""nnU-Net's planning, preprocessing and training: ``python -m medbench.nnunet.child FILE``.
+
+nnU-Net takes its folders from the environment and prints as it goes, so it gets a process of its own. What it
+prints goes to ``nnunet.log``; this process's standard output carries one JSON object a line to its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.files import read_json, write_json, write_text
+from medbench.core.seeds import derived_seed
+
+if TYPE_CHECKING:
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+Emit = Callable[[dict[str, Any]], None]
+DATASET_ID = 1
+PREPROCESSED = "preprocessed.json"
+AUGMENTERS = "nnUNet_n_proc_DA"
+
+
+def main(path: Path) -> int:
+    """Do what a request asks for; 0, or 1 with the reason sent to the parent."""
+    request = read_json(path)
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(request["log"], "a", encoding="utf-8") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+    def emit(event: dict[str, Any]) -> None:
+        channel.write(json.dumps(event) + "\n")
+        channel.flush()
+
+    try:
+        _work(request, emit)
+    except Exception as error:  # noqa: BLE001 - the parent shows it in one line
+        traceback.print_exc()
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        emit({"event": "error", "message": f"{type(error).__name__}: {first}"})
+        return 1
+    emit({"event": "done"})
+    return 0
+
+
+def _work(request: dict[str, Any], emit: Emit) -> None:
+    import torch
+
+    if request["device"] == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    if not request["workers"]:
+        _stay_in_this_process()
+    dataset = Path(request["preprocessed"])
+    if not (dataset / PREPROCESSED).exists():
+        emit({"event": "say", "line": "nnU-Net looks at the data, plans and preprocesses."})
+        write_json(dataset / PREPROCESSED, {"plans": _prepare(request, dataset)})
+    plans_name = read_json(dataset / PREPROCESSED)["plans"]
+    if request["device"] == "cpu" or request["workers"]:
+        os.environ[AUGMENTERS] = str(request["workers"])
+    if request["splits"]:
+        write_json(dataset / "splits_final.json", request["splits"])
+    steps = len(request["folds"]) * request["epochs"] * request["steps"]
+    emit({"event": "start", "title": "training", "total": steps})
+    for fold in request["folds"]:
+        _train(request, dataset, plans_name, fold, emit)
+    emit({"event": "finish"})
+
+
+def _stay_in_this_process() -> None:
+    """Let a thread of this process do what nnU-Net spawns processes for."""
+    from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
+    from nnunetv2.preprocessing.preprocessors import default_preprocessor
+
+    here = SimpleNamespace(get_context=lambda kind: SimpleNamespace(Pool=lambda count: ThreadPool(1)))
+    for module in (fingerprint_extractor, default_preprocessor):
+        module.multiprocessing = here
+
+
+def _prepare(request: dict[str, Any], dataset: Path) -> str:
+    """Fingerprint, plan and preprocessed cases; the plans' name."""
+    import nnunetv2
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
+        DatasetFingerprintExtractor,
+    )
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    count = max(1, request["workers"])
+    extractor = DatasetFingerprintExtractor(DATASET_ID, count, verbose=False)
+    extractor.show_progress_bar = False
+    extractor.run(overwrite_existing=True)
+    planner_class = recursive_find_python_class(
+        str(Path(nnunetv2.__path__[0]) / "experiment_planning"),
+        request["planner"],
+        current_module="nnunetv2.experiment_planning",
+    )
+    changes = {"gpu_memory_target_in_gb": request["memory_gb"]} if request["memory_gb"] else {}
+    planner = planner_class(DATASET_ID, **changes)
+    if changes or request["base_features"] != planner.UNet_base_num_features or request["batch_size"]:
+        planner.plans_identifier = f"{planner.plans_identifier}_{request['recipe']}"
+    planner.UNet_base_num_features = request["base_features"]
+    plans = planner.plan_experiment()
+    configuration = request["configuration"]
+    if configuration not in plans["configurations"]:
+        planned = [name for name in plans["configurations"] if "cascade" not in name]
+        raise ValueError(
+            f"nnU-Net plans no {configuration} for these data, only {', '.join(planned)}: choose one of those"
+        )
+    if request["batch_size"]:
+        plans["configurations"][configuration]["batch_size"] = request["batch_size"]
+        write_json(dataset / f"{planner.plans_identifier}.json", plans)
+    preprocessor = DefaultPreprocessor(verbose=False)
+    preprocessor.show_progress_bar = False
+    preprocessor.run(DATASET_ID, configuration, planner.plans_identifier, num_processes=count)
+    return str(planner.plans_identifier)
+
+
+def seed_all(*parts: int) -> None:
+    """Seed what nnU-Net draws from."""
+    import numpy as np
+    import torch
+
+    seed = derived_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | str, emit: Emit) -> None:
+    """Train a fold, or go on with it; a finished one only tells how it went."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    number = -1 if fold == "all" else int(fold)
+    model = f"nnUNetTrainer__{plans_name}__{request['configuration']}"
+    place = Path(request["results"]) / model / f"fold_{fold}"
+    per_fold = request["epochs"] * request["steps"]
+    if (place / "checkpoint_final.pth").exists() and (place / "history.json").exists():
+        emit({"event": "advance", "steps": per_fold})
+        return
+    seed_all(request["seed"], number + 1)
+    latest = place / "checkpoint_latest.pth"
+    plans = read_json(dataset / f"{plans_name}.json")
+    plans["continue_training"] = latest.exists()
+    described = read_json(dataset / "dataset.json")
+    device = torch.device(request["device"])
+    trainer = nnUNetTrainer(plans, request["configuration"], fold, described, device)
+    trainer.num_epochs = request["epochs"]
+    trainer.num_iterations_per_epoch = request["steps"]
+    trainer.num_val_iterations_per_epoch = request["validation_steps"]
+    trainer.initial_lr = request["learning_rate"]
+    trainer.weight_decay = request["weight_decay"]
+    trainer.save_every = max(1, min(50, request["epochs"] // 20))
+    _steer(trainer, request, number, emit)
+    trainer.initialize()
+    if latest.exists():
+        _load_safely(trainer, latest)
+        emit({"event": "say", "line": f"Fold {fold} goes on at epoch {trainer.current_epoch + 1}."})
+        emit({"event": "advance", "steps": trainer.current_epoch * request["steps"]})
+    trainer.run_training()
+    log = trainer.logger
+    history = {
+        "loss": [float(value) for value in log.get_value("train_losses", step=None)],
+        "pseudo_dice": [float(value) for value in log.get_value("mean_fg_dice", step=None)],
+    }
+    write_text(place / "history.json", json.dumps(history, indent=2).replace("NaN", "null"))
+
+
+def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: Emit) -> None:
+    """Seed every epoch, write checkpoints whole, report, and leave out what draws plots or names the host."""
+    save, begin, end = trainer.save_checkpoint, trainer.on_train_epoch_start, trainer.on_epoch_end
+
+    def save_whole(filename: str) -> None:
+        save(f"{filename}.partial")
+        Path(f"{filename}.partial").replace(filename)
+
+    def begin_seeded() -> None:
+        seed_all(request["seed"], number + 1, trainer.current_epoch + 1)
+        begin()
+
+    def end_reported() -> None:
+        loss = trainer.logger.get_value("train_losses", step=-1)
+        dice = trainer.logger.get_value("mean_fg_dice", step=-1)
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.num_epochs}"
+        note = f"{epoch} loss {loss:.3f} pseudo Dice {dice:.3f}"
+        end()
+        emit({"event": "advance", "steps": trainer.num_iterations_per_epoch, "note": note})
+
+    trainer.save_checkpoint = save_whole
+    trainer.on_train_epoch_start = begin_seeded
+    trainer.on_epoch_end = end_reported
+    trainer._save_debug_information = lambda: None
+    trainer.plot_network_architecture = lambda: None
+    trainer.logger.plot_progress_png = lambda folder: None
+
+
+def _load_safely(trainer: nnUNetTrainer, path: Path) -> None:
+    """nnU-Net's own loading with ``weights_only``, for it asks torch for the opposite."""
+    import torch
+
+    from medbench.nnunet.files import harmless_types
+
+    load = torch.load
+
+    def load_plain(file: Any, **options: Any) -> Any:
+        with torch.serialization.safe_globals(list(harmless_types())):
+            return load(file, **{**options, "weights_only": True})
+
+    torch.load = load_plain  # type: ignore[assignment]
+    try:
+        trainer.load_checkpoint(str(path))
+    finally:
+        torch.load = load
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

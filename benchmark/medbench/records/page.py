@@ -1,0 +1,164 @@
+"""One HTML page a run: scores, failures, worst cases with outlines, provenance. It needs no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_text
+from medbench.core.overlay import Illustration
+from medbench.core.result_table import CaseRow, MetricSpec
+from medbench.records.schema import RunRecord
+from medbench.records.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
+
+WORST = 8
+REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
+MISSED_RGB, FALSE_POSITIVE_RGB, HALO_RGB = (213, 94, 0), (0, 0, 0), (255, 255, 255)
+MARK_PX, MARK_MARGIN_PX = 3, 8
+LARGEST_SIDE_PX = {"case": 384, "overview": 1600, "detail": 1024}
+
+
+def write_report(
+    path: Path,
+    challenge: Challenge,
+    cases: Sequence[Case],
+    rows: Sequence[CaseRow],
+    record: RunRecord,
+    predictions: Path,
+) -> None:
+    """Write the page, escaped and self-contained.
+
+    Args:
+        path: where to.
+        challenge: reads pictures and references for the worst cases.
+        cases: the cases of the rows.
+        rows: scores.
+        record: everything else.
+        predictions: folder of prediction files.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    shown = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
+    by = shown[0] if shown else None
+    methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
+    page = environment.get_template("report.html.j2").render(
+        record=record,
+        headings=RESULT_HEADINGS,
+        tables=[
+            (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
+            for protocol, metrics in result_tables(record).items()
+        ],
+        methods="; ".join(sorted(methods)) or "too few groups",
+        failures=[row for row in rows if row.status != "ok"],
+        worst_by=by.title if by else "",
+        figures=_figures(challenge, {case.id: case for case in cases}, rows, by, shown, predictions)
+        if by
+        else [],
+        case_headings=[heading(metric) for metric in shown],
+        case_rows=[
+            (row.case, [_cell(row, metric) for metric in shown])
+            for row in rows
+            if any(metric.name in row.scores for metric in shown)
+        ],
+    )
+    write_text(path, page)
+
+
+def _cell(row: CaseRow, metric: MetricSpec) -> str:
+    score = row.scores.get(metric.name)
+    if score is None:
+        return ""
+    mark = "" if score.status == "ok" else f" ({score.status})"
+    return number(score.value, metric.unit) + mark
+
+
+def _figures(
+    challenge: Challenge,
+    cases: Mapping[str, Case],
+    rows: Sequence[CaseRow],
+    by: MetricSpec,
+    shown: Sequence[MetricSpec],
+    predictions: Path,
+) -> list[dict[str, Any]]:
+    def badness(row: CaseRow) -> float:
+        value = row.scores[by.name].value
+        if value is None:
+            return float("inf")
+        return -value if by.better == "higher" else value
+
+    scored = sorted(
+        (row for row in rows if by.name in row.scores and row.predictions), key=badness, reverse=True
+    )
+    figures = []
+    for row in scored[:WORST]:
+        text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
+        try:
+            pictures = challenge.illustrations(cases[row.case], predictions / next(iter(row.predictions)))
+        except MedbenchError:
+            continue
+        figures += [
+            {
+                "case": row.case,
+                "kind": picture.kind,
+                "caption": picture.caption or text,
+                "scores": text if picture.kind == "overview" else "",
+                "marked": bool(picture.marks),
+                "source": _data_url(picture),
+            }
+            for picture in pictures
+        ]
+    return figures
+
+
+def outlined(shown: Illustration) -> npt.NDArray[np.uint8]:
+    """``(height, width, 3)`` with the outlines of every label of both label maps, and the marks."""
+    import cv2
+
+    drawn = np.ascontiguousarray(shown.picture, np.uint8).copy()
+    width = 2 if shown.kind == "overview" else max(1, round(max(drawn.shape) / 256))
+    for labels, colour in ((shown.reference, REFERENCE_RGB), (shown.prediction, PREDICTION_RGB)):
+        for label in np.unique(labels[labels > 0]):
+            mask = (labels == label).astype(np.uint8)
+            contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(drawn, contours, -1, colour, width)
+    for mark in shown.marks:
+        row, column, radius = round(mark.row), round(mark.column), round(mark.radius) + MARK_MARGIN_PX
+        missed = mark.kind == "missed"
+        for colour, line in (
+            (HALO_RGB, MARK_PX + 4),
+            (MISSED_RGB if missed else FALSE_POSITIVE_RGB, MARK_PX),
+        ):
+            if missed:
+                cv2.circle(drawn, (column, row), radius, colour, line, cv2.LINE_AA)
+            else:
+                corners = (column - radius, row - radius), (column + radius, row + radius)
+                cv2.rectangle(drawn, *corners, colour, line)
+    return drawn
+
+
+def _data_url(shown: Illustration) -> str:
+    """The picture as a ``data:`` address: PNG, and JPEG where it is large."""
+    import cv2
+
+    from medbench.io.raster import resize_picture
+
+    picture = outlined(shown)
+    scale = min(1.0, LARGEST_SIDE_PX[shown.kind] / max(picture.shape[:2]))
+    small = resize_picture(picture, round(picture.shape[0] * scale), round(picture.shape[1] * scale))
+    kind = "png" if shown.kind == "case" else "jpeg"
+    _, encoded = cv2.imencode(f".{kind}", small[:, :, ::-1])
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"

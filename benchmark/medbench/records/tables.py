@@ -1,0 +1,69 @@
+"""Numbers as people read them: the result table of a run, and what all tables share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from medbench.core.result_table import MetricSpec
+from medbench.records.schema import MetricRecord, RunRecord
+from medbench.statistics.intervals import Aggregate
+
+RESULT_HEADINGS = ("metric", "mean", "95 % interval", "scored", "failed", "missing", "undefined", "groups")
+
+
+def decimals(unit: str) -> int:
+    """Digits after the point for a unit."""
+    return 2 if unit else 4
+
+
+def number(value: float | None, unit: str) -> str:
+    """A value with its unit's digits; a dash where there is none."""
+    return "–" if value is None else f"{value:.{decimals(unit)}f}"
+
+
+def interval(low: float | None, high: float | None, unit: str) -> str:
+    """``low – high``, or a dash."""
+    return "–" if low is None or high is None else f"{number(low, unit)} – {number(high, unit)}"
+
+
+def heading(metric: MetricSpec | MetricRecord) -> str:
+    """Title, unit and direction: ``HD PS+FH [px] ↓``."""
+    unit = f" [{metric.unit}]" if metric.unit else ""
+    return f"{metric.title}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+
+
+def aggregate_rows(
+    aggregates: Mapping[str, Aggregate], specs: Mapping[str, MetricSpec]
+) -> list[tuple[str, ...]]:
+    """One row a metric under :data:`RESULT_HEADINGS`."""
+    return [
+        (
+            heading(specs[name]),
+            number(figures.value, specs[name].unit),
+            interval(figures.interval.low, figures.interval.high, specs[name].unit),
+            *map(str, (figures.scored, figures.failed, figures.missing, figures.undefined, figures.groups)),
+        )
+        for name, figures in aggregates.items()
+    ]
+
+
+def result_tables(record: RunRecord) -> dict[str, list[MetricRecord]]:
+    """The metrics of a run by evaluation protocol: those of two protocols never share a table."""
+    found: dict[str, list[MetricRecord]] = {}
+    for metric in record.metrics.values():
+        found.setdefault(metric.protocol, []).append(metric)
+    return found
+
+
+def result_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
+    """One row a metric under :data:`RESULT_HEADINGS`."""
+    return [
+        (
+            heading(metric),
+            number(metric.value, metric.unit),
+            interval(metric.ci95_low, metric.ci95_high, metric.unit),
+            *(str(count) for count in (metric.scored, metric.failed, metric.missing, metric.undefined)),
+            str(metric.groups),
+        )
+        for metric in metrics
+    ]

@@ -1,0 +1,1 @@
+"""Statistics on rows of scores: intervals, paired tests, rankings."""

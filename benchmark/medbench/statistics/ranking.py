@@ -1,0 +1,110 @@
+"""Ranking by significance: per metric, who is beaten by how many, then the sum of those ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseRow, MetricSpec
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One entry's place.
+
+    Attributes:
+        name: of the entry.
+        place: from 1; entries that nothing separates share one.
+        rank_sum: sum of its ranks over the metrics; less is better.
+        ranks: metric -> 1 + number of entries that are significantly better in it.
+        tie_breaker: what separates entries of equal sums; more is better.
+    """
+
+    name: str
+    place: int
+    rank_sum: int
+    ranks: Mapping[str, int]
+    tie_breaker: float
+
+
+def significance_ranks(
+    values: Mapping[str, npt.NDArray[np.float64]], higher_is_better: bool
+) -> dict[str, int]:
+    """1 + the number of entries that are significantly better, by one-sided Wilcoxon signed-rank tests.
+
+    The level is 0.05 for each pair, without correction for their number. Pairs of equal values say nothing
+    for either side.
+
+    Args:
+        values: entry -> value of each case, cases in the same order; NaN where an entry has none.
+        higher_is_better: direction.
+
+    >>> case = np.arange(12.0)
+    >>> significance_ranks({"a": case, "b": case + 1, "c": case + 1}, higher_is_better=True)
+    {'a': 3, 'b': 1, 'c': 1}
+    """
+    from scipy.stats import wilcoxon
+
+    def beats(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> bool:
+        gain = first - second if higher_is_better else second - first
+        gain = gain[np.isfinite(gain)]
+        return bool(gain.any() and wilcoxon(gain, alternative="greater").pvalue < LEVEL)
+
+    return {
+        name: 1 + sum(beats(other, own) for rival, other in values.items() if rival != name)
+        for name, own in values.items()
+    }
+
+
+def significance_standings(
+    entries: Mapping[str, Sequence[CaseRow]],
+    metrics: Sequence[MetricSpec],
+    tie_breakers: Mapping[str, float],
+) -> list[Standing]:
+    """Entries by the sum of their ranks by significance, best first.
+
+    Args:
+        entries: name -> its rows, all of the same cases.
+        metrics: columns that count.
+        tie_breakers: name -> what separates equal sums; more is better.
+
+    Raises:
+        MedbenchError: ``ranking.cases`` when an entry has other cases than the first.
+    """
+    by_case = {name: {row.case: row.scores for row in rows} for name, rows in entries.items()}
+    cases = sorted(next(iter(by_case.values()), {}))
+    for name, scores in by_case.items():
+        if sorted(scores) != cases:
+            raise MedbenchError(
+                "ranking.cases",
+                f"{name}: has other cases than {next(iter(by_case))}.",
+                "Rank runs of the same split and files only.",
+            )
+
+    def column(name: str, metric: MetricSpec) -> npt.NDArray[np.float64]:
+        found = (by_case[name][case].get(metric.name) for case in cases)
+        values = (np.nan if score is None or score.value is None else score.value for score in found)
+        return np.fromiter(values, np.float64, len(cases))
+
+    ranks: dict[str, dict[str, int]] = {name: {} for name in entries}
+    for metric in metrics:
+        values = {name: column(name, metric) for name in entries}
+        for name, rank in significance_ranks(values, metric.better == "higher").items():
+            ranks[name][metric.name] = rank
+    keys = {name: (sum(ranks[name].values()), -tie_breakers[name]) for name in entries}
+    return [
+        Standing(
+            name,
+            1 + sum(other < keys[name] for other in keys.values()),
+            keys[name][0],
+            ranks[name],
+            tie_breakers[name],
+        )
+        for name in sorted(entries, key=lambda name: keys[name])
+    ]

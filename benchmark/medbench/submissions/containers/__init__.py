@@ -1,0 +1,1 @@
+"""Container engines, image archives and what runs in them."""

@@ -1,0 +1,192 @@
+"""In the organisers' container: score what algorithms wrote, by the challenge's own rules.
+
+Sources: DIAGNijmegen/demo-challenge-pack@7e684e4 for grand-challenge's ``predictions.json`` and
+``metrics.json``; codalab/codabench@c7dbc75 for ``/app/input`` and ``scores.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, write_json
+from medbench.core.progress import SilentProgress
+from medbench.core.sample import Prediction
+from medbench.io import images
+from medbench.running.loop import score_predictions
+from medbench.statistics.intervals import aggregate
+from medbench.submissions.serving.outcome import guarded
+from medbench.submissions.serving.pictures import SUFFIXES, only_file
+from medbench.submissions.serving.session import Roots
+
+FACTS = "evaluation.json"
+
+
+def run(app: Path) -> int:
+    """Score on the platform that ``evaluation.json`` names; the exit code."""
+    facts = read_json(app / FACTS)
+    work = {"grand-challenge": evaluate_jobs, "codabench": evaluate_results}[facts["platform"]]
+    return guarded(lambda: work(facts, Roots()))
+
+
+def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
+    """grand-challenge: the outputs of every job, ``/input/<pk>/output/…``, into ``/output/metrics.json``.
+
+    A job belongs to the case that its input image is named after. Failed jobs, cases without a job, and jobs
+    with no image or several are missing, which the challenge's rule scores; the reason is in the file and on
+    standard error.
+
+    Raises:
+        MedbenchError: ``input.predictions`` for a list of jobs that cannot be read, ``input.case`` for an
+            image that is no case, ``input.job`` for two jobs of one case.
+    """
+    challenge, cases = _cases(facts, roots("/opt/ml/input/data/ground_truth"))
+    by_name = _by_picture_name(cases)
+    with tempfile.TemporaryDirectory() as kept:
+        folder = Path(kept) / "predictions"
+        folder.mkdir()
+        done: set[str] = set()
+        reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
+        for key, name, place in _jobs(roots("/input/predictions.json")):
+            case = by_name.get(name)
+            if case is None:
+                raise MedbenchError(
+                    "input.case", f"Job {key}: {name} is no case of the ground truth.", "Rename it."
+                )
+            if case.id in done:
+                raise MedbenchError("input.job", f"{case.id}: has two jobs.", "Evaluate one of them.")
+            done.add(case.id)
+            reasons[case.id] = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
+        scores = _score(challenge, cases, folder, Path(kept), reasons)
+    write_json(roots("/output/metrics.json"), scores)
+
+
+def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
+    """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column."""
+    challenge, cases = _cases(facts, roots("/app/input/ref"))
+    results = roots("/app/input/res")
+    absent = [case for case in cases if challenge.locate(case, results) is None]
+    reasons = {
+        case.id: f"the results hold no {challenge.prediction_name(case)}. Hand it in under that name."
+        for case in absent
+    }
+    with tempfile.TemporaryDirectory() as kept:
+        scores = _score(challenge, cases, results, Path(kept), reasons)
+    values = {name: found["value"] for name, found in scores["aggregates"].items()}
+    columns = {name: value for name, value in values.items() if value is not None}
+    write_json(roots("/app/output/scores.json"), columns)
+    write_json(roots("/app/output/details.json"), scores)
+
+
+def _cases(facts: Mapping[str, str], root: Path) -> tuple[Challenge, list[Case]]:
+    challenge = load_challenge(facts["challenge"])
+    return challenge, challenge.cases(root, facts["split"])
+
+
+def _by_picture_name(cases: Sequence[Case]) -> dict[str, Case]:
+    """Cases by the last part of their id, which the platform's pictures are named after."""
+    found: dict[str, Case] = {}
+    for case in cases:
+        other = found.setdefault(Path(case.id).name, case)
+        if other is not case:
+            raise MedbenchError(
+                "host.names",
+                f"{other.id} and {case.id}: their pictures would have the same name.",
+                "Jobs cannot be told apart by it on this platform.",
+            )
+    return found
+
+
+def _jobs(path: Path) -> list[tuple[str, str, str]]:
+    """Key, name of the input image, and folder of the output, of every job that succeeded."""
+    try:
+        jobs = json.loads(path.read_text(encoding="utf-8"))
+        return [
+            (str(job["pk"]), _without_suffix(_image_name(job["inputs"])), _place(job["outputs"]))
+            for job in jobs
+            if job["status"] == "Succeeded"
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration) as failure:
+        raise MedbenchError(
+            "input.predictions",
+            f"{path}: is not the platform's list of jobs ({type(failure).__name__}: {failure}).",
+            "Start the evaluation again.",
+        ) from failure
+
+
+def _without_suffix(name: str) -> str:
+    return name[: -len(images.suffix_of(Path(name)))] if images.suffix_of(Path(name)) else name
+
+
+def _image_name(inputs: Sequence[Mapping[str, Any]]) -> str:
+    return str(next(entry["image"]["name"] for entry in inputs if entry.get("image")))
+
+
+def _place(outputs: Sequence[Mapping[str, Any]]) -> str:
+    described = (entry.get("socket") or entry["interface"] for entry in outputs)
+    paths = (str(socket["relative_path"]).strip("/") for socket in described)
+    return next(path for path in paths if path.startswith("images/"))
+
+
+def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
+    """Bring a job's one image under the name that the challenge scores; why it cannot be scored, else empty.
+
+    Without exactly one image the case stays missing; an image that cannot be read is a failed prediction.
+    """
+    try:
+        image = only_file(source, SUFFIXES)
+    except MedbenchError as failure:
+        return f"{failure.message} {failure.hint}"
+    target = folder / challenge.prediction_name(case)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if images.suffix_of(image) == images.suffix_of(target):
+        shutil.copyfile(image, target)
+        return ""
+    try:
+        labels = images.read_labels(image).array
+        planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
+        challenge.write(Prediction(labels=planes), case, folder)
+    except MedbenchError as failure:
+        target.write_bytes(b"")
+        return f"{failure.message} {failure.hint}"
+    return ""
+
+
+def _score(
+    challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path, reasons: Mapping[str, str]
+) -> dict[str, Any]:
+    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose.
+
+    ``reasons`` are known better than by the scoring, for cases that are not scored.
+    """
+    rows, _ = score_predictions(challenge, cases, folder, work, SilentProgress())
+    told = {row.case: row.reason and (reasons.get(row.case) or row.reason) for row in rows}
+    for case, reason in told.items():
+        if reason:
+            sys.stderr.write(f"{case}: {' '.join(reason.split())}\n")
+    aggregates = {}
+    for spec in challenge.metrics:
+        found = aggregate(challenge.statistic, spec, rows)
+        counts = {name: getattr(found, name) for name in ("scored", "failed", "missing", "undefined")}
+        if sum(counts.values()):
+            interval = [found.interval.low, found.interval.high]
+            aggregates[spec.name] = {"value": found.value, "ci95": interval, **counts}
+    cases_json = [
+        {
+            "case": row.case,
+            "status": row.status,
+            "reason": told[row.case],
+            "scores": {name: score.value for name, score in row.scores.items()},
+        }
+        for row in rows
+    ]
+    return {"cases": cases_json, "aggregates": aggregates}

@@ -1,0 +1,1 @@
+"""What a platform would refuse, found before the upload."""

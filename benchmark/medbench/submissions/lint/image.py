@@ -1,0 +1,370 @@
+"""The linter: what a platform refuses on upload or breaks in a run, with cause and fix."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from medbench.submissions.build.locking import LOCK
+from medbench.submissions.containers.archives import ImageFacts
+from medbench.submissions.description import Submission
+from medbench.submissions.lint.findings import Finding, error, note, warning
+from medbench.submissions.platforms.base import Platform
+from medbench.submissions.serving.session import MANIFEST, WEIGHTS
+
+SHELLS = ("sh", "bash", "dash", "ash", "zsh")
+ALWAYS_RESERVED_VARIABLES = ("LD_PRELOAD",)
+_ROOT_USERS = ("", "root", "0")
+_APP = "opt/app"
+
+
+def lint_context(context: Path, submission: Submission, platform: Platform) -> list[Finding]:
+    """Rules on a build context: its Dockerfile, its manifest, its weights."""
+    findings: list[Finding] = []
+    if platform.delivers == "image":
+        findings += lint_dockerfile(
+            (context / "Dockerfile").read_text(encoding="utf-8"), submission, platform
+        )
+    app = context / "app"
+    if not (app / MANIFEST).is_file():
+        findings.append(
+            error(
+                "context.manifest", f"{app}: has no {MANIFEST}.", "Build again: medbench submit build FILE."
+            )
+        )
+        return findings
+    manifest = json.loads((app / MANIFEST).read_text(encoding="utf-8"))
+    if manifest["submission"] != submission.model_dump(mode="json"):
+        findings.append(
+            error(
+                "context.stale",
+                f"{context}: was built from another version of the submission file.",
+                "Build again: medbench submit build FILE.",
+            )
+        )
+    expected = manifest["weights_sha256"]
+    if expected is None:
+        findings.append(
+            warning(
+                "weights.none",
+                "The submission has no weights: the network keeps its random start.",
+                'Set file under [weights], or train: "auto" takes what medbench train left.',
+            )
+        )
+    elif submission.weights.delivery == "baked" and platform.delivers == "image":
+        findings += _baked(app / "model" / WEIGHTS, expected)
+    if manifest.get("data") == "sample" and submission.weights.file == "auto":
+        findings.append(
+            warning(
+                "weights.sample",
+                "The weights were fitted to synthetic cases and mean nothing on real ones.",
+                "Train on the challenge's data: medbench train --data DIR, then build with --data DIR.",
+            )
+        )
+    if submission.image.packages == "index":
+        findings += lint_lock(context / LOCK)
+    return findings
+
+
+def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
+    """Rules on a zip: it is one, it is flat, and it holds what the platform looks for."""
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged, names = archive.testzip(), archive.namelist()
+    except (zipfile.BadZipFile, OSError) as failure:
+        return [error("bundle.unreadable", f"{path}: is no zip ({failure}).", "Save it again.")]
+    findings = []
+    if damaged:
+        findings.append(error("bundle.damaged", f"{path}: {damaged} is damaged.", "Save it again."))
+    nested = [name for name in names if "/" in name]
+    if nested:
+        findings.append(
+            error(
+                "bundle.flat", f"{path}: {nested[0]} lies in a folder.", "Pack the files, not their folder."
+            )
+        )
+    findings += [
+        error("bundle.missing", f"{path}: has no {name}.", "Save it again: medbench submit save FILE.")
+        for name in platform.bundle_files
+        if name not in names
+    ]
+    return findings
+
+
+def _baked(path: Path, expected: str) -> Iterator[Finding]:
+    from medbench.core.files import sha256_file
+
+    if not path.is_file():
+        yield error("weights.missing", f"{path}: the weights are missing.", "Build again.")
+    elif sha256_file(path) != expected:
+        yield error("weights.other", f"{path}: are not the weights of the manifest.", "Build again.")
+
+
+def lint_lock(path: Path) -> Iterator[Finding]:
+    """Every package of a lock is pinned to one version."""
+    lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    loose = [line for line in lines if "==" not in line]
+    if not lines or loose:
+        yield error(
+            "lock.loose",
+            f"{path}: {', '.join(loose[:3]) or 'nothing'} is not pinned to one version.",
+            "Pin every package with ==.",
+        )
+
+
+def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    """Rules on a Dockerfile of a submission."""
+    yield from lint_instructions(text, platform)
+    steps = _instructions(text)
+    last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
+    if last:
+        yield from _label_rules(_labels(steps[last[-1] :]), submission, platform)
+
+
+def lint_instructions(text: str, platform: Platform) -> Iterator[Finding]:
+    """Rules on a Dockerfile that hold whatever is in the image; its labels are left out."""
+    steps = _instructions(text)
+    last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
+    if not last:
+        yield error("dockerfile.from", "The Dockerfile has no FROM.", "Build again.")
+        return
+    final = steps[last[-1] :]
+    users = [argument for name, argument in final if name == "USER"]
+    yield from _user_rule(users[-1] if users else "", platform, "The Dockerfile's last stage")
+    for name, argument in steps:
+        yield from _instruction_rules(name, argument, platform)
+    entries = [argument for name, argument in final if name == "ENTRYPOINT"]
+    if not entries:
+        yield error("image.entrypoint", "The Dockerfile sets no ENTRYPOINT.", "Set it in exec form.")
+    bases = [shlex.split(argument) for name, argument in steps if name == "FROM"]
+    stages = {words[-1] for words in bases if len(words) > 2 and words[-2].upper() == "AS"}
+    for words in bases:
+        image = next(word for word in words if not word.startswith("--"))
+        if image in stages or image == "scratch":
+            continue
+        if "--platform=linux/amd64" not in words:
+            yield error(
+                "image.architecture",
+                f"FROM {image} names no platform: built on an ARM machine it becomes an ARM image.",
+                "Write FROM --platform=linux/amd64.",
+            )
+        if "@sha256:" not in image:
+            tag = image.rpartition("/")[2].partition(":")[2]
+            if tag in ("", "latest"):
+                yield error("image.base", f"FROM {image} is another image every week.", "Name a version.")
+            else:
+                yield note("image.digest", f"FROM {image} is not pinned by digest.", "Set digest in [image].")
+
+
+def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator[Finding]:
+    if name in ("ENTRYPOINT", "CMD") and not argument.startswith("["):
+        yield error(
+            "image.entrypoint",
+            f"{name} {argument} is in shell form: signals do not reach the program, and platforms refuse it.",
+            f'Write {name} ["python", "…"].',
+        )
+    if name == "ADD" and re.search(r"https?://", argument):
+        yield error("image.add", f"ADD {argument} downloads while it builds.", "COPY a file that is here.")
+    if name in ("COPY", "ADD"):
+        target = shlex.split(argument)[-1]
+        for folder in _reserved([target], platform):
+            yield error(
+                "image.reserved_path",
+                f"{name} … {target} puts files under {folder}, where the platform mounts its own.",
+                "Put them under /opt/app.",
+            )
+    if name == "RUN" and "pip install" in argument and "--no-cache-dir" not in argument:
+        yield warning("image.pip_cache", "pip leaves its cache in the image.", "Add --no-cache-dir.")
+    if name == "ENV":
+        words = shlex.split(argument)
+        legacy = words[:1] if words and "=" not in words[0] else []  # ENV NAME VALUE
+        named = legacy or [word.partition("=")[0] for word in words if "=" in word]
+        yield from _variable_rules(named, platform)
+
+
+def lint_archive(
+    image: ImageFacts, submission: Submission, platform: Platform, weights_sha256: str | None = None
+) -> list[Finding]:
+    """Rules on a saved image; ``weights_sha256`` of the build that it should hold."""
+    return [
+        *_upload_rules(image, submission, platform),
+        *_user_rule(image.user, platform, "The image"),
+        *_entry_rules(image),
+        *_variable_rules(image.environment, platform),
+        *_file_rules(image, submission, platform),
+        *_label_rules(image.labels, submission, platform),
+        *_weights_label(image, weights_sha256),
+    ]
+
+
+def _upload_rules(image: ImageFacts, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    rules = platform.rules
+    if image.format not in rules.formats:
+        yield error(
+            "archive.format",
+            f"The archive is an {image.format}; {platform.title} reads {' or '.join(rules.formats)}.",
+            "Save it with docker save, or podman save --format docker-archive.",
+        )
+    if image.compression not in rules.compressions:
+        yield error(
+            "archive.compression",
+            f"The archive is packed by {image.compression}; {platform.title} takes "
+            f"{', '.join(rules.compressions)}.",
+            "Pack it with gzip.",
+        )
+    if image.images != 1:
+        yield error(
+            "archive.images", f"The archive holds {image.images} images; one is due.", "Save one image alone."
+        )
+    if (image.system, image.architecture) != ("linux", "amd64"):
+        yield error(
+            "image.architecture",
+            f"The image is for {image.system}/{image.architecture}; linux/amd64 is due.",
+            "Build it with --platform linux/amd64.",
+        )
+    limit = platform.limits.image_bytes
+    if limit is not None and image.image_bytes > limit:
+        yield error(
+            "image.size",
+            f"The image has {image.image_bytes / 1e9:.2f} GB, {limit / 1e9:g} GB is the limit.",
+            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+        )
+    elif limit is not None and image.image_bytes > 0.7 * limit:
+        yield warning(
+            "image.size",
+            f"The image has {image.image_bytes / 1e9:.2f} GB: {image.image_bytes / limit:.0%} of the limit.",
+            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+        )
+    if rules.distinct and image.image_id in submission.uploaded:
+        yield error(
+            "image.duplicate",
+            f"The platform already has this very image ({image.image_id[:19]}…) and refuses it twice.",
+            "Choose the container that is there, or build a changed one.",
+        )
+
+
+def _user_rule(user: str, platform: Platform, what: str) -> Iterator[Finding]:
+    if user.partition(":")[0] in _ROOT_USERS:
+        text = f"{what} runs as {user or 'the default user, root'}"
+        if platform.rules.non_root:
+            yield error("image.user", f"{text}; {platform.title} refuses that.", "Set USER 10001:10001.")
+        else:
+            yield warning("image.user", f"{text}.", "Set USER 10001:10001; nothing here needs root.")
+
+
+def _entry_rules(image: ImageFacts) -> Iterator[Finding]:
+    whole = (*image.entrypoint, *image.command)
+    if not whole:
+        yield error("image.entrypoint", "The image has neither entrypoint nor command.", "Set ENTRYPOINT.")
+    elif whole[0].rpartition("/")[2] in SHELLS and "-c" in whole[1:2]:
+        yield error(
+            "image.entrypoint",
+            f"The entrypoint is a shell's line ({' '.join(whole[2:])}), not in exec form.",
+            'Write ENTRYPOINT ["python", "/opt/app/inference.py"].',
+        )
+
+
+def _variable_rules(names: Iterable[str], platform: Platform) -> Iterator[Finding]:
+    reserved = (*platform.rules.reserved_variables, *ALWAYS_RESERVED_VARIABLES)
+    for name in names:
+        if name.startswith(reserved):
+            yield error(
+                "image.reserved_variable",
+                f"The variable {name} is the platform's own and is removed or replaced.",
+                "Rename it.",
+            )
+
+
+def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    held = [f"/{name}" for name, size in image.files.items() if size]
+    for folder in _reserved(held, platform):
+        example = next(name for name in held if name == folder or name.startswith(f"{folder}/"))
+        yield error(
+            "image.reserved_path",
+            f"{example}: files under {folder} vanish, as the platform mounts its own there.",
+            "Put them under /opt/app.",
+        )
+    baked = f"{_APP}/model/{WEIGHTS}"
+    if (
+        submission.weights.delivery == "baked"
+        and submission.weights.file != "none"
+        and baked not in image.files
+    ):
+        yield error(
+            "weights.missing",
+            f"/{baked} is not in the image.",
+            'Build again, or set delivery = "mounted" and hand in model.tar.gz.',
+        )
+    if f"{_APP}/{MANIFEST}" not in image.files:
+        yield error(
+            "image.manifest", f"/{_APP}/{MANIFEST} is not in the image.", "Build it from the context."
+        )
+    caches = [name for name in image.files if "/.cache/pip/" in f"/{name}"]
+    if caches:
+        yield warning("image.pip_cache", f"/{caches[0]}: pip left its cache.", "Add --no-cache-dir.")
+
+
+def _label_rules(labels: object, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    known = dict(labels) if isinstance(labels, dict) else {}
+    wanted = platform.image_labels(submission)
+    for name, value in wanted.items():
+        if known.get(name) != value:
+            yield error(
+                "image.label",
+                f"The label {name} is {known.get(name, 'not set')}, {value} is due.",
+                f"Set LABEL {name}={json.dumps(value)}.",
+            )
+    for name in platform.known_labels:
+        if name in known and name not in wanted:
+            yield error(
+                "image.label",
+                f'The label {name}={known[name]} does not fit method = "{submission.method}".',
+                "Take it out, or set the method in the submission file.",
+            )
+    for name in ("medbench.model", "medbench.weights.sha256", "org.opencontainers.image.licenses"):
+        if name not in known:
+            yield warning("image.label", f"The label {name} is not set.", "Build again from the context.")
+
+
+def _weights_label(image: ImageFacts, weights_sha256: str | None) -> Iterator[Finding]:
+    found = image.labels.get("medbench.weights.sha256")
+    if weights_sha256 is not None and found is not None and found != weights_sha256:
+        yield error(
+            "archive.stale",
+            f"The image holds the weights {found[:12]}, this build {weights_sha256[:12]}.",
+            "Save again: medbench submit save FILE.",
+        )
+
+
+def _reserved(paths: Iterable[str], platform: Platform) -> list[str]:
+    """Reserved folders that paths lie in."""
+    held = list(paths)
+    return [
+        folder
+        for folder in platform.rules.reserved_paths
+        if any(path.rstrip("/") == folder or path.startswith(f"{folder}/") for path in held)
+    ]
+
+
+def _instructions(text: str) -> list[tuple[str, str]]:
+    """Instructions of a Dockerfile with their arguments, continued lines joined."""
+    joined = re.sub(r"\\\s*\n", " ", text)
+    lines = [line.strip() for line in joined.splitlines()]
+    return [
+        (line.split(None, 1)[0].upper(), line.split(None, 1)[1] if " " in line else "")
+        for line in lines
+        if line and not line.startswith("#")
+    ]
+
+
+def _labels(steps: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, argument in steps:
+        if name == "LABEL":
+            found |= dict(word.partition("=")[::2] for word in shlex.split(argument) if "=" in word)
+    return found

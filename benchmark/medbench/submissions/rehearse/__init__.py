@@ -1,0 +1,1 @@
+"""Running a submission as its platform does, and comparing what comes out."""

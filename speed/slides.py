@@ -1,0 +1,254 @@
+"""Whole slides: how fast each part of the way goes, what the pipeline keeps of the network's speed, memory.
+
+    python speed/slides.py                          print the tables
+    python speed/slides.py --size 40000 --write     and write speed/slides.md
+    python speed/slides.py --size 4096              a try-out
+
+A synthetic NEP25 slide, whose working level is the scan itself, is drawn first, and the networks learn from
+the sample's patches for a few minutes, as an untrained one's mask is noise, which costs far more to clean
+than any mask of use. Its parts are then timed in a process: reading every tile, and the network alone on
+tiles that are in memory, in the same batches and as many as the pipeline has, before and after the whole way,
+as the machine's speed varies. The way as a whole, as in a run, is a process of its own: predicting, writing
+and scoring. Peak memory is the largest resident size of that process (VmHWM), with the pages of mapped files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metrics import peak_resident
+
+HERE = Path(__file__).resolve()
+MODELS = {"dssau_net.test": 256, "smp/unet": 512}
+LESSON = {"batch_size": 2, "least_steps": 80, "epochs": 1}
+WARM_UP, REPEATS = 1, 5
+
+
+def trained(model: str, runs: Path) -> Path:
+    """The weights of a short training on the sample's patches, which is not repeated."""
+    import medbench
+
+    return medbench.train(
+        model, "kpis_patch", recipe="quick", recipe_changes={**LESSON, "image_size": MODELS[model]}, runs=runs
+    )
+
+
+def make_predictor(model: str, weights: Path, work: Path) -> Any:
+    """As ``medbench run`` makes it."""
+    import medbench
+    from medbench.inference.predictor import NetworkPredictor
+    from medbench.inference.slides import SlidePredictor
+    from medbench.inference.weights import load_checkpoint, load_into
+    from medbench.models import model_entry
+    from medbench.running.networks import plan_network
+
+    challenge = medbench.load_challenge("kpis_slide")
+    contract = plan_network(model_entry(model).name, challenge, {}).contract(MODELS[model])
+    network = medbench.create_model(model, num_classes=2, image_size=MODELS[model])
+    load_into(network, model, load_checkpoint(weights), weights.name)
+    assert challenge.slide_settings is not None
+    return SlidePredictor(NetworkPredictor(network, contract), challenge.slide_settings, work=work)
+
+
+def only_case(root: Path) -> tuple[Any, Any]:
+    import medbench
+
+    challenge = medbench.load_challenge("kpis_slide")
+    (case,) = challenge.cases(root, "test")
+    return challenge, case
+
+
+def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
+    """Seconds for reading every tile of the slide and for the network alone on as many."""
+    import torch
+
+    from medbench.inference.slides import read_mirrored
+    from medbench.inference.tiles import tile_grid, wanted_tiles
+    from medbench.inference.tissue import CELL, tissue_mask
+    from medbench.io.slides import open_slide
+
+    torch.set_num_threads(2)
+    predictor = make_predictor(model, weights, root)
+    challenge, case = only_case(root)
+    slide = challenge.read(case).slide
+    grid = tile_grid(slide.shape, predictor.settings, predictor.network.contract.size)
+    contract = replace(predictor.network.contract, size=grid.tile)
+    with open_slide(slide.path, factor=slide.factor) as picture:
+        started = time.perf_counter()
+        tissue = tissue_mask(picture.thumbnail(CELL))
+        looked = time.perf_counter()
+        wanted = list(wanted_tiles(grid, tissue, CELL))
+        for row, columns in enumerate(wanted):
+            for column in columns:
+                tile = read_mirrored(picture, *grid.window(row, column))
+        read = time.perf_counter()
+    size = predictor._batch_size(grid)
+    batches = [
+        min(size, len(columns) - first) for columns in wanted for first in range(0, len(columns), size)
+    ]
+    network_s = {}
+    for count in sorted(set(batches)):
+        prepared = contract.prepare(np.stack([tile] * count))
+        times = []
+        for _ in range(WARM_UP + REPEATS):
+            begun = time.perf_counter()
+            predictor.network.logits(prepared)
+            times.append(time.perf_counter() - begun)
+        network_s[count] = statistics.median(times[WARM_UP:])
+    return {
+        "tiles": sum(map(len, wanted)),
+        "tissue_s": looked - started,
+        "read_s": read - looked,
+        "network_s": sum(network_s[count] for count in batches),
+    }
+
+
+def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
+    """Seconds and peak memory of predicting, writing and scoring."""
+    import torch
+
+    torch.set_num_threads(2)
+    challenge, case = only_case(root)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        predictor = make_predictor(model, weights, Path(folder))
+        predictor.network.logits(np.zeros((1, 3, MODELS[model], MODELS[model]), np.float32))
+        found: dict[str, Any] = {"start_bytes": peak_resident()}
+        begun = time.perf_counter()
+        prediction = predictor.predict(challenge.read(case))
+        predicted = time.perf_counter()
+        found["predict_bytes"] = peak_resident()
+        path = challenge.write(prediction, case, Path(folder))
+        written = time.perf_counter()
+        found["write_bytes"] = peak_resident()
+        scores = challenge.score_file(case, path).scores
+        scored = time.perf_counter()
+        found["score_bytes"] = peak_resident()
+        found |= {
+            "predict_s": predicted - begun,
+            "write_s": written - predicted,
+            "score_s": scored - written,
+            "phases_s": dict(predictor.time_s),
+            "dice": scores["dice"].value,
+        }
+    return found
+
+
+def in_child(*arguments: str) -> Any:
+    command = [sys.executable, "-W", "ignore", str(HERE), "--child", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def draw(root: Path, size: int) -> dict[str, float]:
+    import medbench
+
+    begun = time.perf_counter()
+    medbench.load_challenge("kpis_slide").sample_with(root, {"slides": 1, "size": size})
+    return {"draw_s": time.perf_counter() - begun, "draw_bytes": peak_resident()}
+
+
+def page(size: int, load: float, drawn: dict[str, float], rows: dict[str, dict[str, Any]]) -> str:
+    mega_px = size**2 / 1e6
+    lines = [
+        "# Whole slides",
+        "",
+        f"Written by `python speed/slides.py --size {size} --write`. Two threads on {os.cpu_count()} "
+        f"cores ({platform.machine()}), Python {platform.python_version()}. Load average before it began: "
+        f"{load:.1f}.",
+        "",
+        f"A synthetic slide of {size:,} × {size:,} pixels, {mega_px:,.0f} Mpixel at the working level, JPEG; "
+        f"drawn in {drawn['draw_s']:.0f} s with {gib(drawn['draw_bytes'])}. Tiles of 2,048 pixels are shrunk "
+        "to the network's own side. Mpixel/s are those of the slide. Kept: seconds of the network alone on "
+        "tiles in memory (the mean of a measurement before and one after), over seconds of the whole "
+        "prediction.",
+        "",
+        "| network | tiles | read | network alone | predict | write | score | together | kept, bar 85 % |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for model, row in rows.items():
+        row["together_s"] = row["predict_s"] + row["write_s"] + row["score_s"]
+        rates = " | ".join(
+            f"{mega_px / row[part]:,.0f} Mpixel/s, {row[part]:,.1f} s"
+            for part in ("read_s", "network_s", "predict_s", "write_s", "score_s", "together_s")
+        )
+        kept = row["network_s"] / row["predict_s"]
+        lines.append(f"| {model}, {MODELS[model]} | {row['tiles']} | {rates} | **{kept:.0%}** |")
+    lines += [
+        "",
+        "| network | memory before | peak after predicting | after writing | after scoring | bar |",
+        "|---|---|---|---|---|---|",
+    ]
+    for model, row in rows.items():
+        peaks = " | ".join(gib(row[f"{stage}_bytes"]) for stage in ("start", "predict", "write", "score"))
+        lines.append(f"| {model} | {peaks} | 2 GiB |")
+    lines += ["", "Seconds of prediction, by what the working thread does or waits for:", ""]
+    for model, row in rows.items():
+        phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in sorted(row["phases_s"].items()))
+        lines.append(
+            f"- {model}: {phases}; in all {row['predict_s']:.1f}. Finding tissue takes "
+            f"{row['tissue_s']:.1f}; the network alone took {row['before_s']:.1f} before and "
+            f"{row['after_s']:.1f} after. Its Dice is {row['dice']:.3f}."
+        )
+    return "\n".join([*lines, ""])
+
+
+def gib(size: float) -> str:
+    return f"{size / (1 << 30):.2f} GiB"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", type=int, default=12_288, help="side of the slide in pixels")
+    parser.add_argument("--models", default=",".join(MODELS), help="networks, by commas")
+    parser.add_argument("--slide", type=Path, help="folder of an earlier drawing, or where to keep this one")
+    parser.add_argument("--write", action="store_true", help="write slides.md beside this script")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        task, root, *rest = given.child
+        work = {
+            "draw": lambda: draw(Path(root), int(rest[0])),
+            "train": lambda: str(trained(rest[0], Path(root) / "runs")),
+            "parts": lambda: parts(Path(root), rest[0], Path(rest[1])),
+            "whole": lambda: whole(Path(root), rest[0], Path(rest[1])),
+        }
+        print(json.dumps(work[task]()))
+        return
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        root = given.slide or Path(folder)
+        record = root / "drawn.json"
+        if not record.exists():
+            record.parent.mkdir(parents=True, exist_ok=True)
+            record.write_text(json.dumps(in_child("draw", str(root), str(given.size))))
+        rows: dict[str, dict[str, Any]] = {}
+        for model in given.models.split(","):
+            learnt = str(root), model, in_child("train", str(root), model)
+            before, row = in_child("parts", *learnt), in_child("whole", *learnt)
+            after = in_child("parts", *learnt)
+            rows[model] = {**before, **row, "before_s": before["network_s"], "after_s": after["network_s"]}
+            rows[model]["network_s"] = (before["network_s"] + after["network_s"]) / 2
+            print(model, json.dumps(rows[model]), flush=True)
+        text = page(given.size, load, json.loads(record.read_text()), rows)
+    print(text)
+    if given.write:
+        HERE.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

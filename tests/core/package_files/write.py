@@ -1,0 +1,9 @@
+"""Writes the lists anew: python tests/core/package_files/write.py."""
+
+from pathlib import Path
+
+from medbench.core.package import package_files
+
+for use in ("result", "container", "evaluation"):
+    lines = [path.as_posix() for path in package_files(use)]
+    (Path(__file__).parent / f"{use}.txt").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,221 @@
+"""Paired statistics against figures worked out otherwise."""
+
+import dataclasses
+import itertools
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import scipy.stats
+from typer.testing import CliRunner
+
+from medbench.challenges import load_challenge
+from medbench.cli.main import app
+from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseRow
+from medbench.core.score import Score
+from medbench.leaderboards.compare import compare_runs
+from medbench.records.reading import Run, find_run
+from medbench.running.evaluate import evaluate
+from medbench.statistics.paired import holm
+
+CHALLENGE = load_challenge("cvc_clinicdb")
+runner = CliRunner()
+
+
+def invoke(*arguments):
+    return runner.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def evaluated(small_cvc, tmp_path_factory):
+    """Three folders of predictions, the references moved by 0, 2 and 8 pixels, scored."""
+    base = tmp_path_factory.mktemp("compare")
+    found = []
+    for shift in (0, 2, 8):
+        folder = base / f"moved-{shift}"
+        folder.mkdir()
+        for case in CHALLENGE.cases(small_cvc, "test"):
+            moved = np.roll(CHALLENGE.read_reference(case), shift, axis=1)
+            cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
+        found.append(
+            evaluate("cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards")
+        )
+    return base / "runs", [finished.folder for finished in found]
+
+
+def made_up(template, values, groups, metric="dice"):
+    """A run with these values of one metric."""
+    rows = {
+        f"c{index}": CaseRow(f"c{index}", str(group), "ok", {metric: Score(float(value))}, {})
+        for index, (value, group) in enumerate(zip(values, groups, strict=True))
+    }
+    return Run(template.record, rows, template.folder)
+
+
+def test_holm_agrees_with_its_definition():
+    p = [0.001, 0.2, 0.03, 0.03, 0.9]
+    assert holm(p) == pytest.approx([0.005, 0.4, 0.12, 0.12, 0.9])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+
+
+def test_difference_and_tests_of_ungrouped_cases_are_scipys(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(3)
+    one = rng.uniform(0.4, 0.9, 9)
+    other = one + rng.normal(0.03, 0.05, 9)
+    first, second = (made_up(template, values, range(9)) for values in (one, other))
+    (found,) = [d for d in compare_runs([first, second], ["dice"])]
+    assert found.difference == pytest.approx((other - one).mean())
+    assert found.values == pytest.approx((one.mean(), other.mean()))
+    assert (found.cases, found.groups, found.left_out) == (9, 9, 0)
+    assert found.p_wilcoxon == pytest.approx(scipy.stats.wilcoxon(other - one).pvalue)
+    changes = other - one
+    signs = np.array(list(itertools.product((-1, 1), repeat=9)))
+    exact = (np.abs(signs @ changes) >= abs(changes.sum()) - 1e-12).mean()
+    assert found.p_permutation == pytest.approx(exact)
+
+
+def test_groups_are_exchanged_as_a_whole(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    groups = np.repeat(np.arange(6), (2, 3, 1, 4, 2, 3))
+    rng = np.random.default_rng(5)
+    one = rng.uniform(0.4, 0.9, len(groups))
+    other = one + rng.normal(0.02, 0.01, 6)[groups]
+    (found,) = compare_runs([made_up(template, v, groups) for v in (one, other)], ["dice"])
+    sums = np.bincount(groups, other - one)
+    signs = np.array(list(itertools.product((-1, 1), repeat=6)))
+    exact = (np.abs(signs @ sums) >= abs(sums.sum()) - 1e-12).mean()
+    assert found.p_permutation == pytest.approx(exact)
+    means = sums / np.bincount(groups)
+    assert found.p_wilcoxon == pytest.approx(scipy.stats.wilcoxon(means).pvalue)
+    assert found.groups == 6
+    assert found.interval.low < found.difference < found.interval.high
+
+
+def test_an_interval_of_many_cases_is_that_of_the_mean_difference(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(11)
+    one = rng.uniform(0.3, 0.6, 400)
+    changes = rng.normal(0.02, 0.1, 400)
+    (found,) = compare_runs([made_up(template, v, range(400)) for v in (one, one + changes)], ["dice"])
+    half = 1.96 * changes.std(ddof=1) / 20
+    assert found.interval.low == pytest.approx(changes.mean() - half, abs=0.002)
+    assert found.interval.high == pytest.approx(changes.mean() + half, abs=0.002)
+
+
+def test_false_alarms_are_as_rare_as_they_should_be(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(17)
+    alarms = 0
+    for _ in range(60):
+        one, other = rng.normal(0.5, 0.1, (2, 10))
+        (found,) = compare_runs([made_up(template, v, range(10)) for v in (one, other)], ["dice"])
+        alarms += found.p_permutation < 0.05
+    assert alarms <= 9
+
+
+def test_three_runs_are_compared_in_pairs_and_corrected_together(evaluated):
+    runs, folders = evaluated
+    differences = compare_runs([find_run(folder, runs) for folder in folders])
+    assert len(differences) == 3 * len(CHALLENGE.metrics)
+    raw = [d.p_permutation for d in differences]
+    assert [d.p_permutation_holm for d in differences] == holm(raw)
+    first_to_last = next(d for d in differences if (d.metric.name, "moved-8" in d.second) == ("dice", True))
+    assert first_to_last.difference < 0
+    assert all(d.groups == 3 for d in differences)
+
+
+def test_equal_runs_differ_by_nothing(evaluated):
+    runs, folders = evaluated
+    run = find_run(folders[1], runs)
+    for difference in compare_runs([run, run], ["dice", "precision_256"]):
+        assert difference.difference == 0
+        assert difference.p_permutation == 1
+        assert difference.p_wilcoxon == 1
+
+
+def test_cases_without_a_value_in_one_run_are_counted_out(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    one, other = (made_up(template, values, range(5)) for values in (np.full(5, 0.5), np.full(5, 0.6)))
+    rows = dict(other.rows)
+    rows["c2"] = dataclasses.replace(rows["c2"], scores={"dice": Score.undefined("empty")})
+    (found,) = compare_runs([one, dataclasses.replace(other, rows=rows)], ["dice"])
+    assert (found.cases, found.left_out) == (4, 1)
+    assert found.difference == pytest.approx(0.1)
+
+
+def test_pooled_metrics_are_compared_too(small_iugc, tmp_path):
+    from medbench.running.job import Inference
+    from medbench.running.run import run
+
+    found = [
+        run(
+            "dssau_net.test", "iugc2024", data=small_iugc, weights="none", seed=seed,
+            inference=Inference(image_size=128), runs=tmp_path,
+        ).folder
+        for seed in (0, 1)
+    ]  # fmt: skip
+    by_name = {d.metric.name: d for d in compare_runs([find_run(folder, tmp_path) for folder in found])}
+    accuracy = by_name["accuracy"]
+    assert accuracy.metric.pooled
+    assert accuracy.groups == accuracy.cases == 4
+    assert accuracy.p_wilcoxon is None
+    assert 0 < accuracy.p_permutation <= 1
+    assert accuracy.difference == pytest.approx(accuracy.values[1] - accuracy.values[0])
+    assert by_name["dice_all"].p_wilcoxon is not None
+
+
+def test_runs_on_other_cases_are_refused(evaluated, small_cvc, tmp_path):
+    runs, folders = evaluated
+    folder = tmp_path / "p"
+    folder.mkdir()
+    for case in CHALLENGE.cases(small_cvc, "val"):
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+    other = evaluate("cvc_clinicdb", folder, data=small_cvc, split="val", runs=tmp_path)
+    with pytest.raises(MedbenchError, match="split: test and val"):
+        compare_runs([find_run(folders[0], runs), find_run(other.folder, tmp_path)])
+    sample = find_run(folders[0], runs)
+    record = sample.record.model_copy(update={"data": "sample"})
+    with pytest.raises(MedbenchError, match="kind of data: real and sample"):
+        compare_runs([sample, dataclasses.replace(sample, record=record)])
+    with pytest.raises(MedbenchError, match="two runs"):
+        compare_runs([sample])
+
+
+def test_runs_are_found_by_folder_record_and_key(evaluated, tmp_path):
+    runs, folders = evaluated
+    by_folder = find_run(folders[0], runs)
+    assert find_run(folders[0] / "record.json", runs).record == by_folder.record
+    assert find_run(by_folder.record.key[:10], runs).record == by_folder.record
+    assert find_run(by_folder.record.key, runs).record == by_folder.record
+    for wrong in ("zzzz", by_folder.record.key[:2], tmp_path):
+        with pytest.raises(MedbenchError, match=r"no such run|no record"):
+            find_run(wrong, runs)
+    torn = shutil.copytree(folders[0], tmp_path / "torn")
+    lines = (torn / "cases.jsonl").read_text().splitlines(keepends=True)
+    (torn / "cases.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(MedbenchError, match="9 rows where the record says 10"):
+        find_run(torn, runs)
+    (torn / "record.json").write_text("{}")
+    with pytest.raises(MedbenchError, match="cannot be read"):
+        find_run(torn, runs)
+
+
+def test_the_command_prints_a_table_and_json(evaluated):
+    folders = evaluated[1]
+    table = invoke("compare", *folders[:2], "--metric", "dice", "--metric", "iou_256")
+    assert table.exit_code == 0
+    assert "moved-0" in table.stdout
+    assert "Holm over 2 comparisons" in table.stdout
+    listing = json.loads(invoke("compare", *folders[:2], "--json").stdout)
+    assert {entry["metric"] for entry in listing} == {metric.name for metric in CHALLENGE.metrics}
+    with pytest.raises(MedbenchError, match="no such run"):
+        invoke("compare", folders[0], "nothing-here")

@@ -1,0 +1,312 @@
+"""nnU-Net among the networks: data sets, folds, training, resumption, foreign models, refusals."""
+
+import collections
+import json
+import os
+import shutil
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.progress import SilentProgress
+
+pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnunet'")
+
+import torch
+
+from medbench.inference.weights import load_checkpoint
+from medbench.models.nnunet import planned_unet
+from medbench.nnunet.data import split_folds, write_raw
+from medbench.nnunet.files import load_safely, take_in
+from medbench.nnunet.labels import channel_order, class_table
+from medbench.nnunet.predictor import NnunetPredictor
+from medbench.nnunet.recipe import NnunetRecipe
+from medbench.running.run import run
+from medbench.running.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = {"epochs": 3, "steps": 2, "validation_steps": 1, "image_size": 32}
+
+
+class Told(SilentProgress):
+    """Keeps the lines; may be interrupted after an epoch."""
+
+    def __init__(self, interrupt_at=None):
+        self.lines, self.notes, self.interrupt_at = [], [], interrupt_at
+
+    def say(self, line):
+        self.lines.append(line)
+
+    def advance(self, steps=1, note=""):
+        self.notes.append(note)
+        if self.interrupt_at and note.startswith(self.interrupt_at):
+            raise KeyboardInterrupt
+
+
+def refused(code, action):
+    with pytest.raises(MedbenchError) as caught:
+        action()
+    assert caught.value.code == code
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def train_tiny(root, runs, progress=None):
+    return train(
+        "nnunet.test", "cvc_clinicdb", data=root, recipe="quick", recipe_changes=TINY, runs=runs,
+        progress=progress,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(small_cvc, tmp_path_factory):
+    return train_tiny(small_cvc, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+    """A model of nnU-Net with fresh weights, as its trainer writes it, for cvc_clinicdb's classes."""
+    torch.manual_seed(0)
+    network = planned_unet(in_channels=3, num_classes=2, image_size=16, base_features=4)
+    architecture = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": 3,
+            "features_per_stage": [4, 8, 16],
+            "conv_op": "torch.nn.modules.conv.Conv2d",
+            "kernel_sizes": [[3, 3]] * 3,
+            "strides": [[1, 1], [2, 2], [2, 2]],
+            "n_conv_per_stage": [2, 2, 2],
+            "n_conv_per_stage_decoder": [2, 2],
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
+            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    resampling = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
+    configuration = {
+        "data_identifier": "nnUNetPlans_2d",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": [16, 16],
+        "median_image_size_in_voxels": [16.0, 16.0],
+        "spacing": [1.0, 1.0],
+        "normalization_schemes": ["ZScoreNormalization"] * 3,
+        "use_mask_for_norm": [False] * 3,
+        "architecture": architecture,
+        "batch_dice": True,
+        **{
+            f"resampling_fn_{what}": "resample_data_or_seg_to_shape"
+            for what in ("data", "seg", "probabilities")
+        },
+        **{f"resampling_fn_{what}_kwargs": resampling for what in ("data", "seg", "probabilities")},
+    }
+    plans = {
+        "dataset_name": "Dataset007_Polyps",
+        "plans_name": "nnUNetPlans",
+        "image_reader_writer": "NaturalImage2DIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {str(channel): {} for channel in range(3)},
+        "configurations": {"2d": configuration},
+    }
+    dataset = {
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, load_challenge("cvc_clinicdb").labels[1]: 1},
+        "file_ending": ".png",
+    }
+    folder = tmp_path / "Dataset007_Polyps" / "nnUNetTrainer__nnUNetPlans__2d"
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "plans.json").write_text(json.dumps(plans))
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    checkpoint = {
+        "network_weights": collections.OrderedDict(network.state_dict()),
+        "optimizer_state": {"state": {}, "param_groups": [{"lr": np.float64(0.01)}]},
+        "logging": {"mean_fg_dice": [np.float64(0.5)], "train_losses": [np.float32(1.0)]},
+        "_best_ema": np.float64(0.5),
+        "current_epoch": 1,
+        "init_args": {"configuration": "2d", "fold": 0, "device": torch.device("cpu")},
+        "trainer_name": "nnUNetTrainer",
+        "inference_allowed_mirroring_axes": (0, 1),
+    }
+    torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
+    return folder
+
+
+def change(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def predictor_of(folder, cache):
+    checkpoint = load_checkpoint(take_in(folder, "nnunet", cache))
+    return NnunetPredictor(
+        checkpoint, load_challenge("cvc_clinicdb"), device="cpu", overlap=0.5, mirror=False
+    )
+
+
+def zipped(folder, path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, file.relative_to(folder.parents[1]))
+    return path
+
+
+def test_no_group_is_in_both_parts_of_a_fold():
+    groups = [f"patient {index // 3}" for index in range(30)]
+    folds = split_folds(groups)
+    assert len(folds) == 5
+    owner = {f"case_{index:05d}": group for index, group in enumerate(groups)}
+    for fold in folds:
+        assert len(fold["val"]) == 6
+        assert sorted(fold["train"] + fold["val"]) == sorted(owner)
+        assert not {owner[case] for case in fold["train"]} & {owner[case] for case in fold["val"]}
+    assert sorted(case for fold in folds for case in fold["val"]) == sorted(owner)
+    assert split_folds(["one", "one"]) == []
+
+
+def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
+    from medbench.io.raster import read_label_map, read_picture
+
+    challenge = load_challenge("cvc_clinicdb")
+    groups = write_raw(
+        challenge, small_cvc, "train", 32, tmp_path / "raw", tmp_path / "cache", SilentProgress()
+    )
+    images = challenge.training_images(small_cvc, "train", tmp_path / "cache")
+    assert groups == [image.group for image in images]
+    described = json.loads((tmp_path / "raw" / "dataset.json").read_text())
+    assert described["channel_names"] == {"0": "R", "1": "G", "2": "B"}
+    assert list(described["labels"].values()) == [0, 1]
+    assert (described["numTraining"], described["file_ending"]) == (len(images), ".png")
+    picture, labels = images[3].load(32)
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture
+    )
+    np.testing.assert_array_equal(read_label_map(tmp_path / "raw" / "labelsTr" / "case_00003.png"), labels)
+
+
+def test_folder_and_archive_of_nnunet_answer_the_same(model_folder, tmp_path, small_cvc):
+    challenge = load_challenge("cvc_clinicdb")
+    sample = challenge.read(challenge.cases(small_cvc, "test")[0])
+    first = predictor_of(model_folder, tmp_path / "cache").predict(sample).labels
+    again = predictor_of(zipped(model_folder, tmp_path / "model.zip"), tmp_path / "other")
+    assert first.shape == sample.images.shape[:3]
+    assert 0 < first.mean() < 1
+    np.testing.assert_array_equal(first, again.predict(sample).labels)
+
+
+def test_labels_in_another_order_are_put_right():
+    challenge = SimpleNamespace(labels={0: "none", 1: "edema", 4: "enhancing tumour"}, title="T")
+    dataset = {"labels": {"background": 0, "Enhancing_Tumour": 1, "Edema": 2}}
+    assert class_table(dataset, challenge, "model").tolist() == [0, 2, 1]
+    refused("nnunet.labels", lambda: class_table({"labels": {"background": 0, "edema": 1}}, challenge, "m"))
+    whole = {"labels": {"background": 0, "whole": [1, 2], "edema": [2]}}
+    assert "whole" in refused("nnunet.regions", lambda: class_table(whole, challenge, "m")).message
+
+
+def test_channels_match_by_any_name():
+    challenge = SimpleNamespace(modalities={"t1n": ("t1",), "t1c": ("t1ce", "t1gd")}, title="T")
+    order = channel_order({"channel_names": {"0": "T1ce", "1": "T1"}}, challenge, "model")
+    assert order == [1, 0]
+    error = refused(
+        "nnunet.channels", lambda: channel_order({"channel_names": {"0": "CT", "1": "T1"}}, challenge, "m")
+    )
+    assert "CT" in error.message
+
+
+def test_a_folder_without_plans_is_refused(tmp_path):
+    refused("nnunet.no_plans", lambda: take_in(tmp_path, "nnunet", tmp_path / "cache"))
+
+
+def test_code_in_a_checkpoint_is_refused_and_does_not_run(model_folder, tmp_path):
+    mark = tmp_path / "ran"
+
+    class Code:
+        def __reduce__(self):
+            return os.mkdir, (str(mark),)
+
+    path = model_folder / "fold_0" / "checkpoint_final.pth"
+    assert load_safely(path)["_best_ema"] == 0.5
+    torch.save({"network_weights": {}, "trainer_name": Code(), "init_args": {}}, path)
+    refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    assert not mark.exists()
+
+
+def test_plans_that_name_other_things_than_layers_are_refused(model_folder, tmp_path):
+    plans = json.loads((model_folder / "plans.json").read_text())
+    plans["configurations"]["2d"]["architecture"]["network_class_name"] = "subprocess.run"
+    change(model_folder / "plans.json", **plans)
+    error = refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    assert "subprocess.run" in error.message
+
+
+@pytest.mark.parametrize("name", ["../plans.json", "/plans.json", "a/../../plans.json", "..\\plans.json"])
+def test_archives_write_nothing_outside_their_folder(name, tmp_path):
+    path = tmp_path / "inner" / "model.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, "{}")
+    refused("archive.outside", lambda: take_in(path, "nnunet", tmp_path / "inner" / "cache"))
+    assert not list(tmp_path.rglob("plans.json"))
+
+
+def test_models_of_other_data_are_refused(model_folder, tmp_path):
+    change(model_folder / "dataset.json", channel_names={"0": "T1"})
+    refused("nnunet.channels", lambda: predictor_of(model_folder, tmp_path / "cache"))
+    change(model_folder / "dataset.json", labels={"background": 0, "liver": 1})
+    assert "liver" in refused("nnunet.labels", lambda: predictor_of(model_folder, tmp_path / "cache")).message
+
+
+def test_what_cannot_be_is_refused_at_once(small_cvc, tmp_path, monkeypatch):
+    refused("nnunet.task", lambda: run("nnunet", "iugc2024"))
+    refused("weights.planned", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc, weights="none"))
+    volumes = {"configuration": "3d_fullres"}
+    refused("model.option", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc, options=volumes))
+    refused("recipe.setting", lambda: NnunetRecipe("r", "", folds=7))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    missing = refused("nnunet.missing", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc))
+    assert "medbench[nnunet]" in missing.hint
+
+
+@pytest.mark.slow
+def test_trained_weights_predict_and_score(trained, small_cvc, tmp_path):
+    finished = run(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=trained, runs=tmp_path, leaderboards=tmp_path
+    )
+    record = finished.record
+    assert (record.counts.ok, record.counts.failed) == (len(finished.rows), 0)
+    assert 0 <= record.metrics["dice"].value <= 1
+    facts = record.model.training["nnunet"]
+    assert (facts["trainer"], facts["configuration"]) == ("nnUNetTrainer", "2d")
+    assert (facts["plans_identifier"], facts["folds"]) == ("nnUNetPlans_quick", ["0"])
+    state = load_checkpoint(trained).state
+    assert record.model.parameters < sum(tensor.numel() for tensor in state.values())
+    results = trained.parent / "nnUNet_results"
+    assert not (trained.parent / "nnUNet_raw").exists()
+    again = run(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=results, runs=tmp_path, leaderboards=tmp_path
+    )
+    assert again.record.model.weights == "file"
+    assert [row.predictions for row in again.rows] == [row.predictions for row in finished.rows]
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"))
+    assert not list(tmp_path.rglob("weights.pt"))
+    resumed = train_tiny(small_cvc, tmp_path, Told())
+    assert resumed.read_bytes() == trained.read_bytes()
+    shutil.rmtree(resumed.parent / "nnUNet_results")
+    assert train_tiny(small_cvc, tmp_path) == resumed

@@ -1,0 +1,209 @@
+"""What a build holds, and what submission files may say."""
+
+import importlib.metadata
+import json
+import tarfile
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from medbench.challenges import list_challenges, load_challenge
+from medbench.core.errors import MedbenchError
+from medbench.models import list_models, model_entry
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.locking import lock, needed_packages
+from medbench.submissions.platforms import list_platforms, load_platform, platform_for
+from medbench.submissions.reading import parse_submission, read_submission
+from medbench.submissions.template import submission_text, write_submission
+from medbench.submissions.workflow import build, save
+
+READY = sorted((Path(__file__).parents[3] / "submissions").glob("*/*.toml"))
+
+
+def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_environment(built):
+    manifest = json.loads((built.app / "submission.json").read_text())
+    import hashlib
+
+    baked = (built.app / "model" / "weights.pt").read_bytes()
+    assert manifest["weights_sha256"] == hashlib.sha256(baked).hexdigest()
+    locked = json.loads((built.context / "lock.json").read_text())
+    for name in ("numpy", "scipy", "simpleitk", "torch", "torchvision", "pydantic"):
+        assert locked[name] == importlib.metadata.version(name)
+    assert not {"typer", "rich", "monai", "timm", "pytest", "lightning"} & set(locked)
+    lines = (built.context / "requirements.lock").read_text().split()
+    assert [line for line in lines if line.startswith(("nvidia-", "cuda-", "triton"))] == []
+    assert {line.partition("==")[0] for line in lines} <= set(locked)
+    assert f"numpy=={locked['numpy']}" in lines
+    assert f"torch=={locked['torch'].partition('+')[0]}+cpu" in lines
+    parts = {path.name for path in (built.app / "medbench").iterdir()}
+    assert {"core", "models", "challenges", "inference", "running", "submissions"} <= parts
+    assert not {"cli", "leaderboards", "profiling"} & parts
+
+
+def test_the_dockerfile_is_multi_stage_non_root_exec_form_and_labelled(built):
+    text = (built.context / "Dockerfile").read_text()
+    assert text.count("FROM ") == 3
+    assert text.startswith("FROM --platform=linux/amd64 docker.io/library/python:3.")
+    assert 'USER 10001:10001\nENTRYPOINT ["python", "/opt/app/inference.py"]\nCMD ["exec"]\n' in text
+    assert f'LABEL medbench.weights.sha256="{built.manifest["weights_sha256"]}"' in text
+    assert 'LABEL org.opencontainers.image.licenses="Apache-2.0"' in text
+    assert "PYTHONUNBUFFERED=1" in text
+    assert "org.grand-challenge.api-method" not in text
+
+
+def test_invoke_is_a_label_and_a_cuda_build_takes_cuda_wheels(write_submission, small_iugc, tmp_path):
+    file = write_submission("cuda", "invoke", change=("[image]", '[image]\naccelerator = "cuda"'))
+    built = build_context(file, data=small_iugc, output=tmp_path)
+    text = (built.context / "Dockerfile").read_text()
+    assert 'LABEL org.grand-challenge.api-method="invoke"' in text
+    assert 'CMD ["invoke"]' in text
+    assert "/whl/cu126 " in text
+    assert "+cu126" in (built.context / "requirements.lock").read_text()
+
+
+def test_mounted_weights_are_an_archive_with_the_same_bytes_each_time(write_submission, small_iugc, tmp_path):
+    file = write_submission("apart", delivery="mounted")
+    contents = []
+    for name in ("a", "b"):
+        built = build_context(file, data=small_iugc, output=tmp_path / name)
+        assert not (built.app / "model").exists()
+        with tarfile.open(built.model_archive) as archive:
+            assert archive.getnames() == ["weights.pt"]
+            contents.append(archive.extractfile("weights.pt").read())
+    assert contents[0] == contents[1] == (file.parent / "weights.pt").read_bytes()
+
+
+def test_only_what_the_model_needs_is_locked():
+    def names(model, slides=False):
+        return set(lock(needed_packages(model, model_entry(model), slides=slides)))
+
+    assert "timm" not in names("dssau_net")
+    assert {"timm", "segmentation-models-pytorch"} <= names("smp/unet")
+    assert "monai" in names("monai/unet")
+    assert "zarr" not in names("smp/unet")
+    assert {"zarr", "tiffslide", "imagecodecs"} <= names("smp/unet", slides=True)
+    with pytest.raises(MedbenchError) as caught:
+        lock(["a-package-that-nobody-has"])
+    assert caught.value.code == "lock.missing"
+
+
+def test_the_build_without_an_engine_says_how_to_go_on(write_submission, small_iugc, tmp_path):
+    from medbench.core.progress import SilentProgress
+
+    lines = list(build(write_submission(), small_iugc, None, tmp_path, "none", SilentProgress()))
+    assert lines[0].startswith(f"context: {tmp_path / 'tiny' / 'context'}")
+    assert lines[2].strip().startswith("elsewhere: docker build --platform linux/amd64 --tag medbench/tiny:")
+    with pytest.raises(MedbenchError) as caught:
+        list(save(write_submission(), tmp_path, "none"))
+    assert caught.value.code == "save.not_rehearsed"
+
+
+@pytest.mark.parametrize("platform", list_platforms())
+def test_every_template_is_read_back_for_every_platform(platform):
+    loaded = load_platform(platform)
+    challenges = [name for name in list_challenges() if name_fits(name, loaded.challenges)] or ["iugc2024"]
+    for challenge in challenges:
+        model = "dmaf_net" if load_challenge(challenge).modalities else "dssau_net"
+        model = model if model in list_models() else "dssau_net"
+        text = submission_text(challenge, model, platform)
+        described = parse_submission(tomllib.loads(text), "template")
+        assert described.platform == platform
+        assert loaded.steps(described)
+        assert [f for f in loaded.check(described) if f.severity == "error"] == []
+    assert loaded.source
+
+
+def name_fits(name, patterns):
+    from fnmatch import fnmatch
+
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def test_every_setting_of_the_template_is_a_key():
+    import re
+
+    text = submission_text("brats2025_gli", "monai/unet")
+    part = text[text.index("[inference]") : text.index("[image]")]
+    described = parse_submission(tomllib.loads(text.replace(part, re.sub(r"(?m)^# ", "", part))), "all")
+    assert described.inference.model_dump() == {
+        "precision": "fp32",
+        "batch_size": 8,
+        "image_size": 512,
+        "overlap": 0.5,
+        "mirror": True,
+    }
+
+
+def test_the_platform_of_a_challenge_is_found():
+    assert platform_for("kpis_patch") == "kpis-patch"
+    assert platform_for("brats2025_gli") == "brats-docker"
+    assert platform_for("brats2023_gli") == "brats-mlcube"
+    with pytest.raises(MedbenchError) as caught:
+        platform_for("cvc_clinicdb")
+    assert caught.value.code == "platform.undecided"
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
+def test_the_ready_submissions_suit_their_platforms(path):
+    content = tomllib.loads(path.read_text())
+    if content["challenge"] not in list_challenges() or content["model"] not in list_models():
+        pytest.skip(f"{content['challenge']} or {content['model']} is not registered")
+    described = read_submission(path)
+    assert path.parent.name == described.challenge
+    assert path.stem == described.name
+    findings = load_platform(described.platform).check(described)
+    assert [finding for finding in findings if finding.severity == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "words"),
+    [
+        ('name = "bad"', 'name = "Bad Name"', "submission.key", "name: may hold lower-case letters"),
+        ('name = "bad"', 'name = "bad"\ncolour = 1', "submission.key", "there is no key 'colour'"),
+        ("image_size = 64", "image_sise = 64", "submission.key", "there is no key 'inference.image_sise'"),
+        ("image_size = 64", "image_size = 1", "submission.key", "inference.image_size"),
+        ("dssau_net.test", "dssau", "model.unknown", "There is no model named 'dssau'"),
+        ('"iugc2024"', '"iugc24"', "challenge.unknown", "There is no challenge named 'iugc24'"),
+        ('"grand-challenge"', '"grand"', "platform.unknown", "There is no platform named 'grand'"),
+        ('method = "exec"', "method = exec", "submission.syntax", "is no TOML"),
+        ('path = "images/ultrasound"', 'path = "../etc"', "submission.key", "is no path below /input"),
+        ('slug = "age"', 'slug = "ultrasound"', "submission.key", ""),
+        ("[image]", '[image]\ndigest = "abc"', "submission.key", "image.digest"),
+    ],
+)
+def test_mistakes_in_the_file_are_told_by_key(write_submission, old, new, code, words):
+    file = write_submission("bad", change=(old, new))
+    if code == "submission.key" and not words:
+        assert read_submission(file).interfaces[1].key == ("ultrasound", "ultrasound")
+        return
+    with pytest.raises(MedbenchError) as caught:
+        read_submission(file)
+    assert caught.value.code == code
+    assert words in caught.value.message
+    assert str(file) in caught.value.message
+
+
+def test_two_interfaces_with_the_same_inputs_are_refused(write_submission):
+    text = write_submission("same").read_text()
+    block = text[
+        text.index("[[interfaces]]") : text.index("[[interfaces]]", text.index("[[interfaces]]") + 1)
+    ]
+    with pytest.raises(MedbenchError, match="two interfaces have the same inputs"):
+        parse_submission(tomllib.loads(text + block), "test")
+
+
+def test_weights_apart_are_refused_where_a_platform_mounts_none(tmp_path):
+    text = submission_text("brats2025_gli", "monai/unet").replace('"baked"  ', '"mounted"')
+    path = tmp_path / "a.toml"
+    path.write_text(text)
+    with pytest.raises(MedbenchError, match="mounts no weights"):
+        build_context(path, output=tmp_path)
+
+
+def test_a_file_that_is_there_is_never_overwritten(tmp_path):
+    path = write_submission("iugc2024", "dssau_net", "grand-challenge", None, tmp_path)
+    assert path == tmp_path / "iugc2024" / "dssau-net-iugc2024.toml"
+    with pytest.raises(MedbenchError) as caught:
+        write_submission("iugc2024", "dssau_net", "grand-challenge", None, tmp_path)
+    assert caught.value.code == "submission.exists"

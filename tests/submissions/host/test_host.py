@@ -1,0 +1,326 @@
+"""Evaluation programs of organisers: the numbers of medbench evaluate, from jobs and from results."""
+
+import json
+import shutil
+import zipfile
+
+import pytest
+import yaml
+
+from medbench.challenges import load_challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.progress import SilentProgress
+from medbench.submissions.host.package import _check_ingestion, host, host_challenge, rehearse_host
+from medbench.submissions.host.serving import _by_picture_name, _without_suffix, run
+from medbench.submissions.lint.hosted import lint_competition, lint_hosted
+from medbench.submissions.workflow import check
+
+QUIET = SilentProgress()
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    from medbench.challenges.hc18.sample import write_sample
+
+    root = tmp_path_factory.mktemp("hc18")
+    write_sample(root, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
+    return root
+
+
+@pytest.fixture
+def predictions(release, tmp_path):
+    """The references moved a little; one is missing."""
+    import numpy as np
+
+    from medbench.core.sample import Prediction
+
+    challenge = load_challenge("hc18")
+    cases = challenge.cases(release, "test")
+    assert len(cases) > 3
+    for case in cases[1:]:
+        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
+        challenge.write(Prediction(labels=labels), case, tmp_path / "p")
+    return tmp_path / "p"
+
+
+@pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
+def test_the_program_scores_as_medbench_evaluate_does(platform, release, predictions, tmp_path):
+    hosted = host("hc18", platform, release, None, tmp_path / "build", QUIET)
+    first, _ = rehearse_host(hosted, predictions, QUIET)
+    assert "4 columns" in first
+    assert "requirements.lock" in (hosted.image / "Dockerfile").read_text()
+    locked = (hosted.image / "requirements.lock").read_text()
+    assert "simpleitk==" in locked
+    assert "torch" not in locked
+    root = hosted.folder / "rehearsal/root"
+    result = root / ("output/metrics.json" if platform == "grand-challenge" else "app/output/details.json")
+    scores = json.loads(result.read_text())
+    assert scores["aggregates"]["dice"]["missing"] == 1
+    assert 0.3 < scores["aggregates"]["dice"]["value"] < 1
+    assert [row["status"] for row in scores["cases"]].count("missing") == 1
+    if platform == "codabench":
+        (reason,) = [row["reason"] for row in scores["cases"] if row["status"] == "missing"]
+        assert reason.startswith("the results hold no ")
+        flat = json.loads((root / "app/output/scores.json").read_text())
+        assert flat["dice"] == scores["aggregates"]["dice"]["value"]
+        with zipfile.ZipFile(hosted.folder / f"{hosted.folder.name}.zip") as archive:
+            competition = yaml.safe_load(archive.read("competition.yaml"))
+            names = set(archive.namelist())
+        assert competition["version"] == 2
+        assert competition["docker_image"] == hosted.tag
+        columns = {column["key"]: column["sorting"] for column in competition["leaderboards"][0]["columns"]}
+        assert columns["dice"] == "desc"
+        assert columns["hd"] == "asc"
+        assert {"scoring_program/evaluate.py", "scoring_program/metadata.yaml", competition["image"]} < names
+        assert not any("medbench/models" in name for name in names)
+
+
+def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, monkeypatch, capfd):
+    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    root = tmp_path / "root"
+    shutil.copytree(release, root / "opt/ml/input/data/ground_truth")
+    (root / "input").mkdir(parents=True)
+    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
+
+    def job(name):
+        entry = [{"image": {"name": name}, "socket": {"relative_path": "images/mask"}}]
+        return {"pk": "a", "status": "Succeeded", "inputs": entry, "outputs": entry}
+
+    known = load_challenge("hc18").cases(release, "test")[0].id
+    for content, words in (
+        ("no json", "not the platform's list"),
+        ("[{}]", "not the platform's list"),
+        (json.dumps([job("other.mha")]), "no case of the ground truth"),
+        (json.dumps([job(f"{known}.mha")] * 2), "two jobs"),
+    ):
+        (root / "input/predictions.json").write_text(content)
+        assert run(hosted.program) == 2
+        assert words in capfd.readouterr().err.splitlines()[-1]
+        assert not (root / "output").exists()
+
+
+def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
+    release, predictions, tmp_path, monkeypatch, capfd
+):
+    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    list(rehearse_host(hosted, predictions, QUIET))
+    root = hosted.folder / "rehearsal/root"
+    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
+    jobs = json.loads((root / "input/predictions.json").read_text())
+    places = {
+        job["inputs"][0]["image"]["name"].removesuffix(".mha"): root
+        / "input"
+        / job["pk"]
+        / "output/images/segmentation"
+        for job in jobs
+    }
+    bare, double, empty, broken = list(load_challenge("hc18").cases(release, "test"))[:4]
+    (image,) = places[double.id].iterdir()
+    shutil.copyfile(image, image.with_name("second.mha"))
+    (image,) = places[empty.id].iterdir()
+    image.rename(image.with_name("mask.png"))
+    (image,) = places[broken.id].iterdir()
+    image.write_bytes(image.read_bytes()[:100])
+    capfd.readouterr()
+    assert run(hosted.program) == 0
+    rows = {row["case"]: row for row in json.loads((root / "output/metrics.json").read_text())["cases"]}
+    told = capfd.readouterr().err.splitlines()
+    for case, status, words in (
+        (bare, "missing", "no job of it succeeded."),
+        (double, "missing", "second.mha). One image is due."),
+        (empty, "missing", "holds mask.png and no .mha, .tif, .tiff file. One image is due."),
+        (broken, "failed", f"{image.name}: not a readable volume"),
+    ):
+        assert rows[case.id]["status"] == status
+        assert words in rows[case.id]["reason"]
+        assert any(line.startswith(f"{case.id}: ") and words in line for line in told)
+    assert all(not row["reason"] for row in rows.values() if row["status"] == "ok")
+
+
+def test_pictures_are_told_apart_by_name_whatever_their_type():
+    cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
+    assert list(_by_picture_name(cases)) == ["1.x", "2"]
+    assert [_without_suffix(name) for name in ("1.x.mha", "2.nii.gz", "2")] == ["1.x", "2", "2"]
+    with pytest.raises(MedbenchError, match="a/1 and b/1"):
+        _by_picture_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
+
+
+def test_splits_without_references_and_other_platforms_are_refused(small_iugc, release, tmp_path):
+    with pytest.raises(MedbenchError, match="do not come from 'wheels'"):
+        list(host_challenge("hc18", "codabench", release, None, None, tmp_path, QUIET, "wheels"))
+    with pytest.raises(MedbenchError, match="no platform"):
+        list(host_challenge("hc18", "codalab", release, None, None, tmp_path, QUIET))
+    with pytest.raises(MedbenchError):
+        host("hc18", "codabench", release, "official_test", tmp_path, QUIET)
+
+
+PREDICT = """
+import json, sys
+from pathlib import Path
+import cv2, numpy
+source, target = map(Path, sys.argv[1:])
+for case in json.loads((source / "cases.json").read_text())[1:]:
+    (name,) = case["inputs"].values()
+    picture = cv2.imread(str(source / name), cv2.IMREAD_GRAYSCALE)
+    path = target / case["output"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = numpy.zeros_like(picture)
+    mask[10:40, 20:60] = 255
+    cv2.imwrite(str(path), mask)
+"""
+
+
+@pytest.fixture(scope="module")
+def competition(release, tmp_path_factory):
+    return host("hc18", "codabench", release, None, tmp_path_factory.mktemp("b"), QUIET, ingestion=True)
+
+
+def test_a_participants_program_is_run_on_the_inputs_alone_and_scored(competition, tmp_path):
+    (tmp_path / "predict.py").write_text(PREDICT)
+    first, _ = rehearse_host(competition, tmp_path, QUIET)
+    assert "4 columns" in first
+    details = json.loads((competition.folder / "rehearsal/root/app/output/details.json").read_text())
+    assert details["aggregates"]["dice"]["missing"] == 1
+    assert 0 < details["aggregates"]["dice"]["value"] < 1
+    given = {path.name for path in (competition.folder / "bundle/input_data").rglob("*") if path.is_file()}
+    cases = load_challenge("hc18").cases(competition.root, "test")
+    inputs = {path.name for case in cases for path in case.inputs.values()}
+    assert given == {"cases.json", *inputs}
+    assert not given & {path.name for case in cases for path in case.reference.values()}
+    (tmp_path / "predict.py").write_text("raise SystemExit('no weights')")
+    with pytest.raises(MedbenchError, match=r": predict\.py ended with 1: no weights"):
+        list(rehearse_host(competition, tmp_path, QUIET))
+    assert "torch==" in (competition.image / "requirements.lock").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "words"),
+    [
+        ("other.py", "", "error: the submission has no predict.py at its top (it holds other.py)."),
+        ("predict.py", "raise OSError('no weights')", "error: predict.py ended with 1: OSError: no weights"),
+        ("predict.py", "", "error: predict.py wrote none of "),
+        ("predict.py", "import sys; open(sys.argv[2] + '/a.txt', 'w')", "(it wrote a.txt)."),
+    ],
+)
+def test_a_participants_program_that_fails_is_told_by_the_last_line(
+    competition, tmp_path, name, program, words
+):
+    import os
+    import subprocess
+    import sys
+
+    app = tmp_path / "app"
+    (app / "ingested_program").mkdir(parents=True)
+    (app / "ingested_program" / name).write_text(program)
+    (app / "input_data").symlink_to((competition.folder / "bundle/input_data").resolve())
+    script = competition.folder / "bundle/ingestion_program/ingestion.py"
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "MEDBENCH_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert words in done.stderr.splitlines()[-1]
+    assert not (app / "output").exists()
+
+
+def test_ingestion_is_refused_where_it_cannot_be(release, tmp_path):
+    with pytest.raises(MedbenchError, match="has no ingestion programs"):
+        host("hc18", "grand-challenge", release, None, tmp_path, QUIET, ingestion=True)
+    file = tmp_path / "both.h5"
+    with pytest.raises(MedbenchError, match="participants would see it"):
+        _check_ingestion("codabench", [Case("a", {"x": file}, {"y": file}, "")])
+
+
+def write_bundle(competition, path, change=None, without=""):
+    folder = competition.folder / "bundle"
+    content = yaml.safe_load((folder / "competition.yaml").read_text())
+    if change:
+        change(content)
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(one for one in folder.rglob("*") if one.is_file()):
+            name = file.relative_to(folder).as_posix()
+            if name != without and name != "competition.yaml":
+                archive.write(file, name)
+        archive.writestr("competition.yaml", yaml.safe_dump(content))
+    return list(lint_competition(path))
+
+
+def set_in(*path_and_value):
+    *path, value = path_and_value
+
+    def change(content):
+        for part in path[:-1]:
+            content = content[part]
+        if value is None:
+            del content[path[-1]]
+        else:
+            content[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "without", "rule", "words"),
+    [
+        (set_in("title", None), "", "competition.key", "'title' is missing"),
+        (set_in("phases", []), "", "competition.key", "'phases' is missing or empty"),
+        (set_in("tasks", "all"), "", "competition.key", "'tasks' is no list"),
+        (set_in("version", 1), "", "competition.version", "2 is due"),
+        (set_in("docker_image", None), "", "competition.image", "codalab/codalab-legacy:py37"),
+        (None, "logo.png", "competition.file", "image: logo.png is not in the zip"),
+        (None, "overview.md", "competition.file", "page Overview: overview.md is not in the zip"),
+        (set_in("tasks", 0, "input_data", "inputs"), "", "competition.file", "inputs is not in the zip"),
+        (set_in("tasks", 0, "scoring_program", None), "", "competition.key", "'scoring_program' is missing"),
+        (set_in("tasks", 0, "input_data", None), "", "competition.key", "without input_data"),
+        (None, "ingestion_program/ingestion.py", "competition.program", "has no ingestion.py"),
+        (None, "scoring_program/metadata.yaml", "competition.program", "has no metadata.yaml"),
+        (set_in("phases", 0, "tasks", [3]), "", "competition.task", "task 3 is not there"),
+        (set_in("phases", 0, "start", "soon"), "", "competition.date", "start soon is no date"),
+        (set_in("phases", 0, "end", "2025-01-01"), "", "competition.date", "ends before it starts"),
+        (
+            lambda content: content["phases"].append({**content["phases"][0], "name": "final"}),
+            "",
+            "competition.date",
+            "phase final: the phase before it has no end",
+        ),
+        (set_in("phases", 0, "execution_time_limit", "1 h"), "", "competition.limit", "1 h"),
+        (set_in("leaderboards", 0, "columns", []), "", "competition.column", "has no columns"),
+        (set_in("leaderboards", 0, "columns", 0, "sorting", "up"), "", "competition.column", "sorting up"),
+        (set_in("leaderboards", 0, "columns", 1, "key", "dice"), "", "competition.column", "twice"),
+    ],
+)
+def test_rules_on_competition_bundles(competition, tmp_path, change, without, rule, words):
+    found = write_bundle(competition, tmp_path / "a.zip", change, without)
+    assert rule in {one.rule for one in found}
+    assert words in " ".join(one.message for one in found)
+    assert all(one.advice and one.severity == "error" for one in found)
+
+
+def test_what_submit_host_writes_lints_clean_and_damage_is_told(competition, release, tmp_path):
+    assert write_bundle(competition, tmp_path / "a.zip") == []
+    found, looked_at = check(competition.folder, None, tmp_path)
+    assert {one.severity for one in found} == {"note"}
+    assert looked_at == [str(competition.folder)]
+    (tmp_path / "b.zip").write_bytes(b"nothing")
+    assert [one.rule for one in check(tmp_path / "b.zip", None, tmp_path)[0]] == ["bundle.unreadable"]
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("bundle/competition.yaml", "version: 2")
+    assert "lies in a folder" in next(iter(lint_competition(tmp_path / "c.zip"))).message
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+        archive.writestr("competition.yaml", "a: [")
+    assert [one.rule for one in lint_competition(tmp_path / "d.zip")] == ["competition.syntax"]
+    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    assert {one.severity for one in lint_hosted(hosted.folder)} == {"note"}
+    (hosted.image / "requirements.lock").write_text("numpy\n")
+    (hosted.program / "evaluation.json").unlink()
+    hosted.truth.write_bytes(b"x")
+    dockerfile = hosted.image / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("USER 10001:10001", "USER root"))
+    rules = [one.rule for one in lint_hosted(hosted.folder) if one.severity == "error"]
+    assert rules == ["image.user", "lock.loose", "host.program", "host.truth"]
+    with pytest.raises(MedbenchError, match="holds no evaluation program"):
+        list(lint_hosted(tmp_path))
