@@ -25,7 +25,7 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2024_ped": "medbench.challenges.brats.challenge:BRATS2024_PED",
         "brats2025_gli": "medbench.challenges.brats.challenge:BRATS2025_GLI",
         "brats2025_met": "medbench.challenges.brats.challenge:BRATS2025_MET",
-        "hc18": "medbench.challenges.hc18.challenge:HC18",
+        "hc18": "medbench.challenges.hc18.challenge:hc18",
         "isic2018": "medbench.challenges.isic2018.challenge:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024.challenge:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis.patches:KPIsPatch",

@@ -15,7 +15,7 @@ class ObjectMark:
 
     Attributes:
         kind: ``missed``, of the reference, or ``false positive``, of the prediction.
-        row: its centre, in pixels of the picture.
+        row: its centre, in pixels of the image.
         column: its centre.
         radius: half its longer side.
     """
@@ -28,10 +28,10 @@ class ObjectMark:
 
 @dataclass(frozen=True, slots=True)
 class Illustration:
-    """A picture with the labels of reference and prediction on it.
+    """An image with the labels of reference and prediction on it.
 
     Attributes:
-        picture: ``(height, width, 3)``, 8-bit RGB.
+        image: ``(height, width, 3)``, 8-bit RGB.
         reference: labels ``(height, width)``, 0 outside.
         prediction: the same shape.
         kind: ``case``, the whole of it, small; ``overview``, the whole of something large; ``detail``, a part
@@ -40,7 +40,7 @@ class Illustration:
         marks: objects that lack a counterpart.
     """
 
-    picture: npt.NDArray[Any]
+    image: npt.NDArray[Any]
     reference: npt.NDArray[Any]
     prediction: npt.NDArray[Any]
     kind: Literal["case", "overview", "detail"] = "case"

@@ -109,7 +109,7 @@ def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
     return mean
 
 
-def share(
+def ratio_column(
     name: str, title: str, convention: str, protocol: str = "", *, headline: bool = False
 ) -> MetricSpec:
     """A column between 0 and 1 where more is better."""

@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.core.case import Case
-from medbench.core.slides import Slide, StoredMask
+from medbench.core.slides import Slide
 
-Demand = Literal["labels", "image_classes", "mask"]
+LABEL_MAP_ONLY = frozenset({"label_map"})
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One case's pictures in memory and what the challenge wants of them.
+    """One case's images in memory, or its slide, and the tasks that the challenge demands of the case.
 
     Attributes:
-        case: where they come from.
+        case: where the images come from.
         images: ``(images, height, width, channels)`` with three channels (RGB) or one (grey): 8 bit as
             stored, or floating-point numbers from 0 to 1.
-        demands: ``labels`` (a label map an image), ``image_classes`` (class probabilities an image), ``mask``
-            (a mask of the slide).
-        slide: instead of images, a picture too large for memory.
+        demands: names of tasks (:mod:`medbench.core.task`).
+        slide: instead of images, a slide too large for memory.
     """
 
     case: Case
     images: npt.NDArray[Any]
-    demands: frozenset[Demand]
+    demands: frozenset[str] = LABEL_MAP_ONLY
     slide: Slide | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeSample:
-    """One case's sequences on one grid, for networks that see volumes; they answer label maps.
+    """One case's modalities on one grid, for three-dimensional networks.
 
     Attributes:
-        case: where they come from.
+        case: where the volumes come from.
         modalities: one name a channel, in the challenge's order.
-        volumes: ``(modalities, depth, height, width)`` as stored; zeros where the sequence is absent.
-        present: which sequences are there, one a channel; at least one is.
+        volumes: ``(modalities, depth, height, width)`` as stored; zeros where the modality is absent.
+        present: which modalities are there, one a channel; at least one is.
         spacing_mm: along depth, height and width.
+        demands: names of tasks.
     """
 
     case: Case
@@ -52,27 +52,61 @@ class VolumeSample:
     volumes: npt.NDArray[Any]
     present: tuple[bool, ...]
     spacing_mm: tuple[float, ...] | None = None
+    demands: frozenset[str] = LABEL_MAP_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceSample:
+    """One case as a sequence of feature vectors, for networks that see sequences.
+
+    Attributes:
+        case: where the features come from.
+        features: ``(frames, features)``, float32.
+        demands: names of tasks.
+        facts: whatever else such networks see: shot boundaries, sampling positions …
+    """
+
+    case: Case
+    features: npt.NDArray[np.float32]
+    demands: frozenset[str] = frozenset({"frame_scores"})
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+AnySample = Sample | VolumeSample | SequenceSample
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Objects detected in one image.
+
+    Attributes:
+        corners: ``(objects, 4)``: left, top, right, bottom in pixels, right and bottom exclusive.
+        scores: ``(objects,)`` from 0 to 1.
+        classes: ``(objects,)`` indices of the demanded names.
+    """
+
+    corners: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.float32]
+    classes: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A predictor's answer to a sample.
+    """A predictor's answers to one sample: exactly one for each task that the sample demands.
 
     Attributes:
-        labels: ``(images, height, width)`` unsigned integers at the sample's own size, if demanded; for a
-            volume ``(depth, height, width)``.
-        image_classes: ``(images, classes)`` probabilities, if demanded.
-        mask: of the slide at its working level, if demanded.
+        answers: name of the task -> answer in the form that :class:`medbench.core.task.Task` states.
     """
 
-    labels: npt.NDArray[np.uint8] | None = None
-    image_classes: npt.NDArray[np.float32] | None = None
-    mask: StoredMask | None = None
+    answers: Mapping[str, Any]
+
+    def __getitem__(self, task: str) -> Any:
+        return self.answers[task]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingImage:
-    """One picture to learn from.
+    """One image to learn from.
 
     Attributes:
         id: unique within the split.
@@ -80,7 +114,7 @@ class TrainingImage:
         load: reads ``(image, labels)`` at a square size in pixels: image ``(height, width, 3)``, 8 bit or
             float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
-        image_class: class of the whole picture, or ``None``.
+        image_class: class of the whole image, or ``None``.
     """
 
     id: str
@@ -107,3 +141,23 @@ class TrainingVolume:
     load: Callable[[], tuple[VolumeSample, npt.NDArray[np.uint8]]]
     files: tuple[Path, ...]
     seen: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSequence:
+    """One sequence to learn from, for networks that see sequences.
+
+    Attributes:
+        id: unique within the split.
+        group: video: never split between training and validation.
+        load: reads the sample and the targets by name, each ``(frames,)``.
+        files: what ``load`` reads, for caches that must notice a change.
+    """
+
+    id: str
+    group: str
+    load: Callable[[], tuple[SequenceSample, Mapping[str, npt.NDArray[Any]]]]
+    files: tuple[Path, ...]
+
+
+TrainingExample = TrainingImage | TrainingVolume | TrainingSequence

@@ -128,7 +128,7 @@ def outlined(shown: Illustration) -> npt.NDArray[np.uint8]:
     """``(height, width, 3)`` with the outlines of every label of both label maps, and the marks."""
     import cv2
 
-    drawn = np.ascontiguousarray(shown.picture, np.uint8).copy()
+    drawn = np.ascontiguousarray(shown.image, np.uint8).copy()
     width = 2 if shown.kind == "overview" else max(1, round(max(drawn.shape) / 256))
     for labels, colour in ((shown.reference, REFERENCE_RGB), (shown.prediction, PREDICTION_RGB)):
         for label in np.unique(labels[labels > 0]):

@@ -1,7 +1,7 @@
-"""The synthetic sample of HC18: grey pictures, one-pixel outlines and both tables, as the release has them.
+"""The synthetic sample of HC18: grey images, one-pixel outlines and both tables, as the release has them.
 
 Heads grow from the 12th week to birth, and the pixel size follows from the circumference, as a sonographer
-sets the depth to the head. Some subjects have a second picture.
+sets the depth to the head. Some subjects have a second image.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.hc18.challenge import (
+from medbench.challenges.hc18.files import (
     CIRCUMFERENCE_COLUMN,
     PIXEL_COLUMN,
     TABLES,

@@ -35,7 +35,7 @@ from medbench.challenges.families.image_masks import (
 )
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.result_table import share
+from medbench.core.result_table import ratio_column
 from medbench.core.seeds import hashed_share
 
 PARTS = {"train": ("Training", 2594), "val": ("Validation", 100), "test": ("Test", 1000)}
@@ -93,9 +93,9 @@ class ISIC2018(PictureMaskChallenge):
         "official_test",
     )
     metrics = (
-        share("iou_thresholded", "thresholded Jaccard", "iou.thresholded", OWN_SIZE, headline=True),
+        ratio_column("iou_thresholded", "thresholded Jaccard", "iou.thresholded", OWN_SIZE, headline=True),
         *OWN_SIZE_COLUMNS,
-        share("specificity", "specificity", "specificity", OWN_SIZE),
+        ratio_column("specificity", "specificity", "specificity", OWN_SIZE),
         *PAPER_COLUMNS,
     )
     prediction_threshold = 128

@@ -23,7 +23,7 @@ from medbench.challenges.base import Challenge, Finding, size_text
 from medbench.challenges.kpis import files as layout
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.result_table import CaseScores, MetricSpec, share
+from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.io import pictures, raster
@@ -34,7 +34,9 @@ PATCH_SIDE = 2048
 
 def by_group(name: str, title: str, convention: str) -> list[MetricSpec]:
     """A column for each of the four groups, filled for the cases of that group alone."""
-    return [share(f"{name}_{group.lower()}", f"{title} {group}", convention) for group in layout.GROUPS]
+    return [
+        ratio_column(f"{name}_{group.lower()}", f"{title} {group}", convention) for group in layout.GROUPS
+    ]
 
 
 def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
@@ -142,8 +144,8 @@ class KPIsPatch(KPIsChallenge):
     title = "KPIs 2024, patches"
     task = "segmentation of glomeruli in patches of PAS-stained kidney sections"
     metrics = (
-        share("dice", "Dice", "dice", headline=True),
-        share("dice_kpis_docker", "Dice (docker)", "dice.kpis_patch.official", headline=True),
+        ratio_column("dice", "Dice", "dice", headline=True),
+        ratio_column("dice_kpis_docker", "Dice (docker)", "dice.kpis_patch.official", headline=True),
         *by_group("dice", "Dice", "dice"),
     )
     failure_rule = (

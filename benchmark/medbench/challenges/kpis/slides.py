@@ -29,7 +29,7 @@ from medbench.challenges.kpis.slide_scoring import SlideMasks, compare_rows, pac
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
-from medbench.core.result_table import CaseScores, MetricSpec, share
+from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
@@ -39,11 +39,11 @@ from medbench.io.pyramids import write_pyramid
 MIN_OBJECT_PX = 10_000
 SMALLEST_SIDE = 16
 _PLAIN: tuple[MetricSpec, ...] = (
-    share("dice", "Dice", "dice", headline=True),
-    share("f1", "F1", "f1.instances", headline=True),
-    share("dice_kpis_docker", "Dice (docker)", "dice.kpis_slide.official", headline=True),
-    share("f1_kpis_docker", "F1 (docker)", "f1.kpis.official", headline=True),
-    share("f1_contour", "F1 (contours)", "f1.kpis_contour"),
+    ratio_column("dice", "Dice", "dice", headline=True),
+    ratio_column("f1", "F1", "f1.instances", headline=True),
+    ratio_column("dice_kpis_docker", "Dice (docker)", "dice.kpis_slide.official", headline=True),
+    ratio_column("f1_kpis_docker", "F1 (docker)", "f1.kpis.official", headline=True),
+    ratio_column("f1_contour", "F1 (contours)", "f1.kpis_contour"),
 )
 
 

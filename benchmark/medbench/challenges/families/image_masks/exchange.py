@@ -1,0 +1,72 @@
+"""What models see of images with one mask each, and how their masks are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.card import Card
+from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.families.image_masks.files import ImageMaskRelease
+from medbench.core.case import Case
+from medbench.core.overlay import Illustration
+from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.io import pictures, raster
+
+
+class ImageMaskExchange(Exchange):
+    """Images in, one 8-bit PNG of 0 and 255 out.
+
+    Attributes:
+        prediction_threshold: grey values above this are the structure, where the organisers' program
+            thresholds predictions.
+    """
+
+    prediction_threshold: ClassVar[int | None] = None
+
+    def __init__(self, card: Card, release: ImageMaskRelease) -> None:
+        super().__init__(card)
+        self.release = release
+        self.inputs = {"image": Inputs(self.read_image, self.training_images)}
+
+    def read_image(self, case: Case) -> Sample:
+        """The image, 8 bit."""
+        return Sample(case, self.release.read_image(case.inputs["image"])[np.newaxis])
+
+    def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
+        """A predicted mask, ``(height, width)``, values of the card's labels.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or no such mask.
+        """
+        return pictures.read_binary_mask(path, self.prediction_threshold)
+
+    def prediction_name(self, case: Case) -> str:
+        """``<case>.png``, 0 and 255."""
+        return f"{case.id}.png"
+
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write the mask as an 8-bit PNG of 0 and 255."""
+        path = folder / self.prediction_name(case)
+        raster.write_label_map(path, (prediction["label_map"][0] > 0).astype(np.uint8) * 255)
+        return path
+
+    def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
+        """The image with both masks."""
+        image = self.release.read_image(case.inputs["image"])
+        return [Illustration(image, self.release.read_reference(case), self.read_prediction(path))]
+
+    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
+        """The split's images with their masks."""
+        return [self._training_image(case, cache) for case in self.release.cases(root, split)]
+
+    def _training_image(self, case: Case, cache: Path) -> TrainingImage:
+        def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+            image = pictures.resized_picture(case.inputs["image"], size, cache, self.release.read_image)
+            return image, raster.resize_labels(self.release.read_reference(case), size, size)
+
+        return TrainingImage(case.id, case.resampling_unit, load, labelled=True)

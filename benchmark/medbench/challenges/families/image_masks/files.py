@@ -1,0 +1,212 @@
+"""Files of a release of images with one mask each: cases, splits, reading and checks."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.exchange import size_text
+from medbench.challenges.release import Finding, Release
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.io import pictures, raster
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An image of a release and where its mask is, or would be.
+
+    Attributes:
+        id: its name in the release.
+        image: path of the image.
+        mask: path of the mask.
+        group: patient, lesion or video that it shows; empty when it stands alone.
+        part: part of the release that it comes from, where a release has several.
+    """
+
+    id: str
+    image: Path
+    mask: Path
+    group: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PairReport:
+    """What a check says of a pair: faults of this file, oddities that files share, and the image's hash."""
+
+    pair: Pair
+    findings: tuple[Finding, ...] = ()
+    oddities: tuple[str, ...] = ()
+    digest: str = ""
+
+
+class ImageMaskRelease(Release):
+    """Files of a release of images with one mask each.
+
+    Attributes:
+        mask_threshold: grey values above this are the structure, where the release has grey mask borders.
+        image_size: height and width of all images of the release, if they are equal.
+    """
+
+    mask_threshold: ClassVar[int | None] = None
+    image_size: ClassVar[tuple[int, int] | None] = None
+
+    @abc.abstractmethod
+    def pairs(self, root: Path) -> list[Pair]:
+        """Every image of the folder in a fixed order.
+
+        Raises:
+            MedbenchError: ``data.layout_unknown``.
+        """
+
+    @abc.abstractmethod
+    def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
+        """The images that belong to a split.
+
+        Raises:
+            MedbenchError: ``data.empty`` or ``data.incomplete`` when the split cannot be formed.
+        """
+
+    @abc.abstractmethod
+    def disjoint_splits(self) -> Sequence[Sequence[str]]:
+        """Groups of splits that are used together and must not overlap."""
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """The split's images; masks that are missing fail when they are scored."""
+        self.check_split(split)
+        pairs = self.pairs_of(self.pairs(root), split)
+        if not pairs:
+            raise MedbenchError("data.empty", f"{root}: holds no image of split {split}.", self.data_hint)
+        return [Case(pair.id, {"image": pair.image}, {"labels": pair.mask}, pair.group) for pair in pairs]
+
+    def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
+        """An image of the release, ``(height, width, 3)``, 8 bit.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or of another kind than the release's.
+        """
+        return pictures.read_rgb(path)
+
+    def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
+        """The reference mask, ``(height, width)``, values of the card's labels.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or no such mask.
+        """
+        return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
+
+    def check(self, root: Path) -> list[Finding]:
+        """Counts, every image and mask, images in two splits, and groups in two splits."""
+        pairs = self.pairs(root)
+        with ThreadPoolExecutor(2) as pool:
+            reports = list(pool.map(self.check_pair, pairs))
+        findings = [finding for report in reports for finding in report.findings]
+        for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
+            named = [report.pair for report in reports if oddity in report.oddities]
+            first = named[0].image if oddity.startswith("images") else named[0].mask
+            findings.append(Finding("note", f"{len(named)} of {len(pairs)} {oddity}, the first is {first}."))
+        digests = {report.pair.image: report.digest for report in reports if report.digest}
+        counts: list[Finding] = []
+        for splits in self.disjoint_splits():
+            owners: dict[str, list[Pair]] = {}
+            for split in splits:
+                try:
+                    owners[split] = self.pairs_of(pairs, split)
+                except MedbenchError as error:
+                    counts.append(Finding("note", error.message, error.hint))
+                    continue
+                counts.append(self._count(split, len(owners[split])))
+            findings += _leaks(owners, digests)
+        return [*counts, *findings]
+
+    def _count(self, split: str, present: int) -> Finding:
+        facts = self.split_facts(split)
+        whole = facts.cases if facts else None
+        if not whole or present == whole:
+            return Finding("note", f"{split}: {present} images.")
+        if present == 0:
+            return Finding("note", f"{split}: none of the release's {whole} images.")
+        return Finding(
+            "warning",
+            f"{split}: {present} of the release's {whole} images.",
+            "A subset: its scores are marked so and never stand beside those of the whole split.",
+        )
+
+    def check_pair(self, pair: Pair) -> PairReport:
+        """What is wrong with one image and its mask, what is odd, and the hash of the decoded image."""
+        report, size = self.check_image(pair)
+        if not size:
+            return report
+        try:
+            mask, oddities = self.check_mask(pair)
+        except MedbenchError as error:
+            return replace(report, findings=(Finding("error", error.message, error.hint),))
+        findings = []
+        if mask.shape != size:
+            message = f"{pair.mask}: is {size_text(mask.shape)} where its image is {size_text(size)}."
+            findings.append(Finding("error", message))
+        if not mask.any() or mask.all():
+            message = f"{pair.mask}: {'everything' if mask.any() else 'nothing'} is marked."
+            findings.append(Finding("warning", message, "Compare with the original file."))
+        return replace(report, findings=tuple(findings), oddities=(*report.oddities, *oddities))
+
+    def check_image(self, pair: Pair) -> tuple[PairReport, tuple[int, ...]]:
+        """What is wrong or odd with the image alone, and its size, empty when it cannot be read."""
+        try:
+            image = self.read_image(pair.image)
+        except MedbenchError as error:
+            return PairReport(pair, (Finding("error", error.message, error.hint),)), ()
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        size, oddities = image.shape[:2], []
+        if self.image_size and size != self.image_size:
+            oddities.append(f"images are not of {size_text(self.image_size)}, as the release's are")
+        return PairReport(pair, oddities=tuple(oddities), digest=digest), size
+
+    def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
+        """The reference mask as it is read, and what is odd about the file without being wrong.
+
+        Raises:
+            MedbenchError: as :meth:`read_reference`.
+        """
+        labels = raster.read_label_map(pair.mask)
+        mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
+        oddities = []
+        if labels.max(initial=0) == 1:
+            oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
+        elif len(np.unique(labels)) > 2:
+            oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
+        return mask, oddities
+
+
+def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[Path, str]) -> Iterator[Finding]:
+    """Images and groups that lie in more than one of the splits."""
+    seen: dict[str, tuple[str, Pair]] = {}
+    groups: dict[str, set[str]] = {}
+    for split, pairs in owners.items():
+        for pair in pairs:
+            if pair.group:
+                groups.setdefault(pair.group, set()).add(split)
+            other, first = seen.setdefault(digests.get(pair.image, str(pair.image)), (split, pair))
+            if first is not pair:
+                yield Finding(
+                    "warning" if other == split else "error",
+                    f"{pair.image}: the same image as {first.image}, in {split} and {other}.",
+                    "Scores on it would be of training data: remove one of them." if other != split else "",
+                )
+    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
+    if shared:
+        yield Finding(
+            "warning",
+            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
+            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
+            "Their images are near duplicates, so that scores are too good; use a split by group.",
+        )

@@ -1,0 +1,223 @@
+"""Files of HC18: images, outlines, tables of pixel sizes, and the splits.
+
+References of the test set were never released, so ``train``, ``val`` and ``test`` here are drawn from the
+training set; ``official_test`` is the test set.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair, PairReport
+from medbench.challenges.hc18.outlines import read_head
+from medbench.challenges.release import Finding, SplitFacts
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.seeds import hashed_share
+from medbench.io import pictures
+from medbench.io.tables import read_table
+
+TRAINING, TEST = "training_set", "test_set"
+TABLES = {TRAINING: "training_set_pixel_size_and_HC.csv", TEST: "test_set_pixel_size.csv"}
+PIXEL_COLUMN, CIRCUMFERENCE_COLUMN = "pixel size(mm)", "head circumference (mm)"
+RELEASED = {TRAINING: 999, TEST: 335}
+CIRCUMFERENCE_TOLERANCE_MM = 2.5
+SEED = 18
+SHARES = (("test", 0.2), ("val", 0.3), ("train", 1.0))
+_NAME = re.compile(r"(\d{3})_\d?HC")
+_RULE = (
+    "by subject, the number before _HC: the first 32 bits of the SHA-256 of '18/<number>' as a share of "
+    "their range, below 0.2 test, below 0.3 val, else train (ours)"
+)
+_FACTS = {
+    "train": SplitFacts(_RULE, 727, "b54fa3b5812fef295686f5bac69c0859eeded6868aaee511fef690b43775c02b"),
+    "val": SplitFacts(_RULE, 68, "12818736cbccb6cb0f47894542697d3d8e28cd1ab6b9bb4b79902be1fad7518c"),
+    "test": SplitFacts(_RULE, 204, "3454a0e718cb1d844feec81c7c89c8a6fd07509df289c182eebc248e53764e16"),
+    "official_test": SplitFacts("the organisers' test set", RELEASED[TEST]),
+}
+
+
+def subject_split(subject: str) -> str:
+    """Which of ``train``, ``val`` and ``test`` a subject of the training set belongs to.
+
+    >>> [subject_split(number) for number in ("000", "001", "008")]
+    ['train', 'train', 'train']
+    """
+    position = hashed_share(f"{SEED}/{subject}")
+    return next(split for split, end in SHARES if position < end)
+
+
+class HC18Release(ImageMaskRelease):
+    """Files of HC18."""
+
+    splits = ("train", "val", "test", "official_test")
+    data_hint = (
+        "Expected training_set/ with NNN_HC.png and NNN_HC_Annotation.png (or filled NNN_HC_Mask.png) and "
+        "training_set_pixel_size_and_HC.csv, and for the test set test_set/ and test_set_pixel_size.csv, "
+        "from Zenodo record 1327317."
+    )
+    sample_version = "1"
+
+    def split_facts(self, split: str) -> SplitFacts:
+        """The rule, size and, but for the organisers' test set, hash of the complete split."""
+        return _FACTS[split]
+
+    def disjoint_splits(self) -> Sequence[Sequence[str]]:
+        """All four."""
+        return (self.splits,)
+
+    def pairs(self, root: Path) -> list[Pair]:
+        """Images of both sets, in the order of their names; those of the test set have no reference."""
+        pairs = []
+        for part in (TRAINING, TEST):
+            for path in sorted((root / part).glob("*.png")):
+                match = _NAME.fullmatch(path.stem)
+                if match:
+                    outline, mask = (
+                        path.with_name(f"{path.stem}_{kind}.png") for kind in ("Annotation", "Mask")
+                    )
+                    reference = mask if mask.is_file() and not outline.is_file() else outline
+                    subject = f"subject {match[1]}" if part == TRAINING else f"test subject {match[1]}"
+                    pairs.append(Pair(path.stem, path, reference, subject, part))
+        if not pairs:
+            raise self.layout_error(root, (f"{TRAINING}/NNN_HC.png", f"{TEST}/NNN_HC.png"))
+        return pairs
+
+    def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
+        """Images of the split."""
+        if split == "official_test":
+            return [pair for pair in pairs if pair.part == TEST]
+        return [pair for pair in pairs if pair.part == TRAINING and subject_split(pair.id[:3]) == split]
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """The split's pictures with their pixel size in mm, ``None`` where the table has no such row."""
+        part = TEST if split == "official_test" else TRAINING
+        cases = super().cases(root, split)
+        sizes = pixel_sizes_mm(root / TABLES[part])
+        return [
+            Case(
+                case.id,
+                case.inputs,
+                {} if part == TEST else case.reference,
+                case.group,
+                {"pixel_size_mm": sizes.get(f"{case.id}.png")},
+            )
+            for case in cases
+        ]
+
+    def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
+        """An image, ``(height, width, 3)``: 8-bit grey in the release, here three equal channels."""
+        return np.repeat(pictures.read_grey(path)[:, :, np.newaxis], 3, axis=2)
+
+    def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
+        """The filled head, ``(height, width)``, 0 and 1.
+
+        Raises:
+            MedbenchError: ``data.no_reference`` for the organisers' test set, and as
+                :func:`medbench.challenges.hc18.outlines.read_head`.
+        """
+        if "labels" not in case.reference:
+            raise MedbenchError(
+                "data.no_reference",
+                f"{case.id}: the test set's references are not public.",
+                "Hand the predictions in at hc18.grand-challenge.org.",
+            )
+        return read_head(case.reference["labels"])
+
+    def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
+        """The filled head, and whether the file is filled already."""
+        filled = "masks are filled already where the release has outlines; both are read"
+        return read_head(pair.mask), [filled] if pair.mask.stem.endswith("_Mask") else []
+
+    def pixel_size_mm(self, case: Case) -> float:
+        """Side of a pixel of the case's image in mm.
+
+        Raises:
+            MedbenchError: ``data.pixel_size`` without a row in the table.
+        """
+        step = case.facts["pixel_size_mm"]
+        if step is None:
+            table = TABLES[case.inputs["image"].parent.name]
+            raise MedbenchError(
+                "data.pixel_size",
+                f"{case.id}.png: has no row with a positive pixel size in {table}.",
+                "Copy the table of the release again; millimetres need it.",
+            )
+        return float(step)
+
+    def check(self, root: Path) -> list[Finding]:
+        """As for all images with masks, and the tables: a row for each image, HC as the outline says."""
+        findings = super().check(root)
+        for part, table in TABLES.items():
+            present = [pair for pair in self.pairs(root) if pair.part == part]
+            if not present:
+                continue
+            try:
+                findings += self._check_table(root / table, present)
+            except MedbenchError as error:
+                findings.append(Finding("error", error.message, error.hint))
+        return findings
+
+    def _check_table(self, path: Path, pairs: Sequence[Pair]) -> list[Finding]:
+        from medbench.metrics.tasks.biometry import LandmarkError, head_circumference_mm
+
+        sizes = pixel_sizes_mm(path)
+        lengths = {} if path.name == TABLES[TEST] else _numbers(path, CIRCUMFERENCE_COLUMN)
+        findings = []
+        for pair in pairs:
+            name = pair.image.name
+            if name not in sizes:
+                told = f"{path}: has no row with a positive pixel size for {name}."
+                findings.append(Finding("error", told, "Copy the table of the release again."))
+            elif name in lengths:
+                try:
+                    fitted = head_circumference_mm(read_head(pair.mask), pixel_size_mm=sizes[name])
+                except (MedbenchError, LandmarkError):
+                    continue
+                if abs(fitted - lengths[name]) > CIRCUMFERENCE_TOLERANCE_MM:
+                    findings.append(
+                        Finding(
+                            "warning",
+                            f"{pair.mask}: its ellipse measures {fitted:.1f} mm, {path.name} says "
+                            f"{lengths[name]:.1f} mm.",
+                            "Mask and row may be of different pictures, or the mask was resized.",
+                        )
+                    )
+        return findings
+
+    def check_pair(self, pair: Pair) -> PairReport:
+        """As for all images with masks; the test set has images alone."""
+        if pair.part == TEST:
+            return self.check_image(pair)[0]
+        return super().check_pair(pair)
+
+    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
+        """Draw both sets with their tables as the release has them."""
+        from medbench.challenges.hc18.sample import write_sample
+
+        write_sample(root)
+
+
+def pixel_sizes_mm(table: Path) -> Mapping[str, float]:
+    """File name -> side of a pixel in mm, for the rows that have a positive one.
+
+    Raises:
+        MedbenchError: when the table or its columns are missing.
+    """
+    return {name: size for name, size in _numbers(table, PIXEL_COLUMN).items() if 0 < size < math.inf}
+
+
+def _numbers(table: Path, column: str) -> dict[str, float]:
+    numbers = {}
+    for row in read_table(table, "filename", column):
+        try:
+            numbers[row["filename"]] = float(row[column])
+        except (TypeError, ValueError):
+            continue
+    return numbers

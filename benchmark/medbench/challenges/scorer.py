@@ -1,0 +1,56 @@
+"""How a challenge's organisers score."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.challenges.card import Card
+from medbench.core.case import Case
+from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, mean_statistic
+from medbench.core.score import Score, Status
+
+if TYPE_CHECKING:
+    from medbench.statistics.ranking import Standing
+
+
+class Scorer(abc.ABC):
+    """How a challenge's organisers score: one case, failed cases, all cases together, and several entries."""
+
+    def __init__(self, card: Card) -> None:
+        self.card = card
+
+    @abc.abstractmethod
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """Score one prediction file against the case's reference.
+
+        Raises:
+            MedbenchError: when the prediction or the reference cannot be read or does not fit.
+        """
+
+    @abc.abstractmethod
+    def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
+        """The scores that a failed or missing case takes by the card's ``failure_rule``."""
+
+    @abc.abstractmethod
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """The pure core of the scoring, on arrays."""
+
+    def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
+        """A column's value as a function of case weights: the weighted mean unless the column is pooled."""
+        return mean_statistic(metric, rows)
+
+    def rank(self, entries: Mapping[str, Sequence[CaseRow]]) -> Sequence[Standing]:
+        """Entries in the challenge's own ranking, best first; none where it has no scheme beyond its columns.
+
+        Args:
+            entries: name -> its rows, all of the same cases.
+
+        Raises:
+            MedbenchError: ``ranking.cases`` when an entry has other cases than the first.
+        """
+        return []

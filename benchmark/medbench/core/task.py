@@ -1,0 +1,103 @@
+"""Tasks: what a challenge demands of every case, and a model offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import Registry
+
+Form = Literal["image", "volume", "slide", "sequence"]
+"""What a case looks like to a model: 2-D images, one 3-D volume, one whole slide, one sequence of features."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One kind of answer.
+
+    Attributes:
+        name: ``label_map``, ``image_classes`` …
+        title: plural for people, as in "label maps".
+        answer: the answer for one case in words: type, shape, units.
+        decode: ``"module:function"`` or a function that turns a network's output for a batch of images into
+            one answer an image; called as ``decode(output, (height, width), resampling)``. Empty where only
+            predictors of a model's own make such answers.
+    """
+
+    name: str
+    title: str
+    answer: str
+    decode: object = ""
+
+
+TASKS: Registry[Task] = Registry(
+    "task",
+    {name: f"medbench.core.task:{name.upper()}" for name in (
+        "label_map", "image_classes", "boxes", "frame_scores", "landmarks"
+    )},
+)  # fmt: skip
+
+LABEL_MAP = Task(
+    "label_map",
+    "label maps",
+    "class indices, unsigned 8 bit: (images, height, width), (depth, height, width) of a volume, or a stored "
+    "mask of a slide at its working level",
+    "medbench.inference.decoding:label_maps",
+)
+IMAGE_CLASSES = Task(
+    "image_classes",
+    "image classes",
+    "probabilities (images, classes), float32, each row with sum 1",
+    "medbench.inference.decoding:image_classes",
+)
+BOXES = Task(
+    "boxes",
+    "bounding boxes",
+    "one medbench.core.sample.Boxes an image, corners in pixels of the image",
+    "medbench.inference.decoding:boxes",
+)
+FRAME_SCORES = Task("frame_scores", "frame scores", "one number a frame of the sequence, float32 (frames,)")
+LANDMARKS = Task(
+    "landmarks",
+    "landmarks",
+    "points (images, landmarks, 2), float32: x and y in pixels of the image",
+    "medbench.inference.decoding:landmarks",
+)
+
+
+def register_task(task: Task) -> Task:
+    """Make a task known by its name, so that challenges may demand it and models offer it.
+
+    Raises:
+        MedbenchError: ``task.clash`` when the name is taken by another task.
+    """
+    TASKS.add(task.name, task)
+    return task
+
+
+def titles(names: Iterable[str]) -> str:
+    """Titles of tasks for a sentence.
+
+    >>> titles(["label_map", "boxes"])
+    'label maps and bounding boxes'
+    """
+    texts = [TASKS.get(name).title for name in names]
+    return " and ".join(texts) if len(texts) < 3 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+
+
+def check_answers(demands: Iterable[str], answers: Mapping[str, object]) -> None:
+    """Refuse a prediction that lacks what the case demands or carries more.
+
+    Raises:
+        MedbenchError: ``prediction.task`` naming the tasks.
+    """
+    due = frozenset(demands)
+    if due != answers.keys():
+        raise MedbenchError(
+            "prediction.task",
+            f"The model answered {titles(sorted(answers)) or 'nothing'} where {titles(sorted(due))} "
+            f"{'is' if len(due) == 1 else 'are'} due.",
+            "A predictor answers exactly the tasks in sample.demands.",
+        )
