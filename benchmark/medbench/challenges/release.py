@@ -1,4 +1,4 @@
-"""The files of a challenge: where they lie, which case belongs to which split, and what is wrong with them."""
+"""The files of a challenge: where they lie, which split each case belongs to, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Release(abc.ABC):
         return False
 
     def completeness(self, root: Path, split: str) -> tuple[int, int] | None:
-        """Cases that the folder holds and cases of the complete release; ``None`` where the latter is unknown.
+        """Cases that the folder holds, and cases of the complete release; ``None`` where not known.
 
         Both are of the split where the release says how large it is, else of what the split is drawn from.
 

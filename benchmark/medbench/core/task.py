@@ -10,7 +10,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry
 
 Form = Literal["image", "volume", "slide", "sequence"]
-"""What a case looks like to a model: 2-D images, one 3-D volume, one whole slide, one sequence of features."""
+"""What a case looks like to a model: 2-D images, a 3-D volume, a whole slide, a sequence of features."""
 
 
 @dataclass(frozen=True, slots=True)
