@@ -28,8 +28,8 @@ class BraTSRelease(MRVolumeRelease):
     splits = SPLITS
     data_hint = (
         "Expected one folder a case with its NIfTI files (<case>/<case>-t1c.nii.gz … -seg.nii.gz from 2023 "
-        "on, <case>_t1ce.nii.gz … _seg.nii.gz before, <case>_t1c.nii.gz with _gtv.nii.gz for radiotherapy), in "
-        "train/, val/ and test/ or all together, or a folder of reference label maps *seg.nii.gz."
+        "on, <case>_t1ce.nii.gz … _seg.nii.gz before, <case>_t1c.nii.gz with _gtv.nii.gz for radiotherapy), "
+        "in train/, val/ and test/ or all together, or a folder of reference label maps *seg.nii.gz."
     )
     sample_version = "2"
     label_advice = (
