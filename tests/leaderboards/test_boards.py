@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medbench.challenges import list_challenges, load_challenge
-from medbench.challenges.families.image_masks import PAPERS
+from medbench.challenges.families.image_masks.scoring import PAPERS
 from medbench.cli.main import app
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.rendering import FORMATS, as_csv, html, latex, markdown

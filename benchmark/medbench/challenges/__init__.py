@@ -8,7 +8,7 @@ from medbench.core.registry import Registry
 REGISTRY: Registry[type[Challenge]] = Registry(
     "challenge",
     {
-        "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:CVCClinicDB",
+        "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:cvc_clinicdb",
         "brats2018": "medbench.challenges.brats.challenge:BRATS2018",
         "brats2019": "medbench.challenges.brats.challenge:BRATS2019",
         "brats2020": "medbench.challenges.brats.challenge:BRATS2020",
@@ -26,12 +26,12 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2025_gli": "medbench.challenges.brats.challenge:BRATS2025_GLI",
         "brats2025_met": "medbench.challenges.brats.challenge:BRATS2025_MET",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
-        "isic2018": "medbench.challenges.isic2018.challenge:ISIC2018",
+        "isic2018": "medbench.challenges.isic2018.challenge:isic2018",
         "iugc2024": "medbench.challenges.iugc2024.challenge:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis.patches:KPIsPatch",
         "kpis_slide": "medbench.challenges.kpis.slides:KPIsSlide",
         "myops2020": "medbench.challenges.myops2020.challenge:MyoPS2020",
-        "psfhs": "medbench.challenges.psfhs.challenge:PSFHS",
+        "psfhs": "medbench.challenges.psfhs.challenge:psfhs",
         "synapse": "medbench.challenges.synapse.challenge:Synapse",
     },
 )
