@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from medbench.challenges.base import Challenge
 from medbench.core.registry import Registry
 
-REGISTRY: Registry[type[Challenge]] = Registry(
+REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
         "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:cvc_clinicdb",
@@ -59,7 +61,6 @@ def load_data_set(name: str) -> Challenge:
     """
     names = list_challenges()
     sharing = [other for other in names if other.startswith(name)] if name not in names else []
-    found = (load_challenge(other) for other in sharing)
-    return next((challenge for challenge in found if challenge.data_set == name), None) or load_challenge(
-        name
-    )
+    challenges = (load_challenge(other) for other in sharing)
+    owner = next((challenge for challenge in challenges if challenge.release.data_set == name), None)
+    return owner or load_challenge(name)

@@ -18,11 +18,11 @@ def _facts(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "title": challenge.title,
-        "task": challenge.task,
+        "task": challenge.card.summary,
         "labels": {str(value): label for value, label in challenge.labels.items()},
-        "image_classes": list(challenge.image_classes),
-        "splits": list(challenge.splits),
-        "modalities": {name: list(others) for name, others in challenge.modalities.items()},
+        "image_classes": list(challenge.card.image_classes),
+        "splits": list(challenge.release.splits),
+        "modalities": {name: list(others) for name, others in challenge.card.modalities.items()},
         "metrics": [
             {
                 "name": metric.name,
@@ -35,11 +35,11 @@ def _facts(name: str) -> dict[str, Any]:
             }
             for metric in challenge.metrics
         ],
-        "failure_rule": challenge.failure_rule,
-        "license": challenge.license,
-        "homepage": challenge.homepage,
-        "citation": challenge.citation,
-        "data": challenge.data_hint,
+        "failure_rule": challenge.card.failure_rule,
+        "license": challenge.card.license,
+        "homepage": challenge.card.homepage,
+        "citation": challenge.card.citation,
+        "data": challenge.release.data_hint,
         "published": challenge.published(),
     }
 

@@ -24,6 +24,7 @@ def list_all(
     if context.invoked_subcommand is not None:
         return
     from medbench.cli.console import print_json, print_table
+    from medbench.core.task import titles
     from medbench.models import list_models, model_entry
 
     entries = [model_entry(name) for name in list_models(pattern)]
@@ -31,7 +32,7 @@ def list_all(
         print_json([_facts(entry) for entry in entries])
         return
     rows = [
-        (entry.name, entry.title, ", ".join(entry.tasks), _count(entry.counted_parameters), entry.paper)
+        (entry.name, entry.title, titles(entry.offers), _count(entry.counted_parameters), entry.paper)
         for entry in entries
     ]
     print_table("", ("name", "title", "tasks", "parameters", "paper"), rows, wrap=(2, 4))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     Factory = Callable[..., nn.Module]
 
-_HEAD_OPTION = "num_image_classes"
 _factories: dict[str, Factory] = {}
 
 
@@ -116,9 +115,7 @@ def create_model(
 
 
 def _check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
-    known = set(entry.options)
-    if "image classification" in entry.tasks:
-        known.add(_HEAD_OPTION)
+    known = {*entry.options, *entry.offers.values()} - {"", "num_classes"}
     for option in options:
         if option not in known:
             hint = unknown_name("option", option, known).hint

@@ -16,7 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow, CaseScores
-from medbench.core.sample import Prediction, Sample, VolumeSample
+from medbench.core.sample import AnySample, Prediction
 from medbench.inference.predictor import Predictor
 from medbench.records.phases import Timing
 
@@ -26,7 +26,6 @@ READ_AHEAD = 2
 BEHIND = 4
 FINISHERS = 2
 
-AnySample = Sample | VolumeSample
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ def predict_and_score(
     if to_do:
         model = predictor()
         started = time.perf_counter()
-        behind, finishers = (1, 1) if challenge.slide_settings else (BEHIND, FINISHERS)
+        behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
         with (
             ThreadPoolExecutor(finishers) as finisher,
             open(folder / JOURNAL, "a", encoding="utf-8") as stream,
@@ -123,8 +122,8 @@ def score_predictions(
     def one(case: Case) -> CaseRow:
         path = challenge.locate(case, predictions, rename)
         if path is None:
-            reason = f"no prediction {challenge.prediction_name(case)} in {predictions}"
-            return _row(case, "missing", challenge.score_failed(case, "missing", reason), reason)
+            reason = f"no prediction {challenge.exchange.prediction_name(case)} in {predictions}"
+            return _row(case, "missing", challenge.scorer.score_failed(case, "missing", reason), reason)
         row = _scored(challenge, case, path, timing)
         return CaseRow(
             row.case,
@@ -218,7 +217,7 @@ def _finish(
 
 def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> CaseRow:
     try:
-        scores = timing.measure("score", lambda: challenge.score_file(case, path))
+        scores = timing.measure("score", lambda: challenge.scorer.score_file(case, path))
     except Exception as error:  # noqa: BLE001
         return _failed(challenge, case, error, True)
     return _row(case, "ok", scores)
@@ -226,7 +225,7 @@ def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> Cas
 
 def _failed(challenge: Challenge, case: Case, error: Exception, score: bool) -> CaseRow:
     reason = describe(error)
-    scores = challenge.score_failed(case, "failed", reason) if score else CaseScores()
+    scores = challenge.scorer.score_failed(case, "failed", reason) if score else CaseScores()
     return _row(case, "failed", scores, reason)
 
 
