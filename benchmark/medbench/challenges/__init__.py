@@ -27,12 +27,12 @@ REGISTRY: Registry[type[Challenge]] = Registry(
         "brats2025_met": "medbench.challenges.brats.challenge:BRATS2025_MET",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
         "isic2018": "medbench.challenges.isic2018.challenge:ISIC2018",
-        "iugc2024": "medbench.challenges.iugc2024.challenge:IUGC2024",
+        "iugc2024": "medbench.challenges.iugc2024.challenge:iugc2024",
         "kpis_patch": "medbench.challenges.kpis.patches:KPIsPatch",
         "kpis_slide": "medbench.challenges.kpis.slides:KPIsSlide",
         "myops2020": "medbench.challenges.myops2020.challenge:MyoPS2020",
         "psfhs": "medbench.challenges.psfhs.challenge:PSFHS",
-        "synapse": "medbench.challenges.synapse.challenge:Synapse",
+        "synapse": "medbench.challenges.synapse.challenge:synapse",
     },
 )
 
