@@ -1,11 +1,15 @@
-"""Challenges: one file each, with its layout, labels, official scoring, declared rules and sample."""
+"""Challenges: one room each, with its layout, labels, official scoring, declared rules and sample."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.plugins import broken
 from medbench.core.registry import Registry
 
-REGISTRY: Registry[type[Challenge]] = Registry(
+REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
         "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:CVCClinicDB",
@@ -37,18 +41,70 @@ REGISTRY: Registry[type[Challenge]] = Registry(
 )
 
 
+def register_challenge(name: str, factory: Callable[[], Challenge]) -> Callable[[], Challenge]:
+    """Make a challenge known by its name.
+
+    Packages register without being imported: by an entry point in the group ``medbench.challenges`` whose
+    name is the challenge's and whose object is the factory.
+
+    Args:
+        name: what the command line will call the challenge; equal to the card's name.
+        factory: called without arguments, returns the :class:`Challenge`; cheap, as every command calls
+            it.
+
+    Raises:
+        MedbenchError: ``challenge.factory`` when the factory does not return a challenge of that name,
+            ``challenge.clash`` when the name is taken.
+    """
+    _checked(name, factory)
+    REGISTRY.add(name, factory)
+    return factory
+
+
+def _checked(name: str, factory: Callable[[], Challenge]) -> Challenge:
+    try:
+        challenge = factory()
+    except MedbenchError:
+        raise
+    except Exception as error:
+        raise broken(f"challenge {name}", error) from error
+    if not isinstance(challenge, Challenge):
+        raise MedbenchError(
+            "challenge.factory",
+            f"The factory of challenge '{name}' returns {type(challenge).__name__}, not a Challenge.",
+            "Return medbench.challenges.base.Challenge(card, release, exchange, scorer).",
+        )
+    if challenge.name != name:
+        raise MedbenchError(
+            "challenge.factory",
+            f"The challenge registered as '{name}' calls itself '{challenge.name}' on its card.",
+            "Give both the same name.",
+        )
+    return challenge
+
+
 def list_challenges(pattern: str = "*") -> list[str]:
     """Names of the challenges that match a shell-style pattern."""
     return REGISTRY.names(pattern)
+
+
+def all_challenges(pattern: str = "*") -> Iterator[Challenge]:
+    """Challenges that match a shell-style pattern; what cannot be loaded is reported in one line."""
+    for name, factory in REGISTRY.values(pattern):
+        try:
+            yield _checked(name, factory)
+        except MedbenchError as error:
+            REGISTRY.report(error)
 
 
 def load_challenge(name: str) -> Challenge:
     """The challenge of that name.
 
     Raises:
-        MedbenchError: ``challenge.unknown`` with the nearest names.
+        MedbenchError: ``challenge.unknown`` with the nearest names; ``challenge.factory`` or
+            ``plugin.broken`` for a third party's that is none.
     """
-    return REGISTRY.get(name)()
+    return _checked(name, REGISTRY.get(name))
 
 
 def load_data_set(name: str) -> Challenge:
@@ -59,7 +115,6 @@ def load_data_set(name: str) -> Challenge:
     """
     names = list_challenges()
     sharing = [other for other in names if other.startswith(name)] if name not in names else []
-    found = (load_challenge(other) for other in sharing)
-    return next((challenge for challenge in found if challenge.data_set == name), None) or load_challenge(
-        name
-    )
+    challenges = (load_challenge(other) for other in sharing)
+    owner = next((challenge for challenge in challenges if challenge.release.data_set == name), None)
+    return owner or load_challenge(name)

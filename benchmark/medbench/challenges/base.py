@@ -74,7 +74,8 @@ class Challenge:
         Raises:
             MedbenchError: naming the file that cannot be read.
         """
-        return next(iter(self.exchange.inputs.values())).read(case)
+        sample: AnySample = next(iter(self.exchange.inputs.values())).read(case)
+        return sample
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write a prediction in the challenge's format; the path written."""

@@ -6,11 +6,12 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medbench.challenges.card import Card
 from medbench.core.case import Case
 from medbench.core.overlay import Illustration
-from medbench.core.sample import AnySample, Prediction, TrainingExample
+from medbench.core.sample import Prediction
 from medbench.core.task import Form
 
 
@@ -24,14 +25,15 @@ class Inputs:
     """What models of one form see and learn from.
 
     Attributes:
-        read: what such a model sees of a case; raises :class:`MedbenchError` naming the file that cannot be
-            read.
-        examples: what such a model learns from: called with the data folder, the split and a folder for
-            decoded images; raises as ``Release.cases``. Files are opened by the examples' ``load`` only.
+        read: what such a model sees of a case: a :class:`Sample`, :class:`VolumeSample` or
+            :class:`SequenceSample`; raises :class:`MedbenchError` naming the file that cannot be read.
+        examples: what such a model learns from, :class:`TrainingImage` and its like: called with the data
+            folder, the split and a folder for decoded images; raises as ``Release.cases``. Files are opened
+            by the examples' ``load`` only.
     """
 
-    read: Callable[[Case], AnySample]
-    examples: Callable[[Path, str, Path], Sequence[TrainingExample]]
+    read: Callable[[Case], Any]
+    examples: Callable[[Path, str, Path], Sequence[Any]]
 
 
 class Exchange(abc.ABC):

@@ -64,7 +64,7 @@ def command(
             )
         title = f"{first} → {second}, {record.challenge.title}, split {record.challenge.split}{kind}"
         print_table(title, headings, rows, wrap=(0,))
-    standings = load_challenge(record.challenge.name).rank(
+    standings = load_challenge(record.challenge.name).scorer.rank(
         {run.title: list(run.rows.values()) for run in found}
     )
     if standings:

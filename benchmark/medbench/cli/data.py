@@ -41,7 +41,7 @@ def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 
-    findings = load_challenge(challenge).check(data)
+    findings = load_challenge(challenge).release.check(data)
     if as_json:
         print_json([{"severity": f.severity, "message": f.message, "advice": f.advice} for f in findings])
     else:

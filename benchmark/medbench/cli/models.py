@@ -24,14 +24,15 @@ def list_all(
     if context.invoked_subcommand is not None:
         return
     from medbench.cli.console import print_json, print_table
-    from medbench.models import list_models, model_entry
+    from medbench.core.task import titles
+    from medbench.models import model_entries
 
-    entries = [model_entry(name) for name in list_models(pattern)]
+    entries = model_entries(pattern)
     if as_json:
         print_json([_facts(entry) for entry in entries])
         return
     rows = [
-        (entry.name, entry.title, ", ".join(entry.tasks), _count(entry.counted_parameters), entry.paper)
+        (entry.name, entry.title, titles(entry.offers), _count(entry.counted_parameters), entry.paper)
         for entry in entries
     ]
     print_table("", ("name", "title", "tasks", "parameters", "paper"), rows, wrap=(2, 4))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry
@@ -21,15 +21,15 @@ class Task:
         name: ``label_map``, ``image_classes`` …
         title: plural for people, as in "label maps".
         answer: the answer for one case in words: type, shape, units.
-        decode: ``"module:function"`` or a function that turns a network's output for a batch of images into
-            one answer an image; called as ``decode(output, (height, width), resampling)``. Empty where only
-            predictors of a model's own make such answers.
+        decode: ``"module:function"``, or a function, from a network's output for a batch of images and their
+            :class:`medbench.inference.decoding.ImageGeometry` to an array or list with one answer an image.
+            Empty where predictors make the answers without it.
     """
 
     name: str
     title: str
     answer: str
-    decode: object = ""
+    decode: str | Callable[..., Any] = ""
 
 
 TASKS: Registry[Task] = Registry(

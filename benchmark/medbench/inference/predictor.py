@@ -1,25 +1,23 @@
-"""The standard predictor of two-dimensional networks: pictures in, label maps and class scores out."""
+"""The standard predictor of two-dimensional networks: images in, an answer a demanded task out."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample
+from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
 
 if TYPE_CHECKING:
     import torch
-
-
-Resampling = Literal["picture", "spline"]
 
 
 class Predictor(Protocol):
@@ -46,7 +44,7 @@ class InputContract:
         scale: 8-bit values are divided by this.
         mean: subtracted after scaling, one a channel.
         std: divided by afterwards, one a channel.
-        resampling: ``picture`` averages areas on the way in and interpolates logits on the way back;
+        resampling: ``image`` averages areas on the way in and interpolates logits on the way back;
             ``spline`` is the protocol of TransUNet: cubic splines on the way in, and the label map by nearest
             neighbour on the way back (``scipy.ndimage.zoom`` of order 3 and 0).
     """
@@ -56,7 +54,7 @@ class InputContract:
     scale: float = 255.0
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    resampling: Resampling = "picture"
+    resampling: Resampling = "image"
 
     def prepare(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Pictures to normalised ``(images, 3, size, size)`` float32.
@@ -137,11 +135,9 @@ class TimedPredictor:
 
 
 class NetworkPredictor(TimedPredictor):
-    """A 2-D network with a segmentation output and, optionally, an image-level one.
+    """A 2-D network with one output a task.
 
-    Logits are brought back to the picture's own size (bilinear) before the argmax, unless the challenge's
-    protocol resamples label maps. Batches never mix
-    cases, so a case's prediction does not depend on where a run started.
+    Batches never mix cases, so a case's prediction does not depend on where a run started.
     """
 
     def __init__(
@@ -149,40 +145,36 @@ class NetworkPredictor(TimedPredictor):
         network: torch.nn.Module,
         contract: InputContract,
         *,
+        tasks: Sequence[str] = ("label_map",),
         device: str = "cpu",
         batch_size: int = 8,
         precision: str = "fp32",
     ) -> None:
         super().__init__(network, device, precision)
         self.contract = contract
+        self.tasks = tuple(tasks)
         self.batch_size = batch_size
 
     def predict(self, sample: Sample) -> Prediction:
-        """Label maps at the pictures' own size and class probabilities, as demanded."""
-        labels: list[npt.NDArray[np.uint8]] = []
-        classes: list[npt.NDArray[np.float32]] = []
+        """One answer a demanded task, at the images' own size."""
+        batches: dict[str, list[Any]] = {task: [] for task in sorted(sample.demands)}
         for start in range(0, len(sample.images), self.batch_size):
             images = sample.images[start : start + self.batch_size]
             with self.timed("preprocess"):
                 prepared = self.contract.prepare(images)
             with self.timed("forward"):
-                logits, image_logits = self._forward(prepared)
+                outputs = self._forward(prepared)
             with self.timed("postprocess"):
-                if "labels" in sample.demands:
-                    labels.append(label_maps(logits, images.shape[1:3], self.contract.resampling))
-                if "image_classes" in sample.demands:
-                    assert image_logits is not None, "the network was built without an image-level head"
-                    classes.append(image_logits.float().softmax(dim=1).cpu().numpy())
-        return Prediction(
-            labels=np.concatenate(labels) if labels else None,
-            image_classes=np.concatenate(classes) if classes else None,
-        )
+                geometry = ImageGeometry(images.shape[1:3], prepared.shape[2:], self.contract.resampling)
+                for task, answers in batches.items():
+                    answers.append(decode(task, outputs[task], geometry))
+        return Prediction({task: _joined(answers) for task, answers in batches.items()})
 
     def foreground(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        """Probability of the one foreground class in 255ths, ``(images, height, width)`` at their own size.
+        """Probability of the foreground, 0 to 255, ``(images, height, width)`` at the images' own size.
 
         Raises:
-            MedbenchError: as :func:`in_255ths`.
+            MedbenchError: as :func:`foreground_255`.
         """
         import torch
         from torch.nn import functional
@@ -194,21 +186,28 @@ class NetworkPredictor(TimedPredictor):
         with self.timed("postprocess"), torch.inference_mode():
             size = images.shape[1:3]
             full = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
-            return in_255ths(full)
+            return foreground_255(full)
 
     def logits(self, prepared: npt.NDArray[np.float32]) -> torch.Tensor:
-        """Segmentation logits of prepared pictures, on the device."""
-        return self._forward(prepared)[0]
+        """Segmentation logits of prepared images, on the device."""
+        logits: torch.Tensor = self._forward(prepared)["label_map"]
+        return logits
 
-    def _forward(self, prepared: npt.NDArray[np.float32]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _forward(self, prepared: npt.NDArray[np.float32]) -> dict[str, Any]:
         import torch
 
         with self.inferring():
             output = self.network(torch.from_numpy(prepared).to(self.device))
-        return output if isinstance(output, tuple) else (output, None)
+        return outputs_by_task(output, self.tasks)
 
 
-def in_255ths(logits: torch.Tensor) -> npt.NDArray[np.uint8]:
+def _joined(batches: list[Any]) -> Any:
+    if isinstance(batches[0], np.ndarray):
+        return np.concatenate(batches)
+    return [answer for batch in batches for answer in batch]
+
+
+def foreground_255(logits: torch.Tensor) -> npt.NDArray[np.uint8]:
     """Probability of the foreground, ``(N, H, W)``, from logits of two classes or of the foreground alone.
 
     Raises:
@@ -227,20 +226,3 @@ def in_255ths(logits: torch.Tensor) -> npt.NDArray[np.uint8]:
         chance = values[:, 0].sigmoid() if values.shape[1] == 1 else (values[:, 1] - values[:, 0]).sigmoid()
         parts: npt.NDArray[np.uint8] = (chance * 255).round().to(torch.uint8).cpu().numpy()
     return parts
-
-
-def label_maps(logits: torch.Tensor, size: tuple[int, ...], resampling: Resampling) -> npt.NDArray[np.uint8]:
-    """Label maps at the pictures' own size; a single channel of logits is foreground from 0 up."""
-    import torch
-    from torch.nn import functional
-
-    from medbench.io.raster import spline_zoom
-
-    with torch.inference_mode():
-        if resampling == "picture":
-            logits = functional.interpolate(logits.float(), size=size, mode="bilinear", align_corners=False)
-        chosen = logits.argmax(dim=1) if logits.shape[1] > 1 else logits[:, 0] >= 0
-        labels: npt.NDArray[np.uint8] = chosen.to(torch.uint8).cpu().numpy()
-    if resampling == "spline":
-        return np.stack([spline_zoom(plane, size[0], size[1], order=0) for plane in labels])
-    return labels

@@ -27,7 +27,7 @@ from medbench.core.progress import Progress, SilentProgress
 from medbench.core.sample import Prediction, Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
 from medbench.inference.mask_filters import clean
-from medbench.inference.predictor import NetworkPredictor, in_255ths
+from medbench.inference.predictor import NetworkPredictor, foreground_255
 from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid, wanted_tiles
 from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.slides import SlidePicture, open_slide
@@ -97,7 +97,7 @@ class SlidePredictor:
             with self._timed("postprocess"):
                 self._finish(grid, tissue, folder, mask)
             write_json(folder / "done.json", {"slide": self._identity(sample.slide)})
-        return Prediction(mask=mask)
+        return Prediction({"label_map": mask})
 
     def _tissue(self, picture: SlidePicture) -> npt.NDArray[np.bool_]:
         with self._timed("preprocess"):
@@ -199,7 +199,7 @@ class SlidePredictor:
         """Probabilities of a batch of tiles in 255ths, without margins, ``(tiles, span, span)``."""
         with self._timed("forward"):
             inner = slice(grid.margin, grid.tile - grid.margin)
-            return in_255ths(self.network.logits(prepared)[..., inner, inner])
+            return foreground_255(self.network.logits(prepared)[..., inner, inner])
 
     def _batch_size(self, grid: TileGrid) -> int:
         if self.network.device.type != "cpu":

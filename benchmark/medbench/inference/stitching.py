@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.base import Challenge
+from medbench.challenges.exchange import Exchange
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample
@@ -26,13 +26,15 @@ class StitchingPredictor:
 
     Args:
         network: has two classes, or a single channel of foreground logits.
-        challenge: says where patches lie, and reads them.
+        exchange: says where patches lie, and reads them.
         cases: all patches that may overlap.
     """
 
-    def __init__(self, network: NetworkPredictor, challenge: Challenge, cases: Sequence[Case]) -> None:
+    def __init__(self, network: NetworkPredictor, exchange: Exchange, cases: Sequence[Case]) -> None:
+        assert exchange.patch_position is not None, "cases are no patches of slides"
         self.network = network
-        self.challenge = challenge
+        self.position = exchange.patch_position
+        self.read = exchange.inputs["image"].read
         self.time_s: dict[str, float] = network.time_s
         self.by_group: dict[str, list[Case]] = defaultdict(list)
         for case in cases:
@@ -41,17 +43,15 @@ class StitchingPredictor:
 
     def predict(self, sample: Sample) -> Prediction:
         """The labels of one patch, averaged with its neighbours'."""
-        place = self.challenge.place(sample.case)
         own = self._probability(sample)
-        if place is None:
-            return self.network.predict(sample)
+        row, column = self.position(sample.case)
         sums = own.astype(np.uint16)
         counts = np.ones(own.shape, np.uint16)
         for other in self.by_group[sample.case.group]:
-            there = self.challenge.place(other)
-            if other.id == sample.case.id or there is None:
+            if other.id == sample.case.id:
                 continue
-            down, across = there[0] - place[0], there[1] - place[1]
+            other_row, other_column = self.position(other)
+            down, across = other_row - row, other_column - column
             if abs(down) >= own.shape[0] or abs(across) >= own.shape[1]:
                 continue
             theirs = self._of_neighbour(other)
@@ -60,19 +60,19 @@ class StitchingPredictor:
             mine, shifted = _overlap(down, across, own.shape)
             sums[mine] += theirs[shifted]
             counts[mine] += 1
-        return Prediction(labels=(sums > counts * _HALF).astype(np.uint8)[np.newaxis])
+        return Prediction({"label_map": (sums > counts * _HALF).astype(np.uint8)[np.newaxis]})
 
     def _of_neighbour(self, case: Case) -> npt.NDArray[np.uint8] | None:
         """Another patch's probabilities; nothing where it cannot be read, which its own row reports."""
         if case.id in self._kept:
             return self._kept[case.id]
         try:
-            return self._probability(self.challenge.read(case))
+            return self._probability(self.read(case))
         except MedbenchError:
             return None
 
     def _probability(self, sample: Sample) -> npt.NDArray[np.uint8]:
-        """Probability of the foreground in 255ths at the patch's own size, the last ones kept."""
+        """Probability of the foreground from 0 to 255 at the patch's own size, the last ones kept."""
         key = sample.case.id
         if key not in self._kept:
             self._kept[key] = self.network.foreground(sample.images)[0]
@@ -85,7 +85,7 @@ class StitchingPredictor:
 def _overlap(
     down: int, across: int, shape: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where two pictures of one size overlap, in the first and in the one (down, across) from it."""
+    """Where two images of one size overlap, in the first and in the one (down, across) from it."""
     height, width = shape
     mine = (slice(max(0, down), height + min(0, down)), slice(max(0, across), width + min(0, across)))
     theirs = (slice(max(0, -down), height - max(0, down)), slice(max(0, -across), width - max(0, across)))

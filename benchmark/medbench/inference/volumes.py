@@ -308,7 +308,7 @@ class VolumePredictor(TimedPredictor):
         with self.timed("postprocess"):
             labels = np.zeros(prepared.shape, np.uint8)
             labels[prepared.box] = chosen.cpu().numpy()
-        return Prediction(labels=labels)
+        return Prediction({"label_map": labels})
 
     def _scores(self, windows: Tensor, present: Tensor) -> Tensor:
         """Logits of the windows, averaged over the views."""

@@ -140,9 +140,9 @@ def make_board(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Board
     return Board(
         challenge.name,
         challenge.title,
-        challenge.task,
-        challenge.homepage,
-        challenge.failure_rule,
+        challenge.card.summary,
+        challenge.card.homepage,
+        challenge.card.failure_rule,
         tuple(_measured(challenge, rows)),
         tuple(_published(challenge)),
     )

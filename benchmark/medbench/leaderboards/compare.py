@@ -153,7 +153,7 @@ def _difference(challenge: Challenge, metric: MetricSpec, first: Run, second: Ru
         return Difference(metric, first.title, second.title, (None, None), None, nothing, *counts)
     owner = np.array([groups[unit] for unit in units])
     both = [run.rows[name] for run in (first, second) for name in shared]
-    of_both = challenge.statistic(metric, both)
+    of_both = challenge.scorer.statistic(metric, both)
     ones = np.ones((1, len(shared)))
     one, other = float(_of_first(of_both, ones)[0]), float(_of_second(of_both, ones)[0])
     if not (np.isfinite(one) and np.isfinite(other)):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.core.task import Form
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -37,7 +38,12 @@ class ModelEntry:
         factory: ``"module:callable"``; called with ``in_channels``, ``num_classes`` and the options.
         framework: ``"module:object"``, a :class:`medbench.training.framework.Framework` that plans,
             trains and predicts by itself; empty for plain networks.
-        tasks: what it does.
+        offers: task -> keyword of the factory that takes how many classes, points … the task has; empty where
+            the factory need not know. The network returns one output a task in this order: a tensor, a tuple,
+            or a mapping by task.
+        predictor: ``"module:callable"``, called with the network and a
+            :class:`medbench.inference.build.PredictorSettings`, where the package's own predictors do not
+            fit; empty otherwise.
         family: models that share a card file.
         aliases: other names for it; they work everywhere but are not listed.
         recipe_family: whose training recipes apply.
@@ -87,7 +93,8 @@ class ModelEntry:
     title: str
     factory: str = ""
     framework: str = ""
-    tasks: tuple[str, ...] = ("segmentation",)
+    offers: dict[str, str] = field(default_factory=lambda: {"label_map": "num_classes"})
+    predictor: str = ""
     family: str = ""
     aliases: tuple[str, ...] = ()
     recipe_family: str = "generic"
@@ -127,6 +134,14 @@ class ModelEntry:
     notes: str = ""
 
     @property
+    def forms(self) -> tuple[Form, ...]:
+        """Forms of cases that the model can serve, the one it serves best first."""
+        if self.framework:
+            return ("volume", "image")
+        by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
+        return by_axes[self.spatial_dims]
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """The published input without the batch: channels, then a side for every spatial axis.
 
@@ -154,12 +169,17 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
     among it ``fixed_options``.
 
     Raises:
-        MedbenchError: ``card.fact`` for a fact that cards do not have, ``card.option`` for a variant that
-            fixes an option the family does not have.
+        MedbenchError: ``card.syntax`` for what is no TOML or has no variants, ``card.fact`` for a fact that
+            cards do not have, ``card.option`` for a variant that fixes an option the family does not have.
     """
-    with open(path, "rb") as stream:
-        card = tomllib.load(stream)
-    variants = card.pop("variants")
+    try:
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+        variants = card.pop("variants")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+        told = f"no variants ({error})" if isinstance(error, KeyError) else str(error)
+        raise MedbenchError(
+            "card.syntax", f"{path}: the card cannot be read: {told}.", "Mend it, or take it away."
+        ) from error
     options = {name: ModelOption(**option) for name, option in card.pop("options", {}).items()}
     entries = {}
     for name, changes in variants.items():

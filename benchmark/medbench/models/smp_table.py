@@ -212,7 +212,7 @@ def smp_entries() -> Iterator[ModelEntry]:
             name=f"smp/{architecture.alias or name}",
             title=f"{architecture.title} (SMP)",
             factory="medbench.models.smp:smp_network",
-            tasks=("segmentation", "image classification"),
+            offers={"label_map": "num_classes", "image_classes": "num_image_classes"},
             family="smp",
             aliases=(f"smp/{name}",) if architecture.alias else (),
             paper_title=architecture.paper_title,

@@ -50,10 +50,11 @@ def write_raw(
     if (folder / "dataset.json").exists():
         return [case["group"] for case in read_json(folder / CASES)]
     learnt: list[TrainingImage | TrainingVolume] = []
-    if challenge.modalities:
-        learnt += challenge.training_volumes(root, split)
+    if challenge.card.modalities:
+        learnt += challenge.exchange.inputs["volume"].examples(root, split, cache)
     else:
-        learnt += [image for image in challenge.training_images(root, split, cache) if image.labelled]
+        images = challenge.exchange.inputs["image"].examples(root, split, cache)
+        learnt += [image for image in images if image.labelled]
     if not learnt:
         raise MedbenchError(
             "training.no_labels",
@@ -73,17 +74,17 @@ def write_raw(
         progress.advance(1, item.id)
     progress.finish()
     write_json(folder / CASES, [{"id": item.id, "group": item.group} for item in learnt])
-    channels = tuple(challenge.modalities) or PICTURE_CHANNELS
+    channels = tuple(challenge.card.modalities) or PICTURE_CHANNELS
     description: dict[str, Any] = {
         "channel_names": {str(index): channel for index, channel in enumerate(channels)},
         "labels": {name: index for index, name in enumerate(class_names(challenge))},
         "numTraining": len(learnt),
         "file_ending": ending,
-        "overwrite_image_reader_writer": "SimpleITKIO" if challenge.modalities else "NaturalImage2DIO",
-        **({} if challenge.modalities else {PICTURE_SIZE: size}),
+        "overwrite_image_reader_writer": "SimpleITKIO" if challenge.card.modalities else "NaturalImage2DIO",
+        **({} if challenge.card.modalities else {PICTURE_SIZE: size}),
         "name": challenge.title,
-        "licence": challenge.license,
-        "reference": challenge.homepage,
+        "licence": challenge.card.license,
+        "reference": challenge.card.homepage,
     }
     write_json(folder / "dataset.json", description)
     return [item.group for item in learnt]

@@ -69,15 +69,15 @@ def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str)
     """
     named = dataset.get("channel_names") or dataset["modality"]
     names = [named[key] for key in sorted(named, key=int)]
-    if not challenge.modalities:
+    if not challenge.card.modalities:
         if len(names) == len(PICTURE_CHANNELS):
             return list(range(len(names)))
         known = list(PICTURE_CHANNELS)
     else:
-        known = list(challenge.modalities)
+        known = list(challenge.card.modalities)
         aliases = {
             _plain(alias): index
-            for index, (key, others) in enumerate(challenge.modalities.items())
+            for index, (key, others) in enumerate(challenge.card.modalities.items())
             for alias in (key, *others)
         }
         order = [aliases.get(_plain(name), -1) for name in names]

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, VolumeSample
-from medbench.inference.predictor import InputContract, TimedPredictor, label_maps
+from medbench.inference.decoding import ImageGeometry, label_maps
+from medbench.inference.predictor import InputContract, TimedPredictor
 from medbench.models.nnunet import require_nnunet
 from medbench.nnunet.files import FACTS_KEY
 from medbench.nnunet.labels import channel_order, class_table
@@ -115,7 +116,9 @@ class NnunetPredictor(TimedPredictor):
         self.plans = PlansManager(facts["plans"])
         self.configuration = self.plans.get_configuration(facts["configuration"])
         self.dataset = facts["dataset"]
-        self.contract = InputContract(size=facts["image_size"], scale=1.0, resampling=challenge.resampling)
+        self.contract = InputContract(
+            size=facts["image_size"], scale=1.0, resampling=challenge.card.resampling
+        )
         folds = [
             {
                 key.removeprefix(f"fold_{fold}."): tensor
@@ -156,10 +159,12 @@ class NnunetPredictor(TimedPredictor):
         """Label maps at the sample's own size, in the challenge's class indices."""
         if isinstance(sample, VolumeSample):
             spacing = sample.spacing_mm or (1.0, 1.0, 1.0)
-            return Prediction(labels=self.table[self._segment(sample.volumes, spacing)])
-        return Prediction(labels=np.stack([self._picture(image[np.newaxis]) for image in sample.images]))
+            return Prediction({"label_map": self.table[self._segment(sample.volumes, spacing)]})
+        return Prediction(
+            {"label_map": np.stack([self._label_map(image[np.newaxis]) for image in sample.images])}
+        )
 
-    def _picture(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    def _label_map(self, image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Classes ``(height, width)`` of ``(1, height, width, channels)``."""
         import torch
 
@@ -168,8 +173,9 @@ class NnunetPredictor(TimedPredictor):
         probabilities = self._segment(prepared[0][:, np.newaxis], _PICTURE_SPACING, as_probabilities=True)
         with self.timed("postprocess"):
             scores = torch.from_numpy(np.ascontiguousarray(probabilities[:, 0]))[None]
-            chosen = label_maps(scores, image.shape[1:3], self.contract.resampling)[0]
-        classes: npt.NDArray[np.uint8] = self.table[chosen]
+            geometry = ImageGeometry(image.shape[1:3], prepared.shape[2:], self.contract.resampling)
+            labels = label_maps(scores, geometry)[0]
+        classes: npt.NDArray[np.uint8] = self.table[labels]
         return classes
 
     def _segment(

@@ -44,7 +44,7 @@ class Nnunet:
             MedbenchError: ``nnunet.missing``, ``nnunet.task`` or ``model.option``.
         """
         require_nnunet()
-        if challenge.image_classes:
+        if challenge.card.image_classes:
             raise MedbenchError(
                 "nnunet.task",
                 f"nnU-Net answers label maps alone; {challenge.title} also asks for image classes.",
@@ -64,7 +64,7 @@ class Nnunet:
                     f"configuration={configuration} is none of {', '.join(CONFIGURATIONS)}",
                 ),
                 (
-                    configuration.startswith("3d") and not challenge.modalities,
+                    configuration.startswith("3d") and not challenge.card.modalities,
                     f"configuration={configuration} needs volumes, and {challenge.title} has pictures",
                 ),
             ],
@@ -99,7 +99,7 @@ class Nnunet:
         splits = split_folds(groups)
         _check_folds(recipe, splits, lesson)
         configuration = lesson.options.get("configuration") or (
-            "3d_fullres" if lesson.challenge.modalities else "2d"
+            "3d_fullres" if lesson.challenge.card.modalities else "2d"
         )
         request = {
             **recipe.as_json(),

@@ -107,19 +107,21 @@ def _figures(
     for row in scored[:WORST]:
         text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
         try:
-            pictures = challenge.illustrations(cases[row.case], predictions / next(iter(row.predictions)))
+            images = challenge.exchange.illustrations(
+                cases[row.case], predictions / next(iter(row.predictions))
+            )
         except MedbenchError:
             continue
         figures += [
             {
                 "case": row.case,
-                "kind": picture.kind,
-                "caption": picture.caption or text,
-                "scores": text if picture.kind == "overview" else "",
-                "marked": bool(picture.marks),
-                "source": _data_url(picture),
+                "kind": image.kind,
+                "caption": image.caption or text,
+                "scores": text if image.kind == "overview" else "",
+                "marked": bool(image.marks),
+                "source": _data_url(image),
             }
-            for picture in pictures
+            for image in images
         ]
     return figures
 
@@ -156,9 +158,9 @@ def _data_url(shown: Illustration) -> str:
 
     from medbench.io.raster import resize_picture
 
-    picture = outlined(shown)
-    scale = min(1.0, LARGEST_SIDE_PX[shown.kind] / max(picture.shape[:2]))
-    small = resize_picture(picture, round(picture.shape[0] * scale), round(picture.shape[1] * scale))
+    image = outlined(shown)
+    scale = min(1.0, LARGEST_SIDE_PX[shown.kind] / max(image.shape[:2]))
+    small = resize_picture(image, round(image.shape[0] * scale), round(image.shape[1] * scale))
     kind = "png" if shown.kind == "case" else "jpeg"
     _, encoded = cv2.imencode(f".{kind}", small[:, :, ::-1])
     return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"

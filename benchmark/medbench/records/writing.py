@@ -46,7 +46,7 @@ def make_record(
         check_case(row.case, row.scores, conventions)
     metrics = {}
     for spec in challenge.metrics:
-        figures = aggregate(challenge.statistic, spec, rows, seed)
+        figures = aggregate(challenge.scorer.statistic, spec, rows, seed)
         if figures.scored + figures.failed + figures.missing + figures.undefined == 0:
             continue
         if not spec.pooled:
@@ -82,8 +82,8 @@ def make_record(
         failed=statuses.count("failed"),
         missing=statuses.count("missing"),
     )
-    share = challenge.release_share(data.root, split) if data.kind == "real" else None
-    facts = challenge.split_facts(split)
+    share = challenge.release.completeness(data.root, split) if data.kind == "real" else None
+    facts = challenge.release.split_facts(split)
     check_counts("cases", len(cases), ok=counts.ok, failed=counts.failed, missing=counts.missing)
     return RunRecord(
         key=key,
@@ -102,8 +102,8 @@ def make_record(
             present_cases=share[0] if share else None,
             released_cases=share[1] if share else None,
             subset=share is not None and share[0] < share[1],
-            failure_rule=challenge.failure_rule,
-            sample_version=challenge.sample_version if data.kind == "sample" else None,
+            failure_rule=challenge.card.failure_rule,
+            sample_version=challenge.release.sample_version if data.kind == "sample" else None,
             conventions=conventions,
         ),
         settings=settings,

@@ -51,11 +51,11 @@ def cite(names: Sequence[str]) -> list[Citation]:
 
 
 def _of_challenge(challenge: Challenge) -> Citation:
-    address = f"\\url{{{challenge.homepage}}}"
-    bibtex = challenge.bibtex or _misc(
-        challenge.name, challenge.title, howpublished=address, note=challenge.citation
+    address = f"\\url{{{challenge.card.homepage}}}"
+    bibtex = challenge.card.bibtex or _misc(
+        challenge.name, challenge.title, howpublished=address, note=challenge.card.citation
     )
-    return Citation(challenge.name, "challenge", bibtex, challenge.license, challenge.homepage)
+    return Citation(challenge.name, "challenge", bibtex, challenge.card.license, challenge.card.homepage)
 
 
 def _of_model(entry: ModelEntry) -> Citation:

@@ -64,7 +64,7 @@ class Combinations:
                 *(THERE if name in seen else MISSING for seen in self.seen),
                 "",
             ]
-            for name, others in self.challenge.modalities.items()
+            for name, others in self.challenge.card.modalities.items()
         ]
 
     def values(self, metric: str) -> list[float | None]:

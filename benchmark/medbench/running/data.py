@@ -25,12 +25,14 @@ def resolve_data(challenge: Challenge, given: Path | None, progress: Progress) -
     """
     if given is not None:
         if not given.is_dir():
-            raise MedbenchError("data.missing", f"{given}: there is no such folder.", challenge.data_hint)
+            raise MedbenchError(
+                "data.missing", f"{given}: there is no such folder.", challenge.release.data_hint
+            )
         sample = (
             read_json(given / "medbench-sample.json") if (given / "medbench-sample.json").exists() else None
         )
         return Data(given, "real" if sample is None else "sample")
-    configured = data_folder(challenge.data_set)
+    configured = data_folder(challenge.release.data_set)
     if configured is not None:
         return resolve_data(challenge, configured, progress)
     return Data(sample_folder(challenge, progress), "sample")
@@ -54,10 +56,10 @@ def sample_folder(
         MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample, or
             ``sample.option``.
     """
-    version, chosen = challenge.sample_version, dict(sorted((options or {}).items()))
+    version, chosen = challenge.release.sample_version, dict(sorted((options or {}).items()))
     label = "".join(f"-{name}{value}" for name, value in chosen.items())
-    folder = target or cache_folder() / "samples" / f"{challenge.data_set}-{version}{label}"
-    mark: dict[str, Any] = {"challenge": challenge.data_set, "sample_version": version}
+    folder = target or cache_folder() / "samples" / f"{challenge.release.data_set}-{version}{label}"
+    mark: dict[str, Any] = {"challenge": challenge.release.data_set, "sample_version": version}
     mark |= {"options": chosen} if chosen else {}
     mark["note"] = "synthetic, drawn by medbench"
     if (folder / "medbench-sample.json").exists() and read_json(folder / "medbench-sample.json") == mark:
@@ -70,7 +72,7 @@ def sample_folder(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
     try:
-        challenge.sample_with(temporary, chosen)
+        challenge.release.draw_sample(temporary, chosen)
         write_json(temporary / "medbench-sample.json", mark)
         temporary.chmod(0o755)
         if folder.exists():

@@ -59,8 +59,8 @@ def evaluate(
             "predictions.missing", f"{folder_given}: there is no such folder.", "Check --predictions."
         )
     loaded = load_challenge(challenge)
-    chosen_split = split or loaded.default_split
-    loaded.check_split(chosen_split)
+    chosen_split = split or loaded.release.default_split
+    loaded.release.check_split(chosen_split)
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
     chosen = choose_cases(loaded.cases(resolved.root, chosen_split), cases)
     manifest = manifest_sha256(resolved.root, chosen)
@@ -69,7 +69,7 @@ def evaluate(
         raise MedbenchError(
             "predictions.none",
             f"{folder_given}: holds no file for any of the {len(chosen)} cases, "
-            f"for example {loaded.prediction_name(chosen[0])}.",
+            f"for example {loaded.exchange.prediction_name(chosen[0])}.",
             "Name predictions as the challenge does, or map names with --rename OLD=NEW.",
         )
     title = name or folder_given.resolve().name
@@ -105,7 +105,7 @@ def evaluate(
         seed=seed,
         device="cpu",
         command=shlex.join(arguments),
-        citations=[loaded.citation],
+        citations=[loaded.card.citation],
     )
     finished = Finished(record, rows, folder)
     board = Path(leaderboards) if leaderboards else leaderboards_folder()

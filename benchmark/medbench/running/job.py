@@ -17,7 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
-from medbench.core.sample import Sample, VolumeSample
+from medbench.core.sample import AnySample
 from medbench.core.slides import SlideSettings
 from medbench.inference.predictor import Predictor
 from medbench.running.data import choose_cases, resolve_data
@@ -114,19 +114,19 @@ class Job:
             settings |= {"overlap": overlap, "mirror": bool(inference.mirror)}
         return settings if self.modalities is None else {**settings, "modalities": list(self.modalities)}
 
-    def read(self, case: Case) -> Sample | VolumeSample:
+    def read(self, case: Case) -> AnySample:
         """What the network may see of a case.
 
         Raises:
             MedbenchError: as the challenge's own reading, or ``data.no_modality``.
         """
         seen = case if self.modalities is None else with_modalities(case, self.modalities)
-        return self.challenge.read_volumes(seen) if self.network.sees_volumes else self.challenge.read(seen)
+        return self.challenge.exchange.inputs[self.network.form].read(seen)
 
     @property
     def slide_settings(self) -> SlideSettings | None:
         """How slides are predicted, if the cases are slides."""
-        own = self.challenge.slide_settings
+        own = self.challenge.card.slide_settings
         return None if own is None else dataclasses.replace(own, **self.inference.tiling)
 
     def predictor(self, work: Path | None = None, progress: Progress | None = None) -> Predictor:
@@ -160,7 +160,8 @@ class Job:
             windows = self.network.volume_contract(settings["image_size"])
             chosen |= {"overlap": settings["overlap"], "mirror": settings["mirror"]}
             return VolumePredictor(network, windows, **chosen)
-        plain = NetworkPredictor(network, self.network.contract(settings["image_size"]), **chosen)
+        contract, tasks = self.network.contract(settings["image_size"]), tuple(self.network.outputs)
+        plain = NetworkPredictor(network, contract, tasks=tasks, **chosen)
         if self.slide_settings is not None:
             from medbench.inference.slides import SlidePredictor
 
@@ -168,7 +169,8 @@ class Job:
         if self.inference.stitch:
             from medbench.inference.stitching import StitchingPredictor
 
-            return StitchingPredictor(plain, self.challenge, self.challenge.cases(self.data.root, self.split))
+            cases = self.challenge.cases(self.data.root, self.split)
+            return StitchingPredictor(plain, self.challenge.exchange, cases)
         return plain
 
     def _framework_predictor(self, framework: Framework) -> Predictor:
@@ -191,13 +193,15 @@ def check_inference(challenge: Challenge, inference: Inference) -> None:
     Raises:
         MedbenchError: ``inference.setting``.
     """
-    known = [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.slide_settings else []
+    known = (
+        [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.card.slide_settings else []
+    )
     for name in inference.tiling:
         if name not in known:
             error = unknown_name("setting of slides", name, known)
             hint = error.hint if known else f"Cases of {challenge.title} are no slides."
             raise MedbenchError("inference.setting", error.message, hint)
-    if inference.stitch and type(challenge).place is Challenge.place:
+    if inference.stitch and challenge.exchange.patch_position is None:
         raise MedbenchError(
             "inference.setting",
             f"Cases of {challenge.title} are not cut from larger pictures, so there is nothing to stitch.",
@@ -226,8 +230,8 @@ def resolve(
         MedbenchError: for unknown names, missing data or missing weights.
     """
     loaded = load_challenge(challenge)
-    chosen_split = split or loaded.default_split
-    loaded.check_split(chosen_split)
+    chosen_split = split or loaded.release.default_split
+    loaded.release.check_split(chosen_split)
     check_inference(loaded, inference or Inference())
     network = plan_network(model, loaded, options or {})
     inference = inference or Inference()
@@ -284,7 +288,7 @@ def _choose_weights(
         if network.framework is not None:
             path = network.framework.take_in(path, network.name, cache_folder() / "imported")
         return path, "file"
-    learnt_from = challenge.training_split_of(split)
+    learnt_from = challenge.release.training_split_of(split)
     _refuse_leak(challenge, learnt_from, split, "Weights would be learnt from")
     found = find_trained(challenge, data, network, runs, recipe, learnt_from)
     if found is None and data.kind == "sample":
@@ -300,7 +304,7 @@ def _refuse_planned(model: str, challenge: Challenge, inference: Inference, weig
     Raises:
         MedbenchError: ``inference.planned``, ``weights.planned`` or ``model.slides``.
     """
-    if challenge.slide_settings is not None or inference.stitch:
+    if challenge.card.slide_settings is not None or inference.stitch:
         raise MedbenchError(
             "model.slides",
             f"{model} predicts whole pictures only, neither slides nor stitched patches.",
@@ -327,13 +331,15 @@ def _refuse_leak(challenge: Challenge, learnt_from: str, split: str, what: str) 
     Raises:
         MedbenchError: ``weights.leak``.
     """
-    if not challenge.share_cases(learnt_from, split):
+    if not challenge.release.overlap(learnt_from, split):
         return
-    other = challenge.training_split_of(split)
+    other = challenge.release.training_split_of(split)
     apart = [
-        name for name in challenge.splits if name != other and not challenge.share_cases(learnt_from, name)
+        name
+        for name in challenge.release.splits
+        if name != other and not challenge.release.overlap(learnt_from, name)
     ]
-    if not challenge.share_cases(other, split):
+    if not challenge.release.overlap(other, split):
         hint = f"Train with --split {other}."
     elif apart:
         hint = f"Every training split shares cases with {split}: predict {' or '.join(apart)} instead."

@@ -16,7 +16,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow, CaseScores
-from medbench.core.sample import Prediction, Sample, VolumeSample
+from medbench.core.sample import AnySample, Prediction
+from medbench.core.task import check_answers
 from medbench.inference.predictor import Predictor
 from medbench.records.phases import Timing
 
@@ -26,7 +27,6 @@ READ_AHEAD = 2
 BEHIND = 4
 FINISHERS = 2
 
-AnySample = Sample | VolumeSample
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def predict_and_score(
     if to_do:
         model = predictor()
         started = time.perf_counter()
-        behind, finishers = (1, 1) if challenge.slide_settings else (BEHIND, FINISHERS)
+        behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
         with (
             ThreadPoolExecutor(finishers) as finisher,
             open(folder / JOURNAL, "a", encoding="utf-8") as stream,
@@ -123,8 +123,8 @@ def score_predictions(
     def one(case: Case) -> CaseRow:
         path = challenge.locate(case, predictions, rename)
         if path is None:
-            reason = f"no prediction {challenge.prediction_name(case)} in {predictions}"
-            return _row(case, "missing", challenge.score_failed(case, "missing", reason), reason)
+            reason = f"no prediction {challenge.exchange.prediction_name(case)} in {predictions}"
+            return _row(case, "missing", challenge.scorer.score_failed(case, "missing", reason), reason)
         row = _scored(challenge, case, path, timing)
         return CaseRow(
             row.case,
@@ -188,7 +188,9 @@ def _predicted(model: Predictor, sample: AnySample | Exception, timing: Timing) 
         return sample
     before = dict(model.time_s)
     try:
-        return model.predict(sample)
+        prediction = model.predict(sample)
+        check_answers(sample.demands, prediction.answers)
+        return prediction
     except Exception as error:
         logger.debug("prediction of %s failed", sample.case.id, exc_info=error)
         return error
@@ -218,7 +220,7 @@ def _finish(
 
 def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> CaseRow:
     try:
-        scores = timing.measure("score", lambda: challenge.score_file(case, path))
+        scores = timing.measure("score", lambda: challenge.scorer.score_file(case, path))
     except Exception as error:  # noqa: BLE001
         return _failed(challenge, case, error, True)
     return _row(case, "ok", scores)
@@ -226,7 +228,7 @@ def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> Cas
 
 def _failed(challenge: Challenge, case: Case, error: Exception, score: bool) -> CaseRow:
     reason = describe(error)
-    scores = challenge.score_failed(case, "failed", reason) if score else CaseScores()
+    scores = challenge.scorer.score_failed(case, "failed", reason) if score else CaseScores()
     return _row(case, "failed", scores, reason)
 
 

@@ -19,11 +19,13 @@ def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, .
         MedbenchError: ``challenge.no_modalities``, ``modality.unknown``, or ``modality.none`` for an empty
             list.
     """
-    if not challenge.modalities:
+    if not challenge.card.modalities:
         raise MedbenchError(
             "challenge.no_modalities", f"{challenge.title} has one kind of image.", "Leave out --modalities."
         )
-    own = {other.lower(): name for name, others in challenge.modalities.items() for other in (name, *others)}
+    own = {
+        other.lower(): name for name, others in challenge.card.modalities.items() for other in (name, *others)
+    }
     chosen = set()
     for name in names:
         if name.lower() not in own:
@@ -31,10 +33,14 @@ def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, .
         chosen.add(own[name.lower()])
     if not chosen:
         raise MedbenchError(
-            "modality.none", "No sequence is left to see.", f"Name some of {', '.join(challenge.modalities)}."
+            "modality.none",
+            "No sequence is left to see.",
+            f"Name some of {', '.join(challenge.card.modalities)}.",
         )
     return (
-        None if chosen == set(challenge.modalities) else tuple(m for m in challenge.modalities if m in chosen)
+        None
+        if chosen == set(challenge.card.modalities)
+        else tuple(m for m in challenge.card.modalities if m in chosen)
     )
 
 
@@ -60,7 +66,7 @@ def all_combinations(challenge: Challenge) -> list[tuple[str, ...]]:
     Raises:
         MedbenchError: ``challenge.no_modalities``.
     """
-    known_modalities(challenge, tuple(challenge.modalities))
-    names = tuple(challenge.modalities)
+    known_modalities(challenge, tuple(challenge.card.modalities))
+    names = tuple(challenge.card.modalities)
     by_size = (itertools.combinations(names, count) for count in range(1, len(names) + 1))
-    return list(challenge.modality_combinations or itertools.chain(*by_size))
+    return list(challenge.card.modality_combinations or itertools.chain(*by_size))

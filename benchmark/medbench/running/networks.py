@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import load_object
-from medbench.inference.predictor import InputContract, Resampling
+from medbench.core.task import Form, titles
+from medbench.inference.decoding import Resampling
+from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
-from medbench.models import create_model, model_entry
+from medbench.models import create_model, model_entries, model_entry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,18 +30,19 @@ class NetworkPlan:
         name: model name.
         entry: its card; a framework's has the challenge's number of axes.
         options: options that differ from the defaults.
-        num_classes: segmentation classes with the background.
-        num_image_classes: classes of a whole picture, if the challenge asks for them.
-        resampling: how the challenge's protocol resizes pictures and label maps.
-        in_channels: three for pictures; the challenge's sequences for volumes.
+        outputs: demanded task -> number of its classes, points or scores; of a label map with the background.
+        form: form of cases that the network sees.
+        resampling: how the challenge's protocol resizes images and label maps.
+        in_channels: three for images; the challenge's modalities for volumes; features of a frame for
+            sequences.
     """
 
     name: str
     entry: ModelEntry
     options: dict[str, Any]
-    num_classes: int
-    num_image_classes: int | None
-    resampling: Resampling = "picture"
+    outputs: Mapping[str, int]
+    form: Form = "image"
+    resampling: Resampling = "image"
     in_channels: int = 3
 
     @property
@@ -63,18 +67,25 @@ class NetworkPlan:
 
     def build(self) -> nn.Module:
         """A fresh network, initialised from torch's current seed."""
-        return create_model(
-            self.name,
-            in_channels=self.in_channels,
-            num_classes=self.num_classes,
-            **({} if self.num_image_classes is None else {"num_image_classes": self.num_image_classes}),
-            **self.options,
-        )
+        counts = {self.entry.offers[task]: count for task, count in self.outputs.items()}
+        counts.pop("", None)
+        counts.setdefault("num_classes", self.entry.num_classes)
+        return create_model(self.name, in_channels=self.in_channels, **counts, **self.options)
+
+    @property
+    def num_classes(self) -> int:
+        """Classes of label maps with the background; of other tasks, what the network's main output has."""
+        return self.outputs.get("label_map", next(iter(self.outputs.values())))
+
+    @property
+    def num_image_classes(self) -> int | None:
+        """Classes of whole images, where they are demanded beside label maps."""
+        return self.outputs.get("image_classes") if "label_map" in self.outputs else None
 
     @property
     def sees_volumes(self) -> bool:
         """Whether it is a three-dimensional network."""
-        return self.entry.spatial_dims == 3
+        return self.form == "volume"
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """How a three-dimensional network wants its volumes, with windows of ``image_size``."""
@@ -83,7 +94,7 @@ class NetworkPlan:
         return VolumeContract(size, entry.background, entry.blending, entry.modality_mask)
 
     def contract(self, image_size: int | None = None) -> InputContract:
-        """How the network wants its pictures, at ``image_size`` or its published size."""
+        """How the network wants its images, at ``image_size`` or its published size."""
         entry = self.entry
         return InputContract(
             size=image_size or entry.image_size,
@@ -96,32 +107,79 @@ class NetworkPlan:
 
 
 def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> NetworkPlan:
-    """Fit a model to a challenge's classes and channels.
+    """Fit a model to a challenge's demands and the form of its cases.
 
     Raises:
-        MedbenchError: ``model.unknown``, ``model.task`` for one that makes no label maps, or
-            ``challenge.no_volumes``.
+        MedbenchError: ``model.unknown``, ``model.task`` for one that does not offer what the challenge
+            demands, or ``model.form`` for one that sees other forms of cases.
     """
-    classes = len(challenge.image_classes)
     entry = model_entry(model)
-    if "segmentation" not in entry.tasks:
-        raise MedbenchError(
-            "model.task",
-            f"{entry.title} ({model}) does {', '.join(entry.tasks)}; {challenge.title} asks for label maps.",
-            "Choose a model that segments; 'medbench models' lists what each does.",
-        )
+    form = match(entry, challenge)
     if entry.framework:
         framework: Framework = load_object(entry.framework)
         framework.check(model, challenge, {**entry.fixed_options, **options})
-        entry = replace(entry, spatial_dims=3 if challenge.modalities else 2)
-    if entry.spatial_dims == 3 and not challenge.modalities:
-        raise challenge.no_volumes()
+        entry = replace(entry, spatial_dims=3 if form == "volume" else 2)
     return NetworkPlan(
         model,
         entry,
         dict(options),
-        len(challenge.labels),
-        classes or None,
-        challenge.resampling,
-        len(challenge.modalities) if entry.spatial_dims == 3 else 3,
+        {task: len(names) for task, names in challenge.card.demands.items()},
+        form,
+        challenge.card.resampling,
+        _channels(entry, challenge, form),
     )
+
+
+def match(entry: ModelEntry, challenge: Challenge) -> Form:
+    """The form of cases in which a model serves a challenge.
+
+    Raises:
+        MedbenchError: ``model.task`` or ``model.form``, naming what the challenge demands and models that
+            serve it.
+    """
+    demands = challenge.card.demands
+    if not demands.keys() <= entry.offers.keys():
+        raise MedbenchError(
+            "model.task",
+            f"{entry.title} ({entry.name}) makes {titles(entry.offers)}; {challenge.title} demands "
+            f"{titles(demands)}.",
+            _suited(challenge),
+        )
+    form = next((form for form in entry.forms if form in challenge.exchange.inputs), None)
+    if form is None:
+        raise MedbenchError(
+            "model.form",
+            f"{entry.title} ({entry.name}) sees {_plural(entry.forms)}; cases of {challenge.title} are "
+            f"{_plural(challenge.exchange.inputs)}.",
+            _suited(challenge),
+        )
+    return form
+
+
+def suitable_models(challenge: Challenge) -> list[str]:
+    """Models that offer what a challenge demands and see the form of its cases; no tiny variants."""
+    demands, forms = challenge.card.demands.keys(), set(challenge.exchange.inputs)
+    return [
+        entry.name
+        for entry in model_entries()
+        if demands <= entry.offers.keys() and forms & set(entry.forms) and not entry.name.endswith(".test")
+    ]
+
+
+def _suited(challenge: Challenge) -> str:
+    names = suitable_models(challenge)
+    shown = sorted(names, key=lambda name: "/" in name)[:6]
+    if not shown:
+        return "No model here does: register one that offers it (docs/extending.md)."
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"Models that do: {', '.join(shown)}{more}."
+
+
+def _plural(forms: Iterable[Form]) -> str:
+    return " or ".join(f"{form}s" for form in forms)
+
+
+def _channels(entry: ModelEntry, challenge: Challenge, form: Form) -> int:
+    if form == "volume":
+        return len(challenge.card.modalities)
+    return entry.in_channels if form == "sequence" else 3

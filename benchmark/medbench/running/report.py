@@ -44,7 +44,7 @@ def report(
     found = find_run(run, Path(runs) if runs else runs_folder())
     record = found.record
     challenge = load_challenge(record.challenge.name)
-    if record.data == "real" and data is None and data_folder(challenge.data_set) is None:
+    if record.data == "real" and data is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
             "data.missing", f"{found.folder}: the run was on real data.", "Say where they are with --data."
         )

@@ -117,7 +117,7 @@ def run(
         seed=seed,
         device=job.inference.device,
         command=repeat_command(job, data, weights),
-        citations=[job.network.entry.paper, job.challenge.citation],
+        citations=[job.network.entry.paper, job.challenge.card.citation],
     )
     finished = Finished(record, rows, folder, len(rows) - timing.cases)
     board = Path(leaderboards) if leaderboards else leaderboards_folder()

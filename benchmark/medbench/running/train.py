@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from medbench.challenges.base import Challenge
-    from medbench.core.sample import TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
     from medbench.training.fit import Hardware
@@ -51,6 +50,11 @@ class TrainingPlan:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+def training_challenge(challenge: Challenge) -> Challenge:
+    """The challenge whose training serves this one: itself, unless two tasks share what they learn."""
+    return load_challenge(challenge.card.learns_from) if challenge.card.learns_from else challenge
+
+
 def recipe_for(
     challenge: Challenge, network: NetworkPlan, name: str, changes: dict[str, Any] | None = None
 ) -> Recipe | FrameworkRecipe:
@@ -63,7 +67,11 @@ def recipe_for(
     """
     if network.framework is not None:
         return network.framework.recipe(network.entry_family, name, changes or {})
-    own = {"augmentation": challenge.augmentation} if challenge.augmentation and name != "official" else {}
+    own = (
+        {"augmentation": challenge.card.augmentation}
+        if challenge.card.augmentation and name != "official"
+        else {}
+    )
     return load_recipe(network.entry_family, name, **{**own, **(changes or {})})
 
 
@@ -76,8 +84,8 @@ def plan_training(
     split: str | None = None,
 ) -> TrainingPlan:
     """Decide where a training's state lies, from everything that decides its result."""
-    challenge = challenge.learns_as()
-    split = split or challenge.training_split
+    challenge = training_challenge(challenge)
+    split = split or challenge.release.training_split
     cases = challenge.cases(data.root, split)
     facts = {
         "model": network.name,
@@ -113,16 +121,16 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             facts=plan.facts,
         )
         return plan.network.framework.train(lesson, hardware, progress)
-    root, size = plan.data.root, plan.recipe.image_size
-    images: Sequence[TrainingImage] | Sequence[TrainingVolume]
+    root, size, cache = plan.data.root, plan.recipe.image_size, cache_folder() / "frames"
+    images: Sequence[Any]
     contract: InputContract | VolumeContract
     if plan.network.sees_volumes:
-        images = plan.challenge.training_volumes(root, plan.split)
+        images = plan.challenge.exchange.inputs["volume"].examples(root, plan.split, cache)
         if plan.recipe.missing_rates:
-            images = with_missing(images, plan.recipe.missing_rates, plan.challenge.modalities)
+            images = with_missing(images, plan.recipe.missing_rates, plan.challenge.card.modalities)
         contract = plan.network.volume_contract(size)
     else:
-        images = plan.challenge.training_images(root, plan.split, cache_folder() / "frames")
+        images = plan.challenge.exchange.inputs["image"].examples(root, plan.split, cache)
         contract = plan.network.contract(size)
     return fit(
         plan.network.build,
@@ -179,7 +187,7 @@ def train(
     resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
     settings = recipe_for(loaded, network, recipe, recipe_changes)
     if split is not None:
-        loaded.check_split(split)
+        loaded.release.check_split(split)
     plan = plan_training(loaded, resolved, network, settings, Path(runs) if runs else runs_folder(), split)
     return train_planned(plan, hardware or DefaultHardware(), progress)
 
@@ -204,9 +212,9 @@ def find_trained(
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 
-    challenge = challenge.learns_as()
+    challenge = training_challenge(challenge)
     folder = runs / challenge.name / network.folder_name / "training"
-    split = split or challenge.training_split
+    split = split or challenge.release.training_split
     manifest = manifest_sha256(data.root, challenge.cases(data.root, split))
     found = []
     for summary_path in folder.glob(f"*/{SUMMARY}"):
@@ -226,7 +234,7 @@ def find_trained(
 
 def no_weights(challenge: Challenge, model: str, data: Data, split: str | None = None) -> MedbenchError:
     """The error for a run on real data without weights."""
-    chosen = f" --split {split}" if split not in (None, challenge.training_split) else ""
+    chosen = f" --split {split}" if split not in (None, challenge.release.training_split) else ""
     return MedbenchError(
         "weights.none",
         f"There are no weights of {model} for {challenge.title} on {data.root}.",

@@ -65,7 +65,7 @@ def aggregate(
     """The metric over all rows that it applies to.
 
     Args:
-        statistic_of: how cases combine, e.g. ``challenge.statistic``.
+        statistic_of: how cases combine, e.g. ``challenge.scorer.statistic``.
         metric: the column.
         rows: cases of a run.
         seed: of the resampling; equal for all models, so that differences are paired.

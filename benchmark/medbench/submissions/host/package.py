@@ -173,8 +173,8 @@ def host(
             where participants' programs cannot be run.
     """
     loaded = load_challenge(challenge)
-    chosen = split or loaded.default_split
-    loaded.check_split(chosen)
+    chosen = split or loaded.release.default_split
+    loaded.release.check_split(chosen)
     root = resolve_data(loaded, data, progress).root
     cases = loaded.cases(root, chosen)
     bare = next((case.id for case in cases if not case.reference), None)
@@ -230,7 +230,7 @@ def _write_ingestion(hosted: Hosted, cases: Sequence[Case]) -> None:
         for name, relative in inputs.items():
             (data / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(case.inputs[name], data / relative)
-        output = hosted.challenge.prediction_name(case)
+        output = hosted.challenge.exchange.prediction_name(case)
         listed.append(
             {
                 "case": case.id,
@@ -256,7 +256,7 @@ def _write_program(hosted: Hosted) -> None:
 
 
 def _locked(hosted: Hosted) -> dict[str, str]:
-    scoring = evaluation_packages(slides=hosted.challenge.slide_settings is not None)
+    scoring = evaluation_packages(slides=hosted.challenge.card.slide_settings is not None)
     return lock([*scoring, *(NETWORKS if hosted.ingestion else ())])
 
 
@@ -294,7 +294,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
     write_picture(bundle / "logo.png", _logo(challenge.title))
     for page in ("overview", "terms"):
         rules = _RULES if hosted.ingestion and page == "overview" else ""
-        write_text(bundle / f"{page}.md", f"# {challenge.title}\n\n{challenge.citation}\n{rules}")
+        write_text(bundle / f"{page}.md", f"# {challenge.title}\n\n{challenge.card.citation}\n{rules}")
     columns = [
         {
             "key": metric.name,
@@ -309,7 +309,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
     competition = {
         "version": 2,
         "title": challenge.title,
-        "description": challenge.task,
+        "description": challenge.card.summary,
         "image": "logo.png",
         "docker_image": hosted.tag,
         "terms": "terms.md",
@@ -317,7 +317,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
         "tasks": [
             {
                 "index": 0,
-                "name": challenge.task,
+                "name": challenge.card.summary,
                 "scoring_program": "scoring_program",
                 "reference_data": "reference_data",
                 **({"ingestion_program": INGESTION, "input_data": INPUT_DATA} if hosted.ingestion else {}),

@@ -75,9 +75,9 @@ def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     challenge, cases = _cases(facts, roots("/app/input/ref"))
     results = roots("/app/input/res")
     absent = [case for case in cases if challenge.locate(case, results) is None]
+    name_of = challenge.exchange.prediction_name
     reasons = {
-        case.id: f"the results hold no {challenge.prediction_name(case)}. Hand it in under that name."
-        for case in absent
+        case.id: f"the results hold no {name_of(case)}. Hand it in under that name." for case in absent
     }
     with tempfile.TemporaryDirectory() as kept:
         scores = _score(challenge, cases, results, Path(kept), reasons)
@@ -146,7 +146,7 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
         image = only_file(source, SUFFIXES)
     except MedbenchError as failure:
         return f"{failure.message} {failure.hint}"
-    target = folder / challenge.prediction_name(case)
+    target = folder / challenge.exchange.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
     if images.suffix_of(image) == images.suffix_of(target):
         shutil.copyfile(image, target)
@@ -154,7 +154,7 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
     try:
         labels = images.read_labels(image).array
         planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
-        challenge.write(Prediction(labels=planes), case, folder)
+        challenge.write(Prediction({"label_map": planes}), case, folder)
     except MedbenchError as failure:
         target.write_bytes(b"")
         return f"{failure.message} {failure.hint}"
@@ -175,7 +175,7 @@ def _score(
             sys.stderr.write(f"{case}: {' '.join(reason.split())}\n")
     aggregates = {}
     for spec in challenge.metrics:
-        found = aggregate(challenge.statistic, spec, rows)
+        found = aggregate(challenge.scorer.statistic, spec, rows)
         counts = {name: getattr(found, name) for name in ("scored", "failed", "missing", "undefined")}
         if sum(counts.values()):
             interval = [found.interval.low, found.interval.high]

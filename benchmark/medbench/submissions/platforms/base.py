@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from medbench.core.case import Case
 from medbench.core.progress import Progress
-from medbench.core.sample import Sample, VolumeSample
+from medbench.core.sample import AnySample
 from medbench.submissions.description import Submission
 from medbench.submissions.lint.findings import Finding
 from medbench.submissions.rehearse.limits import Limits
@@ -64,7 +64,7 @@ class Prepared:
     """
 
     case: Case
-    sample: Sample | VolumeSample
+    sample: AnySample
     expected: Path
 
 
@@ -123,9 +123,9 @@ class Platform(abc.ABC):
         """What of a submission file does not suit the platform."""
         yield from ()
 
-    def takes(self, case: Case, sample: Sample | VolumeSample) -> bool:
+    def takes(self, case: Case, sample: AnySample) -> bool:
         """Whether the platform hands in such a case: by itself, label maps and masks of slides."""
-        return isinstance(sample, VolumeSample) or bool(sample.demands & {"labels", "mask"})
+        return "label_map" in sample.demands
 
     def template(self, challenge: Challenge) -> str:
         """What a new submission file says of the platform's interface, as TOML."""

@@ -19,7 +19,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, write_json, write_text
 from medbench.core.progress import Progress
-from medbench.core.sample import Sample, VolumeSample
+from medbench.core.sample import AnySample, Sample
 from medbench.io import raster
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
@@ -50,7 +50,7 @@ class Codalab(Platform):
     bundle_files = BUNDLE
     source = "codalab-competitions@c7ef5e2, maskoffs/IUGC2024@bad8150"
 
-    def takes(self, case: Case, sample: Sample | VolumeSample) -> bool:
+    def takes(self, case: Case, sample: AnySample) -> bool:
         """Frames to segment, and whole videos to classify."""
         return isinstance(sample, Sample)
 
@@ -99,7 +99,7 @@ class Codalab(Platform):
         for index, prepared in enumerate(cases):
             assert isinstance(prepared.sample, Sample)
             np.save(root / "input" / f"{index}.npy", np.moveaxis(prepared.sample.images, -1, 1))
-            labelled = "labels" in prepared.sample.demands
+            labelled = "label_map" in prepared.sample.demands
             listed.append({"case": prepared.case.id, "frames": f"{index}.npy", "labelled": labelled})
         write_json(root / "input" / "cases.json", listed)
 

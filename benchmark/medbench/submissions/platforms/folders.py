@@ -70,10 +70,10 @@ class FolderPlatform(Platform):
 
         rivals: dict[str, list[Case]] = {}
         for case in cases:
-            rivals.setdefault(str(session.challenge.prediction_name(case)), []).append(case)
+            rivals.setdefault(str(session.challenge.exchange.prediction_name(case)), []).append(case)
 
         def predict(case: Case) -> None:
-            name = str(session.challenge.prediction_name(case))
+            name = str(session.challenge.exchange.prediction_name(case))
             for files in self.sources(session.challenge, case, rivals[name]):
                 _refuse_several(files)
             prediction = session.predict(session.read(case))
@@ -108,7 +108,7 @@ class FolderPlatform(Platform):
         self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
     ) -> Iterable[Finding]:
         """The file of ``medbench run``, byte for byte."""
-        name = challenge.prediction_name(case.case)
+        name = challenge.exchange.prediction_name(case.case)
         return compare_files(case.expected, root / self.output_folder.lstrip("/") / name, case.case.id)
 
 

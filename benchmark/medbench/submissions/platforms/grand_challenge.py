@@ -21,7 +21,7 @@ import numpy as np
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
-from medbench.core.sample import Sample, VolumeSample
+from medbench.core.sample import AnySample, Sample
 from medbench.io import images, nifti_mha
 from medbench.submissions.description import GIGABYTE, Interface, Socket, Submission
 from medbench.submissions.lint.findings import Finding, error
@@ -90,10 +90,10 @@ class GrandChallenge(Platform):
         """The sockets of a known phase, or a picture and its labels to be renamed."""
         source, result = SOCKETS.get(challenge.name, ("medical-image", "segmentation"))
         inputs = [f'slug = "{source}"\npath = "images/{source}"\n']
-        if challenge.modalities:
+        if challenge.card.modalities:
             inputs = [
                 f'slug = "{name}"\npath = "images/{name}"\nname = "{name}"  # in medbench\n'
-                for name in challenge.modalities
+                for name in challenge.card.modalities
             ]
         return (
             "# Copy slugs and paths from the phase's page; a second [[interfaces]] serves another phase.\n"
@@ -102,9 +102,9 @@ class GrandChallenge(Platform):
             + f'[[interfaces.outputs]]\nslug = "{result}"\npath = "images/{result}"\n'
         )
 
-    def takes(self, case: Case, sample: Sample | VolumeSample) -> bool:
+    def takes(self, case: Case, sample: AnySample) -> bool:
         """One picture or volume a job."""
-        return super().takes(case, sample) and (isinstance(sample, VolumeSample) or len(sample.images) == 1)
+        return super().takes(case, sample) and (not isinstance(sample, Sample) or len(sample.images) == 1)
 
     def default_arguments(self, submission: Submission) -> Sequence[str]:
         """The method, which the platform takes from the label and does not pass on."""
@@ -284,8 +284,8 @@ def _predict_job(session: Session, inputs: Sequence[Socket], output: Socket) -> 
 
 def _predict_picture(session: Session, path: Path, size: tuple[int, int] | None, output: Socket) -> None:
     picture, grid = pictures.read_picture(path, size)
-    sample = Sample(Case(path.stem, {"picture": path}), picture, frozenset({"labels"}))
-    labels = session.predict(sample).labels
+    sample = Sample(Case(path.stem, {"image": path}), picture)
+    labels = session.predict(sample)["label_map"]
     assert labels is not None
     with publishing(session.roots("/output")) as staging:
         pictures.write_labels(staging / output.path / f"{path.stem}.mha", labels[0], grid)

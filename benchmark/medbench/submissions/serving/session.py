@@ -18,7 +18,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file
-from medbench.core.sample import Prediction, Sample, VolumeSample
+from medbench.core.sample import AnySample, Prediction
 from medbench.inference.predictor import Predictor
 from medbench.submissions.description import Submission
 from medbench.submissions.serving.outcome import explain
@@ -84,7 +84,7 @@ class Session:
         return Job(
             challenge=self.challenge,
             data=Data(self.app, "real"),
-            split=self.challenge.default_split,
+            split=self.challenge.release.default_split,
             cases=[],
             pattern="*",
             network=replace(network, options={**facts.get("options", {}), **network.options}),
@@ -133,7 +133,7 @@ class Session:
             )
         return found
 
-    def read(self, case: Case) -> Sample | VolumeSample:
+    def read(self, case: Case) -> AnySample:
         """What the network sees of a case.
 
         Raises:
@@ -141,7 +141,7 @@ class Session:
         """
         return self.job.read(case)
 
-    def predict(self, sample: Sample | VolumeSample) -> Prediction:
+    def predict(self, sample: AnySample) -> Prediction:
         """The prediction for one case."""
         return self.predictor.predict(sample)
 
