@@ -42,7 +42,7 @@ class SynapseExchange(Exchange):
         return f"{case.id}_pred.nii.gz"
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``; also ``<case>.nii.gz``, or .npz or .h5 with array ``label``."""
+        """The prediction in ``folder``; also ``<case>.nii.gz``, or .npz or .h5 with an array ``label``."""
         path = super().locate(case, folder, rename)
         others = (f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5"))
         return path or next((folder / name for name in others if (folder / name).is_file()), None)
