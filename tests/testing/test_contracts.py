@@ -22,7 +22,7 @@ TINY.remove("fulltransnet.test")  # until its challenges are there
 
 @pytest.mark.parametrize("name", TINY)
 def test_our_models(name, one_thread):
-    check_model(name, training_only=["deep_heads"] if name == "dmaf_net.test" else [])
+    check_model(name, training_only=["deep_heads", "shared_decoder", "relation"] if name == "dmaf_net.test" else [])
 
 
 @pytest.mark.parametrize("name", ["hc18", "iugc2024", "psfhs", "myops2020", "cvc_clinicdb"])
