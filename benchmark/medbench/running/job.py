@@ -286,7 +286,7 @@ def _choose_weights(
     if str(weights) != "auto":
         path = Path(weights)
         if network.framework is not None:
-            path = network.framework.take_in(path, network.name, cache_folder() / "imported")
+            path = network.framework.import_weights(path, network.name, cache_folder() / "imported")
         return path, "file"
     learnt_from = challenge.release.training_split_of(split)
     _refuse_leak(challenge, learnt_from, split, "Weights would be learnt from")

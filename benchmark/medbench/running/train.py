@@ -106,11 +106,11 @@ def plan_training(
 def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
     """Do a planned training, or go on with it, or return its weights at once."""
     from medbench.training.fit import fit
-    from medbench.training.framework import Lesson
+    from medbench.training.framework import TrainingOrder
     from medbench.training.missing_modalities import with_missing
 
     if plan.network.framework is not None:
-        lesson = Lesson(
+        order = TrainingOrder(
             challenge=plan.challenge,
             root=plan.data.root,
             split=plan.split,
@@ -120,7 +120,7 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             cache=cache_folder() / "frames",
             facts=plan.facts,
         )
-        return plan.network.framework.train(lesson, hardware, progress)
+        return plan.network.framework.train(order, hardware, progress)
     root, size, cache = plan.data.root, plan.recipe.image_size, cache_folder() / "frames"
     images: Sequence[Any]
     contract: InputContract | VolumeContract
