@@ -38,7 +38,7 @@ _SUBPIXEL_BITS = 6
 
 
 def drawn_names() -> dict[str, list[str]]:
-    """Folder -> names of the images that are drawn; every sixth subject has two."""
+    """Folder -> names of the sample's images; every sixth subject has two."""
     left = dict(SUBJECTS)
     training: list[str] = []
     for number in range(806):

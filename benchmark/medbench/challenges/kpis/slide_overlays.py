@@ -1,4 +1,4 @@
-"""What a report shows of a slide: an overview with what was missed, and its worst glomeruli at full size."""
+"""Images of a slide for the report: an overview with missed glomeruli, and the worst ones in full size."""
 
 from __future__ import annotations
 
