@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medbench.challenges import list_challenges, load_challenge
+    from medbench.challenges import list_challenges, load_challenge, register_challenge
     from medbench.core.errors import MedbenchError
     from medbench.core.score import Score
+    from medbench.core.task import register_task
     from medbench.metrics import list_metrics, score
     from medbench.models import create_model, list_models, official_state_dict, register_model
     from medbench.running.evaluate import evaluate
     from medbench.running.predict import predict
     from medbench.running.run import run
     from medbench.running.train import train
+    from medbench.submissions.platforms import register_platform
 
 _API = {
     "MedbenchError": "medbench.core.errors",
@@ -26,7 +28,10 @@ _API = {
     "load_challenge": "medbench.challenges",
     "official_state_dict": "medbench.models",
     "predict": "medbench.running.predict",
+    "register_challenge": "medbench.challenges",
     "register_model": "medbench.models",
+    "register_platform": "medbench.submissions.platforms",
+    "register_task": "medbench.core.task",
     "run": "medbench.running.run",
     "score": "medbench.metrics",
     "train": "medbench.running.train",
@@ -43,7 +48,10 @@ __all__ = [
     "load_challenge",
     "official_state_dict",
     "predict",
+    "register_challenge",
     "register_model",
+    "register_platform",
+    "register_task",
     "run",
     "score",
     "train",

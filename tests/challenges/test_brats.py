@@ -129,14 +129,14 @@ def agree(ours, theirs):
 @pytest.fixture(scope="module")
 def old_release(tmp_path_factory):
     root = tmp_path_factory.mktemp("brats2020")
-    medbench.load_challenge("brats2020").sample(root)
+    medbench.load_challenge("brats2020").release.draw_sample(root, {})
     return root
 
 
 @pytest.fixture(scope="module")
 def new_release(tmp_path_factory):
     root = tmp_path_factory.mktemp("brats2023")
-    medbench.load_challenge("brats2023_gli").sample(root)
+    medbench.load_challenge("brats2023_gli").release.draw_sample(root, {})
     return root
 
 
@@ -152,7 +152,9 @@ def test_layouts_and_splits(old_release, new_release):
         case = challenge.cases(root, "test")[0]
         assert set(case.inputs) == {"t1n", "t1c", "t2w", "t2f"}
         assert case.inputs["t1c"].name == f"{case.id}{suffix}.nii.gz"
-        assert all(finding.severity == "note" for finding in challenge.check(root)), challenge.check(root)
+        assert all(finding.severity == "note" for finding in challenge.release.check(root)), (
+            challenge.release.check(root)
+        )
 
 
 def test_a_folder_of_cases_is_split_by_patient(new_release, tmp_path):
@@ -170,9 +172,9 @@ def test_a_folder_of_cases_is_split_by_patient(new_release, tmp_path):
 def test_predictions_keep_the_geometry_and_take_the_editions_labels(old_release, tmp_path):
     challenge = medbench.load_challenge("brats2020")
     case = challenge.cases(old_release, "test")[0]
-    reference = challenge.read_reference(case)
+    reference = challenge.release.read_reference(case)
     index = np.searchsorted([0, 1, 2, 4], reference.array).astype(np.uint8)
-    path = challenge.write(Prediction(labels=index), case, tmp_path)
+    path = challenge.write(Prediction({"label_map": index}), case, tmp_path)
     written, flair = read_volume(path), read_volume(case.inputs["t2f"])
     assert written.array.dtype == np.uint8
     assert np.array_equal(written.array, reference.array)
@@ -201,7 +203,7 @@ def test_a_run_from_slices(old_release):
 def test_labels_of_another_edition_are_refused_with_advice(new_release, tmp_path):
     challenge = medbench.load_challenge("brats2023_gli")
     case = challenge.cases(new_release, "test")[0]
-    labels = challenge.read_reference(case)
+    labels = challenge.release.read_reference(case)
     path = tmp_path / f"{case.id}.nii.gz"
     array = np.where(labels.array == 3, 4, labels.array)
     write_volume(path, Volume(array, labels.spacing, labels.origin, labels.direction))
@@ -212,7 +214,7 @@ def test_labels_of_another_edition_are_refused_with_advice(new_release, tmp_path
 
 def test_slices_to_learn_from(new_release, tmp_path):
     challenge = medbench.load_challenge("brats2023_gli")
-    images = challenge.training_images(new_release, "val", tmp_path)
+    images = challenge.exchange.inputs["image"].examples(new_release, "val", tmp_path)
     assert len({image.group for image in images}) == 2
     picture, labels = images[len(images) // 4].load(64)
     assert picture.shape == (64, 64, 3)
@@ -266,11 +268,11 @@ def test_damaged_files_are_named_in_one_line_and_the_rest_goes_on(copy, kind, wo
     challenge = medbench.load_challenge("brats2020")
     bad, *others = challenge.cases(copy, "test")
     with pytest.raises(MedbenchError, match=words) as caught:
-        challenge.read_reference(bad) if kind == "label 3" else challenge.read(bad)
+        challenge.release.read_reference(bad) if kind == "label 3" else challenge.read(bad)
     assert path.name in caught.value.message
     assert "\n" not in caught.value.message
     assert caught.value.hint
-    errors = [finding for finding in challenge.check(copy) if finding.severity == "error"]
+    errors = [finding for finding in challenge.release.check(copy) if finding.severity == "error"]
     assert [finding.message for finding in errors] == [caught.value.message]
     assert all(challenge.read(case).images.any() for case in others)
 
@@ -323,24 +325,24 @@ NAMES = {
 def test_every_edition_has_its_own_names_and_labels(name, tmp_path, monkeypatch):
     monkeypatch.setattr("medbench.challenges.brats.sample.COUNTS", {"train": 1, "val": 1, "test": 1})
     challenge = medbench.load_challenge(name)
-    challenge.sample(tmp_path)
+    challenge.release.draw_sample(tmp_path, {})
     files = sorted(path.relative_to(tmp_path / "train").as_posix() for path in tmp_path.glob("train/*/*"))
-    assert len(files) == len(challenge.modalities) + 1
+    assert len(files) == len(challenge.card.modalities) + 1
     for file in files:
         assert re.fullmatch(NAMES[name] + r"\.nii\.gz", file), file
     (case,) = challenge.cases(tmp_path, "train")
-    assert set(case.inputs) == set(challenge.modalities)
-    assert set(np.unique(challenge.read_reference(case).array).tolist()) == set(challenge.labels)
-    assert not [finding for finding in challenge.check(tmp_path) if finding.severity != "note"]
+    assert set(case.inputs) == set(challenge.card.modalities)
+    assert set(np.unique(challenge.release.read_reference(case).array).tolist()) == set(challenge.labels)
+    assert not [finding for finding in challenge.release.check(tmp_path) if finding.severity != "note"]
     shutil.copy(case.reference["labels"], tmp_path / f"{case.id}.nii.gz")
     scores = challenge.score(case, tmp_path).scores
     for metric in challenge.metrics:
         best = 0.0 if metric.better == "lower" else 1.0
         assert scores[metric.name].value == pytest.approx(best, abs=1e-7), metric.name
-    failed = challenge.score_failed(case, "failed", "it broke").scores
+    failed = challenge.scorer.score_failed(case, "failed", "it broke").scores
     far = {"brats2024_gli": 337, "brats2025_gli": 373, "brats2025_met": 373}.get(name, 374)
     if name in ("brats2024_met", "brats2024_men_rt"):
-        far = np.linalg.norm(challenge.read_reference(case).shape)
+        far = np.linalg.norm(challenge.release.read_reference(case).shape)
     worst = {failed[m.name].value for m in challenge.metrics if m.unit and "as papers" not in m.protocol}
     assert worst == {far}
 
@@ -348,7 +350,7 @@ def test_every_edition_has_its_own_names_and_labels(name, tmp_path, monkeypatch)
 def test_volumes_have_a_channel_a_sequence_and_mark_those_without_a_file(copy):
     challenge = medbench.load_challenge("brats2020")
     case = challenge.cases(copy, "test")[0]
-    whole = challenge.read_volumes(case)
+    whole = challenge.exchange.inputs["volume"].read(case)
     assert whole.modalities == ("t2f", "t1c", "t1n", "t2w")
     assert whole.present == (True,) * 4
     assert whole.volumes.dtype == np.int16
@@ -358,11 +360,11 @@ def test_volumes_have_a_channel_a_sequence_and_mark_those_without_a_file(copy):
     case.inputs["t1n"].unlink()
     without = challenge.cases(copy, "test")[0]
     assert without.id == case.id
-    part = challenge.read_volumes(without)
+    part = challenge.exchange.inputs["volume"].read(without)
     assert part.present == (False, True, False, True)
     assert not part.volumes[[0, 2]].any()
     assert np.array_equal(part.volumes[[1, 3]], whole.volumes[[1, 3]])
-    assert any("has no t1n, t2f" in finding.message for finding in challenge.check(copy))
+    assert any("has no t1n, t2f" in finding.message for finding in challenge.release.check(copy))
 
 
 def test_a_segmentation_of_another_name_is_found(copy):
@@ -375,24 +377,26 @@ def test_a_segmentation_of_another_name_is_found(copy):
 def test_all_shares_cases_with_every_split_and_the_others_with_none():
     challenge = medbench.load_challenge("brats2020")
     for first in ("train", "val", "test"):
-        assert challenge.share_cases(first, "all")
-        assert challenge.share_cases("all", first)
-        assert not any(challenge.share_cases(first, other) for other in ("train", "val", "test"))
-    assert "train, val and test together" in challenge.split_facts("all").rule
+        assert challenge.release.overlap(first, "all")
+        assert challenge.release.overlap("all", first)
+        assert not any(challenge.release.overlap(first, other) for other in ("train", "val", "test"))
+    assert "train, val and test together" in challenge.release.split_facts("all").rule
 
 
 def test_slices_are_prepared_once(new_release, tmp_path, monkeypatch):
     challenge = medbench.load_challenge("brats2023_gli")
-    images = challenge.training_images(new_release, "val", tmp_path)
-    monkeypatch.setattr(type(challenge), "_kept", lambda *_: pytest.fail("a slice looks its case up again"))
+    images = challenge.exchange.inputs["image"].examples(new_release, "val", tmp_path)
+    monkeypatch.setattr(
+        type(challenge.exchange), "_arrays", lambda *_: pytest.fail("a slice looks its case up again")
+    )
     assert images[len(images) // 4].load(64)[1].any()
 
 
-def test_class_indices_follow_the_order_of_the_labels(old_release):
+def test_class_indices_follow_the_order_of_the_labels(old_release, tmp_path):
     challenge = medbench.load_challenge("brats2020")
-    volume = challenge.training_volumes(old_release, "val")[0]
+    volume = challenge.exchange.inputs["volume"].examples(old_release, "val", tmp_path)[0]
     sample, indices = volume.load()
-    reference = challenge.read_reference(challenge.cases(old_release, "val")[0]).array
+    reference = challenge.release.read_reference(challenge.cases(old_release, "val")[0]).array
     assert np.array_equal(np.array([0, 1, 2, 4])[indices], reference)
     assert sample.volumes.shape == (4, *indices.shape)
     assert len(volume.files) == 5
@@ -409,10 +413,10 @@ def test_the_real_case_keeps_its_geometry(shared_data, tmp_path):
         shutil.copy(folder / f"{modality}.nii.gz", target)
     challenge = medbench.load_challenge("brats2023_gli")
     (case,) = challenge.cases(tmp_path / "in", "test")
-    sample = challenge.read_volumes(case)
+    sample = challenge.exchange.inputs["volume"].read(case)
     assert sample.volumes.shape == (4, 155, 240, 240)
     labels = read_volume(folder / "seg-BraTS23_1.nii.gz").array
-    written = read_volume(challenge.write(Prediction(labels=labels.astype(np.uint8)), case, tmp_path))
+    written = read_volume(challenge.write(Prediction({"label_map": labels.astype(np.uint8)}), case, tmp_path))
     source = read_volume(folder / "t1c.nii.gz")
     assert written.array.dtype == np.uint8
     assert np.array_equal(written.array, labels)

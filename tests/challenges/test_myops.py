@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import medbench
-from medbench.challenges.myops2020.challenge import BY_SLICE, BY_VOLUME, PAPERS_TEST
+from medbench.challenges.myops2020.files import PAPERS_TEST
+from medbench.challenges.myops2020.scoring import BY_SLICE, BY_VOLUME
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
@@ -71,7 +72,7 @@ def test_the_two_families_never_share_a_table():
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
     root = tmp_path_factory.mktemp("myops")
-    CHALLENGE.sample(root)
+    CHALLENGE.release.draw_sample(root, {})
     return root
 
 
@@ -81,7 +82,7 @@ def copy(release, tmp_path):
 
 
 def test_layout_and_splits(release):
-    ids = {split: [case.id for case in CHALLENGE.cases(release, split)] for split in CHALLENGE.splits}
+    ids = {split: [case.id for case in CHALLENGE.cases(release, split)] for split in CHALLENGE.release.splits}
     assert ids["test"] == ["myops_training_107", "myops_training_111"]
     assert ids["train"] == [f"myops_training_{number}" for number in range(101, 107)]
     assert sorted(ids["train"] + ids["test"]) == ids["all"]
@@ -92,19 +93,19 @@ def test_layout_and_splits(release):
         name: f"{case.id}_{name}.nii.gz" for name in ("C0", "DE", "T2")
     }
     assert case.reference["labels"].name == f"{case.id}_gd.nii.gz"
-    assert CHALLENGE.share_cases("all", "test")
-    assert not CHALLENGE.share_cases("train", "test")
-    assert not CHALLENGE.share_cases("all", "unlabelled")
-    assert {finding.severity for finding in CHALLENGE.check(release)} == {"note"}
+    assert CHALLENGE.release.overlap("all", "test")
+    assert not CHALLENGE.release.overlap("train", "test")
+    assert not CHALLENGE.release.overlap("all", "unlabelled")
+    assert {finding.severity for finding in CHALLENGE.release.check(release)} == {"note"}
 
 
 def test_labels_are_the_challenges_own_in_16_bits(release, tmp_path):
     case = CHALLENGE.cases(release, "test")[0]
-    reference = CHALLENGE.read_reference(case)
+    reference = CHALLENGE.release.read_reference(case)
     assert reference.array.dtype == np.int16
     assert set(np.unique(reference.array)) == {0, 200, 500, 600, 1220, 2221}
     index = np.searchsorted([0, 200, 500, 600, 1220, 2221], reference.array).astype(np.uint8)
-    written = read_volume(CHALLENGE.write(Prediction(labels=index), case, tmp_path))
+    written = read_volume(CHALLENGE.write(Prediction({"label_map": index}), case, tmp_path))
     assert written.array.dtype == np.int16
     assert np.array_equal(written.array, reference.array)
     assert written.spacing == reference.spacing
@@ -117,7 +118,7 @@ def test_labels_are_the_challenges_own_in_16_bits(release, tmp_path):
 @pytest.mark.parametrize("damage", ["cut to 8 bits", "class indices"])
 def test_other_values_are_refused(release, tmp_path, damage):
     case = CHALLENGE.cases(release, "test")[0]
-    volume = CHALLENGE.read_reference(case)
+    volume = CHALLENGE.release.read_reference(case)
     if damage == "class indices":
         array = np.searchsorted([0, 200, 500, 600, 1220, 2221], volume.array).astype(np.int16)
     else:
@@ -133,18 +134,18 @@ def test_other_values_are_refused(release, tmp_path, damage):
 def test_three_sequences_are_three_channels(release, copy):
     case = CHALLENGE.cases(release, "test")[0]
     pictures = CHALLENGE.read(case).images
-    assert pictures.shape == (*CHALLENGE.read_reference(case).shape, 3)
+    assert pictures.shape == (*CHALLENGE.release.read_reference(case).shape, 3)
     for path in copy.rglob(f"{case.id}_DE*"):
         path.unlink()
     without = CHALLENGE.cases(copy, "test")[0]
     changed = CHALLENGE.read(without).images
     assert not changed[..., 1].any()
     assert np.array_equal(changed[..., [0, 2]], pictures[..., [0, 2]])
-    volumes = CHALLENGE.read_volumes(without)
+    volumes = CHALLENGE.exchange.inputs["volume"].read(without)
     assert volumes.present == (True, False, True)
     assert not volumes.volumes[1].any()
     assert volumes.volumes.dtype == np.int16
-    assert any("has no DE" in finding.message for finding in CHALLENGE.check(copy))
+    assert any("has no DE" in finding.message for finding in CHALLENGE.release.check(copy))
 
 
 def test_bad_files_are_one_line_each_and_the_rest_goes_on(release, copy, tmp_path):
@@ -153,10 +154,10 @@ def test_bad_files_are_one_line_each_and_the_rest_goes_on(release, copy, tmp_pat
     volume = read_volume(path)
     write_volume(path, Volume(volume.array, volume.spacing, (0.0, 9.0, 0.0), volume.direction))
     with pytest.raises(MedbenchError, match="the origin of this sequence, unlike") as caught:
-        CHALLENGE.read_volumes(first)
+        CHALLENGE.exchange.inputs["volume"].read(first)
     assert path.name in caught.value.message
-    assert CHALLENGE.read_volumes(second).volumes.any()
-    errors = [finding for finding in CHALLENGE.check(copy) if finding.severity == "error"]
+    assert CHALLENGE.exchange.inputs["volume"].read(second).volumes.any()
+    errors = [finding for finding in CHALLENGE.release.check(copy) if finding.severity == "error"]
     assert len(errors) == 1
 
 
@@ -164,7 +165,7 @@ def test_a_folder_of_predictions_averages_slices_over_all_patients(release, tmp_
     cases = CHALLENGE.cases(release, "all")
     folder = tmp_path / "predictions"
     for case in cases:
-        reference = CHALLENGE.read_reference(case)
+        reference = CHALLENGE.release.read_reference(case)
         array = reference.array.copy()
         array[0] = 0
         write_volume(
@@ -173,7 +174,7 @@ def test_a_folder_of_predictions_averages_slices_over_all_patients(release, tmp_
         )
     (folder / f"{cases[0].id}_seg.nii.gz").unlink()
     finished = evaluate("myops2020", folder, data=release, split="all")
-    slices = [len(CHALLENGE.read_reference(case).array) for case in cases]
+    slices = [len(CHALLENGE.release.read_reference(case).array) for case in cases]
     assert len(set(slices)) == 2
     right = sum(slices[1:]) - len(slices[1:])
     metrics = finished.record.metrics
@@ -182,7 +183,7 @@ def test_a_folder_of_predictions_averages_slices_over_all_patients(release, tmp_
     assert finished.rows[0].status == "missing"
     assert finished.rows[0].scores["dice_scar"].value == 0
     assert finished.rows[0].scores["hd95_scar"].value == pytest.approx(
-        np.linalg.norm(np.array(CHALLENGE.read_reference(cases[0]).shape) * (12, 1.5, 1.5))
+        np.linalg.norm(np.array(CHALLENGE.release.read_reference(cases[0]).shape) * (12, 1.5, 1.5))
     )
     without_scar = next(row for row in finished.rows if row.case.endswith("103"))
     assert without_scar.scores["dice_scar"].value == 1
@@ -191,11 +192,11 @@ def test_a_folder_of_predictions_averages_slices_over_all_patients(release, tmp_
 
 
 def test_slices_to_learn_from(release, tmp_path):
-    images = CHALLENGE.training_images(release, "test", tmp_path)
+    images = CHALLENGE.exchange.inputs["image"].examples(release, "test", tmp_path)
     assert {image.group for image in images} == {"myops_training_107", "myops_training_111"}
     picture, labels = images[0].load(64)
     assert picture.shape == (64, 64, 3)
     assert set(np.unique(labels)) == {0, 1, 2, 3, 4, 5}
-    sample, indices = CHALLENGE.training_volumes(release, "test")[0].load()
+    sample, indices = CHALLENGE.exchange.inputs["volume"].examples(release, "test", tmp_path)[0].load()
     assert sample.volumes.shape[1:] == indices.shape
     assert set(np.unique(indices)) == {0, 1, 2, 3, 4, 5}

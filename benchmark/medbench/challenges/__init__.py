@@ -1,42 +1,86 @@
-"""Challenges: one file each, with its layout, labels, official scoring, declared rules and sample."""
+"""Challenges: one room each, with its layout, labels, official scoring, declared rules and sample."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.plugins import broken
 from medbench.core.registry import Registry
 
 REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
         "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:CVCClinicDB",
-        "brats2018": "medbench.challenges.brats.challenge:BRATS2018",
-        "brats2019": "medbench.challenges.brats.challenge:BRATS2019",
-        "brats2020": "medbench.challenges.brats.challenge:BRATS2020",
-        "brats2021": "medbench.challenges.brats.challenge:BRATS2021",
-        "brats2023_gli": "medbench.challenges.brats.challenge:BRATS2023_GLI",
-        "brats2023_ssa": "medbench.challenges.brats.challenge:BRATS2023_SSA",
-        "brats2023_ped": "medbench.challenges.brats.challenge:BRATS2023_PED",
-        "brats2023_men": "medbench.challenges.brats.challenge:BRATS2023_MEN",
-        "brats2023_met": "medbench.challenges.brats.challenge:BRATS2023_MET",
-        "brats2024_gli": "medbench.challenges.brats.challenge:BRATS2024_GLI",
-        "brats2024_men_rt": "medbench.challenges.brats.challenge:BRATS2024_MEN_RT",
-        "brats2024_ssa": "medbench.challenges.brats.challenge:BRATS2024_SSA",
-        "brats2024_met": "medbench.challenges.brats.challenge:BRATS2024_MET",
-        "brats2024_ped": "medbench.challenges.brats.challenge:BRATS2024_PED",
-        "brats2025_gli": "medbench.challenges.brats.challenge:BRATS2025_GLI",
-        "brats2025_met": "medbench.challenges.brats.challenge:BRATS2025_MET",
+        "brats2018": "medbench.challenges.brats.challenge:brats2018",
+        "brats2019": "medbench.challenges.brats.challenge:brats2019",
+        "brats2020": "medbench.challenges.brats.challenge:brats2020",
+        "brats2021": "medbench.challenges.brats.challenge:brats2021",
+        "brats2023_gli": "medbench.challenges.brats.challenge:brats2023_gli",
+        "brats2023_ssa": "medbench.challenges.brats.challenge:brats2023_ssa",
+        "brats2023_ped": "medbench.challenges.brats.challenge:brats2023_ped",
+        "brats2023_men": "medbench.challenges.brats.challenge:brats2023_men",
+        "brats2023_met": "medbench.challenges.brats.challenge:brats2023_met",
+        "brats2024_gli": "medbench.challenges.brats.challenge:brats2024_gli",
+        "brats2024_men_rt": "medbench.challenges.brats.challenge:brats2024_men_rt",
+        "brats2024_ssa": "medbench.challenges.brats.challenge:brats2024_ssa",
+        "brats2024_met": "medbench.challenges.brats.challenge:brats2024_met",
+        "brats2024_ped": "medbench.challenges.brats.challenge:brats2024_ped",
+        "brats2025_gli": "medbench.challenges.brats.challenge:brats2025_gli",
+        "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
         "isic2018": "medbench.challenges.isic2018.challenge:ISIC2018",
         "iugc2024": "medbench.challenges.iugc2024.challenge:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis.patches:KPIsPatch",
         "kpis_slide": "medbench.challenges.kpis.slides:KPIsSlide",
-        "myops2020": "medbench.challenges.myops2020.challenge:MyoPS2020",
+        "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
         "psfhs": "medbench.challenges.psfhs.challenge:PSFHS",
         "synapse": "medbench.challenges.synapse.challenge:Synapse",
     },
 )
+
+
+def register_challenge(name: str, factory: Callable[[], Challenge]) -> Callable[[], Challenge]:
+    """Make a challenge known by its name.
+
+    Packages register without being imported: by an entry point in the group ``medbench.challenges`` whose
+    name is the challenge's and whose object is the factory.
+
+    Args:
+        name: what the command line will call the challenge; equal to the card's name.
+        factory: called without arguments, returns the :class:`Challenge`; cheap, as every command calls
+            it.
+
+    Raises:
+        MedbenchError: ``challenge.factory`` when the factory does not return a challenge of that name,
+            ``challenge.clash`` when the name is taken.
+    """
+    _checked(name, factory)
+    REGISTRY.add(name, factory)
+    return factory
+
+
+def _checked(name: str, factory: Callable[[], Challenge]) -> Challenge:
+    try:
+        challenge = factory()
+    except MedbenchError:
+        raise
+    except Exception as error:
+        raise broken(f"challenge {name}", error) from error
+    if not isinstance(challenge, Challenge):
+        raise MedbenchError(
+            "challenge.factory",
+            f"The factory of challenge '{name}' returns {type(challenge).__name__}, not a Challenge.",
+            "Return medbench.challenges.base.Challenge(card, release, exchange, scorer).",
+        )
+    if challenge.name != name:
+        raise MedbenchError(
+            "challenge.factory",
+            f"The challenge registered as '{name}' calls itself '{challenge.name}' on its card.",
+            "Give both the same name.",
+        )
+    return challenge
 
 
 def list_challenges(pattern: str = "*") -> list[str]:
@@ -44,13 +88,23 @@ def list_challenges(pattern: str = "*") -> list[str]:
     return REGISTRY.names(pattern)
 
 
+def all_challenges(pattern: str = "*") -> Iterator[Challenge]:
+    """Challenges that match a shell-style pattern; what cannot be loaded is reported in one line."""
+    for name, factory in REGISTRY.values(pattern):
+        try:
+            yield _checked(name, factory)
+        except MedbenchError as error:
+            REGISTRY.report(error)
+
+
 def load_challenge(name: str) -> Challenge:
     """The challenge of that name.
 
     Raises:
-        MedbenchError: ``challenge.unknown`` with the nearest names.
+        MedbenchError: ``challenge.unknown`` with the nearest names; ``challenge.factory`` or
+            ``plugin.broken`` for a third party's that is none.
     """
-    return REGISTRY.get(name)()
+    return _checked(name, REGISTRY.get(name))
 
 
 def load_data_set(name: str) -> Challenge:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medbench.cli import arguments
 
+if TYPE_CHECKING:
+    from medbench.challenges.base import Challenge
+
 app = typer.Typer(invoke_without_command=True, help="List the challenges, or show one.")
 
 
-def _facts(name: str) -> dict[str, Any]:
-    from medbench.challenges import load_challenge
-
-    challenge = load_challenge(name)
+def _facts(challenge: Challenge) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": challenge.name,
         "title": challenge.title,
         "task": challenge.card.summary,
+        "demands": {task: list(names) for task, names in challenge.card.demands.items()},
+        "forms": list(challenge.exchange.inputs),
         "labels": {str(value): label for value, label in challenge.labels.items()},
         "image_classes": list(challenge.card.image_classes),
         "splits": list(challenge.release.splits),
@@ -53,10 +55,10 @@ def list_all(
     """List the challenges."""
     if context.invoked_subcommand is not None:
         return
-    from medbench.challenges import list_challenges
+    from medbench.challenges import all_challenges
     from medbench.cli.console import print_json, print_table
 
-    facts = [_facts(name) for name in list_challenges(pattern)]
+    facts = [_facts(challenge) for challenge in all_challenges(pattern)]
     if as_json:
         print_json(facts)
         return
@@ -76,9 +78,10 @@ def list_all(
 @app.command("show")
 def show(name: str, as_json: arguments.AsJson = False) -> None:
     """Everything that medbench knows of a challenge."""
+    from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 
-    facts = _facts(name)
+    facts = _facts(load_challenge(name))
     if as_json:
         print_json(facts)
         return
@@ -91,5 +94,5 @@ def show(name: str, as_json: arguments.AsJson = False) -> None:
     print_table("Metrics", ["definition" if key == "convention" else key for key in keys], rows)
     if facts["modalities"]:
         names = (" or ".join((name, *others)) for name, others in facts["modalities"].items())
-        typer.echo(f"\nSequences (--modalities): {', '.join(names)}")
+        typer.echo(f"\nModalities (--modalities): {', '.join(names)}")
     typer.echo(f"\nFailed and missing cases: {facts['failure_rule']}\n\nData: {facts['data']}")

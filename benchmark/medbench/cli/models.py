@@ -25,9 +25,9 @@ def list_all(
         return
     from medbench.cli.console import print_json, print_table
     from medbench.core.task import titles
-    from medbench.models import list_models, model_entry
+    from medbench.models import model_entries
 
-    entries = [model_entry(name) for name in list_models(pattern)]
+    entries = model_entries(pattern)
     if as_json:
         print_json([_facts(entry) for entry in entries])
         return

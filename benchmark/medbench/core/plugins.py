@@ -1,34 +1,151 @@
-"""Loading a user's own Python file that registers models or challenges."""
+"""Plug-ins: a user's own Python files, and installed distributions that register models, challenges …
+
+What a plug-in computes is as much part of a result as our own code, so its identity enters the key and the
+record of every run.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import importlib.util
+import json
 import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 
+GROUPS = tuple(f"medbench.{kind}s" for kind in ("model", "challenge", "metric", "platform", "task"))
 _PREFIX = "medbench_plugin_"
 
+_files: dict[Path, tuple[str, ...]] = {}
 
-def loaded_plugins() -> list[Path]:
-    """Files that :func:`load_plugin` has loaded, for processes that need the same."""
-    modules = [module for name, module in sys.modules.items() if name.startswith(_PREFIX)]
-    return [Path(module.__file__) for module in modules if module.__file__]
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plug-in that is in use.
+
+    Attributes:
+        name: file name, or name and version of a distribution.
+        sha256: of the file with what it imported from its own folder; of a distribution's RECORD, or of its
+            sources where it is installed in editable form.
+        path: the file; ``None`` for a distribution.
+    """
+
+    name: str
+    sha256: str
+    path: Path | None = None
 
 
 def load_plugin(path: Path) -> None:
     """Import a file given by ``--plugin``; it registers what it has while it is imported.
 
     Raises:
-        MedbenchError: ``plugin.missing``.
+        MedbenchError: ``plugin.missing``, or ``plugin.broken`` with the line of the file that failed.
     """
+    path = path.expanduser()
     if not path.is_file():
         raise MedbenchError("plugin.missing", f"{path}: there is no such file.", "Check --plugin.")
+    path = path.resolve()
+    if path in _files:
+        return
     name = f"{_PREFIX}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise MedbenchError("plugin.broken", f"{path}: is no Python file.", "Give a file that ends in .py.")
     module = importlib.util.module_from_spec(spec)
+    before = set(sys.modules)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except MedbenchError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise broken(str(path), error) from error
+    _files[path] = tuple(sorted(set(sys.modules) - before))
+
+
+def broken(where: str, error: BaseException) -> MedbenchError:
+    """The error for a plug-in that fails while it is imported: its name and the line in one sentence."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    line = f", line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
+    if isinstance(error, SyntaxError):
+        line = f", line {error.lineno}"
+    text = (str(error).strip().splitlines() or ["no message"])[0]
+    return MedbenchError(
+        "plugin.broken",
+        f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {text}{line}).",
+        "Mend it, or leave it out.",
+    )
+
+
+def loaded_plugins() -> list[Path]:
+    """Files that :func:`load_plugin` has loaded, for processes that need the same."""
+    return list(_files)
+
+
+def plugins_in_use() -> list[Plugin]:
+    """Every loaded file and every installed distribution that registers something, by name.
+
+    A distribution counts as soon as it is installed: which of its parts a run uses may show only later.
+    """
+    files = [Plugin(path.name, _file_sha256(path, modules), path) for path, modules in _files.items()]
+    names = {
+        point.dist.name: point.dist
+        for group in GROUPS
+        for point in importlib.metadata.entry_points(group=group)
+        if point.dist is not None
+    }
+    installed = [
+        Plugin(f"{name} {distribution.version}", _distribution_sha256(distribution))
+        for name, distribution in names.items()
+    ]
+    return sorted([*files, *installed], key=lambda plugin: plugin.name)
+
+
+def plugin_hashes() -> dict[str, str]:
+    """Name of each plug-in in use -> SHA-256, for keys and records; empty without plug-ins."""
+    return {plugin.name: plugin.sha256 for plugin in plugins_in_use()}
+
+
+def _file_sha256(path: Path, modules: tuple[str, ...]) -> str:
+    paths = {path}
+    for name in modules:
+        origin = getattr(sys.modules.get(name), "__file__", None)
+        if origin and Path(origin).resolve().is_relative_to(path.parent):
+            paths.add(Path(origin).resolve())
+    return _joint_sha256(path.parent, paths)
+
+
+def _distribution_sha256(distribution: importlib.metadata.Distribution) -> str:
+    origin = distribution.read_text("direct_url.json")
+    if origin and json.loads(origin).get("dir_info", {}).get("editable"):
+        sources = set(_sources(distribution))
+        if sources:
+            return _joint_sha256(min(path.parent for path in sources), sources)
+    return hashlib.sha256((distribution.read_text("RECORD") or "").encode()).hexdigest()
+
+
+def _sources(distribution: importlib.metadata.Distribution) -> Iterator[Path]:
+    """Python and TOML files of the packages that a distribution's entry points name."""
+    tops = {point.module.partition(".")[0] for point in distribution.entry_points if point.group in GROUPS}
+    for top in tops:
+        spec = importlib.util.find_spec(top)
+        for folder in (spec.submodule_search_locations or []) if spec else []:
+            yield from (p for p in Path(folder).rglob("*") if p.suffix in (".py", ".toml"))
+        if spec and spec.origin and not spec.submodule_search_locations:
+            yield Path(spec.origin)
+
+
+def _joint_sha256(root: Path, paths: set[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()

@@ -6,12 +6,16 @@ import difflib
 import fnmatch
 import importlib
 import importlib.metadata
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
 from medbench.core.errors import MedbenchError
+from medbench.core.plugins import broken
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 def load_object(target: str) -> Any:
@@ -49,7 +53,15 @@ class Registry(Generic[T]):
             return
         self._discovered = True
         for point in importlib.metadata.entry_points(group=f"medbench.{self.kind}s"):
-            self.add(point.name, point.value)
+            try:
+                self.add(point.name, point.value)
+            except MedbenchError as error:
+                self.report(error)
+
+    @staticmethod
+    def report(error: MedbenchError) -> None:
+        """Say once, in one line, that something could not be registered; the rest works on."""
+        logger.warning("%s %s", error.message, error.hint)
 
     @staticmethod
     def _origin(value: object) -> str:
@@ -76,16 +88,35 @@ class Registry(Generic[T]):
         """The registered object, imported now if it was not yet.
 
         Raises:
-            MedbenchError: ``<kind>.unknown`` with the nearest names.
+            MedbenchError: ``<kind>.unknown`` with the nearest names; ``plugin.broken`` when a third party's
+                module cannot be imported.
         """
         self._discover()
         if name not in self._targets:
             raise unknown_name(self.kind, name, self._targets)
         value = self._targets[name]
         if isinstance(value, str):
-            value = cast(T, load_object(value))
+            value = self._loaded(name, value)
             self._targets[name] = value
         return value
+
+    def _loaded(self, name: str, target: str) -> T:
+        try:
+            return cast(T, load_object(target))
+        except MedbenchError:
+            raise
+        except Exception as error:
+            if target.startswith("medbench."):
+                raise
+            raise broken(f"{self.kind} {name} of {target}", error) from error
+
+    def values(self, pattern: str = "*") -> Iterator[tuple[str, T]]:
+        """Name and object of all that match and can be loaded; what cannot is reported in one line."""
+        for name in self.names(pattern):
+            try:
+                yield name, self.get(name)
+            except MedbenchError as error:
+                self.report(error)
 
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell-style pattern, sorted."""

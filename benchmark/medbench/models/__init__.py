@@ -9,6 +9,7 @@ from medbench.models.entry import ModelEntry, ModelOption
 from medbench.models.registry import (
     create_model,
     list_models,
+    model_entries,
     model_entry,
     official_state_dict,
     register_model,
@@ -19,6 +20,7 @@ __all__ = [
     "ModelOption",
     "create_model",
     "list_models",
+    "model_entries",
     "model_entry",
     "official_state_dict",
     "register_model",

@@ -169,12 +169,17 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
     among it ``fixed_options``.
 
     Raises:
-        MedbenchError: ``card.fact`` for a fact that cards do not have, ``card.option`` for a variant that
-            fixes an option the family does not have.
+        MedbenchError: ``card.syntax`` for what is no TOML or has no variants, ``card.fact`` for a fact that
+            cards do not have, ``card.option`` for a variant that fixes an option the family does not have.
     """
-    with open(path, "rb") as stream:
-        card = tomllib.load(stream)
-    variants = card.pop("variants")
+    try:
+        card = tomllib.loads(path.read_text(encoding="utf-8"))
+        variants = card.pop("variants")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+        told = f"no variants ({error})" if isinstance(error, KeyError) else str(error)
+        raise MedbenchError(
+            "card.syntax", f"{path}: the card cannot be read: {told}.", "Mend it, or take it away."
+        ) from error
     options = {name: ModelOption(**option) for name, option in card.pop("options", {}).items()}
     entries = {}
     for name, changes in variants.items():

@@ -26,8 +26,11 @@ _factories: dict[str, Factory] = {}
 def _registry() -> Registry[ModelEntry]:
     registry: Registry[ModelEntry] = Registry("model")
     for card in sorted(CARDS.glob("*.toml")):
-        for name, entry in read_card(card).items():
-            registry.add(name, entry)
+        try:
+            for name, entry in read_card(card).items():
+                registry.add(name, entry)
+        except MedbenchError as error:
+            registry.report(error)
     for entry in smp_entries():
         registry.add(entry.name, entry)
     return registry
@@ -42,6 +45,21 @@ def list_models(pattern: str = "*") -> list[str]:
     return _registry().names(pattern)
 
 
+def model_entries(pattern: str = "*") -> list[ModelEntry]:
+    """Cards of the models that match a shell-style pattern; what cannot be loaded is reported in one line."""
+    return [_checked(name, entry) for name, entry in _registry().values(pattern)]
+
+
+def _checked(name: str, entry: ModelEntry) -> ModelEntry:
+    if not isinstance(entry, ModelEntry):
+        raise MedbenchError(
+            "model.entry",
+            f"What is registered as model '{name}' is {type(entry).__name__}, not a ModelEntry.",
+            "Register medbench.models.ModelEntry(name, title, factory).",
+        )
+    return entry
+
+
 def model_entry(name: str) -> ModelEntry:
     """A model's card, by its name or an alias.
 
@@ -53,7 +71,7 @@ def model_entry(name: str) -> ModelEntry:
         for known in registry:
             if name in registry.get(known).aliases:
                 return registry.get(known)
-    return registry.get(name)
+    return _checked(name, registry.get(name))
 
 
 def register_model(entry: ModelEntry) -> Callable[[Factory], Factory]:
@@ -63,8 +81,10 @@ def register_model(entry: ModelEntry) -> Callable[[Factory], Factory]:
     is the model's and whose object is a :class:`ModelEntry`.
 
     Raises:
-        MedbenchError: ``model.clash`` when the name is taken.
+        MedbenchError: ``model.entry`` for what is no card, ``model.clash`` when the name is taken.
     """
+
+    _checked(getattr(entry, "name", repr(entry)), entry)
 
     def keep(factory: Factory) -> Factory:
         _registry().add(entry.name, entry)

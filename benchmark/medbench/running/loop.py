@@ -17,6 +17,7 @@ from medbench.core.files import dump_json, read_json_lines, sha256_file, write_j
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow, CaseScores
 from medbench.core.sample import AnySample, Prediction
+from medbench.core.task import check_answers
 from medbench.inference.predictor import Predictor
 from medbench.records.phases import Timing
 
@@ -187,7 +188,9 @@ def _predicted(model: Predictor, sample: AnySample | Exception, timing: Timing) 
         return sample
     before = dict(model.time_s)
     try:
-        return model.predict(sample)
+        prediction = model.predict(sample)
+        check_answers(sample.demands, prediction.answers)
+        return prediction
     except Exception as error:
         logger.debug("prediction of %s failed", sample.case.id, exc_info=error)
         return error

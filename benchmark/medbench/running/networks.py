@@ -13,7 +13,7 @@ from medbench.core.task import Form, titles
 from medbench.inference.decoding import Resampling
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
-from medbench.models import create_model, list_models, model_entry
+from medbench.models import create_model, model_entries, model_entry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -159,8 +159,11 @@ def match(entry: ModelEntry, challenge: Challenge) -> Form:
 def suitable_models(challenge: Challenge) -> list[str]:
     """Models that offer what a challenge demands and see the form of its cases; no tiny variants."""
     demands, forms = challenge.card.demands.keys(), set(challenge.exchange.inputs)
-    entries = (model_entry(name) for name in list_models() if not name.endswith(".test"))
-    return [entry.name for entry in entries if demands <= entry.offers.keys() and forms & set(entry.forms)]
+    return [
+        entry.name
+        for entry in model_entries()
+        if demands <= entry.offers.keys() and forms & set(entry.forms) and not entry.name.endswith(".test")
+    ]
 
 
 def _suited(challenge: Challenge) -> str:

@@ -1,4 +1,4 @@
-"""The editions of BraTS: file names, labels, regions and protocols. Sources as in :mod:`.brats`."""
+"""The editions of BraTS: file names, labels, regions and protocols. Sources as in :mod:`.challenge`."""
 
 from __future__ import annotations
 

@@ -1,28 +1,127 @@
-"""Files of BraTS: which belong to a case, and whose case it is."""
+"""Files of BraTS: which belong to a case, whose case it is, splits and checks.
+
+The organisers publish no test references, so ``train``, ``val`` and ``test`` are folders of these names or
+our own split by patient.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medbench.challenges.brats.editions import Edition
-from medbench.challenges.families.mr_volumes import TWICE
-from medbench.core.case import Case
+from medbench.challenges.card import Card
+from medbench.challenges.families.mr_volumes.files import TWICE, MRVolumeRelease
+from medbench.challenges.release import Finding, SplitFacts
+from medbench.core.case import Case, Volume
+from medbench.core.errors import MedbenchError
 
-DATA_HINT = (
-    "Expected one folder a case with its NIfTI files (<case>/<case>-t1c.nii.gz … -seg.nii.gz from 2023 on, "
-    "<case>_t1ce.nii.gz … _seg.nii.gz before, <case>_t1c.nii.gz with _gtv.nii.gz for radiotherapy), in "
-    "train/, val/ and test/ or all together, or a folder of reference label maps *seg.nii.gz."
-)
+SPLITS = ("train", "val", "test", "all")
 _NUMBER = re.compile(r"(\d{5}-\d{3}|\d{4}-\d|\d{5}|[A-Z0-9]+_\d+|\d{3})$")
+
+
+class BraTSRelease(MRVolumeRelease):
+    """Files of one edition of BraTS."""
+
+    splits = SPLITS
+    data_hint = (
+        "Expected one folder a case with its NIfTI files (<case>/<case>-t1c.nii.gz … -seg.nii.gz from 2023 "
+        "on, <case>_t1ce.nii.gz … _seg.nii.gz before, <case>_t1c.nii.gz with _gtv.nii.gz for radiotherapy), "
+        "in train/, val/ and test/ or all together, or a folder of reference label maps *seg.nii.gz."
+    )
+    sample_version = "2"
+    label_advice = (
+        "Enhancing tumour is 4 until 2022 and 3 from 2023 on: convert the label maps, or choose the edition "
+        "that they belong to."
+    )
+
+    def __init__(self, card: Card, edition: Edition) -> None:
+        super().__init__(card)
+        self.edition = edition
+
+    def split_facts(self, split: str) -> SplitFacts:
+        """The folder of that name, or our own split by patient."""
+        self.check_split(split)
+        if split == "all":
+            return SplitFacts("every case of the folder, those of train, val and test together")
+        share = {"train": 60, "val": 20, "test": 20}[split]
+        return SplitFacts(f"the folder {split}/, or {share} % of the patients by the SHA-256 of their name")
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """Whether one of them is ``all``, which holds the cases of the three others."""
+        return "all" in (training_split, split)
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """Cases in the order of their names; a patient's follow-ups are one group.
+
+        Without folders train/, val/ and test/ our own split by patient applies; label maps alone are not
+        split, as they are there to be scored.
+
+        Raises:
+            MedbenchError: ``split.unknown``, ``data.split_missing`` or ``data.layout_unknown``.
+        """
+        self.check_split(split)
+        parts = [root / name for name in SPLITS[:3] if (root / name).is_dir()]
+        if parts and split != "all":
+            if not (root / split).is_dir():
+                raise MedbenchError("data.split_missing", f"{root}: has no folder '{split}'.", self.data_hint)
+            return self._cases_in(root, [root / split])
+        cases = self._cases_in(root, parts or [root])
+        masks_only = not any(case.inputs for case in cases)
+        if parts or split == "all" or masks_only:
+            return cases
+        return [case for case in cases if split_of(case.group) == split]
+
+    def _cases_in(self, root: Path, folders: Sequence[Path]) -> list[Case]:
+        cases = find_cases(folders, self.edition)
+        if not cases:
+            separator = self.edition.separator
+            names = (*self.edition.suffixes.values(), self.edition.reference)
+            raise self.layout_error(root, (f"*{separator}{name}.nii.gz" for name in names))
+        return cases
+
+    def check(self, root: Path) -> list[Finding]:
+        """Files, geometry and labels of every case; patients in two splits."""
+        findings: list[Finding] = []
+        owners: dict[str, str] = {}
+        parts = [name for name in SPLITS[:3] if (root / name).is_dir()] or ["all"]
+        for split in parts:
+            cases = self.cases(root, split)
+            findings.append(Finding("note", f"{split}: {len(cases)} cases."))
+            for case in cases:
+                findings += self.check_case(case)
+                if owners.setdefault(case.group, split) != split:
+                    findings.append(
+                        Finding(
+                            "error",
+                            f"patient {case.group} is in both {owners[case.group]} and {split}.",
+                            "Scores on it would be of training data: remove it from one split.",
+                        )
+                    )
+        return findings
+
+    def check_unlabelled(self, case: Case) -> Iterator[Finding]:
+        """A note: organisers' validation and test cases come without references."""
+        yield Finding("note", f"{case.id}: has no reference.")
+
+    def check_reference(self, case: Case, reference: Volume) -> Iterator[Finding]:
+        """A warning where no tumour is marked."""
+        if not reference.array.any():
+            yield Finding("warning", f"{case.reference['labels']}: holds no tumour.")
+
+    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
+        """Draw 6 training, 2 validation and 4 test heads at reduced size in the edition's layout."""
+        from medbench.challenges.brats.sample import write_sample
+
+        write_sample(root, self.edition)
 
 
 def find_cases(folders: Sequence[Path], edition: Edition) -> list[Case]:
     """Cases in the order of their folders, then label maps that stand alone.
 
-    A folder is a case as soon as it holds one sequence; those that it lacks are not in ``inputs``.
+    A folder is a case as soon as it holds one modality; those that it lacks are not in ``inputs``.
     """
     files = sorted({path for folder in folders for path in folder.rglob("*.nii*")})
     homes = sorted({path.parent for path in files if modality_of(path, edition)})
@@ -31,7 +130,7 @@ def find_cases(folders: Sequence[Path], edition: Edition) -> list[Case]:
 
 
 def modality_of(path: Path, edition: Edition) -> str | None:
-    """Which sequence a file holds, by the end of its name."""
+    """Which modality a file holds, by the end of its name."""
     for modality, suffix in edition.suffixes.items():
         if _stem(path).endswith(edition.separator + suffix):
             return modality
@@ -40,8 +139,8 @@ def modality_of(path: Path, edition: Edition) -> str | None:
 
 def number_of(case: str) -> str | None:
     """The number at the end of a case's name, by which organisers find predictions."""
-    found = _NUMBER.search(case)
-    return found[0] if found else None
+    match = _NUMBER.search(case)
+    return match[0] if match else None
 
 
 def patient_of(case: str) -> str:
@@ -50,7 +149,7 @@ def patient_of(case: str) -> str:
     >>> patient_of("BraTS-MEN-RT-0012-1"), patient_of("BraTS2021_00005")
     ('BraTS-MEN-RT-0012', 'BraTS2021_00005')
     """
-    return re.sub(r"-(\d{5}-\d{3}|\d{4}-\d)$", lambda found: found[0].rpartition("-")[0], case)
+    return re.sub(r"-(\d{5}-\d{3}|\d{4}-\d)$", lambda match: match[0].rpartition("-")[0], case)
 
 
 def split_of(patient: str) -> str:

@@ -1,6 +1,6 @@
-"""A synthetic sample of BraTS: skull-stripped heads in four sequences with nested tumour regions.
+"""A synthetic sample of BraTS: skull-stripped heads in four modalities with nested tumour regions.
 
-Tissue contrasts follow what the sequences show: fluid bright in T2, dark in FLAIR; oedema bright in FLAIR;
+Tissue contrasts follow what the modalities show: fluid bright in T2, dark in FLAIR; oedema bright in FLAIR;
 enhancing tumour bright in contrast T1, necrosis dark. Size is reduced, spacing is 1 mm.
 """
 
@@ -56,7 +56,7 @@ def write_sample(root: Path, edition: Edition) -> None:
 def draw_head(
     rng: np.random.Generator, *, cavity: bool = False
 ) -> tuple[dict[str, npt.NDArray[np.int16]], npt.NDArray[np.int8]]:
-    """Four sequences ``(z, y, x)`` and the tissue of every voxel, an index into :data:`TISSUES` or −1.
+    """Four modalities ``(z, y, x)`` and the tissue of every voxel, an index into :data:`TISSUES` or −1.
 
     Args:
         rng: decides everything.

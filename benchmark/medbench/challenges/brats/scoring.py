@@ -1,4 +1,4 @@
-"""Scores of BraTS from two label maps, by the protocol of an edition. Sources as in :mod:`.brats`."""
+"""Scores of BraTS from two label maps, by the protocol of an edition. Sources as in :mod:`.challenge`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,49 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.brats.editions import Edition
-from medbench.core.score import Score
+from medbench.challenges.brats.files import BraTSRelease
+from medbench.challenges.card import Card
+from medbench.challenges.families.mr_volumes.scoring import MRVolumeScorer
+from medbench.core.case import Volume
+from medbench.core.score import Score, Status
 
+FAILURE_RULE = (
+    "a failed or missing case scores as the organisers score a missing file: 0, and the penalty distance "
+    "of the edition (374 voxels until 2024, but 337 for glioma after treatment and the image's diagonal "
+    "for metastases and radiotherapy in 2024; 373 in 2025; CaPTk's failures: Dice 0, HD95 374, "
+    "sensitivity and specificity 0; 1 in papers on missing sequences)."
+)
 _NSD_MM = 1.0
+
+
+class BraTSScorer(MRVolumeScorer):
+    """The columns of one edition's protocol."""
+
+    def __init__(self, card: Card, release: BraTSRelease) -> None:
+        super().__init__(card, release)
+        self.edition = release.edition
+
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """The protocol's values.
+
+        Args:
+            reference: 3-D label map with the edition's labels.
+            prediction: the same shape and labels.
+            spacing: mm along each axis, 1 if not given.
+        """
+        score = score_tissues if self.edition.tissue_rules else score_regions
+        return score(self.edition, reference, prediction, spacing or (1.0, 1.0, 1.0))
+
+    def worst_scores(self, reference: Volume, status: Status, reason: str) -> dict[str, Score]:
+        """Scores by :data:`FAILURE_RULE`."""
+        diagonal = math.sqrt(sum(side * side for side in reference.shape))
+        far = diagonal if self.edition.penalty_mm is None else self.edition.penalty_mm
+        return {
+            spec.name: Score(far if math.isnan(measure.penalty) else measure.penalty, status, reason)
+            for spec, measure, _ in self.edition.columns()
+        }
 
 
 def score_tissues(
@@ -64,7 +104,7 @@ def score_regions(
     applied: dict[str, str] = {}
     for spec, measure, _ in columns:
         applied.setdefault(spec.convention, measure.empty)
-    found = evaluate_arrays(
+    values = evaluate_arrays(
         reference,
         prediction,
         list(applied),
@@ -74,7 +114,7 @@ def score_regions(
     )
     scores = {}
     for spec, measure, region in columns:
-        score = found[region][spec.convention]
+        score = values[region][spec.convention]
         if score.status == "undefined" and measure.empty != applied[spec.convention]:
             rule = rules[measure.empty]
             state = _empty_side(np.asarray(reference), np.asarray(prediction), edition.regions[region])

@@ -1,6 +1,6 @@
-"""A synthetic sample of MyoPS 2020: short-axis hearts in three sequences, with scar inside oedema.
+"""A synthetic sample of MyoPS 2020: short-axis hearts in three modalities, with scar inside oedema.
 
-Contrasts follow what the sequences show: blood bright and muscle dark in bSSFP; scar bright and healthy
+Contrasts follow what the modalities show: blood bright and muscle dark in bSSFP; scar bright and healthy
 muscle dark in late gadolinium enhancement; oedema bright and blood dark in T2.
 """
 
@@ -44,8 +44,8 @@ def write_sample(root: Path) -> None:
         labelled = number not in UNLABELLED
         folder = root / ("train25" if labelled else "test20")
         name = f"myops_{'training' if labelled else 'test'}_{number}"
-        for sequence, image in images.items():
-            _write(folder / f"{name}_{sequence}.nii.gz", image)
+        for modality, image in images.items():
+            _write(folder / f"{name}_{modality}.nii.gz", image)
         if labelled:
             labels = np.asarray(VALUES, np.int16)[tissues]
             _write(root / "train25_myops_gd" / f"{name}_gd.nii.gz", labels)
@@ -54,7 +54,7 @@ def write_sample(root: Path) -> None:
 def draw_heart(
     rng: np.random.Generator, *, scar: bool = True
 ) -> tuple[dict[str, npt.NDArray[np.int16]], Tissues]:
-    """Three sequences ``(slices, height, width)`` and the tissue of every voxel, an index into the contrasts.
+    """Three modalities ``(slices, height, width)`` and every voxel's tissue, an index into the contrasts.
 
     Args:
         rng: decides everything.
@@ -73,10 +73,10 @@ def draw_heart(
         ]
     )
     images = {}
-    for sequence, levels in CONTRAST.items():
+    for modality, levels in CONTRAST.items():
         gain = rng.uniform(350, 500)
         planes = [gain * _noisy(rng, plane) for plane in np.asarray(levels, np.float32)[tissues]]
-        images[sequence] = np.maximum(np.rint(np.stack(planes)), 1).astype(np.int16)
+        images[modality] = np.maximum(np.rint(np.stack(planes)), 1).astype(np.int16)
     return images, tissues
 
 

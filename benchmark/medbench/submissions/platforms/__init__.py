@@ -28,6 +28,37 @@ REGISTRY: Registry[type[Platform]] = Registry(
 )
 
 
+def register_platform(name: str, platform: type[Platform]) -> type[Platform]:
+    """Make a platform known by its name.
+
+    Packages register without being imported: by an entry point in the group ``medbench.platforms`` whose name
+    is the platform's and whose object is the class.
+
+    Raises:
+        MedbenchError: ``platform.class`` for what is no :class:`Platform` or calls itself otherwise,
+            ``platform.clash`` when the name is taken.
+    """
+    _checked(name, platform)
+    REGISTRY.add(name, platform)
+    return platform
+
+
+def _checked(name: str, platform: type[Platform]) -> type[Platform]:
+    if not (isinstance(platform, type) and issubclass(platform, Platform)):
+        raise MedbenchError(
+            "platform.class",
+            f"What is registered as platform '{name}' is no subclass of Platform.",
+            "Derive it from medbench.submissions.platforms.base.Platform.",
+        )
+    if platform.name != name:
+        raise MedbenchError(
+            "platform.class",
+            f"The platform registered as '{name}' calls itself '{platform.name}'.",
+            "Give both the same name.",
+        )
+    return platform
+
+
 def list_platforms(pattern: str = "*") -> list[str]:
     """Names of the platforms that match a shell-style pattern."""
     return REGISTRY.names(pattern)
@@ -39,7 +70,7 @@ def load_platform(name: str) -> Platform:
     Raises:
         MedbenchError: ``platform.unknown`` with the nearest names.
     """
-    return REGISTRY.get(name)()
+    return _checked(name, REGISTRY.get(name))()
 
 
 def platform_for(challenge: str) -> str:

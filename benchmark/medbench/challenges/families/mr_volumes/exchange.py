@@ -1,0 +1,182 @@
+"""What models see of MR volumes, whole or slice by slice, and how label maps are written."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.card import Card
+from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
+from medbench.core.case import Case, Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path, sha256_json
+from medbench.core.overlay import Illustration
+from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
+from medbench.io import nifti_mha
+from medbench.io.geometry import ONE_GRID, check_geometry
+
+
+class MRVolumeExchange(Exchange):
+    """Slices or volumes in, one label map in NIfTI out.
+
+    Class indices are positions in the card's labels.
+
+    Attributes:
+        channels: the three modalities that two-dimensional networks see as channels of a slice; one without
+            a file is an empty channel.
+    """
+
+    channels: ClassVar[tuple[str, str, str]]
+
+    def __init__(self, card: Card, release: MRVolumeRelease) -> None:
+        super().__init__(card)
+        self.release = release
+        self.inputs = {
+            "image": Inputs(self.read_slices, self.training_images),
+            "volume": Inputs(self.read_volume, self.training_volumes),
+        }
+
+    def read_slices(self, case: Case) -> Sample:
+        """Slices ``(z, y, x, 3)``, 8 bit, each modality scaled to the 0.5 to 99.5 % of what is not 0.
+
+        Raises:
+            MedbenchError: as :meth:`MRVolumeRelease.read_modalities`, or ``data.no_channel``.
+        """
+        slices = self._slices(case)
+        if not set(case.inputs) & set(self.channels):
+            raise MedbenchError(
+                "data.no_channel",
+                f"{case.id}: a two-dimensional network sees {', '.join(self.channels)} alone, and none of "
+                "them is there.",
+                "Choose a three-dimensional model, or other modalities.",
+            )
+        return Sample(case, slices)
+
+    def _slices(self, case: Case) -> npt.NDArray[np.uint8]:
+        volumes = self.release.read_modalities(case)
+        empty = np.zeros(next(iter(volumes.values())).shape, np.uint8)
+        channels = [eight_bit(volumes[name].array) if name in volumes else empty for name in self.channels]
+        return np.stack(channels, axis=-1)
+
+    def read_volume(self, case: Case) -> VolumeSample:
+        """The modalities as stored; those without a file are zero and marked.
+
+        Raises:
+            MedbenchError: as :meth:`MRVolumeRelease.read_modalities`.
+        """
+        volumes = self.release.read_modalities(case)
+        first = next(iter(volumes.values()))
+        kind = np.result_type(*(volume.array.dtype for volume in volumes.values()))
+        modalities = tuple(self.card.modalities)
+        stacked = np.zeros((len(modalities), *first.shape), kind)
+        for channel, name in enumerate(modalities):
+            if name in volumes:
+                stacked[channel] = volumes.pop(name).array
+        return VolumeSample(case, modalities, stacked, self._present(case), first.spacing)
+
+    def _present(self, case: Case) -> tuple[bool, ...]:
+        return tuple(name in case.inputs for name in self.card.modalities)
+
+    def prediction_name(self, case: Case) -> str:
+        """``<case>.nii.gz``."""
+        return f"{case.id}.nii.gz"
+
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write the challenge's own labels in the geometry of the case's first modality."""
+        labels = self.card.labels
+        values = np.array(list(labels), np.min_scalar_type(max(labels)))
+        if values.dtype == np.uint16:
+            values = values.astype(np.int16)
+        grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
+        path = folder / self.prediction_name(case)
+        label_map = values[prediction["label_map"]]
+        nifti_mha.write_volume(path, Volume(label_map, grid.spacing, grid.origin, grid.direction))
+        return path
+
+    def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
+        """The slice with most of the reference's structures."""
+        reference, prediction = self.release.read_reference(case).array, self.release.read_labels(path).array
+        z = int((reference > 0).sum(axis=(1, 2)).argmax())
+        slices = self._slices(case) if case.inputs else np.zeros((*reference.shape, 3), np.uint8)
+        return [Illustration(slices[z], reference[z], prediction[z])]
+
+    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
+        """Slices that show anything, each with its label map."""
+        examples = []
+        for case in self._labelled_cases(root, split):
+            arrays = self._arrays(case, cache)
+            slices = np.load(arrays[0], mmap_mode="r")
+            examples += [
+                TrainingImage(f"{case.id}#{z}", case.group, functools.partial(_slice, arrays, z), True)
+                for z in range(len(slices))
+                if slices[z].any()
+            ]
+        return examples
+
+    def training_volumes(self, root: Path, split: str, cache: Path) -> list[TrainingVolume]:
+        """Whole cases with class indices; nothing is kept in the cache."""
+        return [
+            TrainingVolume(
+                case.id,
+                case.group,
+                functools.partial(self._volume_and_indices, case),
+                _files(case),
+                self._present(case),
+            )
+            for case in self._labelled_cases(root, split)
+        ]
+
+    def _labelled_cases(self, root: Path, split: str) -> list[Case]:
+        return [case for case in self.release.cases(root, split) if case.reference and case.inputs]
+
+    def _volume_and_indices(self, case: Case) -> tuple[VolumeSample, npt.NDArray[np.uint8]]:
+        return self.read_volume(case), self._indices(case)
+
+    def _indices(self, case: Case) -> npt.NDArray[np.uint8]:
+        """Class indices of the reference, on the grid of the images."""
+        reference = self.release.read_reference(case)
+        grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
+        check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
+        labels = self.card.labels
+        table = np.zeros(max(labels) + 1, np.uint8)
+        table[list(labels)] = np.arange(len(labels))
+        indices: npt.NDArray[np.uint8] = table[reference.array]
+        return indices
+
+    def _arrays(self, case: Case, cache: Path) -> tuple[Path, Path]:
+        """Slices and class indices of a case as memory-mappable arrays, made once."""
+        states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in _files(case)]
+        key = sha256_json(["slices-1", self.card.name, states])[:16]
+        paths = cache / f"{case.id}-{key}-images.npy", cache / f"{case.id}-{key}-labels.npy"
+        if not all(path.exists() for path in paths):
+            for path, array in zip(paths, (self._slices(case), self._indices(case)), strict=True):
+                with atomic_path(path) as temporary:
+                    np.save(temporary, array)
+        return paths
+
+
+def eight_bit(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """A modality scaled to the 0.5 to 99.5 % of what is not 0: 1 to 255, and 0 where it is 0."""
+    low, high = np.percentile(array[array != 0], (0.5, 99.5))
+    scaled = np.clip((array.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1)
+    grey: npt.NDArray[np.uint8] = np.where(array != 0, np.rint(1 + 254 * scaled), 0).astype(np.uint8)
+    return grey
+
+
+def _files(case: Case) -> tuple[Path, ...]:
+    return (*case.inputs.values(), *case.reference.values())
+
+
+def _slice(
+    arrays: tuple[Path, Path], z: int, size: int
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
+    from medbench.io.raster import resize_labels, resize_picture
+
+    image, labels = (np.load(path, mmap_mode="r")[z] for path in arrays)
+    return resize_picture(np.array(image), size, size), resize_labels(np.array(labels), size, size)

@@ -1,0 +1,132 @@
+"""Files of a release of MR volumes with label maps: reading and checks."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from medbench.challenges.release import Finding, Release
+from medbench.core.case import Case, Volume
+from medbench.core.errors import MedbenchError
+from medbench.io import images, nifti_mha
+from medbench.io.geometry import ONE_GRID, check_geometry
+
+TWICE = "second file of a modality"
+
+
+class MRVolumeRelease(Release):
+    """Files of a release of MR volumes with label maps.
+
+    Attributes:
+        label_advice: what to do about a label map with labels that the challenge does not have.
+    """
+
+    label_advice: ClassVar[str]
+
+    def read_labels(self, path: Path) -> Volume:
+        """A label map with the card's labels only, axes ``(z, y, x)``.
+
+        Raises:
+            MedbenchError: when it is damaged, not 3-D or holds unknown labels.
+        """
+        volume = images.read_labels(path)
+        check_axes(volume, path)
+        check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
+        return volume
+
+    def read_reference(self, case: Case) -> Volume:
+        """The case's label map, axes ``(z, y, x)``.
+
+        Raises:
+            MedbenchError: ``data.no_reference``, and as :meth:`read_labels`.
+        """
+        if "labels" not in case.reference:
+            raise MedbenchError("data.no_reference", f"{case.id}: has no label map.", self.data_hint)
+        return self.read_labels(case.reference["labels"])
+
+    def read_modalities(self, case: Case) -> dict[str, Volume]:
+        """The modalities that the case has, on one grid, axes ``(z, y, x)``.
+
+        Raises:
+            MedbenchError: when there is none, or a file is damaged, empty, not 3-D or on another grid.
+        """
+        if not case.inputs:
+            raise MedbenchError("data.no_input", f"{case.id}: there are no images of it.", self.data_hint)
+        if TWICE in case.facts:
+            raise MedbenchError(
+                "data.sequence_twice",
+                f"{case.facts[TWICE]}: is the second file of its modality, of which one is due.",
+                "Take one of them away.",
+            )
+        volumes: dict[str, Volume] = {}
+        first = next(iter(case.inputs.values()))
+        for modality, path in case.inputs.items():
+            volume = nifti_mha.read_volume(path)
+            check_axes(volume, path)
+            if not volume.array.any():
+                raise MedbenchError(
+                    "data.all_zero", f"{path}: every voxel is 0.", "Copy it again from its source."
+                )
+            grid = next(iter(volumes.values()), volume)
+            check_geometry(grid, volume, str(path), f"this sequence, unlike {first.name},", ONE_GRID)
+            volumes[modality] = volume
+        return volumes
+
+    def check_case(self, case: Case) -> Iterator[Finding]:
+        """What is wrong with the files of one case, or odd about them."""
+        missing = sorted(set(self.card.modalities) - set(case.inputs))
+        if missing:
+            yield Finding("warning", f"{case.id}: has no {', '.join(missing)}.")
+        try:
+            grid = next(iter(self.read_modalities(case).values())) if case.inputs else None
+            if not case.reference:
+                yield from self.check_unlabelled(case)
+                return
+            reference = self.read_reference(case)
+            if grid is not None:
+                check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
+            yield from self.check_reference(case, reference)
+        except MedbenchError as error:
+            yield Finding("error", error.message, error.hint)
+
+    @abc.abstractmethod
+    def check_unlabelled(self, case: Case) -> Iterator[Finding]:
+        """What a check says of a case without a label map."""
+
+    @abc.abstractmethod
+    def check_reference(self, case: Case, reference: Volume) -> Iterator[Finding]:
+        """What a check says of a readable label map."""
+
+
+def check_axes(volume: Volume, path: Path) -> None:
+    """Refuse what is not 3-D.
+
+    Raises:
+        MedbenchError: ``data.not_3d``.
+    """
+    if volume.array.ndim != 3:
+        raise MedbenchError(
+            "data.not_3d",
+            f"{path}: has {volume.array.ndim} axes {volume.shape}, not three.",
+            "Each modality and each label map is a 3-D NIfTI of its own.",
+        )
+
+
+def check_labels(volume: Volume, path: Path, known: Sequence[int], title: str, advice: str) -> None:
+    """Refuse labels that the challenge does not have.
+
+    Raises:
+        MedbenchError: ``data.label_unknown`` with the unknown labels.
+    """
+    strange = [int(value) for value in np.unique(volume.array) if int(value) not in known]
+    if strange:
+        raise MedbenchError(
+            "data.label_unknown",
+            f"{path}: holds label {', '.join(map(str, strange[:8]))}, which {title} does not have "
+            f"({', '.join(map(str, known))}).",
+            advice,
+        )

@@ -1,0 +1,52 @@
+"""Scores of label maps on MR volumes, on the reference's grid."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges.card import Card
+from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
+from medbench.challenges.scorer import Scorer
+from medbench.core.case import Case, Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseScores
+from medbench.core.score import Score, Status
+from medbench.io.geometry import check_geometry
+
+
+class MRVolumeScorer(Scorer):
+    """Label maps scored volume by volume."""
+
+    def __init__(self, card: Card, release: MRVolumeRelease) -> None:
+        super().__init__(card)
+        self.release = release
+
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """All columns of one label map on the reference's grid.
+
+        Raises:
+            MedbenchError: also when size or geometry of the prediction is not the reference's.
+        """
+        reference, prediction = self.release.read_reference(case), self.release.read_labels(path)
+        check_geometry(reference, prediction, str(path))
+        scores = self.score_arrays(reference.array, prediction.array, prediction.spacing)
+        return CaseScores(scores, self.evidence(reference))
+
+    def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
+        """Scores by the card's ``failure_rule``; a case without a readable reference has none."""
+        try:
+            reference = self.release.read_reference(case)
+        except MedbenchError as error:
+            return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
+        return CaseScores(self.worst_scores(reference, status, reason), self.evidence(reference))
+
+    @abc.abstractmethod
+    def worst_scores(self, reference: Volume, status: Status, reason: str) -> dict[str, Score]:
+        """Scores of a failed or missing prediction by the card's ``failure_rule``."""
+
+    def evidence(self, reference: Volume) -> Mapping[str, Any]:
+        """What pooled columns need to know of a case; nothing where no column is pooled."""
+        return {}

@@ -1,0 +1,168 @@
+"""The contract of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.task import TASKS
+from medbench.inference.decoding import outputs_by_task
+from medbench.models import create_model, model_entry
+from medbench.testing.contract import require
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from medbench.models.entry import ModelEntry
+
+COUNTS = {"label_map": 3, "image_classes": 4, "landmarks": 2, "boxes": 2}
+
+
+def check_model(name: str, **options: Any) -> None:
+    """Check a registered model against the contract that ours keep in the suite.
+
+    A model builds under its card for any number of classes; returns one finite output for every task it
+    offers, of the size of its input where the task is a label map; answers the same twice, and the same for
+    an image whatever else is in the batch; passes a gradient to every parameter; and loads what it saved.
+    Costs a few forward passes: give the options of a tiny variant.
+
+    Args:
+        name: model name.
+        options: of the model.
+
+    Raises:
+        ContractError: listing what is broken.
+        MedbenchError: ``model.unknown``.
+    """
+    import torch
+
+    entry = model_entry(name)
+    require(f"model {name}", _card_problems(entry))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        require(f"model {name}", _network_problems(entry, options))
+
+
+def _card_problems(entry: ModelEntry) -> Iterator[str]:
+    if not entry.offers:
+        yield "the card offers no task"
+    for task in entry.offers:
+        if task not in TASKS:
+            yield f"the card offers '{task}', which is no task ({', '.join(TASKS)})"
+    if not entry.title:
+        yield "the card has no title"
+    for option, value in entry.fixed_options.items():
+        if option not in entry.options:
+            yield f"the variant fixes '{option}', which the card does not list as an option"
+        del value
+
+
+def _build(entry: ModelEntry, options: dict[str, Any], counts: dict[str, int]) -> nn.Module:
+    sizes = {keyword: counts[task] for task, keyword in entry.offers.items() if keyword and task in counts}
+    sizes.setdefault("num_classes", entry.num_classes)
+    return create_model(entry.name, **sizes, **options)
+
+
+def _input(entry: ModelEntry, batch: int) -> torch.Tensor:
+    import torch
+
+    channels_first = entry.spatial_dims > 1
+    side = max(entry.min_size, min(entry.image_size, 64 if entry.spatial_dims == 2 else 32))
+    if "image_size" in entry.options:
+        side = entry.image_size
+    shape = (entry.in_channels, *(side,) * entry.spatial_dims) if channels_first else (side, entry.in_channels)
+    return torch.randn(batch, *shape)
+
+
+def _network_problems(entry: ModelEntry, options: dict[str, Any]) -> Iterator[str]:
+    import torch
+
+    tasks = tuple(entry.offers)
+    network = _build(entry, options, COUNTS).eval()
+    images = _input(entry, 2)
+    extra = _further(entry, images)
+    with torch.inference_mode():
+        outputs = outputs_by_task(network(images, *extra), tasks)
+        again = outputs_by_task(network(images, *extra), tasks)
+        alone = outputs_by_task(network(images[:1], *_first(extra)), tasks)
+    yield from _output_problems(entry, outputs, images)
+    for task in tasks:
+        if not _equal(outputs[task], again[task], 0.0):
+            yield f"{task}: two calls in evaluation mode differ"
+        if not _equal(_first([outputs[task]])[0], alone[task], 1e-3):
+            yield f"{task}: the answer for an image depends on what else is in the batch"
+    yield from _state_problems(entry, options, network)
+    yield from _gradient_problems(network.train(), images, extra, tasks)
+
+
+def _further(entry: ModelEntry, images: torch.Tensor) -> tuple[Any, ...]:
+    import torch
+
+    from medbench.core.registry import load_object
+
+    if entry.modality_mask:
+        return (torch.ones(images.shape[:2], dtype=torch.bool),)
+    return tuple(load_object(entry.further_inputs)(images)) if entry.further_inputs else ()
+
+
+def _first(values: Any) -> tuple[Any, ...]:
+    return tuple(value[:1] if hasattr(value, "__getitem__") else value for value in values)
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    if isinstance(output, dict):
+        return [tensor for value in output.values() for tensor in _tensors(value)]
+    if isinstance(output, list | tuple):
+        return [tensor for value in output for tensor in _tensors(value)]
+    return [output]
+
+
+def _equal(first: Any, second: Any, tolerance: float) -> bool:
+    import torch
+
+    pairs = list(zip(_tensors(first), _tensors(second), strict=False))
+    return all(
+        a.shape == b.shape and torch.allclose(a.float(), b.float(), rtol=tolerance, atol=tolerance)
+        for a, b in pairs
+    )
+
+
+def _output_problems(entry: ModelEntry, outputs: dict[str, Any], images: torch.Tensor) -> Iterator[str]:
+    for task, output in outputs.items():
+        for tensor in _tensors(output):
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                yield f"{task}: holds values that are not finite"
+        if task == "label_map":
+            due = (2, COUNTS[task], *images.shape[2:])
+            if tuple(output.shape) != due:
+                yield f"label_map: logits have shape {tuple(output.shape)}, not {due}"
+        if task == "image_classes" and tuple(output.shape) != (2, COUNTS[task]):
+            yield f"image_classes: logits have shape {tuple(output.shape)}, not {(2, COUNTS[task])}"
+        if task == "frame_scores" and tuple(output.shape) != tuple(images.shape[:2]):
+            yield f"frame_scores: has shape {tuple(output.shape)}, not {tuple(images.shape[:2])}"
+
+
+def _state_problems(entry: ModelEntry, options: dict[str, Any], network: nn.Module) -> Iterator[str]:
+    other = _build(entry, options, COUNTS)
+    missing, unexpected = other.load_state_dict(network.state_dict(), strict=False)
+    if missing or unexpected:
+        yield f"its own state does not load: missing {missing[:3]}, unexpected {unexpected[:3]}"
+
+
+def _gradient_problems(
+    network: nn.Module, images: torch.Tensor, extra: tuple[Any, ...], tasks: tuple[str, ...]
+) -> Iterator[str]:
+    outputs = _tensors(list(outputs_by_task(network(images, *extra), tasks).values()))
+    losses = [output.float().square().mean() for output in outputs if output.requires_grad]
+    if not losses:
+        yield "no output carries a gradient"
+        return
+    sum(losses[1:], losses[0]).backward()
+    lost = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ]
+    if lost:
+        yield f"no gradient reaches {len(lost)} parameters, the first is {lost[0]}"
