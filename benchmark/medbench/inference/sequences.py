@@ -55,9 +55,7 @@ class SequencePredictor(TimedPredictor):
         with self.timed("postprocess"):
             outputs = outputs_by_task(output, self.tasks)
             frames = len(sample.features)
-            return Prediction(
-                {task: _frames(task, outputs[task], frames) for task in sorted(sample.demands)}
-            )
+            return Prediction({task: _frames(task, outputs[task], frames) for task in sorted(sample.demands)})
 
 
 def _frames(task: str, output: Any, frames: int) -> npt.NDArray[np.float32]:
