@@ -12,7 +12,7 @@ from medbench.core.registry import Registry
 REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
-        "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:CVCClinicDB",
+        "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:cvc_clinicdb",
         "brats2018": "medbench.challenges.brats.challenge:brats2018",
         "brats2019": "medbench.challenges.brats.challenge:brats2019",
         "brats2020": "medbench.challenges.brats.challenge:brats2020",
@@ -30,12 +30,12 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2025_gli": "medbench.challenges.brats.challenge:brats2025_gli",
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
-        "isic2018": "medbench.challenges.isic2018.challenge:ISIC2018",
+        "isic2018": "medbench.challenges.isic2018.challenge:isic2018",
         "iugc2024": "medbench.challenges.iugc2024.challenge:IUGC2024",
         "kpis_patch": "medbench.challenges.kpis.patches:KPIsPatch",
         "kpis_slide": "medbench.challenges.kpis.slides:KPIsSlide",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
-        "psfhs": "medbench.challenges.psfhs.challenge:PSFHS",
+        "psfhs": "medbench.challenges.psfhs.challenge:psfhs",
         "synapse": "medbench.challenges.synapse.challenge:Synapse",
     },
 )

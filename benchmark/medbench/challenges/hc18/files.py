@@ -96,7 +96,7 @@ class HC18Release(ImageMaskRelease):
         return [pair for pair in pairs if pair.part == TRAINING and subject_split(pair.id[:3]) == split]
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """The split's pictures with their pixel size in mm, ``None`` where the table has no such row."""
+        """The split's images with their pixel size in mm, ``None`` where the table has no such row."""
         part = TEST if split == "official_test" else TRAINING
         cases = super().cases(root, split)
         sizes = pixel_sizes_mm(root / TABLES[part])
@@ -132,8 +132,8 @@ class HC18Release(ImageMaskRelease):
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The filled head, and whether the file is filled already."""
-        filled = "masks are filled already where the release has outlines; both are read"
-        return read_head(pair.mask), [filled] if pair.mask.stem.endswith("_Mask") else []
+        oddity = "masks are filled already where the release has outlines; both are read"
+        return read_head(pair.mask), [oddity] if pair.mask.stem.endswith("_Mask") else []
 
     def pixel_size_mm(self, case: Case) -> float:
         """Side of a pixel of the case's image in mm.
@@ -173,20 +173,20 @@ class HC18Release(ImageMaskRelease):
         for pair in pairs:
             name = pair.image.name
             if name not in sizes:
-                told = f"{path}: has no row with a positive pixel size for {name}."
-                findings.append(Finding("error", told, "Copy the table of the release again."))
+                message = f"{path}: has no row with a positive pixel size for {name}."
+                findings.append(Finding("error", message, "Copy the table of the release again."))
             elif name in lengths:
                 try:
-                    fitted = head_circumference_mm(read_head(pair.mask), pixel_size_mm=sizes[name])
+                    length = head_circumference_mm(read_head(pair.mask), pixel_size_mm=sizes[name])
                 except (MedbenchError, LandmarkError):
                     continue
-                if abs(fitted - lengths[name]) > CIRCUMFERENCE_TOLERANCE_MM:
+                if abs(length - lengths[name]) > CIRCUMFERENCE_TOLERANCE_MM:
                     findings.append(
                         Finding(
                             "warning",
-                            f"{pair.mask}: its ellipse measures {fitted:.1f} mm, {path.name} says "
+                            f"{pair.mask}: its ellipse measures {length:.1f} mm, {path.name} says "
                             f"{lengths[name]:.1f} mm.",
-                            "Mask and row may be of different pictures, or the mask was resized.",
+                            "Mask and row may be of different images, or the mask was resized.",
                         )
                     )
         return findings
