@@ -18,7 +18,7 @@ from medbench.core.progress import Progress
 
 
 def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) -> Data:
-    """The data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if it is not there yet.
+    """The data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if need be.
 
     Raises:
         MedbenchError: ``data.missing`` when ``folder`` is not there.
