@@ -7,7 +7,7 @@ from its documentation (Zenodo 17655183, "DatasetV3").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,7 @@ class IUGC2024Release(Release):
         "Unpack Zenodo record 17655183 (DatasetV3: train/, val/, test/) or the starting kit (pos/, neg/), "
         "or give a folder of mask PNGs for segmentation alone."
     )
+    sample_writer = "medbench.challenges.iugc2024.sample:write_sample"
     sample_version = "2"
 
     def cases(self, root: Path, split: str) -> list[Case]:
@@ -186,12 +187,6 @@ class IUGC2024Release(Release):
             MedbenchError: as :func:`read_mask`.
         """
         return read_mask(case.reference["labels"])
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw 26 training, 4 validation and 8 test videos in the released layout, with negatives."""
-        from medbench.challenges.iugc2024.sample import write_sample
-
-        write_sample(root)
 
     def check(self, root: Path) -> list[Finding]:
         """Counts of each split that is there; missing files, frame counts, masks, videos in two splits."""

@@ -107,20 +107,12 @@ class KPIsRelease(Release):
         "Unpack the archives of Synapse syn54077668 or syn63688309 into one folder, with their names "
         "(KPIs24 Training Data, KPIs24 Validation Data, KPIs24 Testing Data)."
     )
+    sample_writer = "medbench.challenges.kpis.sample:draw_sample"
     sample_version = "1"
     sample_options: ClassVar[Mapping[str, str]] = {
         "slides": "test slides to draw, without patches",
         "size": "side of each slide in pixels at the scan level",
     }
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw the patches of 20 slides and 8 whole test slides, or as many slides of a size as asked for."""
-        from medbench.challenges.kpis.sample import write_sample, write_slides
-
-        if options:
-            write_slides(root, n_slides=options.get("slides", 1), size=options.get("size", 8192))
-        else:
-            write_sample(root)
 
     def nothing_of(self, root: Path, split: str, items: Sequence[Patch | Slide]) -> MedbenchError:
         """The error for a folder without cases of the split.

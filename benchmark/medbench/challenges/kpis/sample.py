@@ -87,6 +87,20 @@ def write_sample(
         list(pool.map(draw, plans() if slides is None else slides))
 
 
+def draw_sample(root: Path, slides: int | None = None, size: int | None = None) -> None:
+    """Draw the patches of 20 slides and 8 whole test slides; or ``slides`` whole test slides alone.
+
+    Args:
+        root: folder that gets the archives.
+        slides: number of whole slides to draw in place of the usual sample; 1 where a size alone is given.
+        size: side of these slides in pixels at the scan level, 8192 if not given.
+    """
+    if slides is None and size is None:
+        write_sample(root)
+    else:
+        write_slides(root, n_slides=slides or 1, size=size or 8192)
+
+
 def write_slides(root: Path, *, n_slides: int, size: int) -> None:
     """Draw whole test slides alone, ``size`` pixels a side at the scan level.
 

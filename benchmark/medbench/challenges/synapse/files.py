@@ -6,7 +6,7 @@ Sources: preparation and lists from Beckschen/TransUNet@ee8acce (``datasets/READ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from medbench.challenges.release import Finding, Release, SplitFacts
@@ -39,6 +39,7 @@ class SynapseRelease(Release):
         "Expected train_npz/ and test_vol_h5/ as TransUNet prepares them, or img/ and label/ with the NIfTI "
         "files of RawData/Training."
     )
+    sample_writer = "medbench.challenges.synapse.sample:write_sample"
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
@@ -105,12 +106,6 @@ class SynapseRelease(Release):
         return Volume(
             volume.array, volume.spacing or case.facts.get("spacing_mm"), volume.origin, volume.direction
         )
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw four training and four test volumes in TransUNet's folders, with a table of spacings."""
-        from medbench.challenges.synapse.sample import write_sample
-
-        write_sample(root)
 
     def check(self, root: Path) -> list[Finding]:
         """Counts, value ranges, labels, sizes and geometry, and volumes that lie in both splits."""
