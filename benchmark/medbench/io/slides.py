@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.io.gate import entrance
+from medbench.io.gate.refusal import corrupt
 
 CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
@@ -69,19 +71,16 @@ def slide_facts(path: Path, *, channels: int) -> SlideFacts:
 def _opened(path: Path) -> Iterator[Any]:
     import tifffile
 
-    try:
-        file = tifffile.TiffFile(path)
-    except OSError as error:
-        raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({error.strerror}).", "Check the path."
-        ) from error
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, struct.error) as error:
-        raise MedbenchError(
-            "file.corrupt", f"{path}: is no readable TIFF file.", "Copy the file again from its source."
-        ) from error
-    with file:
-        file.filehandle.set_lock(True)
-        yield file
+    with entrance(path, "slide") as admitted:
+        try:
+            file = tifffile.TiffFile(admitted.stream)
+        except (
+            tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error,
+        ) as error:  # fmt: skip
+            raise corrupt("its header is damaged") from error
+        with file:
+            file.filehandle.set_lock(True)
+            yield file
 
 
 def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
@@ -357,7 +356,7 @@ def microns_per_pixel(path: Path) -> float | None:
     from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
 
     try:
-        with TiffSlide(path) as slide:
+        with entrance(path, "slide") as admitted, TiffSlide(admitted.stream) as slide:
             value = slide.properties.get(PROPERTY_NAME_MPP_X)
     except Exception:  # noqa: BLE001 - vendors' private tags fail in many ways; the size is extra knowledge
         return None

@@ -1,0 +1,160 @@
+"""The pixels of a TIFF page, every strip and tile whole; the codecs that need a library are named."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.io.gate.inflate import inflate
+from medbench.io.gate.lzw import decode_lzw, decode_packbits
+from medbench.io.gate.refusal import Reject, corrupt
+from medbench.io.gate.tiff import TiffPage
+
+OWN = (1, 5, 8, 32773, 32946)
+LIBRARY = (7, 33003, 33005, 34712, 34887, 34925, 50000, 50001, 50002, 52546)
+
+
+def check_codec(page: TiffPage) -> None:
+    """Refuse a compression that cannot be read here, by its name.
+
+    Raises:
+        Reject: ``file.codec``.
+    """
+    if page.compression in OWN:
+        if page.predictor not in (1, 2) or (page.predictor == 2 and page.header.bits < 8):
+            raise Reject("file.codec", f"has the TIFF predictor {page.predictor}", "Save it without one.")
+        return
+    if page.compression not in LIBRARY:
+        raise Reject(
+            "file.codec",
+            f"is compressed with {page.codec}, which is not read here",
+            "Save it with LZW or deflate, or as PNG.",
+        )
+    try:
+        import imagecodecs  # noqa: F401
+    except ImportError as error:
+        raise Reject(
+            "file.codec",
+            f"is compressed with {page.codec}, which needs the package imagecodecs",
+            "Install medbench[slides], or save it with LZW or deflate.",
+        ) from error
+
+
+def decode_page(page: TiffPage, content: bytes | bytearray) -> npt.NDArray[Any]:
+    """The page's values, ``(height, width)`` or ``(height, width, channels)``, as stored.
+
+    Raises:
+        Reject: ``file.corrupt`` for a block that is damaged or incomplete, ``file.codec``.
+    """
+    check_codec(page)
+    if page.compression in LIBRARY:
+        return _by_library(content)
+    height, width = page.header.height, page.header.width
+    dtype = _dtype(page)
+    values = np.empty((height, width, page.samples), dtype.newbyteorder("="))
+    for (row, column, channel), block in _blocks(page, content, dtype):
+        rows, columns = block.shape[0], min(block.shape[1], width - column)
+        rows = min(rows, height - row)
+        target = values[row : row + rows, column : column + columns]
+        if page.planar:
+            target[..., channel] = block[:rows, :columns, 0]
+        else:
+            target[...] = block[:rows, :columns]
+    if page.header.colour == "palette":
+        return _coloured(values[..., 0], page)
+    return values[..., 0] if page.samples == 1 else values
+
+
+def _dtype(page: TiffPage) -> np.dtype[Any]:
+    size = max(1, page.header.bits // 8)
+    letter = {1: "u", 2: "i", 3: "f"}[page.sample_format]
+    if letter == "f" and size == 1:
+        raise corrupt("it announces floating-point numbers of 8 bits")
+    return np.dtype(f"{page.order}{letter}{size}")
+
+
+def _blocks(
+    page: TiffPage, content: bytes | bytearray, dtype: np.dtype[Any]
+) -> Iterator[tuple[tuple[int, int, int], npt.NDArray[Any]]]:
+    view = memoryview(content)
+    height, width = page.header.height, page.header.width
+    down, across = -(-height // page.block[0]), -(-width // page.block[1])
+    samples = 1 if page.planar else page.samples
+    for index, (offset, count) in enumerate(zip(page.offsets, page.counts, strict=True)):
+        channel, place = divmod(index, down * across)
+        row, column = place // across * page.block[0], place % across * page.block[1]
+        rows = page.block[0] if page.tiled else min(page.block[0], height - row)
+        row_bytes = -(-page.block[1] * samples * page.header.bits // 8)
+        raw = _unpacked(page, view[offset : offset + count], rows * row_bytes)
+        yield (row, column, channel), _values(page, raw, (rows, page.block[1], samples), dtype)
+
+
+def _unpacked(page: TiffPage, packed: memoryview, wanted: int) -> bytes | memoryview:
+    if page.swapped_bits:
+        packed = memoryview(np.packbits(np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")))
+    if page.compression == 1:
+        if len(packed) < wanted:
+            raise corrupt(f"a strip holds {len(packed):,} bytes where {wanted:,} are announced")
+        return packed[:wanted]
+    if page.compression in (8, 32946):
+        return inflate(packed, wanted)
+    if page.compression == 32773:
+        return decode_packbits(packed, wanted)
+    return _lzw(packed, wanted)
+
+
+def _lzw(packed: memoryview, wanted: int) -> bytes:
+    """By imagecodecs where it is installed; it is counted all the same."""
+    try:
+        import imagecodecs
+    except ImportError:
+        return decode_lzw(packed, wanted)
+    try:
+        raw = imagecodecs.lzw_decode(bytes(packed), out=wanted)
+    except Exception as error:  # noqa: BLE001 - whatever the codec raises, the strip is damaged
+        raise corrupt("a strip does not decode") from error
+    if len(raw) != wanted:
+        raise corrupt(f"a strip decodes to {len(raw):,} bytes where {wanted:,} are announced")
+    return bytes(raw)
+
+
+def _values(
+    page: TiffPage, raw: bytes | memoryview, shape: tuple[int, int, int], dtype: np.dtype[Any]
+) -> npt.NDArray[Any]:
+    rows, columns, samples = shape
+    if page.header.bits < 8:
+        bits = np.unpackbits(np.frombuffer(raw, np.uint8).reshape(rows, -1), axis=1)
+        each = bits[:, : columns * samples * page.header.bits].reshape(rows, columns, samples, -1)
+        weights = (1 << np.arange(page.header.bits)[::-1]).astype(np.uint8)
+        return np.asarray((each * weights).sum(axis=-1, dtype=np.uint8))
+    values = np.frombuffer(raw, dtype).reshape(shape)
+    if page.predictor == 2:
+        if page.sample_format == 3:
+            raise Reject("file.codec", "has an integer predictor on floating-point values", "Save it anew.")
+        return np.cumsum(values, axis=1, dtype=dtype.newbyteorder("="))
+    return values
+
+
+def _coloured(indices: npt.NDArray[Any], page: TiffPage) -> npt.NDArray[np.uint8]:
+    count = len(page.colour_map) // 3
+    if page.header.bits > 8 or count != 1 << page.header.bits:
+        raise corrupt("its palette is incomplete")
+    colours = (np.array(page.colour_map, np.uint16).reshape(3, count) >> 8).astype(np.uint8)
+    return np.ascontiguousarray(colours.T[indices])
+
+
+def _by_library(content: bytes | bytearray) -> npt.NDArray[Any]:
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(content)) as file:
+            page = file.pages.first
+            values = page.asarray()
+            return np.moveaxis(values, 0, -1) if page.planarconfig == 2 and values.ndim == 3 else values
+    except Exception as error:  # noqa: BLE001 - whatever tifffile and its codecs raise, the file is damaged
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise corrupt(f"its pixels do not decode: {reason[:120]}") from error
