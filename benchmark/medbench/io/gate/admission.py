@@ -28,7 +28,6 @@ Kind = Literal["volume", "picture", "array", "arrays", "table", "video", "slide"
 Header = VolumeHeader | PictureHeader | TiffPage | VideoHeader | None
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".img", ".hdr", ".mgz", ".mgh")
-_NOUNS = {"slide": "TIFF file"}
 _STREAMED = ("video", "slide")
 _HASH_BYTES = 1 << 20
 
@@ -97,7 +96,7 @@ def admit(path: Path, root: Path, kind: Kind, expected: Expected | None = None) 
     try:
         return _admitted(path, root, kind, expected)
     except Reject as reject:
-        return refusal_of(reject, _relative(path, root), noun(path, kind))
+        return refusal_of(reject, _relative(path, root), unreadable(path, kind))
 
 
 @contextlib.contextmanager
@@ -116,18 +115,20 @@ def entrance(
     try:
         yield admitted
     except Reject as reject:
-        raise refusal_of(reject, _relative(path, root), noun(path, kind)).error(root) from reject
+        raise refusal_of(reject, _relative(path, root), unreadable(path, kind)).error(root) from reject
     except MemoryError as error:
         reject = Reject("file.too_large", "takes more memory than there is", "Allow it more memory.")
-        raise refusal_of(reject, _relative(path, root), noun(path, kind)).error(root) from error
+        raise refusal_of(reject, _relative(path, root), unreadable(path, kind)).error(root) from error
     finally:
         if admitted.stream is not None:
             admitted.stream.close()
 
 
-def noun(path: Path, kind: Kind) -> str:
-    """What a file of this kind is called in messages."""
-    return f"{suffix_of(path.name)} file" if kind == "arrays" else _NOUNS.get(kind, kind)
+def unreadable(path: Path, kind: Kind) -> str:
+    """What a damaged file of this kind is called in messages."""
+    if kind == "slide":
+        return "is no readable TIFF file"
+    return f"not a readable {suffix_of(path.name) + ' file' if kind == 'arrays' else kind}"
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -152,9 +153,8 @@ def _admitted(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitte
 
 
 def _streamed(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitted:
-    opening = contextlib.ExitStack()
-    with opening:
-        stream = opening.enter_context(source.opened(path, root, expected.role))
+    stream = source.opened(path, root, expected.role)
+    try:
         size = os.fstat(stream.fileno()).st_size
         header: Header
         if kind == "video":
@@ -163,7 +163,9 @@ def _streamed(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitte
             header = parse_tiff(lambda at, count: _piece(stream, at, count), size)
             check_codec(header)
         stream.seek(0)
-        opening.pop_all()
+    except Reject:
+        stream.close()
+        raise
     return Admitted(path, kind, header, bytearray(), None, stream, expected.memory_bytes)
 
 

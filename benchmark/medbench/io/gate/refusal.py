@@ -53,8 +53,8 @@ class Refusal:
         return MedbenchError(self.code, f"{name}: {self.facts}.", self.hint)
 
 
-def refusal_of(reject: Reject, path: str, noun: str) -> Refusal:
-    """What a rejection means for the file at ``path``, which was to be a ``noun``."""
+def refusal_of(reject: Reject, path: str, unreadable: str) -> Refusal:
+    """What a rejection means for the file at ``path``; a damaged one is ``unreadable`` (a phrase)."""
     damaged = reject.code == "file.corrupt"
-    facts = f"not a readable {noun} ({reject.facts})" if damaged else reject.facts
+    facts = f"{unreadable} ({reject.facts})" if damaged else reject.facts
     return Refusal(reject.code, path, facts, reject.hint)

@@ -7,11 +7,9 @@ else: a link that leaves its folder would let it read what it should not, and is
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,22 +44,17 @@ def relative_to(path: Path, root: Path) -> str:
     return str(relative)
 
 
-@contextlib.contextmanager
-def opened(path: Path, root: Path, role: Role) -> Iterator[BinaryIO]:
-    """The file's bytes as a stream.
+def opened(path: Path, root: Path, role: Role) -> BinaryIO:
+    """The file's bytes as a stream, which is the caller's to close.
 
     Raises:
         Reject: ``file.unreadable``, ``file.not_regular``, ``file.link_dangling``, ``file.link_outside``,
             ``file.outside``.
     """
-    handle = _handle(path, root, role)
     try:
-        stream = os.fdopen(handle, "rb")
+        return open(os.fspath(path), "rb", opener=lambda *_: _handle(path, root, role))
     except OSError as error:
-        os.close(handle)
         raise _told(error) from error
-    with stream:
-        yield stream
 
 
 def read_whole(path: Path, root: Path, role: Role, budget_bytes: int) -> bytearray:
@@ -157,7 +150,7 @@ def _check_regular(mode: int) -> None:
 
 def _told(error: OSError) -> Reject:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return Reject("file.unreadable", "there is no such file", "Check the path.")
+        return Reject("file.unreadable", "cannot be read: there is no such file", "Check the path.")
     if error.errno == errno.EISDIR:
         return Reject("file.not_regular", "is a folder, not a file", "Give the file itself.")
     if error.errno in (errno.ENXIO, errno.EOPNOTSUPP, errno.ENODEV):
