@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from dataclasses import dataclass
 
+from medbench.io.gate.inflate import crc32
 from medbench.io.gate.refusal import Reject, corrupt
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -96,7 +96,7 @@ def parse_png(content: Bytes) -> PictureHeader:
         (length,) = struct.unpack_from(">I", content, at)
         end = at + 12 + length
         name = bytes(view[at + 4 : at + 8])
-        if end > len(content) or zlib.crc32(view[at + 4 : end - 4]) != _checksum(content, end):
+        if end > len(content) or crc32(view[at + 4 : end - 4]) != _checksum(content, end):
             raise corrupt("it ends too early" if end > len(content) else f"its chunk {name!r} is damaged")
         if not names or names[-1] != name or name != b"IDAT":
             names.append(name)

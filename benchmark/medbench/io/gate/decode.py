@@ -49,7 +49,7 @@ def geometry(admitted: Admitted) -> Volume:
 
 def _stored(header: VolumeHeader, content: bytearray) -> npt.NDArray[Any]:
     wanted, start = header.value_bytes, header.offset
-    raw: bytes | bytearray | memoryview = content
+    raw = content
     if header.packing == "gzip":
         raw = gunzip(content, start + wanted)
     elif header.packing != "none":
@@ -58,18 +58,15 @@ def _stored(header: VolumeHeader, content: bytearray) -> npt.NDArray[Any]:
         _check_length(header, len(content) - start)
     values = np.frombuffer(raw, header.dtype, header.n_values, start).reshape(header.shape)
     native = header.dtype.newbyteorder("=")
-    return values.astype(native, copy=raw is not content or native != header.dtype)
+    return values.astype(native, copy=native != header.dtype or not values.flags.aligned)
 
 
-def _unpacked_values(header: VolumeHeader, content: bytearray) -> bytes:
+def _unpacked_values(header: VolumeHeader, content: bytearray) -> bytearray:
     packed = memoryview(content)[header.offset :]
-    if header.stored_bytes is not None:
-        if len(packed) != header.stored_bytes:
-            raise corrupt(
-                f"{len(packed):,} compressed bytes where its header announces {header.stored_bytes:,}"
-            )
+    if header.stored_bytes not in (None, len(packed)):
+        raise corrupt(f"{len(packed):,} compressed bytes where its header announces {header.stored_bytes:,}")
     if header.packing == "zlib":
-        return inflate(packed, header.value_bytes, raw_gzip=True)
+        return inflate(packed, header.value_bytes, or_gzip=True)
     return gunzip(packed, header.value_bytes, trailing=0)
 
 

@@ -35,7 +35,7 @@ def read_datasets(
 
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
-            there = list(file)
+            there = [name if isinstance(name, str) else name.decode("utf-8", "replace") for name in file]
             kinds = {name: file.get(name, getlink=True) for name in names if name in there}
             arrays = {}
             held = 2 * len(content)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +15,12 @@ from medbench.io.gate.inflate import inflate
 from medbench.io.gate.lzw import decode_lzw, decode_packbits
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.tiff import TiffPage
+from medbench.io.headers import parse_jpeg
 
-OWN = (1, 5, 8, 32773, 32946)
-LIBRARY = (7, 33003, 33005, 34712, 34887, 34925, 50000, 50001, 50002, 52546)
+OWN = (1, 5, 8, 32773, 32946, 34925)
+LIBRARY = (7, 33003, 33005, 34712, 50000)
+LZMA_BYTES = 128 << 20
+_JPEG_2000 = b"\xff\x4f\xff\x51"
 
 
 def check_codec(page: TiffPage) -> None:
@@ -24,9 +29,11 @@ def check_codec(page: TiffPage) -> None:
     Raises:
         Reject: ``file.codec``.
     """
+    if page.compression in (*OWN, 50000) and (
+        page.predictor not in (1, 2) or (page.predictor == 2 and page.header.bits < 8)
+    ):
+        raise Reject("file.codec", f"has the TIFF predictor {page.predictor}", "Save it without one.")
     if page.compression in OWN:
-        if page.predictor not in (1, 2) or (page.predictor == 2 and page.header.bits < 8):
-            raise Reject("file.codec", f"has the TIFF predictor {page.predictor}", "Save it without one.")
         return
     if page.compression not in LIBRARY:
         raise Reject(
@@ -51,7 +58,9 @@ def decode_page(page: TiffPage, content: bytes | bytearray) -> npt.NDArray[Any]:
         Reject: ``file.corrupt`` for a block that is damaged or incomplete, ``file.codec``.
     """
     check_codec(page)
-    if page.compression in LIBRARY:
+    if page.compression in LIBRARY and page.compression != 50000:
+        for offset, count in zip(page.offsets, page.counts, strict=True):
+            check_coded_size(page.compression, content[offset : offset + count], page.block, page.samples)
         return _by_library(content)
     height, width = page.header.height, page.header.width
     dtype = _dtype(page)
@@ -93,7 +102,7 @@ def _blocks(
         yield (row, column, channel), _values(page, raw, (rows, page.block[1], samples), dtype)
 
 
-def _unpacked(page: TiffPage, packed: memoryview, wanted: int) -> bytes | memoryview:
+def _unpacked(page: TiffPage, packed: memoryview, wanted: int) -> bytes | bytearray | memoryview:
     if page.swapped_bits:
         packed = memoryview(np.packbits(np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")))
     if page.compression == 1:
@@ -104,17 +113,32 @@ def _unpacked(page: TiffPage, packed: memoryview, wanted: int) -> bytes | memory
         return inflate(packed, wanted)
     if page.compression == 32773:
         return decode_packbits(packed, wanted)
-    return _lzw(packed, wanted)
+    if page.compression == 34925:
+        return _lzma(packed, wanted)
+    return _by_codec("zstd_decode" if page.compression == 50000 else "lzw_decode", packed, wanted)
 
 
-def _lzw(packed: memoryview, wanted: int) -> bytes:
-    """By imagecodecs where it is installed; it is counted all the same."""
+def _lzma(packed: memoryview, wanted: int) -> bytes:
+    try:
+        stream = lzma.LZMADecompressor(memlimit=LZMA_BYTES)
+        raw = stream.decompress(bytes(packed), wanted + 1)
+        if not stream.eof and len(raw) == wanted:
+            raw += stream.decompress(b"", 1)
+    except (lzma.LZMAError, EOFError) as error:
+        raise corrupt("a strip does not decode") from error
+    if len(raw) != wanted or not stream.eof:
+        raise corrupt(f"a strip does not decode to the {wanted:,} bytes that are announced")
+    return raw
+
+
+def _by_codec(name: str, packed: memoryview, wanted: int) -> bytes:
+    """By imagecodecs, into a buffer of the announced length; LZW also without it."""
     try:
         import imagecodecs
     except ImportError:
         return decode_lzw(packed, wanted)
     try:
-        raw = imagecodecs.lzw_decode(bytes(packed), out=wanted)
+        raw = getattr(imagecodecs, name)(bytes(packed), out=wanted)
     except Exception as error:  # noqa: BLE001 - whatever the codec raises, the strip is damaged
         raise corrupt("a strip does not decode") from error
     if len(raw) != wanted:
@@ -122,8 +146,35 @@ def _lzw(packed: memoryview, wanted: int) -> bytes:
     return bytes(raw)
 
 
+def check_coded_size(
+    compression: int, packed: bytes | bytearray, block: tuple[int, int], samples: int
+) -> None:
+    """See that a JPEG or JPEG 2000 stream in a strip or tile is no larger than the strip or tile.
+
+    Their decoders allocate what the stream itself announces.
+
+    Raises:
+        Reject: ``file.corrupt``.
+    """
+    if compression == 7:
+        header = parse_jpeg(packed)
+        sizes = header.height, header.width, header.channels
+    else:
+        at = packed.find(_JPEG_2000, 0, 512)
+        if at < 0 or len(packed) < at + 42:
+            raise corrupt("a strip holds no JPEG 2000 stream")
+        right, bottom, left, top = struct.unpack_from(">4I", packed, at + 8)
+        across, down = struct.unpack_from(">2I", packed, at + 24)
+        sizes = bottom - top, right - left, struct.unpack_from(">H", packed, at + 40)[0]
+        if min(across, down) < 1 or left > block[1] or top > block[0]:
+            raise corrupt("a strip's JPEG 2000 stream is out of range")
+    limits = (*block, max(samples, 3))
+    if not all(1 <= size <= limit for size, limit in zip(sizes, limits, strict=True)):
+        raise corrupt(f"a strip of {block[0]} × {block[1]} holds a picture of {sizes[0]} × {sizes[1]}")
+
+
 def _values(
-    page: TiffPage, raw: bytes | memoryview, shape: tuple[int, int, int], dtype: np.dtype[Any]
+    page: TiffPage, raw: bytes | bytearray | memoryview, shape: tuple[int, int, int], dtype: np.dtype[Any]
 ) -> npt.NDArray[Any]:
     rows, columns, samples = shape
     if page.header.bits < 8:

@@ -68,8 +68,8 @@ class VolumeHeader:
     @property
     def memory_bytes(self) -> int:
         """Bytes that decoding takes at its peak, without the file."""
-        buffers = (2 if self.packing != "none" else 1) * self.value_bytes
-        return buffers + (12 * self.n_values if self.scaled else 0)
+        copies = (self.packing != "none") + (not self.dtype.isnative or self.offset % self.dtype.itemsize != 0)
+        return copies * self.value_bytes + (12 * self.n_values if self.scaled else 0)
 
 
 def check_axes(sizes: tuple[int, ...]) -> None:
