@@ -115,6 +115,15 @@ class _Avi:
             self.codec = self.stream.read(4)
         elif name[2:] in (b"dc", b"db") and name[:2] == b"%02d" % (self.video or 0):
             self.n_frames += length > 0
+            if length and self.codec.upper() == b"MJPG":
+                self.check_picture(body, length)
+
+    def check_picture(self, body: int, length: int) -> None:
+        """See that a Motion-JPEG frame is a JPEG, which its decoder would pass over without a word."""
+        self.stream.seek(body)
+        picture = self.stream.read(length)
+        if not picture.startswith(b"\xff\xd8") or b"\xff\xda" not in picture:
+            raise corrupt(f"its frame {self.n_frames - 1} is damaged")
 
 
 def _avi(stream: BinaryIO, size: int) -> int | None:
