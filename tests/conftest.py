@@ -8,6 +8,11 @@ import pytest
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser):
+    """Let a nightly run edit more headers than every run does."""
+    parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
+
+
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
     def refuse(self, address, *arguments):
