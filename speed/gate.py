@@ -36,7 +36,9 @@ def blobs(shape, seed, n_labels=4):
         coarse = np.repeat(coarse, 12, axis)[tuple([slice(None)] * axis + [slice(0, side)])]
     centre = np.indices(shape, sparse=True)
     radius = sum(((index - side / 2) / (side / 4)) ** 2 for index, side in zip(centre, shape, strict=True))
-    return np.where(radius + coarse * 0.6 < 1, 1 + (coarse * (n_labels - 1)).astype(np.uint8), 0).astype(np.uint8)
+    return np.where(radius + coarse * 0.6 < 1, 1 + (coarse * (n_labels - 1)).astype(np.uint8), 0).astype(
+        np.uint8
+    )
 
 
 def old_png(path):
@@ -92,12 +94,16 @@ def old_geometry(path):
 
 def write_all(folder, n_pictures, n_volumes, n_frames):
     """The files: half of the pictures are masks."""
-    sets = {name: [] for name in ("PNG masks 512 × 512", "PNG pictures 384 × 288 RGB", "labels", "mha", "raw")}
+    sets = {
+        name: [] for name in ("PNG masks 512 × 512", "PNG pictures 384 × 288 RGB", "labels", "mha", "raw")
+    }
     for index in range(n_pictures // 2):
         path = folder / f"m{index}.png"
         if index < 50:
             cv2.imwrite(str(path), (blobs((512, 512), index) > 0).astype(np.uint8) * 255)
-            picture = cv2.GaussianBlur(np.random.default_rng(index).integers(0, 256, (288, 384, 3), np.uint8), (9, 9), 3)
+            picture = cv2.GaussianBlur(
+                np.random.default_rng(index).integers(0, 256, (288, 384, 3), np.uint8), (9, 9), 3
+            )
             cv2.imwrite(str(folder / f"p{index}.png"), picture)
         else:
             for kind in "mp":
@@ -150,7 +156,10 @@ def main():
             (".mha frames 256 × 256, zlib", old_volume, images.read_labels, sets["mha"]),
             (".mha frames 256 × 256, plain", old_volume, images.read_labels, sets["raw"]),
         ]
-        lines = ["| files | number | before, ms a file | gate, ms a file | gate / before |", "|---|---|---|---|---|"]
+        lines = [
+            "| files | number | before, ms a file | gate, ms a file | gate / before |",
+            "|---|---|---|---|---|",
+        ]
         worst = 0.0
         for name, old, new, paths in rows:
             for path in paths[:3]:

@@ -56,7 +56,9 @@ def main():
             counts["refused"] += 1
             counts["codes"][error.code] = counts["codes"].get(error.code, 0) + 1
         except BaseException as error:  # every other exception is a finding
-            counts["foreign"].append(f"{index}: {type(error).__name__}: {error} {traceback.format_exc()[-300:]}")
+            counts["foreign"].append(
+                f"{index}: {type(error).__name__}: {error} {traceback.format_exc()[-300:]}"
+            )
             with contextlib.suppress(OSError):
                 (folder / f"foreign-{index}{form.suffix}").write_bytes(path.read_bytes())
         counts["slow"] += time.perf_counter() - started > SLOW_S

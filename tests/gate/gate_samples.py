@@ -264,8 +264,33 @@ FORMATS = [
     Format("CSV", ".csv", table, read_scores),
 ]  # fmt: skip
 
-_EXTREMES = [0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 62, (1 << 64) - 1]
-_TEXTS = [b"0", b"-1", b"99999999999", b"4294967296", b"1e400", b"nan", b"3,5", b"", b"%s%n", b"../../etc/passwd"]
+_EXTREMES = [
+    0,
+    1,
+    2,
+    0x7F,
+    0x80,
+    0xFF,
+    0x7FFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    1 << 62,
+    (1 << 64) - 1,
+]
+_TEXTS = [
+    b"0",
+    b"-1",
+    b"99999999999",
+    b"4294967296",
+    b"1e400",
+    b"nan",
+    b"3,5",
+    b"",
+    b"%s%n",
+    b"../../etc/passwd",
+]
 
 
 def edited(content, rng, until):
@@ -307,7 +332,11 @@ def edited_header(form, content, rng):
         chunks = png_chunks(content)
         which = int(rng.integers(len(chunks)))
         name, body = chunks[which]
-        chunks[which] = (name, edited(body or b"\0", rng, 64)) if rng.random() < 0.8 else (edited(name, rng, 4)[:4].ljust(4, b"a"), body)
+        chunks[which] = (
+            (name, edited(body or b"\0", rng, 64))
+            if rng.random() < 0.8
+            else (edited(name, rng, 4)[:4].ljust(4, b"a"), body)
+        )
         if rng.random() < 0.2:
             chunks.insert(int(rng.integers(len(chunks))), chunks[int(rng.integers(len(chunks)))])
         return png_of(chunks)

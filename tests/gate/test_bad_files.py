@@ -328,7 +328,9 @@ PLACES = [
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(("make", "release", "prediction"), PLACES, ids=[row[0].__name__ for row in PLACES])
 @pytest.mark.parametrize("below", [".", "below"])
-def test_what_is_no_file_of_the_folder_is_refused_by_name(tmp_path, monkeypatch, make, release, prediction, below):
+def test_what_is_no_file_of_the_folder_is_refused_by_name(
+    tmp_path, monkeypatch, make, release, prediction, below
+):
     home = tmp_path / "q" / "p"
     (home / below).mkdir(parents=True)
     monkeypatch.chdir(home / below)
@@ -386,7 +388,14 @@ def test_the_hash_is_that_of_the_bytes_that_are_decoded(tmp_path):
     for form in made.FORMATS:
         path = tmp_path / f"a{form.suffix}"
         path.write_bytes(form.make())
-        kinds = {".avi": "video", ".tiff": "slide", ".csv": "table", ".npy": "array", ".npz": "arrays", ".h5": "arrays"}
+        kinds = {
+            ".avi": "video",
+            ".tiff": "slide",
+            ".csv": "table",
+            ".npy": "array",
+            ".npz": "arrays",
+            ".h5": "arrays",
+        }
         pictures_too = (".png", ".jpg", ".bmp", ".tif")
         kind = kinds.get(form.suffix, "picture" if form.suffix in pictures_too else "volume")
         admitted = admit(path, tmp_path, kind)

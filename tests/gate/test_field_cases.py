@@ -20,7 +20,6 @@ from medbench.io.geometry import check_geometry
 from medbench.io.images import SUFFIXES, read_labels
 
 
-
 def dice(reference, prediction, label=1):
     one, other = reference == label, prediction == label
     return 2 * np.count_nonzero(one & other) / (np.count_nonzero(one) + np.count_nonzero(other))
@@ -57,7 +56,12 @@ def test_gz_crc(tmp_path, dtype):
             values = raw.decompress(bytes(bad[start:-8]))
         except zlib.error:
             continue
-        if raw.eof and len(values) == len(right) and values[352:] != right[352:] and values[:352] == right[:352]:
+        if (
+            raw.eof
+            and len(values) == len(right)
+            and values[352:] != right[352:]
+            and values[:352] == right[:352]
+        ):
             break
     path.write_bytes(bad)
     assert refused(read_labels, path) == "file.corrupt"
@@ -177,7 +181,9 @@ def test_suffix_vanishes(tmp_path):
         scores.append(dice(*(volume.array for volume in volumes)))
     assert scores == [1, 0, 0]
     assert np.array_equal(read_labels(tmp_path / "r" / "c4.seg.nrrd").array, made.label_volume())
-    assert np.array_equal(nibabel.load(tmp_path / "r" / "c3.mgz").dataobj, read_labels(tmp_path / "r/c3.mgz").array.T)
+    assert np.array_equal(
+        nibabel.load(tmp_path / "r" / "c3.mgz").dataobj, read_labels(tmp_path / "r/c3.mgz").array.T
+    )
 
 
 @pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits"])
@@ -339,7 +345,11 @@ def test_video_frame_count(tmp_path):
 
 def test_video_of_ffmpeg_with_a_pause(tmp_path):
     ffmpeg = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
-    for name, codec, count in (("paused.avi", "mjpeg", 40), ("paused.mp4", "mpeg4", 40), ("paused.mkv", "mjpeg", 40)):
+    for name, codec, count in (
+        ("paused.avi", "mjpeg", 40),
+        ("paused.mp4", "mpeg4", 40),
+        ("paused.mkv", "mjpeg", 40),
+    ):
         path = tmp_path / name
         subprocess.run(
             [ffmpeg, "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc=size=96x64:rate=25:duration=2",
@@ -356,7 +366,9 @@ def test_no_voxel_size_is_no_voxel_size(tmp_path):
     """Distances in mm need sizes that the file states; a library's default of 1 is not one."""
     (tmp_path / "a.mha").write_bytes(made.metaimage(spacing=None))
     (tmp_path / "b.nrrd").write_bytes(
-        made.nrrd().replace(b"space directions: (0.9,0,0) (0,1.2,0) (0,0,2.5)\n", b"").replace(b"space origin: (6,-5,4)\n", b"")
+        made.nrrd()
+        .replace(b"space directions: (0.9,0,0) (0,1.2,0) (0,0,2.5)\n", b"")
+        .replace(b"space origin: (6,-5,4)\n", b"")
     )
     image = nibabel.Nifti1Image(cube(), None)
     content = bytearray(image.to_bytes())

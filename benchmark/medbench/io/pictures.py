@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
-from medbench.io import raster
+from medbench.io import caches, raster
 from medbench.io.gate.meaning import binary
 
 LOSSY = (".jpg", ".jpeg")
@@ -89,13 +88,6 @@ def resized_picture(
     Raises:
         MedbenchError: as ``read``.
     """
-    state = path.stat() if path.is_file() else None
-    identity = [str(path.resolve()), size, state.st_size if state else 0, state.st_mtime_ns if state else 0]
-    name = sha256_json(identity)[:24]
-    kept = cache / name[:2] / f"{path.stem}-{name}.npy"
-    if kept.exists():
-        return np.asarray(np.load(kept))
-    picture = raster.resize_picture(read(path), size, size)
-    with atomic_path(kept) as temporary:
-        np.save(temporary, picture)
-    return picture
+    reader = getattr(read, "__qualname__", type(read).__name__)
+    kept = caches.place(cache, path, "picture", size, reader)
+    return caches.kept_array(kept, lambda: raster.resize_picture(read(path), size, size))

@@ -118,7 +118,9 @@ def _rows(
     for line, cells in rows:
         if len(cells) != len(header):
             facts = f"line {line}: {len(cells)} values where the header has {len(header)} columns"
-            raise Reject("data.table", facts, "Quote texts that hold a comma, and write decimals with a point.")
+            raise Reject(
+                "data.table", facts, "Quote texts that hold a comma, and write decimals with a point."
+            )
     return header, rows
 
 

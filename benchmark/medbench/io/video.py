@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
+from medbench.core.files import atomic_path
+from medbench.io import caches
 from medbench.io.gate import Expected, Reject, entrance
 from medbench.io.gate.containers import VideoHeader
 from medbench.io.gate.expected import check_budget
@@ -151,11 +152,9 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     """
     from medbench.io.raster import resize_picture
 
-    state = path.stat() if path.is_file() else None
-    identity = [str(path.resolve()), size, state.st_size if state else 0, state.st_mtime_ns if state else 0]
-    kept = cache / f"{path.stem}-{sha256_json(identity)[:16]}.npy"
-    if not kept.exists():
-        small = np.stack([resize_picture(frame, size, size) for frame in read_frames(path)])
-        with atomic_path(kept) as temporary:
-            np.save(temporary, small)
-    return np.load(kept, mmap_mode="r")
+    kept = caches.place(cache, path, "video", size)
+    return caches.kept_array(
+        kept,
+        lambda: np.stack([resize_picture(frame, size, size) for frame in read_frames(path)]),
+        mapped=True,
+    )

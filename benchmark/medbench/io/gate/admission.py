@@ -209,9 +209,7 @@ def _volume(
     return header, source.read_whole(path.with_name(values_in), root, expected.role, expected.budget_bytes)
 
 
-def _pair(
-    path: Path, root: Path, expected: Expected, content: bytearray
-) -> tuple[VolumeHeader, bytearray]:
+def _pair(path: Path, root: Path, expected: Expected, content: bytearray) -> tuple[VolumeHeader, bytearray]:
     """A NIfTI pair, whichever of its two files was named."""
     other = path.with_suffix(".hdr" if path.suffix.lower() == ".img" else ".img")
     try:

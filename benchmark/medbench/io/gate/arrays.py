@@ -86,19 +86,27 @@ def read_npz(
             if len(there) > MOST_MEMBERS or len(set(there)) != len(there):
                 raise corrupt("two of its arrays have one name")
             wanted = {name: members[there.index(name)] for name in names if name in there}
-            check_budget(
-                len(content) + 2 * sum(member.file_size for member in wanted.values()), budget_bytes
-            )
+            check_budget(len(content) + 2 * sum(member.file_size for member in wanted.values()), budget_bytes)
             arrays = {name: decode_npy(_member(archive, member)) for name, member in wanted.items()}
             return arrays, there
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, struct.error) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+    ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise corrupt(reason[:120]) from error
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise Reject("file.codec", f"is packed with zip method {member.compress_type}", "Use savez_compressed.")
+        raise Reject(
+            "file.codec", f"is packed with zip method {member.compress_type}", "Use savez_compressed."
+        )
     if member.flag_bits & 1:
         raise corrupt("it is encrypted")
     with archive.open(member) as stream:

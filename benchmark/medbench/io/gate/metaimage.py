@@ -119,9 +119,7 @@ def _stored_bytes(fields: dict[str, str]) -> int | None:
     return whole(fields["CompressedDataSize"].split(), "CompressedDataSize")[0]
 
 
-def _geometry(
-    fields: dict[str, str], n_axes: int
-) -> tuple[Floats | None, Floats | None, Floats | None]:
+def _geometry(fields: dict[str, str], n_axes: int) -> tuple[Floats | None, Floats | None, Floats | None]:
     spacing = origin = direction = None
     lengths = fields.get("ElementSpacing", fields.get("ElementSize"))
     if lengths is not None:

@@ -97,7 +97,9 @@ def _check_magic(head: bytes, version: int, pair: bool) -> None:
         return
     if pair and not any(magic):
         raise Reject(
-            "file.type_unknown", "has an Analyze 7.5 header, which names no orientation", "Convert it to NIfTI."
+            "file.type_unknown",
+            "has an Analyze 7.5 header, which names no orientation",
+            "Convert it to NIfTI.",
         )
     raise corrupt("its header is not that of a NIfTI " + ("pair" if pair else "file"))
 

@@ -68,7 +68,9 @@ class VolumeHeader:
     @property
     def memory_bytes(self) -> int:
         """Bytes that decoding takes at its peak, without the file."""
-        copies = (self.packing != "none") + (not self.dtype.isnative or self.offset % self.dtype.itemsize != 0)
+        copies = (self.packing != "none") + (
+            not self.dtype.isnative or self.offset % self.dtype.itemsize != 0
+        )
         return copies * self.value_bytes + (12 * self.n_values if self.scaled else 0)
 
 
