@@ -2,8 +2,8 @@
 
 python speed/gate.py --write      # also writes speed/gate.md
 
-Before is OpenCV for pictures (with a look for the file's end) and SimpleITK for volumes (with a look for NIfTI
-files that end early), as medbench read until the gate.
+Before is OpenCV for pictures (with a look for the file's end) and SimpleITK for volumes (with a look for
+NIfTI files that end early), as medbench read until the gate.
 """
 
 import argparse
@@ -171,8 +171,8 @@ def main():
             lines.append(f"| {name} | {len(paths):,} | {before:.3f} | {after:.3f} | {ratio:.2f} |")
             print(lines[-1], flush=True)
     told = (
-        f"# The gate\n\nWritten by `python speed/gate.py --write`: each set is read by both readers in turns, "
-        f"{arguments.turns} times, one thread, the file cache warm; medians. {platform.machine()}, "
+        f"# The gate\n\nWritten by `python speed/gate.py --write`: each set is read by both readers in "
+        f"turns, {arguments.turns} times, one thread, the file cache warm; medians. {platform.machine()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f}. "
         f"Before is OpenCV and SimpleITK as medbench used them. Bar: at most {BAR} × before.\n\n"
     )

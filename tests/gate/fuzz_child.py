@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
-from gate_samples import FORMATS, edited_header  # noqa: E402
+from gate_samples import FORMATS, edited_header
 
-from medbench.core.errors import MedbenchError  # noqa: E402
-from medbench.io.gate import expected  # noqa: E402
+from medbench.core.errors import MedbenchError
+from medbench.io.gate import expected
 
 BUDGET_BYTES = 64 << 20
 SLOW_S = 10.0
@@ -55,7 +55,7 @@ def main():
         except MedbenchError as error:
             counts["refused"] += 1
             counts["codes"][error.code] = counts["codes"].get(error.code, 0) + 1
-        except BaseException as error:  # every other exception is a finding
+        except BaseException as error:  # noqa: BLE001 - every other exception is a finding
             counts["foreign"].append(
                 f"{index}: {type(error).__name__}: {error} {traceback.format_exc()[-300:]}"
             )
@@ -63,7 +63,7 @@ def main():
                 (folder / f"foreign-{index}{form.suffix}").write_bytes(path.read_bytes())
         counts["slow"] += time.perf_counter() - started > SLOW_S
     counts["grown_bytes"] = peak_bytes() - before
-    print(json.dumps(counts))
+    print(json.dumps(counts))  # noqa: T201
 
 
 if __name__ == "__main__":

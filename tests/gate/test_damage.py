@@ -42,7 +42,8 @@ def test_single_bit_errors(tmp_path, say, form):
         same += made.alike(volume, right)
         other += not made.alike(volume, right)
     say(
-        f"{form.name}: {N_BITS} bit errors, {refused} refused, {same} read as undamaged, {other} read otherwise"
+        f"{form.name}: {N_BITS} bit errors, {refused} refused, {same} read as undamaged, "
+        f"{other} read otherwise"
     )
     if form.checked == "none":
         assert f"| {form.name.split(',')[0]}" in DOCUMENT.read_text()

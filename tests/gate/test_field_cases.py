@@ -15,7 +15,8 @@ import tifffile
 
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, nifti_mha, raster, video
-from medbench.io.gate import Refusal, list_folder
+from medbench.io.gate.listing import list_folder
+from medbench.io.gate.refusal import Refusal
 from medbench.io.geometry import check_geometry
 from medbench.io.images import SUFFIXES, read_labels
 

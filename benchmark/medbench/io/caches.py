@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.files import atomic_path, sha256_json
-from medbench.io.gate import Reject, source
-from medbench.io.gate.refusal import refusal_of
+from medbench.io.gate import source
+from medbench.io.gate.refusal import Reject, refusal_of
 
 _HASH_BYTES = 32
 _PIECE = 1 << 20
@@ -57,7 +57,7 @@ def kept_array(kept: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool
                 stream.write(digest)
         if not mapped:
             return array
-    return np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)  # type: ignore[no-any-return]
+    return np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
 
 
 def _intact(kept: Path, remember: bool) -> bool:

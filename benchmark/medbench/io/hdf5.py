@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
-from medbench.io.gate import Expected, entrance
+from medbench.io.gate.admission import entrance
 from medbench.io.gate.arrays import read_npz
+from medbench.io.gate.expected import Expected
 from medbench.io.gate.hdf5_arrays import read_datasets
 
 SUFFIXES = (".h5", ".hdf5", ".npz")

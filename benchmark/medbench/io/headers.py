@@ -91,7 +91,8 @@ def parse_png(content: Bytes) -> PictureHeader:
     Raises:
         Reject: ``file.corrupt``, or ``file.codec`` for an animation.
     """
-    view, at, names = memoryview(content), len(PNG), []
+    view, at = memoryview(content), len(PNG)
+    names: list[bytes] = []
     while at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
         end = at + 12 + length

@@ -7,9 +7,11 @@ from pathlib import Path
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import nifti_mha, raster
-from medbench.io.gate import Expected, admission, entrance
+from medbench.io.gate import admission
+from medbench.io.gate.admission import entrance
 from medbench.io.gate.arrays import decode_npy
 from medbench.io.gate.decode import decode_volume
+from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import check_finite, whole_labels
 from medbench.io.gate.volume_header import VolumeHeader
 

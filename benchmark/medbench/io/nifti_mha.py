@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import volume_writing
-from medbench.io.gate import Expected, entrance
+from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_volume, geometry
+from medbench.io.gate.expected import Expected
 
 if TYPE_CHECKING:
     import SimpleITK

@@ -10,9 +10,11 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
-from medbench.io.gate import Expected, Reject, entrance
+from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_picture
+from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import check_black_is_zero, shown, whole_labels
+from medbench.io.gate.refusal import Reject
 from medbench.io.headers import PictureHeader
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")

@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.io.gate import entrance
+from medbench.io.gate.admission import entrance
 from medbench.io.gate.refusal import corrupt
+from medbench.io.gate.tiff_pixels import CODED, check_coded_size
 
 CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
@@ -72,6 +73,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import tifffile
 
     with entrance(path, "slide") as admitted:
+        assert admitted.stream is not None
         try:
             file = tifffile.TiffFile(admitted.stream)
         except (
@@ -213,6 +215,8 @@ class _Blocks:
         with file.lock:
             file.seek(page.dataoffsets[index])
             packed = file.read(page.databytecounts[index])
+        if page.compression in CODED:
+            check_coded_size(int(page.compression), packed, self.side, channels)
         tile = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
         return np.asarray(tile if channels > 1 else tile[..., 0], np.uint8)
 
@@ -356,8 +360,10 @@ def microns_per_pixel(path: Path) -> float | None:
     from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
 
     try:
-        with entrance(path, "slide") as admitted, TiffSlide(admitted.stream) as slide:
-            value = slide.properties.get(PROPERTY_NAME_MPP_X)
+        with entrance(path, "slide") as admitted:
+            assert admitted.stream is not None
+            with TiffSlide(admitted.stream) as slide:
+                value = slide.properties.get(PROPERTY_NAME_MPP_X)
     except Exception:  # noqa: BLE001 - vendors' private tags fail in many ways; the size is extra knowledge
         return None
     return float(value) if value else None

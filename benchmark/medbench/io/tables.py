@@ -1,4 +1,4 @@
-"""Tables of comma- or tab-separated values: columns, types and bounds, every complaint with file, line, column."""
+"""Tables of comma- or tab-separated values: columns, types and bounds, every complaint with its place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from medbench.io.gate import Expected, Reject, entrance
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.refusal import Reject
 
 LARGEST_TABLE_BYTES = 256 << 20
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
@@ -100,12 +102,9 @@ def _rows(
         delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
         strict=True,
     )
-    rows: list[tuple[int, list[str]]] = []
     try:
         header = [name.strip() for name in next(reader, [])]
-        for cells in reader:
-            if cells:
-                rows.append((reader.line_num, cells))
+        rows = [(reader.line_num, cells) for cells in reader if cells]
     except csv.Error as error:
         raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
     for name in columns:

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 from medbench.io import caches
-from medbench.io.gate import Expected, Reject, entrance
+from medbench.io.gate.admission import entrance
 from medbench.io.gate.containers import VideoHeader
-from medbench.io.gate.expected import check_budget
-from medbench.io.gate.refusal import corrupt
+from medbench.io.gate.expected import Expected, check_budget
+from medbench.io.gate.refusal import Reject, corrupt
 
 if TYPE_CHECKING:
     import cv2
@@ -94,7 +94,7 @@ def read_frames(
                 break
             if frames and frame.shape != frames[0].shape:
                 raise corrupt("its frames differ in size")
-            frames.append(frame[:, :, ::-1])
+            frames.append(np.asarray(frame[:, :, ::-1], np.uint8))
             check_budget(2 * len(frames) * frame.nbytes, video.budget_bytes)
         if not frames or len(frames) < (video.stored_frames or 0):
             raise corrupt(f"{len(frames)} of its {video.stored_frames or 0} frames decode")

@@ -23,7 +23,8 @@ _METAIMAGE = {
 }  # fmt: skip
 _NRRD = {
     "i1": "signed char", "u1": "unsigned char", "i2": "short", "u2": "unsigned short", "i4": "int",
-    "u4": "unsigned int", "i8": "long long int", "u8": "unsigned long long int", "f4": "float", "f8": "double",
+    "u4": "unsigned int", "i8": "long long int", "u8": "unsigned long long int", "f4": "float",
+    "f8": "double",
 }  # fmt: skip
 
 

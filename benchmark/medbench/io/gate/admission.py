@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -61,7 +62,7 @@ class Admitted:
     header: Header
     content: bytearray
     companion: bytearray | None
-    stream: BinaryIO | None
+    stream: BufferedReader | None
     budget_bytes: int
 
     def sha256(self) -> str:
@@ -85,8 +86,8 @@ def admit(path: Path, root: Path, kind: Kind, expected: Expected | None = None) 
     Args:
         path: the file, below ``root``.
         root: the folder that was handed in or given with ``--data``.
-        kind: what to read it as: ``volume``, ``picture``, ``array`` (``.npy``), ``arrays`` (``.h5``, ``.npz``),
-            ``table``, ``video`` or ``slide``.
+        kind: what to read it as: ``volume``, ``picture``, ``array`` (``.npy``), ``arrays`` (``.h5`` or
+            ``.npz``), ``table``, ``video`` or ``slide``.
         expected: whose file it is, and what it may take.
 
     Returns:
@@ -117,8 +118,9 @@ def entrance(
     except Reject as reject:
         raise refusal_of(reject, _relative(path, root), unreadable(path, kind)).error(root) from reject
     except MemoryError as error:
-        reject = Reject("file.too_large", "takes more memory than there is", "Allow it more memory.")
-        raise refusal_of(reject, _relative(path, root), unreadable(path, kind)).error(root) from error
+        facts = "takes more memory than there is"
+        refusal = Refusal("file.too_large", _relative(path, root), facts, "Allow it more memory.")
+        raise refusal.error(root) from error
     finally:
         if admitted.stream is not None:
             admitted.stream.close()

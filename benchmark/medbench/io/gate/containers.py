@@ -4,7 +4,8 @@ The number of frames that a container announces is no measure: pauses and edit l
 shown. A cut file is found by the lengths of its parts; where every stored picture stands alone (Motion-JPEG
 and the like in AVI files), the stored pictures are counted.
 
-Sources: Microsoft's AVI RIFF file reference and OpenDML 1.02, ISO/IEC 14496-12, and the Matroska specification.
+Sources: Microsoft's AVI RIFF file reference and OpenDML 1.02, ISO/IEC 14496-12, and the specification of
+Matroska.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ def _avi(stream: BinaryIO, size: int) -> int | None:
 
 
 def _boxes(stream: BinaryIO, size: int) -> None:
-    at, names = 0, set()
+    at = 0
+    names: set[bytes] = set()
     while at < size:
         stream.seek(at)
         head = stream.read(16)

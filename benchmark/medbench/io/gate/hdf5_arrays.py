@@ -53,7 +53,7 @@ def read_datasets(
             return arrays, there
     except Reject:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the HDF5 library raises, the file is damaged
+    except Exception as error:  # whatever the HDF5 library raises, the file is damaged
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise corrupt(reason[:160]) from error
 

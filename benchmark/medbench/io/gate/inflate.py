@@ -7,10 +7,12 @@ not installed, Python's own zlib does it.
 from __future__ import annotations
 
 import zlib as _standard
+from types import ModuleType
 from typing import Any
 
 from medbench.io.gate.refusal import corrupt
 
+_zlib: ModuleType
 try:
     from zlib_ng import zlib_ng as _zlib
 except ImportError:  # pragma: no cover - the package depends on it; images of submissions may leave it out
@@ -20,7 +22,7 @@ TRAILING_BYTES = 1 << 20
 MOST_MEMBERS = 200_000
 _GZIP, _EITHER, _ZLIB = 31, 47, 15
 _IN, _OUT = 1 << 16, 1 << 18
-_ERRORS = (_standard.error, _zlib.error)
+_ERRORS: tuple[type[Exception], ...] = (_standard.error, _zlib.error)
 
 Bytes = bytes | bytearray | memoryview
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from medbench.io.gate.refusal import corrupt
 
 _CLEAR, _END = 256, 257
+_FULL = 4096
 _BYTES = [bytes([value]) for value in range(256)] + [b"", b""]
 
 
@@ -16,38 +19,46 @@ def decode_lzw(packed: bytes | memoryview, wanted: int) -> bytes:
     """
     table: list[bytes] = []
     parts: list[bytes] = []
-    held, width, pending, n_bits, previous = 0, 9, 0, 0, b""
-    for byte in packed:
-        pending = (pending << 8) | byte
-        n_bits += 8
-        if n_bits < width:
-            continue
-        n_bits -= width
-        code = pending >> n_bits
-        pending &= (1 << n_bits) - 1
+    held, previous = 0, b""
+    for code in _codes(packed, table):
         if code == _CLEAR:
-            table, width, previous = _BYTES.copy(), 9, b""
+            table[:], previous = _BYTES, b""
             continue
         if code == _END or held >= wanted:
             break
-        if not table:
-            raise corrupt("a strip does not begin with a clear code")
-        if code < len(table):
-            text = table[code]
-        elif previous and code == len(table):
-            text = previous + previous[:1]
-        else:
-            raise corrupt("a strip holds a code that its table lacks")
+        text = _text(code, table, previous)
         parts.append(text)
         held += len(text)
-        if previous and len(table) < 4096:
+        if previous and len(table) < _FULL:
             table.append(previous + text[:1])
-            if len(table) in (511, 1023, 2047):
-                width += 1
         previous = text
     if held < wanted:
         raise corrupt(f"a strip decodes to {held:,} bytes where {wanted:,} are announced")
     return b"".join(parts)[:wanted]
+
+
+def _codes(packed: bytes | memoryview, table: list[bytes]) -> Iterator[int]:
+    """The codes of a strip; a code grows by a bit just before the table outgrows it."""
+    pending = n_bits = 0
+    for byte in packed:
+        pending = (pending << 8) | byte
+        n_bits += 8
+        width = 9 if len(table) < 511 else (len(table) + 1).bit_length()
+        width = min(width, 12)
+        if n_bits >= width:
+            n_bits -= width
+            yield pending >> n_bits
+            pending &= (1 << n_bits) - 1
+
+
+def _text(code: int, table: list[bytes], previous: bytes) -> bytes:
+    if not table:
+        raise corrupt("a strip does not begin with a clear code")
+    if code < len(table):
+        return table[code]
+    if previous and code == len(table):
+        return previous + previous[:1]
+    raise corrupt("a strip holds a code that its table lacks")
 
 
 def decode_packbits(packed: bytes | memoryview, wanted: int) -> bytes:

@@ -94,7 +94,7 @@ def check_black_is_zero(white_is_zero: bool | None) -> None:
     if white_is_zero:
         raise Reject(
             "data.white_is_zero",
-            "says that 0 is white (PhotometricInterpretation 0), so which values are the structure is ambiguous",
+            "says that 0 is white (PhotometricInterpretation 0), so what its values mean is ambiguous",
             "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
         )
 
@@ -108,14 +108,3 @@ def shown(values: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
     if values.dtype.kind != "u":
         raise Reject("file.codec", "says that 0 is white, of values with a sign", "Save it anew.")
     return values.dtype.type((1 << max(bits, 8)) - 1) - values
-
-
-def same_orientation(direction: tuple[float, ...] | None, other: tuple[float, ...] | None) -> bool:
-    """Whether one file's direction confirms another's; a missing one confirms nothing.
-
-    >>> same_orientation((1.0, 0.0, 0.0, 1.0), None)
-    False
-    """
-    if direction is None or other is None:
-        return direction is other
-    return len(direction) == len(other) and bool(np.allclose(direction, other, atol=1e-3))

@@ -28,11 +28,12 @@ _TYPES = {
 }  # fmt: skip
 _END = re.compile(rb"(?m)^ElementDataFile[ \t]*=[ \t]*([^\r\n]*)\r?\n")
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
-_DECISIVE = frozenset(
-    "ObjectType NDims BinaryData BinaryDataByteOrderMSB ElementByteOrderMSB CompressedData CompressedDataSize "
-    "TransformMatrix Rotation Orientation Offset Position Origin ElementSpacing ElementSize DimSize HeaderSize "
-    "ElementNumberOfChannels ElementType ElementDataFile".split()
-)
+_DECISIVE = {
+    "ObjectType", "NDims", "BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB", "CompressedData",
+    "CompressedDataSize", "TransformMatrix", "Rotation", "Orientation", "Offset", "Position", "Origin",
+    "ElementSpacing", "ElementSize", "DimSize", "HeaderSize", "ElementNumberOfChannels", "ElementType",
+    "ElementDataFile",
+}  # fmt: skip
 
 
 def parse_metaimage(content: bytes | bytearray) -> tuple[VolumeHeader, str]:

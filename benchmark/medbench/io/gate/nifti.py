@@ -52,11 +52,12 @@ def parse_nifti(head: bytes, *, packed: bool, pair: bool = False) -> VolumeHeade
         offset, slope, intercept = struct.unpack_from(f"{order}3f", block, 108)
         units = block[123]
     else:
-        kind, bits, *dimensions = struct.unpack_from(f"{order}2h8q", block, 12)
+        kind, bits = struct.unpack_from(f"{order}2h", block, 12)
+        dimensions = struct.unpack_from(f"{order}8q", block, 16)
         (offset,) = struct.unpack_from(f"{order}q", block, 168)
         slope, intercept = struct.unpack_from(f"{order}2d", block, 176)
         units = struct.unpack_from(f"{order}i", block, 500)[0] & 0xFF
-    sizes = _sizes(tuple(dimensions))
+    sizes = _sizes(dimensions)
     least = 0 if pair else len(block)
     if not math.isfinite(offset) or not least <= offset <= _LARGEST_OFFSET or offset != int(offset):
         raise corrupt(f"its header puts the values at byte {offset:g}")
@@ -146,8 +147,7 @@ def _geometry(
     spacing, direction = facts_of_axes(vectors[:spatial, :spatial])
     if spacing is None or direction is None:
         return None, None, None
-    lengths = np.array(spacing[::-1])
-    if np.allclose(lengths, steps[:spatial], rtol=_CLOSE, atol=0):
+    if np.allclose(spacing[::-1], steps[:spatial], rtol=_CLOSE, atol=0):
         spacing = tuple(steps[:spatial][::-1].tolist())
     place = _TO_LEFT_BACK_UP * affine[:3, 3] * unit + 0.0
     origin = tuple(place[:spatial][::-1].tolist())
@@ -169,14 +169,9 @@ def _affine(header: Any) -> npt.NDArray[np.float64]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if header["sform_code"] > 0:
-                affine = header.get_sform()
-            else:
-                affine = header.get_qform()
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            affine = header.get_sform() if header["sform_code"] > 0 else header.get_qform()
+        except Exception as error:  # nibabel's HeaderDataError is a plain Exception
             raise corrupt("its orientation is no rotation") from error
-        except Exception as error:  # noqa: BLE001 - nibabel's HeaderDataError is a plain Exception
-            raise corrupt("its orientation is damaged") from error
     if not np.all(np.isfinite(affine)):
         raise corrupt("its orientation is not finite")
     return np.asarray(affine, np.float64)

@@ -119,7 +119,7 @@ def _type(fields: dict[str, str]) -> np.dtype[Any]:
     order = {"little": "<", "big": ">"}.get(_needed(fields, "endian").lower())
     if order is None:
         raise corrupt(f"its endian is '{fields['endian'][:20]}'")
-    return dtype.newbyteorder(order)
+    return np.dtype(order + dtype.str[1:])
 
 
 def _packing(fields: dict[str, str]) -> Literal["none", "gzip values"]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from medbench.io.gate.expected import Role, check_budget
 from medbench.io.gate.refusal import COPY_AGAIN, Reject
@@ -44,7 +44,7 @@ def relative_to(path: Path, root: Path) -> str:
     return str(relative)
 
 
-def opened(path: Path, root: Path, role: Role) -> BinaryIO:
+def opened(path: Path, root: Path, role: Role) -> BufferedReader:
     """The file's bytes as a stream, which is the caller's to close.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Directories of TIFF and BigTIFF files, parsed by memory-safe code. Source: TIFF 6.0 and the BigTIFF design."""
+"""Directories of TIFF and BigTIFF files, parsed by memory-safe code. Sources: TIFF 6.0, BigTIFF's design."""
 
 from __future__ import annotations
 

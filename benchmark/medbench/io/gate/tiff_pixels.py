@@ -18,7 +18,8 @@ from medbench.io.gate.tiff import TiffPage
 from medbench.io.headers import parse_jpeg
 
 OWN = (1, 5, 8, 32773, 32946, 34925)
-LIBRARY = (7, 33003, 33005, 34712, 50000)
+CODED = (7, 33003, 33005, 34712)
+LIBRARY = (*CODED, 50000)
 LZMA_BYTES = 128 << 20
 _JPEG_2000 = b"\xff\x4f\xff\x51"
 
@@ -58,7 +59,7 @@ def decode_page(page: TiffPage, content: bytes | bytearray) -> npt.NDArray[Any]:
         Reject: ``file.corrupt`` for a block that is damaged or incomplete, ``file.codec``.
     """
     check_codec(page)
-    if page.compression in LIBRARY and page.compression != 50000:
+    if page.compression in CODED:
         for offset, count in zip(page.offsets, page.counts, strict=True):
             check_coded_size(page.compression, content[offset : offset + count], page.block, page.samples)
         return _by_library(content)
@@ -104,7 +105,8 @@ def _blocks(
 
 def _unpacked(page: TiffPage, packed: memoryview, wanted: int) -> bytes | bytearray | memoryview:
     if page.swapped_bits:
-        packed = memoryview(np.packbits(np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")))
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
+        packed = memoryview(np.packbits(bits).tobytes())
     if page.compression == 1:
         if len(packed) < wanted:
             raise corrupt(f"a strip holds {len(packed):,} bytes where {wanted:,} are announced")
@@ -139,7 +141,7 @@ def _by_codec(name: str, packed: memoryview, wanted: int) -> bytes:
         return decode_lzw(packed, wanted)
     try:
         raw = getattr(imagecodecs, name)(bytes(packed), out=wanted)
-    except Exception as error:  # noqa: BLE001 - whatever the codec raises, the strip is damaged
+    except Exception as error:  # whatever the codec raises, the strip is damaged
         raise corrupt("a strip does not decode") from error
     if len(raw) != wanted:
         raise corrupt(f"a strip decodes to {len(raw):,} bytes where {wanted:,} are announced")
@@ -206,6 +208,6 @@ def _by_library(content: bytes | bytearray) -> npt.NDArray[Any]:
             page = file.pages.first
             values = page.asarray()
             return np.moveaxis(values, 0, -1) if page.planarconfig == 2 and values.ndim == 3 else values
-    except Exception as error:  # noqa: BLE001 - whatever tifffile and its codecs raise, the file is damaged
+    except Exception as error:  # whatever tifffile and its codecs raise, the file is damaged
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise corrupt(f"its pixels do not decode: {reason[:120]}") from error
