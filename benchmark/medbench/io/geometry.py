@@ -21,8 +21,8 @@ def check_geometry(
 ) -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
-    Geometry that one of the files does not have (a PNG) is not compared; but a prediction whose axes are turned
-    or mirrored, by its own direction, is refused where the reference has none that could confirm it.
+    Geometry that one of the files does not have (a PNG) is not compared; but a prediction whose axes are
+    turned or mirrored, by its own direction, is refused where the reference has none that could confirm it.
 
     Args:
         reference: the grid that is wanted.
@@ -37,8 +37,8 @@ def check_geometry(
     if reference.direction is None and prediction.direction is not None and _turned(prediction.direction):
         raise MedbenchError(
             "data.direction",
-            f"{name}: {what} has the direction {_text(prediction.direction)}, and its reference has none that "
-            "could confirm it.",
+            f"{name}: {what} has the direction {_text(prediction.direction)}, "
+            "and its reference has none that could confirm it.",
             "Write it in the order of the reference's array, with the identity as direction (in LPS).",
         )
     fields = [("size", reference.shape, prediction.shape)]

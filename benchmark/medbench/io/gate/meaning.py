@@ -79,8 +79,10 @@ def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
     largest = labels.max(initial=0)
     if largest not in (0, 1, 255):
         return None
-    mask = np.asarray(labels == largest) if largest else np.zeros(labels.shape, bool)
-    return None if np.any(labels[~mask]) else mask.astype(np.uint8)
+    if not largest:
+        return None if np.any(labels) else np.zeros(labels.shape, np.uint8)
+    mask = np.asarray(labels == largest)
+    return mask.view(np.uint8) if np.count_nonzero(mask) == np.count_nonzero(labels) else None
 
 
 def check_black_is_zero(white_is_zero: bool | None) -> None:
