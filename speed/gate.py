@@ -174,7 +174,8 @@ def main():
         f"# The gate\n\nWritten by `python speed/gate.py --write`: each set is read by both readers in "
         f"turns, {arguments.turns} times, one thread, the file cache warm; medians of CPU time. "
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"load average {os.getloadavg()[0]:.1f}. Before is OpenCV and SimpleITK as medbench used them. Bar: at most {BAR} × before.\n\n"
+        f"load average {os.getloadavg()[0]:.1f}. Before is OpenCV and SimpleITK as "
+        f"medbench used them. Bar: at most {BAR} × before.\n\n"
     )
     text = told + "\n".join(lines) + "\n"
     if arguments.write:
