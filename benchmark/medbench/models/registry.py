@@ -47,7 +47,13 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def model_entries(pattern: str = "*") -> list[ModelEntry]:
     """Cards of the models that match a shell-style pattern; a broken card is logged and left out."""
-    return [_checked(name, entry) for name, entry in _registry().values(pattern)]
+    entries = []
+    for name, entry in _registry().values(pattern):
+        try:
+            entries.append(_checked(name, entry))
+        except MedbenchError as error:
+            _registry().report(error)
+    return entries
 
 
 def _checked(name: str, entry: ModelEntry) -> ModelEntry:
@@ -126,7 +132,7 @@ def create_model(
             )
     if image_size is not None and "image_size" in entry.options:
         options["image_size"] = image_size
-    _check_options(entry, options)
+    check_options(entry, options)
     factory = _factories.get(entry.name) or load_object(entry.factory)
     network: nn.Module = factory(
         in_channels=in_channels, num_classes=num_classes, **{**entry.fixed_options, **options}
@@ -134,12 +140,17 @@ def create_model(
     return network
 
 
-def _check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
-    known = {*entry.options, *entry.offers.values()} - {"", "num_classes"}
+def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
+    """Refuse an option that the model does not have; ``image_size`` is an option of every model.
+
+    Raises:
+        MedbenchError: ``model.option`` with the nearest names.
+    """
+    names = {*entry.options, *entry.offers.values()} - {"", "num_classes"}
     for option in options:
-        if option not in known:
-            hint = unknown_name("option", option, known).hint
-            listed = f"Options of {entry.name}: {', '.join(sorted(known)) or 'none'}."
+        if option not in names and option != "image_size":
+            hint = unknown_name("option", option, names).hint
+            listed = f"Options of {entry.name}: {', '.join(sorted(names)) or 'none'}."
             raise MedbenchError(
                 "model.option",
                 f"{entry.name} has no option '{option}'.",

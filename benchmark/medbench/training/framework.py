@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from medbench.inference.predictor import Predictor
+
 if TYPE_CHECKING:
+    from torch import nn
+
     from medbench.challenges.base import Challenge
     from medbench.core.progress import Progress
-    from medbench.inference.predictor import Predictor
     from medbench.inference.weights import Checkpoint
     from medbench.training.fit import Hardware
 
@@ -67,6 +70,16 @@ class TrainingOrder:
     facts: Mapping[str, Any]
 
 
+class FrameworkPredictor(Predictor, Protocol):
+    """A predictor that gives access to its network.
+
+    Attributes:
+        network: the network, or one of several folds; its parameters are counted.
+    """
+
+    network: nn.Module
+
+
 class Framework(Protocol):
     """A program with planning, training and prediction of its own."""
 
@@ -106,14 +119,10 @@ class Framework(Protocol):
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
-    ) -> Predictor:
+    ) -> FrameworkPredictor:
         """The predictor of the challenge's samples.
 
         Raises:
             MedbenchError: when the weights were made for other labels or channels.
         """
-        ...
-
-    def count_parameters(self, checkpoint: Checkpoint) -> int:
-        """Parameters of one network."""
         ...
