@@ -13,9 +13,9 @@ from medbench.core.files import atomic_path
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_picture
 from medbench.io.gate.expected import Expected
+from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.meaning import check_black_is_zero, shown, whole_labels
 from medbench.io.gate.refusal import Reject
-from medbench.io.headers import PictureHeader
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -40,7 +40,7 @@ def read_picture(
 
 def described_picture(
     path: Path, *, root: Path | None = None, expected: Expected | None = None
-) -> tuple[npt.NDArray[Any], PictureHeader]:
+) -> tuple[npt.NDArray[Any], ImageHeader]:
     """As :func:`read_picture`, with what the header says.
 
     Raises:

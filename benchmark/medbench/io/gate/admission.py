@@ -14,6 +14,7 @@ from typing import BinaryIO, Literal
 from medbench.io.gate import source
 from medbench.io.gate.containers import VideoHeader, parse_video
 from medbench.io.gate.expected import Expected, check_budget
+from medbench.io.gate.image_header import ImageHeader, parse_image
 from medbench.io.gate.inflate import gzip_head
 from medbench.io.gate.metaimage import parse_metaimage
 from medbench.io.gate.mgh import parse_mgh
@@ -23,10 +24,9 @@ from medbench.io.gate.refusal import Refusal, Reject, corrupt, refusal_of
 from medbench.io.gate.tiff import SIGNATURES, TiffPage, parse_tiff
 from medbench.io.gate.tiff_pixels import check_codec
 from medbench.io.gate.volume_header import VolumeHeader
-from medbench.io.headers import PictureHeader, parse_picture
 
 Kind = Literal["volume", "picture", "array", "arrays", "table", "video", "slide"]
-Header = VolumeHeader | PictureHeader | TiffPage | VideoHeader | None
+Header = VolumeHeader | ImageHeader | TiffPage | VideoHeader | None
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".img", ".hdr", ".mgz", ".mgh")
 _STREAMED = ("video", "slide")
@@ -222,9 +222,9 @@ def _pair(path: Path, root: Path, expected: Expected, content: bytearray) -> tup
     return parse_nifti(bytes(head[:HEAD_BYTES]), packed=False, pair=True), values
 
 
-def _picture(content: bytearray) -> PictureHeader | TiffPage:
+def _picture(content: bytearray) -> ImageHeader | TiffPage:
     if content[:4] not in SIGNATURES:
-        return parse_picture(content)
+        return parse_image(content)
     view = memoryview(content)
     page = parse_tiff(lambda at, count: view[at : at + count], len(content))
     check_codec(page)

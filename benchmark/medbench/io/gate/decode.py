@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from medbench.core.case import Volume
 from medbench.io.gate.admission import Admitted
+from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.inflate import gunzip, inflate
 from medbench.io.gate.meaning import check_finite
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.tiff import TiffPage
 from medbench.io.gate.tiff_pixels import decode_page
 from medbench.io.gate.volume_header import VolumeHeader
-from medbench.io.headers import PictureHeader
 
 PADDING_BYTES = 1 << 20
 
@@ -76,7 +76,7 @@ def _check_length(header: VolumeHeader, there: int) -> None:
         raise corrupt(f"{max(0, there):,} bytes of values where its header announces {least:,}")
 
 
-def decode_picture(admitted: Admitted) -> tuple[npt.NDArray[Any], PictureHeader]:
+def decode_picture(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     """A picture's values as decoded, ``(height, width)`` or ``(height, width, channels)`` with red first.
 
     Values of fewer than 8 bits are spread to 0-255, as every PNG decoder does. White-is-zero is not undone.
@@ -87,7 +87,7 @@ def decode_picture(admitted: Admitted) -> tuple[npt.NDArray[Any], PictureHeader]
     page = admitted.header
     if isinstance(page, TiffPage):
         return _tiff(page, admitted.content)
-    assert isinstance(page, PictureHeader)
+    assert isinstance(page, ImageHeader)
     picture = _by_opencv(admitted.content)
     if picture.shape[:2] != (page.height, page.width):
         raise corrupt(f"it decodes to {picture.shape[0]} rows and {picture.shape[1]} columns")
@@ -109,7 +109,7 @@ def _by_opencv(content: bytearray) -> npt.NDArray[Any]:
     return picture
 
 
-def _tiff(page: TiffPage, content: bytearray) -> tuple[npt.NDArray[Any], PictureHeader]:
+def _tiff(page: TiffPage, content: bytearray) -> tuple[npt.NDArray[Any], ImageHeader]:
     values, header = decode_page(page, content), page.header
     if values.ndim not in (2, 3) or values.shape[:2] != (header.height, header.width):
         raise corrupt(f"it decodes to the sizes {values.shape}")

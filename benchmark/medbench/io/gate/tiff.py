@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from medbench.io.gate.image_header import ImageHeader, check_sides
 from medbench.io.gate.refusal import Reject, corrupt
-from medbench.io.headers import PictureHeader, check_sides
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_ENTRIES, MOST_VALUES, MOST_DIRECTORIES = 4096, 1 << 25, 4096
@@ -53,7 +53,7 @@ class TiffPage:
         colour_map: of a palette, all red values first, 16 bits each.
     """
 
-    header: PictureHeader
+    header: ImageHeader
     order: str
     codec: str
     compression: int
@@ -191,7 +191,7 @@ def _same(tags: dict[str, Any], name: str, default: int, samples: int) -> int:
 
 def _header(
     tags: dict[str, tuple[int, ...]], sides: tuple[int, int], samples: int, bits: int, photometric: int
-) -> PictureHeader:
+) -> ImageHeader:
     if photometric not in _COLOURS:
         raise Reject(
             "file.codec",
@@ -205,4 +205,4 @@ def _header(
         colour = "RGB"
     elif samples > {"grey": 1, "RGB": 3, "palette": 1}.get(colour, 4):
         colour = _ALPHA[colour] if extra == 1 and colour in _ALPHA else f"{samples}-channel"
-    return PictureHeader("TIFF", *sides, samples, bits, colour, photometric == 0)
+    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.io.gate.image_header import parse_jpeg
 from medbench.io.gate.inflate import inflate
 from medbench.io.gate.lzw import decode_lzw, decode_packbits
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.tiff import TiffPage
-from medbench.io.headers import parse_jpeg
 
 OWN = (1, 5, 8, 32773, 32946, 34925)
 CODED = (7, 33003, 33005, 34712)

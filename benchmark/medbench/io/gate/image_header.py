@@ -28,7 +28,7 @@ Bytes = bytes | bytearray
 
 
 @dataclass(frozen=True, slots=True)
-class PictureHeader:
+class ImageHeader:
     """A picture as its header announces it.
 
     Attributes:
@@ -70,7 +70,7 @@ def check_sides(height: int, width: int) -> None:
         raise corrupt(f"its header announces {height} rows and {width} columns")
 
 
-def parse_picture(content: Bytes) -> PictureHeader:
+def parse_image(content: Bytes) -> ImageHeader:
     """What a PNG, JPEG or BMP header says; every checksum of a PNG is verified.
 
     Raises:
@@ -85,7 +85,7 @@ def parse_picture(content: Bytes) -> PictureHeader:
     raise corrupt(f"{len(content):,} bytes that are no PNG, JPEG, BMP or TIFF")
 
 
-def parse_png(content: Bytes) -> PictureHeader:
+def parse_png(content: Bytes) -> ImageHeader:
     """Check every chunk of a PNG, its checksum included.
 
     Raises:
@@ -114,7 +114,7 @@ def parse_png(content: Bytes) -> PictureHeader:
         raise Reject("file.codec", "is an animation (APNG)", "Save it as a single picture.")
     check_sides(height, width)
     channels = 4 if b"tRNS" in names else _PNG_CHANNELS[colour]
-    return PictureHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour])
+    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour])
 
 
 def _checksum(content: Bytes, end: int) -> int:
@@ -132,7 +132,7 @@ def _check_png_order(names: list[bytes], after: int) -> None:
         raise corrupt(f"{after:,} bytes follow its end")
 
 
-def parse_jpeg(content: Bytes) -> PictureHeader:
+def parse_jpeg(content: Bytes) -> ImageHeader:
     """Follow the markers of a JPEG from its start to its end.
 
     Raises:
@@ -163,7 +163,7 @@ def parse_jpeg(content: Bytes) -> PictureHeader:
     return header
 
 
-def _frame(content: Bytes, at: int, marker: int, length: int) -> PictureHeader:
+def _frame(content: Bytes, at: int, marker: int, length: int) -> ImageHeader:
     if marker not in _JPEG_PROCESSES:
         raise Reject(
             "file.codec",
@@ -178,10 +178,10 @@ def _frame(content: Bytes, at: int, marker: int, length: int) -> PictureHeader:
     if bits != 8:
         raise Reject("file.codec", f"is a JPEG of {bits} bits", "Save it as PNG.")
     check_sides(height, width)
-    return PictureHeader("JPEG", height, width, min(components, 3), 8, _CHANNELS[min(components, 3)])
+    return ImageHeader("JPEG", height, width, min(components, 3), 8, _CHANNELS[min(components, 3)])
 
 
-def parse_bmp(content: Bytes) -> PictureHeader:
+def parse_bmp(content: Bytes) -> ImageHeader:
     """What a bitmap's header says; its rows must lie in the file.
 
     Raises:
@@ -203,4 +203,4 @@ def parse_bmp(content: Bytes) -> PictureHeader:
     if bits <= 8 and (colours > 1 << bits or 14 + size + 4 * (colours or 1 << bits) > offset):
         raise corrupt("its palette does not lie in the file")
     channels = 4 if bits == 32 else 3
-    return PictureHeader("BMP", height, width, channels, 8, _CHANNELS[channels])
+    return ImageHeader("BMP", height, width, channels, 8, _CHANNELS[channels])
