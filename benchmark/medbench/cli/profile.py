@@ -184,5 +184,5 @@ def _self_test(as_json: bool) -> None:
         print_json([{**dataclasses.asdict(check), "passed": check.passed} for check in checks])
         return
     for check in (check for check in checks if check.expected):
-        typer.echo(f"ok  {check.name}: {check.found:,.6g}")
+        typer.echo(f"ok  {check.name}: {check.count:,.6g}")
     typer.echo(f"All {len(checks)} counters agree with the costs worked out by hand.")

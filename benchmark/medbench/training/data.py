@@ -58,10 +58,10 @@ class TrainingImages(Dataset[Item]):
         assert self.augment is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))
-            image, mask = self.augment(
+            tensor, mask = self.augment(
                 tv_tensors.Image(image.transpose(2, 0, 1).copy()), tv_tensors.Mask(labels.copy())
             )
-        return image.numpy().transpose(1, 2, 0), mask.numpy()
+        return tensor.numpy().transpose(1, 2, 0), mask.numpy()
 
 
 class _BlackSquares(torch.nn.Module):
