@@ -105,10 +105,10 @@ def _write_image(folder: Path, name: str, example: TrainingImage, size: int, end
 def _encode(path: Path, image: npt.NDArray[Any]) -> None:
     import tifffile
 
-    from medbench.io.raster import write_picture
+    from medbench.io.raster import write_image
 
     if path.suffix == ".png":
-        write_picture(path, image)
+        write_image(path, image)
         return
     with atomic_path(path) as temporary:
         tifffile.imwrite(temporary, image.astype(np.float32), photometric="rgb")

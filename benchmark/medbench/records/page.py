@@ -157,11 +157,11 @@ def _data_url(illustration: Illustration) -> str:
     """The image as a ``data:`` address: PNG, and JPEG where it is large."""
     import cv2
 
-    from medbench.io.raster import resize_picture
+    from medbench.io.raster import resize_image
 
     image = outlined(illustration)
     scale = min(1.0, LARGEST_SIDE_PX[illustration.kind] / max(image.shape[:2]))
-    small = resize_picture(image, round(image.shape[0] * scale), round(image.shape[1] * scale))
+    small = resize_image(image, round(image.shape[0] * scale), round(image.shape[1] * scale))
     kind = "png" if illustration.kind == "case" else "jpeg"
     _, content = cv2.imencode(f".{kind}", small[:, :, ::-1])
     return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"

@@ -20,7 +20,7 @@ from medbench.challenges.release import Finding, SplitFacts
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
-from medbench.io import pictures
+from medbench.io import eight_bit
 from medbench.io.tables import read_table
 
 TRAINING, TEST = "training_set", "test_set"
@@ -114,7 +114,7 @@ class HC18Release(ImageMaskRelease):
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
         """An image, ``(height, width, 3)``: 8-bit grey in the release, here three equal channels."""
-        return np.repeat(pictures.read_grey(path)[:, :, np.newaxis], 3, axis=2)
+        return np.repeat(eight_bit.read_grey(path)[:, :, np.newaxis], 3, axis=2)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
         """The filled head, ``(height, width)``, 0 and 1.

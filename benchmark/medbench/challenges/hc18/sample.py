@@ -84,7 +84,7 @@ def _write(root: Path, part: str, name: str, size: tuple[int, int]) -> Sequence[
     assert frame.head is not None
     _, _, a, b, _ = frame.pixels(frame.head)
     pixel_size = circumference / ellipse_perimeter(a, b)
-    raster.write_picture(root / part / f"{name}.png", frame.image)
+    raster.write_image(root / part / f"{name}.png", frame.image)
     row = [f"{name}.png", f"{pixel_size:.12f}"]
     if part == TEST:
         return row

@@ -25,7 +25,7 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
             image, 16 bits, or a mask that never exceeds 127.
     """
-    grey = raster.read_picture(path)
+    grey = raster.read_image(path)
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
             raise MedbenchError(

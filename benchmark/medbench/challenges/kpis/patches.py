@@ -46,7 +46,7 @@ from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 PATCH_SIDE = 2048
 _PLAIN = (
@@ -117,7 +117,7 @@ class KPIsPatchRelease(KPIsRelease):
         for patch in patches:
             try:
                 known_group(patch.group, patch.image)
-                mask, image = read_grey_mask(patch.mask), pictures.read_rgb(patch.image)
+                mask, image = read_grey_mask(patch.mask), eight_bit.read_rgb(patch.image)
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
                 continue
@@ -148,7 +148,7 @@ class KPIsPatchExchange(Exchange):
             MedbenchError: ``data.group_unknown``, or naming the file that cannot be read.
         """
         known_group(case.facts["group"], case.inputs["image"])
-        return Sample(case, pictures.read_rgb(case.inputs["image"])[np.newaxis])
+        return Sample(case, eight_bit.read_rgb(case.inputs["image"])[np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
         """Name of the predicted mask, ``<group>/<slide>/<patch>_mask.png``."""
@@ -173,7 +173,7 @@ class KPIsPatchExchange(Exchange):
         """The patch with both masks."""
         reference = (self.release.read_reference(case) > THRESHOLD).astype(np.uint8)
         prediction = read_binary_prediction(path).astype(np.uint8)
-        return [Illustration(pictures.read_rgb(case.inputs["image"]), reference, prediction)]
+        return [Illustration(eight_bit.read_rgb(case.inputs["image"]), reference, prediction)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's patches with their masks."""
@@ -182,7 +182,7 @@ class KPIsPatchExchange(Exchange):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            image = pictures.resized_picture(case.inputs["image"], size, cache)
+            image = eight_bit.resized_image(case.inputs["image"], size, cache)
             mask = (self.release.read_reference(case) > THRESHOLD).astype(np.uint8)
             return image, raster.resize_labels(mask, size, size)
 
@@ -209,7 +209,7 @@ class KPIsPatchScorer(Scorer):
         """
         reference, prediction = self.release.read_reference(case), read_binary_prediction(path)
         if prediction.shape != reference.shape:
-            size = pictures.read_rgb(case.inputs["image"]).shape[:2]
+            size = eight_bit.read_rgb(case.inputs["image"]).shape[:2]
             wrong, shape = (
                 (path, prediction.shape)
                 if reference.shape == size

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from medbench.challenges.simulators.textures import Field, as_image, blob, smooth_noise
 
-Image = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 RGB = tuple[float, float, float]
 
 TEXTURE_SIDE = 1536
@@ -62,8 +62,8 @@ MORPHOLOGIES = {
 class Stamp:
     """A glomerulus: image ``(side, side, 3)`` and mask ``(side, side)``, 0 or 1."""
 
-    image: Image
-    mask: Image
+    image: Pixels
+    mask: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _nuclei(rng: np.random.Generator, colours: Field, where: npt.NDArray[np.bool
         cv2.ellipse(colours, place, axes, float(rng.uniform(0, 180)), 0, 360, NUCLEUS, -1, cv2.LINE_AA)
 
 
-def draw_tubules(rng: np.random.Generator, side: int = TEXTURE_SIDE) -> Image:
+def draw_tubules(rng: np.random.Generator, side: int = TEXTURE_SIDE) -> Pixels:
     """A texture of tubules, ``(side, side, 3)``, that is periodic in both directions.
 
     Cells of a jittered lattice: magenta membranes between them, cytoplasm with nuclei, pale lumens.
@@ -223,8 +223,8 @@ class Section:
         low = places // self.border_step
         return low, (places / self.border_step - low).astype(np.float32)
 
-    def strip(self, start: int, stop: int) -> tuple[Image, Image]:
-        """Image ``(rows, width, 3)`` and mask ``(rows, width)``, 0 or 1, of rows ``start`` to ``stop``."""
+    def strip(self, start: int, stop: int) -> tuple[Pixels, Pixels]:
+        """Pixels ``(rows, width, 3)`` and mask ``(rows, width)``, 0 or 1, of rows ``start`` to ``stop``."""
         side, width = len(self.texture), self.shape[1]
         rows = np.arange(start, stop) % side
         image = np.tile(self.texture[rows], (1, -(-width // side), 1))[:, :width]
@@ -247,7 +247,7 @@ class Section:
         return image, mask
 
 
-def enlarged(strip: Image, factor: int, grain: Image, first_row: int) -> Image:
+def enlarged(strip: Pixels, factor: int, grain: Pixels, first_row: int) -> Pixels:
     """A strip at the scan level: pixels repeated, with the scanner's noise on tissue.
 
     Args:
@@ -258,7 +258,7 @@ def enlarged(strip: Image, factor: int, grain: Image, first_row: int) -> Image:
     """
     import cv2
 
-    large: Image = strip
+    large: Pixels = strip
     if factor > 1:
         large = np.repeat(np.repeat(strip, factor, axis=0), factor, axis=1)
     rows = np.arange(first_row, first_row + len(large)) % len(grain)
@@ -267,12 +267,12 @@ def enlarged(strip: Image, factor: int, grain: Image, first_row: int) -> Image:
     return np.asarray(darker)
 
 
-def draw_grain(rng: np.random.Generator, side: int = 1024) -> Image:
+def draw_grain(rng: np.random.Generator, side: int = 1024) -> Pixels:
     """Fine noise of 0 to 12 grey values, ``(side, side)``."""
     return np.clip(rng.normal(4, 3, (side, side)), 0, 12).astype(np.uint8)
 
 
-def _tinted(image: Image, tint: npt.NDArray[np.float64]) -> Image:
+def _tinted(image: Pixels, tint: npt.NDArray[np.float64]) -> Pixels:
     """The image with the stain stronger or weaker in each colour, by a power of the transmitted light."""
     light = np.arange(256)[:, None] / 255
     table = np.rint(255 * light ** tint[None]).astype(np.uint8)

@@ -15,7 +15,7 @@ from medbench.challenges.families.image_masks.files import ImageMaskRelease
 from medbench.core.case import Case
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 
 class ImageMaskExchange(Exchange):
@@ -43,7 +43,7 @@ class ImageMaskExchange(Exchange):
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
-        return pictures.read_binary_mask(path, self.prediction_threshold)
+        return eight_bit.read_binary_mask(path, self.prediction_threshold)
 
     def prediction_name(self, case: Case) -> str:
         """Name of the predicted mask, ``<case>.png``."""
@@ -66,7 +66,7 @@ class ImageMaskExchange(Exchange):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            image = pictures.resized_picture(case.inputs["image"], size, cache, self.release.read_image)
+            image = eight_bit.resized_image(case.inputs["image"], size, cache, self.release.read_image)
             return image, raster.resize_labels(self.release.read_reference(case), size, size)
 
         return TrainingImage(case.id, case.resampling_unit, load, labelled=True)

@@ -17,7 +17,7 @@ from medbench.challenges.exchange import size_text
 from medbench.challenges.release import Finding, Release
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
-        return pictures.read_rgb(path)
+        return eight_bit.read_rgb(path)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
         """The reference mask, ``(height, width)``, values of the card's labels.
@@ -102,7 +102,7 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
-        return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
+        return eight_bit.read_binary_mask(case.reference["labels"], self.mask_threshold)
 
     def check(self, root: Path) -> list[Finding]:
         """Findings on counts, every image and mask, and images and groups in two splits."""
@@ -178,7 +178,7 @@ class ImageMaskRelease(Release):
             MedbenchError: as :meth:`read_reference`.
         """
         labels = raster.read_label_map(pair.mask)
-        mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
+        mask = eight_bit.read_binary_mask(pair.mask, self.mask_threshold)
         oddities = []
         if labels.max(initial=0) == 1:
             oddities.append("masks are coded 0/1 where the release has 0/255; both are read")

@@ -176,7 +176,7 @@ def _files(case: Case) -> tuple[Path, ...]:
 def _slice(
     arrays: tuple[Path, Path], z: int, size: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    from medbench.io.raster import resize_labels, resize_picture
+    from medbench.io.raster import resize_image, resize_labels
 
     image, labels = (np.load(path, mmap_mode="r")[z] for path in arrays)
-    return resize_picture(np.array(image), size, size), resize_labels(np.array(labels), size, size)
+    return resize_image(np.array(image), size, size), resize_labels(np.array(labels), size, size)
