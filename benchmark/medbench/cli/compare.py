@@ -12,13 +12,13 @@ from medbench.cli import arguments
 def command(
     runs: Annotated[list[str], typer.Argument(help="Run folders, record.json files or keys; two or more.")],
     metrics: Annotated[
-        list[str] | None, typer.Option("--metric", help="Only this column; repeatable.")
+        list[str] | None, typer.Option("--metric", help="Compare only this column; repeatable.")
     ] = None,
     seed: arguments.Seed = 0,
     runs_folder: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Paired statistics of runs on the same cases: differences, intervals by group, corrected p-values."""
+    """Compare runs on the same cases: paired differences, intervals by group, corrected p-values."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import runs_folder as default_folder

@@ -54,8 +54,8 @@ app.command("profile")(profile.command)
 app.command("doctor")(doctor.command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(version_flag: bool) -> None:
+    if version_flag:
         from importlib.metadata import version
 
         typer.echo(f"medbench {version('medbench')}")
