@@ -21,7 +21,7 @@ import torch
 from medbench.inference.weights import load_checkpoint
 from medbench.models.nnunet import planned_unet
 from medbench.nnunet.data import split_folds, write_raw
-from medbench.nnunet.files import load_safely, import_weights
+from medbench.nnunet.files import import_weights, load_safely
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor
 from medbench.nnunet.recipe import NnunetRecipe
@@ -177,7 +177,7 @@ def test_no_group_is_in_both_parts_of_a_fold():
 
 
 def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
-    from medbench.io.raster import read_label_map, read_picture
+    from medbench.io.raster import read_image, read_label_map
 
     challenge = load_challenge("cvc_clinicdb")
     groups = write_raw(
@@ -190,9 +190,7 @@ def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
     assert list(described["labels"].values()) == [0, 1]
     assert (described["numTraining"], described["file_ending"]) == (len(images), ".png")
     picture, labels = images[3].load(32)
-    np.testing.assert_array_equal(
-        read_picture(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture
-    )
+    np.testing.assert_array_equal(read_image(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture)
     np.testing.assert_array_equal(read_label_map(tmp_path / "raw" / "labelsTr" / "case_00003.png"), labels)
 
 

@@ -13,8 +13,8 @@ from medbench.models import list_models, model_entry
 from medbench.profiling import cost as cost_module
 from medbench.profiling import formulas
 from medbench.profiling.cost import PRODUCTS, count_cost
-from medbench.profiling.reference_networks import Of, reference_networks
 from medbench.profiling.profile import saved_bytes
+from medbench.profiling.reference_networks import Of, reference_networks
 from medbench.profiling.self_test import self_test
 
 KNOWN = reference_networks()

@@ -25,7 +25,7 @@ from medbench.core.package import copy_package
 from medbench.core.progress import Progress
 from medbench.core.registry import unknown_name
 from medbench.io import images
-from medbench.io.raster import write_picture
+from medbench.io.raster import write_image
 from medbench.records.environment import git_state
 from medbench.running.data import resolve_data
 from medbench.running.evaluate import evaluate
@@ -291,7 +291,7 @@ def _write_bundle(hosted: Hosted, files: Sequence[Path]) -> None:
         target = bundle / "reference_data" / path.relative_to(hosted.root)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    write_picture(bundle / "logo.png", _logo(challenge.title))
+    write_image(bundle / "logo.png", _logo(challenge.title))
     for page in ("overview", "terms"):
         rules = _RULES if hosted.ingestion and page == "overview" else ""
         write_text(bundle / f"{page}.md", f"# {challenge.title}\n\n{challenge.card.citation}\n{rules}")

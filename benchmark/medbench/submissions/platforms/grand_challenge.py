@@ -171,7 +171,7 @@ class GrandChallenge(Platform):
             return
         first = _images(interface.inputs)[0]
         source = pictures.only_file(root / "input" / first.path, SUFFIXES)
-        grid = nifti_mha.read_volume(source) if first.name else pictures.read_picture(source)[1]
+        grid = nifti_mha.read_volume(source) if first.name else pictures.read_image(source)[1]
         yield from compare_labels(images.read_labels(case.expected).array, found, case.case.id, grid)
 
     def steps(self, submission: Submission) -> Sequence[str]:
@@ -283,7 +283,7 @@ def _predict_job(session: Session, inputs: Sequence[Socket], output: Socket) -> 
 
 
 def _predict_picture(session: Session, path: Path, size: tuple[int, int] | None, output: Socket) -> None:
-    picture, grid = pictures.read_picture(path, size)
+    picture, grid = pictures.read_image(path, size)
     sample = Sample(Case(path.stem, {"image": path}), picture)
     labels = session.predict(sample)["label_map"]
     assert labels is not None

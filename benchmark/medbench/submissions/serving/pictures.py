@@ -48,7 +48,7 @@ def image_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     )
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDArray[np.uint8], Volume]:
+def read_image(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDArray[np.uint8], Volume]:
     """A two-dimensional picture as ``(1, height, width, channels)``, and the grid that its labels take.
 
     Colour may be stored with its channels last, as MetaImage vectors and picture files do, or as three
