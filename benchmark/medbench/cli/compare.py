@@ -77,7 +77,7 @@ def _print_means(title: str, differences: Sequence[Difference]) -> None:
     headings = ["metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
                 "least p", "cases", "groups"]  # fmt: skip
     if margin is not None:
-        headings.insert(5, f"equivalence p (± {margin:g})")
+        headings.insert(5, "equivalence p")
     rows = []
     for d in differences:
         unit = d.metric.unit
@@ -151,7 +151,7 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     if blind:
         lines.append(
             f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
-            "difference (least p): too few groups differ for so many hypotheses. Name fewer with --metric."
+            "difference: the smallest p that exchanges of the differing groups can give is in the column least p."
         )
     if differences and differences[0].margin is not None:
         lines.append(

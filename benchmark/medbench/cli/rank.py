@@ -11,7 +11,7 @@ from medbench.cli import arguments
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from medbench.leaderboards.rank import ColumnRankings, Ranking, Rankings
+    from medbench.leaderboards.rank import Ranking, Rankings
 
 
 def command(
@@ -71,21 +71,24 @@ def _print_columns(rankings: Rankings) -> None:
         ]
         title = f"{heading(column.metric)}{protocol}: {_population(rankings)}"
         print_table(title, columns, [*rows, _taus(column.rankings, 3)], wrap=(0,))
-        _print_significance(rankings, column)
+        _print_map(
+            f"{heading(column.metric)}: p that the entry of the row is better (Wilcoxon by group, Holm)",
+            rankings.entries,
+            column.significance,
+        )
 
 
-def _print_significance(rankings: Rankings, column: ColumnRankings) -> None:
-    """The map of p-values; entries of the columns by number, as rows are."""
+def _print_map(title: str, entries: Sequence[str], p_values: Sequence[Sequence[float | None]]) -> None:
+    """p of each pair of entries; the columns by the numbers that stand behind the entries."""
     from medbench.cli.console import print_table
 
-    if not column.significance:
+    if not p_values:
         return
     rows = [
-        (f"{number}. {name}", *("–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in values))
-        for number, (name, values) in enumerate(zip(rankings.entries, column.significance, strict=True), 1)
+        (f"{name} ({number})", *("–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in row))
+        for number, (name, row) in enumerate(zip(entries, p_values, strict=True), 1)
     ]
-    title = "p that the entry of the row is better than that of the column (Wilcoxon by group, Holm)"
-    print_table(title, ("entry", *(f"{n + 1}." for n in range(len(rows)))), rows, wrap=(0,))
+    print_table(title, ("entry", *(f"({number})" for number in range(1, len(rows) + 1))), rows, wrap=(0,))
 
 
 def _print_overall(rankings: Rankings) -> None:
@@ -101,6 +104,11 @@ def _print_overall(rankings: Rankings) -> None:
         title = f"Over {', '.join(overall.metrics)}{protocol}: {_population(rankings)}"
         columns = ("entry", *(ranking.scheme for ranking in rankings_shown))
         print_table(title, columns, [*rows, _taus(rankings_shown, 1)], wrap=(0,))
+        _print_map(
+            "p of the difference in cumulative rank (ranks exchanged by group, two-sided)",
+            rankings.entries,
+            overall.cumulative_p,
+        )
 
 
 def _population(rankings: Rankings) -> str:

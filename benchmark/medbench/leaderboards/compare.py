@@ -259,7 +259,7 @@ class _Pair:
             return None
         values = np.array([row.scores[self.metric.name].value for row in self.rows], np.float64)
         parts = paired.mean_contributions(values[: len(self.owner)], values[len(self.owner) :], self.owner)
-        probes = np.random.default_rng(0).integers(0, 2, (_PROBES, self.groups)) * 2.0 - 1
+        probes = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), (_PROBES, self.groups))
         expected = [parts.difference, *(probes @ parts.values)]
         measured = [difference, *self.exchanged(probes)]
         return parts if np.allclose(expected, measured, rtol=0, atol=1e3 * noise) else None
@@ -313,7 +313,7 @@ def _tested(bare: Difference, pair: _Pair, seed: int, margin: float | None) -> D
     else:
         without = leave_one_out(pair.change, pair.owner)
         p = paired.pooled_exchange_p(pair.exchanged, signs, difference, noise)
-        alone = pair.exchanged(np.where(np.eye(pair.groups) > 0, -1.0, 1.0))
+        alone = pair.exchanged(1 - 2 * np.eye(pair.groups, dtype=np.float64))
         differing = int(np.count_nonzero(~(np.abs(alone - difference) <= noise)))
         parts = paired.pseudo_contributions(difference, without, noise) if differing else None
     return dataclasses.replace(
