@@ -196,6 +196,23 @@ def test_every_resample_counts(monkeypatch):
     assert seen["n"] == 500
 
 
+@pytest.mark.parametrize("n_groups", [6, 12, 60])
+def test_the_bootstrap_t_is_that_of_the_groups_themselves(n_groups):
+    """Groups written out as drawn, with the textbook's mean and standard error."""
+    values = np.random.default_rng(n_groups).lognormal(2, 0.6, n_groups)
+    counts = np.random.default_rng(7).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=1000)
+    own_error = values.std(ddof=1) / n_groups**0.5
+    studentised = []
+    for count in counts:
+        drawn = np.repeat(values, count)
+        error = max(drawn.std(ddof=1) / n_groups**0.5, 0.1 * own_error)
+        studentised.append((drawn.mean() - values.mean()) / error)
+    upper, lower = np.quantile(studentised, [0.975, 0.025])
+    interval = interval_of(values, (0.0, None), seed=7)
+    assert interval.low == pytest.approx(max(0.0, values.mean() - upper * own_error), rel=1e-9)
+    assert interval.high == pytest.approx(values.mean() - lower * own_error, rel=1e-9)
+
+
 @pytest.mark.parametrize("case", GOLDEN["paired"], ids=lambda case: f"n={len(case['first'])}")
 def test_the_delete_one_error_of_a_mean_is_the_standard_error(case):
     change = np.array(case["second"]) - np.array(case["first"])

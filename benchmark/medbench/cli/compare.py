@@ -75,7 +75,7 @@ def _print_means(title: str, differences: Sequence[Difference]) -> None:
 
     margin = differences[0].margin
     headings = ["metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
-                "least p", "cases", "groups"]  # fmt: skip
+                "least p", "cases, groups"]  # fmt: skip
     if margin is not None:
         headings.insert(5, "equivalence p")
     rows = []
@@ -91,8 +91,7 @@ def _print_means(title: str, differences: Sequence[Difference]) -> None:
             _chance(d.p_permutation),
             _chance(d.p_permutation_holm),
             _chance(d.least_p),
-            f"{d.cases}" + (f" (−{d.left_out})" if d.left_out else ""),
-            str(d.groups),
+            f"{d.cases}" + (f" (−{d.left_out})" if d.left_out else "") + f", {d.groups}",
         ]
         if margin is not None:
             row.insert(5, _chance(d.p_equivalence))
@@ -151,7 +150,7 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     if blind:
         lines.append(
             f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
-            "difference: the smallest p that exchanges of the differing groups can give is in the column least p."
+            "difference: least p is the smallest that exchanges of the differing groups can give."
         )
     if differences and differences[0].margin is not None:
         lines.append(

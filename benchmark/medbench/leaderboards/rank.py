@@ -29,7 +29,9 @@ OWN_RESAMPLES = 200
 EVIDENCE = "evidence"
 MISSING = (
     "A missing value counts as the worst of the metric's range, and as worse than every value where the "
-    "range has no worst end; it never improves a rank. Cases that no entry has a value for are left out."
+    "range has no worst end; it never improves a rank. Cases that no entry has a value for are left out, "
+    "save of the median, where they count as missing for all. In tests an entry that lacks a value which "
+    "another has loses to it, unless that other lacks one too."
 )
 
 Array = npt.NDArray[np.float64]
@@ -215,7 +217,10 @@ class _Entries:
             return self._pooled_column(spec)
         values = self.values(spec)
         present = np.asarray(~np.isnan(values).all(axis=0))
-        owner = self.owner[present]
+        applies = np.array(
+            [any(spec.name in run.rows[case].scores for run in self.runs) for case in self.cases]
+        )
+        owner, silent = self.owner[present], self.owner[applies & ~present]
         goodness = schemes.fill_missing(values, spec.better, spec.bounds)[:, present]
         sign = 1.0 if spec.better == "higher" else -1.0
         known = np.where(np.isfinite(goodness), goodness, 0.0)
@@ -233,7 +238,9 @@ class _Entries:
             means = np.stack([sign * statistic(by_case) for statistic in statistics], axis=1)
             return np.where(by_case @ np.isneginf(goodness).T > 0, -np.inf, means)
 
-        return schemes.Column(spec.name, goodness, owner, aggregate)
+        worst = schemes.worst_goodness(spec.better, spec.bounds)
+        missing = np.isnan(values[:, present])
+        return schemes.Column(spec.name, goodness, owner, aggregate, missing, silent, worst)
 
     def _pooled_column(self, spec: MetricSpec) -> schemes.Column:
         sign = 1.0 if spec.better == "higher" else -1.0
@@ -250,7 +257,8 @@ class _Entries:
             ]
             return np.stack(columns, axis=1)
 
-        return schemes.Column(spec.name, np.empty((len(parts), 0)), np.empty(0, np.int64), aggregate)
+        none, empty = np.empty(0, np.int64), np.empty((len(parts), 0))
+        return schemes.Column(spec.name, empty, none, aggregate, np.isnan(empty), none, np.nan)
 
 
 Scheme = Callable[[Array], schemes.Ranks]

@@ -62,7 +62,8 @@ def significance_ranks(
     """1 + the number of entries that are significantly better, by one-sided Wilcoxon signed-rank tests.
 
     The level is 0.05 for each pair, without correction for their number. Pairs of equal values say nothing
-    for either side; a value that one entry lacks counts against it.
+    for either side, and so do cases that both lack. An entry that lacks a value which another has loses to
+    it, unless that other lacks one too, so that losing a value never improves a rank.
 
     Args:
         values: entry -> value of each case, cases in the same order; NaN where an entry has none.
@@ -75,6 +76,9 @@ def significance_ranks(
     goodness = {name: own if higher_is_better else -own for name, own in values.items()}
 
     def beats(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> bool:
+        first_lacks, second_lacks = np.isnan(first) & ~np.isnan(second), np.isnan(second) & ~np.isnan(first)
+        if first_lacks.any() or second_lacks.any():
+            return not first_lacks.any()
         return signed_rank_p(paired_gains(first, second), "greater") < LEVEL
 
     return {

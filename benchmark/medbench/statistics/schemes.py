@@ -5,7 +5,9 @@ its stability, and gives ranks ``(n, entries)`` from 1; entries that nothing sep
 
 A missing value counts as the worst value of the metric's range, and as worse than every value where the
 range has no worst end, so that losing a value never improves a rank. Cases that no entry has a value for say
-nothing and are left out. Values that differ by rounding are equal.
+nothing and are left out, save of the median, where leaving them out could improve a rank; there they count as
+missing for all. In tests an entry that lacks a value which another has does not beat it, and loses to it
+unless that other lacks one too. Values that differ by rounding are equal.
 
 Sources: aggregate-then-rank, rank-then-aggregate and test-then-rank as defined by Wiesenfarth et al., Sci.
 Rep. 2021 (challengeR); absolute, mean and median of ranks as grand-challenge.org's boards; the cumulative
@@ -37,16 +39,22 @@ class Column:
 
     Attributes:
         name: of the metric.
-        goodness: ``(entries, cases)`` of which more is better; −infinity where a value is missing and the
-            range has no worst end. Empty along cases for pooled metrics.
+        goodness: ``(entries, cases)`` of which more is better, of cases that an entry has a value for;
+            −infinity where a value is missing and the range has no worst end. Empty for pooled metrics.
         owner: ``(cases,)`` group of each case.
         aggregate: weights ``(n, groups)`` to the entries' aggregates ``(n, entries)``, more is better.
+        missing: ``(entries, cases)`` whether an entry has no value.
+        silent: ``(silent cases,)`` group of each case that no entry has a value for.
+        worst: the goodness of a missing value.
     """
 
     name: str
     goodness: Array
     owner: npt.NDArray[np.int64]
     aggregate: Callable[[Array], Array]
+    missing: npt.NDArray[np.bool_]
+    silent: npt.NDArray[np.int64]
+    worst: float
 
 
 def case_column(
@@ -65,14 +73,24 @@ def case_column(
         better: direction.
         bounds: the metric's range.
     """
-    filled = fill_missing(values, better, bounds)
-    present = ~np.isnan(values).all(axis=0)
-    goodness, kept = filled[:, present], owner[present]
+    present = np.asarray(~np.isnan(values).all(axis=0))
+    goodness, kept = fill_missing(values, better, bounds)[:, present], owner[present]
 
     def mean(weights: Array) -> Array:
         return weighted_mean(goodness, weights[:, kept])
 
-    return Column(name, goodness, kept, mean)
+    missing = np.isnan(values[:, present])
+    return Column(name, goodness, kept, mean, missing, owner[~present], worst_goodness(better, bounds))
+
+
+def worst_goodness(better: Better, bounds: tuple[float | None, float | None]) -> float:
+    """The worst end of a range as goodness, −infinity where there is none.
+
+    >>> worst_goodness("higher", (0.0, 1.0)), worst_goodness("lower", (0.0, None))
+    (0.0, -inf)
+    """
+    end = bounds[0] if better == "higher" else bounds[1]
+    return -np.inf if end is None else end if better == "higher" else -end
 
 
 def fill_missing(values: Array, better: Better, bounds: tuple[float | None, float | None]) -> Array:
@@ -82,8 +100,7 @@ def fill_missing(values: Array, better: Better, bounds: tuple[float | None, floa
     [-2.0, -inf]
     """
     sign = 1.0 if better == "higher" else -1.0
-    worst = bounds[0] if better == "higher" else bounds[1]
-    return np.where(np.isnan(values), -np.inf if worst is None else sign * worst, sign * values)
+    return np.where(np.isnan(values), worst_goodness(better, bounds), sign * values)
 
 
 def weighted_mean(goodness: Array, weights: Array) -> Array:
@@ -141,7 +158,9 @@ def aggregate_then_rank(column: Column, weights: Array) -> Ranks:
 
 def median_then_rank(column: Column, weights: Array) -> Ranks:
     """Entries by the median over cases."""
-    return competition_ranks(weighted_median(column.goodness, weights[:, column.owner]))
+    silent = np.full((len(column.goodness), len(column.silent)), column.worst)
+    owner = np.concatenate([column.owner, column.silent])
+    return competition_ranks(weighted_median(np.append(column.goodness, silent, axis=1), weights[:, owner]))
 
 
 def rank_then_aggregate(column: Column, weights: Array) -> Ranks:
@@ -160,9 +179,20 @@ def significance_then_rank(column: Column, weights: Array) -> Ranks:
     wins = np.zeros((len(weights), len(means)))
     for first, second in itertools.combinations(range(len(means)), 2):
         p_first, p_second = _weighted_signed_rank_ps(means[first], means[second], weights)
-        wins[:, first] += p_first <= LEVEL
-        wins[:, second] += p_second <= LEVEL
+        first_lacks, second_lacks = (
+            _lacks(column, *pair, weights) for pair in ((first, second), (second, first))
+        )
+        wins[:, first] += np.where(first_lacks | second_lacks, second_lacks & ~first_lacks, p_first <= LEVEL)
+        wins[:, second] += np.where(
+            first_lacks | second_lacks, first_lacks & ~second_lacks, p_second <= LEVEL
+        )
     return competition_ranks(wins)
+
+
+def _lacks(column: Column, own: int, other: int, weights: Array) -> npt.NDArray[np.bool_]:
+    """Whether one entry lacks a value that another has, ``(n,)``."""
+    lacking = column.missing[own] & ~column.missing[other]
+    return np.asarray(weights[:, column.owner[lacking]].sum(axis=1) > 0)
 
 
 def group_means(column: Column) -> Array:

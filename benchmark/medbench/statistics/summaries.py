@@ -112,8 +112,8 @@ def over_seeds(values: Sequence[float], better: Better) -> Repetitions:
         values: the metric's aggregate in each run, one or more.
         better: direction.
 
-    >>> over_seeds([0.8, 0.9], "higher")
-    Repetitions(mean=0.85, sd=0.07071067811865474, worst=0.8, runs=2)
+    >>> over_seeds([0.5, 1.0, 0.75], "higher")
+    Repetitions(mean=0.75, sd=0.25, worst=0.5, runs=3)
     """
     numbers = np.array(values, np.float64)
     return Repetitions(
