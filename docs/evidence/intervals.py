@@ -299,9 +299,9 @@ def main() -> None:
     say("## Other settings of the same laws\n")
     say(
         "The bars were asked of the laws above; these show how far the choice depends on their settings, "
-        f"with {VARIANT_DRAWS:,} samples each. Where videos or cases fail more rarely or otherwise than above, "
-        "the interval used is narrower than before and covers up to 0.06 less often. The setting of the frames "
-        "above was chosen after these had been seen.\n"
+        f"with {VARIANT_DRAWS:,} samples each. Where videos or cases fail more rarely or otherwise than "
+        "above, the interval used is narrower than before and covers up to 0.06 less often. The setting of "
+        "the frames above was chosen after these had been seen.\n"
     )
     say(HEAD)
     for name, law in VARIANTS.items():
@@ -310,8 +310,8 @@ def main() -> None:
     say("\n## Differences of two runs without a difference\n")
     say(
         "Share of pairs of exchangeable runs whose 95 % interval of the difference excludes 0. With six "
-        "groups the smallest p is 2/64, so that 0.031 is the most that is possible; with 70 % ties few groups "
-        "differ, and no test by exchange reaches 0.05 with fewer than six that do.\n"
+        "groups the smallest p is 2/64, so that 0.031 is the most that is possible; with 70 % ties few "
+        "groups differ, and no test by exchange reaches 0.05 with fewer than six that do.\n"
     )
     sizes = (6, 8, 12, 20, 50)
     say("| law | " + " | ".join(f"{n} groups" for n in sizes) + " |\n|---|" + "---|" * len(sizes))

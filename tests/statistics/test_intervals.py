@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta, norm
+from scipy.stats import beta, binom, norm
 
 from medbench.core.result_table import CaseRow, MetricSpec, mean_statistic
 from medbench.core.score import Score
@@ -59,6 +59,16 @@ def test_coverage_with_many_ties_at_the_best_value(n_groups):
         interval = interval_of(values, (0.0, 1.0))
         hits += interval.low <= truth <= interval.high
     assert hits / 600 >= 0.90
+
+
+@pytest.mark.parametrize("n_groups", [8, 12, 20])
+def test_a_tenth_of_the_groups_at_zero_is_covered(n_groups):
+    """Exact coverage, by summing over how many groups of a sample are at zero."""
+    covered = 0.0
+    for bad in range(n_groups + 1):
+        interval = interval_of(np.repeat([0.0, 1.0], [bad, n_groups - bad]), (0.0, 1.0))
+        covered += binom.pmf(bad, n_groups, 0.1) * (interval.low <= 0.9 <= interval.high)
+    assert covered >= 0.95
 
 
 def test_cases_of_one_group_do_not_narrow_the_interval():
