@@ -5,10 +5,10 @@ from __future__ import annotations
 from medbench.core.registry import Registry
 from medbench.metrics.convention import Convention
 from medbench.metrics.masks.catalogue import MASK_METRICS
-from medbench.metrics.official.catalogue import LESION_METRICS
+from medbench.metrics.official.catalogue import OFFICIAL_METRICS
 from medbench.metrics.tasks.catalogue import TASK_METRICS
 
 METRICS: Registry[Convention] = Registry("metric")
 
-for _convention in (*MASK_METRICS, *LESION_METRICS, *TASK_METRICS):
+for _convention in (*MASK_METRICS, *OFFICIAL_METRICS, *TASK_METRICS):
     METRICS.add(_convention.id, _convention)

@@ -177,3 +177,8 @@ class Convention:
             "equals": list(self.equals),
             "example": self.example,
         }
+
+
+def example_call(setup: str, id: str, expected: str, extra: str = "") -> str:
+    """A doctest of one call, its value rounded to four digits."""
+    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{expected}"

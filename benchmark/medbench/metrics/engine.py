@@ -21,8 +21,8 @@ from medbench.metrics.arrays import (
     same_shape,
 )
 from medbench.metrics.convention import Convention, EmptyPolicy, empty_policy
-from medbench.metrics.masks.formulas import MaskPair
 from medbench.metrics.masks.overlap import JointHistogram, foreground_box, joint_histogram, whole_numbers
+from medbench.metrics.masks.pair import MaskPair
 
 _MARGIN = 8
 _EMPTY_WORDS = {

@@ -10,8 +10,8 @@ from medbench.core.errors import MedbenchError
 from medbench.metrics.arrays import Mask, Spacing, SpacingLike, as_mask, check_spacing, same_shape
 from medbench.metrics.convention import Convention
 from medbench.metrics.engine import list_metrics, metric, score_pair
-from medbench.metrics.masks.formulas import MaskPair
 from medbench.metrics.masks.overlap import labels_of, whole_numbers
+from medbench.metrics.masks.pair import MaskPair
 
 _AGREES = 1e-5
 

@@ -1,12 +1,12 @@
-"""Definitions that compare two binary masks: overlap and surfaces."""
+"""Definitions that compare two binary masks: overlap, surfaces and objects."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from medbench.metrics.convention import EMPTY_POLICIES, Convention
+from medbench.metrics.convention import EMPTY_POLICIES, Convention, EmptyPolicy, example_call
 
-_MASKS = "medbench.metrics.masks.formulas"
+_MASKS = "medbench.metrics.masks.definitions"
 _INF = float("inf")
 _PAIR = """\
 >>> import numpy as np, medbench
@@ -273,4 +273,39 @@ SURFACE: tuple[Convention, ...] = (
     ),
 )  # fmt: skip
 
-MASK_METRICS = (*OVERLAP, *SURFACE)
+_KPIS = "hrlblab/KPIs2024@7d56473 Validation_slide_docker/src/unet_validation_slide.py"
+_NO_OBJECT = EmptyPolicy("kpis", both=0.0, source=f"{_KPIS}: F1 of two empty masks is 0")
+_DISKS = """\
+>>> import numpy as np, medbench
+>>> reference, prediction = np.zeros((2, 40, 40), np.uint8)
+>>> reference[3:13, 3:13] = 1; reference[20:30, 20:30] = 1
+>>> prediction[4:14, 3:13] = 1; prediction[35:38, 5:8] = 1
+"""
+INSTANCES = tuple(
+    Convention(
+        id=id, title=title, family="instances", definition=definition, differs=differs, source=source,
+        target="medbench.metrics.masks.instances:instance_f1", options={"threshold": 0.5, "rule": rule},
+        empty=EMPTY_POLICIES["definition"] if rule == "clean" else _NO_OBJECT,
+        example=example_call(_DISKS, id, "0.5"),
+    )
+    for id, title, rule, definition, differs, source in (
+        (
+            "f1.instances", "Instance F1 of components", "clean",
+            "objects are 8-connected components (26 in 3-D); an object is found when some predicted one has "
+            "IoU >= 0.5 with it",
+            "components", "KPIs 2024 rule without the contour artefacts (medbench)",
+        ),
+        (
+            "f1.kpis_contour", "Instance F1 of hole contours (KPIs 2024, corrected)", "contour",
+            "objects are the filled hole contours of the inverted mask; IoU >= 0.5",
+            "contours; objects at the border do not exist, holes are objects", _KPIS,
+        ),
+        (
+            "f1.kpis.official", "Instance F1 of KPIs 2024 as its program computes it", "official",
+            "as f1.kpis_contour, but contours are shifted in place whenever two boxes overlap",
+            "contours that move; depends on their order", _KPIS,
+        ),
+    )
+)  # fmt: skip
+
+MASK_METRICS = (*OVERLAP, *SURFACE, *INSTANCES)
