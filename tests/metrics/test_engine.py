@@ -17,7 +17,7 @@ import medbench
 from medbench.core.errors import MedbenchError
 from medbench.metrics import evaluate_arrays, metric
 from medbench.metrics.convention import EMPTY_POLICIES, EmptyPolicy
-from medbench.metrics.masks.overlap import joint_histogram
+from medbench.metrics.masks.joint_histogram import joint_histogram
 
 MASKS = [id for id in medbench.list_metrics() if metric(id).family in ("overlap", "surface")]
 DISTANCES = [id for id in MASKS if metric(id).family == "surface" and id != "asd.edge8"]

@@ -132,15 +132,32 @@ def hausdorff_of_elements(pair: MaskPair) -> float:
     return float(max(found.of_prediction.max(), found.of_reference.max()))
 
 
+def percentile(distances: Floats, share: float) -> float:
+    """The value below which a share of the distances lies, linear interpolation.
+
+    To the last digit what ``np.percentile`` gives, without its checks, which cost more than a short list.
+
+    >>> percentile(np.array([0.0, 1.0, 4.0]), 0.95) == float(np.percentile([0, 1, 4], 95))
+    True
+    """
+    place = (len(distances) - 1) * share
+    below = math.floor(place)
+    above = min(below + 1, len(distances) - 1)
+    parted = np.partition(distances, (below, above))
+    low, high, weight = float(parted[below]), float(parted[above]), place - below
+    step = high - low
+    return high - step * (1 - weight) if weight >= 0.5 else low + step * weight
+
+
 def hd95_pooled(pair: MaskPair) -> float:
     """95th percentile of both directed lists joined, linear interpolation."""
-    return float(np.percentile(pair.surfaces.distances.pooled, 95))
+    return percentile(pair.surfaces.distances.pooled, 0.95)
 
 
 def hd95_max(pair: MaskPair) -> float:
     """The larger of the two directed 95th percentiles, linear interpolation."""
     found = pair.surfaces.distances
-    return float(max(np.percentile(found.of_prediction, 95), np.percentile(found.of_reference, 95)))
+    return max(percentile(found.of_prediction, 0.95), percentile(found.of_reference, 0.95))
 
 
 def hd95_nearest_rank(pair: MaskPair) -> float:

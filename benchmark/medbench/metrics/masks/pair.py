@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask, Spacing
+from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, some_element, union_box
 from medbench.metrics.masks.overlap import Overlap, overlap_of_masks
 from medbench.metrics.masks.surface import SurfacePair
 
+MARGIN = 8
+"""Rows of the image that a pair cut to its objects keeps around them, as far as the image goes."""
+
 
 class MaskPair:
-    """Two binary masks with what several metrics share, computed on first use.
+    """Two binary masks of one image: what the formula of a mask metric gets.
+
+    ``reference`` and ``prediction`` are boolean arrays of one shape with the axes of the image, ``spacing``
+    is the step along each of them. Unless the metric's convention says ``needs_frame=True``, they may be a
+    part of the image: the box around both objects, widened by :data:`MARGIN` elements where the image goes
+    on. The formula then must give what it gives on the whole image. Counts and sizes of the whole image are
+    here: :attr:`overlap`, :attr:`shape` and :attr:`diagonal`.
 
     Args:
         reference: boolean array.
@@ -35,14 +47,92 @@ class MaskPair:
         shape: tuple[int, ...] | None = None,
         workers: int = 1,
     ) -> None:
-        self.reference = reference
-        self.prediction = prediction
         self.spacing = spacing
         self.workers = workers
         self.shape = shape or reference.shape
+        self._masks = reference, prediction
+        self._box: Box | None = None
         self._kept: dict[Hashable, Any] = {}
         if overlap is not None:
             self.__dict__["overlap"] = overlap
+
+    @classmethod
+    def of_box(
+        cls,
+        masks: tuple[Mask, Mask],
+        box: Box,
+        shape: tuple[int, ...],
+        spacing: Spacing | None,
+        overlap: Overlap,
+        *,
+        workers: int = 1,
+    ) -> MaskPair:
+        """A pair of which only the part within a box is at hand; outside, both masks are false.
+
+        Args:
+            masks: reference and prediction within the box.
+            box: slices of the image around both objects.
+            shape: shape of the image.
+            spacing: step along each axis.
+            overlap: counts in the whole image.
+            workers: threads for the two directions of a distance.
+        """
+        pair = cls(*masks, spacing, overlap=overlap, shape=shape, workers=workers)
+        pair._box = box
+        return pair
+
+    @classmethod
+    def cut(cls, reference: Mask, prediction: Mask, spacing: Spacing | None, *, workers: int = 1) -> MaskPair:
+        """A pair that keeps the box around both objects, as the masks of label maps are kept.
+
+        Args:
+            reference: boolean array of the whole image.
+            prediction: the same shape.
+            spacing: step along each axis.
+            workers: threads for the two directions of a distance.
+        """
+        boxes = [box for box in map(bounding_box, (reference, prediction)) if box is not None]
+        box = union_box(boxes[0], boxes[-1]) if boxes else some_element(reference.shape)
+        masks = reference[box], prediction[box]
+        inside = overlap_of_masks(*masks)
+        overlap = replace(inside, tn=inside.tn + reference.size - masks[0].size)
+        return cls.of_box(masks, box, reference.shape, spacing, overlap, workers=workers)
+
+    @property
+    def reference(self) -> Mask:
+        """The reference mask."""
+        return self._with_margin[0]
+
+    @property
+    def prediction(self) -> Mask:
+        """The predicted mask."""
+        return self._with_margin[1]
+
+    @cached_property
+    def _with_margin(self) -> tuple[Mask, Mask]:
+        return self._masks if self._box is None else self._placed(MARGIN)
+
+    @cached_property
+    def whole(self) -> MaskPair:
+        """The same pair with masks of the whole image, for a metric that needs the frame."""
+        if self._box is None:
+            return self
+        masks = self._placed(max(self.shape))
+        return MaskPair(*masks, self.spacing, overlap=self.overlap, workers=self.workers)
+
+    def _placed(self, margin: int) -> tuple[Mask, Mask]:
+        assert self._box is not None
+        sides = zip(self._box, self.shape, strict=True)
+        grown = [(max(part.start - margin, 0), min(part.stop + margin, side)) for part, side in sides]
+        inner = tuple(
+            slice(part.start - low, part.stop - low) for part, (low, _) in zip(self._box, grown, strict=True)
+        )
+        grids = []
+        for mask in self._masks:
+            grid = np.zeros([high - low for low, high in grown], np.bool_)
+            grid[inner] = mask
+            grids.append(grid)
+        return grids[0], grids[1]
 
     def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """``compute()``, kept for later metrics that ask for the same ``key``."""
@@ -52,8 +142,8 @@ class MaskPair:
 
     @cached_property
     def overlap(self) -> Overlap:
-        """Counts."""
-        return overlap_of_masks(self.reference, self.prediction)
+        """Counts in the whole image."""
+        return overlap_of_masks(*self._masks)
 
     @cached_property
     def surfaces(self) -> SurfacePair:
@@ -64,12 +154,12 @@ class MaskPair:
                 "A distance needs the spacing of the array.",
                 'Pass spacing=(…) in mm, one number per array axis, or spacing="pixel".',
             )
-        return SurfacePair(self.reference, self.prediction, self.spacing, workers=self.workers)
+        return SurfacePair(*self._masks, self.spacing, workers=self.workers, boxed=self._box is not None)
 
     @property
     def diagonal(self) -> float:
         """Length of the image diagonal."""
-        steps = self.spacing or (1.0,) * self.reference.ndim
+        steps = self.spacing or (1.0,) * len(self.shape)
         sides = zip(self.shape, steps, strict=True)
         return math.sqrt(sum((side * step) ** 2 for side, step in sides))
 
@@ -81,5 +171,5 @@ class MaskPair:
         elif self.spacing is not None:
             empty = self.surfaces.reference_empty, self.surfaces.prediction_empty
         else:
-            empty = not self.reference.any(), not self.prediction.any()
+            empty = not self._masks[0].any(), not self._masks[1].any()
         return {(True, True): "both", (True, False): "reference", (False, True): "prediction"}.get(empty)
