@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from medbench.challenges import list_challenges, load_challenge
     from medbench.core.errors import MedbenchError
     from medbench.core.score import Score
-    from medbench.metrics import list_metrics, score
+    from medbench.metrics import list_metrics, register_metric, score
     from medbench.models import create_model, list_models, official_state_dict, register_model
     from medbench.running.evaluate import evaluate
     from medbench.running.predict import predict
@@ -26,6 +26,7 @@ _API = {
     "load_challenge": "medbench.challenges",
     "official_state_dict": "medbench.models",
     "predict": "medbench.running.predict",
+    "register_metric": "medbench.metrics",
     "register_model": "medbench.models",
     "run": "medbench.running.run",
     "score": "medbench.metrics",
@@ -43,6 +44,7 @@ __all__ = [
     "load_challenge",
     "official_state_dict",
     "predict",
+    "register_metric",
     "register_model",
     "run",
     "score",

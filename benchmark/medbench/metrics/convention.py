@@ -178,7 +178,8 @@ class Convention:
         """``"module:function"``, for messages."""
         if isinstance(self.target, str):
             return self.target
-        return f"{self.target.__module__}:{getattr(self.target, '__qualname__', self.target)}"
+        module = getattr(self.target, "__module__", "?")
+        return f"{module}:{getattr(self.target, '__qualname__', self.target)}"
 
     def with_empty(self, policy: EmptyPolicy | str) -> Convention:
         """The same definition under another rule for empty masks."""
@@ -205,6 +206,8 @@ class Convention:
                 "reference": self.empty.reference,
             },
             "options": dict(self.options),
+            "needs_frame": self.needs_frame,
+            "symmetric": self.symmetric,
             "equals": list(self.equals),
             "example": self.example,
         }

@@ -14,6 +14,7 @@ from medbench.core.score import Score
 from medbench.metrics.arrays import (
     Array,
     Label,
+    Mask,
     Spacing,
     SpacingLike,
     as_mask,
@@ -23,6 +24,7 @@ from medbench.metrics.arrays import (
     whole_numbers,
 )
 from medbench.metrics.convention import Convention, EmptyPolicy, empty_policy
+from medbench.metrics.definition_check import check_definition
 from medbench.metrics.masks.joint_histogram import JointHistogram, joint_histogram
 from medbench.metrics.masks.pair import MaskPair
 
@@ -48,8 +50,8 @@ def list_metrics(pattern: str = "*") -> list[str]:
     return _registry().names(pattern)
 
 
-def metric(id: str) -> Convention:
-    """The definition behind an id.
+def metric(id: str | Convention) -> Convention:
+    """The definition behind an id; a definition stands for itself.
 
     Raises:
         MedbenchError: ``metric.unknown`` with the nearest ids.
@@ -57,11 +59,48 @@ def metric(id: str) -> Convention:
     >>> metric("hd95.pooled").equals
     ('medpy.metric.binary.hd95',)
     """
-    return _registry().get(id)
+    return id if isinstance(id, Convention) else _registry().get(id)
+
+
+def register_metric(convention: Convention) -> Convention:
+    """Make a metric known by its id, to :func:`medbench.score`, ``medbench evaluate`` and all listings.
+
+    A package registers without being imported: by an entry point in the group ``medbench.metrics`` whose name
+    is the id and whose object is the :class:`Convention`. A file given by ``--plugin`` calls this function.
+    :func:`medbench.testing.check_metric` tells whether the metric keeps what its definition promises.
+
+    Args:
+        convention: the definition; its ``target`` may be the function itself. For masks the function gets a
+            :class:`medbench.metrics.MaskPair`, which may hold a part of the image only: see ``needs_frame``.
+
+    Returns:
+        The definition as it was given.
+
+    Raises:
+        MedbenchError: ``metric.definition`` for an incomplete definition, ``metric.clash`` when the id is
+            taken by another one.
+
+    A file for ``--plugin``::
+
+        import medbench
+        from medbench.metrics import Convention, MaskPair
+
+        def missed(pair: MaskPair) -> float | None:
+            n = pair.overlap
+            return n.fn / n.n_reference if n.n_reference else None
+
+        medbench.register_metric(Convention(
+            id="lab.missed", title="Missed share", family="overlap", definition="FN / (TP + FN)",
+            source="our laboratory", better="lower", target=missed,
+        ))
+    """
+    check_definition(convention)
+    _registry().add(convention.id, convention)
+    return convention
 
 
 def score(
-    id: str,
+    id: str | Convention,
     reference: Any,
     prediction: Any,
     *,
@@ -74,7 +113,7 @@ def score(
     """One metric of one pair.
 
     Args:
-        id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`.
+        id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`. Or a definition, which need not be registered.
         reference: the truth: a binary mask, a label map (with ``label``), or what the metric's family
             compares.
         prediction: the same kind and shape.
@@ -176,7 +215,7 @@ def _regions(labels: Any, histogram: JointHistogram) -> dict[str, Label]:
 def evaluate_arrays(
     reference: npt.ArrayLike,
     prediction: npt.ArrayLike,
-    metric_ids: Iterable[str],
+    metric_ids: Iterable[str | Convention],
     labels: Mapping[str, Label] | Sequence[int] | None = None,
     spacing_mm: SpacingLike | None = None,
     *,
@@ -192,7 +231,7 @@ def evaluate_arrays(
     Args:
         reference: label map (whole numbers of any type, any number of axes).
         prediction: the same shape.
-        metric_ids: ids of mask metrics.
+        metric_ids: ids of mask metrics, or definitions.
         labels: name -> label or labels (a region); a list of labels; or None for every label that occurs.
         spacing_mm: mm per step along each axis, or ``"pixel"``; needed as soon as one metric needs it.
         empty: rule for empty masks, for all metrics or per id.
@@ -260,10 +299,12 @@ class _LabelMaps:
         """The masks of a region, in the order of the axes that the caller knows."""
         shape = self.reference.shape
         box = self.histogram.box(label) or some_element(shape)
-        first = as_mask(self.reference[box], label, "reference")
-        second = as_mask(self.prediction[box], label, "prediction")
-        if self.turned:
-            first, second, box, shape = first.T, second.T, box[::-1], shape[::-1]
-        return MaskPair.of_box(
-            (first, second), box, shape, spacing, self.histogram.overlap(label), workers=workers
-        )
+
+        def read() -> tuple[Mask, Mask]:
+            first = as_mask(self.reference[box], label, "reference")
+            second = as_mask(self.prediction[box], label, "prediction")
+            return (first.T, second.T) if self.turned else (first, second)
+
+        overlap, whole = self.histogram.overlap(label), shape[::-1] if self.turned else shape
+        place = box[::-1] if self.turned else box
+        return MaskPair.of_box(read, place, whole, spacing, overlap, workers=workers)

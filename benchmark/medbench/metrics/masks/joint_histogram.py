@@ -32,12 +32,14 @@ class JointHistogram:
         table: counts, rows are reference labels, columns predicted ones.
         low: per label and axis, an index that no element of either map lies before.
         high: per label and axis, an index that all elements lie before; of 0, the shape.
+        size: elements of each map.
     """
 
     labels: Counts
     table: Counts
     low: Counts
     high: Counts
+    size: int
 
     def box(self, label: Label) -> Box | None:
         """Slices around all elements with one of the labels, in either map; None when there are none."""
@@ -52,8 +54,8 @@ class JointHistogram:
         rows = self._rows(label)
         own = self.table[rows]
         tp, n_reference = int(own[:, rows].sum()), int(own.sum())
-        n_prediction, size = int(self.table[:, rows].sum()), int(self.table.sum())
-        return Overlap(tp, n_prediction - tp, n_reference - tp, size - n_reference - n_prediction + tp)
+        n_prediction = int(self.table[:, rows].sum())
+        return Overlap(tp, n_prediction - tp, n_reference - tp, self.size - n_reference - n_prediction + tp)
 
     def _rows(self, label: Label) -> npt.NDArray[np.intp]:
         if isinstance(label, Collection):
@@ -86,15 +88,17 @@ def joint_histogram(reference: Array, prediction: Array) -> JointHistogram:
     table = np.zeros((n, n), np.int64)
     low = np.tile(np.array(reference.shape, np.int64), (n, 1))
     high = np.zeros((n, reference.ndim), np.int64)
+    result = JointHistogram(labels, table, low, high, reference.size)
     for place, first, second in () if crop is None else _chunks(reference, prediction, crop):
-        _count(place, first, second, labels, JointHistogram(labels, table, low, high))
+        _count(place, first, second, labels, result)
     table[zero, zero] += reference.size - table.sum()
     low[zero], high[zero] = 0, reference.shape
     present = (table.sum(axis=0) + table.sum(axis=1)) > 0
     present[zero] = True
     if present.all():
-        return JointHistogram(labels, table, low, high)
-    return JointHistogram(labels[present], table[np.ix_(present, present)], low[present], high[present])
+        return result
+    table = table[np.ix_(present, present)]
+    return JointHistogram(labels[present], table, low[present], high[present], reference.size)
 
 
 def _foreground_box(reference: Array, prediction: Array) -> Box | None:

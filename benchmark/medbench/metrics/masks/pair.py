@@ -19,6 +19,9 @@ MARGIN = 8
 """Rows of the image that a pair cut to its objects keeps around them, as far as the image goes."""
 
 
+_NOTHING = np.zeros(0, np.bool_)
+
+
 class MaskPair:
     """Two binary masks of one image: what the formula of a mask metric gets.
 
@@ -49,8 +52,8 @@ class MaskPair:
     ) -> None:
         self.spacing = spacing
         self.workers = workers
-        self.shape = shape or reference.shape
-        self._masks = reference, prediction
+        self.shape = shape or np.shape(reference)
+        self._read: Callable[[], tuple[Mask, Mask]] = lambda: (reference, prediction)
         self._box: Box | None = None
         self._kept: dict[Hashable, Any] = {}
         if overlap is not None:
@@ -59,7 +62,7 @@ class MaskPair:
     @classmethod
     def of_box(
         cls,
-        masks: tuple[Mask, Mask],
+        read: Callable[[], tuple[Mask, Mask]],
         box: Box,
         shape: tuple[int, ...],
         spacing: Spacing | None,
@@ -70,15 +73,15 @@ class MaskPair:
         """A pair of which only the part within a box is at hand; outside, both masks are false.
 
         Args:
-            masks: reference and prediction within the box.
+            read: gives reference and prediction within the box, called when the first metric needs them.
             box: slices of the image around both objects.
             shape: shape of the image.
             spacing: step along each axis.
             overlap: counts in the whole image.
             workers: threads for the two directions of a distance.
         """
-        pair = cls(*masks, spacing, overlap=overlap, shape=shape, workers=workers)
-        pair._box = box
+        pair = cls(_NOTHING, _NOTHING, spacing, overlap=overlap, shape=shape, workers=workers)
+        pair._read, pair._box = read, box
         return pair
 
     @classmethod
@@ -96,7 +99,11 @@ class MaskPair:
         masks = reference[box], prediction[box]
         inside = overlap_of_masks(*masks)
         overlap = replace(inside, tn=inside.tn + reference.size - masks[0].size)
-        return cls.of_box(masks, box, reference.shape, spacing, overlap, workers=workers)
+        return cls.of_box(lambda: masks, box, reference.shape, spacing, overlap, workers=workers)
+
+    @cached_property
+    def _masks(self) -> tuple[Mask, Mask]:
+        return self._read()
 
     @property
     def reference(self) -> Mask:
@@ -131,6 +138,7 @@ class MaskPair:
         for mask in self._masks:
             grid = np.zeros([high - low for low, high in grown], np.bool_)
             grid[inner] = mask
+            grid.flags.writeable = False
             grids.append(grid)
         return grids[0], grids[1]
 

@@ -72,6 +72,11 @@ def _surfaces_of(padded: Mask) -> Mask:
     return surfaces.reshape(padded.shape)
 
 
+def _first_axis_is_nearest(mask: Mask) -> bool:
+    """Whether neighbours along the first axis lie closest in memory, as in Fortran's order."""
+    return mask.ndim > 1 and mask.strides == tuple(sorted(mask.strides))
+
+
 class SurfacePair:
     """Two binary masks on one grid, seen as surfaces.
 
@@ -86,7 +91,7 @@ class SurfacePair:
     def __init__(
         self, reference: Mask, prediction: Mask, spacing: Spacing, *, workers: int = 1, boxed: bool = False
     ) -> None:
-        if reference.ndim > 1 and reference.flags.f_contiguous and prediction.flags.f_contiguous:
+        if _first_axis_is_nearest(reference) and _first_axis_is_nearest(prediction):
             reference, prediction, spacing = reference.T, prediction.T, spacing[::-1]
         self.spacing = spacing
         self.workers = workers

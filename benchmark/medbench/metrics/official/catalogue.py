@@ -130,7 +130,7 @@ _CORRECT: dict[str, Any] = {"faithful": False}
 MATCHED = (
     _brats2025(
         "f1.brats2025", "instance_f1", "Instance F1, BraTS 2025",
-        "TP / (TP + FP/2 + FN/2)", "0.5",
+        "TP / (TP + FP/2 + FN/2)", "0.5", symmetric=True,
     ),
     _brats2025(
         "hd95.brats2025", "global_hd95", "HD95 of the whole masks, BraTS 2025",
@@ -180,7 +180,7 @@ MATCHED = (
         definition="instance F1 of pairs with IoU above 0.5, times their mean IoU",
         source="Kirillov et al. 2019, CVPR, equation 1",
         target="medbench.metrics.official.matching:panoptic_quality",
-        options={"threshold": 0.5}, example=example_call(_BLOBS, "pq", "0.4167"),
+        options={"threshold": 0.5}, symmetric=True, example=example_call(_BLOBS, "pq", "0.4167"),
     ),
 )  # fmt: skip
 
