@@ -1,7 +1,7 @@
 """Dice, HD, HD95 and ASSD in thirty plain lines: what a user writes who knows the tools.
 
-A crop to the label's box, surfaces by shifted views, one KD-tree a side. The tree is ``scipy.spatial.cKDTree``
-or ``pykdtree.kdtree.KDTree``: this is the peer that speed/metrics.py holds every table against.
+A crop to the label's box, surfaces by shifted views, one KD-tree a side: ``scipy.spatial.cKDTree`` or
+``pykdtree.kdtree.KDTree``. This is the peer that speed/metrics.py holds every table against.
 """
 
 from __future__ import annotations
