@@ -21,7 +21,7 @@ from medbench.metrics.masks.joint_histogram import joint_histogram
 
 MASKS = [id for id in medbench.list_metrics() if metric(id).family in ("overlap", "surface")]
 DISTANCES = [id for id in MASKS if metric(id).family == "surface" and id != "asd.edge8"]
-SYMMETRIC = [id for id in MASKS if metric(id).symmetric]
+SYMMETRIC = [id for id in MASKS if metric(id).symmetric and id != "asd.edge8"]
 
 
 def value(id, reference, prediction, **extra):

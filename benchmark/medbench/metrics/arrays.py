@@ -69,6 +69,11 @@ def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
     return steps
 
 
+def first_axis_is_nearest(array: Array) -> bool:
+    """Whether neighbours along the first axis lie closest in memory, as in Fortran's order."""
+    return array.ndim > 1 and array.strides == tuple(sorted(array.strides))
+
+
 def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     """The foreground of a mask (``label=None``), or one label or a union of labels of a label map.
 
@@ -79,7 +84,9 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     """
     if label is not None:
         if isinstance(label, Collection):
-            return np.isin(array, np.asarray(sorted(label)))
+            turned = first_axis_is_nearest(array)
+            mask = np.isin(array.T if turned else array, np.asarray(sorted(label)))
+            return mask.T if turned else mask
         return np.asarray(array == label)
     if array.dtype == np.bool_:
         return array

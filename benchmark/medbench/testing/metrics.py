@@ -33,7 +33,7 @@ _STATES = ("both", "prediction", "reference")
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class MaskSample:
     """Two masks of one image, and the step along its axes."""
 
     name: str
@@ -82,7 +82,7 @@ def _broken(convention: Convention, options: Mapping[str, Any]) -> Iterator[str]
             yield from _of_example(convention, names["reference"], names["prediction"], options)
         return
     measured = 0
-    for sample in _samples():
+    for sample in mask_samples():
         try:
             faults = list(_of_sample(convention, sample, options))
         except MedbenchError as error:
@@ -137,7 +137,7 @@ def _of_example(
         yield from _direction(convention, call(reference, reference), result)
 
 
-def _of_sample(convention: Convention, sample: _Sample, options: Mapping[str, Any]) -> Iterator[str]:
+def _of_sample(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
     masks = sample.reference, sample.prediction
     result = _scored(convention, *masks, sample, options)
     yield from _sound(convention, result)
@@ -158,7 +158,7 @@ def _scored(
     convention: Convention,
     reference: Mask,
     prediction: Mask,
-    sample: _Sample,
+    sample: MaskSample,
     options: Mapping[str, Any],
 ) -> Score:
     return score(convention, reference, prediction, spacing=sample.spacing, **options)
@@ -168,7 +168,7 @@ def _in_label_map(
     convention: Convention,
     maps: list[npt.NDArray[Any]],
     label: int,
-    sample: _Sample,
+    sample: MaskSample,
     options: Mapping[str, Any],
 ) -> Score:
     given = {convention.id: options}
@@ -194,7 +194,7 @@ def _direction(convention: Convention, perfect: Score, other: Score) -> Iterator
         yield f"'{convention.better}' is better, but the reference itself scores {best:g} beside {value:g}"
 
 
-def _frame(convention: Convention, sample: _Sample, options: Mapping[str, Any]) -> Iterator[str]:
+def _frame(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
     """Whether a part of the image gives what the image gives."""
     masks = sample.reference, sample.prediction
     values = [
@@ -208,7 +208,7 @@ def _frame(convention: Convention, sample: _Sample, options: Mapping[str, Any]) 
         )
 
 
-def _doors(convention: Convention, sample: _Sample, options: Mapping[str, Any]) -> Iterator[str]:
+def _doors(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
     """Whether one mask alone and one label of a label map score the same."""
     maps = [np.where(mask, np.uint8(2), np.uint8(0)) for mask in (sample.reference, sample.prediction)]
     corner = (slice(0, 2),) * maps[0].ndim
@@ -223,7 +223,7 @@ def _doors(convention: Convention, sample: _Sample, options: Mapping[str, Any]) 
             yield f"evaluate_arrays{name} gives {within.value}, score {alone.value}"
 
 
-def _empty(convention: Convention, sample: _Sample, options: Mapping[str, Any]) -> Iterator[str]:
+def _empty(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
     """Whether empty masks score what the table says, by both doors."""
     nothing = np.zeros_like(sample.reference)
     pairs = {
@@ -275,7 +275,7 @@ def _contents(value: Any) -> Any:
 
 
 @cache
-def _samples() -> tuple[_Sample, ...]:
+def mask_samples() -> tuple[MaskSample, ...]:
     """Small pairs of masks: near, at the image's edge, apart, ragged, single elements; 2-D and 3-D."""
     samples = []
     for shape, spacing in (((44, 57), (1.0, 0.5)), ((20, 25, 22), (2.5, 0.8, 0.8))):
@@ -288,13 +288,14 @@ def _samples() -> tuple[_Sample, ...]:
                 _ball(shape, side * 0.2, 4) | _ball(shape, side * 0.7, 6),
                 _ball(shape, side * 0.25, 4) | _ball(shape, side - 2, 2),
             ),
-            "ragged": (_ball(shape, side * 0.5, 8), _ball(shape, side * 0.5, 9) & _speckle(shape)),
+            "ragged": (_ball(shape, side * 0.5, 8), _ball(shape, side * 0.5, 9) & _speckle(shape, 0.8)),
+            "scattered": (_speckle(shape, 0.03), _ball(shape, side * 0.4, 6)),
             "single elements": (_ball(shape, side // 2, 1), _ball(shape, side // 2 + 3, 1)),
         }
         for name, (reference, prediction) in kinds.items():
             for mask in (reference, prediction):
                 mask.flags.writeable = False
-            samples.append(_Sample(f"{name}, {ndim}-D", reference, prediction, spacing))
+            samples.append(MaskSample(f"{name}, {ndim}-D", reference, prediction, spacing))
     return tuple(samples)
 
 
@@ -304,5 +305,5 @@ def _ball(shape: tuple[int, ...], center: npt.ArrayLike, radius: float) -> Mask:
     return np.asarray(squared < radius**2)
 
 
-def _speckle(shape: tuple[int, ...]) -> Mask:
-    return np.asarray(np.random.default_rng(5).random(shape) < 0.8)
+def _speckle(shape: tuple[int, ...], share: float) -> Mask:
+    return np.asarray(np.random.default_rng(5).random(shape) < share)

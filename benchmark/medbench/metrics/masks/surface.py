@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, union_box
+from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, first_axis_is_nearest, union_box
 from medbench.metrics.masks.nearest import MARGIN, nearest_distances
 from medbench.metrics.masks.products import few_pairs, mutual_distances
 from medbench.metrics.masks.surface_elements import neighbour_codes, sizes
@@ -72,11 +72,6 @@ def _surfaces_of(padded: Mask) -> Mask:
     return surfaces.reshape(padded.shape)
 
 
-def _first_axis_is_nearest(mask: Mask) -> bool:
-    """Whether neighbours along the first axis lie closest in memory, as in Fortran's order."""
-    return mask.ndim > 1 and mask.strides == tuple(sorted(mask.strides))
-
-
 class SurfacePair:
     """Two binary masks on one grid, seen as surfaces.
 
@@ -91,7 +86,7 @@ class SurfacePair:
     def __init__(
         self, reference: Mask, prediction: Mask, spacing: Spacing, *, workers: int = 1, boxed: bool = False
     ) -> None:
-        if _first_axis_is_nearest(reference) and _first_axis_is_nearest(prediction):
+        if first_axis_is_nearest(reference) and first_axis_is_nearest(prediction):
             reference, prediction, spacing = reference.T, prediction.T, spacing[::-1]
         self.spacing = spacing
         self.workers = workers
