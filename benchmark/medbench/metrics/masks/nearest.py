@@ -145,6 +145,8 @@ def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
         tree = _tree(candidates * steps)
         leaves_paid_for = (bound_s / len(query) - _TREE_START_S) / _TREE_LEAF_S
         if not _visits_more_leaves(tree, query[:: max(1, len(query) // _SAMPLE)] * steps, leaves_paid_for):
+            if _takes_fast_tree(query):
+                tree = None
             return _by_tree(tree, query, candidates, spacing)
     return (
         nearest_by_axes(query, candidates, target, spacing)
@@ -159,16 +161,20 @@ def _tree(positions: Floats) -> Any:
     return cKDTree(positions, leafsize=48, balanced_tree=False, compact_nodes=False)
 
 
+def _takes_fast_tree(query: npt.NDArray[np.int32]) -> bool:
+    return len(query) >= _TREE_MANY_QUERIES and _pykdtree() is not None
+
+
 def _by_tree(
     tree: Any, query: npt.NDArray[np.int32], candidates: npt.NDArray[np.int32], spacing: Spacing
 ) -> Floats:
     steps = np.array(spacing)
-    many = len(query) >= _TREE_MANY_QUERIES
-    if many and _pykdtree() is not None:
+    if _takes_fast_tree(query):
         neighbours = _pykdtree()(candidates * steps, leafsize=_LEAF).query(query * steps)[1]
     else:
         tree = tree or _tree(candidates * steps)
-        neighbours = tree.query(query * steps, workers=min(4, os.cpu_count() or 1) if many else 1)[1]
+        threads = min(4, os.cpu_count() or 1) if len(query) >= _TREE_MANY_QUERIES else 1
+        neighbours = tree.query(query * steps, workers=threads)[1]
     return lengths(candidates[neighbours] - query, spacing)
 
 

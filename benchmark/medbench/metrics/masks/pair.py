@@ -101,10 +101,6 @@ class MaskPair:
         overlap = replace(inside, tn=inside.tn + reference.size - masks[0].size)
         return cls.of_box(lambda: masks, box, reference.shape, spacing, overlap, workers=workers)
 
-    @cached_property
-    def _masks(self) -> tuple[Mask, Mask]:
-        return self._read()
-
     @property
     def reference(self) -> Mask:
         """The reference mask."""
@@ -117,7 +113,7 @@ class MaskPair:
 
     @cached_property
     def _with_margin(self) -> tuple[Mask, Mask]:
-        return self._masks if self._box is None else self._placed(MARGIN)
+        return self._read() if self._box is None else self._placed(MARGIN)
 
     @cached_property
     def whole(self) -> MaskPair:
@@ -135,7 +131,7 @@ class MaskPair:
             slice(part.start - low, part.stop - low) for part, (low, _) in zip(self._box, grown, strict=True)
         )
         grids = []
-        for mask in self._masks:
+        for mask in self._read():
             grid = np.zeros([high - low for low, high in grown], np.bool_)
             grid[inner] = mask
             grid.flags.writeable = False
@@ -151,7 +147,7 @@ class MaskPair:
     @cached_property
     def overlap(self) -> Overlap:
         """Counts in the whole image."""
-        return overlap_of_masks(*self._masks)
+        return overlap_of_masks(*self._read())
 
     @cached_property
     def surfaces(self) -> SurfacePair:
@@ -162,7 +158,7 @@ class MaskPair:
                 "A distance needs the spacing of the array.",
                 'Pass spacing=(…) in mm, one number per array axis, or spacing="pixel".',
             )
-        return SurfacePair(*self._masks, self.spacing, workers=self.workers, boxed=self._box is not None)
+        return SurfacePair(*self._read(), self.spacing, workers=self.workers, boxed=self._box is not None)
 
     @property
     def diagonal(self) -> float:
@@ -179,5 +175,6 @@ class MaskPair:
         elif self.spacing is not None:
             empty = self.surfaces.reference_empty, self.surfaces.prediction_empty
         else:
-            empty = not self._masks[0].any(), not self._masks[1].any()
+            reference, prediction = self._read()
+            empty = not reference.any(), not prediction.any()
         return {(True, True): "both", (True, False): "reference", (False, True): "prediction"}.get(empty)

@@ -90,7 +90,7 @@ class SurfacePair:
             reference, prediction, spacing = reference.T, prediction.T, spacing[::-1]
         self.spacing = spacing
         self.workers = workers
-        self._masks = reference, prediction
+        self._masks: tuple[Mask, ...] = (reference, prediction)
         self._boxed = boxed
 
     @cached_property
@@ -111,7 +111,9 @@ class SurfacePair:
     def _padded(self) -> Mask:
         """Both masks, ``(2, …)``, in the box around both with margins that no neighbour leaves."""
         masks = self._masks
-        if not self._boxed:
+        if self._boxed:
+            self._masks = ()  # the padded ones take their place
+        else:
             own, other = self._boxes
             if own is None or other is None:
                 raise ValueError("a surface distance needs two non-empty masks")
