@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medbench.submissions.build.context import build_context
+from medbench.submissions.build.context import BuildRequest, build_context
 
 GRAND_CHALLENGE = """
 name = "{name}"
@@ -96,7 +96,9 @@ def write_submission(tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(write_submission, small_iugc, one_thread, tmp_path_factory):
     """A built submission, not to be changed."""
-    return build_context(write_submission(), data=small_iugc, output=tmp_path_factory.mktemp("build"))
+    return build_context(
+        BuildRequest(write_submission(), data=small_iugc, output=tmp_path_factory.mktemp("build"))
+    )
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.build.context import build_context
+from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.entry import run
 from medbench.submissions.lint.image import lint_bundle
 from medbench.submissions.platforms import list_platforms, load_platform
 from medbench.submissions.platforms.brats import parse_options
 from medbench.submissions.rehearse.rehearsal import rehearse
-from medbench.submissions.serving.entry import run
 from medbench.submissions.workflow import check, save
 
 
@@ -47,7 +47,7 @@ def brats(small_brats, one_thread, save_weights, write_toml, tmp_path_factory):
         folder = tmp_path_factory.mktemp("brats-build")
         save_weights(folder / "w.pt", "dmaf_net.test", in_channels=4, num_classes=4)
         text = write_toml(folder, platform, challenge, "dmaf_net.test", 32, "w.pt", **extra)
-        return build_context(text, data=small_brats, output=folder / "build")
+        return build_context(BuildRequest(text, data=small_brats, output=folder / "build"))
 
     return build
 
@@ -145,7 +145,7 @@ def kpis(small_kpis, one_thread, save_weights, write_toml, tmp_path_factory):
     folder = tmp_path_factory.mktemp("kpis-build")
     save_weights(folder / "w.pt", "mslau_net.test", in_channels=3, num_classes=2)
     text = write_toml(folder, "kpis-patch", "kpis_patch", "mslau_net.test", 64, "w.pt")
-    return build_context(text, data=small_kpis, output=folder / "build")
+    return build_context(BuildRequest(text, data=small_kpis, output=folder / "build"))
 
 
 def test_patches_of_kpis_give_the_bytes_of_medbench_run(kpis):
@@ -170,7 +170,7 @@ def codalab(small_iugc, one_thread, save_weights, write_toml, tmp_path_factory):
     folder = tmp_path_factory.mktemp("codalab")
     save_weights(folder / "w.pt", "dssau_net.test", in_channels=3, num_classes=3, num_image_classes=2)
     text = write_toml(folder, "codalab", "iugc2024", "dssau_net.test", 64, "w.pt")
-    return build_context(text, data=small_iugc, output=folder / "build"), text
+    return build_context(BuildRequest(text, data=small_iugc, output=folder / "build")), text
 
 
 def test_the_codalab_zip_gives_the_labels_and_classes_of_medbench_run(codalab):

@@ -62,9 +62,10 @@ def build(
 ) -> None:
     """Make the build context and, where podman or docker is there, the image."""
     from medbench.cli.console import ConsoleProgress
+    from medbench.submissions.build.context import BuildRequest
     from medbench.submissions.workflow import build as build_submission
 
-    for line in build_submission(file, data, split, output, engine, ConsoleProgress()):
+    for line in build_submission(BuildRequest(file, data, split, output), engine, ConsoleProgress()):
         typer.echo(line)
 
 
@@ -98,9 +99,11 @@ def rehearse(
     """Run it as the platform does and compare every output with that of 'medbench run'."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.results_submit import show_rehearsal
+    from medbench.submissions.build.context import BuildRequest
     from medbench.submissions.workflow import rehearse as rehearse_submission
 
-    result = rehearse_submission(file, data, split, output, engine, cases, count, ConsoleProgress())
+    request = BuildRequest(file, data, split, output)
+    result = rehearse_submission(request, engine, ConsoleProgress(), pattern=cases, count=count)
     raise typer.Exit(show_rehearsal(result, as_json))
 
 
@@ -129,10 +132,12 @@ def host(
 ) -> None:
     """For organisers: write the evaluation program of a challenge, and rehearse it."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.submissions.host.package import host_challenge
+    from medbench.submissions.host.program import HostRequest
+    from medbench.submissions.host.workflow import host_challenge, host_named
 
-    given = challenge, platform, data, split, predictions, output, ConsoleProgress(), packages, engine
-    for line in host_challenge(*given, ingestion=ingestion):
+    request = HostRequest(challenge, host_named(platform), data, split, packages, ingestion)
+    lines = host_challenge(request, output, ConsoleProgress(), predictions=predictions, engine=engine)
+    for line in lines:
         typer.echo(line)
 
 

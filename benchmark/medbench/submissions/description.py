@@ -33,7 +33,7 @@ class InferenceSettings(_Part):
     """What of the forward pass decides the result; the device is CUDA where there is one, else the CPU."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    batch_size: int | None = Field(default=None, ge=1, description="pictures (8) or windows of a volume (1)")
+    batch_size: int | None = Field(default=None, ge=1, description="images (8) or windows of a volume (1)")
     image_size: int | None = Field(default=None, ge=16)
     overlap: float | None = Field(default=None, ge=0, lt=1, description="of a volume's windows")
     mirror: bool | None = Field(default=None, description="average over a volume's mirrored views")
@@ -82,7 +82,7 @@ class Socket(_Part):
     kind: Literal["image", "json", "file"] = "image"
     name: str = Field(
         default="",
-        description="input: which of the challenge's inputs it is; empty: a picture, read as it is",
+        description="input: which of the challenge's inputs it is; empty: an image, read as it is",
     )
     size: tuple[int, int] | None = Field(default=None, description="height and width in pixels, where fixed")
 

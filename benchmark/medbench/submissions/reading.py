@@ -70,8 +70,8 @@ def _explained(error: ValidationError, where: str) -> MedbenchError:
             if isinstance(part, str):
                 annotation = fields.model_fields[part].annotation
                 fields = getattr(annotation, "__args__", (annotation,))[0]
-        known = unknown_name("key", str(first["loc"][-1]), fields.model_fields).hint
-        return MedbenchError("submission.key", f"{where}: there is no key '{key}'.", known)
+        hint = unknown_name("key", str(first["loc"][-1]), fields.model_fields).hint
+        return MedbenchError("submission.key", f"{where}: there is no key '{key}'.", hint)
     reason = first["msg"].removeprefix("Value error, ")
     return MedbenchError(
         "submission.key", f"{where}: {key}: {reason}.", "'medbench submit init' explains every key."

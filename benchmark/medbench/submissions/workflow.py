@@ -10,46 +10,50 @@ from medbench import __version__
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json, write_text
 from medbench.core.progress import Progress
-from medbench.submissions.build.context import Built, build_context, check_submission
+from medbench.submissions.build.context import (
+    Build,
+    BuildRequest,
+    build_context,
+    check_submission,
+    image_tag,
+)
 from medbench.submissions.containers import archives
-from medbench.submissions.containers.engines import Engine, ImageRunner, find_engine
+from medbench.submissions.containers.engines import Engine, find_engine
+from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.runners import Runner
 from medbench.submissions.description import Submission
+from medbench.submissions.findings import Finding, sorted_findings
 from medbench.submissions.lint import image as linting
-from medbench.submissions.lint.findings import Finding, sorted_findings
 from medbench.submissions.lint.hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
 from medbench.submissions.reading import read_submission
-from medbench.submissions.rehearse.rehearsal import REPORT, Rehearsal
-from medbench.submissions.rehearse.rehearsal import rehearse as rehearse_built
+from medbench.submissions.rehearse import rehearsal
 from medbench.submissions.serving.session import MANIFEST
 
 REPORT_SUFFIX = ".report.json"
 
 
-def build(
-    file: Path, data: Path | None, split: str | None, output: Path, engine: str, progress: Progress
-) -> Iterator[str]:
+def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[str]:
     """Make the context or bundle and, where an engine is there, the image; lines that tell what was made.
 
     Raises:
         MedbenchError: as :func:`build_context` and :func:`find_engine`.
     """
-    built = build_context(file, data=data, split=split, output=output, progress=progress)
-    yield f"context: {built.context} (weights sha256 {(built.manifest['weights_sha256'] or 'none')[:12]})"
-    if built.model_archive.exists():
-        yield f"weights apart: {built.model_archive}"
-    if built.platform.delivers != "image":
-        path = archive_path(built.submission, output)
-        yield f"{built.platform.delivers}: {path} is written by 'medbench submit save'"
+    result = build_context(request, progress)
+    yield f"context: {result.context} (weights sha256 {(result.manifest['weights_sha256'] or 'none')[:12]})"
+    if result.model_archive.exists():
+        yield f"weights apart: {result.model_archive}"
+    if result.platform.delivers != "image":
+        path = archive_path(result.submission, request.output)
+        yield f"{result.platform.delivers}: {path} is written by 'medbench submit save'"
         return
-    found = find_engine(engine)
-    if found is None:
+    program = find_engine(engine)
+    if program is None:
         yield "image: not built, as neither podman nor docker is here"
-        yield f"  elsewhere: docker build --platform linux/amd64 --tag {built.tag} {built.context}"
+        yield f"  elsewhere: docker build --platform linux/amd64 --tag {result.tag} {result.context}"
         return
-    found.build(built.context, built.tag)
-    yield f"image: {built.tag} ({found.name})"
+    program.build(result.context, result.tag)
+    yield f"image: {result.tag} ({program.name})"
 
 
 def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding], list[str]]:
@@ -64,54 +68,48 @@ def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding]
         return sorted_findings(lint_hosted(file)), [str(file)]
     submission = read_submission(file)
     platform = load_platform(submission.platform)
-    findings, looked_at = check_submission(submission, platform), [str(file)]
+    findings, paths = check_submission(submission, platform), [str(file)]
     folder = output / submission.name
     if (folder / "context").is_dir():
-        looked_at.append(str(folder / "context"))
+        paths.append(str(folder / "context"))
         findings += linting.lint_context(folder / "context", submission, platform)
     path = archive or archive_path(submission, output)
     if archive is not None and not path.is_file():
         raise MedbenchError("archive.missing", f"{path}: there is no such archive.", "Check --archive.")
     if path.is_file() and platform.delivers != "image":
-        looked_at.append(str(path))
+        paths.append(str(path))
         table = platform.delivers == "table"
         findings += platform.lint_table(path) if table else linting.lint_bundle(path, platform)
     elif path.is_file():
-        looked_at.append(str(path))
+        paths.append(str(path))
         weights = None
         if (folder / "context" / "app" / MANIFEST).is_file():
             weights = read_json(folder / "context" / "app" / MANIFEST)["weights_sha256"]
         findings += linting.lint_archive(archives.read_archive(path), submission, platform, weights)
-    return sorted_findings(findings), looked_at
+    return sorted_findings(findings), paths
 
 
 def rehearse(
-    file: Path,
-    data: Path | None,
-    split: str | None,
-    output: Path,
-    engine: str,
-    pattern: str,
-    count: int,
-    progress: Progress,
-) -> Rehearsal:
+    request: BuildRequest, engine: str, progress: Progress, *, pattern: str, count: int
+) -> rehearsal.Rehearsal:
     """Build, then run as the platform does, in the image where an engine is there.
 
     Raises:
         MedbenchError: as :func:`build_context`, :func:`find_engine` and
             :func:`medbench.submissions.rehearse.rehearsal.rehearse`.
     """
-    built = build_context(file, data=data, split=split, output=output, progress=progress)
-    found = find_engine(engine) if built.platform.delivers == "image" else None
-    runner = None if found is None else _image_runner(built, found, progress)
-    return rehearse_built(built, runner=runner, pattern=pattern, count=count, progress=progress)
+    result = build_context(request, progress)
+    program = find_engine(engine) if result.platform.delivers == "image" else None
+    runner = None if program is None else _image_runner(result, program, progress)
+    return rehearsal.rehearse(result, runner=runner, pattern=pattern, count=count, progress=progress)
 
 
-def _image_runner(built: Built, engine: Engine, progress: Progress) -> Runner:
-    progress.say(f"Building {built.tag} with {engine.name}.")
-    engine.build(built.context, built.tag)
-    limits = built.platform.limits.with_phase(built.submission.limits)
-    return ImageRunner(engine, built.tag, built.folder / "rehearsal" / "root", built.platform.mounts, limits)
+def _image_runner(result: Build, engine: Engine, progress: Progress) -> Runner:
+    progress.say(f"Building {result.tag} with {engine.name}.")
+    engine.build(result.context, result.tag)
+    limits = result.platform.limits.with_phase(result.submission.limits)
+    root = result.folder / "rehearsal" / "root"
+    return ImageRunner(engine, result.tag, root, result.platform.mounts, limits)
 
 
 def save(file: Path, output: Path, engine: str) -> Iterator[str]:
@@ -128,7 +126,7 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
     if not manifest_path.is_file():
         raise MedbenchError("save.not_built", f"{folder}: is not built.", f"medbench submit build {file}")
     manifest = read_json(manifest_path)
-    report = read_json(folder / REPORT) if (folder / REPORT).is_file() else {}
+    report = read_json(folder / rehearsal.REPORT) if (folder / rehearsal.REPORT).is_file() else {}
     if (
         report.get("weights_sha256") != manifest["weights_sha256"]
         or report.get("submission") != (manifest["submission"])
@@ -168,17 +166,16 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
 
 
 def _save_image(submission: Submission, path: Path, engine: str) -> None:
-    tag = f"medbench/{submission.name}:{__version__}"
-    found = find_engine(engine)
-    if found is None:
+    tag, program = image_tag(submission), find_engine(engine)
+    if program is None:
         raise MedbenchError(
             "engine.missing",
             "Saving an image needs podman or docker.",
             f"On a machine with docker: docker build -t {tag} the context, then docker save {tag} | gzip.",
         )
-    if not found.has(tag):
+    if not program.has(tag):
         raise MedbenchError("save.not_built", f"{tag}: there is no such image.", "medbench submit build FILE")
-    found.save(tag, path)
+    program.save(tag, path)
 
 
 def archive_path(submission: Submission, output: Path) -> Path:

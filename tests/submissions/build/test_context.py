@@ -11,7 +11,7 @@ import pytest
 from medbench.challenges import list_challenges, load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.models import list_models, model_entry
-from medbench.submissions.build.context import build_context
+from medbench.submissions.build.context import BuildRequest, build_context
 from medbench.submissions.build.locking import lock, needed_packages
 from medbench.submissions.platforms import list_platforms, load_platform, platform_for
 from medbench.submissions.reading import parse_submission, read_submission
@@ -54,7 +54,7 @@ def test_the_dockerfile_is_multi_stage_non_root_exec_form_and_labelled(built):
 
 def test_invoke_is_a_label_and_a_cuda_build_takes_cuda_wheels(write_submission, small_iugc, tmp_path):
     file = write_submission("cuda", "invoke", change=("[image]", '[image]\naccelerator = "cuda"'))
-    built = build_context(file, data=small_iugc, output=tmp_path)
+    built = build_context(BuildRequest(file, data=small_iugc, output=tmp_path))
     text = (built.context / "Dockerfile").read_text()
     assert 'LABEL org.grand-challenge.api-method="invoke"' in text
     assert 'CMD ["invoke"]' in text
@@ -66,7 +66,7 @@ def test_mounted_weights_are_an_archive_with_the_same_bytes_each_time(write_subm
     file = write_submission("apart", delivery="mounted")
     contents = []
     for name in ("a", "b"):
-        built = build_context(file, data=small_iugc, output=tmp_path / name)
+        built = build_context(BuildRequest(file, data=small_iugc, output=tmp_path / name))
         assert not (built.app / "model").exists()
         with tarfile.open(built.model_archive) as archive:
             assert archive.getnames() == ["weights.pt"]
@@ -91,7 +91,9 @@ def test_only_what_the_model_needs_is_locked():
 def test_the_build_without_an_engine_says_how_to_go_on(write_submission, small_iugc, tmp_path):
     from medbench.core.progress import SilentProgress
 
-    lines = list(build(write_submission(), small_iugc, None, tmp_path, "none", SilentProgress()))
+    lines = list(
+        build(BuildRequest(write_submission(), small_iugc, output=tmp_path), "none", SilentProgress())
+    )
     assert lines[0].startswith(f"context: {tmp_path / 'tiny' / 'context'}")
     assert lines[2].strip().startswith("elsewhere: docker build --platform linux/amd64 --tag medbench/tiny:")
     with pytest.raises(MedbenchError) as caught:
@@ -198,7 +200,7 @@ def test_weights_apart_are_refused_where_a_platform_mounts_none(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text(text)
     with pytest.raises(MedbenchError, match="mounts no weights"):
-        build_context(path, output=tmp_path)
+        build_context(BuildRequest(path, output=tmp_path))
 
 
 def test_a_file_that_is_there_is_never_overwritten(tmp_path):

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from medbench.submissions.build.context import build_context
+from medbench.submissions.build.context import BuildRequest, build_context
 from medbench.submissions.containers import archives, engines
-from medbench.submissions.containers.engines import Engine, ImageRunner, find_engine
+from medbench.submissions.containers.engines import Engine, find_engine
+from medbench.submissions.containers.image_runner import ImageRunner
+from medbench.submissions.limits import Limits
 from medbench.submissions.lint.image import lint_archive
 from medbench.submissions.platforms.base import Mount
-from medbench.submissions.rehearse.limits import Limits
 from medbench.submissions.rehearse.rehearsal import rehearse
 
 HERE = Path(__file__).parents[1]
@@ -89,7 +90,7 @@ def image(engine, write_submission, small_iugc, tmp_path_factory):
     """The image of a submission whose packages are mounted."""
     output = tmp_path_factory.mktemp("images")
     built = build_context(
-        write_submission("image", "invoke", packages="base"), data=small_iugc, output=output
+        BuildRequest(write_submission("image", "invoke", packages="base"), data=small_iugc, output=output)
     )
     engine.build(built.context, built.tag)
     return built
@@ -179,7 +180,9 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
     if torch.version.cuda is not None:
         pytest.skip("skipped: this torch is a CUDA build, whose libraries alone have more than 5 GB")
     built = build_context(
-        write_submission("whole", packages="vendored"), data=small_iugc, output=tmp_path / "build"
+        BuildRequest(
+            write_submission("whole", packages="vendored"), data=small_iugc, output=tmp_path / "build"
+        )
     )
     engine.build(built.context, built.tag)
     try:
@@ -204,7 +207,9 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, 
     from medbench.challenges.hc18.sample import write_sample
     from medbench.core.progress import SilentProgress
     from medbench.core.sample import Prediction
-    from medbench.submissions.host.package import host, rehearse_host
+    from medbench.submissions.host.package import host
+    from medbench.submissions.host.program import HostRequest
+    from medbench.submissions.host.rehearsal import rehearse_host
     from medbench.submissions.workflow import check
 
     data, given = tmp_path / "hc18", tmp_path / "predictions"
@@ -214,7 +219,7 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, 
         labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
         challenge.write(Prediction(labels=labels), case, given)
     quiet = SilentProgress()
-    hosted = host("hc18", platform, data, None, tmp_path / "build", quiet, packages="vendored")
+    hosted = host(HostRequest("hc18", platform, data, packages="vendored"), tmp_path / "build", quiet)
     assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []
     written = []
     for runner in (None, engine):

@@ -11,8 +11,12 @@ from medbench.challenges import load_challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
-from medbench.submissions.host.package import _check_ingestion, host, host_challenge, rehearse_host
-from medbench.submissions.host.serving import _by_picture_name, _without_suffix, run
+from medbench.submissions.host.codabench import check_ingestion
+from medbench.submissions.host.package import host
+from medbench.submissions.host.program import HostRequest
+from medbench.submissions.host.rehearsal import rehearse_host
+from medbench.submissions.host.serving import _by_image_name, _without_suffix, run
+from medbench.submissions.host.workflow import host_named
 from medbench.submissions.lint.hosted import lint_competition, lint_hosted
 from medbench.submissions.workflow import check
 
@@ -46,7 +50,7 @@ def predictions(release, tmp_path):
 
 @pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
 def test_the_program_scores_as_medbench_evaluate_does(platform, release, predictions, tmp_path):
-    hosted = host("hc18", platform, release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", platform, release), tmp_path / "build", QUIET)
     first, _ = rehearse_host(hosted, predictions, QUIET)
     assert "4 columns" in first
     assert "requirements.lock" in (hosted.image / "Dockerfile").read_text()
@@ -77,7 +81,7 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
 
 
 def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, monkeypatch, capfd):
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
     root = tmp_path / "root"
     shutil.copytree(release, root / "opt/ml/input/data/ground_truth")
     (root / "input").mkdir(parents=True)
@@ -103,7 +107,7 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
 def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
     release, predictions, tmp_path, monkeypatch, capfd
 ):
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
     list(rehearse_host(hosted, predictions, QUIET))
     root = hosted.folder / "rehearsal/root"
     monkeypatch.setenv("MEDBENCH_ROOT", str(root))
@@ -138,21 +142,28 @@ def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
     assert all(not row["reason"] for row in rows.values() if row["status"] == "ok")
 
 
-def test_pictures_are_told_apart_by_name_whatever_their_type():
+def test_images_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
-    assert list(_by_picture_name(cases)) == ["1.x", "2"]
+    assert list(_by_image_name(cases)) == ["1.x", "2"]
     assert [_without_suffix(name) for name in ("1.x.mha", "2.nii.gz", "2")] == ["1.x", "2", "2"]
     with pytest.raises(MedbenchError, match="a/1 and b/1"):
-        _by_picture_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
+        _by_image_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
 
 
 def test_splits_without_references_and_other_platforms_are_refused(small_iugc, release, tmp_path):
-    with pytest.raises(MedbenchError, match="do not come from 'wheels'"):
-        list(host_challenge("hc18", "codabench", release, None, None, tmp_path, QUIET, "wheels"))
+    from typer.testing import CliRunner
+
+    from medbench.cli.submit import app
+
+    refused = CliRunner().invoke(
+        app, ["host", "-c", "hc18", "--platform", "codabench", "--packages", "wheels"]
+    )
+    assert refused.exit_code == 2
+    assert "'wheels' is not one of" in refused.output
     with pytest.raises(MedbenchError, match="no platform"):
-        list(host_challenge("hc18", "codalab", release, None, None, tmp_path, QUIET))
+        host_named("codalab")
     with pytest.raises(MedbenchError):
-        host("hc18", "codabench", release, "official_test", tmp_path, QUIET)
+        host(HostRequest("hc18", "codabench", release, "official_test"), tmp_path, QUIET)
 
 
 PREDICT = """
@@ -162,10 +173,10 @@ import cv2, numpy
 source, target = map(Path, sys.argv[1:])
 for case in json.loads((source / "cases.json").read_text())[1:]:
     (name,) = case["inputs"].values()
-    picture = cv2.imread(str(source / name), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(source / name), cv2.IMREAD_GRAYSCALE)
     path = target / case["output"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    mask = numpy.zeros_like(picture)
+    mask = numpy.zeros_like(image)
     mask[10:40, 20:60] = 255
     cv2.imwrite(str(path), mask)
 """
@@ -173,7 +184,9 @@ for case in json.loads((source / "cases.json").read_text())[1:]:
 
 @pytest.fixture(scope="module")
 def competition(release, tmp_path_factory):
-    return host("hc18", "codabench", release, None, tmp_path_factory.mktemp("b"), QUIET, ingestion=True)
+    return host(
+        HostRequest("hc18", "codabench", release, ingestion=True), tmp_path_factory.mktemp("b"), QUIET
+    )
 
 
 def test_a_participants_program_is_run_on_the_inputs_alone_and_scored(competition, tmp_path):
@@ -229,10 +242,10 @@ def test_a_participants_program_that_fails_is_told_by_the_last_line(
 
 def test_ingestion_is_refused_where_it_cannot_be(release, tmp_path):
     with pytest.raises(MedbenchError, match="has no ingestion programs"):
-        host("hc18", "grand-challenge", release, None, tmp_path, QUIET, ingestion=True)
+        host(HostRequest("hc18", "grand-challenge", release, ingestion=True), tmp_path, QUIET)
     file = tmp_path / "both.h5"
     with pytest.raises(MedbenchError, match="participants would see it"):
-        _check_ingestion("codabench", [Case("a", {"x": file}, {"y": file}, "")])
+        check_ingestion("codabench", [Case("a", {"x": file}, {"y": file}, "")])
 
 
 def write_bundle(competition, path, change=None, without=""):
@@ -313,7 +326,7 @@ def test_what_submit_host_writes_lints_clean_and_damage_is_told(competition, rel
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         archive.writestr("competition.yaml", "a: [")
     assert [one.rule for one in lint_competition(tmp_path / "d.zip")] == ["competition.syntax"]
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
     assert {one.severity for one in lint_hosted(hosted.folder)} == {"note"}
     (hosted.image / "requirements.lock").write_text("numpy\n")
     (hosted.program / "evaluation.json").unlink()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.build.context import build_context
+from medbench.submissions.build.context import BuildRequest, build_context
 from medbench.submissions.containers import launcher
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart
 from medbench.submissions.rehearse.rehearsal import rehearse
@@ -35,7 +35,9 @@ def test_both_methods_give_the_labels_of_medbench_run(built):
 
 def test_weights_that_are_mounted_and_other_code_that_downloads(write_submission, small_iugc, tmp_path):
     built = build_context(
-        write_submission("mounted", delivery="mounted"), data=small_iugc, output=tmp_path / "build"
+        BuildRequest(
+            write_submission("mounted", delivery="mounted"), data=small_iugc, output=tmp_path / "build"
+        )
     )
     assert not (built.app / "model").exists()
     entry = built.app / "inference.py"

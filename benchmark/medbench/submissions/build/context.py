@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import platform as machine
 import shutil
-import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +18,22 @@ from medbench.core.package import copy_package
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.environment import git_state
 from medbench.running.job import Inference, Job, resolve
+from medbench.submissions.build.dockerfile import (
+    APP,
+    TORCH_INDEX,
+    USER,
+    package_lines,
+    python_image,
+    user_lines,
+)
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
-from medbench.submissions.description import Packages, Submission
-from medbench.submissions.lint.findings import Finding, failed
+from medbench.submissions.containers import archives
+from medbench.submissions.description import Submission
+from medbench.submissions.findings import Finding, failed
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.reading import read_submission
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
-APP = "/opt/app"
-USER = 10001
-TORCH_INDEX = {
-    "cpu": "https://download.pytorch.org/whl/cpu",
-    "cuda": "https://download.pytorch.org/whl/cu126",
-}
 _ENTRY = '''"""Predict what the platform hands in; medbench finds inputs and weights beside this file."""
 
 import sys
@@ -41,7 +42,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from medbench.submissions.serving.entry import run  # noqa: E402
+from medbench.submissions.entry import run  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
@@ -55,7 +56,24 @@ if __name__ == "__main__":
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildRequest:
+    """What is to be build.
+
+    Attributes:
+        file: the submission's TOML.
+        data: folder with a real copy; the challenge's sample if not given.
+        split: the platform's, else the challenge's default if not given.
+        output: folder of builds.
+    """
+
+    file: Path
+    data: Path | None = None
+    split: str | None = None
+    output: Path = Path("build")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
     """A submission that lies ready in a folder.
 
     Attributes:
@@ -90,24 +108,28 @@ class Built:
     @property
     def tag(self) -> str:
         """Name of the image."""
-        return f"medbench/{self.submission.name}:{__version__}"
+        return image_tag(self.submission)
+
+    def packages(self) -> dict[str, str]:
+        """Name -> version of what the model needs to predict."""
+        slides = self.job.slide_settings is not None
+        return lock(needed_packages(self.submission.model, self.job.network.entry, slides=slides))
 
 
-def build_context(
-    file: Path,
-    *,
-    data: Path | None = None,
-    split: str | None = None,
-    output: Path | None = None,
-    progress: Progress | None = None,
-) -> Built:
+def image_tag(submission: Submission) -> str:
+    """Name of a submission's image, as an engine builds and saves it.
+
+    >>> image_tag(Submission(name="a", challenge="c", model="m", platform="p")).partition(":")[0]
+    'medbench/a'
+    """
+    return f"medbench/{submission.name}:{__version__}"
+
+
+def build_context(request: BuildRequest, progress: Progress | None = None) -> Build:
     """Resolve weights as ``medbench run`` does and write everything that the image is made of.
 
     Args:
-        file: the submission's TOML.
-        data: folder with a real copy; the challenge's sample if not given.
-        split: the platform's, else the challenge's default if not given.
-        output: folder of builds, ``build`` beside the current folder if not given.
+        request: the submission's file, its data, and where to.
         progress: told what happens.
 
     Raises:
@@ -115,45 +137,49 @@ def build_context(
             ``submission.unfit`` when the platform refuses the file.
     """
     progress = progress or SilentProgress()
-    submission = read_submission(file)
+    submission = read_submission(request.file)
     platform = load_platform(submission.platform)
     refuse(check_submission(submission, platform))
-    job = resolve(
+    job = _resolve(submission, platform, request, progress)
+    folder = request.output / submission.name
+    shutil.rmtree(folder / "context", ignore_errors=True)
+    build = Build(submission, platform, job, folder, _manifest(submission, job))
+    _write_app(build, progress)
+    versions = build.packages()
+    write_json(build.context / "lock.json", versions)
+    lines = requirement_lines(versions, submission.image.accelerator)
+    write_text(build.context / LOCK, "\n".join(lines) + "\n")
+    if submission.image.packages == "vendored":
+        gather(versions, build.context / "site-packages")
+    if platform.delivers == "image":
+        write_text(build.context / "Dockerfile", dockerfile(build))
+    for name, text in platform.files(submission).items():
+        write_text(folder / name, text)
+    return build
+
+
+def _resolve(submission: Submission, platform: Platform, request: BuildRequest, progress: Progress) -> Job:
+    return resolve(
         submission.model,
         submission.challenge,
-        data=data,
-        split=split or platform.split,
-        weights=_weights(submission, file),
+        data=request.data,
+        split=request.split or platform.split,
+        weights=_weights(submission, request.file),
         recipe=submission.weights.recipe,
         options=dict(submission.options),
-        inference=_inference(submission),
+        inference=Inference("cpu", **submission.inference.model_dump()),
         cases="*",
         seed=0,
         runs=runs_folder(),
         progress=progress,
     )
-    folder = (output or Path("build")) / submission.name
-    shutil.rmtree(folder / "context", ignore_errors=True)
-    built = Built(submission, platform, job, folder, _manifest(submission, job))
-    _write_app(built, progress)
-    locked = lock(needed_packages(submission.model, job.network.entry, slides=job.slide_settings is not None))
-    write_json(built.context / "lock.json", locked)
-    lines = requirement_lines(locked, submission.image.accelerator)
-    write_text(built.context / LOCK, "\n".join(lines) + "\n")
-    if submission.image.packages == "vendored":
-        gather(locked, built.context / "site-packages")
-    if platform.delivers == "image":
-        write_text(built.context / "Dockerfile", dockerfile(built))
-    for name, text in platform.files(submission).items():
-        write_text(folder / name, text)
-    return built
 
 
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
     """What of a submission file does not suit its platform."""
-    found = list(platform.check(submission))
+    findings = list(platform.check(submission))
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
-        found.append(
+        findings.append(
             Finding(
                 "submission.delivery",
                 "error",
@@ -161,7 +187,7 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
                 'Set delivery = "baked" under [weights].',
             )
         )
-    return found
+    return findings
 
 
 def refuse(findings: Sequence[Finding]) -> None:
@@ -175,9 +201,9 @@ def refuse(findings: Sequence[Finding]) -> None:
         raise MedbenchError("submission.unfit", f"{first.message} ({first.rule})", first.advice)
 
 
-def dockerfile(built: Built) -> str:
+def dockerfile(build: Build) -> str:
     """The Dockerfile: packages in a first stage, code and weights in the second, no root, exec form."""
-    submission, platform = built.submission, built.platform
+    submission, platform = build.submission, build.platform
     image = submission.image
     base = image.base or python_image()
     base += f"@{image.digest}" if image.digest else ""
@@ -187,7 +213,7 @@ def dockerfile(built: Built) -> str:
         *user_lines(),
         f"COPY app {APP}",
         f"WORKDIR {APP}",
-        *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(built).items()),
+        *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(build).items()),
         f"USER {USER}:{USER}",
         f"ENTRYPOINT {json.dumps(list(platform.entrypoint(submission)))}",
     ]
@@ -196,77 +222,28 @@ def dockerfile(built: Built) -> str:
     return "\n".join(lines) + "\n"
 
 
-def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
-    """A Dockerfile up to where its last stage has the packages.
-
-    Args:
-        base: image of every stage.
-        packages: ``index``: pip installs the context's lock; ``vendored``: its ``site-packages`` are
-            copied; ``base``: the base has them.
-        torch_index: where pip looks for torch too; ``None`` where it is not needed.
-    """
-    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
-    if packages == "index":
-        extra = f"--extra-index-url {torch_index} " if torch_index else ""
-        lines += [
-            "FROM base AS packages",
-            f"COPY {LOCK} /build/{LOCK}",
-            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
-            f"{extra}--requirement /build/{LOCK}",
-            "",
-        ]
-    lines += ["FROM base"]
-    if packages == "index":
-        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
-    if packages == "vendored":
-        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
-    return lines
-
-
-def python_image() -> str:
-    """The official Python image of the version that was tested here."""
-    return f"docker.io/library/python:{machine.python_version()}-slim-bookworm"
-
-
-def user_lines() -> list[str]:
-    """Lines of a Dockerfile that make the user, with nothing but Python, and its environment."""
-    user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
-    return [
-        "RUN python -c \"import os; os.makedirs('/home/user', exist_ok=True); "
-        f"os.chown('/home/user', {USER}, {USER}); "
-        f"open('/etc/passwd', 'a').write('{user}\\n'); "
-        f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
-        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user MEDBENCH_CACHE=/tmp/medbench "
-        "MPLCONFIGDIR=/tmp/matplotlib",
-    ]
-
-
-def labels(built: Built) -> dict[str, str]:
+def labels(build: Build) -> dict[str, str]:
     """Labels of the image: what the platform reads, and where model and weights come from."""
-    manifest = built.manifest
+    manifest = build.manifest
     return {
-        **built.platform.image_labels(built.submission),
-        "org.opencontainers.image.title": built.submission.name,
-        "org.opencontainers.image.authors": built.submission.author,
-        "org.opencontainers.image.licenses": built.submission.image.licence,
+        **build.platform.image_labels(build.submission),
+        "org.opencontainers.image.title": build.submission.name,
+        "org.opencontainers.image.authors": build.submission.author,
+        "org.opencontainers.image.licenses": build.submission.image.licence,
         "org.opencontainers.image.version": manifest["medbench_version"],
         "org.opencontainers.image.revision": manifest["medbench_commit"] or "unknown",
-        "medbench.challenge": built.submission.challenge,
-        "medbench.model": built.submission.model,
+        "medbench.challenge": build.submission.challenge,
+        "medbench.model": build.submission.model,
         "medbench.weights.sha256": manifest["weights_sha256"] or "none",
     }
 
 
 def _weights(submission: Submission, file: Path) -> str:
-    named = submission.weights.file
-    if named in ("auto", "none"):
-        return named
-    path = Path(os.path.expanduser(named))
+    name = submission.weights.file
+    if name in ("auto", "none"):
+        return name
+    path = Path(os.path.expanduser(name))
     return str(path if path.is_absolute() else file.parent / path)
-
-
-def _inference(submission: Submission) -> Inference:
-    return Inference("cpu", **submission.inference.model_dump())
 
 
 def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
@@ -281,32 +258,23 @@ def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
     }
 
 
-def _write_app(built: Built, progress: Progress) -> None:
-    app = built.app
-    if built.platform.delivers == "image":
+def _write_app(build: Build, progress: Progress) -> None:
+    app = build.app
+    if build.platform.delivers == "image":
         copy_package(app / "medbench", "container")
         write_text(app / "inference.py", _ENTRY)
-    for name, text in built.platform.app_files(built.submission).items():
+    for name, text in build.platform.app_files(build.submission).items():
         write_text(app / name, text)
-    write_json(app / MANIFEST, built.manifest)
-    built.model_archive.unlink(missing_ok=True)
-    if built.platform.delivers != "image":
-        built.platform.write_bundle(built.job, app / "bundle", progress)
+    write_json(app / MANIFEST, build.manifest)
+    build.model_archive.unlink(missing_ok=True)
+    if build.platform.delivers != "image":
+        build.platform.write_bundle(build.job, app / "bundle", progress)
         return
-    if built.job.weights is None:
+    if build.job.weights is None:
         return
-    if built.submission.weights.delivery == "baked":
+    if build.submission.weights.delivery == "baked":
         (app / "model").mkdir()
-        shutil.copyfile(built.job.weights, app / "model" / WEIGHTS)
+        shutil.copyfile(build.job.weights, app / "model" / WEIGHTS)
         (app / "model" / WEIGHTS).chmod(0o644)
         return
-    with tarfile.open(built.model_archive, "w:gz") as archive:
-        archive.add(built.job.weights, arcname=WEIGHTS, filter=anonymous)
-
-
-def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Whoever packs it: no owner, no time."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode, member.mtime = 0o644, 0
-    return member
+    archives.write_tar({WEIGHTS: build.job.weights}, build.model_archive)

@@ -110,6 +110,28 @@ def write_zip(folder: Path, path: Path) -> None:
                 shutil.copyfileobj(source, target)
 
 
+def write_tar(files: Mapping[str, Path], path: Path) -> None:
+    """Write files as a gzipped tar, by their names in it; the same files give the same bytes."""
+    import gzip
+
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "wb") as stream,
+        gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w") as archive,
+    ):
+        for name, file in files.items():
+            archive.add(file.resolve(), arcname=name, filter=_without_owner_and_time)
+
+
+def _without_owner_and_time(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A member that is the same whoever packs it, and when."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode, member.mtime = 0o644, 0
+    return member
+
+
 @dataclass(frozen=True, slots=True)
 class _Layer:
     names: Mapping[str, int]

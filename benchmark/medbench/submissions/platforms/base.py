@@ -12,8 +12,8 @@ from medbench.core.case import Case
 from medbench.core.progress import Progress
 from medbench.core.sample import Sample, VolumeSample
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding
-from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.findings import Finding
+from medbench.submissions.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -54,12 +54,12 @@ class ImageRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Trial:
     """A case of the rehearsal, read by its challenge.
 
     Attributes:
         case: the case.
-        sample: its pictures.
+        sample: its images.
         expected: the prediction file that ``medbench run`` writes for it.
     """
 
@@ -179,7 +179,12 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
         """In a rehearsal: lay inputs below ``root`` as the platform mounts them.
 
@@ -193,7 +198,7 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
         """In a rehearsal: what is wrong with the outputs below ``root``, compared with ``case.expected``."""
 

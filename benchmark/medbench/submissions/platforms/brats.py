@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ClassVar
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.submissions.description import GIGABYTE, Submission
+from medbench.submissions.limits import Limits
 from medbench.submissions.platforms.base import ImageRules, Mount, Variant
 from medbench.submissions.platforms.folders import FolderPlatform
-from medbench.submissions.rehearse.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
@@ -194,14 +194,14 @@ def parse_options(arguments: Sequence[str]) -> dict[str, str]:
     """
     if not arguments:
         return {}
-    known = ("--data_path", "--output_path", ADDITIONAL, *_IGNORED)
+    names = ("--data_path", "--output_path", ADDITIONAL, *_IGNORED)
     options: dict[str, str] = {}
-    waiting = list(arguments[1:])
-    while waiting:
-        name, _, value = waiting.pop(0).partition("=")
-        if name not in known or not (value or waiting):
+    words = list(arguments[1:])
+    while words:
+        name, _, value = words.pop(0).partition("=")
+        if name not in names or not (value or words):
             raise _unknown(name)
-        options[name] = value or waiting.pop(0)
+        options[name] = value or words.pop(0)
     if arguments[0] != "infer":
         raise _unknown(arguments[0])
     return options

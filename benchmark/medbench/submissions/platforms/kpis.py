@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from medbench.core.case import Case
 from medbench.submissions.description import GIGABYTE, Submission
+from medbench.submissions.limits import Limits
 from medbench.submissions.platforms.base import ImageRules, Mount
 from medbench.submissions.platforms.folders import FolderPlatform
-from medbench.submissions.rehearse.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session

@@ -65,15 +65,15 @@ def publishing(output: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="medbench-") as name:
         staging = Path(name)
         yield staging
-        published: list[Path] = []
+        files: list[Path] = []
         try:
             for source in sorted(path for path in staging.rglob("*") if path.is_file()):
                 target = output / source.relative_to(staging)
                 with atomic_path(target) as temporary:
                     shutil.copyfile(source, temporary)
-                published.append(target)
+                files.append(target)
         except OSError as failure:
-            for target in published:
+            for target in files:
                 target.unlink(missing_ok=True)
             raise MedbenchError(
                 "output.unwritable",

@@ -115,23 +115,25 @@ class Session:
         Raises:
             MedbenchError: ``weights.missing`` or ``weights.other``.
         """
-        expected = self.manifest["weights_sha256"]
-        if expected is None:
+        sha256 = self.manifest["weights_sha256"]
+        if sha256 is None:
             return None
         places = [folder / WEIGHTS for folder in (*self.model_folders, self.app / "model")]
-        found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            looked = " and ".join(str(place) for place in places)
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            searches = " and ".join(str(place) for place in places)
             raise MedbenchError(
-                "weights.missing", f"The weights are missing (looked for {looked}).", "Attach model.tar.gz."
+                "weights.missing",
+                f"The weights are missing (looked for {searches}).",
+                "Attach model.tar.gz.",
             )
-        if sha256_file(found) != expected:
+        if sha256_file(path) != sha256:
             raise MedbenchError(
                 "weights.other",
-                f"{found}: are not the weights that this submission was built for.",
-                f"Attach the model.tar.gz of the same build (sha256 {expected[:12]}…).",
+                f"{path}: are not the weights that this submission was built for.",
+                f"Attach the model.tar.gz of the same build (sha256 {sha256[:12]}…).",
             )
-        return found
+        return path
 
     def read(self, case: Case) -> Sample | VolumeSample:
         """What the network sees of a case.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from medbench.submissions.description import GIGABYTE, ImageLimits
-from medbench.submissions.lint.findings import Finding, error, warning
+from medbench.submissions.findings import Finding, error, warning
 
 NEAR = 0.7
 
@@ -65,10 +65,10 @@ def judge_usage(usage: Usage, limits: Limits) -> Iterator[Finding]:
     >>> [finding.severity for finding in judge_usage(Usage("a", 80.0, 3 * GIGABYTE), limits)]
     ['warning', 'error']
     """
-    measured = [("time", usage.time_s, limits.time_s, "s", 1.0)]
+    amounts = [("time", usage.time_s, limits.time_s, "s", 1.0)]
     if usage.peak_bytes is not None:
-        measured.append(("memory", usage.peak_bytes, limits.memory_bytes, "GB", GIGABYTE))
-    for what, value, limit, unit, scale in measured:
+        amounts.append(("memory", usage.peak_bytes, limits.memory_bytes, "GB", GIGABYTE))
+    for what, value, limit, unit, scale in amounts:
         text = f"{usage.case}: {value / scale:.2f} {unit} of {limit / scale:g} {unit} {what}"
         advice = {
             "time": "Use a smaller image size or model, fewer passes, or a GPU; the platform may be slower.",
