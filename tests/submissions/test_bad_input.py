@@ -8,6 +8,7 @@ import pytest
 import SimpleITK
 
 from medbench.submissions.entry import run
+from medbench.submissions.serving.session import Session
 
 IMAGES = "input/images/ultrasound"
 
@@ -199,6 +200,19 @@ def test_unwritable_output_is_told(built, stage, capfd, monkeypatch):
     (root / "output" / "images").write_text("in the way")
     assert run(built.app, ["exec"]) == 2
     assert "cannot be written" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_the_output_is_tried_before_the_model_is_loaded(built, stage, capfd, monkeypatch):
+    root, inputs = stage
+    inputs("ultrasound")
+    put(root, image(), vector=True)
+    (root / "output").rmdir()
+    (root / "output").write_text("no folder")
+    monkeypatch.setattr(Session, "predictor", property(lambda self: pytest.fail("the model was loaded")))
+    assert run(built.app, ["exec"]) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"error: {root / 'output'}: cannot be written by user ")
+    assert "--user $(id -u):$(id -g)" in last
 
 
 @pytest.mark.parametrize("content", [None, b"other weights"])

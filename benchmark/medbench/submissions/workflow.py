@@ -15,17 +15,18 @@ from medbench.submissions.build.context import (
     BuildRequest,
     build_context,
     check_submission,
-    image_tag,
 )
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.engines import Engine, find_engine
 from medbench.submissions.containers.image_runner import ImageRunner
-from medbench.submissions.containers.runners import Runner
+from medbench.submissions.containers.users import container_user
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, sorted_findings
 from medbench.submissions.lint import image as linting
 from medbench.submissions.lint.hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
+from medbench.submissions.platforms.base import SavedArchive
+from medbench.submissions.platforms.registries import image_tag
 from medbench.submissions.reading import read_submission
 from medbench.submissions.rehearse import rehearsal
 from medbench.submissions.serving.session import MANIFEST
@@ -100,16 +101,17 @@ def rehearse(
     """
     result = build_context(request, progress)
     program = find_engine(engine) if result.platform.delivers == "image" else None
-    runner = None if program is None else _image_runner(result, program, progress)
-    return rehearsal.rehearse(result, runner=runner, pattern=pattern, count=count, progress=progress)
+    runners = [] if program is None else _image_runners(result, program, progress)
+    return rehearsal.rehearse(result, runners=runners, pattern=pattern, count=count, progress=progress)
 
 
-def _image_runner(result: Build, engine: Engine, progress: Progress) -> Runner:
+def _image_runners(result: Build, engine: Engine, progress: Progress) -> list[ImageRunner]:
     progress.say(f"Building {result.tag} with {engine.name}.")
     engine.build(result.context, result.tag)
     limits = result.platform.limits.with_phase(result.submission.limits)
-    root = result.folder / "rehearsal" / "root"
-    return ImageRunner(engine, result.tag, root, result.platform.mounts, limits)
+    root, mounts = result.folder / "rehearsal" / "root", result.platform.mounts
+    users = [container_user(runs_as, engine.name) for runs_as in result.platform.runs_as]
+    return [ImageRunner(engine, result.tag, root, mounts, limits, user=user) for user in users]
 
 
 def save(file: Path, output: Path, engine: str) -> Iterator[str]:
@@ -162,11 +164,12 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
     yield f"rehearsal {'passed' if report['passed'] else 'FAILED'} in a {report['runner']}"
     yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
     yield "next:"
-    yield from (f"  {number}. {step}" for number, step in enumerate(platform.steps(submission), start=1))
+    steps = platform.steps(submission, SavedArchive(path, image_tag(submission.name)))
+    yield from (f"  {number}. {step}" for number, step in enumerate(steps, start=1))
 
 
 def _save_image(submission: Submission, path: Path, engine: str) -> None:
-    tag, program = image_tag(submission), find_engine(engine)
+    tag, program = image_tag(submission.name), find_engine(engine)
     if program is None:
         raise MedbenchError(
             "engine.missing",

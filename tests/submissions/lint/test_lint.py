@@ -13,6 +13,7 @@ from medbench.submissions.build.context import dockerfile
 from medbench.submissions.containers.archives import read_archive
 from medbench.submissions.lint.image import lint_archive, lint_context, lint_dockerfile
 from medbench.submissions.platforms import load_platform
+from medbench.submissions.platforms.kpis import KPIsPatch
 from medbench.submissions.reading import parse_submission, read_submission
 
 GOOD_FILES = {"opt/app/submission.json": b"{}", "opt/app/model/weights.pt": b"weights"}
@@ -199,11 +200,21 @@ def test_size_is_judged_uncompressed_with_a_warning_before_the_limit(tmp_path, m
         assert [finding.severity for finding in lint(path)] == expected
 
 
-def test_root_is_a_warning_where_the_platform_allows_it(tmp_path):
-    described = submission("kpis-patch", challenge="kpis_patch", interfaces=[])
+def test_root_is_a_warning_where_the_platform_allows_it_and_does_not_need_it(tmp_path, monkeypatch):
+    described = submission("kpis-patch", challenge="kpis_patch", interfaces=[], registry="docker.io/me")
     path, _ = write_archive(tmp_path / "image.tar", config={**GOOD, "User": ""})
+    assert lint(path, described) == []
+    monkeypatch.setattr(KPIsPatch, "runs_as", ("caller",))
     (found,) = lint(path, described)
     assert (found.rule, found.severity) == ("image.user", "warning")
+
+
+def test_another_user_is_an_error_where_the_output_folder_is_the_callers(tmp_path):
+    described = submission("kpis-patch", challenge="kpis_patch", interfaces=[], registry="docker.io/me")
+    path, _ = write_archive(tmp_path / "image.tar")
+    (found,) = lint(path, described)
+    assert (found.rule, found.severity) == ("image.user", "error")
+    assert "mode 0755" in found.message
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ class Fake:
 
     name = "fake"
 
+    def hand_over(self, folder):
+        """Nobody else writes."""
+
     def __init__(self, root, outcome=None, action=None):
         self.root, self.action = root, action or (lambda root: None)
         self.outcome = outcome or Outcome(True, 0, 1.0, line("a", 1.0, 10**9))
@@ -87,7 +90,7 @@ def line(case, time_s, peak):
 
 def play(built, outcome=None, action=None):
     runner = Fake(built.folder / "rehearsal" / "root", outcome, action)
-    return rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+    return rehearse(built, runners=[runner], pattern="segmentation/*", count=1)
 
 
 def write_expected(built, change=lambda image: image):
@@ -193,7 +196,7 @@ def test_a_server_that_does_not_start_is_an_error(built):
             yield
 
     runner = Silent(built.folder / "rehearsal" / "root", action=write_expected(built))
-    result = rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+    result = rehearse(built, runners=[runner], pattern="segmentation/*", count=1)
     assert rules(result) == ["rehearsal.start"]
     assert "no weights" in result.findings[0].message
 

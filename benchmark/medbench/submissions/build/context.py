@@ -31,6 +31,7 @@ from medbench.submissions.containers import archives
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, failed
 from medbench.submissions.platforms import Platform, load_platform
+from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
@@ -108,21 +109,12 @@ class Build:
     @property
     def tag(self) -> str:
         """Name of the image."""
-        return image_tag(self.submission)
+        return image_tag(self.submission.name)
 
     def packages(self) -> dict[str, str]:
         """Name -> version of what the model needs to predict."""
         slides = self.job.slide_settings is not None
         return lock(needed_packages(self.submission.model, self.job.network.entry, slides=slides))
-
-
-def image_tag(submission: Submission) -> str:
-    """Name of a submission's image, as an engine builds and saves it.
-
-    >>> image_tag(Submission(name="a", challenge="c", model="m", platform="p")).partition(":")[0]
-    'medbench/a'
-    """
-    return f"medbench/{submission.name}:{__version__}"
 
 
 def build_context(request: BuildRequest, progress: Progress | None = None) -> Build:
@@ -142,7 +134,8 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
     refuse(check_submission(submission, platform))
     job = _resolve(submission, platform, request, progress)
     folder = request.output / submission.name
-    shutil.rmtree(folder / "context", ignore_errors=True)
+    for name in ("context", "workspace"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     build = Build(submission, platform, job, folder, _manifest(submission, job))
     _write_app(build, progress)
     versions = build.packages()
@@ -178,6 +171,7 @@ def _resolve(submission: Submission, platform: Platform, request: BuildRequest, 
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
     """What of a submission file does not suit its platform."""
     findings = list(platform.check(submission))
+    findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
         findings.append(
             Finding(
@@ -214,12 +208,17 @@ def dockerfile(build: Build) -> str:
         f"COPY app {APP}",
         f"WORKDIR {APP}",
         *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(build).items()),
-        f"USER {USER}:{USER}",
+        f"USER {image_user(platform)}",
         f"ENTRYPOINT {json.dumps(list(platform.entrypoint(submission)))}",
     ]
     arguments = list(platform.default_arguments(submission))
     lines += [f"CMD {json.dumps(arguments)}"] if arguments else []
     return "\n".join(lines) + "\n"
+
+
+def image_user(platform: Platform) -> str:
+    """User and group of the image, by number: root only where the platform's program leaves no other way."""
+    return "0:0" if "root" in platform.runs_as else f"{USER}:{USER}"
 
 
 def labels(build: Build) -> dict[str, str]:
@@ -278,3 +277,7 @@ def _write_app(build: Build, progress: Progress) -> None:
         (app / "model" / WEIGHTS).chmod(0o644)
         return
     archives.write_tar({WEIGHTS: build.job.weights}, build.model_archive)
+    if build.platform.unpacked_model is not None:
+        place = build.folder / build.platform.unpacked_model
+        place.mkdir(parents=True)
+        shutil.copyfile(build.job.weights, place / WEIGHTS)

@@ -55,6 +55,6 @@ def user_lines() -> list[str]:
         f"os.chown('/home/user', {USER}, {USER}); "
         f"open('/etc/passwd', 'a').write('{user}\\n'); "
         f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
-        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user MEDBENCH_CACHE=/tmp/medbench "
-        "MPLCONFIGDIR=/tmp/matplotlib",
+        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user USER=user "
+        "MEDBENCH_CACHE=/tmp/medbench MPLCONFIGDIR=/tmp/matplotlib",
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path
+from medbench.submissions.containers import archives
 
 KNOWN = ("podman", "docker")
 
@@ -60,7 +60,7 @@ class Engine:
         return process.returncode == 0
 
     def save(self, tag: str, path: Path) -> None:
-        """Write an image as a gzipped docker-archive, the form that platforms take.
+        """Write an image as a gzipped docker-archive, the form that platforms take, under that very name.
 
         Raises:
             MedbenchError: ``engine.failed``.
@@ -69,13 +69,7 @@ class Engine:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".saving-") as folder:
             plain = Path(folder) / "image.tar"
             self.call("save", *podman, "--output", str(plain), tag, what=f"save {tag}")
-            with (
-                atomic_path(path) as temporary,
-                open(plain, "rb") as source,
-                open(temporary, "wb") as stream,
-                gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as packed,
-            ):
-                shutil.copyfileobj(source, packed, 1 << 20)
+            archives.pack_image(plain, tag, path)
 
     def load(self, path: Path) -> None:
         """Load an archive; unpacked first, as some versions of podman do not read gzipped ones.

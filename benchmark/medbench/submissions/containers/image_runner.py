@@ -12,6 +12,7 @@ from pathlib import Path
 
 from medbench.submissions.containers.engines import Engine
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart, usable_threads
+from medbench.submissions.containers.users import IMAGES_OWN, ContainerUser
 from medbench.submissions.limits import Limits
 from medbench.submissions.platforms.base import Mount
 from medbench.submissions.serving.server import PORT
@@ -39,6 +40,7 @@ class ImageRunner:
         mounts: those paths.
         limits: of memory, shared memory and processes.
         extra: further options of ``run``, e.g. a mounted folder of packages.
+        user: as whom it runs.
     """
 
     def __init__(
@@ -49,17 +51,21 @@ class ImageRunner:
         mounts: Sequence[Mount],
         limits: Limits,
         extra: Sequence[str] = (),
+        user: ContainerUser = IMAGES_OWN,
     ) -> None:
         self.engine, self.image, self.root, self.mounts = engine, image, root, mounts
-        self.limits, self.extra = limits, tuple(extra)
+        self.limits, self.extra, self.user = limits, tuple(extra), user
         self.name = f"{engine.name} container"
+        if user.runs_as != "image":
+            self.name += f" as {user.name}"
 
     def options(self) -> list[str]:
         """Options of ``run`` that every platform's own limits amount to."""
         memory = str(self.limits.memory_bytes)
         options = [
             *("--platform", "linux/amd64"),
-            *("--network", "none", "--read-only", "--cap-drop", "ALL"),
+            *("--network", "none", "--read-only"),
+            *self.user.options(),
             *("--security-opt", "no-new-privileges"),
             *("--memory", memory, "--memory-swap", memory),
             *("--shm-size", str(self.limits.shared_memory_bytes)),
@@ -72,6 +78,10 @@ class ImageRunner:
         if not any(mount.path == "/tmp" for mount in self.mounts):  # noqa: S108
             options += ["--tmpfs", "/tmp"]  # noqa: S108
         return [*options, *self.extra]
+
+    def hand_over(self, folder: Path) -> None:
+        """Give a writable mount to whom the platform gives it."""
+        self.user.hand_over(folder)
 
     def run(self, arguments: Sequence[str], time_s: float) -> Outcome:
         """One pass, ended when the time is over."""

@@ -20,6 +20,7 @@ from medbench.submissions.containers import archives
 from medbench.submissions.containers.engines import Engine
 from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.runners import RelocatedRunner, usable_threads
+from medbench.submissions.containers.users import container_user
 from medbench.submissions.host.program import TIME_S, EvaluationProgram, Host
 from medbench.submissions.platforms.base import Mount
 from medbench.submissions.platforms.codalab import TEMPLATES
@@ -175,8 +176,10 @@ def run_ingestion(evaluation: EvaluationProgram, code: Path, root: Path, engine:
         outcome = RelocatedRunner(*own).run((), TIME_S)
     else:
         engine.build(evaluation.image, evaluation.tag)
-        output.chmod(0o777)
-        runner = ImageRunner(engine, evaluation.tag, root, INGESTION_MOUNTS, LIMITS)
+        runner = ImageRunner(
+            engine, evaluation.tag, root, INGESTION_MOUNTS, LIMITS, user=container_user("root", engine.name)
+        )
+        runner.hand_over(output)
         outcome = runner.run(("python3", "/app/program/ingestion.py"), TIME_S)
     if not outcome.ok:
         reason = outcome.last_line.removeprefix("error: ")

@@ -25,7 +25,7 @@ from medbench.submissions.build.locking import (
 )
 from medbench.submissions.description import Packages
 from medbench.submissions.host.serving import FACTS
-from medbench.submissions.platforms.base import Mount
+from medbench.submissions.platforms.base import Mount, RunsAs
 
 Host = Literal["grand-challenge", "codabench"]
 HOSTS: tuple[Host, ...] = ("grand-challenge", "codabench")
@@ -39,6 +39,7 @@ MOUNTS: Mapping[Host, Sequence[Mount]] = {
         Mount("/app/output", "output", True),
     ),
 }
+RUNS_AS: Mapping[Host, RunsAs] = {"grand-challenge": "image", "codabench": "root"}
 COMMANDS: Mapping[Host, Sequence[str]] = {
     "grand-challenge": (),
     "codabench": ("python3", "/app/program/evaluate.py"),

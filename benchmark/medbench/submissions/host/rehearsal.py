@@ -16,8 +16,9 @@ from medbench.submissions.build.locking import gather
 from medbench.submissions.containers.engines import Engine
 from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.runners import RelocatedRunner, usable_threads
+from medbench.submissions.containers.users import container_user
 from medbench.submissions.host import codabench, grand_challenge
-from medbench.submissions.host.program import COMMANDS, MOUNTS, TIME_S, EvaluationProgram
+from medbench.submissions.host.program import COMMANDS, MOUNTS, RUNS_AS, TIME_S, EvaluationProgram
 from medbench.submissions.platforms.grand_challenge import LIMITS
 
 
@@ -94,7 +95,10 @@ def _relocated(evaluation: EvaluationProgram, work: Path, root: Path) -> Relocat
 def _image(evaluation: EvaluationProgram, engine: Engine, root: Path, progress: Progress) -> ImageRunner:
     progress.say(f"Building {evaluation.tag} with {engine.name}.")
     engine.build(evaluation.image, evaluation.tag)
-    for mount in MOUNTS[evaluation.platform]:
+    mounts = MOUNTS[evaluation.platform]
+    user = container_user(RUNS_AS[evaluation.platform], engine.name)
+    runner = ImageRunner(engine, evaluation.tag, root, mounts, LIMITS, user=user)
+    for mount in mounts:
         if mount.writable:
-            (root / mount.path.lstrip("/")).chmod(0o777)
-    return ImageRunner(engine, evaluation.tag, root, MOUNTS[evaluation.platform], LIMITS)
+            runner.hand_over(root / mount.path.lstrip("/"))
+    return runner

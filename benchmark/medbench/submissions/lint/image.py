@@ -249,12 +249,19 @@ def _upload_rules(image: ImageFacts, submission: Submission, platform: Platform)
 
 
 def _user_rule(user: str, platform: Platform, what: str) -> Iterator[Finding]:
-    if user.partition(":")[0] in _ROOT_USERS:
-        text = f"{what} runs as {user or 'the default user, root'}"
-        if platform.rules.non_root:
-            yield error("image.user", f"{text}; {platform.title} refuses that.", "Set USER 10001:10001.")
-        else:
-            yield warning("image.user", f"{text}.", "Set USER 10001:10001; nothing here needs root.")
+    is_root = user.partition(":")[0] in _ROOT_USERS
+    text = f"{what} runs as {user or 'the default user, root'}"
+    if is_root and platform.rules.non_root:
+        yield error("image.user", f"{text}; {platform.title} refuses that.", "Set USER 10001:10001.")
+    elif is_root and "root" not in platform.runs_as:
+        yield warning("image.user", f"{text}.", "Set USER 10001:10001; nothing here needs root.")
+    elif not is_root and "root" in platform.runs_as:
+        yield error(
+            "image.user",
+            f"{text}, who cannot write the output folder: {platform.title} keeps the image's user, and the "
+            "folder belongs to whoever starts the program, mode 0755.",
+            "Set USER 0:0.",
+        )
 
 
 def _entry_rules(image: ImageFacts) -> Iterator[Finding]:

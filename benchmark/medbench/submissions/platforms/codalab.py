@@ -25,7 +25,7 @@ from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, error
 from medbench.submissions.limits import Limits
-from medbench.submissions.platforms.base import Mount, Platform, Trial
+from medbench.submissions.platforms.base import Mount, Platform, SavedArchive, Trial
 from medbench.submissions.platforms.outputs import compare_numbers
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ class Codalab(Platform):
             rows_due = [[float(row["non_standard_plane"]), float(row["standard_plane"])] for row in rows]
             yield from compare_numbers(rows_due, classes, name, f"class scores of {kind}")
 
-    def steps(self, submission: Submission) -> Sequence[str]:
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Uploading a zip."""
         return (
             "Open the competition's page, Participate, Submit / View Results, and choose the phase.",
-            f"Upload {submission.name}.zip: the validation phase uses its class model, the final modelInter.",
+            f"Upload {archive.path}: the validation phase uses its class model, the final modelInter.",
             "Wait for 'Finished', open the output log, and compare its times with the report.",
             "Push the result to the leaderboard by the button beside it.",
         )

@@ -15,7 +15,7 @@ from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding
 from medbench.submissions.platforms.base import Platform, Trial
 from medbench.submissions.platforms.outputs import compare_files
-from medbench.submissions.serving.outcome import publishing
+from medbench.submissions.serving.outcome import publishing, require_writable
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -61,8 +61,10 @@ class FolderPlatform(Platform):
         """Predict all cases of a folder.
 
         Raises:
-            MedbenchError: ``input.empty`` where there is none, or ``cases.failed``.
+            MedbenchError: ``output.unwritable`` before anything is read, ``input.empty`` where there is no
+                case, or ``cases.failed``.
         """
+        require_writable(target)
         try:
             cases = session.challenge.cases(source, self.served_split)
         except MedbenchError as failure:

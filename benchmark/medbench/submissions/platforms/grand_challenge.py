@@ -26,11 +26,11 @@ from medbench.io import images, nifti_mha
 from medbench.submissions.description import GIGABYTE, Interface, Socket, Submission
 from medbench.submissions.findings import Finding, error
 from medbench.submissions.limits import Limits
-from medbench.submissions.platforms.base import ImageRules, Mount, Platform, Trial, Variant
+from medbench.submissions.platforms.base import ImageRules, Mount, Platform, SavedArchive, Trial, Variant
 from medbench.submissions.platforms.outputs import compare_labels, output_file
 from medbench.submissions.serving import image_files
 from medbench.submissions.serving.image_files import SUFFIXES
-from medbench.submissions.serving.outcome import publishing
+from medbench.submissions.serving.outcome import publishing, require_writable
 from medbench.submissions.serving.server import serve_jobs
 
 if TYPE_CHECKING:
@@ -179,13 +179,13 @@ class GrandChallenge(Platform):
         grid = nifti_mha.read_volume(source) if first.name else image_files.read_image(source)[1]
         yield from compare_labels(images.read_labels(case.expected).array, output, case.case.id, grid)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Uploading an image and, if mounted, a model."""
         label = "with" if submission.method == "invoke" else "without"
         model = ["On its page choose Models, upload model.tar.gz, and make it the active model."]
         return (
             "On the challenge's page open Submit, and create an algorithm for the phase: it has the sockets.",
-            f"On the algorithm's page choose Containers and upload {submission.name}.tar.gz "
+            f"On the algorithm's page choose Containers and upload {archive.path} "
             f"({label} the label {METHOD_LABEL}=invoke).",
             *(model if submission.weights.delivery == "mounted" else []),
             "Wait until the container is 'active', and try it out with one case of the training set.",
@@ -208,8 +208,9 @@ def predict_inputs(session: Session) -> None:
     """Predict what lies in ``/input`` and publish the outputs.
 
     Raises:
-        MedbenchError: for input that is missing, of another kind, or damaged.
+        MedbenchError: ``output.unwritable``, and for input that is missing, of another kind, or damaged.
     """
+    require_writable(session.roots("/output"))
     submission, paths = session.submission, read_inputs(session.roots("/input"))
     if paths is not None:
         interface = _interface(submission.interfaces, tuple(sorted(paths)))

@@ -21,7 +21,7 @@ from medbench.io import images
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, error, warning
-from medbench.submissions.platforms.base import Mount, Platform, Trial
+from medbench.submissions.platforms.base import Mount, Platform, SavedArchive, Trial
 from medbench.submissions.platforms.outputs import compare_numbers
 
 if TYPE_CHECKING:
@@ -115,11 +115,11 @@ class HC18Table(Platform):
             return
         yield from compare_numbers([float(value) for value in due[1:]], numbers, name, "numbers of its row")
 
-    def steps(self, submission: Submission) -> Sequence[str]:
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Uploading a table."""
         return (
             "On hc18.grand-challenge.org compare the table with its example: columns, units, angle.",
-            f"Choose Submit and upload {submission.name}.csv.",
+            f"Choose Submit and upload {archive.path}.",
             "Compare the site's Dice and ADF with those of split test; a large difference is a convention's.",
         )
 

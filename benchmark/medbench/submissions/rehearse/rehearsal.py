@@ -95,7 +95,7 @@ class Rehearsal:
 def rehearse(
     build: Build,
     *,
-    runner: Runner | None = None,
+    runners: Sequence[Runner] = (),
     pattern: str = "*",
     count: int = SEVERAL,
     progress: Progress | None = None,
@@ -104,7 +104,8 @@ def rehearse(
 
     Args:
         build: from :func:`medbench.submissions.build.context.build_context`.
-        runner: of an engine; the entry script in a relocated root if not given.
+        runners: of an engine, one for each way in which the platform starts containers; the entry script in
+            a relocated root if not given.
         pattern: only cases whose id matches.
         count: of cases.
         progress: told of every call.
@@ -117,14 +118,16 @@ def rehearse(
     shutil.rmtree(folder, ignore_errors=True)
     root = folder / "root"
     cases = _prepare(build, folder / "expected", pattern, count, progress)
-    if runner is None:
-        runner = _relocated(build, folder, root)
+    runners = runners or [_relocated(build, folder, root)]
     _mount(build, root)
-    result = Rehearsal(runner.name, build.platform.limits.with_phase(build.submission.limits))
+    names = " and in a ".join(runner.name for runner in runners)
+    result = Rehearsal(names, build.platform.limits.with_phase(build.submission.limits))
     result.cases = [one.case.id for one in cases]
-    progress.start("rehearsing", len(build.platform.variants(build.submission)) * len(cases))
-    for variant in build.platform.variants(build.submission):
-        result.findings += _variant(build, runner, variant, cases, root, result, progress)
+    variants = build.platform.variants(build.submission)
+    progress.start("rehearsing", len(runners) * len(variants) * len(cases))
+    for runner in runners:
+        for variant in variants:
+            result.findings += _variant(build, runner, variant, cases, root, result, progress)
     progress.finish()
     for usage in result.usage:
         result.findings += judge_usage(usage, result.limits)
@@ -202,18 +205,18 @@ def _variant(
     calls = [[one] for one in cases] if build.platform.per_case else [list(cases)]
     if not variant.serve:
         for number, call in enumerate(calls):
-            _stage(build, call, root, number)
+            _stage(build, runner, call, root, number)
             outcome = runner.run(variant.arguments, result.limits.time_s * len(call) + result.limits.start_s)
             yield from _judge(build, variant, call, root, outcome, result)
             progress.advance(len(call), variant.name)
         return
-    _stage(build, calls[0], root, 0)
+    _stage(build, runner, calls[0], root, 0)
     started = time.perf_counter()
     try:
         with runner.serve(variant.arguments, result.limits.start_s) as invoke:
             result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - started))
             for number, call in enumerate(calls):
-                _stage(build, call, root, number)
+                _stage(build, runner, call, root, number)
                 outcome = invoke(result.limits.time_s * len(call))
                 yield from _judge(build, variant, call, root, outcome, result)
                 progress.advance(len(call), variant.name)
@@ -223,7 +226,7 @@ def _variant(
         )
 
 
-def _stage(build: Build, cases: Sequence[Trial], root: Path, number: int) -> None:
+def _stage(build: Build, runner: Runner, cases: Sequence[Trial], root: Path, number: int) -> None:
     for mount in build.platform.mounts:
         if mount.role in ("input", "output", "scratch"):
             clear(root / mount.path.lstrip("/"))
@@ -232,7 +235,7 @@ def _stage(build: Build, cases: Sequence[Trial], root: Path, number: int) -> Non
         place = root / mount.path.lstrip("/")
         make_readable(place)
         if mount.writable:
-            place.chmod(0o777)
+            runner.hand_over(place)
 
 
 def _judge(
