@@ -87,16 +87,9 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
     (root / "input").mkdir(parents=True)
     monkeypatch.setenv("MEDBENCH_ROOT", str(root))
 
-    def job(name):
-        entry = [{"image": {"name": name}, "socket": {"relative_path": "images/mask"}}]
-        return {"pk": "a", "status": "Succeeded", "inputs": entry, "outputs": entry}
-
-    known = load_challenge("hc18").cases(release, "test")[0].id
     for content, words in (
         ("no json", "not the platform's list"),
         ("[{}]", "not the platform's list"),
-        (json.dumps([job("other.mha")]), "no case of the ground truth"),
-        (json.dumps([job(f"{known}.mha")] * 2), "two jobs"),
     ):
         (root / "input/predictions.json").write_text(content)
         assert run(hosted.program) == 2
@@ -140,6 +133,37 @@ def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
         assert words in rows[case.id]["reason"]
         assert any(line.startswith(f"{case.id}: ") and words in line for line in told)
     assert all(not row["reason"] for row in rows.values() if row["status"] == "ok")
+
+
+def test_a_stray_and_a_doubled_image_name_cost_their_cases_alone(
+    release, predictions, tmp_path, monkeypatch, capfd
+):
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
+    list(rehearse_host(hosted, predictions, QUIET))
+    root = hosted.folder / "rehearsal/root"
+    before = json.loads((root / "output/metrics.json").read_text())
+    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
+    jobs = {
+        job["inputs"][0]["image"]["name"]: job
+        for job in json.loads((root / "input/predictions.json").read_text())
+    }
+    cases = list(load_challenge("hc18").cases(release, "test"))
+    doubled, astray = cases[1], cases[2]
+    jobs[f"{astray.id}.mha"]["inputs"][0]["image"]["name"] = "holiday.mha"
+    listed = [*jobs.values(), {**jobs[f"{doubled.id}.mha"], "pk": "again"}]
+    (root / "input/predictions.json").write_text(json.dumps(listed))
+    capfd.readouterr()
+    assert run(hosted.program) == 0
+    after = json.loads((root / "output/metrics.json").read_text())
+    rows = {row["case"]: row for row in after["cases"]}
+    assert (rows[doubled.id]["status"], rows[astray.id]["status"]) == ("failed", "missing")
+    assert "two jobs" in rows[doubled.id]["reason"]
+    (line,) = after["left_out"]
+    assert "holiday is no case of the ground truth" in line
+    assert line in capfd.readouterr().err
+    untouched = [row for row in before["cases"] if row["case"] not in (doubled.id, astray.id)]
+    assert [row for row in after["cases"] if row["case"] not in (doubled.id, astray.id)] == untouched
+    assert sum(row["status"] == "ok" for row in untouched) >= 2
 
 
 def test_images_are_told_apart_by_name_whatever_their_type():

@@ -42,12 +42,12 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
     """grand-challenge: the outputs of every job, ``/input/<pk>/output/…``, into ``/output/metrics.json``.
 
     A job belongs to the case that its input image is named after. Failed jobs, cases without a job, and jobs
-    with no image or several are missing, which the challenge's rule scores; the reason is in the file and on
-    standard error.
+    with no image or several are missing, and a case with two jobs has failed, as nobody can say which of them
+    counts; the challenge's rule scores both. Jobs of other images are left out. The reasons are in the file
+    and on standard error.
 
     Raises:
-        MedbenchError: ``input.predictions`` for a list of jobs that cannot be read, ``input.case`` for an
-            image that is no case, ``input.job`` for two jobs of one case.
+        MedbenchError: ``input.predictions`` for a list of jobs that cannot be read.
     """
     challenge, cases = _cases(facts, roots("/opt/ml/input/data/ground_truth"))
     by_name = _by_image_name(cases)
@@ -55,18 +55,21 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
         folder = Path(temporary) / "predictions"
         folder.mkdir()
         seen: set[str] = set()
+        strays: list[str] = []
         reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
         for key, name, place in _jobs(roots("/input/predictions.json")):
             case = by_name.get(name)
             if case is None:
-                raise MedbenchError(
-                    "input.case", f"Job {key}: {name} is no case of the ground truth.", "Rename it."
-                )
-            if case.id in seen:
-                raise MedbenchError("input.job", f"{case.id}: has two jobs.", "Evaluate one of them.")
-            seen.add(case.id)
-            reasons[case.id] = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
+                strays.append(f"Job {key}: {name} is no case of the ground truth; it was left out.")
+            elif case.id in seen:
+                reasons[case.id] = _refuse(challenge, case, folder)
+            else:
+                seen.add(case.id)
+                reasons[case.id] = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
         scores = _score(challenge, cases, folder, Path(temporary), reasons)
+    for line in strays:
+        sys.stderr.write(f"{line}\n")
+    scores["left_out"] = strays
     write_json(roots("/output/metrics.json"), scores)
 
 
@@ -159,6 +162,14 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
         target.write_bytes(b"")
         return f"{failure.message} {failure.hint}"
     return ""
+
+
+def _refuse(challenge: Challenge, case: Case, folder: Path) -> str:
+    """Leave a prediction that cannot be read, so that the case has failed; why."""
+    target = folder / challenge.prediction_name(case)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"")
+    return "has two jobs, of which nobody can say which counts. Evaluate one of them."
 
 
 def _score(
