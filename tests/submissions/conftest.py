@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers.engines import find_engine
 
 HERE = Path(__file__).parent

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.entry import run
 from medbench.submissions.platforms import list_platforms
 

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.platforms import load_platform, platform_for
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save

@@ -11,7 +11,8 @@ from medbench.challenges.brats.sample import write_sample
 from medbench.core.errors import MedbenchError
 from medbench.running.run import run
 from medbench.running.train import train
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.rehearse.rehearsal import rehearse
 
 FILE = Path(__file__).parents[2] / "submissions/brats2025_gli/nnunet-brats2025-gli.toml"

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.entry import run
 from medbench.submissions.lint.image import lint_bundle
 from medbench.submissions.platforms import list_platforms, load_platform

@@ -127,6 +127,10 @@ class Submission(_Part):
     )
     registry: str = Field(default="", description="where the image is pushed, e.g. docker.synapse.org/syn123")
 
+    def image_facts(self) -> dict[str, Any]:
+        """What of the file decides the image, as JSON: not where it is pushed, nor what is there already."""
+        return self.model_dump(mode="json", exclude={"registry", "uploaded"})
+
     @field_validator("name")
     @classmethod
     def _image_name(cls, value: str) -> str:

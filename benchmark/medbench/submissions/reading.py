@@ -13,8 +13,12 @@ from medbench.core.registry import unknown_name
 from medbench.submissions.description import Submission
 
 
-def read_submission(path: Path) -> Submission:
+def read_submission(path: Path, *, registry: str = "") -> Submission:
     """Read and check a submission file; challenge, model and platform must be known.
+
+    Args:
+        path: the TOML.
+        registry: takes the place of the file's own, if given.
 
     Raises:
         MedbenchError: ``submission.missing``, ``submission.syntax``, ``submission.key``,
@@ -32,6 +36,8 @@ def read_submission(path: Path) -> Submission:
         raise MedbenchError(
             "submission.syntax", f"{path}: is no TOML ({error}).", "Correct that line."
         ) from error
+    if registry:
+        content["registry"] = registry
     return parse_submission(content, str(path))
 
 

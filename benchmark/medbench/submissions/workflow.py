@@ -6,16 +6,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from medbench import __version__
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json, write_text
+from medbench.core.files import atomic_path, read_json, write_text
 from medbench.core.progress import Progress
-from medbench.submissions.build.context import (
-    Build,
-    BuildRequest,
-    build_context,
-    check_submission,
-)
+from medbench.submissions.build.context import Build, build_context, check_submission
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.engines import Engine, find_engine
 from medbench.submissions.containers.image_runner import ImageRunner
@@ -29,9 +24,8 @@ from medbench.submissions.platforms.base import SavedArchive
 from medbench.submissions.platforms.registries import image_tag
 from medbench.submissions.reading import read_submission
 from medbench.submissions.rehearse import rehearsal
+from medbench.submissions.reports import write_report
 from medbench.submissions.serving.session import MANIFEST
-
-REPORT_SUFFIX = ".report.json"
 
 
 def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[str]:
@@ -57,7 +51,9 @@ def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[st
     yield f"image: {result.tag} ({program.name})"
 
 
-def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding], list[str]]:
+def check(
+    file: Path, archive: Path | None, output: Path, registry: str = ""
+) -> tuple[list[Finding], list[str]]:
     """What is wrong with a submission, and what was looked at; neither engine nor network is needed.
 
     A folder or a zip that ``medbench submit host`` wrote is taken as well.
@@ -67,7 +63,7 @@ def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding]
     """
     if file.is_dir() or file.suffix == ".zip":
         return sorted_findings(lint_hosted(file)), [str(file)]
-    submission = read_submission(file)
+    submission = read_submission(file, registry=registry)
     platform = load_platform(submission.platform)
     findings, paths = check_submission(submission, platform), [str(file)]
     folder = output / submission.name
@@ -114,14 +110,14 @@ def _image_runners(result: Build, engine: Engine, progress: Progress) -> list[Im
     return [ImageRunner(engine, result.tag, root, mounts, limits, user=user) for user in users]
 
 
-def save(file: Path, output: Path, engine: str) -> Iterator[str]:
+def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[str]:
     """Write what is uploaded, its sha256, and the report of the last rehearsal of these very weights.
 
     Raises:
         MedbenchError: ``save.not_built``, ``save.not_rehearsed``, or ``engine.missing`` where an image is due
             and no engine is here.
     """
-    submission = read_submission(file)
+    submission = read_submission(file, registry=registry)
     platform = load_platform(submission.platform)
     folder = output / submission.name
     manifest_path = folder / "context" / "app" / MANIFEST
@@ -138,6 +134,8 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
             f"{submission.name}: this build was not rehearsed.",
             f"medbench submit rehearse {file}",
         )
+    for name, text in platform.files(submission).items():
+        write_text(folder / name, text)
     path = archive_path(submission, output)
     if platform.delivers == "bundle":
         archives.write_zip(folder / "context" / "app" / "bundle", path)
@@ -146,21 +144,8 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
             shutil.copyfile(folder / "context" / "app" / "bundle" / platform.bundle_files[0], temporary)
     else:
         _save_image(submission, path, engine)
-    findings, _ = check(file, path if platform.delivers == "image" else None, output)
-    digest = sha256_file(path)
-    write_text(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n")
-    signed = {
-        "archive": path.name,
-        "archive_sha256": digest,
-        "archive_bytes": path.stat().st_size,
-        "saved_by": f"medbench {__version__}",
-        "rehearsal": report,
-        "check": [finding.as_json() for finding in findings],
-    }
-    signed["sha256_of_this_report"] = sha256_json(signed)
-    write_json(path.with_name(path.name + REPORT_SUFFIX), signed)
-    yield f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
-    yield f"sha256 {digest}"
+    findings, _ = check(file, path if platform.delivers == "image" else None, output, registry)
+    yield from write_report(path, {"rehearsal": report, "check": [finding.as_json() for finding in findings]})
     yield f"rehearsal {'passed' if report['passed'] else 'FAILED'} in a {report['runner']}"
     yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
     yield "next:"

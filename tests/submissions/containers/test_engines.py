@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import archives, engines
 from medbench.submissions.containers.engines import Engine, find_engine
 from medbench.submissions.containers.image_runner import ImageRunner

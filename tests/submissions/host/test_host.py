@@ -15,7 +15,7 @@ from medbench.submissions.host.codabench import check_ingestion
 from medbench.submissions.host.package import host
 from medbench.submissions.host.program import HostRequest
 from medbench.submissions.host.rehearsal import rehearse_host
-from medbench.submissions.host.serving import _by_image_name, _without_suffix, run
+from medbench.submissions.host.serving import _without_suffix, by_image_name, run
 from medbench.submissions.host.workflow import host_named
 from medbench.submissions.lint.hosted import lint_competition, lint_hosted
 from medbench.submissions.workflow import check
@@ -168,10 +168,10 @@ def test_a_stray_and_a_doubled_image_name_cost_their_cases_alone(
 
 def test_images_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
-    assert list(_by_image_name(cases)) == ["1.x", "2"]
+    assert list(by_image_name(cases)) == ["1.x", "2"]
     assert [_without_suffix(name) for name in ("1.x.mha", "2.nii.gz", "2")] == ["1.x", "2", "2"]
     with pytest.raises(MedbenchError, match="a/1 and b/1"):
-        _by_image_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
+        by_image_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
 
 
 def test_splits_without_references_and_other_platforms_are_refused(small_iugc, release, tmp_path):

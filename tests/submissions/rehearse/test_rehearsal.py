@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from medbench.core.errors import MedbenchError
-from medbench.submissions.build.context import BuildRequest, build_context
+from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import launcher
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart
 from medbench.submissions.rehearse.rehearsal import rehearse

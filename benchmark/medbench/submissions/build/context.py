@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import importlib.metadata as metadata
 import json
-import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medbench import __version__
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, write_json, write_text
-from medbench.core.folders import runs_folder
 from medbench.core.package import copy_package
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.environment import git_state
-from medbench.running.job import Inference, Job, resolve
 from medbench.submissions.build.dockerfile import (
     APP,
-    TORCH_INDEX,
     USER,
     package_lines,
     python_image,
     user_lines,
 )
+from medbench.submissions.build.job import submission_job
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
+from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.build.wheels import torch_build, torch_index
 from medbench.submissions.containers import archives
-from medbench.submissions.description import Submission
-from medbench.submissions.findings import Finding, failed
+from medbench.submissions.containers.archives import source_date_epoch
+from medbench.submissions.description import Image, Submission
+from medbench.submissions.findings import Finding, error, failed, note
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
+
+if TYPE_CHECKING:
+    from medbench.running.job import Job
 
 _ENTRY = '''"""Predict what the platform hands in; medbench finds inputs and weights beside this file."""
 
@@ -54,23 +59,6 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 '''
-
-
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
-    """What is to be build.
-
-    Attributes:
-        file: the submission's TOML.
-        data: folder with a real copy; the challenge's sample if not given.
-        split: the platform's, else the challenge's default if not given.
-        output: folder of builds.
-    """
-
-    file: Path
-    data: Path | None = None
-    split: str | None = None
-    output: Path = Path("build")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +117,14 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
             ``submission.unfit`` when the platform refuses the file.
     """
     progress = progress or SilentProgress()
-    submission = read_submission(request.file)
+    submission = read_submission(request.file, registry=request.registry)
     platform = load_platform(submission.platform)
     refuse(check_submission(submission, platform))
-    job = _resolve(submission, platform, request, progress)
+    job = submission_job(submission, platform, request, progress)
     folder = request.output / submission.name
     for name in ("context", "workspace"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    build = Build(submission, platform, job, folder, _manifest(submission, job))
+    build = Build(submission, platform, job, folder, _manifest(submission, job, request.stamp))
     _write_app(build, progress)
     versions = build.packages()
     write_json(build.context / "lock.json", versions)
@@ -148,30 +136,16 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
         write_text(build.context / "Dockerfile", dockerfile(build))
     for name, text in platform.files(submission).items():
         write_text(folder / name, text)
+    archives.make_uniform(build.context)
     return build
-
-
-def _resolve(submission: Submission, platform: Platform, request: BuildRequest, progress: Progress) -> Job:
-    return resolve(
-        submission.model,
-        submission.challenge,
-        data=request.data,
-        split=request.split or platform.split,
-        weights=_weights(submission, request.file),
-        recipe=submission.weights.recipe,
-        options=dict(submission.options),
-        inference=Inference("cpu", **submission.inference.model_dump()),
-        cases="*",
-        seed=0,
-        runs=runs_folder(),
-        progress=progress,
-    )
 
 
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
     """What of a submission file does not suit its platform."""
     findings = list(platform.check(submission))
     findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
+    if platform.delivers == "image":
+        findings += _gpu_use(submission)
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
         findings.append(
             Finding(
@@ -182,6 +156,22 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
             )
         )
     return findings
+
+
+def _gpu_use(submission: Submission) -> Iterator[Finding]:
+    """Whether a GPU of the platform would be used."""
+    if submission.image.accelerator == "cpu":
+        text = "The image computes on the CPU; a GPU of the platform stays unused."
+        yield note("image.gpu", text, 'Set accelerator = "cuda" under [image] if the phase offers one.')
+        return
+    try:
+        build = torch_build("cuda", metadata.version("torch"))
+    except MedbenchError as failure:
+        if submission.image.packages == "index":
+            yield error(failure.code, failure.message, failure.hint)
+        return
+    text = f"The image uses a GPU where there is one: torch for {build}; without one, the CPU."
+    yield note("image.gpu", text, "Ask for a GPU when you hand in.")
 
 
 def refuse(findings: Sequence[Finding]) -> None:
@@ -199,9 +189,8 @@ def dockerfile(build: Build) -> str:
     """The Dockerfile: packages in a first stage, code and weights in the second, no root, exec form."""
     submission, platform = build.submission, build.platform
     image = submission.image
-    base = image.base or python_image()
-    base += f"@{image.digest}" if image.digest else ""
-    index = image.torch_index or TORCH_INDEX[image.accelerator]
+    base = "@".join(part for part in base_image(image) if part)
+    index = image.torch_index or torch_index(image.accelerator, metadata.version("torch"))
     lines = package_lines(base, image.packages, index)
     lines += [
         *user_lines(),
@@ -216,42 +205,46 @@ def dockerfile(build: Build) -> str:
     return "\n".join(lines) + "\n"
 
 
+def base_image(image: Image) -> tuple[str, str]:
+    """Name and digest of the base image; the digest is empty where it is not known."""
+    return image.base or python_image(), image.digest
+
+
 def image_user(platform: Platform) -> str:
     """User and group of the image, by number: root only where the platform's program leaves no other way."""
     return "0:0" if "root" in platform.runs_as else f"{USER}:{USER}"
 
 
 def labels(build: Build) -> dict[str, str]:
-    """Labels of the image: what the platform reads, and where model and weights come from."""
-    manifest = build.manifest
+    """Labels of the image: what the platform reads, the names of the OCI, and where the weights come from."""
+    manifest, submission = build.manifest, build.submission
+    base, digest = base_image(submission.image)
     return {
-        **build.platform.image_labels(build.submission),
-        "org.opencontainers.image.title": build.submission.name,
-        "org.opencontainers.image.authors": build.submission.author,
-        "org.opencontainers.image.licenses": build.submission.image.licence,
+        **build.platform.image_labels(submission),
+        "org.opencontainers.image.title": submission.name,
+        "org.opencontainers.image.description": f"{submission.model} on {submission.challenge}",
+        "org.opencontainers.image.authors": submission.author,
+        "org.opencontainers.image.licenses": submission.image.licence,
         "org.opencontainers.image.version": manifest["medbench_version"],
         "org.opencontainers.image.revision": manifest["medbench_commit"] or "unknown",
-        "medbench.challenge": build.submission.challenge,
-        "medbench.model": build.submission.model,
+        "org.opencontainers.image.created": datetime.fromtimestamp(source_date_epoch(), UTC).isoformat(),
+        "org.opencontainers.image.base.name": base,
+        **({"org.opencontainers.image.base.digest": digest} if digest else {}),
+        "medbench.challenge": submission.challenge,
+        "medbench.model": submission.model,
         "medbench.weights.sha256": manifest["weights_sha256"] or "none",
+        **({"medbench.stamp": manifest["stamp"]} if manifest["stamp"] else {}),
     }
 
 
-def _weights(submission: Submission, file: Path) -> str:
-    name = submission.weights.file
-    if name in ("auto", "none"):
-        return name
-    path = Path(os.path.expanduser(name))
-    return str(path if path.is_absolute() else file.parent / path)
-
-
-def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
+def _manifest(submission: Submission, job: Job, stamp: str) -> dict[str, Any]:
     commit, changed = git_state()
     return {
-        "submission": submission.model_dump(mode="json"),
+        "submission": submission.image_facts(),
         "weights_sha256": sha256_file(job.weights) if job.weights else None,
         "seed": job.seed,
         "data": job.data.kind,
+        "stamp": stamp,
         "medbench_version": __version__,
         "medbench_commit": f"{commit}{'-dirty' if changed else ''}" if commit else None,
     }

@@ -9,10 +9,6 @@ from medbench.submissions.description import Packages
 
 APP = "/opt/app"
 USER = 10001
-TORCH_INDEX = {
-    "cpu": "https://download.pytorch.org/whl/cpu",
-    "cuda": "https://download.pytorch.org/whl/cu126",
-}
 
 
 def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
@@ -51,10 +47,10 @@ def user_lines() -> list[str]:
     """Lines of a Dockerfile that make the user, with nothing but Python, and its environment."""
     user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
     return [
+        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user USER=user "
+        "MEDBENCH_CACHE=/tmp/medbench MPLCONFIGDIR=/tmp/matplotlib",
         "RUN python -c \"import os; os.makedirs('/home/user', exist_ok=True); "
         f"os.chown('/home/user', {USER}, {USER}); "
         f"open('/etc/passwd', 'a').write('{user}\\n'); "
         f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
-        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user USER=user "
-        "MEDBENCH_CACHE=/tmp/medbench MPLCONFIGDIR=/tmp/matplotlib",
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
+from medbench.submissions.build.wheels import torch_build
 
 if TYPE_CHECKING:
     from medbench.models.entry import ModelEntry
@@ -75,12 +76,15 @@ def requirement_lines(versions: Mapping[str, str], accelerator: str) -> list[str
     Libraries that only CUDA builds of torch need are left out: a CPU image has no use for them, and torch's
     CUDA wheels pin their own.
 
-    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.8.0+cpu", "nvidia-nccl-cu12": "2.27"}, "cuda")
-    ['numpy==2.1.0', 'torch==2.8.0+cu126']
+    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.14.0+cpu", "nvidia-nccl-cu12": "2.27"}, "cuda")
+    ['numpy==2.1.0', 'torch==2.14.0+cu126']
+
+    Raises:
+        MedbenchError: ``lock.cuda`` where no CUDA build of this torch is known.
     """
-    build = {"cpu": "+cpu", "cuda": "+cu126"}[accelerator]
+    build = torch_build(accelerator, versions["torch"]) if "torch" in versions else ""
     return [
-        f"{name}=={version.partition('+')[0] + build if name in NETWORKS else version}"
+        f"{name}=={version.partition('+')[0]}+{build}" if name in NETWORKS else f"{name}=={version}"
         for name, version in versions.items()
         if not name.startswith(CUDA_ONLY)
     ]

@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -22,6 +23,8 @@ from typing import Any, Literal
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 
+EPOCH = 315532800
+"""The start of 1980, the first moment that a zip can name."""
 _SMALL = 4 << 20
 _MAGIC = {
     "gz": b"\x1f\x8b",
@@ -145,6 +148,24 @@ def pack_image(source: Path, tag: str, path: Path) -> None:
             elif member.name == "repositories":
                 continue
             archive.addfile(_without_owner_and_time(member), content)
+
+
+def source_date_epoch() -> int:
+    """Seconds of the moment that builds are dated with: ``SOURCE_DATE_EPOCH``, else the start of 1980."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
+
+
+def make_uniform(folder: Path) -> None:
+    """Give everything below a folder one time and the modes 0644 and 0755, whoever wrote it, and when.
+
+    The same files then give the same image.
+    """
+    moment = source_date_epoch()
+    for path in [*folder.rglob("*"), folder]:
+        if not path.is_symlink():
+            is_program = path.is_dir() or bool(path.stat().st_mode & 0o100)
+            path.chmod(0o755 if is_program else 0o644)
+            os.utime(path, (moment, moment))
 
 
 @contextlib.contextmanager

@@ -47,12 +47,19 @@ class Engine:
     def build(self, context: Path, tag: str) -> None:
         """Build an image from a context with a Dockerfile; base images that are here are not looked up.
 
+        podman dates every file of the image by :func:`archives.source_date_epoch`, so that the same context
+        gives the same image; its own docker format would add a random host name. docker's BuildKit dates the
+        image alone.
+
         Raises:
             MedbenchError: ``engine.failed``.
         """
-        podman = ("--pull=missing", "--format", "docker") if self.name == "podman" else ()
+        epoch = str(archives.source_date_epoch())
+        own = ["--build-arg", f"SOURCE_DATE_EPOCH={epoch}"]
+        if self.name == "podman":
+            own = ["--pull=missing", "--format", "oci", "--timestamp", epoch]
         platform = ("--platform", "linux/amd64")
-        self.call("build", *podman, *platform, "--tag", tag, str(context), what=f"build {tag}")
+        self.call("build", *own, *platform, "--tag", tag, str(context), what=f"build {tag}")
 
     def has(self, tag: str) -> bool:
         """Whether there is an image of that name."""

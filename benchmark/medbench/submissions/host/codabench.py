@@ -81,12 +81,8 @@ def write_ingestion(evaluation: EvaluationProgram) -> None:
     write_json(data / "cases.json", entries)
 
 
-def write_bundle(evaluation: EvaluationProgram) -> Path:
-    """Write ``competition.yaml`` with one phase and task, the scoring program and the reference data.
-
-    Returns:
-        The zip that is uploaded.
-    """
+def write_bundle(evaluation: EvaluationProgram) -> None:
+    """Zip ``competition.yaml`` with one phase and task, the scoring program and the reference data."""
     import yaml
 
     bundle, challenge = evaluation.folder / "bundle", evaluation.challenge
@@ -101,9 +97,7 @@ def write_bundle(evaluation: EvaluationProgram) -> Path:
         write_text(bundle / f"{page}.md", f"# {challenge.title}\n\n{challenge.citation}\n{rules}")
     content = yaml.safe_dump(_competition(evaluation), sort_keys=False, allow_unicode=True)
     write_text(bundle / "competition.yaml", content)
-    path = evaluation.folder / f"{evaluation.folder.name}.zip"
-    archives.write_zip(bundle, path)
-    return path
+    archives.write_zip(bundle, evaluation.archive)
 
 
 def _competition(evaluation: EvaluationProgram) -> dict[str, Any]:
@@ -121,10 +115,10 @@ def _competition(evaluation: EvaluationProgram) -> dict[str, Any]:
     phase = {"index": 0, "name": evaluation.split, "tasks": [0], "start": PHASE_START}
     return {
         "version": 2,
-        "title": challenge.title,
+        "title": f"SYNTHETIC: {challenge.title}" if evaluation.is_synthetic else challenge.title,
         "description": challenge.task,
         "image": "logo.png",
-        "docker_image": evaluation.tag,
+        "docker_image": evaluation.pushed_tag,
         "terms": "terms.md",
         "pages": [{"title": "Overview", "file": "overview.md"}],
         "tasks": [

@@ -9,6 +9,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
 from medbench.running.data import resolve_data
+from medbench.submissions.containers.archives import make_uniform
 from medbench.submissions.host import codabench, grand_challenge
 from medbench.submissions.host.program import (
     EvaluationProgram,
@@ -16,6 +17,8 @@ from medbench.submissions.host.program import (
     write_image,
     write_program,
 )
+from medbench.submissions.host.serving import by_image_name
+from medbench.submissions.platforms.registries import bad_registry
 
 
 def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationProgram:
@@ -28,7 +31,8 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
 
     Raises:
         MedbenchError: ``host.no_reference`` for a split whose references are not there, ``host.ingestion``
-            where participants' programs cannot be run.
+            where participants' programs cannot be run, ``host.names`` for cases whose images would have one
+            name, ``image.registry`` for a registry that no engine takes.
     """
     evaluation = _plan(request, output, progress)
     shutil.rmtree(evaluation.folder, ignore_errors=True)
@@ -41,6 +45,7 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
     else:
         write_image(evaluation, *grand_challenge.program_lines())
         grand_challenge.write_truth(evaluation)
+    make_uniform(evaluation.image)
     return evaluation
 
 
@@ -49,8 +54,8 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
     challenge = load_challenge(request.challenge)
     split = request.split or challenge.default_split
     challenge.check_split(split)
-    root = resolve_data(challenge, request.data, progress).root
-    cases = challenge.cases(root, split)
+    data = resolve_data(challenge, request.data, progress)
+    cases = challenge.cases(data.root, split)
     bare = next((case.id for case in cases if not case.reference), None)
     if bare is not None:
         raise MedbenchError(
@@ -58,5 +63,11 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
         )
     if request.ingestion:
         codabench.check_ingestion(request.platform, cases)
+    if request.platform == "grand-challenge":
+        by_image_name(cases)
     name = f"{request.challenge}-evaluation-{request.platform}".replace("_", "-")
-    return EvaluationProgram(request, challenge, split, root, cases, output / name)
+    name += "-synthetic" if data.kind == "sample" else ""
+    reason = bad_registry(request.registry, name) if request.registry else ""
+    if reason:
+        raise MedbenchError("image.registry", f"{request.registry}: {reason}.", "Correct --registry.")
+    return EvaluationProgram(request, challenge, split, data, cases, output / name)

@@ -10,11 +10,11 @@ from typing import Literal
 
 from medbench import __version__
 from medbench.challenges.base import Challenge
-from medbench.core.case import Case
+from medbench.core.case import Case, Data
 from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
 from medbench.records.environment import git_state
-from medbench.submissions.build.dockerfile import TORCH_INDEX, package_lines, python_image
+from medbench.submissions.build.dockerfile import package_lines, python_image
 from medbench.submissions.build.locking import (
     LOCK,
     NETWORKS,
@@ -23,9 +23,11 @@ from medbench.submissions.build.locking import (
     lock,
     requirement_lines,
 )
+from medbench.submissions.build.wheels import torch_index
 from medbench.submissions.description import Packages
-from medbench.submissions.host.serving import FACTS
 from medbench.submissions.platforms.base import Mount, RunsAs
+from medbench.submissions.platforms.registries import image_tag
+from medbench.submissions.serving.session import FACTS
 
 Host = Literal["grand-challenge", "codabench"]
 HOSTS: tuple[Host, ...] = ("grand-challenge", "codabench")
@@ -72,6 +74,7 @@ class HostRequest:
         split: the challenge's default if not given; its cases need references.
         packages: as in a submission's ``[image]``: where the image's packages come from.
         ingestion: of Codabench: participants hand in programs, which an ingestion program runs.
+        registry: where Codabench's workers pull the image from; empty: nowhere, and it must be named later.
     """
 
     challenge: str
@@ -80,6 +83,7 @@ class HostRequest:
     split: str | None = None
     packages: Packages = "index"
     ingestion: bool = False
+    registry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +94,27 @@ class EvaluationProgram:
         request: what it was made for.
         challenge: whose scoring it is.
         split: what it scores.
-        root: of the ground truth.
+        data: where the ground truth lies, and whether it is real or the synthetic sample.
         cases: of the split.
-        folder: ``build/<challenge>-evaluation-<platform>``.
+        folder: ``build/<challenge>-evaluation-<platform>``, with ``-synthetic`` for the sample.
     """
 
     request: HostRequest
     challenge: Challenge
     split: str
-    root: Path
+    data: Data
     cases: Sequence[Case]
     folder: Path
+
+    @property
+    def root(self) -> Path:
+        """Folder of the ground truth."""
+        return self.data.root
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether it scores the sample, so that its numbers say nothing of a real phase."""
+        return self.data.kind == "sample"
 
     @property
     def platform(self) -> Host:
@@ -120,8 +134,20 @@ class EvaluationProgram:
 
     @property
     def tag(self) -> str:
-        """Name of the image."""
-        return f"medbench/{self.folder.name}:{__version__}"
+        """Name of the image, as an engine builds it here."""
+        return image_tag(self.folder.name)
+
+    @property
+    def pushed_tag(self) -> str:
+        """Name of the image in its registry, or here where none is given."""
+        registry = self.request.registry
+        return f"{registry}/{self.folder.name}:{__version__}" if registry else self.tag
+
+    @property
+    def archive(self) -> Path:
+        """What is uploaded: the saved image, or Codabench's bundle."""
+        suffix = ".tar.gz" if self.platform == "grand-challenge" else ".zip"
+        return self.folder / f"{self.folder.name}{suffix}"
 
     @property
     def truth(self) -> Path:
@@ -150,6 +176,7 @@ def write_program(evaluation: EvaluationProgram) -> None:
         "challenge": evaluation.challenge.name,
         "split": evaluation.split,
         "platform": evaluation.platform,
+        "data": evaluation.data.kind,
         "medbench_version": __version__,
         "medbench_commit": f"{commit}{'-dirty' if changed else ''}" if commit else None,
     }
@@ -162,7 +189,7 @@ def write_image(evaluation: EvaluationProgram, *program_lines: str) -> None:
     write_text(evaluation.image / LOCK, "\n".join(requirement_lines(versions, "cpu")) + "\n")
     if request.packages == "vendored":
         gather(versions, evaluation.image / "site-packages")
-    index = TORCH_INDEX["cpu"] if request.ingestion else None
+    index = torch_index("cpu", versions["torch"]) if request.ingestion else None
     text = package_lines(python_image(), request.packages, index)
     text += [f"LABEL {name}={json.dumps(value)}" for name, value in _labels(evaluation).items()]
     text += program_lines
@@ -175,4 +202,5 @@ def _labels(evaluation: EvaluationProgram) -> dict[str, str]:
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.version": __version__,
         "medbench.challenge": evaluation.challenge.name,
+        "medbench.data": evaluation.data.kind,
     }

@@ -26,9 +26,7 @@ from medbench.running.loop import score_predictions
 from medbench.statistics.intervals import aggregate
 from medbench.submissions.serving.image_files import SUFFIXES, only_file
 from medbench.submissions.serving.outcome import guarded
-from medbench.submissions.serving.session import Roots
-
-FACTS = "evaluation.json"
+from medbench.submissions.serving.session import FACTS, Roots
 
 
 def run(app: Path) -> int:
@@ -50,7 +48,7 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
         MedbenchError: ``input.predictions`` for a list of jobs that cannot be read.
     """
     challenge, cases = _cases(facts, roots("/opt/ml/input/data/ground_truth"))
-    by_name = _by_image_name(cases)
+    by_name = by_image_name(cases)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "predictions"
         folder.mkdir()
@@ -95,8 +93,12 @@ def _cases(facts: Mapping[str, str], root: Path) -> tuple[Challenge, list[Case]]
     return challenge, challenge.cases(root, facts["split"])
 
 
-def _by_image_name(cases: Sequence[Case]) -> dict[str, Case]:
-    """Cases by the last part of their id, which the platform's images are named after."""
+def by_image_name(cases: Sequence[Case]) -> dict[str, Case]:
+    """Cases by the last part of their id, which the platform's images are named after.
+
+    Raises:
+        MedbenchError: ``host.names`` for two cases of one name.
+    """
     by_name: dict[str, Case] = {}
     for case in cases:
         other = by_name.setdefault(Path(case.id).name, case)

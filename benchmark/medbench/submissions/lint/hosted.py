@@ -13,10 +13,11 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.submissions.build.locking import LOCK
+from medbench.submissions.containers.archives import read_archive
 from medbench.submissions.findings import Finding, error
-from medbench.submissions.host.serving import FACTS
-from medbench.submissions.lint.image import lint_instructions, lint_lock
+from medbench.submissions.lint.image import lint_instructions, lint_lock, lint_upload
 from medbench.submissions.platforms.grand_challenge import GrandChallenge
+from medbench.submissions.serving.session import FACTS
 
 COMPETITION = "competition.yaml"
 METADATA = ("metadata.yaml", "metadata")
@@ -36,6 +37,9 @@ def lint_hosted(path: Path) -> Iterator[Finding]:
         yield from lint_competition(path)
     elif (path / "context").is_dir():
         yield from _lint_evaluation(path)
+        archive = path / f"{path.resolve().name}.tar.gz"
+        if archive.is_file():
+            yield from lint_upload(read_archive(archive), GrandChallenge())
     elif (path / f"{path.resolve().name}.zip").is_file():
         yield from _lint_image(path / "image")
         yield from lint_competition(path / f"{path.resolve().name}.zip")

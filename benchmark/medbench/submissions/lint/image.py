@@ -37,7 +37,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
         )
         return findings
     manifest = json.loads((app / MANIFEST).read_text(encoding="utf-8"))
-    if manifest["submission"] != submission.model_dump(mode="json"):
+    if manifest["submission"] != submission.image_facts():
         findings.append(
             error(
                 "context.stale",
@@ -192,17 +192,32 @@ def lint_archive(
 ) -> list[Finding]:
     """Rules on a saved image; ``weights_sha256`` of the build that it should hold."""
     return [
+        *lint_upload(image, platform),
         *_upload_rules(image, submission, platform),
-        *_user_rule(image.user, platform, "The image"),
-        *_entry_rules(image),
-        *_variable_rules(image.environment, platform),
         *_file_rules(image, submission, platform),
         *_label_rules(image.labels, submission, platform),
         *_weights_label(image, weights_sha256),
     ]
 
 
+def lint_upload(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
+    """Rules on a saved image that hold whatever is in it."""
+    yield from _archive_rules(image, platform)
+    yield from _user_rule(image.user, platform, "The image")
+    yield from _entry_rules(image)
+    yield from _variable_rules(image.environment, platform)
+
+
 def _upload_rules(image: ImageFacts, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    if platform.rules.distinct and image.image_id in submission.uploaded:
+        yield error(
+            "image.duplicate",
+            f"The platform already has this very image ({image.image_id[:19]}…) and refuses it twice.",
+            "Choose the container that is there, or build another: medbench submit build FILE --stamp TEXT.",
+        )
+
+
+def _archive_rules(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
     rules = platform.rules
     if image.format not in rules.formats:
         yield error(
@@ -239,12 +254,6 @@ def _upload_rules(image: ImageFacts, submission: Submission, platform: Platform)
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB: {image.image_bytes / limit:.0%} of the limit.",
             'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
-        )
-    if rules.distinct and image.image_id in submission.uploaded:
-        yield error(
-            "image.duplicate",
-            f"The platform already has this very image ({image.image_id[:19]}…) and refuses it twice.",
-            "Choose the container that is there, or build a changed one.",
         )
 
 

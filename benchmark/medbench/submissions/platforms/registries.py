@@ -94,7 +94,7 @@ def pushing_steps(submission: Submission, archive: SavedArchive, name: str = "")
     host = registry.partition("/")[0]
     if not submission.registry:
         yield f"Choose where the image is pushed, and write it in place of {PLACEHOLDER}: {_EXAMPLE}."
-    yield f"docker load --input {archive.path}"
+    yield f"gunzip --stdout {archive.path} | docker load"
     yield f"docker tag {archive.image} {target}"
     if host == SYNAPSE:
         yield "With a personal access token of Synapse as the password:"

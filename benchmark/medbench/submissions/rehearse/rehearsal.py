@@ -139,12 +139,24 @@ def rehearse(
                 "Rehearse with --data before you hand in.",
             )
         )
+    if build.submission.image.accelerator == "cuda":
+        result.findings.append(_not_on_a_gpu(build))
     result.findings = sorted_findings(result.findings)
     write_json(
         build.folder / REPORT,
         {**build.manifest, "platform": build.platform.name, "labels": labels(build), **result.as_json()},
     )
     return result
+
+
+def _not_on_a_gpu(build: Build) -> Finding:
+    """What of a GPU build no rehearsal shows: its image and its code run here on the CPU."""
+    return note(
+        "rehearsal.gpu",
+        "Rehearsed on the CPU. Not rehearsed: whether the platform's driver takes the CUDA build of torch, "
+        "GPU memory, GPU time, and labels that CUDA rounds to another class.",
+        f"Try {build.submission.name} out on the platform with one case before you hand in.",
+    )
 
 
 def _prepare(build: Build, folder: Path, pattern: str, count: int, progress: Progress) -> list[Trial]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from medbench.running.job import Job
 
 MANIFEST = "submission.json"
+FACTS = "evaluation.json"
 WEIGHTS = "weights.pt"
 CASE_LINE = "medbench-case "
 ROOT = "MEDBENCH_ROOT"
