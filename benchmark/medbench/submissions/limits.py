@@ -23,6 +23,8 @@ class Limits:
         processes: processes and threads together.
         start_s: seconds until a server must answer.
         image_bytes: uncompressed size of the image; ``None`` where no limit is known.
+        upload_bytes: of an uploaded file; ``None`` where no limit is known.
+        unverified_upload_bytes: of one, for accounts that are not verified.
     """
 
     time_s: float = 3600.0
@@ -31,6 +33,8 @@ class Limits:
     processes: int = 256
     start_s: float = 300.0
     image_bytes: int | None = None
+    upload_bytes: int | None = None
+    unverified_upload_bytes: int | None = None
 
     def with_phase(self, phase: ImageLimits) -> Limits:
         """The limits of a phase, where its submission file states them."""
@@ -56,6 +60,24 @@ class Usage:
     case: str
     time_s: float
     peak_bytes: int | None = None
+
+
+def judge_upload(name: str, size: int, limits: Limits) -> Iterator[Finding]:
+    """An error for a file that the platform refuses, a warning for one that only some accounts may upload.
+
+    >>> limits = Limits(upload_bytes=100, unverified_upload_bytes=10)
+    >>> [finding.severity for size in (10, 11, 101) for finding in judge_upload("a.tar.gz", size, limits)]
+    ['warning', 'error']
+    """
+    advice = 'Hand in weights apart, or use accelerator = "cpu".'
+    text = f"{name}: {size / GIGABYTE:.2f} GB"
+    if limits.upload_bytes is not None and size > limits.upload_bytes:
+        limit = limits.upload_bytes / GIGABYTE
+        yield error("upload.size", f"{text}; uploads of more than {limit:.1f} GB are refused.", advice)
+    elif limits.unverified_upload_bytes is not None and size > limits.unverified_upload_bytes:
+        limit = limits.unverified_upload_bytes / GIGABYTE
+        text += f"; accounts that are not verified may upload {limit:.1f} GB, all their files together."
+        yield warning("upload.size", text, f"Have the account verified first. {advice}")
 
 
 def judge_usage(usage: Usage, limits: Limits) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.users import container_user
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, sorted_findings
+from medbench.submissions.limits import judge_upload
 from medbench.submissions.lint import image as linting
 from medbench.submissions.lint.hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
@@ -82,6 +83,7 @@ def check(
         weights = None
         if (folder / "context" / "app" / MANIFEST).is_file():
             weights = read_json(folder / "context" / "app" / MANIFEST)["weights_sha256"]
+        findings += judge_upload(path.name, path.stat().st_size, platform.limits)
         findings += linting.lint_archive(archives.read_archive(path), submission, platform, weights)
     return sorted_findings(findings), paths
 

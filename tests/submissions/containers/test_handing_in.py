@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file
@@ -174,12 +175,12 @@ def test_the_cube_runs_by_mlcube_itself(engine, brats, two_heads, tmp_path):
     made = brats("brats-mlcube", packages="base", delivery="mounted")
     assert BraTSMLCube.unpacked_model is not None
     engine.build(made.context, made.tag)
-    command = [
-        *(program, "run", f"--mlcube={made.folder}", "--task=infer", "--platform=docker"),
-        *(f"data_path={two_heads / 'test'}", f"output_path={tmp_path / 'out'}"),
-        f"-Pdocker.docker={engine.program}",
-        "-Pdocker.cpu_args=--network=none " + PACKAGES,
-    ]
+    described = made.folder / "mlcube.yaml"  # only the engine and the mounted packages are of this machine
+    content = yaml.safe_load(described.read_text())
+    content["docker"] |= {"docker": engine.program, "cpu_args": f"--network=none {PACKAGES}"}
+    described.write_text(yaml.safe_dump(content))
+    command = [program, "run", f"--mlcube={made.folder}", "--task=infer"]
+    command += [f"data_path={two_heads / 'test'}", f"output_path={tmp_path / 'out'}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     written = sorted(path.name for path in (tmp_path / "out").glob("*"))
     assert written == ["BraTS-GLI-00003-000.nii.gz", "BraTS-GLI-00007-000.nii.gz"], done.stdout + done.stderr

@@ -166,6 +166,27 @@ def test_a_stray_and_a_doubled_image_name_cost_their_cases_alone(
     assert sum(row["status"] == "ok" for row in untouched) >= 2
 
 
+def test_a_downloaded_list_of_jobs_is_scored_as_the_phase_scored_it(release, predictions, tmp_path):
+    from typer.testing import CliRunner
+
+    from medbench.cli.main import app
+
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
+    list(rehearse_host(hosted, predictions, QUIET))
+    root = hosted.folder / "rehearsal/root"
+    metrics = json.loads((root / "output/metrics.json").read_text())["aggregates"]
+    command = ["evaluate", "-c", "hc18", "--data", str(release), "--json"]
+    listed = root / "input/predictions.json"
+    done = CliRunner().invoke(app, [*command, "--predictions-json", str(listed), "--name", "phase"])
+    assert done.exit_code == 1, done.output
+    assert "no job of it succeeded" in done.stderr
+    record = json.loads(done.stdout)
+    for name, column in metrics.items():
+        assert record["metrics"][name]["value"] == column["value"]
+    both = CliRunner().invoke(app, [*command, "-p", str(predictions), "--predictions-json", str(listed)])
+    assert isinstance(both.exception, MedbenchError)
+
+
 def test_images_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
     assert list(by_image_name(cases)) == ["1.x", "2"]

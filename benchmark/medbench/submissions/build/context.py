@@ -31,7 +31,7 @@ from medbench.submissions.build.wheels import torch_build, torch_index
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.archives import source_date_epoch
 from medbench.submissions.description import Image, Submission
-from medbench.submissions.findings import Finding, error, failed, note
+from medbench.submissions.findings import Finding, error, failed, note, warning
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
@@ -146,6 +146,7 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
     findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
     if platform.delivers == "image":
         findings += _gpu_use(submission)
+        findings += _what_people_need(submission)
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
         findings.append(
             Finding(
@@ -156,6 +157,21 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
             )
         )
     return findings
+
+
+def _what_people_need(submission: Submission) -> Iterator[Finding]:
+    """Who made it and what others may do with it: platforms ask for both, and show the image's labels."""
+    if not submission.author:
+        yield note("image.author", "No author is given for the image's label.", "Set author.")
+    if not submission.image.licence:
+        text = "No licence is given, so nobody may use the image."
+        yield warning("image.licence", text, "Set licence under [image].")
+    if submission.model:
+        yield note(
+            "submission.citation",
+            f"The platform asks what to cite for {submission.model} and {submission.challenge}.",
+            f"medbench cite {submission.model} {submission.challenge}",
+        )
 
 
 def _gpu_use(submission: Submission) -> Iterator[Finding]:

@@ -48,27 +48,49 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
         MedbenchError: ``input.predictions`` for a list of jobs that cannot be read.
     """
     challenge, cases = _cases(facts, roots("/opt/ml/input/data/ground_truth"))
-    by_name = by_image_name(cases)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "predictions"
-        folder.mkdir()
-        seen: set[str] = set()
-        strays: list[str] = []
-        reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
-        for key, name, place in _jobs(roots("/input/predictions.json")):
-            case = by_name.get(name)
-            if case is None:
-                strays.append(f"Job {key}: {name} is no case of the ground truth; it was left out.")
-            elif case.id in seen:
-                reasons[case.id] = _refuse(challenge, case, folder)
-            else:
-                seen.add(case.id)
-                reasons[case.id] = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
+        reasons, strays = collect_jobs(challenge, cases, roots("/input/predictions.json"), folder)
         scores = _score(challenge, cases, folder, Path(temporary), reasons)
     for line in strays:
         sys.stderr.write(f"{line}\n")
     scores["left_out"] = strays
     write_json(roots("/output/metrics.json"), scores)
+
+
+def collect_jobs(
+    challenge: Challenge, cases: Sequence[Case], path: Path, folder: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Bring the outputs of a phase's jobs under the names that the challenge scores.
+
+    Args:
+        challenge: of the cases.
+        cases: of the ground truth.
+        path: ``predictions.json``, with the outputs in ``<pk>/output/…`` beside it.
+        folder: takes the predictions.
+
+    Returns:
+        Why a case cannot be scored, by case id (empty where it can), and a line for every job that was left
+        out, as its image is no case.
+
+    Raises:
+        MedbenchError: ``input.predictions``, or ``host.names``.
+    """
+    by_name = by_image_name(cases)
+    folder.mkdir(parents=True)
+    seen: set[str] = set()
+    strays: list[str] = []
+    reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
+    for key, name, place in _jobs(path):
+        case = by_name.get(name)
+        if case is None:
+            strays.append(f"Job {key}: {name} is no case of the ground truth; it was left out.")
+        elif case.id in seen:
+            reasons[case.id] = _refuse(challenge, case, folder)
+        else:
+            seen.add(case.id)
+            reasons[case.id] = _take(challenge, case, path.parent / key / "output" / place, folder)
+    return reasons, strays
 
 
 def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:

@@ -44,7 +44,16 @@ IMAGE_RULES = ImageRules(
     reserved_paths=("/input", "/output", "/tmp", "/opt/ml"),  # noqa: S108 - a rule, not a use
     reserved_variables=("GRAND_CHALLENGE_",),
 )
-LIMITS = Limits(time_s=3600, memory_bytes=16 * GIGABYTE, image_bytes=10 * GIGABYTE)
+LIMITS = Limits(
+    time_s=3600,
+    memory_bytes=16 * GIGABYTE,
+    processes=128,
+    image_bytes=10 * GIGABYTE,
+    upload_bytes=128 << 30,
+    unverified_upload_bytes=2 << 30,
+)
+"""Of the settings of comic/grand-challenge.org@9957bfc (2025-11): processes of its docker backend, uploads of
+a verified and of an unverified account."""
 
 SOCKETS = {"psfhs": ("pelvic-2d-ultrasound", "symphysis-segmentation")}
 
