@@ -55,11 +55,13 @@ class Usage:
         case: id.
         time_s: seconds by the clock.
         peak_bytes: largest resident memory of the process so far; ``None`` where it was not measured.
+        is_start: it is a server's start, which has a limit of its own.
     """
 
     case: str
     time_s: float
     peak_bytes: int | None = None
+    is_start: bool = False
 
 
 def judge_upload(name: str, size: int, limits: Limits) -> Iterator[Finding]:
@@ -86,14 +88,19 @@ def judge_usage(usage: Usage, limits: Limits) -> Iterator[Finding]:
     >>> limits = Limits(time_s=100, memory_bytes=2 * GIGABYTE)
     >>> [finding.severity for finding in judge_usage(Usage("a", 80.0, 3 * GIGABYTE), limits)]
     ['warning', 'error']
+    >>> [finding.rule for finding in judge_usage(Usage("start", 301.0, is_start=True), limits)]
+    ['limits.start']
     """
     amounts = [("time", usage.time_s, limits.time_s, "s", 1.0)]
+    if usage.is_start:
+        amounts = [("start", usage.time_s, limits.start_s, "s", 1.0)]
     if usage.peak_bytes is not None:
         amounts.append(("memory", usage.peak_bytes, limits.memory_bytes, "GB", GIGABYTE))
     for what, value, limit, unit, scale in amounts:
         text = f"{usage.case}: {value / scale:.2f} {unit} of {limit / scale:g} {unit} {what}"
         advice = {
             "time": "Use a smaller image size or model, fewer passes, or a GPU; the platform may be slower.",
+            "start": "Bake the weights into the image, or use a smaller model.",
             "memory": "Use a smaller batch or image size, or ask for more memory.",
         }[what]
         if value > limit:

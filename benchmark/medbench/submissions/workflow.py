@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_json, write_text
 from medbench.core.progress import Progress
 from medbench.submissions.build.context import Build, build_context, check_submission
 from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.build.sbom import SBOM
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.engines import Engine, find_engine
 from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.users import container_user
 from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, sorted_findings
-from medbench.submissions.limits import judge_upload
+from medbench.submissions.limits import Limits, judge_upload
 from medbench.submissions.lint import image as linting
 from medbench.submissions.lint.hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
@@ -150,9 +152,35 @@ def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[
     yield from write_report(path, {"rehearsal": report, "check": [finding.as_json() for finding in findings]})
     yield f"rehearsal {'passed' if report['passed'] else 'FAILED'} in a {report['runner']}"
     yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
+    yield from _usage_lines(report)
+    if platform.delivers == "image":
+        yield _image_line(archives.read_archive(path), platform.limits)
+    if platform.delivers == "image" and (folder / "context" / "app" / SBOM).is_file():
+        yield f"SBOM, in the image too: {folder / 'context' / 'app' / SBOM}"
     yield "next:"
     steps = platform.steps(submission, SavedArchive(path, image_tag(submission.name)))
     yield from (f"  {number}. {step}" for number, step in enumerate(steps, start=1))
+
+
+def _usage_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """What the rehearsal took, and what part of each limit that is."""
+    usage, limits = report.get("usage", []), report.get("limits", {})
+    for what, rows in (
+        ("start", [one for one in usage if one["case"].endswith(": start")]),
+        ("a case", [one for one in usage if not one["case"].endswith(": start")]),
+    ):
+        slowest = max(rows, key=lambda one: one["time_s"], default=None)
+        if slowest is not None:
+            share = slowest["time_s"] / slowest["limit_s"]
+            yield f"{what}: {slowest['time_s']:.1f} s at most, {share:.1%} of the limit"
+    peak = max((one["peak_bytes"] for one in usage if one["peak_bytes"] is not None), default=None)
+    if peak is not None:
+        yield f"memory: {peak / 1e9:.2f} GB at most, {peak / limits['memory_bytes']:.1%} of the limit"
+
+
+def _image_line(image: archives.ImageFacts, limits: Limits) -> str:
+    share = f", {image.image_bytes / limits.image_bytes:.1%} of the limit" if limits.image_bytes else ""
+    return f"image: {image.image_bytes / 1e9:.2f} GB unpacked{share}"
 
 
 def _save_image(submission: Submission, path: Path, engine: str) -> None:

@@ -1,5 +1,6 @@
 """What a build holds, and what submission files may say."""
 
+import contextlib
 import importlib.metadata
 import json
 import tarfile
@@ -99,6 +100,23 @@ def test_the_lock_resolves_on_the_index_that_it_names(accelerator):
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     done = subprocess.run([*command, "--extra-index-url", index, *lines], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_materials_names_every_package_and_the_weights(built):
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    text = (built.app / "sbom.cdx.json").read_text()
+    content = json.loads(text)
+    locked = json.loads((built.context / "lock.json").read_text())
+    packages = {one["name"]: one for one in content["components"] if one["name"] != "weights"}
+    assert {name: one["version"] for name, one in packages.items()} == locked
+    assert packages["numpy"]["purl"] == f"pkg:pypi/numpy@{locked['numpy']}"
+    assert packages["numpy"]["licenses"]
+    (weights,) = [one for one in content["components"] if one["name"] == "weights"]
+    assert weights["hashes"] == [{"alg": "SHA-256", "content": built.manifest["weights_sha256"]}]
+    with contextlib.suppress(ImportError):
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
 
 
 def test_auto_trains_nothing_unless_that_is_asked_for(write_submission, tmp_path, monkeypatch):

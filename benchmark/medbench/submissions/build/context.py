@@ -27,6 +27,7 @@ from medbench.submissions.build.dockerfile import (
 from medbench.submissions.build.job import submission_job
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
 from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.build.sbom import SBOM, can_list_materials, materials
 from medbench.submissions.build.wheels import torch_build, torch_index
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.archives import source_date_epoch
@@ -127,6 +128,9 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
     build = Build(submission, platform, job, folder, _manifest(submission, job, request.stamp))
     _write_app(build, progress)
     versions = build.packages()
+    if can_list_materials():
+        name = image_tag(submission.name)
+        write_text(build.app / SBOM, materials(name, versions, build.manifest["weights_sha256"]))
     write_json(build.context / "lock.json", versions)
     lines = requirement_lines(versions, submission.image.accelerator)
     write_text(build.context / LOCK, "\n".join(lines) + "\n")
@@ -166,6 +170,9 @@ def _what_people_need(submission: Submission) -> Iterator[Finding]:
     if not submission.image.licence:
         text = "No licence is given, so nobody may use the image."
         yield warning("image.licence", text, "Set licence under [image].")
+    if not can_list_materials():
+        text = "The image holds no list of its packages and their licences (SBOM)."
+        yield note("image.sbom", text, "pip install cyclonedx-python-lib, and build again.")
     if submission.model:
         yield note(
             "submission.citation",

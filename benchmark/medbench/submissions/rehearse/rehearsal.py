@@ -86,7 +86,13 @@ class Rehearsal:
             "identical_outputs": self.identical,
             "limits": {name: getattr(self.limits, name) for name in self.limits.__dataclass_fields__},
             "usage": [
-                {"case": one.case, "time_s": one.time_s, "peak_bytes": one.peak_bytes} for one in self.usage
+                {
+                    "case": one.case,
+                    "time_s": one.time_s,
+                    "peak_bytes": one.peak_bytes,
+                    "limit_s": self.limits.start_s if one.is_start else self.limits.time_s,
+                }
+                for one in self.usage
             ],
             "findings": [finding.as_json() for finding in self.findings],
         }
@@ -226,7 +232,7 @@ def _variant(
     started = time.perf_counter()
     try:
         with runner.serve(variant.arguments, result.limits.start_s) as invoke:
-            result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - started))
+            result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - started, is_start=True))
             for number, call in enumerate(calls):
                 _stage(build, runner, call, root, number)
                 outcome = invoke(result.limits.time_s * len(call))
