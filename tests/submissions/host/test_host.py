@@ -337,6 +337,12 @@ def set_in(*path_and_value):
         (None, "ingestion_program/ingestion.py", "competition.program", "has no ingestion.py"),
         (None, "scoring_program/metadata.yaml", "competition.program", "has no metadata.yaml"),
         (set_in("phases", 0, "tasks", [3]), "", "competition.task", "task 3 is not there"),
+        (
+            lambda content: content["tasks"].append(dict(content["tasks"][0])),
+            "",
+            "competition.task",
+            "task 0: another task has this index",
+        ),
         (set_in("phases", 0, "start", "soon"), "", "competition.date", "start soon is no date"),
         (set_in("phases", 0, "end", "2025-01-01"), "", "competition.date", "ends before it starts"),
         (

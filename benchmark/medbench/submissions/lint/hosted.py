@@ -137,8 +137,11 @@ def _lint_pages(content: Mapping[str, Any], bundle: _Bundle) -> Iterator[Finding
 
 
 def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: _Bundle) -> Iterator[Finding]:
+    indexes = [task.get("index") for task in tasks]
     for number, task in enumerate(tasks):
         where = f"{COMPETITION}: task {task.get('index', number)}"
+        if task.get("index") is not None and task["index"] in indexes[:number]:
+            yield error("competition.task", f"{where}: another task has this index.", "Number the tasks.")
         for key in ("index", "name", "scoring_program"):
             if task.get(key) in (None, ""):
                 yield error("competition.key", f"{where}: '{key}' is missing.", f"Set {key}.")
