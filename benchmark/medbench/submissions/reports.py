@@ -21,14 +21,14 @@ def write_report(path: Path, facts: Mapping[str, Any]) -> Iterator[str]:
     """
     digest = sha256_file(path)
     write_text(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n")
-    signed: dict[str, Any] = {
+    report: dict[str, Any] = {
         "archive": path.name,
         "archive_sha256": digest,
         "archive_bytes": path.stat().st_size,
         "saved_by": f"medbench {__version__}",
         **facts,
     }
-    signed["sha256_of_this_report"] = sha256_json(signed)
-    write_json(path.with_name(path.name + REPORT_SUFFIX), signed)
+    report["sha256_of_this_report"] = sha256_json(report)
+    write_json(path.with_name(path.name + REPORT_SUFFIX), report)
     yield f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
     yield f"sha256 {digest}"

@@ -13,6 +13,7 @@ from medbench.submissions.build.context import build_context
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import launcher
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart
+from medbench.submissions.rehearse import rehearsal
 from medbench.submissions.rehearse.rehearsal import rehearse
 
 
@@ -126,6 +127,28 @@ def test_a_run_at_70_percent_of_a_limit_is_warned_of_and_above_it_refused(built)
         result = play(built, outcome, good)
         assert rules(result) == expected
         assert result.passed == (number not in (2, 4))
+
+
+def test_a_gpu_build_says_what_was_not_rehearsed(write_submission, small_iugc, one_thread, tmp_path):
+    file = write_submission("on-a-gpu", change=("[image]", '[image]\naccelerator = "cuda"'))
+    made = build_context(BuildRequest(file, small_iugc, output=tmp_path))
+    (one,) = [finding for finding in play(made).findings if finding.rule == "rehearsal.gpu"]
+    assert one.severity == "note"
+    assert "GPU memory" in one.message
+
+
+def test_a_start_is_judged_by_the_platforms_limit_of_starts(built, monkeypatch):
+    @contextlib.contextmanager
+    def slow(self, arguments, start_s):
+        moments[0] += 299.0
+        yield lambda time_s: self.run((), time_s)
+
+    moments = [0.0]
+    monkeypatch.setattr(Fake, "serve", slow)
+    monkeypatch.setattr(rehearsal.time, "perf_counter", lambda: moments[0])
+    result = play(built, action=write_expected(built))
+    (one,) = [finding for finding in result.findings if finding.rule == "limits.start"]
+    assert (one.severity, "299.00 s of 300 s start" in one.message) == ("warning", True)
 
 
 def broken(image):
