@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
-from medbench.core.folders import runs_folder
+from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress
 from medbench.running.data import resolve_data
 from medbench.running.job import Inference, Job, resolve
@@ -50,20 +50,26 @@ def _require_trained(
     submission: Submission, request: BuildRequest, split: str | None, progress: Progress
 ) -> None:
     """Stop where the synthetic sample would be trained on; on real data ``resolve`` stops by itself."""
-    challenge = load_challenge(submission.challenge)
+    challenge, runs = load_challenge(submission.challenge), runs_folder()
+    uses_sample = request.data is None and data_folder(challenge.data_set) is None
+    if uses_sample and not any(runs.glob("*/*/training")):
+        raise _untrained(submission, request, challenge.title)
     data = resolve_data(challenge, request.data, progress)
     network = plan_network(submission.model, challenge, dict(submission.options))
     learnt_from = challenge.training_split_of(split or challenge.default_split)
-    recipe, runs = submission.weights.recipe, runs_folder()
-    if data.kind == "sample" and find_trained(challenge, data, network, runs, recipe, learnt_from) is None:
-        command = f"medbench train -m {submission.model} -c {submission.challenge}"
-        raise MedbenchError(
-            "weights.untrained",
-            f'{request.file}: file = "auto", and no training of {submission.model} on {challenge.title} left '
-            "weights.",
-            f"Train on the challenge's data ({command} --data DIR, then --data DIR here too), or fit the "
-            "synthetic sample by --train.",
-        )
+    trained = find_trained(challenge, data, network, runs, submission.weights.recipe, learnt_from)
+    if data.kind == "sample" and trained is None:
+        raise _untrained(submission, request, challenge.title)
+
+
+def _untrained(submission: Submission, request: BuildRequest, title: str) -> MedbenchError:
+    command = f"medbench train -m {submission.model} -c {submission.challenge}"
+    return MedbenchError(
+        "weights.untrained",
+        f'{request.file}: file = "auto", and no training of {submission.model} on {title} left weights.',
+        f"Train on the challenge's data ({command} --data DIR, then --data DIR here too), or fit the "
+        "synthetic sample by --train.",
+    )
 
 
 def _weights(submission: Submission, file: Path) -> str:
