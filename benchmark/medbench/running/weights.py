@@ -86,12 +86,12 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
     refuse_leak(challenge, training_split, split, "Weights would be learnt from")
-    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
-    if trained is None and data.kind == "sample":
-        trained = _fit_quick(plan, data, training_split, progress)
-    if trained is None:
+    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
+    if path is None and data.kind == "sample":
+        path = _fit_quick(plan, data, training_split, progress)
+    if path is None:
         raise no_weights(challenge, network.name, data, training_split)
-    return read_weights(trained, "trained")
+    return read_weights(path, "trained")
 
 
 def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str) -> None:
