@@ -31,7 +31,8 @@ class Weights:
     """Weights as they were read from their file.
 
     Attributes:
-        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for those of a training.
+        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for those of a
+        training.
         path: the file.
         checkpoint: what the file holds.
     """
