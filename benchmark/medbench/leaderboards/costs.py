@@ -228,7 +228,7 @@ def pareto_plots(
     label: str,
     better: Better,
 ) -> list[str]:
-    """One picture for the operations and one for every machine's times.
+    """One chart for the operations and one for every machine's times.
 
     Args:
         names: run key -> what the table calls it.
