@@ -15,8 +15,15 @@ if TYPE_CHECKING:
 
 def command(
     predictions: Annotated[
-        Path, typer.Option("--predictions", "-p", help="Folder of predictions, made by medbench or others.")
-    ],
+        Path | None, typer.Option("--predictions", "-p", help="Folder of predictions, ours or others'.")
+    ] = None,
+    predictions_json: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions-json",
+            help="Instead: predictions.json of a phase on grand-challenge, its jobs' outputs beside it.",
+        ),
+    ] = None,
     challenge: Annotated[
         str | None, typer.Option("--challenge", "-c", help="Challenge for official scoring.")
     ] = None,
@@ -77,6 +84,22 @@ def command(
         raise MedbenchError(
             "option.missing", "Give either --challenge or --references.", "For example --references labels/."
         )
+    if (predictions is None) == (predictions_json is None):
+        raise MedbenchError(
+            "option.missing",
+            "Give either --predictions or --predictions-json.",
+            "For example --predictions masks/.",
+        )
+    if predictions_json is not None:
+        if challenge is None:
+            raise MedbenchError("option.missing", "--predictions-json needs --challenge.", "Add -c NAME.")
+        from medbench.submissions.host.phase import collect_phase
+
+        phase = collect_phase(predictions_json, challenge, data, split, ConsoleProgress())
+        for line in phase.notes:
+            typer.echo(line, err=True)
+        predictions = phase.folder
+    assert predictions is not None
     if challenge is not None:
         from medbench.cli.results import show_finished
         from medbench.running.evaluate import evaluate

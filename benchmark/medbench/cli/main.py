@@ -71,7 +71,8 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     plugin: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Python file that registers models or challenges.")
+        list[str] | None,
+        typer.Option("--plugin", help="Python file that registers models, challenges or metrics."),
     ] = None,
 ) -> None:
     """Global options."""

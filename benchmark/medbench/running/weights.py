@@ -31,8 +31,7 @@ class Weights:
     """Weights as they were read from their file.
 
     Attributes:
-        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for those of a
-        training.
+        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for a training's.
         path: the file.
         checkpoint: what the file holds.
     """

@@ -98,11 +98,7 @@ class PSFHSScorer(ImageMaskScorer):
 
         def score(weights: Weights) -> npt.NDArray[np.float64]:
             means = {name: np.atleast_1d(part(weights)) for name, part in parts.items()}
-            scores = [
-                psfhs_score(dict(zip(means, values, strict=True)))
-                for values in zip(*means.values(), strict=True)
-            ]
-            return np.array(scores).reshape(weights.shape[:-1])
+            return psfhs_score(means).reshape(weights.shape[:-1])
 
         return score
 
