@@ -163,8 +163,8 @@ def rank_runs(
         check_same(runs[0], run)
     record = runs[0].record
     challenge = load_challenge(record.challenge.name)
-    asked = [challenge.metric(name) for name in metrics] or [m for m in challenge.metrics if m.headline]
-    specs = [spec for spec in asked if all(spec.name in run.record.metrics for run in runs)]
+    candidates = [challenge.metric(name) for name in metrics] or [m for m in challenge.metrics if m.headline]
+    specs = [spec for spec in candidates if all(spec.name in run.record.metrics for run in runs)]
     entries = _Entries(challenge, runs)
     weights = np.concatenate(
         [np.ones((1, entries.groups)), resampled_groups(entries.groups, resamples, seed)]

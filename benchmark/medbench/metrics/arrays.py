@@ -103,13 +103,13 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
 
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
-    found = np.unique(array)
-    shown = ", ".join(f"{value:g}" for value in found[:6]) + (" …" if len(found) > 6 else "")
-    if array.dtype.kind == "f" and not np.array_equal(found, np.rint(found)):
+    values = np.unique(array)
+    examples = ", ".join(f"{value:g}" for value in values[:6]) + (" …" if len(values) > 6 else "")
+    if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         hint = "Threshold probabilities first."
     else:
         hint = "Pass label=… (a number, or several for their union)."
-    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {shown}.", hint)
+    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {examples}.", hint)
 
 
 def whole_numbers(array: Array, role: str) -> Array:

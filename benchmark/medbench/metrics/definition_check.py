@@ -60,9 +60,9 @@ def _faults_of_facts(convention: Convention) -> list[str]:
         faults.append("its rule for empty masks is no EmptyPolicy")
     if convention.needs_frame and not convention.compares_masks:
         faults.append("needs_frame is for metrics of masks")
-    taken = [name for name in convention.options if name in _TAKEN]
-    if taken:
-        faults.append(f"the option '{taken[0]}' has a name that medbench.score uses")
+    clashes = [name for name in convention.options if name in _TAKEN]
+    if clashes:
+        faults.append(f"the option '{clashes[0]}' has a name that medbench.score uses")
     return faults
 
 
@@ -76,8 +76,8 @@ def _faults_of_target(convention: Convention) -> list[str]:
     try:
         inspect.signature(target).bind(*arguments, **keywords)
     except TypeError as error:
-        told = ", ".join([*arguments, *(f"{name}=…" for name in keywords)])
-        return [f"its function cannot be called with ({told}): {error}"]
+        call = ", ".join([*arguments, *(f"{name}=…" for name in keywords)])
+        return [f"its function cannot be called with ({call}): {error}"]
     except ValueError:
         return []
     return []

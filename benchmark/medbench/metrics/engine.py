@@ -149,14 +149,14 @@ def score(
     return score_pair(convention, MaskPair.cut(*masks, steps, workers=workers), policy, options)
 
 
-def _options(convention: Convention, given: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(given) - set(convention.options))
+def _options(convention: Convention, options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(options) - set(convention.options))
     if unknown:
-        known = ", ".join(convention.options) or "none"
+        names = ", ".join(convention.options) or "none"
         raise MedbenchError(
-            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {known}."
+            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {names}."
         )
-    merged = {**convention.options, **given}
+    merged = {**convention.options, **options}
     lacking = [name for name, value in merged.items() if value is None]
     if lacking:
         raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….")
@@ -259,7 +259,7 @@ def evaluate_arrays(
             )
     needs_spacing = any(convention.needs_spacing for convention in conventions)
     steps = check_spacing(spacing_mm, first.ndim) if needs_spacing or spacing_mm is not None else None
-    asked = [
+    jobs = [
         (c, _options(c, (options or {}).get(c.id, {})), _policy(c, empty))
         for c in {c.id: c for c in conventions}.values()
     ]
@@ -269,7 +269,7 @@ def evaluate_arrays(
 
     def one(label: Label) -> dict[str, Score]:
         pair = maps.pair(label, steps, threads)
-        return {c.id: score_pair(c, pair, policy, given) for c, given, policy in asked}
+        return {c.id: score_pair(c, pair, policy, own) for c, own, policy in jobs}
 
     if workers > 1 and len(regions) > 1:
         from concurrent.futures import ThreadPoolExecutor

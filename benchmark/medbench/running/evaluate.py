@@ -1,4 +1,4 @@
-"""``medbench evaluate``: scores for predictions, whoever made them."""
+"""Evaluation of folders of predictions, as by ``medbench evaluate``."""
 
 from __future__ import annotations
 

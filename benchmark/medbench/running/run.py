@@ -1,4 +1,4 @@
-"""``medbench run``: predict, score, record."""
+"""Runs: predict, score officially, and record, as by ``medbench run``."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _AGREES = 1e-5
 
 
 def common_spacing(
-    reference: Volume, prediction: Volume, names: tuple[str, str], asked: SpacingLike | None
+    reference: Volume, prediction: Volume, names: tuple[str, str], spacing: SpacingLike | None
 ) -> tuple[Spacing, str]:
     """The spacing to use and its unit: what was asked for, else what both files say, else pixels.
 
@@ -34,18 +34,18 @@ def common_spacing(
             unusable one.
     """
     ndim = reference.array.ndim
-    if asked is not None:
-        return check_spacing(asked, ndim), "px" if isinstance(asked, str) else "mm"
-    known = [volume.spacing for volume in (reference, prediction) if volume.spacing is not None]
-    if not known:
+    if spacing is not None:
+        return check_spacing(spacing, ndim), "px" if isinstance(spacing, str) else "mm"
+    spacings = [volume.spacing for volume in (reference, prediction) if volume.spacing is not None]
+    if not spacings:
         return (1.0,) * ndim, "px"
-    if len(known) == 2 and any(abs(a - b) > 1e-4 * max(a, b) for a, b in zip(*known, strict=True)):
+    if len(spacings) == 2 and any(abs(a - b) > 1e-4 * max(a, b) for a, b in zip(*spacings, strict=True)):
         raise MedbenchError(
             "geometry.spacing",
-            f"Spacing differs: {known[0]} in {names[0]}, {known[1]} in {names[1]}.",
+            f"Spacing differs: {spacings[0]} in {names[0]}, {spacings[1]} in {names[1]}.",
             "Resample the prediction to the reference's grid, or pass --spacing.",
         )
-    return check_spacing(known[0], ndim), "mm"
+    return check_spacing(spacings[0], ndim), "mm"
 
 
 def foreground(array: Any, label: Sequence[int] | None, name: str) -> Mask:
@@ -56,11 +56,11 @@ def foreground(array: Any, label: Sequence[int] | None, name: str) -> Mask:
     """
     labels = whole_numbers(array, name)
     if label is None:
-        found = labels_of(labels)
-        if len(found) > 2:
+        values = labels_of(labels)
+        if len(values) > 2:
             raise MedbenchError(
                 "metric.labels",
-                f"{name} holds the labels {', '.join(str(value) for value in found[:8])}.",
+                f"{name} holds the labels {', '.join(str(value) for value in values[:8])}.",
                 "Choose with --label N; repeat it for a union of labels.",
             )
         return as_mask(labels != 0, None, name)
@@ -129,8 +129,8 @@ def compare_pair(
 
 def _fitting(pattern: str, ndim: int) -> list[Convention]:
     families = ("overlap", "surface") if pattern == "*" else ("overlap", "surface", "lesions", "instances")
-    chosen = [metric(id) for id in list_metrics(pattern)]
-    fitting = [c for c in chosen if c.family in families]
+    conventions = [metric(id) for id in list_metrics(pattern)]
+    fitting = [c for c in conventions if c.family in families]
     if not fitting:
         raise MedbenchError(
             "metric.unknown", f"No metric of masks matches '{pattern}'.", "See 'medbench metrics list'."
@@ -147,13 +147,13 @@ def _row(convention: Convention, pair: MaskPair, unit: str, tolerance: float) ->
         name: tolerance if name == "tolerance" and value is None else value
         for name, value in convention.options.items()
     }
-    found = score_pair(convention, pair, convention.empty, options)
+    score = score_pair(convention, pair, convention.empty, options)
     label = f" at {tolerance:g} {unit}" if "tolerance" in options else ""
     return {
         "id": convention.id,
-        "value": found.value,
-        "status": found.status,
-        "reason": found.reason,
+        "value": score.value,
+        "status": score.status,
+        "reason": score.reason,
         "unit": convention.unit.replace("mm", unit) if unit == "px" else convention.unit,
         "differs": f"{convention.differs}{label}",
         "like": ", ".join(convention.equals),

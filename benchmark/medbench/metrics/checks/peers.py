@@ -126,9 +126,9 @@ def _simpleitk() -> dict[str, tuple[str, _Rule]]:
             image = sitk.GetImageFromArray(mask.astype(np.uint8))
             image.SetSpacing(s[::-1])
             images.append(image)
-        found = sitk.HausdorffDistanceImageFilter()
-        found.Execute(*images)
-        return found
+        measure = sitk.HausdorffDistanceImageFilter()
+        measure.Execute(*images)
+        return measure
 
     name = "HausdorffDistanceImageFilter"
     return {

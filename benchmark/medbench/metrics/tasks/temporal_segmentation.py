@@ -138,11 +138,11 @@ def kernel_temporal_segmentation(
     array([4, 6])
     """
     n = len(np.asarray(kernel))
-    found = best_segmentations(kernel, n - 1 if max_changes is None else max_changes)
-    counts = np.arange(1, len(found.scatter))
-    penalties = np.zeros(len(found.scatter))
+    segmentations = best_segmentations(kernel, n - 1 if max_changes is None else max_changes)
+    counts = np.arange(1, len(segmentations.scatter))
+    penalties = np.zeros(len(segmentations.scatter))
     penalties[1:] = penalty * counts / (2.0 * n) * (np.log(n / counts) + 1)
-    return found.changes(int(np.argmin(found.scatter / n + penalties)))
+    return segmentations.changes(int(np.argmin(segmentations.scatter / n + penalties)))
 
 
 def shots_between(changes: npt.ArrayLike, n_frames: int, step: int = _FRAME_STEP) -> npt.NDArray[np.int64]:

@@ -1,1 +1,1 @@
-"""What a platform would refuse, found before the upload."""
+"""Linters of submissions: faults that a platform would refuse, before the upload."""

@@ -1,4 +1,4 @@
-"""The linter of what organisers upload: an evaluation image's context, a Codabench bundle."""
+"""The linter of organisers' uploads: contexts of evaluation images, and Codabench bundles."""
 
 from __future__ import annotations
 

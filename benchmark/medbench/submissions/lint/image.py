@@ -1,4 +1,4 @@
-"""The linter: what a platform refuses on upload or breaks in a run, with cause and fix."""
+"""The linter of images and their contexts: faults that a platform refuses, with cause and fix."""
 
 from __future__ import annotations
 
@@ -81,11 +81,13 @@ def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
     findings = []
     if damaged:
         findings.append(error("bundle.damaged", f"{path}: {damaged} is damaged.", "Save it again."))
-    nested = [name for name in names if "/" in name]
-    if nested:
+    in_folders = [name for name in names if "/" in name]
+    if in_folders:
         findings.append(
             error(
-                "bundle.flat", f"{path}: {nested[0]} lies in a folder.", "Pack the files, not their folder."
+                "bundle.flat",
+                f"{path}: {in_folders[0]} lies in a folder.",
+                "Pack the files, not their folder.",
             )
         )
     findings += [

@@ -69,7 +69,7 @@ class Codalab(Platform):
         from medbench.inference.predictor import NetworkPredictor
 
         predictor = job.predictor()
-        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "picture":
+        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "image":
             raise MedbenchError(
                 "submission.resampling",
                 f"{job.network.name} on {job.challenge.title} cannot be handed in as a frame's network.",

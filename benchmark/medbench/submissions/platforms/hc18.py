@@ -78,9 +78,9 @@ class HC18Table(Platform):
             yield error("table.columns", failure.message, f"The columns are {', '.join(SUBMISSION_COLUMNS)}.")
             return
         names = [row["filename"] for row in rows]
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated:
-            yield error("table.repeated", f"{path}: {repeated} has two rows.", "Write one row an image.")
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        if duplicate:
+            yield error("table.repeated", f"{path}: {duplicate} has two rows.", "Write one row an image.")
         if len(names) != RELEASED[TEST]:
             yield warning(
                 "table.rows",

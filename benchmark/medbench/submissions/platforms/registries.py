@@ -1,4 +1,4 @@
-"""Names under which images are pushed: what registries accept, and the commands that push.
+"""Names of images in registries, and the commands that push images.
 
 Source of the grammar: the reference format of the distribution project, which docker and podman enforce: a
 host with an optional port, then components of lower-case letters, digits and single separators.
@@ -24,7 +24,7 @@ _ADVICE = f"Set registry in the submission file, or give --registry, {_EXAMPLE}.
 
 
 def lint_registry(registry: str, name: str, *, needed: bool) -> Iterator[Finding]:
-    """What is wrong with where an image is pushed to.
+    """Findings on the registry of an image.
 
     Args:
         registry: as the submission file or ``--registry`` gives it; empty: none.

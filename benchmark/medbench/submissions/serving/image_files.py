@@ -1,4 +1,4 @@
-"""Pictures as platforms hand them in, and label maps as they want them back."""
+"""Images of platforms, read as challenges have them, and label maps, written as platforms take them."""
 
 from __future__ import annotations
 
