@@ -1,4 +1,4 @@
-"""One row a platform: what it takes and how."""
+"""Overview of platforms: the challenges and formats of each."""
 
 from __future__ import annotations
 

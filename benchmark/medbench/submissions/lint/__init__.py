@@ -1,1 +1,1 @@
-"""Linters of submissions: faults that a platform would refuse, before the upload."""
+"""Linters of submissions: they report before the upload what a platform would refuse."""

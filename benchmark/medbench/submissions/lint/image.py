@@ -22,7 +22,7 @@ _APP = "opt/app"
 
 
 def lint_context(context: Path, submission: Submission, platform: Platform) -> list[Finding]:
-    """Rules on a build context: its Dockerfile, its manifest, its weights."""
+    """Findings on a build context: its Dockerfile, its manifest, its weights."""
     findings: list[Finding] = []
     if platform.delivers == "image":
         findings += lint_dockerfile(
@@ -70,7 +70,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
 
 
 def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
-    """Rules on a zip: it is one, it is flat, and it holds what the platform looks for."""
+    """Findings on a bundle: it is a flat zip that holds the platform's required files."""
     import zipfile
 
     try:
@@ -108,7 +108,7 @@ def _baked(path: Path, sha256: str) -> Iterator[Finding]:
 
 
 def lint_lock(path: Path) -> Iterator[Finding]:
-    """Every package of a lock is pinned to one version."""
+    """Findings on a lock: every package is pinned to one version."""
     lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
     loose = [line for line in lines if "==" not in line]
     if not lines or loose:
@@ -120,7 +120,7 @@ def lint_lock(path: Path) -> Iterator[Finding]:
 
 
 def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile of a submission."""
+    """Findings on a submission's Dockerfile."""
     yield from lint_instructions(text, platform)
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
@@ -129,7 +129,7 @@ def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> It
 
 
 def lint_instructions(text: str, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile that hold whatever is in the image; its labels are left out."""
+    """Findings on the instructions of any Dockerfile, its labels left out."""
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
     if not last:
@@ -192,7 +192,7 @@ def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator
 def lint_archive(
     image: ImageFacts, submission: Submission, platform: Platform, weights_sha256: str | None = None
 ) -> list[Finding]:
-    """Rules on a saved image; ``weights_sha256`` of the build that it should hold."""
+    """Findings on a saved image; ``weights_sha256`` is the hash of the weights it should hold."""
     return [
         *lint_upload(image, platform),
         *_upload_rules(image, submission, platform),
@@ -203,7 +203,7 @@ def lint_archive(
 
 
 def lint_upload(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
-    """Rules on a saved image that hold whatever is in it."""
+    """Findings on any saved image, whatever its contents."""
     yield from _archive_rules(image, platform)
     yield from _user_rule(image.user, platform, "The image")
     yield from _entry_rules(image)

@@ -42,7 +42,7 @@ class FolderPlatform(Platform):
         """In a rehearsal: path of an input file of a case, relative to the input folder."""
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Predict every case of the input folder; one bad case never loses the others."""
+        """Predict every case of the input folder; a case that fails does not stop the others."""
         self.predict_folder(session, *(session.roots(path) for path in self.folders(arguments)))
 
     def folders(self, arguments: Sequence[str]) -> tuple[str, str]:
@@ -114,7 +114,7 @@ class FolderPlatform(Platform):
     def examine(
         self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """The file of ``medbench run``, byte for byte."""
+        """Compare the file with that of ``medbench run``, byte by byte."""
         name = challenge.exchange.prediction_name(case.case)
         return compare_files(case.expected, root / self.output_folder.lstrip("/") / name, case.case.id)
 

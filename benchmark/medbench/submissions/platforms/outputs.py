@@ -47,7 +47,7 @@ def compare_labels(
     Args:
         expected: labels of ``medbench run``; axes of length one do not count.
         output: file that the container wrote.
-        name: of the case, for the message.
+        name: name of the case, for the message.
         grid: geometry that the output must have.
     """
     try:
