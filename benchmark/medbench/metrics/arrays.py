@@ -1,4 +1,4 @@
-"""From what the caller holds to cropped binary masks: types, labels, shapes, spacing, bounding boxes."""
+"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 
 def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
-    """Both as arrays.
+    """Reference and prediction as arrays of one shape.
 
     Raises:
         MedbenchError: ``metric.shape`` when the shapes differ or have no axis.
@@ -42,7 +42,7 @@ def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Arr
 
 
 def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
-    """The step along each of ``ndim`` axes.
+    """The spacing along each of ``ndim`` axes.
 
     Raises:
         MedbenchError: ``metric.spacing`` when it is not given, has another length or is not positive.
@@ -190,12 +190,12 @@ def bounding_box(mask: Mask) -> Box | None:
 
 
 def some_element(shape: tuple[int, ...]) -> Box:
-    """The box of the first element, for masks without objects; empty where the array is."""
+    """The box of the first element, for masks without objects; an empty box for an empty array."""
     return tuple(slice(0, min(1, side)) for side in shape)
 
 
 def union_box(first: Box, second: Box) -> Box:
-    """The smallest box around both."""
+    """The smallest box around two boxes."""
     return tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
     )

@@ -1,4 +1,4 @@
-"""What the definition of a metric must hold before anything is scored by it."""
+"""Checks of a metric's definition before it scores anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAKEN = ("spacing", "label", "empty", "workers")
 
 
 def check_definition(convention: Convention, id: str | None = None) -> None:
-    """Refuse a definition that could not be listed, called or believed.
+    """Refuse a definition that is incomplete, cannot be called, or contradicts its function.
 
     Args:
         convention: the definition.
@@ -84,7 +84,7 @@ def _faults_of_target(convention: Convention) -> list[str]:
 
 
 def call_of(convention: Convention) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """What the function of a metric is called with: names of the positional arguments, and keywords."""
+    """Names of the positional arguments and of the keywords with which a metric's function is called."""
     keywords = dict(convention.options)
     if convention.compares_masks:
         return ("pair",), keywords

@@ -112,7 +112,7 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
     if "label_map" not in plan.network.outputs:
         raise MedbenchError(
             "training.task",
-            f"Networks train on label maps only; {plan.challenge.title} demands {titles(plan.network.outputs)}.",
+            f"Only label maps are trained; {plan.challenge.title} demands {titles(plan.network.outputs)}.",
             "Give --weights FILE, or --weights none for fresh ones.",
         )
     network = plan.network

@@ -42,7 +42,7 @@ def _measured(scores: Mapping[str, Score]) -> dict[str, float]:
 
 
 def violations(scores: Mapping[str, Score]) -> Iterator[str]:
-    """What is wrong with the scores of one structure of one case, in words.
+    """Broken identities between the scores of one structure of one case, each as a sentence.
 
     Only scores with status ``ok`` take part: a value that a rule assigned to an empty mask or a failed case
     obeys that rule, not these identities.

@@ -1,4 +1,4 @@
-"""All definitions on one pair of images, for somebody who has two numbers that disagree."""
+"""Comparison of one pair of masks by every definition, to explain why two numbers disagree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AGREES = 1e-5
 def common_spacing(
     reference: Volume, prediction: Volume, names: tuple[str, str], spacing: SpacingLike | None
 ) -> tuple[Spacing, str]:
-    """The spacing to use and its unit: what was asked for, else what both files say, else pixels.
+    """The spacing and its unit: the caller's spacing, else that of both files, else pixels.
 
     Raises:
         MedbenchError: ``geometry.spacing`` when the two files disagree; ``metric.spacing`` for an
@@ -49,7 +49,7 @@ def common_spacing(
 
 
 def foreground(array: Any, label: Sequence[int] | None, name: str) -> Mask:
-    """One label, a union of labels, or all that is not 0.
+    """Boolean mask of one label, of a union of labels, or of all labels except 0.
 
     Raises:
         MedbenchError: ``metric.labels`` when no label is given and the map holds several.
@@ -78,12 +78,12 @@ def compare_pair(
     pattern: str = "*",
     libraries: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Every mask metric that fits the pair, and what other libraries say, as plain values.
+    """Scores of the pair by every mask metric that applies, and values of other libraries, as plain values.
 
     Args:
         reference: label map or mask with its geometry.
         prediction: the same grid.
-        names: how messages call the two.
+        names: names of reference and prediction in messages.
         label: labels that make up the foreground.
         spacing: overrides the files' own.
         tolerance: of surface Dice, in the unit of the spacing.

@@ -29,7 +29,7 @@ class MaskRows(Protocol):
         ...
 
     def __getitem__(self, window: Any) -> Any:
-        """Boolean rows, or rows and columns, by slices."""
+        """A window of the mask as booleans, by slices of rows, or of rows and columns."""
         ...
 
 
@@ -104,7 +104,7 @@ def _parts(
 
 
 class BandedObjects:
-    """Connected objects of a mask that is shown band by band, from the top.
+    """Connected components of a mask that is added band by band, from the top.
 
     Args:
         connectivity: 8 or 4.

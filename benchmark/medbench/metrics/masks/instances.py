@@ -36,7 +36,7 @@ _CONTOUR_MARGIN = 10
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Objects found and missed.
+    """Counts of detected and missed objects.
 
     Attributes:
         n_true_positive: predicted objects that match some reference object.
@@ -89,8 +89,8 @@ def detect(
 
     >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
     >>> b = np.zeros((30, 30), bool); b[3:9, 4:10] = True
-    >>> found = detect(a, b)
-    >>> found.n_true_positive, found.n_false_negative, round(found.f1, 4)
+    >>> detection = detect(a, b)
+    >>> detection.n_true_positive, detection.n_false_negative, round(detection.f1, 4)
     (1, 1, 0.6667)
     """
     if rule == "clean":
@@ -126,7 +126,7 @@ def match_objects(
 
     >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
     >>> b = np.zeros((30, 30), bool); b[3:9, 6:12] = True
-    >>> [(found.box, round(found.iou, 4)) for found in match_objects(a, b)[0]]
+    >>> [(matched.box, round(matched.iou, 4)) for matched in match_objects(a, b)[0]]
     [((3, 3, 9, 9), 0.3333), ((15, 15, 21, 21), 0.0)]
     """
     own, other, table = _overlaps_in_bands(reference, prediction)

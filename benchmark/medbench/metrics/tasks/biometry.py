@@ -206,10 +206,10 @@ def aop_contour(labels: npt.ArrayLike) -> Biometry:
     >>> frame = np.zeros((40, 60), np.uint8)
     >>> frame[5:8, 10:30] = 1
     >>> frame[20:36, 24:44] = 2
-    >>> found = aop_contour(frame)
-    >>> found.ps_points, found.aop_tangency
+    >>> biometry = aop_contour(frame)
+    >>> biometry.ps_points, biometry.aop_tangency
     (((5, 10), (7, 29)), (20, 43))
-    >>> round(found.hsd, 3), round(found.aop, 3)
+    >>> round(biometry.hsd, 3), round(biometry.aop, 3)
     (13.0, 143.13)
     """
     plane = _plane(labels)

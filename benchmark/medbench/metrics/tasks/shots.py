@@ -1,4 +1,4 @@
-"""From scores of frames to a summary: shots, and the knapsack that chooses among them.
+"""Video summaries from scores of frames: scores of shots, and the knapsack that selects shots.
 
 The steps that FullTransNet shares with DSNet and other programs on SumMe and TVSum. Others (PGL-SUM, CSTA,
 VASNet) keep the scores of shots as floating-point numbers and so choose other shots.

@@ -63,7 +63,7 @@ class KPIsPatch(FolderPlatform):
 
 
 class KPIsSlide(KPIsPatch):
-    """KPIs task 2: reads slides below ``/input_slide`` (or ``/input``), writes a mask at the working level."""
+    """KPIs task 2: reads slides below ``/input_slide`` (or ``/input``), writes masks at the working level."""
 
     name = "kpis-slide"
     title = "KPIs 2024 docker of whole slides"
