@@ -60,7 +60,7 @@ def predict_and_score(
         predictor: made on first need.
         folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
             finished to ``unfinished``.
-        progress: told of every case.
+        progress: display that counts the cases.
         read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
     """

@@ -32,7 +32,7 @@ def report(
         predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
         output: the page; ``report.html`` in the run's folder if not given.
         runs: folder of run directories, for a key.
-        progress: told of every step.
+        progress: display that counts the steps.
 
     Returns:
         Path of the page.

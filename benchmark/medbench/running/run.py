@@ -28,7 +28,7 @@ def run(
     Args:
         model: model name.
         challenge: challenge name.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, ``split``, ``weights``, ``recipe``, ``options``, ``inference``, ``cases``,
             ``seed``, ``runs`` and ``leaderboards``, as :class:`medbench.running.request.Request` says.
 

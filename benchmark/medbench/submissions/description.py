@@ -24,7 +24,7 @@ class Weights(_Part):
         default="auto", description="a checkpoint beside this file or by full path, 'auto' or 'none'"
     )
     delivery: Literal["baked", "mounted"] = Field(
-        default="baked", description="baked: in the image; mounted: handed in apart, as model.tar.gz"
+        default="baked", description="baked: in the image; mounted: uploaded apart, as model.tar.gz"
     )
     recipe: str | None = Field(default=None, description="recipe of the training that 'auto' takes")
 

@@ -69,8 +69,8 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
 def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.int32]]:
     """Label a band by itself; the same mask gives the same labels.
 
-    Columns without a pixel of the mask part it, and only what lies between them is looked at; not where there
-    are so many parts that looking at each costs more than looking at all.
+    Columns without a pixel of the mask separate its parts, which are labelled one by one; where there are so
+    many parts that this costs more, the band is labelled as a whole.
 
     Returns:
         Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels. The row

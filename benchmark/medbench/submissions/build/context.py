@@ -194,7 +194,7 @@ def _gpu_use(submission: Submission) -> Iterator[Finding]:
             yield error(failure.code, failure.message, failure.hint)
         return
     text = f"The image uses a GPU where there is one: torch for {build}; without one, the CPU."
-    yield note("image.gpu", text, "Ask for a GPU when you hand in.")
+    yield note("image.gpu", text, "Request a GPU when you submit.")
 
 
 def refuse(findings: Sequence[Finding]) -> None:

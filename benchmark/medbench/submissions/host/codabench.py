@@ -1,4 +1,4 @@
-"""Codabench's competition bundle: scoring, references, and, where programs are handed in, the ingestion."""
+"""Codabench's competition bundle: scoring, references, and, where programs are submitted, the ingestion."""
 
 from __future__ import annotations
 

@@ -249,13 +249,13 @@ def _archive_rules(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
         yield error(
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB, {limit / 1e9:g} GB is the limit.",
-            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+            'Use accelerator = "cpu", upload weights apart, or leave packages out.',
         )
     elif limit is not None and image.image_bytes > 0.7 * limit:
         yield warning(
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB: {image.image_bytes / limit:.0%} of the limit.",
-            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+            'Use accelerator = "cpu", upload weights apart, or leave packages out.',
         )
 
 
@@ -270,7 +270,7 @@ def _user_rule(user: str, platform: Platform, what: str) -> Iterator[Finding]:
         yield error(
             "image.user",
             f"{text}, who cannot write the output folder: {platform.title} keeps the image's user, and the "
-            "folder belongs to whoever starts the program, mode 0755.",
+            "folder belongs to the user who starts the program, mode 0755.",
             "Set USER 0:0.",
         )
 
@@ -316,7 +316,7 @@ def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -
         yield error(
             "weights.missing",
             f"/{baked} is not in the image.",
-            'Build again, or set delivery = "mounted" and hand in model.tar.gz.',
+            'Build again, or set delivery = "mounted" and upload model.tar.gz.',
         )
     if f"{_APP}/{MANIFEST}" not in image.files:
         yield error(

@@ -1,4 +1,4 @@
-"""Platforms: one file each, with its interface, its rules, its limits and how to hand in.
+"""Platforms: one file each, with its interface, its rules, its limits and the steps of an upload.
 
 Third parties add theirs through the entry-point group ``medbench.platforms``.
 """

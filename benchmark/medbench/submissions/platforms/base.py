@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 Role = Literal["input", "output", "model", "scratch"]
 RunsAs = Literal["image", "root", "caller"]
-"""As whom a platform's own program starts the container.
+"""The user as whom a platform's own program starts the container.
 
 ``image``: as the image's user, which may write the folders that the platform hands over; ``root``: as the
-image's user as well, but into a folder of whoever started the program (mode 0755), so that only root can
-write it; ``caller``: with ``--user`` and the ids of whoever started the program, whose folder it is (0755).
+image's user as well, but into a folder of the caller (mode 0755), so that only root can write it;
+``caller``: with ``--user`` and the ids of the caller, who owns the folder (0755).
 """
 
 
@@ -150,7 +150,7 @@ class Platform(abc.ABC):
         yield from ()
 
     def takes(self, case: Case, sample: AnySample) -> bool:
-        """Whether the platform hands in such a case: by itself, label maps and masks of slides."""
+        """Whether the platform accepts the case; by default it accepts label maps and masks of slides."""
         return "label_map" in sample.demands
 
     def template(self, challenge: Challenge) -> str:
@@ -178,7 +178,7 @@ class Platform(abc.ABC):
         return {}
 
     def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
-        """Write :attr:`bundle_files` into a folder, where no image is handed in.
+        """Write :attr:`bundle_files` into a folder, for platforms that take no image.
 
         Args:
             job: the model with its weights.

@@ -142,7 +142,7 @@ def rehearse(
             note(
                 "rehearsal.sample",
                 "Rehearsed on synthetic cases.",
-                "Rehearse with --data before you hand in.",
+                "Rehearse with --data before you submit.",
             )
         )
     if build.submission.image.accelerator == "cuda":
@@ -161,7 +161,7 @@ def _not_on_a_gpu(build: Build) -> Finding:
         "rehearsal.gpu",
         "Rehearsed on the CPU. Not rehearsed: whether the platform's driver takes the CUDA build of torch, "
         "GPU memory, GPU time, and labels that CUDA rounds to another class.",
-        f"Try {build.submission.name} out on the platform with one case before you hand in.",
+        f"Try {build.submission.name} out on the platform with one case before you submit.",
     )
 
 
