@@ -113,7 +113,7 @@ class Setup:
             raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
         if self.network.framework is not None:
             return self._framework_predictor
-        stitching = Patches(exchange=self.challenge.exchange, cases=patches)
+        overlapping = Patches(exchange=self.challenge.exchange, cases=patches)
         settings = PredictorSettings(
             form=self.network.form,
             tasks=tuple(self.network.outputs),
@@ -124,24 +124,24 @@ class Setup:
             overlap=self._overlap,
             mirror=bool(self.inference.mirror),
             slides=self.slide_settings,
-            patches=stitching if self.inference.stitch else None,
+            patches=overlapping if self.inference.stitch else None,
             work=work,
             progress=progress,
         )
-        return build_predictor(self._built[0], settings, self.network.entry.predictor)
+        return build_predictor(self._module[0], settings, self.network.entry.predictor)
 
     def count_parameters(self) -> int:
         """Number of the network's parameters."""
         framework = self.network.framework
-        network = self._built[0] if framework is None else self._framework_predictor.network
+        network = self._module[0] if framework is None else self._framework_predictor.network
         return sum(parameter.numel() for parameter in network.parameters())
 
     def untrained_parts(self) -> list[str]:
         """Names of parameters that the checkpoint did not provide."""
-        return self._built[1] if self.network.framework is None else []
+        return self._module[1] if self.network.framework is None else []
 
     @functools.cached_property
-    def _built(self) -> tuple[nn.Module, list[str]]:
+    def _module(self) -> tuple[nn.Module, list[str]]:
         """The network with its weights, and names of parameters that the checkpoint did not provide."""
         import torch
 

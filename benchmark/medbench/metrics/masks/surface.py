@@ -134,10 +134,10 @@ class SurfacePair:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(2) as pool:
-                found = list(pool.map(lambda task: task(), tasks))
+                both = list(pool.map(lambda task: task(), tasks))
         else:
-            found = [task() for task in tasks]
-        return Directed(np.concatenate(found), len(found[0]))
+            both = [task() for task in tasks]
+        return Directed(np.concatenate(both), len(both[0]))
 
     @cached_property
     def _surfaces(self) -> Mask:
