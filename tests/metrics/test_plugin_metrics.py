@@ -146,7 +146,10 @@ def test_packages_add_metrics_by_entry_point(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "told"),
     [
-        ("import nothing_of_that_name\n", "cannot be loaded (ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        (
+            "import nothing_of_that_name\n",
+            "cannot be loaded (ModuleNotFoundError: No module named 'nothing_of_that_name'",
+        ),
         ("OTHER = 1\n", "cannot be loaded (AttributeError"),
         ("TOP = 1\n", "no Convention but int"),
         (DEFINITION.replace("lab.top", "lab.other"), "its id is 'lab.other'"),
