@@ -34,12 +34,12 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "isic2018_task3": "medbench.challenges.isic2018_task3.challenge:isic2018_task3",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
         "isic2018": "medbench.challenges.isic2018.challenge:isic2018",
-        "iugc2024": "medbench.challenges.iugc2024.challenge:IUGC2024",
-        "kpis_patch": "medbench.challenges.kpis.patches:KPIsPatch",
-        "kpis_slide": "medbench.challenges.kpis.slides:KPIsSlide",
+        "iugc2024": "medbench.challenges.iugc2024.challenge:iugc2024",
+        "kpis_patch": "medbench.challenges.kpis.patches:kpis_patch",
+        "kpis_slide": "medbench.challenges.kpis.slides:kpis_slide",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
         "psfhs": "medbench.challenges.psfhs.challenge:psfhs",
-        "synapse": "medbench.challenges.synapse.challenge:Synapse",
+        "synapse": "medbench.challenges.synapse.challenge:synapse",
     },
 )
 

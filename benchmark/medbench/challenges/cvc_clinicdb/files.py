@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,7 @@ class CVCClinicDBRelease(ImageMaskRelease):
         "Expected Original/ and 'Ground Truth'/ (or PNG/…, TIF/…, images/ and masks/) with the frames "
         "1 to 612, from polyp.grand-challenge.org."
     )
+    sample_writer = "medbench.challenges.cvc_clinicdb.sample:write_sample"
     sample_version = "1"
     mask_threshold = 127
     image_size = (288, 384)
@@ -102,12 +103,6 @@ class CVCClinicDBRelease(ImageMaskRelease):
         """Frames of the split."""
         names = {str(frame) for frame in split_frames(split)}
         return [pair for pair in pairs if pair.id in names]
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw a few frames of each of the 29 sequences, as TIFF files under their own numbers."""
-        from medbench.challenges.cvc_clinicdb.sample import write_sample
-
-        write_sample(root)
 
 
 def _frames(frames: Path, masks: Path) -> Iterator[Pair]:

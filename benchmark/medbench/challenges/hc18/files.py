@@ -62,6 +62,7 @@ class HC18Release(ImageMaskRelease):
         "training_set_pixel_size_and_HC.csv, and for the test set test_set/ and test_set_pixel_size.csv, "
         "from Zenodo record 1327317."
     )
+    sample_writer = "medbench.challenges.hc18.sample:write_sample"
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
@@ -196,12 +197,6 @@ class HC18Release(ImageMaskRelease):
         if pair.part == TEST:
             return self.check_image(pair)[0]
         return super().check_pair(pair)
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw both sets with their tables as the release has them."""
-        from medbench.challenges.hc18.sample import write_sample
-
-        write_sample(root)
 
 
 def pixel_sizes_mm(table: Path) -> Mapping[str, float]:

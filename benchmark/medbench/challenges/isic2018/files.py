@@ -15,7 +15,7 @@ set alone, and their folders say nothing of the split.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +79,7 @@ class ISIC2018Release(ImageMaskRelease):
         "Expected ISIC2018_Task1-2_Training_Input/ and ISIC2018_Task1_Training_GroundTruth/ (likewise "
         "Validation and Test) from challenge.isic-archive.com/data, or train/images/ and train/masks/."
     )
+    sample_writer = "medbench.challenges.isic2018.sample:write_sample"
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
@@ -149,12 +150,6 @@ class ISIC2018Release(ImageMaskRelease):
             )
         test = papers_test([pair.id for pair in training])
         return [pair for pair in training if (pair.id in test) == (part == "test")]
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw images of all three sets in the organisers' folders."""
-        from medbench.challenges.isic2018.sample import write_sample
-
-        write_sample(root)
 
 
 def _pairs_in(folder: Path, masks: Path, part: str) -> Iterator[Pair]:

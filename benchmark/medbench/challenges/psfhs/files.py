@@ -9,7 +9,7 @@ numbers, and images of one fifty count as one group.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class PSFHSRelease(ImageMaskRelease):
 
     splits = ("train", "val", "test", "all")
     data_hint = "Expected image_mha/ and label_mha/ with NNNNN.mha, from Zenodo record 7851339."
+    sample_writer = "medbench.challenges.psfhs.sample:write_sample"
     sample_version = "1"
     image_size = (SIDE, SIDE)
 
@@ -118,12 +119,6 @@ class PSFHSRelease(ImageMaskRelease):
         labels = read_label_map(pair.mask)
         absent = [name for label, name in self.card.labels.items() if label and label not in labels]
         return labels, [f"label maps hold no {name}" for name in absent]
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw frames of all three splits as the release stores them."""
-        from medbench.challenges.psfhs.sample import write_sample
-
-        write_sample(root)
 
 
 def _group(number: int) -> str:
