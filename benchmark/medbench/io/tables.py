@@ -49,7 +49,9 @@ def read_lines(path: Path) -> list[tuple[int, list[str]]]:
                 lines.append((reader.line_num, [cell.strip() for cell in cells]))
     except csv.Error as error:
         raise MedbenchError(
-            "data.table", f"{path}, line {reader.line_num}: {error}.", "Write one row a line, separated by commas."
+            "data.table",
+            f"{path}, line {reader.line_num}: {error}.",
+            "Write one row a line, separated by commas.",
         ) from error
     return lines
 

@@ -57,13 +57,17 @@ def test_every_figure_equals_scikit_learn(start):
     for seed in range(start, start + 25):
         reference, confidences = random_set(seed)
         for (value, of), due in expected(reference, confidences).items():
-            assert class_metric(reference, confidences, value=value, of=of).value == pytest.approx(due, abs=1e-12)
+            assert class_metric(reference, confidences, value=value, of=of).value == pytest.approx(
+                due, abs=1e-12
+            )
 
 
 @pytest.mark.parametrize("value", ["accuracy", *BY_CLASS])
 def test_weights_are_how_often_an_image_is_drawn(value):
     reference, confidences = random_set(3)
-    weights = np.random.default_rng(1).multinomial(len(reference), np.full(len(reference), 1 / len(reference)), 6)
+    weights = np.random.default_rng(1).multinomial(
+        len(reference), np.full(len(reference), 1 / len(reference)), 6
+    )
     drawn = [np.repeat(np.arange(len(reference)), row) for row in weights]
     answers = Answers.of(reference, confidences)
     for of in (None, 0):
@@ -76,7 +80,10 @@ def test_weights_are_how_often_an_image_is_drawn(value):
 
 
 def test_classes_that_are_absent():
-    reference, confidences = np.array([0, 0, 1]), np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.1, 0.8, 0.1]])
+    reference, confidences = (
+        np.array([0, 0, 1]),
+        np.array([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.1, 0.8, 0.1]]),
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         due = metrics.balanced_accuracy_score(reference, confidences.argmax(axis=1))

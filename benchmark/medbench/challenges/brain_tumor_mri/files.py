@@ -7,7 +7,7 @@ says which patient an image is of, so that slices of one patient may lie on both
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from medbench.challenges.families.class_folders import images_in_folders
@@ -37,6 +37,7 @@ class BrainTumorRelease(ImageClassRelease):
         "Expected Training/ and Testing/ with glioma/, meningioma/, notumor/ and pituitary/ (or glioma_tumor/, …) "
         "full of images."
     )
+    sample_writer = "medbench.challenges.brain_tumor_mri.sample:write_sample"
     sample_version = "1"
     colours = False
 
@@ -77,9 +78,3 @@ class BrainTumorRelease(ImageClassRelease):
                 kind = "note" if present == whole else "warning"
                 findings.insert(0, Finding(kind, f"{split}: {present} of the public copy's {whole} images."))
         return [*findings, Finding("note", f"Splits are {NO_PATIENTS}.")]
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw slices of all four classes in the release's folders."""
-        from medbench.challenges.brain_tumor_mri.sample import write_sample
-
-        write_sample(root)

@@ -12,7 +12,7 @@ begin with the time have no case, and go by what stands before ``-lv1``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from medbench.challenges.families.image_classes.files import ClassedImage, ImageClassRelease
@@ -58,6 +58,7 @@ class ColonPathRelease(ImageClassRelease):
         "Expected MedFMC_train/colon/images/ with colon_train.csv and MedFMC_val/colon/images/ with colon_val.csv "
         "(img_id, tumor), from medfm2023.grand-challenge.org."
     )
+    sample_writer = "medbench.challenges.colonpath.sample:write_sample"
     sample_version = "1"
     image_size = (1024, 1024)
 
@@ -98,12 +99,6 @@ class ColonPathRelease(ImageClassRelease):
             return [image for image in images if image.part == part]
         return [image for image in images if hashed_split(image.group) == split]
 
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw patches of both public sets, smaller than the release's."""
-        from medbench.challenges.colonpath.sample import write_sample
-
-        write_sample(root)
-
 
 def _images_of_part(root: Path, part: str) -> Iterator[ClassedImage]:
     base = root / f"MedFMC_{part}" / "colon"
@@ -111,7 +106,9 @@ def _images_of_part(root: Path, part: str) -> Iterator[ClassedImage]:
     if folder is None:
         return
     name = f"colon_{part}.csv"
-    table = next((place / name for place in (base, base.parent, root) if (place / name).is_file()), base / name)
+    table = next(
+        (place / name for place in (base, base.parent, root) if (place / name).is_file()), base / name
+    )
     classes = read_classes(table)
     for path in sorted(folder.glob("*.png")):
         image_class, fault = classes.get(path.stem, (None, f"{table}: has no row of {path.name}."))

@@ -25,7 +25,9 @@ FIGURES = (
     ),
     figure_column("auc", "AUC (mean over classes)", "auc.macro", "auc", headline=True),
     figure_column("accuracy", "accuracy", "accuracy.multiclass", "accuracy"),
-    figure_column("average_precision", "AP (mean over classes)", "average_precision.macro", "average_precision"),
+    figure_column(
+        "average_precision", "AP (mean over classes)", "average_precision.macro", "average_precision"
+    ),
     *class_columns(CODES, "auc", "average_precision", "sensitivity", "specificity"),
 )
 CARD = Card(

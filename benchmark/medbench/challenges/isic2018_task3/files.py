@@ -11,7 +11,7 @@ Two ways of splitting:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from medbench.challenges.families.image_classes.files import ClassedImage, ImageClassRelease
@@ -49,6 +49,7 @@ class ISIC2018Task3Release(ImageClassRelease):
         "Expected ISIC2018_Task3_Training_Input/ and ISIC2018_Task3_Training_GroundTruth.csv (likewise "
         "Validation and Test) from challenge.isic-archive.com/data."
     )
+    sample_writer = "medbench.challenges.isic2018_task3.sample:write_sample"
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
@@ -91,7 +92,9 @@ class ISIC2018Task3Release(ImageClassRelease):
         if scheme:
             return [image for image in images if image.part == part]
         return [
-            image for image in images if image.part == "train" and hashed_split(image.group or image.id) == split
+            image
+            for image in images
+            if image.part == "train" and hashed_split(image.group or image.id) == split
         ]
 
     def check(self, root: Path) -> list[Finding]:
@@ -108,12 +111,6 @@ class ISIC2018Task3Release(ImageClassRelease):
             )
         return findings
 
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw images of the training and test sets in the organisers' folders."""
-        from medbench.challenges.isic2018_task3.sample import write_sample
-
-        write_sample(root)
-
 
 def _images_of_part(root: Path, part: str) -> Iterator[ClassedImage]:
     name = f"ISIC2018_Task3_{PARTS[part][0]}"
@@ -128,9 +125,7 @@ def _images_of_part(root: Path, part: str) -> Iterator[ClassedImage]:
     for path in sorted(folder.glob("ISIC_*.jpg")):
         if _NAME.fullmatch(path.stem):
             image_class, fault = classes.get(path.stem, (None, f"{table}: has no row of {path.stem}."))
-            yield ClassedImage(
-                path.stem, path, table, image_class, lesions.get(path.stem, ""), part, fault
-            )
+            yield ClassedImage(path.stem, path, table, image_class, lesions.get(path.stem, ""), part, fault)
 
 
 def _table(root: Path, name: str) -> Path | None:

@@ -82,7 +82,9 @@ def write_sample(root: Path) -> None:
         list(pool.map(lambda image: _write(root, image), images))
     for part in ("train", "test"):
         rows = [
-            ",".join([image.name, *("1.0" if index == image.image_class else "0.0" for index in range(len(CODES)))])
+            ",".join(
+                [image.name, *("1.0" if index == image.image_class else "0.0" for index in range(len(CODES)))]
+            )
             for image in images
             if image.part == part
         ]
@@ -126,6 +128,8 @@ def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
         middle = np.argwhere(drawn.mask > 0).mean(axis=0)
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
         radius = np.sqrt(drawn.mask.sum() / np.pi)
-        near = np.exp(-(((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2) / (0.35 * radius) ** 2))[..., None]
+        near = np.exp(-(((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2) / (0.35 * radius) ** 2))[
+            ..., None
+        ]
         own = own * (1 - near) + np.float32(0.93) * near
     return as_picture((colours * (1 - cover) + own * cover).astype(np.float32))

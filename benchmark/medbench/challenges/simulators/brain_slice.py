@@ -62,7 +62,9 @@ def _with_tumour(
             centre[0] + 0.45 * radii[1] * np.sin(heading),
             centre[1] + 0.5 * radii[0] * np.cos(heading),
         )
-        reach = blob(rng, shape, place, (side * rng.uniform(0.08, 0.13), side * rng.uniform(0.06, 0.10)), heading, 0.5)
+        reach = blob(
+            rng, shape, place, (side * rng.uniform(0.08, 0.13), side * rng.uniform(0.06, 0.10)), heading, 0.5
+        )
         oedema = np.clip(1.7 - reach, 0, 1) * (brain < 1) * np.float32(-0.10)
         core = 0.3 + 0.12 * smooth_noise(rng, shape, side / 40)
         ring = np.exp(-(((reach - 0.9) / 0.12) ** 2)) * np.float32(rng.uniform(0.25, 0.45))

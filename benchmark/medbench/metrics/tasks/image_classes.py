@@ -47,7 +47,12 @@ class Answers:
             MedbenchError: ``metric.shape``, ``metric.labels`` or ``metric.not_finite``.
         """
         indices, confidences = np.asarray(reference), np.asarray(prediction, np.float64)
-        if indices.ndim != 1 or indices.size == 0 or confidences.ndim != 2 or len(confidences) != indices.size:
+        if (
+            indices.ndim != 1
+            or indices.size == 0
+            or confidences.ndim != 2
+            or len(confidences) != indices.size
+        ):
             raise MedbenchError(
                 "metric.shape",
                 f"Reference and prediction have shapes {indices.shape} and {confidences.shape}.",
@@ -176,7 +181,9 @@ def class_metric(
     if of is not None and not 0 <= of < answers.confidences.shape[1]:
         raise MedbenchError("metric.option", f"There is no class {of}.", "Classes count from 0.")
     number = float(figure(answers, value, of, np.ones(len(answers.reference))))
-    return Score.undefined(REASONS.get(value, "the class does not occur")) if np.isnan(number) else Score(number)
+    return (
+        Score.undefined(REASONS.get(value, "the class does not occur")) if np.isnan(number) else Score(number)
+    )
 
 
 def margin(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> Score:

@@ -46,7 +46,12 @@ def _resampled(groups: Sequence[str]) -> Floats | None:
 def _confusion(answers: Answers, names: Sequence[str]) -> MatrixChart:
     counts = answers.reference.T.astype(int) @ answers.called.astype(int)
     return MatrixChart(
-        "Confusion matrix", names, names, [[int(count) for count in row] for row in counts], "class", "predicted"
+        "Confusion matrix",
+        names,
+        names,
+        [[int(count) for count in row] for row in counts],
+        "class",
+        "predicted",
     )
 
 
@@ -60,7 +65,9 @@ def _roc(answers: Answers, names: Sequence[str], weights: Floats | None) -> Curv
             continue
         ones = np.ones((1, len(truth)))
         line = _roc_lines(truth, answers.confidences[:, index], ones, places)[0]
-        band = _band(None if weights is None else _roc_lines(truth, answers.confidences[:, index], weights, places))
+        band = _band(
+            None if weights is None else _roc_lines(truth, answers.confidences[:, index], weights, places)
+        )
         curves.append(Curve(names[index], places.tolist(), line.tolist(), *band))
     return CurveChart(
         "ROC curves" if len(names) > 2 else "ROC curve",
@@ -83,7 +90,9 @@ def _roc_lines(truth: npt.NDArray[np.bool_], scores: Floats, weights: Floats, pl
         across = alarms[:, ends] / alarms[:, -1:]
     start = np.zeros((len(weights), 1))
     pairs = zip(np.hstack([start, across]), np.hstack([start, up]), strict=True)
-    return np.stack([np.interp(places, x, y) if np.isfinite(x[-1] + y[-1]) else places * np.nan for x, y in pairs])
+    return np.stack(
+        [np.interp(places, x, y) if np.isfinite(x[-1] + y[-1]) else places * np.nan for x, y in pairs]
+    )
 
 
 def _reliability(answers: Answers, weights: Floats | None) -> CurveChart:

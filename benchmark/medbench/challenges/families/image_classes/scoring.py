@@ -64,7 +64,9 @@ def class_columns(names: Sequence[str], *values: str) -> tuple[Figure, ...]:
     """
     titles = {"auc": "AUC", "average_precision": "AP"}
     return tuple(
-        figure_column(f"{value}_{name.lower()}", f"{titles.get(value, value)} {name}", f"{value}.one_vs_rest", value, of)
+        figure_column(
+            f"{value}_{name.lower()}", f"{titles.get(value, value)} {name}", f"{value}.one_vs_rest", value, of
+        )
         for value in values
         for of, name in enumerate(names)
     )
@@ -142,7 +144,9 @@ class ImageClassScorer(Scorer):
         counted = [row for row in rows if "probabilities" in row.evidence]
         if not counted:
             return ()
-        return class_charts(counted, answers_of(counted, len(self.card.image_classes)), self.card.image_classes)
+        return class_charts(
+            counted, answers_of(counted, len(self.card.image_classes)), self.card.image_classes
+        )
 
 
 def answers_of(rows: Sequence[CaseRow], classes: int) -> Answers:

@@ -125,7 +125,9 @@ def read_class_table(path: Path, form: TableForm) -> ClassTable:
         state = path.stat()
     except OSError as error:
         reason = error.strerror or "not there"
-        raise MedbenchError("file.unreadable", f"{path}: cannot be read ({reason}).", "Check the path.") from error
+        raise MedbenchError(
+            "file.unreadable", f"{path}: cannot be read ({reason}).", "Check the path."
+        ) from error
     return _read(path, form, (state.st_ino, state.st_size, state.st_mtime_ns))
 
 
