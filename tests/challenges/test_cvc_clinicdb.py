@@ -17,7 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder
 from medbench.io import pictures
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.train import train
 

@@ -21,7 +21,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
 from medbench.metrics.tasks.biometry import ellipse_perimeter, head_circumference_mm
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("hc18")

@@ -13,7 +13,7 @@ from medbench.challenges.isic2018.files import hashed_split, papers_test
 from medbench.challenges.isic2018.sample import drawn_names, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("isic2018")

@@ -15,7 +15,7 @@ from medbench.core.progress import SilentProgress
 from medbench.io import raster
 from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -20,8 +20,8 @@ from medbench.io.pyramids import write_pyramid
 from medbench.metrics.official.kpis import slide_dice_official
 from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
 from medbench.running.report import report
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -21,7 +21,7 @@ from medbench.core.sample import Prediction
 from medbench.core.score import Score
 from medbench.io import nifti_mha, raster
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("psfhs")

@@ -21,7 +21,7 @@ from medbench.inference.predictor import InputContract, NetworkPredictor
 from medbench.io import hdf5, nifti_mha
 from medbench.io.raster import spline_zoom
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("synapse")

@@ -13,7 +13,7 @@ from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.score import Score
 from medbench.io.nifti_mha import write_volume
 from medbench.running import folders
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 FAST = Inference(image_size=128)
