@@ -91,9 +91,9 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
     """Do a planned training, or go on with it, or return its weights at once.
 
     Raises:
-        MedbenchError: ``training.task`` where no label maps are to be learnt, or as the training itself.
+        MedbenchError: ``training.task`` for tasks that nothing here learns, or as the training itself.
     """
-    from medbench.training.fit import Learner, fit
+    from medbench.training.fit import LEARNT, Learner, fit
     from medbench.training.framework import Lesson
 
     if plan.network.framework is not None:
@@ -108,15 +108,16 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             facts=plan.facts,
         )
         return plan.network.framework.train(lesson, hardware, progress)
-    if "label_map" not in plan.network.outputs:
+    if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",
-            f"Networks learn label maps here; {plan.challenge.title} demands {titles(plan.network.outputs)}.",
+            f"Networks learn {titles(sorted(LEARNT))} here; {plan.challenge.title} demands "
+            f"{titles(plan.network.outputs)}.",
             "Give --weights FILE, or --weights none for fresh ones.",
         )
     network = plan.network
     return fit(
-        Learner(network.build, _contract(plan), network.num_classes),
+        Learner(network.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)),
         _examples(plan),
         plan.recipe,
         plan.folder,
