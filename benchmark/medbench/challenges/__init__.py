@@ -29,6 +29,7 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2024_ped": "medbench.challenges.brats.challenge:brats2024_ped",
         "brats2025_gli": "medbench.challenges.brats.challenge:brats2025_gli",
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
+        "acdc": "medbench.challenges.acdc.challenge:acdc",
         "brain_tumor_mri": "medbench.challenges.brain_tumor_mri.challenge:brain_tumor_mri",
         "colonpath": "medbench.challenges.colonpath.challenge:colonpath",
         "isic2018_task3": "medbench.challenges.isic2018_task3.challenge:isic2018_task3",

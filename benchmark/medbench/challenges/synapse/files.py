@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, check_volumes
+from medbench.challenges.families.sliced_volumes.spacing import spacing_table
 from medbench.challenges.release import Finding, SplitFacts
-from medbench.challenges.synapse.volumes import read_case_image, read_case_labels, spacing_table
+from medbench.challenges.synapse.volumes import read_case_image, read_case_labels
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha

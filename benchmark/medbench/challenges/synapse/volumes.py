@@ -11,34 +11,9 @@ import numpy.typing as npt
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, images, nifti_mha
-from medbench.io.tables import read_table
 
 LABEL_OF_BTCV = {1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
 WINDOW_HU = (-125.0, 275.0)
-
-
-def spacing_table(path: Path) -> dict[str, tuple[float, ...]]:
-    """Case -> spacing in mm along z, y and x, from ``case,z_mm,y_mm,x_mm``; empty when there is no such file.
-
-    Raises:
-        MedbenchError: ``data.spacing_malformed`` naming the row.
-    """
-    if not path.is_file():
-        return {}
-    table = {}
-    for row in read_table(path, "case", "z_mm", "y_mm", "x_mm"):
-        try:
-            steps = tuple(float(row[f"{axis}_mm"]) for axis in "zyx")
-        except (TypeError, ValueError):
-            steps = (0.0,)
-        if not all(0 < step < np.inf for step in steps):
-            raise MedbenchError(
-                "data.spacing_malformed",
-                f"{path}, {row['case']}: the spacing is not three positive numbers.",
-                "Give mm along z, y and x.",
-            )
-        table[row["case"]] = steps
-    return table
 
 
 def read_case_image(path: Path) -> Volume:
