@@ -61,7 +61,10 @@ def confidences_of(cases, seed, ties=False):
 def write_table(path, cases, values, header="image,glioma,meningioma,notumor,pituitary", suffix=""):
     lines = [
         header,
-        *(f"{case.id}{suffix},{','.join(map(repr, row))}" for case, row in zip(cases, values.tolist())),
+        *(
+            f"{case.id}{suffix},{','.join(map(repr, row))}"
+            for case, row in zip(cases, values.tolist(), strict=True)
+        ),
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
@@ -196,7 +199,7 @@ def test_rows_that_are_there_twice_and_rows_that_are_missing(brain, tmp_path):
     cases = challenge.cases(brain, "test")
     _, values = confidences_of(cases, 2)
     write_table(tmp_path / "t.csv", [*cases[:-1], cases[3]], values)
-    with pytest.raises(MedbenchError, match="lines 5, 61: .* is there twice"):
+    with pytest.raises(MedbenchError, match=r"lines 5, 61: .* is there twice"):
         score_of(brain, tmp_path)
     assert challenge.locate(cases[-1], tmp_path) is None
     assert challenge.score(cases[-1], tmp_path).scores["margin"].status == "missing"

@@ -44,9 +44,7 @@ def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     lines: list[tuple[int, list[str]]] = []
     try:
-        for cells in reader:
-            if cells:
-                lines.append((reader.line_num, [cell.strip() for cell in cells]))
+        lines.extend((reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells)
     except csv.Error as error:
         raise MedbenchError(
             "data.table",

@@ -75,7 +75,7 @@ def timm_network(
         ) from error
     if pretrained_weights is not None:
         _load_pretrained(network, Path(pretrained_weights))
-    facts = network.pretrained_cfg
+    facts: Any = network.pretrained_cfg
     return SquareInput(network, facts["input_size"][-1]) if facts.get("fixed_input_size") else network
 
 
@@ -105,15 +105,19 @@ def _load_pretrained(network: nn.Module, path: Path) -> None:
         ) from error
     state = content.get("state_dict", content.get("model", content))
     own = network.state_dict()
-    classifier = network.get_classifier()
+    library: Any = network
+    classifier = library.get_classifier()
     heads = {id(tensor) for tensor in classifier.parameters()} if isinstance(classifier, nn.Module) else set()
     optional = {name for name, tensor in network.named_parameters() if id(tensor) in heads}
-    fitting = {key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape}
+    fitting = {
+        key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape
+    }
     missing = [key for key in own if key not in fitting and key not in optional]
     if missing:
         raise MedbenchError(
             "weights.mismatch",
-            f"{path}: has {len(fitting)} of the network's {len(own)} parameters (first missing: {missing[0]}).",
+            f"{path}: has {len(fitting)} of the network's {len(own)} parameters (first missing: "
+            f"{missing[0]}).",
             "Give a checkpoint of the same architecture with the same input channels.",
         )
     network.load_state_dict(fitting, strict=False)

@@ -12,7 +12,9 @@ PREFIX = "timm/"
 OPTIONS = {
     "drop_rate": ModelOption(None, "rate of dropout before the classifier; the library's own if not given"),
     "drop_path_rate": ModelOption(
-        None, "largest rate of left-out residual branches, of networks that have them; the library's own if not given"
+        None,
+        "largest rate of left-out residual branches, of networks that have them; the library's own if not "
+        "given",
     ),
     "pretrained_weights": ModelOption(
         None, "path of a local checkpoint, its classifier left out; nothing is ever downloaded"
@@ -43,7 +45,9 @@ LISTED = {
     "densenet121": Listed(
         "DenseNet-121", "Densely Connected Convolutional Networks", "1608.06993", 7_978_856
     ),
-    "mobilenetv3_small_100": Listed("MobileNetV3 small", "Searching for MobileNetV3", "1905.02244", 2_542_856),
+    "mobilenetv3_small_100": Listed(
+        "MobileNetV3 small", "Searching for MobileNetV3", "1905.02244", 2_542_856
+    ),
     "efficientnet_b0": Listed(
         "EfficientNet-B0",
         "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
@@ -105,6 +109,7 @@ def _entry(name: str, facts: Listed | None) -> ModelEntry:
         size_rule="any; networks of a fixed size resize their input to it",
         options=OPTIONS,
         fixed_options={"architecture": name},
-        notes="Any other network of the library goes by timm/NAME. Inputs are normalised as ImageNet's, whatever the "
-        "library's own weights had; weights are its initial ones unless pretrained_weights or a checkpoint is given.",
+        notes="Any other network of the library goes by timm/NAME. Inputs are normalised as ImageNet's, "
+        "whatever the library's own weights had; weights are its initial ones unless pretrained_weights or a "
+        "checkpoint is given.",
     )

@@ -87,7 +87,8 @@ def _svg(chart: CurveChart) -> str:
         parts += _curve(curve, _colour(index), chart.points)
     parts.append(f'<text x="{_x(0.5)}" y="{_HEIGHT - 8}" text-anchor="middle">{escape(chart.x_label)}</text>')
     parts.append(
-        f'<text transform="translate(13 {_y(0.5)}) rotate(-90)" text-anchor="middle">{escape(chart.y_label)}</text>'
+        f'<text transform="translate(13 {_y(0.5)}) rotate(-90)" text-anchor="middle">{escape(chart.y_label)}'
+        "</text>"
     )
     return "".join([*parts, "</svg>"])
 

@@ -66,7 +66,9 @@ class NetworkPlan:
     def returned(self) -> tuple[str, ...]:
         """Tasks in the order of the network's outputs: what is demanded, and what it makes in any case."""
         offers = self.entry.offers.items()
-        return tuple(task for task, keyword in offers if task in self.outputs or keyword in ("", "num_classes"))
+        return tuple(
+            task for task, keyword in offers if task in self.outputs or keyword in ("", "num_classes")
+        )
 
     @property
     def framework(self) -> Framework | None:

@@ -117,7 +117,9 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
         )
     network = plan.network
     return fit(
-        Learner(network.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)),
+        Learner(
+            network.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)
+        ),
         _examples(plan),
         plan.recipe,
         plan.folder,

@@ -64,7 +64,9 @@ class ClassedImages(Dataset[Item]):
         source = self.images[index]
         assert source.image_class is not None
         if epoch < 0:
-            return torch.from_numpy(self._prepared(source.load(self.recipe.image_size)[0])), source.image_class
+            return torch.from_numpy(
+                self._prepared(source.load(self.recipe.image_size)[0])
+            ), source.image_class
         with drawing(derived_seed(self.recipe.seed, epoch, index)):
             tensor = torch.from_numpy(self._prepared(self._augmented(source)))
             return self.erase(tensor) if self.erase is not None else tensor, source.image_class

@@ -55,6 +55,7 @@ class ImageClassTask(NetworkTask):
             else None
         )
         weights = class_weights(class_counts) if recipe.class_balance == "loss" else None
+        self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
 
     def logits(self, images: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""ACDC as the TransUNet lineage scores it: ventricles and myocardium in cine MRI of 100 patients, two phases each.
+"""ACDC as the TransUNet lineage scores it: ventricles and myocardium in cine MRI of 100 patients.
 
 A volume goes slice by slice through a network, as for Synapse; see
-:mod:`medbench.challenges.families.sliced_volumes` for the two protocols. The prepared files have no spacing, so
-that distances in mm are undefined on them.
+:mod:`medbench.challenges.families.sliced_volumes` for the two protocols. The prepared files have no spacing,
+so that distances in mm are undefined on them.
 
-Sources: acdc.creatis.insa-lyon.fr (Bernard et al. 2018); the paper of MSLAU-Net names the set and shows no list of
-its split, and no program of the authors for it was released.
+Sources: acdc.creatis.insa-lyon.fr (Bernard et al. 2018); MSLAU-Net's authors released neither the list of
+their split nor a program for this set.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ CARD = Card(
     metrics=protocol_columns({"rv": "RV", "myo": "Myo", "lv": "LV"}),
     failure_rule=FAILURE_RULE,
     citation=(
-        "Bernard et al.: Deep Learning Techniques for Automatic MRI Cardiac Multi-structures Segmentation and "
-        "Diagnosis: Is the Problem Solved? IEEE Transactions on Medical Imaging 37 (2018), doi "
+        "Bernard et al.: Deep Learning Techniques for Automatic MRI Cardiac Multi-structures Segmentation "
+        "and Diagnosis: Is the Problem Solved? IEEE Transactions on Medical Imaging 37 (2018), doi "
         "10.1109/TMI.2018.2837502"
     ),
     bibtex="""@article{bernard2018acdc,
-  title = {Deep Learning Techniques for Automatic {MRI} Cardiac Multi-structures Segmentation and Diagnosis: Is
-           the Problem Solved?},
+  title = {Deep Learning Techniques for Automatic {MRI} Cardiac Multi-structures Segmentation and Diagnosis:
+           Is the Problem Solved?},
   author = {Bernard, Olivier and Lalande, Alain and Zotti, Clement and others},
   journal = {IEEE Transactions on Medical Imaging},
   volume = {37},

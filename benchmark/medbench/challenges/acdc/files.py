@@ -4,14 +4,15 @@ Three layouts:
 
 * ``train/case_001_sliceED_0.npz``, ``valid/…``, ``test/case_002_volume_ED.npz`` with the arrays ``img`` and
   ``label``: the folders say the split (70, 10 and 20 patients).
-* ``patientNNN_frameNN.h5`` with ``image`` and ``label`` (as SSL4MIS and WSL4MIS hold them), in one folder: a hash
-  of the patient says the split.
-* ``training/patientNNN/patientNNN_frameNN.nii.gz`` and ``…_gt.nii.gz``, the release of 100 patients: likewise.
+* ``patientNNN_frameNN.h5`` with ``image`` and ``label`` (as SSL4MIS and WSL4MIS hold them), in one folder: a
+  hash of the patient says the split.
+* ``training/patientNNN/patientNNN_frameNN.nii.gz`` and ``…_gt.nii.gz``, the release of 100 patients:
+  likewise.
 
 Only the last has a spacing; a ``spacing.csv`` (``case,z_mm,y_mm,x_mm``) beside the others gives them one.
 
-Sources: names of the first as the lineage's repositories give them (Dootmaan/MT-UNet and followers); names and
-arrays of the second from HiLab-git/WSL4MIS@a594da8.
+Sources: names of the first as the lineage's repositories give them (Dootmaan/MT-UNet and followers); names
+and arrays of the second from HiLab-git/WSL4MIS@a594da8.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ SHARES = (("test", 0.20), ("val", 0.30), ("train", 1.0))
 _PREPARED = re.compile(r"(case_\d+)_(slice|volume)(_?)(ED|ES)(_\d+)?")
 _VOLUME = re.compile(r"(patient\d{3})_frame\d{2}")
 _RULE = (
-    "train/, valid/ and test/ of the prepared set (70, 10 and 20 patients); volumes in one folder by patient: "
-    "the first 32 bits of the SHA-256 of '42/patientNNN' as a share of their range, below 0.20 test, below "
-    "0.30 val, else train (ours)"
+    "train/, valid/ and test/ of the prepared set (70, 10 and 20 patients); volumes in one folder by "
+    "patient: the first 32 bits of the SHA-256 of '42/patientNNN' as a share of their range, below 0.20 "
+    "test, below 0.30 val, else train (ours)"
 )
 
 
@@ -88,7 +89,9 @@ class ACDCRelease(SlicedVolumeRelease):
         if not cases and any(self._volumes(root, name) for name in self.splits):
             raise MedbenchError("data.empty", f"{root}: holds no patient of split {split}.", self.data_hint)
         if not cases:
-            raise self.layout_error(root, ("train/", "test/", "patientNNN_frameNN.h5", "training/patientNNN/"))
+            raise self.layout_error(
+                root, ("train/", "test/", "patientNNN_frameNN.h5", "training/patientNNN/")
+            )
         return cases
 
     @staticmethod
@@ -205,9 +208,7 @@ def _released(root: Path) -> Iterator[Case]:
                 yield _case(name, path, labels, name.partition("_")[0], {})
 
 
-def _case(
-    name: str, image: Path, labels: Path, patient: str, spacing: dict[str, tuple[float, ...]]
-) -> Case:
+def _case(name: str, image: Path, labels: Path, patient: str, spacing: dict[str, tuple[float, ...]]) -> Case:
     steps = spacing.get(name) or spacing.get(patient)
     return Case(name, {"image": image}, {"labels": labels}, patient, {"spacing_mm": steps} if steps else {})
 

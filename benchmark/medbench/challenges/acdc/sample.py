@@ -26,12 +26,17 @@ def write_sample(root: Path, patients: Mapping[str, Sequence[int]] = DRAWN) -> N
         patients: split -> numbers.
     """
     jobs = [
-        (split, number, phase) for split, numbers in patients.items() for number in numbers for phase in ("ED", "ES")
+        (split, number, phase)
+        for split, numbers in patients.items()
+        for number in numbers
+        for phase in ("ED", "ES")
     ]
     with ThreadPoolExecutor(2) as pool:
         written = list(pool.map(lambda job: _write(root, *job), jobs))
     for split, folder in FOLDERS.items():
-        names = [name for (part, *_), lines in zip(jobs, written, strict=True) if part == split for name in lines]
+        names = [
+            name for (part, *_), lines in zip(jobs, written, strict=True) if part == split for name in lines
+        ]
         write_text(root / "lists_ACDC" / f"{folder}.txt", "".join(f"{name}\n" for name in names))
 
 

@@ -1,7 +1,7 @@
 """Brain tumours in MRI: glioma, meningioma, pituitary tumour or none in single slices.
 
-Sources: the public copies of figshare 1512427, SARTAJ and Br35H under one roof. MedFormer (arXiv 2507.02488) names
-four classes and no copy; its averages over classes are not stated, those here are unweighted.
+Sources: the public copies of figshare 1512427, SARTAJ and Br35H under one roof. MedFormer (arXiv 2507.02488)
+names four classes and no copy; its averages over classes are not stated, those here are unweighted.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ CARD = Card(
     metrics=(*(figure.spec for figure in FIGURES), MARGIN),
     failure_rule=FAILURE_RULE,
     citation=(
-        "Brain Tumor MRI Dataset, of: Cheng: brain tumor dataset, figshare 1512427 (2017); Bhuvaji et al.: Brain "
-        "Tumor Classification (MRI), SARTAJ (2020); Hamada: Br35H (2020)"
+        "Brain Tumor MRI Dataset, of: Cheng: brain tumor dataset, figshare 1512427 (2017); Bhuvaji et al.: "
+        "Brain Tumor Classification (MRI), SARTAJ (2020); Hamada: Br35H (2020)"
     ),
     bibtex="""@misc{cheng2017brain,
   title = {brain tumor dataset},

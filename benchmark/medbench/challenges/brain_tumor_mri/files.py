@@ -1,8 +1,8 @@
 """Files of the public sets of brain tumours in MRI: folders of four classes, once or twice.
 
-Two copies are public: ``Training`` and ``Testing`` with glioma, meningioma, notumor and pituitary (5,712 and 1,311
-images), and an older one with glioma_tumor, meningioma_tumor, no_tumor and pituitary_tumor (2,870 and 394). No file
-says which patient an image is of, so that slices of one patient may lie on both sides.
+Two copies are public: ``Training`` and ``Testing`` with glioma, meningioma, notumor and pituitary (5,712 and
+1,311 images), and an older one with glioma_tumor, meningioma_tumor, no_tumor and pituitary_tumor (2,870 and
+394). No file says which patient an image is of, so that slices of one patient may lie on both sides.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PARTS = {"train": "Training", "test": "Testing"}
 SIZES = {"train": 5712, "test": 1311}
 OLDER_SIZES = {"train": 2870, "test": 394}
 NO_PATIENTS = (
-    "the release's own folders; it names no patients, so that slices of one patient may lie in both, and scores are no "
-    "clinical evidence"
+    "the release's own folders; it names no patients, so that slices of one patient may lie in both, and "
+    "scores are no clinical evidence"
 )
 
 
@@ -34,8 +34,8 @@ class BrainTumorRelease(ImageClassRelease):
 
     splits = ("train", "test")
     data_hint = (
-        "Expected Training/ and Testing/ with glioma/, meningioma/, notumor/ and pituitary/ (or glioma_tumor/, …) "
-        "full of images."
+        "Expected Training/ and Testing/ with glioma/, meningioma/, notumor/ and pituitary/ (or "
+        "glioma_tumor/, …) full of images."
     )
     sample_writer = "medbench.challenges.brain_tumor_mri.sample:write_sample"
     sample_version = "1"
@@ -70,11 +70,11 @@ class BrainTumorRelease(ImageClassRelease):
         return [image for image in images if image.part == split]
 
     def check(self, root: Path) -> list[Finding]:
-        """As for all images with classes, how many of the public copy are there, and what nobody can check."""
+        """As for all images with classes, how much of the public copy is there, and what nobody can check."""
         findings = super().check(root)
         for split in self.splits:
             if any(image.part == split for image in self.images(root)):
                 present, whole = self.completeness(root, split)
-                kind = "note" if present == whole else "warning"
-                findings.insert(0, Finding(kind, f"{split}: {present} of the public copy's {whole} images."))
+                message = f"{split}: {present} of the public copy's {whole} images."
+                findings.insert(0, Finding("note" if present == whole else "warning", message))
         return [*findings, Finding("note", f"Splits are {NO_PATIENTS}.")]

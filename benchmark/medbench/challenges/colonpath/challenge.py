@@ -1,7 +1,7 @@
 """ColonPath of MedFMC 2023: tumour or none in patches of colon slides, 10,009 public patches of 396 patients.
 
-Sources: medfm2023.grand-challenge.org; Wang et al. 2023, Scientific Data, s41597-023-02460-0. The challenge ranks by
-accuracy and AUC averaged over its three sets; here are those of this set alone.
+Sources: medfm2023.grand-challenge.org; Wang et al. 2023, Scientific Data, s41597-023-02460-0. The challenge
+ranks by accuracy and AUC averaged over its three sets; here are those of this set alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ CARD = Card(
         "classification. Scientific Data 10 (2023), doi 10.1038/s41597-023-02460-0"
     ),
     bibtex="""@article{wang2023medfmc,
-  title = {A real-world dataset and benchmark for foundation model adaptation in medical image classification},
+  title = {A real-world dataset and benchmark for foundation model adaptation in medical image
+           classification},
   author = {Wang, Dequan and Wang, Xiaosong and Wang, Lilong and others},
   journal = {Scientific Data},
   volume = {10},

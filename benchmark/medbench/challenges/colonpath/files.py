@@ -6,8 +6,8 @@ Two ways of splitting:
   patient stay together.
 * ``official_train``, ``official_val``: the organisers' two public sets.
 
-Names: ``<case>-<further numbers>_<time>-lv1-<place>.png``; the first two numbers of a name are the case. Names that
-begin with the time have no case, and go by what stands before ``-lv1``.
+Names: ``<case>-<further numbers>_<time>-lv1-<place>.png``; the first two numbers of a name are the case.
+Names that begin with the time have no case, and go by what stands before ``-lv1``.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ PARTS = {"train": 5654, "val": 4355}
 FOLDERS = ("images", "image")
 SHARES = (("test", 0.20), ("val", 0.30), ("train", 1.0))
 _RULE = (
-    "by case: the first 32 bits of the SHA-256 of '42/<case>' as a share of their range, below 0.20 test, below 0.30 "
-    "val, else train; of both public sets"
+    "by case: the first 32 bits of the SHA-256 of '42/<case>' as a share of their range, below 0.20 test, "
+    "below 0.30 val, else train; of both public sets"
 )
 
 
@@ -55,8 +55,8 @@ class ColonPathRelease(ImageClassRelease):
 
     splits = ("train", "val", "test", "official_train", "official_val")
     data_hint = (
-        "Expected MedFMC_train/colon/images/ with colon_train.csv and MedFMC_val/colon/images/ with colon_val.csv "
-        "(img_id, tumor), from medfm2023.grand-challenge.org."
+        "Expected MedFMC_train/colon/images/ with colon_train.csv and MedFMC_val/colon/images/ with "
+        "colon_val.csv (img_id, tumor), from medfm2023.grand-challenge.org."
     )
     sample_writer = "medbench.challenges.colonpath.sample:write_sample"
     sample_version = "1"

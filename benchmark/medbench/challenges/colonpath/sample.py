@@ -1,4 +1,4 @@
-"""The synthetic sample of ColonPath: patches of 256 × 256 in the organisers' folders, tables and file format."""
+"""The synthetic sample of ColonPath: patches of 256 × 256 in the organisers' folders and tables."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def write_sample(root: Path, cases: Sequence[str] | None = None) -> None:
     for index, case in enumerate(drawn_cases() if cases is None else cases):
         part, tumour = ("val" if index % 3 == 2 else "train"), index % 2
         for patch in range(PATCHES):
-            name = f"{case}-1-1-{index % 5 + 1}_2019-05-28 23_17_50-lv1-{33000 + index}-9759-6526-5268p{patch:04}"
+            place = f"{33000 + index}-9759-6526-5268p{patch:04}"
+            name = f"{case}-1-1-{index % 5 + 1}_2019-05-28 23_17_50-lv1-{place}"
             tables[part].append(f"{name}.png,{case},{tumour}")
             jobs.append((root / f"MedFMC_{part}/colon/images/{name}.png", [SEED, index, patch], bool(tumour)))
     with ThreadPoolExecutor(2) as pool:

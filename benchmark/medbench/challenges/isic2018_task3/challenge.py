@@ -1,7 +1,7 @@
 """ISIC 2018 task 3: classes of skin lesions in dermoscopy, 10,015 training images of HAM10000.
 
-Source: challenge.isic-archive.com/landing/2018/47: names, columns, and the ranking by the mean of the recalls of
-the seven classes. The organisers take confidences that need not have the sum 1; here they must.
+Source: challenge.isic-archive.com/landing/2018/47: names, columns, and the ranking by the mean of the recalls
+of the seven classes. The organisers take confidences that need not have the sum 1; here they must.
 """
 
 from __future__ import annotations

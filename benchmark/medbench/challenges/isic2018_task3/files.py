@@ -26,8 +26,8 @@ GROUPINGS = "ISIC2018_Task3_Training_LesionGroupings.csv"
 SHARES = (("test", 0.20), ("val", 0.30), ("train", 1.0))
 _NAME = re.compile(r"ISIC_\d{7}")
 _HASH_RULE = (
-    "by lesion (by image where the table of lesions is missing): the first 32 bits of the SHA-256 of '42/<lesion>' "
-    "as a share of their range, below 0.20 test, below 0.30 val, else train"
+    "by lesion (by image where the table of lesions is missing): the first 32 bits of the SHA-256 of "
+    "'42/<lesion>' as a share of their range, below 0.20 test, below 0.30 val, else train"
 )
 
 
@@ -130,8 +130,8 @@ def _images_of_part(root: Path, part: str) -> Iterator[ClassedImage]:
 
 def _table(root: Path, name: str) -> Path | None:
     """A table beside the folders, or in the folder of its own name that its archive unpacks to."""
-    places = (root / name, root / name.removesuffix(".csv") / name)
-    places += tuple(folder / name for folder in root.glob("ISIC2018_Task3_*_GroundTruth"))
+    places = [root / name, root / name.removesuffix(".csv") / name]
+    places += [folder / name for folder in root.glob("ISIC2018_Task3_*_GroundTruth")]
     return next((path for path in places if path.is_file()), None)
 
 

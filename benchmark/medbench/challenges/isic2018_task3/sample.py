@@ -1,7 +1,7 @@
 """The synthetic sample of ISIC 2018 task 3, in the organisers' folders and file formats.
 
-Lesions are drawn by the simulator of dermoscopy and then given the colours and marks that a class is known by; two
-images may show one lesion, as in the release.
+Lesions are drawn by the simulator of dermoscopy and then given the colours and marks that a class is known
+by; two images may show one lesion, as in the release.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ test were never released. Splits here are therefore ours, of the training images
 an image is from, so that images with neighbouring numbers are kept together: the splits are three runs of
 numbers, and images of one fifty count as one group.
 
-Another public set has the same layout: 1,358 pairs of 1,124 patients (Zenodo 10969427, Scientific Data 2024). It
-is no hidden test set, and whether the two share images is not published. It is recognised by its number of images
-and has splits of its own, ``scidata_train``, ``scidata_val`` and ``scidata_test``; splits of one release are refused
-on the other.
+Another public set has the same layout: 1,358 pairs of 1,124 patients (Zenodo 10969427, Scientific Data
+2024). It is no hidden test set, and whether the two share images is not published. It is recognised by its
+number of images and has splits of its own, ``scidata_train``, ``scidata_val`` and ``scidata_test``; splits
+of one release are refused on the other.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _RULE = (
     "are not public, and neighbouring images may be of one video)"
 )
 _SCIDATA_RULE = (
-    "of the 1,358 images of Zenodo 10969427 in the order of their numbers, whole fifties: the first 70 % train, the "
-    "next 10 % val, the rest test (ours; no file says which patient an image is of)"
+    "of the 1,358 images of Zenodo 10969427 in the order of their numbers, whole fifties: the first 70 % "
+    "train, the next 10 % val, the rest test (ours; no file says which patient an image is of)"
 )
 _TITLES = {"challenge": "the challenge's training set (Zenodo 7851339)", "scidata": "that of Zenodo 10969427"}
 
@@ -85,7 +85,8 @@ class PSFHSRelease(ImageMaskRelease):
         paths = [path for path in sorted(folder.glob("*.mha")) if re.fullmatch(r"\d{1,6}", path.stem)]
         part = "scidata" if len(paths) == SCIDATA else "challenge"
         return [
-            Pair(path.stem, path, root / "label_mha" / path.name, _group(int(path.stem)), part) for path in paths
+            Pair(path.stem, path, root / "label_mha" / path.name, _group(int(path.stem)), part)
+            for path in paths
         ]
 
     def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
@@ -98,7 +99,8 @@ class PSFHSRelease(ImageMaskRelease):
         if pairs and pairs[0].part != of:
             raise MedbenchError(
                 "data.other_release",
-                f"{split}: is a split of {_TITLES[of]}; {pairs[0].image.parent} holds {_TITLES[pairs[0].part]}.",
+                f"{split}: is a split of {_TITLES[of]}; {pairs[0].image.parent} holds "
+                f"{_TITLES[pairs[0].part]}.",
                 "Use --split scidata_test." if of == "challenge" else "Use --split test.",
             )
         if of == "scidata":
@@ -145,7 +147,9 @@ class PSFHSRelease(ImageMaskRelease):
         pairs = self.pairs(root)
         findings = [finding for finding in super().check(root) if "is a split of" not in finding.message]
         if pairs and pairs[0].part == "scidata":
-            findings.insert(0, Finding("note", f"{len(pairs):,} images: the release is {_TITLES['scidata']}."))
+            findings.insert(
+                0, Finding("note", f"{len(pairs):,} images: the release is {_TITLES['scidata']}.")
+            )
         elif len(pairs) != RELEASED:
             message = f"{len(pairs):,} of the release's {RELEASED:,} images."
             findings.insert(0, Finding("warning", message, "A subset: its scores are marked so."))

@@ -1,7 +1,8 @@
 """A simulator of axial brain MRI: skull, brain with ventricles, and a tumour of one of three kinds or none.
 
-Gliomas are ragged and lie within the brain, meningiomas are smooth and bright and sit on its rim, pituitary tumours
-are small, bright and lie low in the middle. Contrast, turn and noise vary, so that no one brightness tells them.
+Gliomas are ragged and lie within the brain, meningiomas are smooth and bright and sit on its rim, pituitary
+tumours are small, bright and lie low in the middle. Contrast, turn and noise vary, so that no one brightness
+tells them.
 """
 
 from __future__ import annotations

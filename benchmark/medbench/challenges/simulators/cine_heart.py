@@ -52,8 +52,8 @@ def draw_heart(rng: np.random.Generator, slices: int, side: int, contracted: boo
         plane[outer < 1] = 2
         plane[cavity < 1] = 3
         tissue = 0.3 + 0.10 * smooth_noise(rng, shape, side / 10)
-        tones = np.select([plane == 2, plane > 0], [np.float32(muscle), np.float32(blood)], tissue)
-        tones = tones + 0.03 * smooth_noise(rng, shape, 1.5) + rng.normal(0, 0.015, shape)
+        inside = np.select([plane == 2, plane > 0], [np.float32(muscle), np.float32(blood)], tissue)
+        tones = inside + 0.03 * smooth_noise(rng, shape, 1.5) + rng.normal(0, 0.015, shape)
         images.append(np.clip(tones, 0, 1).astype(np.float32))
         labels.append(plane)
     return Heart(np.stack(images), np.stack(labels))

@@ -1,4 +1,5 @@
-"""A simulator of haematoxylin and eosin stained colon: regular glands, or crowded ragged ones with dark nuclei."""
+"""A simulator of colon stained with haematoxylin and eosin: regular glands, or a tumour's crowded ragged "
+"ones."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def _gland(
     reach = blob(rng, shape, (centre[0] - top, centre[1] - left), radii, rng.uniform(0, np.pi), rough)
     window[reach < 1] = CELLS
     window[reach < (rng.uniform(0.1, 0.4) if tumour else rng.uniform(0.45, 0.6))] = LUMEN
-    rim = np.argwhere((reach > (0.55 if tumour else 0.8)) & (reach < 1)) + (top, left)
+    rim = np.argwhere((reach > (0.55 if tumour else 0.8)) & (reach < 1)) + np.array((top, left))
     _nuclei(rng, colours, rim, len(rim) // (22 if tumour else 34), 3 if tumour else 2)
 
 

@@ -135,8 +135,8 @@ _MACRO = "unweighted mean over classes"
 IMAGE_CLASSES = (
     *(
         Convention(
-            id=id, title=title, family="classification", definition=definition, differs=differs, source=source,
-            target=f"{_IMAGES}:class_metric", options={"value": value}, equals=(equal,),
+            id=id, title=title, family="classification", definition=definition, differs=differs,
+            source=source, target=f"{_IMAGES}:class_metric", options={"value": value}, equals=(equal,),
             example=example_call(_CLASSES, id, expected),
         )
         for id, title, value, definition, differs, source, equal, expected in (
@@ -158,9 +158,9 @@ IMAGE_CLASSES = (
              "2TP / (2TP + FP + FN) of each class that occurs", _MACRO,
              "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.f1_score", "0.7778"),
             ("auc.macro", "Area under the ROC curve, mean over classes", "auc",
-             "each class against all others, ties one half; classes without images or without others are left "
-             "out", _MACRO, "scikit-learn, multi_class='ovr', average='macro'", "sklearn.metrics.roc_auc_score",
-             "0.9583"),
+             "each class against all others, ties one half; classes without images or without others are "
+             "left out", _MACRO, "scikit-learn, multi_class='ovr', average='macro'",
+             "sklearn.metrics.roc_auc_score", "0.9583"),
             ("average_precision.macro", "Average precision, mean over classes", "average_precision",
              "each class against all others; classes without images are left out", _MACRO,
              "scikit-learn, average='macro'", "sklearn.metrics.average_precision_score", "0.9444"),
@@ -178,8 +178,8 @@ IMAGE_CLASSES = (
              "confidence", "sklearn.metrics.recall_score", "1.0"),
             ("specificity", "Specificity", "TN / (TN + FP); the class of an image is that of its largest "
              "confidence", "sklearn.metrics.recall_score of the other classes", "0.6667"),
-            ("auc", "Area under the ROC curve", "chance that an image of the class scores above another, ties "
-             "one half", "sklearn.metrics.roc_auc_score", "1.0"),
+            ("auc", "Area under the ROC curve", "chance that an image of the class scores above another, "
+             "ties one half", "sklearn.metrics.roc_auc_score", "1.0"),
             ("average_precision", "Average precision", "precision averaged over the steps of recall, no "
              "interpolation", "sklearn.metrics.average_precision_score", "1.0"),
         )

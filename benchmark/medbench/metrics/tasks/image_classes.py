@@ -1,11 +1,11 @@
 """Classification of whole images into several classes: balanced accuracy, averages over classes, one class.
 
-A prediction is one confidence an image and class; the class of an image is that of its largest confidence, the
-first of equal ones. Figures of one class take it against all others. Averages over classes ("macro") weigh
-every class alike.
+A prediction is one confidence an image and class; the class of an image is that of its largest confidence,
+the first of equal ones. Figures of one class take it against all others. Averages over classes ("macro")
+weigh every class alike.
 
-Every figure is a function of case weights ``(..., images)``, so that all resamples of a confidence interval are
-one call. NaN stands for undefined there.
+Every figure is a function of case weights ``(..., images)``, so that all resamples of a confidence interval
+are one call. NaN stands for undefined there.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ def class_metric(
         MedbenchError: ``metric.shape``, ``metric.labels``, ``metric.not_finite``, or ``metric.option`` for a
             class that the prediction does not have.
 
-    >>> class_metric([0, 1, 2, 2], [[.8, .1, .1], [.3, .4, .3], [.5, .2, .3], [.1, .1, .8]], value="sensitivity")
+    >>> confidences = [[.8, .1, .1], [.3, .4, .3], [.5, .2, .3], [.1, .1, .8]]
+    >>> class_metric([0, 1, 2, 2], confidences, value="sensitivity")
     Score(value=0.8333333333333334, status='ok', reason='')
     """
     answers = Answers.of(reference, prediction)

@@ -78,7 +78,14 @@ class Recipe:
         "cross_entropy",
     ]
     augmentation: Literal[
-        "none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain", "mirror", "turn_mirror", "random_crop"
+        "none",
+        "affine_gain",
+        "flip_rotate",
+        "flip_scale_drop",
+        "stain",
+        "mirror",
+        "turn_mirror",
+        "random_crop",
     ]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0

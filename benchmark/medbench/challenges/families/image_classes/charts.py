@@ -98,7 +98,7 @@ def _roc_lines(truth: npt.NDArray[np.bool_], scores: Floats, weights: Floats, pl
 def _reliability(answers: Answers, weights: Floats | None) -> CurveChart:
     """Share of right images over the confidence in the predicted class, in bins of equal width."""
     confidence = answers.confidences.max(axis=1)
-    right = (answers.reference & answers.called).any(axis=1)
+    right = np.asarray((answers.reference & answers.called).any(axis=1))
     owner = np.minimum((confidence * BINS).astype(int), BINS - 1)
     member = (owner[:, None] == np.arange(BINS)).astype(np.float64)
     used = np.flatnonzero(member.any(axis=0))

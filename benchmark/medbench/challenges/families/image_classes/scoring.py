@@ -22,9 +22,9 @@ from medbench.core.score import Score, Status
 from medbench.metrics.tasks.image_classes import REASONS, Answers, figure
 
 FAILURE_RULE = (
-    "An image without a usable prediction counts as wrong in every column: as not recognised in its own class and "
-    "as mistaken for every other class, confidence 0 there and 1 here, margin -1 (ours). Images without a class in "
-    "the release have no score."
+    "An image without a usable prediction counts as wrong in every column: as not recognised in its own "
+    "class (confidence 0) and as mistaken for every other class (confidence 1), margin -1 (ours). Images "
+    "without a class in the release have no score."
 )
 
 
@@ -155,7 +155,8 @@ def answers_of(rows: Sequence[CaseRow], classes: int) -> Answers:
     reference = one_hot[[row.evidence["class"] for row in rows]]
     usable = np.array(["probabilities" in row.evidence for row in rows])
     confidences = np.where(reference, 0.0, 1.0)
-    for index in np.flatnonzero(usable):
-        confidences[index] = rows[index].evidence["probabilities"]
+    for index, row in enumerate(rows):
+        if usable[index]:
+            confidences[index] = row.evidence["probabilities"]
     called = np.where(usable[:, None], one_hot[confidences.argmax(axis=1)], ~reference)
     return Answers(reference, confidences, called)

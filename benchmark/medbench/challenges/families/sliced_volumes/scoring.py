@@ -94,7 +94,8 @@ class SlicedVolumeScorer(Scorer):
         """Scores of label arrays under both protocols.
 
         Args:
-            reference: ``(slices, height, width)`` integers, labels of the release; a single slice counts as an image.
+            reference: ``(slices, height, width)`` integers, labels of the release; a single slice counts
+                as an image.
             prediction: the same shape and labels.
             spacing: mm along each axis; without it HD95 in mm is undefined.
         """
