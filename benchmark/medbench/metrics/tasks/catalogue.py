@@ -180,6 +180,8 @@ IMAGE_CLASSES = (
              "confidence", "sklearn.metrics.recall_score of the other classes", "0.6667"),
             ("auc", "Area under the ROC curve", "chance that an image of the class scores above another, "
              "ties one half", "sklearn.metrics.roc_auc_score", "1.0"),
+            ("f1", "F1", "2TP / (2TP + FP + FN), 0 without a positive; the class of an image is that of its "
+             "largest confidence", "sklearn.metrics.f1_score", "0.6667"),
             ("average_precision", "Average precision", "precision averaged over the steps of recall, no "
              "interpolation", "sklearn.metrics.average_precision_score", "1.0"),
         )
