@@ -16,6 +16,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
     )
+    parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -118,7 +119,7 @@ def small_cvc(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_isic(tmp_path_factory):
-    """Twenty-two small pictures of the three sets in the organisers' folders."""
+    """Twenty-two small images of the three sets in the organisers' folders."""
     from medbench.challenges.isic2018.sample import drawn_names, write_sample
 
     root = tmp_path_factory.mktemp("isic")

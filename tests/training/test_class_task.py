@@ -40,8 +40,8 @@ def images():
 
 
 def network(classes=3):
-    return nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-                         nn.Linear(8, classes))  # fmt: skip
+    features = (nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    return nn.Sequential(*features, nn.Flatten(), nn.Linear(8, classes))
 
 
 def recipe_of(name="deit", **changes):
@@ -207,9 +207,14 @@ def test_a_training_that_was_stopped_ends_with_the_same_weights(images, tmp_path
 
     with pytest.raises(RuntimeError):
         fit(
-            Learner(network, CONTRACT, 3, ("image_classes",), ("image_classes",)), images, recipe, tmp_path / "part",
-            {"options": {}}, hardware=Hardware("cpu", 1), progress=Stop(),
-        )  # fmt: skip
+            Learner(network, CONTRACT, 3, ("image_classes",), ("image_classes",)),
+            images,
+            recipe,
+            tmp_path / "part",
+            {"options": {}},
+            hardware=Hardware("cpu", 1),
+            progress=Stop(),
+        )
     assert (tmp_path / "part" / "resume.ckpt").exists()
     resumed = load_checkpoint(train(images, tmp_path / "part", recipe)).state
     for key, tensor in whole.items():

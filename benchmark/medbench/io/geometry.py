@@ -1,7 +1,8 @@
-"""Whether two volumes lie on the same grid."""
+"""Check that two volumes lie on the same grid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from medbench.core.case import Volume
@@ -20,35 +21,50 @@ def check_geometry(
 ) -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
-    Geometry that one of the files does not have (a PNG) is not compared.
+    Geometry that one of the files lacks (a PNG) is not compared; but a prediction with turned or mirrored
+    axes is refused where the reference has no direction to compare with.
 
     Args:
-        reference: the grid that is wanted.
-        prediction: what must lie on it.
+        reference: volume with the grid.
+        prediction: volume to check.
         name: case or file, for the message.
-        what: what ``prediction`` is, for the message.
-        advice: what to do about a difference.
+        what: name of ``prediction`` in the message.
+        advice: hint of the error.
 
     Raises:
-        MedbenchError: ``data.geometry`` with the field and both values.
+        MedbenchError: ``data.geometry`` with the field and both values, or ``data.direction``.
     """
+    if reference.direction is None and prediction.direction is not None and _turned(prediction.direction):
+        raise MedbenchError(
+            "data.direction",
+            f"{name}: {what} has the direction {_text(prediction.direction)}, "
+            "and its reference has none that could confirm it.",
+            "Write it in the order of the reference's array, with the identity as direction (in LPS).",
+        )
     fields = [("size", reference.shape, prediction.shape)]
     fields += [
         (field, getattr(reference, field), getattr(prediction, field))
         for field in ("spacing", "origin", "direction")
     ]
-    for field, expected, found in fields:
-        if expected is None or found is None:
+    for field, expected, actual in fields:
+        if expected is None or actual is None:
             continue
-        same = len(expected) == len(found) and all(
-            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, found, strict=True)
+        same = len(expected) == len(actual) and all(
+            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, actual, strict=True)
         )
         if not same:
             raise MedbenchError(
                 "data.geometry",
-                f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
+                f"{name}: the {field} of {what} is {_text(actual)}, not {_text(expected)}.",
                 advice,
             )
+
+
+def _turned(direction: Sequence[float]) -> bool:
+    """Whether a direction is not the identity."""
+    side = math.isqrt(len(direction))
+    identity = [float(row == column) for row in range(side) for column in range(side)]
+    return any(abs(a - b) > TOLERANCE for a, b in zip(direction, identity, strict=True))
 
 
 def _text(values: Sequence[float]) -> str:

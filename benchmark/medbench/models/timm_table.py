@@ -107,7 +107,10 @@ def _entry(name: str, facts: Listed | None) -> ModelEntry:
         std=(0.229, 0.224, 0.225),
         counted_parameters=facts.parameters if facts else None,
         size_rule="any; networks of a fixed size resize their input to it",
-        options={"architecture": ModelOption(name, "the library's name, which the model's name gives"), **OPTIONS},
+        options={
+            "architecture": ModelOption(name, "the library's name, which the model's name gives"),
+            **OPTIONS,
+        },
         fixed_options={"architecture": name},
         notes="Any other network of the library goes by timm/NAME. Inputs are normalised as ImageNet's, "
         "whatever the library's own weights had; weights are its initial ones unless pretrained_weights or a "

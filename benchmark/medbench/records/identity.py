@@ -1,4 +1,4 @@
-"""What decides a run: hashes of the data and of the code."""
+"""Hashes of data and code, which decide a run's key."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from medbench.core.case import Case
 from medbench.core.files import read_json, sha256_file, sha256_json, write_json
 from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE, package_files
+from medbench.core.plugins import plugin_hashes
 
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
-    """Hash over ids, relative file names, facts and contents of a split, missing files included."""
+    """Hash over ids, facts, relative file names and contents of a split's cases, missing files included."""
     entries = []
-    known = _Digests()
+    digests = _Digests()
     for case in cases:
         files = {
-            f"{role}:{name}": [_relative(path, root), known.digest(path)]
+            f"{role}:{name}": [_relative(path, root), digests.digest(path)]
             for role, paths in (("input", case.inputs), ("reference", case.reference))
             for name, path in paths.items()
         }
         entries.append([case.id, case.group, files, {key: case.facts[key] for key in sorted(case.facts)}])
-    known.store()
+    digests.store()
     return sha256_json(entries)
 
 
@@ -60,6 +61,12 @@ class _Digests:
     def store(self) -> None:
         if self.changed:
             write_json(self.path, self.entries)
+
+
+def plugin_settings() -> dict[str, dict[str, str]]:
+    """The entry ``plugins`` of a run's settings: name of each plug-in in use -> SHA-256; none without any."""
+    hashes = plugin_hashes()
+    return {"plugins": hashes} if hashes else {}
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from medbench.core.files import sha256_json
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
-from medbench.records.identity import manifest_sha256
+from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import Request
@@ -81,6 +81,7 @@ def plan_training(
         "data": data.kind,
         "manifest_sha256": manifest_sha256(data.root, cases),
         "seed": recipe.seed,
+        **plugin_settings(),
     }
     key = sha256_json({**facts, "recipe": recipe.as_json()})
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
@@ -94,10 +95,10 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
         MedbenchError: ``training.task`` for tasks that nothing here learns, or as the training itself.
     """
     from medbench.training.fit import LEARNT, Learner, fit
-    from medbench.training.framework import Lesson
+    from medbench.training.framework import TrainingOrder
 
     if plan.network.framework is not None:
-        lesson = Lesson(
+        order = TrainingOrder(
             challenge=plan.challenge,
             root=plan.data.root,
             split=plan.split,
@@ -107,7 +108,7 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             cache=cache_folder() / "frames",
             facts=plan.facts,
         )
-        return plan.network.framework.train(lesson, hardware, progress)
+        return plan.network.framework.train(order, hardware, progress)
     if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",

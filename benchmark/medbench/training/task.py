@@ -98,7 +98,7 @@ class SegmentationTask(NetworkTask):
         return segmentation_loss(self.recipe.loss, self.num_classes)
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The recipe's loss on one batch."""
+        """Loss of one batch by the recipe."""
         images, labels, image_classes = batch
         output = self.network(images)
         logits, image_logits = output if isinstance(output, tuple) else (output, None)
@@ -114,7 +114,7 @@ class SegmentationTask(NetworkTask):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Mean Dice of the structures on held-out pictures."""
+        """Mean Dice of the structures on held-out images."""
         images, labels, _ = batch
         output = self.network(images)
         logits = output[0] if isinstance(output, tuple) else output

@@ -54,4 +54,4 @@ def write_sample(root: Path, cases: Sequence[str] | None = None) -> None:
 
 
 def _write(path: Path, seed: list[int], tumour: bool) -> None:
-    raster.write_picture(path, draw_patch(np.random.default_rng(seed), tumour))
+    raster.write_image(path, draw_patch(np.random.default_rng(seed), tumour))

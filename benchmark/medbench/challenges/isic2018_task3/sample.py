@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.isic2018_task3.files import CODES, GROUPINGS, PARTS, hashed_split
-from medbench.challenges.simulators.dermoscopy import draw_picture
-from medbench.challenges.simulators.textures import as_picture, smooth_noise
+from medbench.challenges.simulators.dermoscopy import draw_image
+from medbench.challenges.simulators.textures import as_image, smooth_noise
 from medbench.core.files import write_text
 
 SEED = 20183
@@ -97,20 +97,20 @@ def _write_table(path: Path, header: list[str], rows: list[str]) -> None:
     write_text(path, "".join(f"{row}\n" for row in [",".join(header), *rows]))
 
 
-def _write(root: Path, image: DrawnImage) -> None:
-    folder = root / f"ISIC2018_Task3_{PARTS[image.part][0]}_Input"
+def _write(root: Path, drawn: DrawnImage) -> None:
+    folder = root / f"ISIC2018_Task3_{PARTS[drawn.part][0]}_Input"
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng([SEED, image.number])
+    rng = np.random.default_rng([SEED, drawn.number])
     size = (WIDTH * ENLARGED, HEIGHT * ENLARGED)
-    picture = cv2.resize(draw_lesion(rng, CODES[image.image_class]), size, interpolation=cv2.INTER_CUBIC)
-    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
-    encoded.tofile(folder / f"{image.name}.jpg")
+    image = cv2.resize(draw_lesion(rng, CODES[drawn.image_class]), size, interpolation=cv2.INTER_CUBIC)
+    _, encoded = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    encoded.tofile(folder / f"{drawn.name}.jpg")
 
 
 def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
     """A lesion of a class, ``(225, 300, 3)``, 8 bit."""
-    drawn = draw_picture(rng, HEIGHT, WIDTH)
-    colours = drawn.picture.astype(np.float32) / 255
+    drawn = draw_image(rng, HEIGHT, WIDTH)
+    colours = drawn.image.astype(np.float32) / 255
     cover = cv2.GaussianBlur(drawn.mask.astype(np.float32), (0, 0), 2.5)[..., None]
     brightness = colours.mean(axis=2, keepdims=True)
     tone = np.array(COLOURS[code], np.float32) * np.float32(rng.uniform(0.85, 1.15))
@@ -132,4 +132,4 @@ def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
             ..., None
         ]
         own = own * (1 - near) + np.float32(0.93) * near
-    return as_picture((colours * (1 - cover) + own * cover).astype(np.float32))
+    return as_image((colours * (1 - cover) + own * cover).astype(np.float32))

@@ -156,7 +156,7 @@ class PSFHSRelease(ImageMaskRelease):
         return findings
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
-        """The label map, and which structure it lacks."""
+        """The label map, with an oddity for a structure that it lacks."""
         labels = read_label_map(pair.mask)
         absent = [name for label, name in self.card.labels.items() if label and label not in labels]
         return labels, [f"label maps hold no {name}" for name in absent]
@@ -177,9 +177,9 @@ def _scidata_splits(pairs: Sequence[Pair]) -> dict[str, str]:
 
 
 def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
-    """Labels ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
+    """A label map ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
 
-    A map that is stored with a third axis of length 1, or with three equal planes, is a plane.
+    A file with a third axis of length 1, or with three equal planes, is read as one plane.
 
     Raises:
         MedbenchError: when the file is missing, damaged or no label map; ``data.label_unknown`` with the

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.simulators.textures import Field, as_picture, blob, smooth_noise
+from medbench.challenges.simulators.textures import Field, as_image, blob, smooth_noise
 
 STROMA, CELLS, LUMEN, NUCLEUS = (0.90, 0.72, 0.82), (0.80, 0.58, 0.76), (0.97, 0.95, 0.97), (0.36, 0.24, 0.52)
 
@@ -34,7 +34,7 @@ def draw_patch(rng: np.random.Generator, tumour: bool, side: int = 256) -> npt.N
     _nuclei(rng, colours, np.argwhere(np.ones(shape, bool)), int(side * (0.5 if tumour else 0.35)), 2)
     stain = rng.uniform((0.92, 0.88, 0.92), (1.05, 1.08, 1.05)).astype(np.float32)
     colours = colours * stain + rng.normal(0, 0.012, colours.shape).astype(np.float32)
-    return as_picture(colours)
+    return as_image(colours)
 
 
 def _gland(

@@ -19,7 +19,7 @@ WINDOW_HU = (-125.0, 275.0)
 def read_case_image(path: Path) -> Volume:
     """CT as ``(slices, height, width)`` float32 from 0 to 1.
 
-    Prepared files are as they are; NIfTI files are clipped to −125 … 275 HU and scaled.
+    Prepared files are taken as they are; NIfTI files are clipped to −125 … 275 HU and scaled.
 
     Raises:
         MedbenchError: when the file is damaged, or ``data.value_range`` when prepared values are not 0 to 1.
@@ -48,23 +48,23 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     """
     if images.suffix_of(path) in nifti_mha.SUFFIXES:
         volume = images.read_labels(path)
-        known = [0, *LABEL_OF_BTCV]
+        labels_of_file = [0, *LABEL_OF_BTCV]
     else:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
-        known = list(range(n_organs + 1))
+        labels_of_file = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
     values = np.unique(array)
-    strange = values[~np.isin(values, known)]
+    strange = values[~np.isin(values, labels_of_file)]
     if strange.size:
-        shown = ", ".join(f"{value:g}" for value in strange[:6])
+        examples = ", ".join(f"{value:g}" for value in strange[:6])
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {shown}, known are 0 to {max(known)}.",
+            f"{path}: holds the label values {examples}, known are 0 to {max(labels_of_file)}.",
             "The file is scaled (0/255), interpolated, or of another set.",
         )
     labels = array.astype(np.uint8)
-    if max(known) > n_organs:
-        table = np.zeros(max(known) + 1, np.uint8)
+    if max(labels_of_file) > n_organs:
+        table = np.zeros(max(labels_of_file) + 1, np.uint8)
         table[list(LABEL_OF_BTCV)] = list(LABEL_OF_BTCV.values())
         labels = table[labels]
     return Volume(labels, volume.spacing, volume.origin, volume.direction)

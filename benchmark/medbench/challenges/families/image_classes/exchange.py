@@ -16,7 +16,7 @@ from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
-from medbench.io import pictures
+from medbench.io import eight_bit
 
 ROWS = "rows"
 
@@ -112,6 +112,6 @@ class ImageClassExchange(Exchange):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], None]:
-            return pictures.resized_picture(case.inputs["image"], size, cache, self.release.read_image), None
+            return eight_bit.resized_image(case.inputs["image"], size, cache, self.release.read_image), None
 
         return TrainingImage(case.id, case.resampling_unit, load, False, case.facts["class"])

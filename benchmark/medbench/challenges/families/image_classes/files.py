@@ -19,7 +19,7 @@ from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Finding, Release
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +87,8 @@ class ImageClassRelease(Release):
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
         if self.colours:
-            return pictures.read_rgb(path)
-        image = raster.read_picture(path)
+            return eight_bit.read_rgb(path)
+        image = raster.read_image(path)
         if image.dtype != np.uint8:
             raise MedbenchError(
                 "data.picture_format",
@@ -146,11 +146,11 @@ class ImageClassRelease(Release):
     def _check_image(self, image: ClassedImage) -> tuple[Finding | None, str]:
         """What is wrong or odd with an image, and the hash of what it shows."""
         try:
-            picture = self.read_image(image.image)
+            pixels = self.read_image(image.image)
         except MedbenchError as error:
             return Finding("error", error.message, error.hint), ""
-        digest = hashlib.sha256(picture.tobytes()).hexdigest()
-        size = picture.shape[:2]
+        digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+        size = pixels.shape[:2]
         if self.image_size and size != self.image_size:
             due = size_text(self.image_size)
             return Finding("note", f"not of {due}, as the release's are; the first is {image.image}."), digest

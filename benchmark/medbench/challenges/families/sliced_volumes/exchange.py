@@ -47,7 +47,7 @@ class SlicedVolumeExchange(Exchange):
         return path or next((folder / name for name in others if (folder / name).is_file()), None)
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the label volume with the geometry that is known."""
+        """Write the label volume with the geometry of its image, where the image has one."""
         path = folder / self.prediction_name(case)
         like = self._geometry(case)
         labels = prediction["label_map"]
@@ -97,7 +97,7 @@ class SlicedVolumeExchange(Exchange):
         return [Illustration(image, reference[z], prediction[z])]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Slices, resized by splines as the protocol does, grey in three channels."""
+        """Slices, resized by splines as in the protocol, grey in three channels."""
         return [
             _training_image(slices, index)
             for case in self.release.cases(root, split)
