@@ -197,7 +197,7 @@ def damage(expected):
     return keep
 
 
-@damage("ends too early")
+@damage("compressed bytes where its header announces")
 def truncated(image, label):
     image.write_bytes(image.read_bytes()[:20_000])
 
@@ -281,7 +281,7 @@ def test_bad_predictions_cost_their_own_case_only(drawn, answers, tmp_path):
     assert [rows[case].status for case in ("03201", "03202", "03260", "03910")] == [
         "failed", "failed", "missing", "ok",
     ]  # fmt: skip
-    assert "ends too early" in rows["03201"].reason
+    assert "compressed bytes where its header announces" in rows["03201"].reason
     assert "0, 1, 3" in rows["03202"].reason
     assert finished.record.metrics["dice_all"].value == pytest.approx(0.25)
     assert finished.record.metrics["hd_fh"].value == pytest.approx(75)
@@ -361,7 +361,7 @@ def test_s_rounds_each_mean_over_structures_to_eight_decimals(measure, thirds, s
 def test_entries_whose_s_differs_below_the_rounding_share_a_place():
     first, second = ranked_rows(5), ranked_rows(5)
     second[0].scores["dice_ps"] = Score(second[0].scores["dice_ps"].value + 3e-9)
-    standings = CHALLENGE.rank({"first": first, "second": second})
+    standings = CHALLENGE.scorer.rank({"first": first, "second": second})
     assert [(s.place, s.rank_sum) for s in standings] == [(1, 10), (1, 10)]
     assert standings[0].tie_breaker == standings[1].tie_breaker
 

@@ -197,11 +197,11 @@ def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
 def test_folder_and_archive_of_nnunet_answer_the_same(model_folder, tmp_path, small_cvc):
     challenge = load_challenge("cvc_clinicdb")
     sample = challenge.read(challenge.cases(small_cvc, "test")[0])
-    first = predictor_of(model_folder, tmp_path / "cache").predict(sample).labels
+    first = predictor_of(model_folder, tmp_path / "cache").predict(sample)["label_map"]
     again = predictor_of(zipped(model_folder, tmp_path / "model.zip"), tmp_path / "other")
     assert first.shape == sample.images.shape[:3]
     assert 0 < first.mean() < 1
-    np.testing.assert_array_equal(first, again.predict(sample).labels)
+    np.testing.assert_array_equal(first, again.predict(sample)["label_map"])
 
 
 def test_labels_in_another_order_are_put_right():
@@ -214,7 +214,8 @@ def test_labels_in_another_order_are_put_right():
 
 
 def test_channels_match_by_any_name():
-    challenge = SimpleNamespace(modalities={"t1n": ("t1",), "t1c": ("t1ce", "t1gd")}, title="T")
+    card = SimpleNamespace(modalities={"t1n": ("t1",), "t1c": ("t1ce", "t1gd")})
+    challenge = SimpleNamespace(card=card, title="T")
     order = channel_order({"channel_names": {"0": "T1ce", "1": "T1"}}, challenge, "model")
     assert order == [1, 0]
     error = refused(
@@ -267,7 +268,7 @@ def test_models_of_other_data_are_refused(model_folder, tmp_path):
 
 
 def test_what_cannot_be_is_refused_at_once(small_cvc, tmp_path, monkeypatch):
-    refused("nnunet.task", lambda: run("nnunet", "iugc2024"))
+    refused("model.task", lambda: run("nnunet", "iugc2024"))
     refused("weights.planned", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc, weights="none"))
     volumes = {"configuration": "3d_fullres"}
     refused("model.option", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc, options=volumes))

@@ -64,20 +64,20 @@ def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> 
     sha256 = hashlib.sha256(content).hexdigest()
     if verify is not None:
         verify(sha256)
-    state, facts = _parsed(content, path)
+    state, facts = _parse(content, path)
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
     return Checkpoint(state, facts, sha256)
 
 
-def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
     import pickle
 
     import torch
 
     try:
-        stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        value = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise MedbenchError(
             "weights.unsafe",
@@ -91,13 +91,13 @@ def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[s
             "Copy the file again from its source.",
         ) from error
     facts: dict[str, Any] = {}
-    state = stored
-    if isinstance(stored, dict):
-        if isinstance(stored.get(FACTS_KEY), str):
-            facts = json.loads(stored[FACTS_KEY])
+    state = value
+    if isinstance(value, dict):
+        if isinstance(value.get(FACTS_KEY), str):
+            facts = json.loads(value[FACTS_KEY])
         for wrapper in ("state_dict", "model", "net", "network", "model_state_dict"):
-            if isinstance(stored.get(wrapper), dict):
-                state = stored[wrapper]
+            if isinstance(value.get(wrapper), dict):
+                state = value[wrapper]
                 break
     if (
         not isinstance(state, dict)

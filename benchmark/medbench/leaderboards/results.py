@@ -1,4 +1,4 @@
-"""A challenge's measured rows on disk and the pages made of them."""
+"""Results of a challenge on disk, and the pages of its board."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESULTS = "results.jsonl"
 
 
 def add_result(leaderboards: Path, record: RunRecord) -> None:
-    """Add a run to its challenge's rows (the same run replaces its own row) and write the pages anew."""
+    """Add a run to its challenge's results, in place of an earlier row, and write the pages again."""
     folder = leaderboards / record.challenge.name
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
@@ -33,22 +33,22 @@ def add_result(leaderboards: Path, record: RunRecord) -> None:
 
 
 def read_results(leaderboards: Path, challenge: str) -> list[dict[str, Any]]:
-    """The rows of a challenge's leaderboard."""
+    """The rows of a challenge's results."""
     return read_json_lines(leaderboards / challenge / RESULTS)
 
 
 def load_board(leaderboards: Path, challenge: str) -> Board:
-    """A challenge's leaderboard with its published numbers.
+    """The board of a challenge from its results and published numbers.
 
     Raises:
         MedbenchError: ``challenge.unknown``; ``leaderboard.damaged`` naming the file and the line;
             ``leaderboard.empty`` when there is neither a measured nor a published number.
     """
-    loaded = load_challenge(challenge)
+    source = load_challenge(challenge)
     path = leaderboards / challenge / RESULTS
     try:
         rows = read_results(leaderboards, challenge)
-        board = with_costs(make_board(loaded, rows), rows, read_profiles(leaderboards))
+        board = with_costs(make_board(source, rows), rows, read_profiles(leaderboards))
     except (ValueError, KeyError, TypeError) as error:
         raise MedbenchError(
             "leaderboard.damaged",
@@ -58,14 +58,14 @@ def load_board(leaderboards: Path, challenge: str) -> Board:
     if not board.tables:
         raise MedbenchError(
             "leaderboard.empty",
-            f"{path}: there are no results of {loaded.title} yet.",
+            f"{path}: there are no results of {source.title} yet.",
             f"Run one first: medbench run -m MODEL -c {challenge}.",
         )
     return board
 
 
 def build_board(leaderboards: Path, challenge: str) -> list[Path]:
-    """Write a challenge's pages (Markdown, HTML, LaTeX, CSV) anew from its rows; the paths written.
+    """Write the pages of a challenge's board (Markdown, HTML, LaTeX, CSV); their paths.
 
     Raises:
         MedbenchError: as :func:`load_board`.
@@ -74,7 +74,7 @@ def build_board(leaderboards: Path, challenge: str) -> list[Path]:
 
 
 def measured_challenges(leaderboards: Path) -> list[str]:
-    """Names of the challenges that have rows."""
+    """Names of the challenges with results."""
     return sorted(path.parent.name for path in leaderboards.glob(f"*/{RESULTS}"))
 
 

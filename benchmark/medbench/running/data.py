@@ -1,4 +1,4 @@
-"""Which data a run uses: a real copy, or the challenge's synthetic sample; and its fingerprint."""
+"""Data of a run: a folder of the release, or the challenge's synthetic sample."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from medbench.core.progress import Progress
 
 
 def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) -> Data:
-    """The data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if need be.
+    """Data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the synthetic sample (drawn if absent).
 
     Raises:
         MedbenchError: ``data.missing`` when ``folder`` is not there.
@@ -41,11 +41,11 @@ def sample_folder(
     target: Path | None = None,
     options: Mapping[str, int] | None = None,
 ) -> Path:
-    """The challenge's synthetic sample, complete; made in a temporary folder and renamed.
+    """Folder of the synthetic sample, which is drawn, complete or not at all, where it is absent.
 
     Args:
-        challenge: whose.
-        progress: told where it goes.
+        challenge: the challenge.
+        progress: gets a line with the folder.
         target: the folder; one in the user's cache if not given.
         options: of :attr:`Release.sample_options`, for a sample of another size.
 

@@ -1,4 +1,4 @@
-"""The loop over cases: read ahead, predict, write and score behind, journal in order, resume."""
+"""The loop over cases: reading ahead, predicting, writing and scoring behind, with a journal to resume."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def describe(error: BaseException) -> str:
-    """An error as one line for a record: ours as they are, foreign ones with their type."""
+    """An error as one line for a record, with its type unless it is a :class:`MedbenchError`."""
     if isinstance(error, MedbenchError):
         return error.message
     first = (str(error).strip().splitlines() or ["no message"])[0]
@@ -49,7 +49,7 @@ def predict_and_score(
     read: Callable[[Case], AnySample] | None = None,
     score: bool = True,
 ) -> tuple[list[CaseRow], Timing]:
-    """Predict and score every case that the journal in ``folder`` does not hold yet.
+    """Predict and score the cases that the journal in ``folder`` lacks.
 
     Finished cases whose prediction files are unchanged are kept; failed ones are tried again. The journal
     ends with one row a case in the order of ``cases``, the same bytes whether or not a run was interrupted.
@@ -60,7 +60,7 @@ def predict_and_score(
         predictor: made on first need.
         folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
             finished to ``unfinished``.
-        progress: told of every case.
+        progress: display that counts the cases.
         read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
     """
@@ -116,7 +116,7 @@ def score_predictions(
     rename: tuple[str, str] | None = None,
     workers: int = 2,
 ) -> tuple[list[CaseRow], Timing]:
-    """Score a folder of predictions, ours or foreign, and write the journal."""
+    """Score a folder of predictions, made by medbench or others, and write the journal."""
     timing = Timing()
     progress.start("scoring", len(cases))
 
@@ -164,7 +164,7 @@ def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
 def _read_ahead(
     read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
 ) -> Iterator[tuple[Case, AnySample | Exception]]:
-    """Cases with their samples, or with the error of reading them, the next ones read meanwhile."""
+    """Cases with their samples, or with errors of reading; the next cases are read in the meantime."""
 
     def attempt(case: Case) -> AnySample | Exception:
         try:

@@ -1,4 +1,4 @@
-"""Which weights a network gets, read once: a file, what an earlier training left, or a quick fit now."""
+"""Weights of a request, read once: from a file, from an earlier training, or fitted now."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights as they were read from their file.
+    """Weights of a network and the file they were read from.
 
     Attributes:
-        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for a training's.
+        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for those of a
+        training.
         path: the file.
         checkpoint: what the file holds.
     """
@@ -42,12 +43,12 @@ class Weights:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the bytes that were read."""
+        """SHA-256 of the file's bytes."""
         return None if self.checkpoint is None else self.checkpoint.sha256
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What our own training recorded; empty for fresh weights and foreign files."""
+        """Facts that a MedBench training recorded in the file; empty for fresh weights and foreign files."""
         return {} if self.checkpoint is None else self.checkpoint.facts
 
 
@@ -56,11 +57,11 @@ def read_weights(
     kind: Literal["file", "trained"] = "file",
     verify: Callable[[str], None] | None = None,
 ) -> Weights:
-    """Read a file of weights; the only time that a run reads it.
+    """Weights of a file; a run reads the file only here.
 
     Args:
         path: the file.
-        kind: where it comes from.
+        kind: the weights' kind, as in :class:`Weights`.
         verify: as for :func:`medbench.inference.weights.load_checkpoint`.
 
     Raises:
@@ -70,7 +71,7 @@ def read_weights(
 
 
 def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
-    """The weights that a request means, fitted now where that is allowed.
+    """Weights of a request: from its file, from an earlier training, or fitted now on a synthetic sample.
 
     Raises:
         MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights` and a framework's own
@@ -96,7 +97,7 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
 
 
 def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str) -> None:
-    """Refuse to predict a split that shares cases with the one learnt from.
+    """Refuse to predict a split that shares cases with the training split.
 
     Raises:
         MedbenchError: ``weights.leak``.
@@ -141,7 +142,7 @@ def find_trained(
     recipe: str | None,
     split: str | None = None,
 ) -> Path | None:
-    """Weights that a finished training of this model on this very data left, the latest first.
+    """Weights file of the latest finished training of this model on these data; ``None`` without one.
 
     Args:
         challenge: the challenge.
@@ -149,7 +150,7 @@ def find_trained(
         network: the model with its options.
         runs: folder of run directories.
         recipe: only of this recipe.
-        split: what they learnt from; the challenge's own training split if not given.
+        split: training split; ``None`` takes the challenge's own.
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 

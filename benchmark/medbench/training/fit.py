@@ -84,16 +84,18 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
 
     class Keeper(Callback):
         best = -1.0
-        shown: Progress
+        progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-            self.shown = progress if trainer.is_global_zero else SilentProgress()
-            self.shown.start("training", int(trainer.estimated_stepping_batches))
-            self.shown.advance(trainer.global_step)
+            self.progress = progress if trainer.is_global_zero else SilentProgress()
+            self.progress.start("training", int(trainer.estimated_stepping_batches))
+            self.progress.advance(trainer.global_step)
 
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
             loss = float(trainer.callback_metrics.get("loss", float("nan")))
-            self.shown.advance(1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}")
+            self.progress.advance(
+                1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}"
+            )
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             score = trainer.callback_metrics.get(str(module.validation_score))
@@ -106,7 +108,7 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
                 _save_state(trainer, folder)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-            self.shown.finish()
+            self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
             return {"best": self.best}
