@@ -437,3 +437,59 @@ def test_real_frames_in_the_release_s_layout(shared_data, tmp_path):
         assert CHALLENGE.read(case).images.shape == (1, 256, 256, 3)
         scores = CHALLENGE.score_arrays(*[CHALLENGE.release.read_reference(case)] * 2)
         assert scores["dice_fh"].value == 1
+
+
+def second_release(root, count, first=3744):
+    """Names of a release; nothing opens the files."""
+    for number in range(first, first + count):
+        for folder in ("image_mha", "label_mha"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder / f"{number:05}.mha").touch()
+    return root
+
+
+def test_the_release_of_1358_pairs_has_splits_of_its_own(tmp_path):
+    release, root = CHALLENGE.release, second_release(tmp_path, 1358)
+    sizes = {}
+    owners = {}
+    for split in ("scidata_train", "scidata_val", "scidata_test"):
+        cases = release.cases(root, split)
+        sizes[split] = len(cases)
+        assert release.completeness(root, split) == (1358, 1358)
+        assert release.training_split_of(split) == "scidata_train"
+        for case in cases:
+            assert owners.setdefault(case.group, split) == split
+    assert sum(sizes.values()) == 1358
+    assert 0.65 < sizes["scidata_train"] / 1358 < 0.75
+    assert 0.15 < sizes["scidata_test"] / 1358 < 0.25
+    assert "10969427" in release.split_facts("scidata_test").rule
+
+
+@pytest.mark.parametrize(
+    ("count", "split", "told"),
+    [
+        (1358, "test", "holds that of Zenodo 10969427"),
+        (1358, "all", "holds that of Zenodo 10969427"),
+        (1357, "scidata_test", "holds the challenge's training set"),
+    ],
+)
+def test_splits_of_one_release_are_refused_on_the_other(tmp_path, count, split, told):
+    with pytest.raises(MedbenchError) as caught:
+        CHALLENGE.cases(second_release(tmp_path, count), split)
+    assert caught.value.code == "data.other_release"
+    assert told in caught.value.message
+
+
+def test_weights_of_one_release_never_test_on_the_other():
+    for first, second in (("train", "scidata_test"), ("scidata_train", "test"), ("scidata_train", "all")):
+        assert CHALLENGE.release.overlap(first, second)
+    assert not CHALLENGE.release.overlap("scidata_train", "scidata_test")
+    assert not CHALLENGE.release.overlap("train", "test")
+
+
+def test_the_check_says_which_release_it_is(drawn, monkeypatch):
+    monkeypatch.setattr("medbench.challenges.psfhs.files.SCIDATA", 6)
+    messages = [finding.message for finding in CHALLENGE.release.check(drawn)]
+    assert messages[0] == "6 images: the release is that of Zenodo 10969427."
+    assert any(message.startswith("scidata_train: ") for message in messages)
+    assert not any(message.startswith("train: ") for message in messages)

@@ -53,6 +53,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     folder = request.runs_root / challenge.name / job.network.folder_name / key[:16]
     predictor = partial(job.predictor, folder / UNFINISHED, progress)
     rows, timing = predict_and_score(challenge, job.cases, predictor, folder, progress, read=job.read)
+    challenge.exchange.gather(job.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
         key=key,
