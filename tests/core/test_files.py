@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from medbench.core.files import atomic_path, dump_json, read_json_lines, write_json, write_json_lines
+from medbench.core.files import atomic_path, dump_json, write_json, write_json_lines
+from medbench.core.seals import read_lines
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path):
@@ -44,16 +45,16 @@ def test_a_torn_journal_loses_only_its_last_line(tmp_path, cut):
     write_json_lines(path, rows)
     content = path.read_bytes()
     path.write_bytes(content[:-cut])
-    kept = read_json_lines(path)
+    kept = [dict(line.row) for line in read_lines(path) if line.intact]
     assert kept == rows[: len(kept)]
+    assert {line.state for line in read_lines(path)} <= {"unsealed", "torn"}
     assert len(kept) >= content[:-cut].count(b"\n")
 
 
 def test_a_damaged_line_in_the_middle_is_an_error(tmp_path):
     path = tmp_path / "cases.jsonl"
     path.write_text('{"a": 1}\n{"b": \n{"c": 3}\n')
-    with pytest.raises(json.JSONDecodeError):
-        read_json_lines(path)
+    assert [line.state for line in read_lines(path)] == ["unsealed", "unreadable", "unsealed"]
 
 
 def test_seeds_do_not_depend_on_the_platform():

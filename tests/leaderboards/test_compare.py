@@ -38,7 +38,7 @@ def evaluated(small_cvc, tmp_path_factory):
         folder = base / f"moved-{shift}"
         folder.mkdir()
         for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.read_reference(case), shift, axis=1)
+            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
             cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
         found.append(
             evaluate("cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards")
@@ -282,7 +282,7 @@ def test_runs_on_other_cases_are_refused(evaluated, small_cvc, tmp_path):
     folder = tmp_path / "p"
     folder.mkdir()
     for case in CHALLENGE.cases(small_cvc, "val"):
-        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.release.read_reference(case) * 255)
     other = evaluate("cvc_clinicdb", folder, data=small_cvc, split="val", runs=tmp_path)
     with pytest.raises(MedbenchError, match="split: test and val"):
         compare_runs([find_run(folders[0], runs), find_run(other.folder, tmp_path)])

@@ -36,7 +36,7 @@ def evaluated(small_cvc, tmp_path_factory):
         folder = base / f"moved-{shift}"
         folder.mkdir()
         for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.read_reference(case), shift, axis=1)
+            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
             cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
         run = evaluate(
             "cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards"

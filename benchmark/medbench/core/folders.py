@@ -11,17 +11,17 @@ def cache_folder() -> Path:
     import platformdirs
 
     configured = os.environ.get("MEDBENCH_CACHE")
-    return Path(configured) if configured else Path(platformdirs.user_cache_dir("medbench"))
+    return Path(configured).expanduser() if configured else Path(platformdirs.user_cache_dir("medbench"))
 
 
 def runs_folder() -> Path:
     """``MEDBENCH_RUNS``, else ``runs`` in the current folder."""
-    return Path(os.environ.get("MEDBENCH_RUNS", "runs"))
+    return Path(os.environ.get("MEDBENCH_RUNS", "runs")).expanduser()
 
 
 def leaderboards_folder() -> Path:
     """``MEDBENCH_LEADERBOARDS``, else ``leaderboards`` in the current folder."""
-    return Path(os.environ.get("MEDBENCH_LEADERBOARDS", "leaderboards"))
+    return Path(os.environ.get("MEDBENCH_LEADERBOARDS", "leaderboards")).expanduser()
 
 
 def data_folder(challenge: str) -> Path | None:
@@ -29,5 +29,5 @@ def data_folder(challenge: str) -> Path | None:
     configured = os.environ.get("MEDBENCH_DATA")
     if not configured:
         return None
-    folder = Path(configured) / challenge
+    folder = Path(configured).expanduser() / challenge
     return folder if folder.is_dir() else None
