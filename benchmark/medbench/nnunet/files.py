@@ -16,7 +16,10 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
-from medbench.inference.weights import save_checkpoint
+from medbench.core.seals import broken_seals, seal_of, write_seal
+from medbench.inference.weights import refuse_infinite, save_checkpoint
+from medbench.inference.wrappers import unwrapped
+from medbench.nnunet.architectures import check_plans
 from medbench.nnunet.labels import PICTURE_SIZE
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 FACTS_KEY = "nnunet"
 _FORM = 1
-_TRUSTED = ("dynamic_network_architectures.", "torch.nn.")
 
 
 def is_model(path: Path) -> bool:
@@ -120,12 +122,16 @@ def _model_folder(folder: Path, named: Path) -> Path:
 
 
 def _checkpoints(folder: Path, named: Path) -> dict[str, Path]:
-    """Checkpoints by fold; ``all`` only where there is no other, as nnU-Net chooses."""
+    """Checkpoints by fold, all of one kind: of the finished folds, or, where none is finished, the best.
+
+    ``all`` only where there is no other, as nnU-Net chooses.
+    """
     found: dict[str, Path] = {}
-    for place in sorted(folder.glob("fold_*")):
-        there = [place / name for name in CHECKPOINTS if (place / name).is_file()]
-        if there:
-            found[place.name.removeprefix("fold_")] = there[0]
+    for name in CHECKPOINTS:
+        places = [place for place in sorted(folder.glob("fold_*")) if (place / name).is_file()]
+        found = {place.name.removeprefix("fold_"): place / name for place in places}
+        if found:
+            break
     if len(found) > 1:
         found.pop("all", None)
     if not found:
@@ -142,9 +148,11 @@ def _kept(folder: Path, named: Path, model: str, cache: Path) -> Path:
     files = [folder / PLANS, folder / DATASET, *checkpoints.values()]
     digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
     kept = cache / f"nnunet-{sha256_json([_FORM, model, digests])[:24]}.pt"
-    if not kept.exists():
+    seal = seal_of(kept)
+    if not kept.exists() or not seal.exists() or broken_seals(seal, [kept.name]):
         state, facts = read_network(folder, checkpoints, str(named))
         save_checkpoint(kept, state, {"model": model, "options": {}, FACTS_KEY: {**facts, "files": digests}})
+        write_seal(seal, [kept])
     return kept
 
 
@@ -160,7 +168,7 @@ def read_network(
 
     Raises:
         MedbenchError: ``nnunet.no_plans`` for damaged JSON, ``weights.unsafe``, ``weights.corrupt``,
-            ``nnunet.configuration``.
+            ``weights.not_finite``, ``nnunet.configuration``.
     """
     try:
         plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
@@ -187,8 +195,7 @@ def read_network(
                 "Name a folder of one training.",
             )
         facts = described
-        for key, tensor in loaded["network_weights"].items():
-            name = key.removeprefix("module.").removeprefix("_orig_mod.")
+        for name, tensor in unwrapped(loaded["network_weights"]).items():
             state[f"fold_{fold}.{name}"] = tensor.detach()
     configuration = facts["configuration"]
     if configuration not in known or "previous_stage" in known[configuration]:
@@ -197,7 +204,8 @@ def read_network(
             f"{named}: was trained as {configuration}, which needs an earlier stage or is not in its plans.",
             "Use a model trained as 2d, 3d_fullres or 3d_lowres.",
         )
-    _check_plan(known, named)
+    check_plans(plans, named)
+    refuse_infinite(state, named)
     return state, {
         **facts,
         "plans_identifier": plans["plans_name"],
@@ -206,23 +214,6 @@ def read_network(
         "dataset": dataset,
         "image_size": dataset.get(PICTURE_SIZE),
     }
-
-
-def _check_plan(configurations: dict[str, Any], named: str) -> None:
-    """Refuse plans that name anything but layers: nnU-Net imports and calls what they name."""
-    for plan in configurations.values():
-        architecture = plan.get("architecture") or {}
-        kwargs = architecture.get("arch_kwargs", {})
-        names = [architecture.get("network_class_name")]
-        names += [kwargs.get(key) for key in architecture.get("_kw_requires_import", ())]
-        for name in names:
-            if name is not None and not str(name).startswith(_TRUSTED):
-                raise MedbenchError(
-                    "weights.unsafe",
-                    f"{named}: refused: its plans name {name}, which is no layer of nnU-Net, so using them "
-                    "could run code.",
-                    "Use plans made by nnU-Net itself.",
-                )
 
 
 def harmless_types() -> Sequence[Any]:
