@@ -18,7 +18,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.io.pyramids import write_pyramid
 from medbench.metrics.official.kpis import slide_dice_official
-from medbench.running.data import sample_folder
+from medbench.running.samples import sample_folder
 from medbench.running.evaluate import evaluate
 from medbench.running.report import report
 from medbench.running.request import Inference

@@ -55,6 +55,11 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_pieces(path: Path) -> list[bytes]:
+    """What lies between a file's line breaks; the last piece is empty where the file ends with one."""
+    return path.read_bytes().split(b"\n")
+
+
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write JSON lines atomically."""
     write_text(path, "".join(dump_json(row) + "\n" for row in rows))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import dump_json, sha256_file, write_text
+from medbench.core.files import dump_json, read_pieces, sha256_file, write_text
 
 State = Literal["sealed", "unsealed", "edited", "torn", "unreadable"]
 
@@ -61,7 +61,7 @@ def read_lines(path: Path) -> list[Line]:
     """Every line of a table that is not blank, whatever its state; none where there is no file."""
     if not path.exists():
         return []
-    pieces = path.read_bytes().split(b"\n")
+    pieces = read_pieces(path)
     return [
         _line(number, piece, last=number == len(pieces))
         for number, piece in enumerate(pieces, start=1)
@@ -118,7 +118,7 @@ def write_table(path: Path, lines: Sequence[str]) -> None:
     text = "".join(f"{line}\n" for line in lines)
     entry = _entry(hashlib.sha256(text.encode()).hexdigest(), path.name)
     before = _entry(sha256_file(path), path.name) if path.exists() else ""
-    write_text(seal_of(path), before + entry)
+    write_text(seal_of(path), entry if before == entry else before + entry)
     write_text(path, text)
     write_text(seal_of(path), entry)
 
@@ -139,12 +139,13 @@ def broken_seals(seal: Path, names: Sequence[str]) -> list[str]:
     A name that stands there twice fits by either hash.
     """
     known: dict[str, set[str]] = {}
-    for line in seal.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
-        entry = _ENTRY.fullmatch(line)
-        if entry is None:
+    *entries, rest = read_pieces(seal)
+    for line in entries:
+        entry = _ENTRY.fullmatch(line.decode(errors="replace"))
+        if entry is None or entry[1] in known.get(entry[2], ()):
             return [seal.name]
         known.setdefault(entry[2], set()).add(entry[1])
-    if known.keys() != set(names) or not seal.read_bytes().endswith(b"\n"):
+    if known.keys() != set(names) or rest:
         return [seal.name]
     paths = map(seal.with_name, names)
     return [path.name for path in paths if not path.is_file() or sha256_file(path) not in known[path.name]]

@@ -128,6 +128,6 @@ def _leaves(value: Any) -> Iterator[Any]:
 def _refused(source: str, what: str) -> MedbenchError:
     return MedbenchError(
         "weights.unsafe",
-        f"{source}: refused: its plans name {what}, which is no part of nnU-Net, so using them could run code.",
+        f"{source}: refused: its plans name {what}, which is no part of nnU-Net; that could run code.",
         "Use plans made by nnU-Net itself.",
     )

@@ -17,18 +17,10 @@ PICTURE_SIZE = "medbench_picture_size"
 
 _GREY = frozenset(
     (
-        "gray",
-        "grey",
-        "grayscale",
-        "greyscale",
-        "grayvalue",
-        "greyvalue",
-        "l",
-        "luminance",
-        "intensity",
-        "image",
+        *("gray", "grey", "grayscale", "greyscale", "grayvalue", "greyvalue", "l", "luminance", "intensity"),
+        *("ultrasound", "us", "bmode", "image", "0", "channel0"),
+        *("nonorm", "zscore", "rescaleto01", "rgbto01"),
     )
-    + ("ultrasound", "us", "bmode", "0", "channel0", "nonorm", "zscore", "rescaleto01", "rgbto01")
 )
 """Names by which nnU-Net's data sets call the one channel of a grey image, or how it is normalised."""
 
