@@ -2,7 +2,7 @@
 
     python tests/challenges/write_sample_hashes.py [DATA_SET …]
 
-To be run when a ``sample_version`` is raised; hashes of earlier versions stay in the list.
+Without names it draws those that the list lacks: to be run when a ``sample_version`` is raised. Hashes of earlier versions stay in the list.
 """
 
 import json
@@ -22,12 +22,12 @@ def write(names=()):
     for challenge in all_challenges():
         releases.setdefault(challenge.release.data_set, []).append(challenge)
     for data_set, challenges in releases.items():
-        if names and data_set not in names:
+        key = f"{data_set}-{challenges[0].release.sample_version}"
+        if data_set not in names if names else key in hashes:
             continue
         with tempfile.TemporaryDirectory() as folder:
             root = sample_folder(challenges[0], SilentProgress(), Path(folder) / "sample")
             found = {entry for challenge in challenges for entry in image_hashes(challenge, root)}
-        key = f"{data_set}-{challenges[0].release.sample_version}"
         hashes[key] = sorted(found)
         print(key, len(found), flush=True)  # noqa: T201
         write_text(HASHES, json.dumps(dict(sorted(hashes.items())), indent=0) + "\n")

@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -292,7 +293,7 @@ def test_an_edited_row_of_a_journal_is_not_taken_over(finished):
     from medbench.running.loop import _kept_rows
 
     class Told(SilentProgress):
-        lines = []
+        lines: ClassVar = []
 
         def say(self, line):
             self.lines.append(line)
