@@ -12,6 +12,7 @@ from typing import Any
 
 from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE
+from medbench.core.text import printable
 
 _PLACEHOLDER = re.compile(r"\{[a-z_]+\}[\w./ -]*")
 _SPELLING = r"[^\s'\"<>|:;,()\[\]{}]"
@@ -63,7 +64,8 @@ class Places:
 
 def command_line(words: Iterable[str]) -> str:
     """Words as a command for a shell; placeholders stay as they are, to be replaced by the reader."""
-    return " ".join(word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word) for word in words)
+    shown = (printable(word, None) for word in words)
+    return " ".join(word if _PLACEHOLDER.fullmatch(word) else shlex.quote(word) for word in shown)
 
 
 def _home() -> Path | None:

@@ -53,7 +53,7 @@ class Evaluation(CaseRequest):
         place = "{predictions}" if shared else str(self.predictions)
         arguments = [*self.program(shared), "evaluate", "-c", self.challenge, "--predictions", place]
         arguments += self.case_arguments(shared)
-        arguments += ["--name", self.name] if self.name else []
+        arguments += ["--name", self.title] if self.name else []
         arguments += ["--rename", "=".join(self.rename)] if self.rename else []
         return command_line(arguments) if shared else shlex.join(arguments)
 
