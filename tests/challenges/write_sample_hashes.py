@@ -1,8 +1,9 @@
-"""Draw every synthetic sample and write the hashes of its images into the package.
+"""Draw synthetic samples and write the hashes of their images into the package.
 
     python tests/challenges/write_sample_hashes.py [DATA_SET …]
 
-Without names it draws those that the list lacks: to be run when a ``sample_version`` is raised. Hashes of earlier versions stay in the list.
+Without names it draws those that the list lacks: to be run when a ``sample_version`` is raised. Hashes of
+earlier versions stay in the list.
 """
 
 import json

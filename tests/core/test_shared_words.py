@@ -75,9 +75,7 @@ def test_a_new_file_has_the_mode_of_the_mask_which_nobody_else_sees_changed(tmp_
     before = os.umask(mask)
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(
-                os, "umask", lambda mask: pytest.fail("the mask of the whole process was changed")
-            )
+            patched.setattr(os, "umask", lambda mask: pytest.fail("the mask was changed"))
             with atomic_path(tmp_path / "a.txt") as temporary:
                 temporary.write_text("x")
     finally:
