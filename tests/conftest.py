@@ -165,6 +165,6 @@ def say(capsys):
 
     def _say(line):
         with capsys.disabled():
-            print(f"\n{line}", end="")
+            print(f"\n{line}", end="")  # noqa: T201
 
     return _say

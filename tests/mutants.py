@@ -2,9 +2,9 @@
 
     python tests/mutants.py [NAME …]
 
-``mutants.toml`` lists the mutants: the ``file`` of the package, the text to ``find`` in it, which stands there
-once, what to ``replace`` it with, and the ``tests`` that must fail. A copy of the package is changed, never the
-package itself. Exit code 0: every mutant died.
+``mutants.toml`` lists the mutants: the ``file`` of the package, the text to ``find`` (it stands there once),
+what to ``replace`` it with, and the ``tests`` of which one must fail. A copy of the package is changed, never
+the package itself. Exit code 0: every mutant died.
 """
 
 import os
@@ -19,6 +19,7 @@ TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 SOURCES = ROOT / "benchmark"
 LIST = TESTS / "mutants.toml"
+SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 
 
 def mutants(names=()):
@@ -44,12 +45,7 @@ def run(tests, sources):
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", *tests],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(sources),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-        },
+        env={**os.environ, **SETTINGS, "PYTHONPATH": str(sources)},
         capture_output=True,
         text=True,
     )

@@ -45,7 +45,10 @@ def stitched(values, places, broken=()):
 
 @pytest.mark.parametrize(
     ("own", "other", "label"),
-    [(255, 0, 0), (255, 1, 1), (0, 255, 0), (1, 255, 1), (200, 54, 0), (200, 56, 1), (100, 154, 0), (100, 156, 1)],
+    [
+        (255, 0, 0), (255, 1, 1), (0, 255, 0), (1, 255, 1),
+        (200, 54, 0), (200, 56, 1), (100, 154, 0), (100, 156, 1),
+    ],
 )  # fmt: skip
 def test_two_patches_count_alike_where_they_overlap(own, other, label):
     labels = stitched([own, other], [(0, 0), (0, SIDE // 2)])

@@ -181,3 +181,23 @@ def test_weights_of_other_labels_of_the_same_number_are_refused_with_both_lists(
     demands = {task: list(names) for task, names in load_challenge("brats2024_gli").card.demands.items()}
     save_checkpoint(path, state, {**facts, "challenge": "somebody_elses", "classes": demands})
     assert setup_of("brats2024_gli", path).network.options == {"channels": [4, 8]}
+
+
+def test_no_label_map_is_made_of_what_is_no_number(one_thread):
+    """Sound weights can overflow, too: in half precision, or on an image that is far from any other."""
+    import numpy as np
+
+    from medbench.inference.predictor import InputContract, NetworkPredictor
+    from medbench.inference.volumes import slide_windows
+
+    class Overflowing(torch.nn.Module):
+        def forward(self, images):
+            return images[:, :2] * float("inf")
+
+    predictor = NetworkPredictor(Overflowing(), InputContract(size=16, scale=1.0))
+    refused("network.not_finite", lambda: predictor.logits(np.zeros((1, 3, 16, 16), np.float32)))
+    volume = torch.ones(1, 1, 8, 8, 8)
+    refused(
+        "network.not_finite",
+        lambda: slide_windows(lambda windows: windows.repeat(1, 2, 1, 1, 1) / 0, volume[0], (8, 8, 8)),
+    )

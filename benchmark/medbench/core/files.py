@@ -17,7 +17,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder with the same suffixes, renamed to ``path`` on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".partial-{secrets.token_hex(8)}{''.join(path.suffixes)}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with open(temporary, "rb") as stream:
