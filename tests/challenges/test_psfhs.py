@@ -113,7 +113,7 @@ def test_every_number_is_in_one_split():
     assert not CHALLENGE.release.overlap("train", "test")
 
 
-def test_neighbouring_pictures_are_one_group_and_splits_share_none(drawn):
+def test_neighbouring_images_are_one_group_and_splits_share_none(drawn):
     by_split = {split: CHALLENGE.cases(drawn, split) for split in ("train", "test", "all")}
     assert [case.id for case in by_split["test"]] == ["03201", "03202", "03260", "03910"]
     assert len(by_split["all"]) == 6
@@ -137,7 +137,7 @@ def test_the_sample_has_the_release_s_files(drawn):
     assert {finding.severity for finding in findings[1:]} == {"note"}
 
 
-def test_predictions_carry_the_picture_s_geometry(release, tmp_path):
+def test_predictions_carry_the_image_s_geometry(release, tmp_path):
     case = CHALLENGE.cases(release, "test")[0]
     image = SimpleITK.ReadImage(str(case.inputs["image"]))
     image.SetSpacing((0.3, 0.4, 1.0))
@@ -215,7 +215,7 @@ def sixteen_bits(image, label):
 
 
 @damage("is 3×128×256")
-def picture_of_another_size(image, label):
+def image_of_another_size(image, label):
     nifti_mha.write_volume(image, Volume(nifti_mha.read_volume(image).array[:, ::2]))
 
 
@@ -287,7 +287,7 @@ def test_bad_predictions_cost_their_own_case_only(drawn, answers, tmp_path):
     assert finished.record.metrics["hd_fh"].value == pytest.approx(75)
 
 
-def test_pictures_in_two_splits_are_found(release):
+def test_images_in_two_splits_are_found(release):
     for folder in ("image_mha", "label_mha"):
         shutil.copy(release / folder / "00001.mha", release / folder / "03300.mha")
     errors = [finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"]

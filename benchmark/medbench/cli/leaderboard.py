@@ -32,11 +32,11 @@ def build(
         raise MedbenchError(
             "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
         )
-    written = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
+    paths = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
     if as_json:
-        print_json([str(path) for path in written])
+        print_json([str(path) for path in paths])
     else:
-        typer.echo("\n".join(map(str, written)))
+        typer.echo("\n".join(map(str, paths)))
 
 
 @app.command("show")

@@ -57,8 +57,8 @@ app.command("profile")(profile.command)
 app.command("doctor")(doctor.command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(version_flag: bool) -> None:
+    if version_flag:
         from importlib.metadata import version
 
         typer.echo(f"medbench {version('medbench')}")
@@ -72,7 +72,8 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     plugin: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Python file that registers models or challenges.")
+        list[str] | None,
+        typer.Option("--plugin", help="Python file that registers models, challenges or metrics."),
     ] = None,
 ) -> None:
     """Global options."""

@@ -1,4 +1,4 @@
-"""Writing that never leaves half a file, and hashing."""
+"""Atomic writing, JSON, and hashes of files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[IO[str]]:
-    """Like ``open(path, "w")``, but the file appears whole or not at all."""
+    """A text stream like ``open(path, "w")``; the file appears whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
         yield stream
 

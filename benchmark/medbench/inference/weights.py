@@ -1,4 +1,4 @@
-"""Checkpoints: ours with their facts, the authors' by renaming, and nothing that executes code."""
+"""Checkpoints of medbench and of authors, read without running code in them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FACTS_KEY = "medbench"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state dictionary and what is known of it.
+    """A state dictionary with the facts of its training.
 
     Attributes:
         state: parameter name -> tensor, on the CPU.
-        facts: what our own training recorded (model, options, image size, recipe …); empty for foreign files.
+        facts: model, options, image size, recipe … of a training by medbench; empty for other files.
         sha256: of the file.
     """
 
@@ -39,7 +39,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write weights with their facts, atomically; equal weights and facts give equal bytes."""
+    """Write a checkpoint atomically; equal weights and facts give equal bytes."""
     import torch
 
     buffer = io.BytesIO()
@@ -49,14 +49,14 @@ def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str,
 
 
 def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> Checkpoint:
-    """Read a checkpoint once, without executing anything in it.
+    """The checkpoint in a file, read once and without running code in it.
 
     Files of torch and of safetensors, bare state dictionaries and the usual wrappers (``state_dict``,
     ``model``, ``net``, ``network``; :mod:`medbench.inference.wrappers`) are understood.
 
     Args:
         path: the file.
-        verify: called with the SHA-256 of the bytes before anything is made of them; may raise.
+        verify: called with the SHA-256 of the file before it is parsed; may raise.
 
     Raises:
         MedbenchError: ``weights.missing``, ``weights.unsafe`` for a file that holds anything but tensors
@@ -69,7 +69,7 @@ def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> 
     sha256 = hashlib.sha256(content).hexdigest()
     if verify is not None:
         verify(sha256)
-    state, facts = _parsed(content, path)
+    state, facts = _parse(content, path)
     state = unwrapped(state)
     refuse_infinite(state, str(path))
     return Checkpoint(state, facts, sha256)
@@ -93,7 +93,7 @@ def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
             )
 
 
-def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
     import torch
 
@@ -150,12 +150,12 @@ def _is_safetensors(content: bytes) -> bool:
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:
-    """Load our own or the authors' weights into a network, strictly.
+    """Load weights of medbench or of the authors into a network, strictly.
 
-    A part of our own that the authors never released (an image-level head) may keep its initial weights.
+    A part that the authors' network lacks (an image-level head) may keep its initial weights.
 
     Returns:
-        Names of the parameters that the checkpoint did not provide.
+        Names of parameters that the checkpoint lacks.
 
     Raises:
         MedbenchError: ``weights.mismatch`` naming the first parameters that do not fit.

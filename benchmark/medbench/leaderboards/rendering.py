@@ -1,4 +1,4 @@
-"""A leaderboard as Markdown, LaTeX, CSV and HTML."""
+"""Rendering of a board as Markdown, LaTeX, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CSV_COLUMNS = (
 
 
 def text(cell: Cell | None, metric: MetricSpec) -> str:
-    """Value and interval, or a dash."""
+    """A cell as text: value and interval, or a dash."""
     if cell is None or cell.value is None:
         return "–"
     spread = interval(cell.low, cell.high, metric.unit)
@@ -49,14 +49,14 @@ def text(cell: Cell | None, metric: MetricSpec) -> str:
 
 
 def headings(table: Table) -> list[str]:
-    """Column names of a table."""
+    """Headings of a table's columns."""
     last = ["measured on", "source"] if table.kind == "published" else ["failed or missing", "run"]
     last = [*table.cost_headings, *last]
     return ["who" if table.kind == "published" else "model", *map(heading, table.metrics), *last]
 
 
 def cells(table: Table, entry: Entry) -> list[str]:
-    """One line of a table."""
+    """Cells of an entry's row."""
     last = [entry.population, entry.source] if table.kind == "published" else [entry.lost, _run(entry)]
     last = [*entry.costs, *last]
     return [entry.name, *(text(entry.cells.get(m.name), m) for m in table.metrics), *last]
@@ -68,7 +68,7 @@ def _run(entry: Entry) -> str:
 
 
 def notes(board: Board) -> list[str]:
-    """What a reader must know of all tables."""
+    """Notes below all tables: intervals, failure rule and order of rows."""
     return [
         f"Brackets: 95 % intervals, resampled by group. Failed and missing cases: {board.failure_rule}",
         "The order of rows is that of the first column and is not the organisers' ranking. Tables differ in "
@@ -77,7 +77,7 @@ def notes(board: Board) -> list[str]:
 
 
 def markdown(board: Board) -> str:
-    """A page for a repository."""
+    """The board as a Markdown page."""
     from tabulate import tabulate
 
     parts = [f"# {markdown_text(board.title)}", "", markdown_text(f"{board.task}. {board.homepage}"), ""]
@@ -100,7 +100,7 @@ def markdown(board: Board) -> str:
 
 
 def latex(board: Board) -> str:
-    """One ``table`` environment each; needs ``booktabs``."""
+    """The tables as LaTeX, one ``table`` environment each; needs ``booktabs``."""
     parts = [f"% {board.title}: {board.homepage}. Needs \\usepackage{{booktabs}}."]
     for table in board.tables:
         columns = headings(table)
@@ -125,7 +125,7 @@ def _latex(words: str) -> str:
 
 
 def as_csv(board: Board) -> str:
-    """One line a value, whole precision, so that no line needs the columns of another table."""
+    """All values as CSV in full precision, with a row per value."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -168,7 +168,7 @@ def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping
 
 
 def html(board: Board) -> str:
-    """A page of its own, escaped; it needs no network."""
+    """The board as one HTML file without links to other files."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -179,12 +179,12 @@ def html(board: Board) -> str:
         keep_trailing_newline=True,
         finalize=seen,
     )
-    shown: Sequence[tuple[Table, list[str], list[list[str]]]] = [
+    tables: Sequence[tuple[Table, list[str], list[list[str]]]] = [
         (table, headings(table), [cells(table, entry) for entry in table.entries]) for table in board.tables
     ]
     page = environment.get_template("board.html.j2")
     link = board.homepage if board.homepage.startswith(("https://", "http://")) else ""
-    return page.render(board=board, tables=shown, notes=notes(board), link=link, policy=CONTENT_POLICY)
+    return page.render(board=board, tables=tables, notes=notes(board), link=link, policy=CONTENT_POLICY)
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Board], str]]] = MappingProxyType(

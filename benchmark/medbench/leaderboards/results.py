@@ -1,4 +1,4 @@
-"""A challenge's measured rows on disk and the pages made of them."""
+"""Results of a challenge on disk, and the pages of its board."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def _first_difference(row: Mapping[str, Any], own: Mapping[str, Any]) -> str:
 
 
 def measured_challenges(leaderboards: Path) -> list[str]:
-    """Names of the challenges that have rows."""
+    """Names of the challenges with results."""
     return sorted(path.parent.name for path in leaderboards.glob(f"*/{RESULTS}"))
 
 

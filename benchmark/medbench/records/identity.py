@@ -1,4 +1,4 @@
-"""What decides a run: hashes of the data and of the code."""
+"""Hashes of data and code, which decide a run's key."""
 
 from __future__ import annotations
 

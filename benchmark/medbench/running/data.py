@@ -1,4 +1,4 @@
-"""Which data a run uses: a real copy, or the challenge's synthetic sample; and which of its cases."""
+"""Data of a run: a folder of the release, or the challenge's synthetic sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medbench.running.samples import is_sample, sample_folder
 
 
 def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) -> Data:
-    """The data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if need be.
+    """Data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the synthetic sample (drawn if absent).
 
     Raises:
         MedbenchError: ``data.missing`` when ``folder`` is not there, ``sample.damaged`` for a sample that
@@ -26,9 +26,9 @@ def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) 
                 "data.missing", f"{folder}: there is no such folder.", challenge.release.data_hint
             )
         return Data(folder, "sample" if is_sample(folder) else "real")
-    configured = data_folder(challenge.release.data_set)
-    if configured is not None:
-        return resolve_data(challenge, configured, progress)
+    default_folder = data_folder(challenge.release.data_set)
+    if default_folder is not None:
+        return resolve_data(challenge, default_folder, progress)
     return Data(sample_folder(challenge, progress), "sample")
 
 

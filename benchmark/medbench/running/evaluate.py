@@ -1,4 +1,4 @@
-"""``medbench evaluate``: scores for predictions, whoever made them."""
+"""Evaluation of folders of predictions, as by ``medbench evaluate``."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def evaluate(
     progress: Progress | None = None,
     **keywords: Unpack[ScoreKeywords],
 ) -> Finished:
-    """Score a folder of predictions, whoever made them, exactly as a run of ours.
+    """Score a folder of predictions of any origin, exactly as :func:`run` scores its own.
 
     Args:
         challenge: challenge name.
         predictions: the folder; files at the challenge's own places, or all in one folder by name.
         name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, ``split``, ``cases``, ``seed`` of the resampling, ``runs`` and ``leaderboards``,
             as :class:`medbench.running.request.CaseRequest` says.
 

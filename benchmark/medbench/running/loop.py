@@ -1,4 +1,4 @@
-"""The loop over cases: read ahead, predict, write and score behind, journal in order, resume."""
+"""The loop over cases: reading ahead, predicting, writing and scoring behind, with a journal to resume."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def describe(error: BaseException) -> str:
-    """An error as one line for a record: ours as they are, foreign ones with their type."""
+    """An error as one line for a record, with its type unless it is a :class:`MedbenchError`."""
     if isinstance(error, MedbenchError):
         return error.message
     first = (str(error).strip().splitlines() or ["no message"])[0]
@@ -55,7 +55,7 @@ def predict_and_score(
     score: bool = True,
     places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Predict and score every case that the journal in ``folder`` does not hold yet.
+    """Predict and score the cases that the journal in ``folder`` lacks.
 
     Finished cases whose prediction files are unchanged are kept; failed ones are tried again. The journal
     ends with one row a case in the order of ``cases``, the same bytes whether or not a run was interrupted.
@@ -66,17 +66,17 @@ def predict_and_score(
         predictor: made on first need.
         folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
             finished to ``unfinished``.
-        progress: told of every case.
+        progress: display that counts the cases.
         read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
         places: paths that rows are to name by words; as they are if not given.
     """
-    kept = _kept_rows(cases, folder, progress)
-    _write_journal(folder, [kept[case.id] for case in cases if case.id in kept])
-    to_do = [case for case in cases if case.id not in kept]
+    rows = _kept_rows(cases, folder, progress)
+    _write_journal(folder, [rows[case.id] for case in cases if case.id in rows])
+    to_do = [case for case in cases if case.id not in rows]
     timing = Timing()
     progress.start("predicting", len(cases))
-    progress.advance(len(kept))
+    progress.advance(len(rows))
     if to_do:
         model = predictor()
         started = time.perf_counter()
@@ -90,7 +90,7 @@ def predict_and_score(
             def collect(limit: int) -> None:
                 while len(finishing) > limit:
                     row = _shared(finishing.popleft().result(), places)
-                    kept[row.case] = row
+                    rows[row.case] = row
                     stream.write(sealed_line(row.as_json()) + "\n")
                     stream.flush()
                     if row.predictions:
@@ -108,9 +108,9 @@ def predict_and_score(
             collect(0)
         timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)
-        _write_journal(folder, [kept[case.id] for case in cases])
+        _write_journal(folder, [rows[case.id] for case in cases])
     progress.finish()
-    return [kept[case.id] for case in cases], timing
+    return [rows[case.id] for case in cases], timing
 
 
 def score_predictions(
@@ -124,7 +124,7 @@ def score_predictions(
     workers: int = 2,
     places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Score a folder of predictions, ours or foreign, and write the journal.
+    """Score a folder of predictions, made by medbench or others, and write the journal.
 
     Rows name the paths in ``places`` by words, where they are given.
     """
@@ -179,8 +179,8 @@ def _write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
 
 def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[str, CaseRow]:
     """Rows of the journal that need not be made again: sealed, of a case that was scored, files unchanged."""
-    known = {case.id for case in cases}
-    kept: dict[str, CaseRow] = {}
+    ids = {case.id for case in cases}
+    rows: dict[str, CaseRow] = {}
     for line in read_lines(folder / JOURNAL):
         if line.state != "sealed":
             progress.say(f"{folder / JOURNAL}, line {line.number}: {line.state}, so its case is done again.")
@@ -188,15 +188,15 @@ def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[
         row = CaseRow.from_json(line.row)
         files = [(folder / "predictions" / name, digest) for name, digest in row.predictions.items()]
         intact = bool(files) and all(path.is_file() and sha256_file(path) == digest for path, digest in files)
-        if row.case in known and row.status == "ok" and intact:
-            kept[row.case] = row
-    return kept
+        if row.case in ids and row.status == "ok" and intact:
+            rows[row.case] = row
+    return rows
 
 
 def _read_ahead(
     read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
 ) -> Iterator[tuple[Case, AnySample | Exception]]:
-    """Cases with their samples, or with the error of reading them, the next ones read meanwhile."""
+    """Cases with their samples, or with errors of reading; the next cases are read in the meantime."""
 
     def attempt(case: Case) -> AnySample | Exception:
         try:

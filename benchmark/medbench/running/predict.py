@@ -1,4 +1,4 @@
-"""``medbench predict``: predictions without scores."""
+"""Predictions without scoring, as by ``medbench predict``."""
 
 from __future__ import annotations
 

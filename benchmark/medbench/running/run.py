@@ -1,4 +1,4 @@
-"""``medbench run``: predict, score, record."""
+"""Runs: predict, score officially, and record, as by ``medbench run``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
     Args:
         model: model name.
         challenge: challenge name.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, ``split``, ``weights``, ``recipe``, ``options``, ``inference``, ``cases``,
             ``seed``, ``runs`` and ``leaderboards``, as :class:`medbench.running.request.Request` says.
 

@@ -1,4 +1,4 @@
-"""Which weights a network gets, read once: a file, what an earlier training left, or a quick fit now."""
+"""Weights of a request, read once: from a file, from an earlier training, or fitted now."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights as they were read from their file.
+    """Weights of a network and the file they were read from.
 
     Attributes:
-        kind: ``none`` for fresh ones, ``file`` for a path that was given, ``trained`` for what training left.
+        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for those of a
+        training.
         path: the file.
         checkpoint: what the file holds.
     """
@@ -44,12 +45,12 @@ class Weights:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the bytes that were read."""
+        """SHA-256 of the file's bytes."""
         return None if self.checkpoint is None else self.checkpoint.sha256
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What our own training recorded; empty for fresh weights and foreign files."""
+        """Facts that a MedBench training recorded in the file; empty for fresh weights and foreign files."""
         return {} if self.checkpoint is None else self.checkpoint.facts
 
 
@@ -58,11 +59,11 @@ def read_weights(
     kind: Literal["file", "trained"] = "file",
     verify: Callable[[str], None] | None = None,
 ) -> Weights:
-    """Read a file of weights; the only time that a run reads it.
+    """Weights of a file; a run reads the file only here.
 
     Args:
         path: the file.
-        kind: where it comes from.
+        kind: the weights' kind, as in :class:`Weights`.
         verify: as for :func:`medbench.inference.weights.load_checkpoint`.
 
     Raises:
@@ -72,7 +73,7 @@ def read_weights(
 
 
 def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
-    """The weights that a request means, fitted now where that is allowed.
+    """Weights of a request: from its file, from an earlier training, or fitted now on a synthetic sample.
 
     Raises:
         MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights` and a framework's own
@@ -84,21 +85,21 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
     path = request.weights_file
     if path is not None:
         if network.framework is not None:
-            path = network.framework.take_in(path, network.name, cache_folder() / "imported")
+            path = network.framework.import_weights(path, network.name, cache_folder() / "imported")
         return read_weights(path)
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
     refuse_leak(challenge, training_split, split, "Weights would be learnt from")
-    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
-    if trained is None and data.kind == "sample":
-        trained = _fit_quick(plan, data, training_split, progress)
-    if trained is None:
+    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
+    if path is None and data.kind == "sample":
+        path = _fit_quick(plan, data, training_split, progress)
+    if path is None:
         raise no_weights(challenge, network.name, data, training_split)
-    return read_weights(trained, "trained")
+    return read_weights(path, "trained")
 
 
 def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str) -> None:
-    """Refuse to predict a split that shares cases with the one learnt from.
+    """Refuse to predict a split that shares cases with the training split.
 
     Raises:
         MedbenchError: ``weights.leak``.
@@ -177,7 +178,7 @@ def find_trained(
     recipe: str | None,
     split: str | None = None,
 ) -> Path | None:
-    """Weights that a finished training of this model on this very data left, the latest first.
+    """Weights file of the latest finished training of this model on these data; ``None`` without one.
 
     Args:
         challenge: the challenge.
@@ -185,7 +186,7 @@ def find_trained(
         network: the model with its options.
         runs: folder of run directories.
         recipe: only of this recipe.
-        split: what they learnt from; the challenge's own training split if not given.
+        split: training split; ``None`` takes the challenge's own.
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 

@@ -39,7 +39,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95 % confidence interval; ``None`` ends where it cannot be had, and why in ``method``."""
+    """A 95 % confidence interval; both ends are ``None`` where there is none, and ``method`` says why."""
 
     low: float | None
     high: float | None
@@ -55,9 +55,9 @@ class Aggregate:
         interval: 95 % confidence interval over groups.
         groups: number of groups that entered.
         scored: cases with an ordinary score.
-        failed: cases that failed; they take the declared rule's value where there is one.
-        missing: cases without a prediction; likewise.
-        undefined: cases where the metric has no answer; not in the value unless a rule gives one.
+        failed: cases that failed, with the value of the failure rule where it gives one.
+        missing: cases without a prediction, with the value of the failure rule where it gives one.
+        undefined: cases where the metric has no answer, not in the value unless a rule gives one.
     """
 
     value: float | None
@@ -75,7 +75,7 @@ def aggregate(
     rows: Sequence[CaseRow],
     seed: int = 0,
 ) -> Aggregate:
-    """The metric over all rows that it applies to.
+    """A metric over all rows that it applies to, with its interval.
 
     Args:
         statistic_of: how cases combine, e.g. ``challenge.scorer.statistic``.
@@ -132,7 +132,7 @@ def group_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """95 % interval of a statistic of case weights, over groups.
+    """95 % interval over groups of a statistic of case weights.
 
     Args:
         statistic: ``(n, cases)`` weights to ``(n,)`` values; NaN where undefined.
@@ -140,7 +140,7 @@ def group_interval(
         estimate: the statistic with equal weights.
         bounds: the metric's range, which no end leaves.
         seed: of the resampling; not used for a metric with a range.
-        resamples: number of bootstrap resamples; likewise.
+        resamples: number of bootstrap resamples; not used for a metric with a range.
     """
     n_groups = int(owner.max()) + 1
     if n_groups < LEAST_GROUPS:

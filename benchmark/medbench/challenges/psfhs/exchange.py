@@ -1,4 +1,4 @@
-"""Label maps of PSFHS 2023 as ``.mha`` files on the plane of their frame."""
+"""Samples of PSFHS 2023, and predicted label maps as ``.mha`` files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medbench.io import nifti_mha
 
 
 class PSFHSExchange(ImageMaskExchange):
-    """Frames in, ``.mha`` label maps of 0, 1 and 2 out."""
+    """Reads frames; writes ``.mha`` label maps of 0, 1 and 2."""
 
     def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
         """A predicted label map, ``.mha`` or any other image type, ``(height, width)``.
@@ -26,7 +26,7 @@ class PSFHSExchange(ImageMaskExchange):
         return read_label_map(path)
 
     def prediction_name(self, case: Case) -> str:
-        """``<case>.mha``, as the image is called."""
+        """Name of the predicted label map, ``<case>.mha`` as of its image."""
         return f"{case.id}.mha"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What models see of Synapse multi-organ CT, grey slices, and how label volumes are written and read."""
+"""Samples of Synapse multi-organ CT, and files of predicted label volumes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from medbench.io import hdf5, images, nifti_mha
 
 
 class SynapseExchange(Exchange):
-    """Slices in, one label volume out."""
+    """Reads slices; writes one label volume per case."""
 
     def __init__(self, card: Card, release: SynapseRelease) -> None:
         super().__init__(card)
@@ -38,7 +38,7 @@ class SynapseExchange(Exchange):
         return Sample(case, volume.array[..., np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
-        """``<case>_pred.nii.gz``, labels 0 to 8."""
+        """Name of the predicted label volume, ``<case>_pred.nii.gz``."""
         return f"{case.id}_pred.nii.gz"
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
@@ -48,7 +48,7 @@ class SynapseExchange(Exchange):
         return path or next((folder / name for name in others if (folder / name).is_file()), None)
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the label volume with the geometry that is known."""
+        """Write the label volume with the geometry of its image, where the image has one."""
         path = folder / self.prediction_name(case)
         like = self._geometry(case)
         labels = prediction["label_map"]
@@ -64,7 +64,7 @@ class SynapseExchange(Exchange):
 
     @staticmethod
     def read_prediction(path: Path) -> Volume:
-        """Predicted labels 0 to 8 with the geometry that the file has.
+        """Predicted labels 0 to 8 with the geometry of the file.
 
         Raises:
             MedbenchError: when the file is missing or damaged, ``data.label_unknown`` for other labels.
@@ -76,7 +76,7 @@ class SynapseExchange(Exchange):
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The slice that has most organs in the reference, with both label maps."""
+        """The slice with most organs in the reference, with both label maps."""
         volume = read_case_image(case.inputs["image"]).array
         reference, prediction = self.release.read_reference(case).array, self.read_prediction(path).array
         z = int(np.argmax([len(np.unique(plane)) * 10**6 + np.count_nonzero(plane) for plane in reference]))
@@ -85,7 +85,7 @@ class SynapseExchange(Exchange):
         return [Illustration(image, reference[z], prediction[z])]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Slices, resized by splines as the protocol does, grey in three channels."""
+        """Slices, resized by splines as in the protocol, grey in three channels."""
         return [
             _training_image(slices, index)
             for case in self.release.cases(root, split)
@@ -102,14 +102,14 @@ def _training_image(slices: Slices, index: int) -> TrainingImage:
 
 
 def _checked(labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
-    """Predicted labels, 0 to 8 and nothing else."""
+    """Predicted labels in 8 bits, refused unless they are 0 to 8."""
     values = np.unique(labels)
     strange = values[~np.isin(values, range(len(ORGANS) + 1))]
     if strange.size:
-        shown = ", ".join(f"{value:g}" for value in strange[:4])
+        examples = ", ".join(f"{value:g}" for value in strange[:4])
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the values {shown}, which are no labels 0 to {len(ORGANS)}.",
+            f"{path}: holds the values {examples}, which are no labels 0 to {len(ORGANS)}.",
             "Number organs as 'medbench challenges show synapse' does; BTCV's own numbers run to 13.",
         )
     return labels.astype(np.uint8)

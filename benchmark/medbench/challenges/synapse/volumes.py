@@ -51,7 +51,7 @@ def spacing_table(path: Path) -> dict[str, tuple[float, ...]]:
 def read_case_image(path: Path) -> Volume:
     """CT as ``(slices, height, width)`` float32 from 0 to 1.
 
-    Prepared files are as they are; NIfTI files are clipped to −125 … 275 HU and scaled.
+    Prepared files are taken as they are; NIfTI files are clipped to −125 … 275 HU and scaled.
 
     Raises:
         MedbenchError: when the file is damaged, or ``data.value_range`` when prepared values are not 0 to 1.
@@ -80,23 +80,23 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     """
     if images.suffix_of(path) in nifti_mha.SUFFIXES:
         volume = images.read_labels(path)
-        known = [0, *LABEL_OF_BTCV]
+        labels_of_file = [0, *LABEL_OF_BTCV]
     else:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
-        known = list(range(n_organs + 1))
+        labels_of_file = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
     values = np.unique(array)
-    strange = values[~np.isin(values, known)]
+    strange = values[~np.isin(values, labels_of_file)]
     if strange.size:
-        shown = ", ".join(f"{value:g}" for value in strange[:6])
+        examples = ", ".join(f"{value:g}" for value in strange[:6])
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {shown}, known are 0 to {max(known)}.",
+            f"{path}: holds the label values {examples}, known are 0 to {max(labels_of_file)}.",
             "The file is scaled (0/255), interpolated, or of another set.",
         )
     labels = array.astype(np.uint8)
-    if max(known) > n_organs:
-        table = np.zeros(max(known) + 1, np.uint8)
+    if max(labels_of_file) > n_organs:
+        table = np.zeros(max(labels_of_file) + 1, np.uint8)
         table[list(LABEL_OF_BTCV)] = list(LABEL_OF_BTCV.values())
         labels = table[labels]
     return Volume(labels, volume.spacing, volume.origin, volume.direction)
@@ -114,7 +114,7 @@ def _stacked(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """The slices of one case, resized on demand and kept.
+    """The slices of one case, resized on demand and cached.
 
     Attributes:
         case: the case.
@@ -133,7 +133,7 @@ class Slices:
 
     @property
     def group(self) -> str:
-        """The volume."""
+        """The group of the case."""
         return self.case.resampling_unit
 
     def name(self, index: int) -> str:
@@ -184,14 +184,14 @@ def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
 def check_volumes(
     by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]], n_organs: int
 ) -> Iterator[Finding]:
-    """What is wrong with the files of the splits: unreadable, other labels or sizes, in two splits.
+    """Findings on the files of the splits: unreadable, other labels or sizes, in two splits.
 
     Args:
         by_split: split -> cases.
         strangers: split -> groups that belong into another split.
         n_organs: largest label.
     """
-    seen: dict[str, tuple[str, Case]] = {}
+    owner: dict[str, tuple[str, Case]] = {}
     for split, cases in by_split.items():
         for group in sorted({case.group for case in cases} & strangers[split]):
             yield Finding(
@@ -208,7 +208,7 @@ def check_volumes(
                 continue
             yield from _check_pair(case, image, labels)
             digest = hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest()
-            other, first = seen.setdefault(digest, (split, case))
+            other, first = owner.setdefault(digest, (split, case))
             if first is not case:
                 yield Finding(
                     "error" if other != split else "warning",
