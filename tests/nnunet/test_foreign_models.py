@@ -15,7 +15,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.inference.weights import load_checkpoint, save_checkpoint
 from medbench.nnunet.architectures import LAYERS, NETWORKS, check_plans
-from medbench.nnunet.files import take_in
+from medbench.nnunet.files import import_weights
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor, network_of
 
@@ -31,7 +31,7 @@ def refused(code, action):
 
 
 def predictor_of(folder, cache, challenge="cvc_clinicdb"):
-    checkpoint = load_checkpoint(take_in(folder, "nnunet", cache))
+    checkpoint = load_checkpoint(import_weights(folder, "nnunet", cache))
     return NnunetPredictor(checkpoint, load_challenge(challenge), device="cpu", overlap=0.5, mirror=False)
 
 
@@ -73,13 +73,13 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_plans_that_name_what_is_no_part_of_nnunet_are_refused_in_folders(model_folder, tmp_path, name):
     edit(model_folder / "plans.json", HOSTILE[name])
-    refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    refused("weights.unsafe", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_and_inside_a_checkpoint_of_our_own_form(model_folder, tmp_path, name, monkeypatch):
     """Checked where a network is built, whatever made the file."""
-    checkpoint = load_checkpoint(take_in(model_folder, "nnunet", tmp_path / "cache"))
+    checkpoint = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
     HOSTILE[name](checkpoint.facts["nnunet"]["plans"])
     save_checkpoint(tmp_path / "weights.pt", checkpoint.state, checkpoint.facts)
     ran = []
@@ -90,7 +90,7 @@ def test_and_inside_a_checkpoint_of_our_own_form(model_folder, tmp_path, name, m
 
 
 def test_a_trainer_that_is_no_trainer_is_refused(model_folder, tmp_path):
-    checkpoint = load_checkpoint(take_in(model_folder, "nnunet", tmp_path / "cache"))
+    checkpoint = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
     for trainer, code in (("os", "weights.facts"), ("nnUNetTrainer_unknown", "nnunet.trainer")):
         checkpoint.facts["nnunet"]["trainer"] = trainer
         refused(code, lambda: network_of(checkpoint))
@@ -112,10 +112,10 @@ def test_plans_by_nnunet_s_own_planner_pass(model_folder):
 
 
 def test_a_cached_import_that_was_edited_is_made_again(model_folder, tmp_path):
-    kept = take_in(model_folder, "nnunet", tmp_path / "cache")
+    kept = import_weights(model_folder, "nnunet", tmp_path / "cache")
     content = kept.read_bytes()
     kept.write_bytes(content[:-200] + b"0" * 200)
-    assert take_in(model_folder, "nnunet", tmp_path / "cache") == kept
+    assert import_weights(model_folder, "nnunet", tmp_path / "cache") == kept
     assert kept.read_bytes() == content
 
 
@@ -126,7 +126,7 @@ def test_weights_that_are_not_finite_are_refused_under_the_folder_s_name(model_f
     next(iter(checkpoint["network_weights"].values())).view(-1)[0] = value
     torch.save(checkpoint, path)
     assert str(model_folder) in refused(
-        "weights.not_finite", lambda: take_in(model_folder, "nnunet", tmp_path / "cache")
+        "weights.not_finite", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache")
     )
 
 
@@ -141,15 +141,15 @@ def second_fold(folder, name, factor=2.0):
 
 def test_finished_folds_are_never_averaged_with_unfinished_ones(model_folder, tmp_path):
     second_fold(model_folder, "checkpoint_best.pth")
-    mixed = load_checkpoint(take_in(model_folder, "nnunet", tmp_path / "cache"))
+    mixed = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert mixed.facts["nnunet"]["folds"] == ["0"]
     (model_folder / "fold_1" / "checkpoint_best.pth").rename(model_folder / "fold_1" / "checkpoint_final.pth")
-    both = load_checkpoint(take_in(model_folder, "nnunet", tmp_path / "cache"))
+    both = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert both.facts["nnunet"]["folds"] == ["0", "1"]
     for fold in (0, 1):
         place = model_folder / f"fold_{fold}"
         (place / "checkpoint_final.pth").rename(place / "checkpoint_best.pth")
-    stopped = load_checkpoint(take_in(model_folder, "nnunet", tmp_path / "cache"))
+    stopped = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert stopped.facts["nnunet"]["folds"] == ["0", "1"]
 
 

@@ -16,7 +16,7 @@ from medbench.core import files, seals
 from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json
 from medbench.core.seals import broken_seals, read_lines, read_table, seal_of, sealed_line, write_table
-from medbench.io.caches import kept_array
+from medbench.io.caches import cached_array
 from medbench.leaderboards.results import build_board, load_board, read_results
 from medbench.records.reading import find_run, read_run
 from medbench.running.evaluate import evaluate
@@ -247,7 +247,7 @@ def test_five_hundred_random_edits_are_all_found_and_no_row_is_lost(board, finis
     """Journal, board, record, their seals and a cache; what is refused is left as it is."""
     cache = tmp_path / "kept.npy"
     array = np.arange(60, dtype=np.float32).reshape(3, 20)
-    kept_array(cache, lambda: array)
+    cached_array(cache, lambda: array)
     run, boards = finished.folder, tmp_path / "boards"
 
     def reads_run():
@@ -274,7 +274,7 @@ def test_five_hundred_random_edits_are_all_found_and_no_row_is_lost(board, finis
         path.write_bytes(after)
         if reader is None:
             drawn = []
-            again = kept_array(cache, lambda drawn=drawn: drawn.append(1) or array)
+            again = cached_array(cache, lambda drawn=drawn: drawn.append(1) or array)
             assert (drawn, again.tobytes()) == ([1], array.tobytes())
         else:
             with pytest.raises(MedbenchError):
