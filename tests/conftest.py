@@ -160,3 +160,14 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real samples beside the checkout ({SHARED_DATA})")
     return SHARED_DATA
+
+
+@pytest.fixture
+def say(capsys):
+    """Print a line although output is captured."""
+
+    def _say(line):
+        with capsys.disabled():
+            print(f"\n{line}", end="")  # noqa: T201
+
+    return _say

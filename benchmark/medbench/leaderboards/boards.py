@@ -39,6 +39,7 @@ class Entry:
         source: source of a published number.
         population: data of a published number.
         costs: cells under the table's ``cost_headings``.
+        sealed: whether the row carries its own hash, so that an edit would show.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Entry:
     source: str = ""
     population: str = ""
     costs: tuple[str, ...] = ()
+    sealed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,7 @@ def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
         cells,
         f"{row['counts']['failed'] + row['counts']['missing']}/{row['counts']['total']}",
         row["key"],
+        sealed=bool(row.get("sealed")),
     )
 
 

@@ -16,8 +16,6 @@ from medbench.records.phases import Timing
 from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
 from medbench.statistics.intervals import aggregate
 
-RECORD = "record.json"
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:

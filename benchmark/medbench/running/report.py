@@ -64,5 +64,5 @@ def report(
             "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
         )
     page = Path(output) if output else finished.folder / REPORT
-    write_report(page, challenge, cases, list(finished.rows.values()), record, folder)
+    write_report(page, challenge, cases, list(finished.rows.values()), record, folder, finished.sealed)
     return page

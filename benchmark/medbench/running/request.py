@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.registry import unknown_name
 from medbench.core.slides import SlideSettings
@@ -177,14 +179,15 @@ class CaseRequest:
             challenge.release.check_split(self.split)
         return challenge
 
-    def program(self) -> list[str]:
+    def program(self, shared: bool = False) -> list[str]:
         """The command without its verb."""
-        return ["medbench", *(word for path in self.plugins for word in ("--plugin", str(path)))]
+        names = [f"{{plugins}}/{path.name}" if shared else str(path) for path in self.plugins]
+        return ["medbench", *(word for name in names for word in ("--plugin", name))]
 
-    def case_arguments(self) -> list[str]:
+    def case_arguments(self, shared: bool = False) -> list[str]:
         """Command-line options that select these cases."""
         arguments = ["--split", self.split] if self.split else []
-        arguments += ["--data", str(self.data)] if self.data is not None else []
+        arguments += ["--data", "{data}" if shared else str(self.data)] if self.data is not None else []
         arguments += ["--cases", self.cases] if self.cases != "*" else []
         return arguments + (["--seed", str(self.seed)] if self.seed else [])
 
@@ -218,17 +221,38 @@ class Request(CaseRequest):
         """File or folder of weights; ``None`` for ``auto`` and ``none``."""
         return None if self.weights in (AUTO, NONE) else Path(self.weights)
 
-    def command(self) -> str:
-        """The command that repeats the run, with everything that decides its result."""
-        arguments = [*self.program(), "run", "-m", self.model, "-c", self.challenge, *self.case_arguments()]
-        arguments += ["--weights", self.weights]
+    def command(self, shared: bool = False) -> str:
+        """The command that repeats the run, with everything that decides its result.
+
+        Args:
+            shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
+        """
+        arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
+        arguments += self.case_arguments(shared)
+        named = shared and self.weights_file is not None
+        arguments += ["--weights", "{weights}" if named else self.weights]
         arguments += ["--recipe", self.recipe] if self.recipe else []
-        for name, value in self.options.items():
+        options = self.places().hide_all(self.options) if shared else self.options
+        for name, value in options.items():
             arguments += ["--set", f"{name}={json.dumps(value)}"]
         arguments += self.inference.arguments()
         if self.weights == AUTO and self.runs is not None:
-            arguments += ["--runs", str(self.runs)]
-        return shlex.join(arguments)
+            arguments += ["--runs", "{runs}" if shared else str(self.runs)]
+        return command_line(arguments) if shared else shlex.join(arguments)
+
+    def places(self, data: Path | None = None) -> Places:
+        """The paths of the request by their names, among them those that the model's options give.
+
+        Args:
+            data: where the data lie, where the request leaves that open.
+        """
+        files = {
+            name: value
+            for name, value in self.options.items()
+            if isinstance(value, str) and len(Path(value).parts) > 1 and Path(value).exists()
+        }
+        named = {"data": data or self.data, "weights": self.weights_file, "runs": self.runs_root}
+        return Places.of({**files, **named, "leaderboards": self.boards_root})
 
     def match(self) -> tuple[Challenge, NetworkPlan]:
         """The challenge and the planned network of the request.
@@ -292,9 +316,9 @@ def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(keywords)
     for name in ("data", "runs", "leaderboards"):
         if fields.get(name) is not None:
-            fields[name] = Path(fields[name])
+            fields[name] = Path(fields[name]).expanduser()
     if "weights" in fields:
-        fields["weights"] = str(fields["weights"])
+        fields["weights"] = os.path.expanduser(str(fields["weights"]))
     if "options" in fields:
         fields["options"] = dict(fields["options"] or {})
     if "inference" in fields:

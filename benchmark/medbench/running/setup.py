@@ -21,7 +21,7 @@ from medbench.inference.weights import load_into
 from medbench.running.modalities import with_modalities
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Inference, RunPlan
-from medbench.running.weights import Weights, fit_to_weights
+from medbench.running.weights import Weights, fit_to_weights, refuse_other_classes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,10 +54,12 @@ class Setup:
         """The setup of a checked request with its weights.
 
         Raises:
-            MedbenchError: ``weights.other_model``.
+            MedbenchError: ``weights.other_model`` or ``weights.other_labels``.
         """
         request = plan.request
         network = fit_to_weights(plan.network, weights)
+        if network.framework is None:
+            refuse_other_classes(plan.challenge, weights)
         return cls(plan.challenge, network, weights, request.inference, request.seed)
 
     def settings(self) -> dict[str, Any]:

@@ -84,6 +84,7 @@ def plan_training(
         **plugin_settings(),
     }
     key = sha256_json({**facts, "recipe": recipe.as_json()})
+    facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
     return TrainingPlan(challenge, data, network, recipe, folder, split, facts)
 

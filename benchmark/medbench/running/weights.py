@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
@@ -132,6 +134,40 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
             f"Use -m {facts.get('model')}.",
         )
     return dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
+
+
+def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
+    """Refuse weights whose outputs mean other classes than the challenge's, be they as many.
+
+    Raises:
+        MedbenchError: ``weights.other_labels`` with both lists.
+    """
+    facts = weights.facts
+    if facts.get("challenge") in (None, challenge.name):
+        return
+    learnt = facts.get("classes") or _demands_of(facts["challenge"])
+    for task, names in challenge.card.demands.items():
+        first = 1 if task == "label_map" else 0
+        own, other = list(names)[first:], list(learnt.get(task, ()))[first:]
+        if list(map(_plain, own)) != list(map(_plain, other)):
+            raise MedbenchError(
+                "weights.other_labels",
+                f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
+                f"{challenge.title} has {', '.join(own)}.",
+                "Use weights that learnt these classes in this order.",
+            )
+
+
+def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
+    """Classes of a challenge by task; none where it is not known here."""
+    try:
+        return load_challenge(challenge).card.demands
+    except MedbenchError:
+        return {}
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def find_trained(

@@ -83,25 +83,45 @@ def aggregate(
         rows: cases of a run.
         seed: of the resampling of metrics without a range.
     """
-    if metric.pooled:
-        relevant = used = [row for row in rows if row.evidence]
-        statuses: list[str] = [row.status for row in relevant]
-    else:
-        relevant = [row for row in rows if metric.name in row.scores]
-        statuses = [row.scores[metric.name].status for row in relevant]
-        used = [row for row in relevant if row.scores[metric.name].value is not None]
+    used, counts = _used(metric, rows)
     groups = sorted({row.group or row.case for row in used})
     value, interval = None, Interval(None, None, "no case has a value")
     if used:
         statistic = statistic_of(metric, used)
-        estimate = float(statistic(np.ones((1, len(used))))[0])
-        if np.isfinite(estimate):
-            value = estimate
+        value = _finite(statistic, len(used))
+        if value is not None:
             index = {group: position for position, group in enumerate(groups)}
             owner = np.array([index[row.group or row.case] for row in used])
-            interval = group_interval(statistic, owner, estimate, metric.bounds, seed)
-    counts = [statuses.count(status) for status in ("ok", "failed", "missing", "undefined")]
+            interval = group_interval(statistic, owner, value, metric.bounds, seed)
     return Aggregate(value, interval, len(groups), *counts)
+
+
+def point_estimate(
+    statistic_of: Callable[[MetricSpec, Sequence[CaseRow]], Statistic],
+    metric: MetricSpec,
+    rows: Sequence[CaseRow],
+) -> tuple[float | None, tuple[int, int, int, int]]:
+    """Value and numbers of scored, failed, missing and undefined cases, as :func:`aggregate` has them."""
+    used, counts = _used(metric, rows)
+    return (_finite(statistic_of(metric, used), len(used)) if used else None), counts
+
+
+def _used(metric: MetricSpec, rows: Sequence[CaseRow]) -> tuple[list[CaseRow], tuple[int, int, int, int]]:
+    """Rows that enter a metric, and how many of those that it applies to have each status."""
+    if metric.pooled:
+        used = [row for row in rows if row.evidence]
+        statuses: list[str] = [row.status for row in used]
+    else:
+        relevant = [row for row in rows if metric.name in row.scores]
+        statuses = [row.scores[metric.name].status for row in relevant]
+        used = [row for row in relevant if row.scores[metric.name].value is not None]
+    count = statuses.count
+    return used, (count("ok"), count("failed"), count("missing"), count("undefined"))
+
+
+def _finite(statistic: Statistic, cases: int) -> float | None:
+    value = float(statistic(np.ones((1, cases)))[0])
+    return value if np.isfinite(value) else None
 
 
 def group_interval(
