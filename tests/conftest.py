@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medbench.core import plugins
+
 GOLDEN = Path(__file__).parent / "golden"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -76,6 +78,7 @@ def _private_folders(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+    monkeypatch.setattr(plugins, "_files", dict(plugins._files))
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.text import CONTENT_POLICY, printable
+from medbench.records.charts import draw_chart
 from medbench.records.schema import RunRecord
 from medbench.records.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
 
@@ -70,6 +71,7 @@ def write_report(
         ],
         methods="; ".join(sorted(methods)) or "too few groups",
         failures=[row for row in rows if row.status != "ok"],
+        charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
         worst_by=ordering.title if ordering else "",
         figures=_figures(challenge, {case.id: case for case in cases}, rows, ordering, columns, predictions)
         if ordering
@@ -132,6 +134,7 @@ def _figures(
                 "caption": image.caption or text,
                 "scores": text if image.kind == "overview" else "",
                 "marked": bool(image.marks),
+                "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
                 "source": _data_url(image),
             }
             for image in images

@@ -15,7 +15,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import Recipe, load_recipe
+from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +55,21 @@ class NetworkPlan:
 
     @property
     def entry_family(self) -> str:
-        """Model family whose recipes apply."""
+        """Model family whose recipes apply to label maps."""
         return self.entry.recipe_family
+
+    @property
+    def recipe_family(self) -> str:
+        """The family whose recipes apply to what is demanded."""
+        return IMAGE_CLASSES if set(self.outputs) == {"image_classes"} else self.entry.recipe_family
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Tasks in the order of the network's outputs: what is demanded, and what it makes in any case."""
+        offers = self.entry.offers.items()
+        return tuple(
+            task for task, keyword in offers if task in self.outputs or keyword in ("", "num_classes")
+        )
 
     @property
     def framework(self) -> Framework | None:
@@ -158,7 +171,7 @@ def recipe_for(
         if challenge.card.augmentation and name != "official"
         else {}
     )
-    return load_recipe(network.entry_family, name, **{**own, **(changes or {})})
+    return load_recipe(network.recipe_family, name, **{**own, **(changes or {})})
 
 
 def match(entry: ModelEntry, challenge: Challenge) -> Form:

@@ -58,6 +58,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     rows, timing = predict_and_score(
         challenge, job.cases, predictor, folder, progress, read=job.read, places=places
     )
+    challenge.exchange.gather(job.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
         key=key,

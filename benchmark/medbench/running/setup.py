@@ -118,7 +118,7 @@ class Setup:
         overlapping = Patches(exchange=self.challenge.exchange, cases=patches)
         settings = PredictorSettings(
             form=self.network.form,
-            tasks=tuple(self.network.outputs),
+            tasks=self.network.returned,
             contract=self.network.input_contract(self._image_size),
             device=self.inference.device,
             precision=self.inference.precision,

@@ -93,9 +93,10 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
     """Weights file of a planned training: an interrupted training is resumed, a finished one not repeated.
 
     Raises:
-        MedbenchError: ``training.task`` for challenges without label maps, or as the training itself.
+        MedbenchError: ``training.task`` for other tasks than label maps and image classes, or as the
+            training itself.
     """
-    from medbench.training.fit import Learner, fit
+    from medbench.training.fit import LEARNT, Learner, fit
     from medbench.training.framework import TrainingOrder
 
     if plan.network.framework is not None:
@@ -110,15 +111,18 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             facts=plan.facts,
         )
         return plan.network.framework.train(order, hardware, progress)
-    if "label_map" not in plan.network.outputs:
+    if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",
-            f"Only label maps are trained; {plan.challenge.title} demands {titles(plan.network.outputs)}.",
+            f"Only {titles(sorted(LEARNT, reverse=True))} are trained; {plan.challenge.title} demands "
+            f"{titles(plan.network.outputs)}.",
             "Give --weights FILE, or --weights none for fresh ones.",
         )
     network = plan.network
     return fit(
-        Learner(network.build, _contract(plan), network.num_classes),
+        Learner(
+            network.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)
+        ),
         _examples(plan),
         plan.recipe,
         plan.folder,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
+from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Finding, Release
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
@@ -125,7 +126,7 @@ class ImageMaskRelease(Release):
                     counts.append(Finding("note", error.message, error.hint))
                     continue
                 counts.append(self._count(split, len(owners[split])))
-            findings += _leaks(owners, digests)
+            findings += leaks(owners, digests)
         return [*counts, *findings]
 
     def _count(self, split: str, present: int) -> Finding:
@@ -185,28 +186,3 @@ class ImageMaskRelease(Release):
         elif len(np.unique(labels)) > 2:
             oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
         return mask, oddities
-
-
-def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[Path, str]) -> Iterator[Finding]:
-    """Images and groups that lie in more than one of the splits."""
-    seen: dict[str, tuple[str, Pair]] = {}
-    groups: dict[str, set[str]] = {}
-    for split, pairs in owners.items():
-        for pair in pairs:
-            if pair.group:
-                groups.setdefault(pair.group, set()).add(split)
-            other, first = seen.setdefault(digests.get(pair.image, str(pair.image)), (split, pair))
-            if first is not pair:
-                yield Finding(
-                    "warning" if other == split else "error",
-                    f"{pair.image}: the same image as {first.image}, in {split} and {other}.",
-                    "Scores on it would be of training data: remove one of them." if other != split else "",
-                )
-    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
-    if shared:
-        yield Finding(
-            "warning",
-            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
-            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
-            "Their images are near duplicates, so that scores are too good; use a split by group.",
-        )
