@@ -15,6 +15,11 @@ Weights = npt.NDArray[np.float64]
 
 Statistic = Callable[[Weights], npt.NDArray[np.float64]]
 
+CaseStatus = Literal["ok", "failed", "missing"]
+
+REFUSAL, FLAGS = "refusal", "flags"
+"""Entries of a row's evidence: the code of what failed, and what would score much higher than what is there."""
+
 
 @dataclass(frozen=True, slots=True)
 class MetricSpec:
@@ -58,7 +63,7 @@ class CaseRow:
 
     case: str
     group: str
-    status: Literal["ok", "failed", "missing"]
+    status: CaseStatus
     scores: Mapping[str, Score]
     evidence: Mapping[str, Any]
     reason: str = ""

@@ -14,20 +14,25 @@ import numpy.typing as npt
 
 from medbench.core.files import atomic_path, sha256_json
 from medbench.io.gate import source
+from medbench.io.gate.expected import Role
 from medbench.io.gate.refusal import Reject, refusal_of
 
 _HASH_BYTES = 32
 _PIECE = 1 << 20
 
 
-def content_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal.
+def content_sha256(path: Path, role: Role = "release") -> str:
+    """SHA-256 of a foreign file's bytes, as hexadecimal.
+
+    Args:
+        path: the file.
+        role: whose it is; a prediction is never a link out of its folder.
 
     Raises:
         MedbenchError: where the file cannot be read.
     """
     try:
-        with source.opened(path, path.parent, "release") as stream:
+        with source.opened(path, path.parent, role) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except Reject as reject:
         raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject

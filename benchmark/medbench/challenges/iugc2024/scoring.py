@@ -138,7 +138,7 @@ class IUGC2024Scorer(Scorer):
             return super().statistic(metric, rows)
         from medbench.metrics.tasks import classification
 
-        videos = [(index, row.evidence) for index, row in enumerate(rows) if row.evidence]
+        videos = [(index, row.evidence) for index, row in enumerate(rows) if "reference" in row.evidence]
         if not videos:
             return lambda weights: np.full(weights.shape[:-1], np.nan)
         owner = np.concatenate([np.full(len(evidence["reference"]), index) for index, evidence in videos])

@@ -154,14 +154,10 @@ class KPIsPatchExchange(Exchange):
         """``<group>/<slide>/<patch>_mask.png``, 0 and 255."""
         return f"{case.id}_mask.png"
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``, also as the organisers' docker's ``val_<image>_pred.png``."""
-        path = super().locate(case, folder, rename)
-        if path is None:
-            own = folder / self.prediction_name(case)
-            docker = own.with_name(f"val_{case.inputs['image'].stem}_pred.png")
-            path = docker if docker.is_file() else None
-        return path
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """As the organisers' docker names it: ``val_<image>_pred.png``."""
+        own = Path(self.prediction_name(case))
+        return [str(own.with_name(f"val_{case.inputs['image'].stem}_pred.png"))]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the mask as an 8-bit PNG of 0 and 255."""

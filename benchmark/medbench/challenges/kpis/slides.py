@@ -160,16 +160,15 @@ class KPIsSlideExchange(Exchange):
         """``<group>/<slide>_mask.tiff``, 0 and 255 at the working level."""
         return f"{case.id}_mask.tiff"
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``, also as teams and the organisers' docker name it."""
-        path = super().locate(case, folder, rename)
-        own = folder / self.prediction_name(case)
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """As teams and the organisers' docker name it."""
+        own, slide = Path(self.prediction_name(case)), case.facts["slide"]
         others = (
             own.with_suffix(".tif"),
-            own.with_name(f"{case.facts['slide']}_wsi_mask.tiff"),
-            own.parent / "pred" / f"{case.facts['slide']}_pred_final.tiff",
+            own.with_name(f"{slide}_wsi_mask.tiff"),
+            own.parent / "pred" / f"{slide}_pred_final.tiff",
         )
-        return path or next((other for other in others if other.is_file()), None)
+        return [str(other) for other in others]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the mask as a tiled, compressed TIFF with its pyramid."""

@@ -41,11 +41,9 @@ class SynapseExchange(Exchange):
         """``<case>_pred.nii.gz``, labels 0 to 8."""
         return f"{case.id}_pred.nii.gz"
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The prediction in ``folder``; also ``<case>.nii.gz``, or .npz or .h5 with an array ``label``."""
-        path = super().locate(case, folder, rename)
-        others = (f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5"))
-        return path or next((folder / name for name in others if (folder / name).is_file()), None)
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """``<case>.nii.gz``, or .npz or .h5 with an array ``label``."""
+        return [f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5")]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the label volume with the geometry that is known."""
