@@ -56,7 +56,8 @@ def guarded(case: str, call: Callable[[], T]) -> T | Failure:
         return call()
     except (KeyboardInterrupt, GeneratorExit):
         raise
-    except BaseException as error:  # noqa: BLE001 - one bad case never loses the others
+    except BaseException as error:
         logger.debug("%s failed", case, exc_info=error)
-        known = isinstance(error, MedbenchError)
-        return Failure(error.code if known else FOREIGN, describe(error), error.hint if known else "")
+        if isinstance(error, MedbenchError):
+            return Failure(error.code, error.message, error.hint)
+        return Failure(FOREIGN, describe(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ Statistic = Callable[[Weights], npt.NDArray[np.float64]]
 CaseStatus = Literal["ok", "failed", "missing"]
 
 REFUSAL, FLAGS = "refusal", "flags"
-"""Entries of a row's evidence: the code of what failed, and what would score much higher than what is there."""
+"""Entries of a row's evidence: the code of what failed, and what would have scored much higher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,16 @@ class CaseRow:
             row.get("reason", ""),
             row["predictions"],
         )
+
+    def renamed(self, folder: str, name: str) -> CaseRow:
+        """The row with another name for a folder in its reasons."""
+        if not self.reason:
+            return self
+        scores = {
+            column: replace(score, reason=score.reason.replace(folder, name))
+            for column, score in self.scores.items()
+        }
+        return replace(self, scores=scores, reason=self.reason.replace(folder, name))
 
 
 def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:

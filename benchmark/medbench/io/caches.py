@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.io.gate import source
 from medbench.io.gate.expected import Role
@@ -63,6 +64,19 @@ def kept_array(kept: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool
         if not mapped:
             return array
     return np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def mapped_array(kept: Path) -> npt.NDArray[Any]:
+    """A memory map of what :func:`kept_array` left at ``kept``.
+
+    Raises:
+        MedbenchError: ``cache.damaged``.
+    """
+    if not _intact(kept, remember=True):
+        raise MedbenchError(
+            "cache.damaged", f"{kept}: is no longer what was stored.", "Repeat the command; it is made anew."
+        )
+    return np.load(kept, mmap_mode="r", allow_pickle=False)
 
 
 def _intact(kept: Path, remember: bool) -> bool:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from medbench.core.errors import MedbenchError
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.expected import Expected
-from medbench.io.gate.refusal import Reject
+from medbench.io.gate.refusal import Reject, refusal_of
 
 LARGEST_TABLE_BYTES = 256 << 20
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 _REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_NOT_FINITE = re.compile(r"nan|[+-]?inf", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _AS_RELEASED = "Use the file as released."
 
@@ -35,6 +37,7 @@ class Column:
         most: largest number.
         choices: the only texts that are allowed; empty for any.
         unique: whether no value may stand there twice.
+        finite: whether NaN and infinity are refused; where they are not, they have no bounds.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Column:
     most: float = math.inf
     choices: tuple[str, ...] = ()
     unique: bool = False
+    finite: bool = True
 
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
@@ -90,6 +94,33 @@ def read_typed_table(
                     first = firsts[column.name, value]
                     raise _wrong(line, column.name, f"'{value}' stands in line {first} already")
             table.append(row)
+        return table
+
+
+def read_rows_by_key(path: Path, key: str, *columns: Column) -> dict[str, dict[str, Value] | MedbenchError]:
+    """Rows of a table by the value of one column; a row with a wrong value is its error, the others stand.
+
+    Args:
+        path: the file, as in :func:`read_table`.
+        key: the column that names a row.
+        columns: what must be there besides, and what it must hold.
+
+    Raises:
+        MedbenchError: what the gate refuses, ``data.column_missing``, or ``data.table`` for a table that
+            cannot be split into rows.
+    """
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
+        header, rows = _rows(path, admitted.content, [key, *(column.name for column in columns)])
+        table: dict[str, dict[str, Value] | MedbenchError] = {}
+        for line, cells in rows:
+            name = cells[header.index(key)].strip()
+            try:
+                if name in table:
+                    raise _wrong(line, key, f"'{name[:40]}' stands there twice")
+                places = {column.name: cells[header.index(column.name)] for column in columns}
+                table[name] = {column.name: _value(column, places[column.name], line) for column in columns}
+            except Reject as reject:
+                table[name] = refusal_of(reject, path.name, "").error(path.parent)
         return table
 
 
@@ -145,6 +176,8 @@ def _value(column: Column, cell: str, line: int) -> Value:
         return text
     if _DECIMAL_COMMA.fullmatch(text):
         raise _wrong(line, column.name, f"'{text[:40]}' has a decimal comma")
+    if not column.finite and _NOT_FINITE.fullmatch(text):
+        return float(text)
     pattern = _WHOLE if column.kind == "int" else _REAL
     if not pattern.fullmatch(text):
         wanted = "whole number" if column.kind == "int" else "number"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def _figures(
     figures = []
     for row in scored[:WORST]:
         text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
-        drawn = guarded(row.case, lambda: _drawn(challenge, cases[row.case], predictions, row, text))
+        drawn = guarded(row.case, partial(_drawn, challenge, cases[row.case], predictions, row, text))
         figures += [] if isinstance(drawn, Failure) else drawn
     return figures
 

@@ -23,6 +23,7 @@ from medbench.core.task import check_answers
 from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
 from medbench.records.phases import Timing
+from medbench.running.handed_in import alike_hint
 
 JOURNAL = "cases.jsonl"
 UNFINISHED = "unfinished"
@@ -107,17 +108,34 @@ def score_predictions(
     *,
     rename: tuple[str, str] | None = None,
     workers: int = 2,
+    named: Path | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Score a folder of predictions, ours or foreign, and write the journal."""
+    """Score a folder of predictions, ours or foreign, and write the journal.
+
+    Args:
+        challenge: finds and scores.
+        cases: what to score.
+        predictions: the folder.
+        folder: run directory, for the journal.
+        progress: told of every case.
+        rename: ``(old, new)`` text of foreign file names.
+        workers: threads over the cases.
+        named: what reasons call the folder, where it was unpacked for a while; itself if not given.
+    """
     timing = Timing()
     progress.start("scoring", len(cases))
+
+    def named_one(case: Case) -> CaseRow:
+        row = one(case)
+        return row if named is None else row.renamed(str(predictions), str(named))
 
     def one(case: Case) -> CaseRow:
         path = guarded(case.id, lambda: challenge.locate(case, predictions, rename))
         if isinstance(path, Failure):
             return _failed(challenge, case, path)
         if path is None:
-            absent = Failure("", f"no prediction {challenge.exchange.prediction_name(case)} in {predictions}")
+            name = challenge.exchange.prediction_name(case)
+            absent = Failure("", f"no prediction {name} in {predictions}{alike_hint(predictions, name)}")
             return _failed(challenge, case, absent, status="missing")
         row = _scored(challenge, case, path, timing)
         digest = guarded(case.id, lambda: content_sha256(path, "prediction"))
@@ -127,7 +145,7 @@ def score_predictions(
 
     rows = []
     with ThreadPoolExecutor(workers) as pool:
-        for row in pool.map(one, cases):
+        for row in pool.map(named_one, cases):
             rows.append(row)
             if row.reason:
                 progress.say(f"{row.case}: {row.reason}")

@@ -47,6 +47,7 @@ from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.io import pictures, raster
+from medbench.metrics.checks.suspicion import flags
 
 PATCH_SIDE = 2048
 _PLAIN = (
@@ -168,7 +169,7 @@ class KPIsPatchExchange(Exchange):
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The patch with both masks."""
         reference = (self.release.read_reference(case) > THRESHOLD).astype(np.uint8)
-        prediction = read_binary_prediction(path).astype(np.uint8)
+        prediction = read_binary_prediction(path, reference.shape).astype(np.uint8)
         return [Illustration(pictures.read_rgb(case.inputs["image"]), reference, prediction)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
@@ -203,7 +204,8 @@ class KPIsPatchScorer(Scorer):
         Raises:
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the image.
         """
-        reference, prediction = self.release.read_reference(case), read_binary_prediction(path)
+        reference = self.release.read_reference(case)
+        prediction = read_binary_prediction(path, reference.shape)
         if prediction.shape != reference.shape:
             size = pictures.read_rgb(case.inputs["image"]).shape[:2]
             wrong, shape = (
@@ -216,7 +218,9 @@ class KPIsPatchScorer(Scorer):
                 f"{wrong}: is {size_text(shape)} where its image is {size_text(size)}.",
                 "Masks have the size of their images; resize predictions back by nearest neighbour.",
             )
-        return with_group(case, self.score_arrays(reference, prediction), ["dice"])
+        scores = with_group(case, self.score_arrays(reference, prediction), ["dice"])
+        marks = flags((reference > THRESHOLD).view(np.uint8), prediction.view(np.uint8))
+        return CaseScores(scores.scores, {**scores.evidence, **marks})
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

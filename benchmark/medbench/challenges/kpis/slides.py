@@ -22,7 +22,7 @@ from medbench.challenges.kpis import patches
 from medbench.challenges.kpis.files import KPIsRelease, counts, find_slides, leaks, slide_key
 from medbench.challenges.kpis.files import Slide as SlideFiles
 from medbench.challenges.kpis.masks import by_group, known_group, with_group
-from medbench.challenges.kpis.slide_overlays import slide_illustrations
+from medbench.challenges.kpis.slide_overlays import OVERVIEW_PX, slide_illustrations, thumbnail
 from medbench.challenges.kpis.slide_scoring import SlideMasks, compare_rows, packed_masks, slide_scores
 from medbench.challenges.release import Finding
 from medbench.challenges.scorer import Scorer
@@ -34,7 +34,9 @@ from medbench.core.sample import Prediction, Sample
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
 from medbench.io import slides
+from medbench.io.gate.expected import handed_in
 from medbench.io.pyramids import write_pyramid
+from medbench.metrics.checks.suspicion import flags
 
 MIN_OBJECT_PX = 10_000
 SMALLEST_SIDE = 16
@@ -184,7 +186,7 @@ class KPIsSlideExchange(Exchange):
         """
         factor = working_factor(case.facts["group"])
         image = slides.slide_facts(case.inputs["image"], channels=3)
-        masks = self.release.reference_facts(case), slides.slide_facts(path, channels=1)
+        masks = self.release.reference_facts(case), slides.slide_facts(path, channels=1, expected=handed_in())
         due = image.shape, image.working_shape(factor)
         for mask, shape in zip(masks, due, strict=True):
             if mask.shape != shape:
@@ -217,7 +219,11 @@ class KPIsSlideScorer(Scorer):
             MedbenchError: ``data.group_unknown``, and as :meth:`KPIsSlideExchange.read_masks`.
         """
         known_group(case.facts["group"], case.inputs["image"])
-        return with_group(case, slide_scores(self.exchange.read_masks(case, path)), _GROUP_COLUMNS)
+        masks = self.exchange.read_masks(case, path)
+        scores = with_group(case, slide_scores(masks), _GROUP_COLUMNS)
+        step = -(-max(masks.reference.shape) // OVERVIEW_PX)
+        marks = flags(thumbnail(masks.reference, step), thumbnail(masks.prediction, step))
+        return CaseScores(scores.scores, {**scores.evidence, **marks})
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -21,6 +21,8 @@ from medbench.challenges.release import Finding, SplitFacts
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.meaning import counted
 
 SIDE = 256
 RELEASED = 4000
@@ -126,16 +128,20 @@ def _group(number: int) -> str:
     return f"{first:05}-{first + GROUP_LENGTH - 1:05}"
 
 
-def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
+def read_label_map(path: Path, expected: Expected | None = None) -> npt.NDArray[np.uint8]:
     """Labels ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
 
     A map that is stored with a third axis of length 1, or with three equal planes, is a plane.
+
+    Args:
+        path: the file.
+        expected: whose file it is, and what it may take.
 
     Raises:
         MedbenchError: when the file is missing, damaged or no label map; ``data.label_unknown`` with the
             values found.
     """
-    labels = images.read_labels(path).array
+    labels = images.read_labels(path, expected=expected).array
     if labels.ndim == 3 and labels.shape[0] in (1, 3) and not np.any(labels != labels[:1]):
         labels = labels[0]
     if labels.ndim != 2:
@@ -146,11 +152,11 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
         )
     values = np.unique(labels)
     if values.min(initial=0) < 0 or values.max(initial=0) > 2:
-        text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
+        text = counted(labels, range(3))
         foreign_coding = 255 in values or {7, 8} & set(values.tolist())
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {text}; known are 0, 1 (pubic symphysis), 2 (head).",
+            f"{path}: holds the unknown labels {text}; known are 0, 1 (pubic symphysis), 2 (head).",
             "The file is coded for viewing or of another set: map its values to 0, 1 and 2."
             if foreign_coding
             else "Write the labels 0, 1 and 2 only.",

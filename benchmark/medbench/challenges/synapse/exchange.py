@@ -18,6 +18,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import hdf5, images, nifti_mha
+from medbench.io.gate.expected import handed_in
+from medbench.io.gate.meaning import counted
 
 
 class SynapseExchange(Exchange):
@@ -61,22 +63,27 @@ class SynapseExchange(Exchange):
         return Volume(np.zeros(0), case.facts.get("spacing_mm"))
 
     @staticmethod
-    def read_prediction(path: Path) -> Volume:
+    def read_prediction(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
         """Predicted labels 0 to 8 with the geometry that the file has.
+
+        Args:
+            path: the file.
+            shape: of its reference, which bounds what it may take.
 
         Raises:
             MedbenchError: when the file is missing or damaged, ``data.label_unknown`` for other labels.
         """
         if images.suffix_of(path) in hdf5.SUFFIXES:
-            return Volume(_checked(hdf5.read_arrays(path, "label")["label"], path))
-        volume = images.read_labels(path)
+            return Volume(_checked(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"], path))
+        volume = images.read_labels(path, expected=handed_in(shape))
         labels = _checked(volume.array, path)
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The slice that has most organs in the reference, with both label maps."""
         volume = read_case_image(case.inputs["image"]).array
-        reference, prediction = self.release.read_reference(case).array, self.read_prediction(path).array
+        reference = self.release.read_reference(case).array
+        prediction = self.read_prediction(path, reference.shape).array
         z = int(np.argmax([len(np.unique(plane)) * 10**6 + np.count_nonzero(plane) for plane in reference]))
         grey = np.clip(np.rint(volume[z] * 255), 0, 255).astype(np.uint8)
         image = np.repeat(grey[..., np.newaxis], 3, axis=-1)
@@ -101,10 +108,8 @@ def _training_image(slices: Slices, index: int) -> TrainingImage:
 
 def _checked(labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
     """Predicted labels, 0 to 8 and nothing else."""
-    values = np.unique(labels)
-    strange = values[~np.isin(values, range(len(ORGANS) + 1))]
-    if strange.size:
-        shown = ", ".join(f"{value:g}" for value in strange[:4])
+    shown = counted(labels, range(len(ORGANS) + 1))
+    if shown:
         raise MedbenchError(
             "data.label_unknown",
             f"{path}: holds the values {shown}, which are no labels 0 to {len(ORGANS)}.",

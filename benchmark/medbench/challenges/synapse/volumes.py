@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,14 @@ import numpy.typing as npt
 from medbench.challenges.release import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
-from medbench.io import hdf5, images, nifti_mha
+from medbench.io import caches, hdf5, images, nifti_mha
+from medbench.io.gate.meaning import counted
 from medbench.io.geometry import check_geometry
 from medbench.io.raster import spline_zoom
-from medbench.io.tables import read_table
+from medbench.io.tables import Column, read_typed_table
 
 LABEL_OF_BTCV = {1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
+SMALLEST_MM = 1e-6
 WINDOW_HU = (-125.0, 275.0)
 
 
@@ -28,24 +29,13 @@ def spacing_table(path: Path) -> dict[str, tuple[float, ...]]:
     """Case -> spacing in mm along z, y and x, from ``case,z_mm,y_mm,x_mm``; empty when there is no such file.
 
     Raises:
-        MedbenchError: ``data.spacing_malformed`` naming the row.
+        MedbenchError: ``data.table`` with line and column.
     """
     if not path.is_file():
         return {}
-    table = {}
-    for row in read_table(path, "case", "z_mm", "y_mm", "x_mm"):
-        try:
-            steps = tuple(float(row[f"{axis}_mm"]) for axis in "zyx")
-        except (TypeError, ValueError):
-            steps = (0.0,)
-        if not all(0 < step < np.inf for step in steps):
-            raise MedbenchError(
-                "data.spacing_malformed",
-                f"{path}, {row['case']}: the spacing is not three positive numbers.",
-                "Give mm along z, y and x.",
-            )
-        table[row["case"]] = steps
-    return table
+    axes = [Column(f"{axis}_mm", "float", least=SMALLEST_MM) for axis in "zyx"]
+    rows = read_typed_table(path, Column("case", unique=True), *axes)
+    return {str(row["case"]): tuple(float(row[axis.name]) for axis in axes) for row in rows}
 
 
 def read_case_image(path: Path) -> Volume:
@@ -85,13 +75,11 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
         known = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
-    values = np.unique(array)
-    strange = values[~np.isin(values, known)]
-    if strange.size:
-        shown = ", ".join(f"{value:g}" for value in strange[:6])
+    shown = counted(array, known)
+    if shown:
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {shown}, known are 0 to {max(known)}.",
+            f"{path}: holds the unknown labels {shown}; known are 0 to {max(known)}.",
             "The file is scaled (0/255), interpolated, or of another set.",
         )
     labels = array.astype(np.uint8)
@@ -142,30 +130,26 @@ class Slices:
 
     def load(self, index: int, size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Slice ``(size, size, 3)`` from 0 to 1, cubic spline, and its labels, nearest neighbour."""
-        file = self._file(size)
-        if not file.exists():
-            image = read_case_image(self.case.inputs["image"]).array
-            labels = read_case_labels(self.case.reference["labels"], self.n_organs).array
-            both = np.stack(
-                [
-                    np.stack([spline_zoom(plane, size, size) for plane in image]),
-                    np.stack([spline_zoom(plane, size, size, order=0) for plane in labels]),
-                ],
-                axis=1,
-            ).astype(np.float32)
-            with atomic_path(file) as temporary:
-                np.save(temporary, both)
-        plane, mask = np.load(file, mmap_mode="r")[index]
+        files = self.case.inputs["image"], self.case.reference["labels"]
+        states = [(state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files)]
+        kept = _place(self.cache, *files, size, *states)
+        both = caches.kept_array(kept, lambda: self._resized(size), mapped=True)
+        plane, mask = both[index]
         grey = np.clip(plane, 0, 1)[..., np.newaxis]
         return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
 
-    def _file(self, size: int) -> Path:
-        identity: list[object] = [size]
-        for path in (self.case.inputs["image"], self.case.reference["labels"]):
-            state = path.stat() if path.is_file() else None
-            identity += [str(path.resolve()), state and state.st_size, state and state.st_mtime_ns]
-        name = sha256_json(identity)[:24]
-        return self.cache / name[:2] / f"{self.case.id}-{name}.npy"
+    def _resized(self, size: int) -> npt.NDArray[np.float32]:
+        image = read_case_image(self.case.inputs["image"]).array
+        labels = read_case_labels(self.case.reference["labels"], self.n_organs).array
+        planes = np.stack([spline_zoom(plane, size, size) for plane in image])
+        masks = np.stack([spline_zoom(plane, size, size, order=0) for plane in labels])
+        return np.stack([planes, masks], axis=1).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4096)
+def _place(cache: Path, image: Path, labels: Path, size: int, *_states: tuple[int, int]) -> Path:
+    """Where resized slices are kept; both files are hashed once in a process."""
+    return caches.place(cache, image, "slices", size, caches.content_sha256(labels))
 
 
 def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
@@ -184,14 +168,13 @@ def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
 def check_volumes(
     by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]], n_organs: int
 ) -> Iterator[Finding]:
-    """What is wrong with the files of the splits: unreadable, other labels or sizes, in two splits.
+    """What is wrong with the files of the splits: unreadable, other labels or sizes, in the wrong split.
 
     Args:
         by_split: split -> cases.
         strangers: split -> groups that belong into another split.
         n_organs: largest label.
     """
-    seen: dict[str, tuple[str, Case]] = {}
     for split, cases in by_split.items():
         for group in sorted({case.group for case in cases} & strangers[split]):
             yield Finding(
@@ -207,14 +190,6 @@ def check_volumes(
                 yield Finding("error", error.message, error.hint)
                 continue
             yield from _check_pair(case, image, labels)
-            digest = hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest()
-            other, first = seen.setdefault(digest, (split, case))
-            if first is not case:
-                yield Finding(
-                    "error" if other != split else "warning",
-                    f"{case.inputs['image']}: the same image as {first.inputs['image']}, "
-                    f"in {split} and {other}.",
-                )
 
 
 def _check_pair(case: Case, image: Volume, labels: Volume) -> Iterator[Finding]:

@@ -45,6 +45,11 @@ class Expected:
         return min(self.memory_bytes, max(LEAST_BYTES, math.prod(self.shape) * BYTES_A_VALUE))
 
 
+def handed_in(shape: tuple[int, ...] | None = None) -> Expected:
+    """What is known of a prediction whose reference has this shape."""
+    return Expected("prediction", shape)
+
+
 def check_budget(wanted_bytes: int, budget_bytes: int) -> None:
     """Refuse what would take more memory than it may, before any of it is allocated.
 

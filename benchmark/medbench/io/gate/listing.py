@@ -94,6 +94,13 @@ def is_metadata(name: str) -> bool:
     return name.startswith(".") or name.lower() in _METADATA
 
 
+def only_folder(folder: Path) -> Path | None:
+    """The one thing in a folder, metadata apart, where it is a folder and no link."""
+    visible = [name for name in sorted(os.listdir(folder)) if not is_metadata(name)]
+    only = folder / visible[0] if len(visible) == 1 else None
+    return only if only is not None and only.is_dir() and not only.is_symlink() else None
+
+
 def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
     """Classify all that lies in a folder; the one folder at the top of an archive is opened.
 

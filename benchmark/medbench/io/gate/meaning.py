@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,25 @@ def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
         return None if np.any(labels) else np.zeros(labels.shape, np.uint8)
     mask = np.asarray(labels == largest)
     return mask.view(np.uint8) if np.count_nonzero(mask) == np.count_nonzero(labels) else None
+
+
+def counted(labels: npt.NDArray[Any], known: Collection[int]) -> str:
+    """Labels that are not known with the number of their voxels, the first eight; empty where all are.
+
+    >>> counted(np.array([0, 1, 7, 7, 255]), (0, 1))
+    '7 (2 of 5 voxels), 255 (1)'
+    """
+    values, counts = np.unique(labels, return_counts=True)
+    strange = [
+        (value, f"{count:,}")
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True)
+        if value not in known
+    ]
+    told = [
+        f"{value:g} ({count}{'' if index else f' of {labels.size:,} voxels'})"
+        for index, (value, count) in enumerate(strange[:8])
+    ]
+    return ", ".join(told) + (", …" if len(strange) > 8 else "")
 
 
 def check_black_is_zero(white_is_zero: bool | None) -> None:

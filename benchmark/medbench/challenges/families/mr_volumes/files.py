@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from medbench.challenges.release import Finding, Release
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.meaning import counted
 from medbench.io.geometry import ONE_GRID, check_geometry
 
 TWICE = "second file of a modality"
@@ -27,13 +27,17 @@ class MRVolumeRelease(Release):
 
     label_advice: ClassVar[str]
 
-    def read_labels(self, path: Path) -> Volume:
+    def read_labels(self, path: Path, expected: Expected | None = None) -> Volume:
         """A label map with the card's labels only, axes ``(z, y, x)``.
+
+        Args:
+            path: the file.
+            expected: whose file it is, and what it may take.
 
         Raises:
             MedbenchError: when it is damaged, not 3-D or holds unknown labels.
         """
-        volume = images.read_labels(path)
+        volume = images.read_labels(path, expected=expected)
         check_axes(volume, path)
         check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
         return volume
@@ -122,11 +126,10 @@ def check_labels(volume: Volume, path: Path, known: Sequence[int], title: str, a
     Raises:
         MedbenchError: ``data.label_unknown`` with the unknown labels.
     """
-    strange = [int(value) for value in np.unique(volume.array) if int(value) not in known]
+    strange = counted(volume.array, known)
     if strange:
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds label {', '.join(map(str, strange[:8]))}, which {title} does not have "
-            f"({', '.join(map(str, known))}).",
+            f"{path}: holds label {strange}, which {title} does not have ({', '.join(map(str, known))}).",
             advice,
         )
