@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,17 @@ if TYPE_CHECKING:
     from medbench.running.folders import FolderScores
 
 
+FOLDERS_ALONE = ("metrics", "labels", "spacing", "empty", "resample_to_reference", "workers", "output")
+CHALLENGE_ALONE = ("data", "split", "name", "cases", "runs", "leaderboards")
+
+
 def command(
+    context: typer.Context,
     predictions: Annotated[
-        Path, typer.Option("--predictions", "-p", help="Folder of predictions, whoever made them.")
+        Path,
+        typer.Option(
+            "--predictions", "-p", help="Folder of predictions, or a zip of one, whoever made them."
+        ),
     ],
     challenge: Annotated[
         str | None, typer.Option("--challenge", "-c", help="Score as this challenge's organisers do.")
@@ -75,6 +84,7 @@ def command(
         raise MedbenchError(
             "option.missing", "Give either --challenge or --references.", "For example --references labels/."
         )
+    _refuse_ignored(context, CHALLENGE_ALONE if challenge is None else FOLDERS_ALONE, challenge is None)
     if challenge is not None:
         from medbench.cli.results import show_finished
         from medbench.running.evaluate import evaluate
@@ -115,6 +125,27 @@ def command(
     raise typer.Exit(scores.exit_code)
 
 
+def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:
+    """Refuse options that would have no effect.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    from medbench.core.errors import MedbenchError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            other = "--references" if without_challenge else "--challenge"
+            hint = (
+                f"It belongs to {'--challenge' if without_challenge else '--references'}."
+                if name != "resample_to_reference"
+                else "A challenge's geometry is the organisers' rule: write predictions in it."
+            )
+            raise MedbenchError("option.ignored", f"{option} has no effect with {other}.", hint)
+
+
 def _show(scores: FolderScores, as_json: bool) -> None:
     from medbench.cli.console import print_json, print_table
     from medbench.records.tables import RESULT_HEADINGS, aggregate_rows
@@ -126,10 +157,13 @@ def _show(scores: FolderScores, as_json: bool) -> None:
             {
                 "metrics": {name: dataclasses.asdict(figures) for name, figures in scores.aggregates.items()},
                 "pairs": [row.as_json() for row in scores.rows],
+                "notes": list(scores.notes),
             }
         )
         return
     print_table("", RESULT_HEADINGS, aggregate_rows(scores.aggregates, scores.specs))
+    for note in scores.notes:
+        typer.echo(f"Note: {note}.")
     statuses = [row.status for row in scores.rows]
     typer.echo(
         f"{statuses.count('ok')} of {len(statuses)} pairs scored, {statuses.count('failed')} failed, "

@@ -101,12 +101,13 @@ def only_folder(folder: Path) -> Path | None:
     return only if only is not None and only.is_dir() and not only.is_symlink() else None
 
 
-def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
+def list_folder(folder: Path, suffixes: Collection[str], *, open_only: bool = True) -> Listing:
     """Classify all that lies in a folder; the one folder at the top of an archive is opened.
 
     Args:
         folder: what was handed in.
         suffixes: of the types that may be cases, in lower case.
+        open_only: whether the one folder at the top is opened.
 
     Raises:
         OSError: where the folder cannot be read.
@@ -114,8 +115,9 @@ def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
     present = _present(folder)
     visible = [name for name in present if not is_metadata(name)]
     n_hidden = len(present) - len(visible)
-    if len(visible) == 1 and present[visible[0]] == "a folder" and not (folder / visible[0]).is_symlink():
-        folder = folder / visible[0]
+    inner = only_folder(folder) if open_only else None
+    if inner is not None:
+        folder = inner
         present = _present(folder)
         visible = [name for name in present if not is_metadata(name)]
         n_hidden += len(present) - len(visible)
