@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair, PairReport
 from medbench.challenges.hc18.outlines import read_head
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
@@ -155,9 +156,9 @@ class HC18Release(ImageMaskRelease):
             )
         return float(step)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """As for all images with masks, and the tables: a row for each image, HC as the outline says."""
-        findings = super().check(root)
+        findings = super().check_files(root)
         for part, table in TABLES.items():
             present = [pair for pair in self.pairs(root) if pair.part == part]
             if not present:

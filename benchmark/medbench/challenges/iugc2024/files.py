@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io import raster, video
 from medbench.io.gate.expected import Expected
+from medbench.io.gate.listing import check_alone, list_folder
 from medbench.io.gate.meaning import counted
 from medbench.io.tables import Column, Value, read_typed_table
 
@@ -110,8 +113,8 @@ class IUGC2024Release(Release):
             cases = list(self._starting_kit(root))
         elif root.is_dir():
             cases = [
-                Case(f"segmentation/{path.stem}", {}, {"labels": path}, path.stem, {"task": "segmentation"})
-                for path in sorted(root.glob("*.png"))
+                Case(f"segmentation/{stem}", {}, {"labels": path}, stem, {"task": "segmentation"})
+                for stem, path in _masks_alone(root).items()
             ]
         else:
             raise MedbenchError("data.layout_unknown", f"{root}: there is no such folder.", self.data_hint)
@@ -192,9 +195,11 @@ class IUGC2024Release(Release):
         Raises:
             MedbenchError: as :func:`read_mask`.
         """
+        if not case.inputs:
+            check_alone(case.reference["labels"], raster.SUFFIXES)
         return read_mask(case.reference["labels"])
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Counts of each split that is there; missing files, frame counts, masks, videos in two splits."""
         findings: list[Finding] = []
         groups: dict[str, str] = {}
@@ -209,7 +214,7 @@ class IUGC2024Release(Release):
                 Finding("note", f"{split}: {count['classification']} videos, {count['segmentation']} masks.")
             )
             for case in cases:
-                findings += self._check_case(case)
+                findings += findings_of(case.id, partial(self._check_case, case))
                 if groups.setdefault(case.group, split) != split:
                     findings.append(
                         Finding(
@@ -237,6 +242,14 @@ class IUGC2024Release(Release):
                     yield Finding("warning", f"{case.reference['labels']}: holds no {structure}.")
         except MedbenchError as error:
             yield Finding("error", error.message, error.hint)
+
+
+def _masks_alone(root: Path) -> dict[str, Path]:
+    """Masks of every type that is read, by their stem; a second type of one stem is refused when read."""
+    masks: dict[str, Path] = {}
+    for entry in list_folder(root, raster.SUFFIXES, open_only=False).entries:
+        masks.setdefault(entry.stem, entry.path)
+    return masks
 
 
 def _video_rows(table: Path, *columns: str) -> list[dict[str, Value]]:

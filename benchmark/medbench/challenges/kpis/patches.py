@@ -38,8 +38,8 @@ from medbench.challenges.kpis.masks import (
     read_grey_mask,
     with_group,
 )
-from medbench.challenges.release import Finding
 from medbench.challenges.scorer import Scorer
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
@@ -47,6 +47,7 @@ from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.io import pictures, raster
+from medbench.io.gate.listing import check_alone
 from medbench.metrics.checks.suspicion import flags
 
 PATCH_SIDE = 2048
@@ -106,9 +107,10 @@ class KPIsPatchRelease(KPIsRelease):
             MedbenchError: as :func:`read_grey_mask`, and ``data.group_unknown``.
         """
         known_group(case.facts["group"], case.reference["mask"])
+        check_alone(case.reference["mask"], raster.SUFFIXES)
         return read_grey_mask(case.reference["mask"])
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Counts by split and group, unreadable or differing masks, slides in two splits."""
         patches = find_patches(root)
         if not patches:

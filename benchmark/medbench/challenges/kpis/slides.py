@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,18 @@ from medbench.challenges.kpis.files import Slide as SlideFiles
 from medbench.challenges.kpis.masks import by_group, known_group, with_group
 from medbench.challenges.kpis.slide_overlays import OVERVIEW_PX, slide_illustrations, thumbnail
 from medbench.challenges.kpis.slide_scoring import SlideMasks, compare_rows, packed_masks, slide_scores
-from medbench.challenges.release import Finding
 from medbench.challenges.scorer import Scorer
+from medbench.challenges.stray import Finding, Role, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.sample import Prediction, Sample
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
 from medbench.io import slides
+from medbench.io.caches import content_sha256
 from medbench.io.gate.expected import handed_in
 from medbench.io.pyramids import write_pyramid
 from medbench.metrics.checks.suspicion import flags
@@ -99,14 +102,19 @@ class KPIsSlideRelease(KPIsRelease):
         """
         return slides.slide_facts(case.reference["mask"], channels=1)
 
-    def check(self, root: Path) -> list[Finding]:
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """Of a slide's bytes, as it does not fit into memory."""
+        digest = guarded(str(path), partial(content_sha256, path))
+        return None if isinstance(digest, Failure) else digest
+
+    def check_files(self, root: Path) -> list[Finding]:
         """Counts by split and group, masks that do not fit their slides, slides in two splits."""
         items = find_slides(root)
         if not items:
             raise self.nothing_of(root, self.default_split, items)
         findings = list(counts(items, "slides"))
         for item in items:
-            findings += self._check_slide(item)
+            findings += findings_of(str(item.image), partial(self._check_slide, item))
         return [*findings, *leaks((item.group, item.name, item.split) for item in items)]
 
     @staticmethod

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
 from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
@@ -108,9 +109,9 @@ class PSFHSRelease(ImageMaskRelease):
         """
         return read_label_map(case.reference["labels"])
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """As for all images with masks, and how many of the release are there."""
-        findings, present = super().check(root), len(self.pairs(root))
+        findings, present = super().check_files(root), len(self.pairs(root))
         if present != RELEASED:
             message = f"{present:,} of the release's {RELEASED:,} images."
             findings.insert(0, Finding("warning", message, "A subset: its scores are marked so."))

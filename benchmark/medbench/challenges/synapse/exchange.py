@@ -58,8 +58,8 @@ class SynapseExchange(Exchange):
     @staticmethod
     def _geometry(case: Case) -> Volume:
         path = case.inputs["image"]
-        if images.suffix_of(path) in nifti_mha.SUFFIXES:
-            return nifti_mha.read_volume(path)
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+            return nifti_mha.read_geometry(path)
         return Volume(np.zeros(0), case.facts.get("spacing_mm"))
 
     @staticmethod

@@ -6,13 +6,19 @@ Sources: preparation and lists from Beckschen/TransUNet@ee8acce (``datasets/READ
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from medbench.challenges.release import Finding, Release, SplitFacts
+from medbench.challenges.release import Release, SplitFacts
+from medbench.challenges.stray import Finding, Role
 from medbench.challenges.synapse.volumes import check_volumes, read_case_labels, spacing_table
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
+from medbench.io import hdf5, images
+from medbench.io.fingerprint import values_sha256
 
 ORGANS = {
     "spleen": 1,
@@ -91,7 +97,7 @@ class SynapseRelease(Release):
                 image, label = (
                     _nifti_file(base / f"{kind}{number:04}") for kind in ("img/img", "label/label")
                 )
-                if image.is_file():
+                if os.path.lexists(image):
                     yield Case(f"case{number:04}", {"image": image}, {"labels": label}, f"case{number:04}")
             return
 
@@ -107,7 +113,15 @@ class SynapseRelease(Release):
             volume.array, volume.spacing or case.facts.get("spacing_mm"), volume.origin, volume.direction
         )
 
-    def check(self, root: Path) -> list[Finding]:
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """Of the image or of the labels, which prepared files hold together."""
+        if images.suffix_of(path) not in hdf5.SUFFIXES:
+            return super().shown_sha256(path, role)
+        name = "image" if role == "image" else "label"
+        arrays = guarded(path.name, partial(hdf5.read_arrays, path, name))
+        return None if isinstance(arrays, Failure) else values_sha256(arrays[name])
+
+    def check_files(self, root: Path) -> list[Finding]:
         """Counts, value ranges, labels, sizes and geometry, and volumes that lie in both splits."""
         findings: list[Finding] = []
         by_split: dict[str, list[Case]] = {}
@@ -131,6 +145,6 @@ class SynapseRelease(Release):
 
 
 def _nifti_file(stem: Path) -> Path:
-    """Path of the compressed file, or of the plain one when only that is there."""
-    plain = stem.with_name(f"{stem.name}.nii")
-    return plain if plain.is_file() else stem.with_name(f"{stem.name}.nii.gz")
+    """Path of the compressed file, or of another type of volume when that is not there."""
+    names = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".nii.gz", *images.VOLUME_SUFFIXES)]
+    return next((name for name in names if os.path.lexists(name)), names[0])

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.release import Finding
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import caches, hdf5, images, nifti_mha
+from medbench.io.gate.listing import check_alone
 from medbench.io.gate.meaning import counted
 from medbench.io.geometry import check_geometry
 from medbench.io.raster import spline_zoom
@@ -46,7 +47,8 @@ def read_case_image(path: Path) -> Volume:
     Raises:
         MedbenchError: when the file is damaged, or ``data.value_range`` when prepared values are not 0 to 1.
     """
-    if images.suffix_of(path) in nifti_mha.SUFFIXES:
+    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+        check_alone(path, images.VOLUME_SUFFIXES)
         volume = nifti_mha.read_volume(path)
         low, high = WINDOW_HU
         scaled = (np.clip(volume.array.astype(np.float32), low, high) - low) / (high - low)
@@ -68,7 +70,8 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     Raises:
         MedbenchError: when the file is damaged, or ``data.label_unknown`` with the values that are no labels.
     """
-    if images.suffix_of(path) in nifti_mha.SUFFIXES:
+    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+        check_alone(path, images.VOLUME_SUFFIXES)
         volume = images.read_labels(path)
         known = [0, *LABEL_OF_BTCV]
     else:
@@ -159,8 +162,8 @@ def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
         MedbenchError: when a NIfTI volume cannot be read.
     """
     path = case.inputs["image"]
-    if images.suffix_of(path) in nifti_mha.SUFFIXES:
-        return Slices(case, nifti_mha.read_volume(path).shape[0], n_organs, cache)
+    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+        return Slices(case, nifti_mha.read_geometry(path).shape[0], n_organs, cache)
     count = 1 if path.suffix == ".npz" else read_case_image(path).shape[0]
     return Slices(case, count, n_organs, cache)
 

@@ -94,6 +94,20 @@ def is_metadata(name: str) -> bool:
     return name.startswith(".") or name.lower() in _METADATA
 
 
+def check_alone(path: Path, suffixes: Collection[str]) -> None:
+    """Refuse a file whose stem alone decides whose it is, where another type of the same stem lies beside it.
+
+    Raises:
+        MedbenchError: ``file.ambiguous`` with both names.
+    """
+    own = suffix_of(path.name)
+    stem = str(path)[: len(str(path)) - len(own)]
+    other = next((stem + end for end in suffixes if end != own and os.path.lexists(stem + end)), None)
+    if other is not None:
+        facts = f"could be the case, and so could {os.path.basename(other)} beside it"
+        raise Refusal("file.ambiguous", path.name, facts, "Keep one.").error(path.parent)
+
+
 def only_folder(folder: Path) -> Path | None:
     """The one thing in a folder, metadata apart, where it is a folder and no link."""
     visible = [name for name in sorted(os.listdir(folder)) if not is_metadata(name)]
@@ -103,6 +117,8 @@ def only_folder(folder: Path) -> Path | None:
 
 def list_folder(folder: Path, suffixes: Collection[str], *, open_only: bool = True) -> Listing:
     """Classify all that lies in a folder; the one folder at the top of an archive is opened.
+
+    What is named like a case and is no regular file is an entry, so that it is refused where it is read.
 
     Args:
         folder: what was handed in.
@@ -127,7 +143,7 @@ def list_folder(folder: Path, suffixes: Collection[str], *, open_only: bool = Tr
         suffix = suffix_of(name)
         stem = name[: len(name) - len(suffix)]
         owners = _COMPANIONS.get(suffix, ())
-        if present[name]:
+        if present[name] and suffix not in suffixes:
             unknown.append(
                 Refusal("file.not_regular", name, f"is {present[name]}, not a file", "Give the file itself.")
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
 from medbench.io import pictures, raster
+from medbench.io.gate.listing import check_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairReport:
-    """What a check says of a pair: faults of this file, oddities that files share, and the image's hash."""
+    """What a check says of a pair: faults of this file, and oddities that files share."""
 
     pair: Pair
     findings: tuple[Finding, ...] = ()
     oddities: tuple[str, ...] = ()
-    digest: str = ""
 
 
 class ImageMaskRelease(Release):
@@ -76,10 +77,6 @@ class ImageMaskRelease(Release):
             MedbenchError: ``data.empty`` or ``data.incomplete`` when the split cannot be formed.
         """
 
-    @abc.abstractmethod
-    def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """Groups of splits that are used together and must not overlap."""
-
     def cases(self, root: Path, split: str) -> list[Case]:
         """The split's images; masks that are missing fail when they are scored."""
         self.check_split(split)
@@ -94,6 +91,7 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
+        check_alone(path, raster.SUFFIXES)
         return pictures.read_rgb(path)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
@@ -102,19 +100,19 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
+        check_alone(case.reference["labels"], raster.SUFFIXES)
         return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
 
-    def check(self, root: Path) -> list[Finding]:
-        """Counts, every image and mask, images in two splits, and groups in two splits."""
+    def check_files(self, root: Path) -> list[Finding]:
+        """Counts, every image and mask, and groups in two splits."""
         pairs = self.pairs(root)
         with ThreadPoolExecutor(2) as pool:
-            reports = list(pool.map(self.check_pair, pairs))
+            reports = list(pool.map(self._guarded_pair, pairs))
         findings = [finding for report in reports for finding in report.findings]
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
             named = [report.pair for report in reports if oddity in report.oddities]
             first = named[0].image if oddity.startswith("images") else named[0].mask
             findings.append(Finding("note", f"{len(named)} of {len(pairs)} {oddity}, the first is {first}."))
-        digests = {report.pair.image: report.digest for report in reports if report.digest}
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
             owners: dict[str, list[Pair]] = {}
@@ -125,8 +123,14 @@ class ImageMaskRelease(Release):
                     counts.append(Finding("note", error.message, error.hint))
                     continue
                 counts.append(self._count(split, len(owners[split])))
-            findings += _leaks(owners, digests)
+            findings += _leaks(owners)
         return [*counts, *findings]
+
+    def _guarded_pair(self, pair: Pair) -> PairReport:
+        report = guarded(pair.id, lambda: self.check_pair(pair))
+        if isinstance(report, Failure):
+            return PairReport(pair, (Finding("error", f"{pair.image}: {report.reason}", report.hint),))
+        return report
 
     def _count(self, split: str, present: int) -> Finding:
         facts = self.split_facts(split)
@@ -142,7 +146,7 @@ class ImageMaskRelease(Release):
         )
 
     def check_pair(self, pair: Pair) -> PairReport:
-        """What is wrong with one image and its mask, what is odd, and the hash of the decoded image."""
+        """What is wrong with one image and its mask, and what is odd."""
         report, size = self.check_image(pair)
         if not size:
             return report
@@ -165,11 +169,10 @@ class ImageMaskRelease(Release):
             image = self.read_image(pair.image)
         except MedbenchError as error:
             return PairReport(pair, (Finding("error", error.message, error.hint),)), ()
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
         size, oddities = image.shape[:2], []
         if self.image_size and size != self.image_size:
             oddities.append(f"images are not of {size_text(self.image_size)}, as the release's are")
-        return PairReport(pair, oddities=tuple(oddities), digest=digest), size
+        return PairReport(pair, oddities=tuple(oddities)), size
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The reference mask as it is read, and what is odd about the file without being wrong.
@@ -187,21 +190,13 @@ class ImageMaskRelease(Release):
         return mask, oddities
 
 
-def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[Path, str]) -> Iterator[Finding]:
-    """Images and groups that lie in more than one of the splits."""
-    seen: dict[str, tuple[str, Pair]] = {}
+def _leaks(owners: Mapping[str, Sequence[Pair]]) -> Iterator[Finding]:
+    """Groups that lie in more than one of the splits."""
     groups: dict[str, set[str]] = {}
     for split, pairs in owners.items():
         for pair in pairs:
             if pair.group:
                 groups.setdefault(pair.group, set()).add(split)
-            other, first = seen.setdefault(digests.get(pair.image, str(pair.image)), (split, pair))
-            if first is not pair:
-                yield Finding(
-                    "warning" if other == split else "error",
-                    f"{pair.image}: the same image as {first.image}, in {split} and {other}.",
-                    "Scores on it would be of training data: remove one of them." if other != split else "",
-                )
     shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
     if shared:
         yield Finding(

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
 from medbench.io.gate.expected import Expected
+from medbench.io.gate.listing import check_alone, is_metadata
 from medbench.io.gate.meaning import counted
 from medbench.io.geometry import ONE_GRID, check_geometry
 
@@ -37,6 +39,8 @@ class MRVolumeRelease(Release):
         Raises:
             MedbenchError: when it is damaged, not 3-D or holds unknown labels.
         """
+        if expected is None:
+            check_alone(path, images.VOLUME_SUFFIXES)
         volume = images.read_labels(path, expected=expected)
         check_axes(volume, path)
         check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
@@ -69,6 +73,7 @@ class MRVolumeRelease(Release):
         volumes: dict[str, Volume] = {}
         first = next(iter(case.inputs.values()))
         for modality, path in case.inputs.items():
+            check_alone(path, images.VOLUME_SUFFIXES)
             volume = nifti_mha.read_volume(path)
             check_axes(volume, path)
             if not volume.array.any():
@@ -104,6 +109,21 @@ class MRVolumeRelease(Release):
     @abc.abstractmethod
     def check_reference(self, case: Case, reference: Volume) -> Iterator[Finding]:
         """What a check says of a readable label map."""
+
+
+def volume_files(folder: Path, *, below: bool = False) -> list[Path]:
+    """Volumes of every type that is read, in the order of their paths, metadata of file systems left out.
+
+    Args:
+        folder: where to look.
+        below: whether to look into its folders too.
+    """
+    return sorted(
+        path
+        for path in (folder.rglob("*") if below else folder.glob("*"))
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES
+        and not any(is_metadata(part) for part in path.relative_to(folder).parts)
+    )
 
 
 def check_axes(volume: Volume, path: Path) -> None:
