@@ -119,7 +119,7 @@ def small_cvc(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_isic(tmp_path_factory):
-    """Twenty-two small pictures of the three sets in the organisers' folders."""
+    """Twenty-two small images of the three sets in the organisers' folders."""
     from medbench.challenges.isic2018.sample import drawn_names, write_sample
 
     root = tmp_path_factory.mktemp("isic")

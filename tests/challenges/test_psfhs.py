@@ -113,7 +113,7 @@ def test_every_number_is_in_one_split():
     assert not CHALLENGE.release.overlap("train", "test")
 
 
-def test_neighbouring_pictures_are_one_group_and_splits_share_none(drawn):
+def test_neighbouring_images_are_one_group_and_splits_share_none(drawn):
     by_split = {split: CHALLENGE.cases(drawn, split) for split in ("train", "test", "all")}
     assert [case.id for case in by_split["test"]] == ["03201", "03202", "03260", "03910"]
     assert len(by_split["all"]) == 6
@@ -137,7 +137,7 @@ def test_the_sample_has_the_release_s_files(drawn):
     assert {finding.severity for finding in findings[1:]} == {"note"}
 
 
-def test_predictions_carry_the_picture_s_geometry(release, tmp_path):
+def test_predictions_carry_the_image_s_geometry(release, tmp_path):
     case = CHALLENGE.cases(release, "test")[0]
     image = SimpleITK.ReadImage(str(case.inputs["image"]))
     image.SetSpacing((0.3, 0.4, 1.0))
@@ -215,7 +215,7 @@ def sixteen_bits(image, label):
 
 
 @damage("is 3×128×256")
-def picture_of_another_size(image, label):
+def image_of_another_size(image, label):
     nifti_mha.write_volume(image, Volume(nifti_mha.read_volume(image).array[:, ::2]))
 
 
@@ -287,7 +287,7 @@ def test_bad_predictions_cost_their_own_case_only(drawn, answers, tmp_path):
     assert finished.record.metrics["hd_fh"].value == pytest.approx(75)
 
 
-def test_pictures_in_two_splits_are_found(release):
+def test_images_in_two_splits_are_found(release):
     for folder in ("image_mha", "label_mha"):
         shutil.copy(release / folder / "00001.mha", release / folder / "03300.mha")
     errors = [finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"]
@@ -342,6 +342,30 @@ def test_equal_rank_sums_are_separated_by_s_and_chance_is_no_rank():
     assert standings[0].tie_breaker > standings[1].tie_breaker
 
 
+@pytest.mark.parametrize(
+    ("measure", "thirds", "share"),
+    [("dice", 0.33333333, 0.25), ("hd", 0.00333333, -0.125), ("asd", 0.00333333, -0.125)],
+)
+def test_s_rounds_each_mean_over_structures_to_eight_decimals(measure, thirds, share):
+    """A third is 0.33333333 in S, as in evaluation.py; a hundredth of it is 0.00333333."""
+    from medbench.metrics.official.intrapartum import psfhs_score
+
+    means = {
+        f"{name}_{structure}": 0.0 for name in ("dice", "hd", "asd") for structure in ("ps", "fh", "all")
+    }
+    none = psfhs_score({**means, "aop_ellipse": 0.0})
+    one = psfhs_score({**means, f"{measure}_ps": 1.0, "aop_ellipse": 0.0})
+    assert one - none == pytest.approx(share * thirds, abs=1e-12)
+
+
+def test_entries_whose_s_differs_below_the_rounding_share_a_place():
+    first, second = ranked_rows(5), ranked_rows(5)
+    second[0].scores["dice_ps"] = Score(second[0].scores["dice_ps"].value + 3e-9)
+    standings = CHALLENGE.rank({"first": first, "second": second})
+    assert [(s.place, s.rank_sum) for s in standings] == [(1, 10), (1, 10)]
+    assert standings[0].tie_breaker == standings[1].tie_breaker
+
+
 def test_ranking_refuses_other_cases():
     with pytest.raises(MedbenchError, match="other cases"):
         CHALLENGE.scorer.rank({"a": ranked_rows(1), "b": ranked_rows(1)[1:]})
@@ -362,6 +386,16 @@ def test_compare_prints_the_challenge_s_ranking(drawn, answers, tmp_path):
     assert "Ranking of PSFHS 2023" in told.output
     table = told.output[told.output.index("Ranking of PSFHS 2023") :]
     assert table.index("whole") < table.index("cut")
+    arguments = ["rank", *folders, "--resamples", "20"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    assert "the challenge's own" in told.output
+    ranks = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert ranks["official"]["ranks"] == [1, 2]
+    assert ranks["official"]["stability"]["resamples"] == 20
+    first = ranks["columns"][0]
+    assert (first["metric"], first["significance"]) == ("score", [])
+    assert [ranking["ranks"] for ranking in first["rankings"]] == [[1, 2]]
 
 
 def test_real_labels_and_one_team_s_predictions(shared_data, tmp_path):

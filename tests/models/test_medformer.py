@@ -115,7 +115,7 @@ def tiny_detector(kind, n_win=4):
 
 @pytest.fixture
 def lesion():
-    """A picture with one bright square, and torchvision's target for it."""
+    """An image with one bright square, and torchvision's target for it."""
     picture = 0.3 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
     picture[:, 20:52, 12:44] += 0.7
     return picture, {"boxes": torch.tensor([[12.0, 20.0, 44.0, 52.0]]), "labels": torch.tensor([1])}

@@ -21,7 +21,7 @@ import torch
 from medbench.inference.weights import load_checkpoint
 from medbench.models.nnunet import planned_unet
 from medbench.nnunet.data import split_folds, write_raw
-from medbench.nnunet.files import load_safely, take_in
+from medbench.nnunet.files import import_weights, load_safely
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor
 from medbench.nnunet.recipe import NnunetRecipe
@@ -149,7 +149,7 @@ def change(path, **changes):
 
 
 def predictor_of(folder, cache):
-    checkpoint = load_checkpoint(take_in(folder, "nnunet", cache))
+    checkpoint = load_checkpoint(import_weights(folder, "nnunet", cache))
     return NnunetPredictor(
         checkpoint, load_challenge("cvc_clinicdb"), device="cpu", overlap=0.5, mirror=False
     )
@@ -177,7 +177,7 @@ def test_no_group_is_in_both_parts_of_a_fold():
 
 
 def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
-    from medbench.io.raster import read_label_map, read_picture
+    from medbench.io.raster import read_image, read_label_map
 
     challenge = load_challenge("cvc_clinicdb")
     groups = write_raw(
@@ -190,9 +190,7 @@ def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
     assert list(described["labels"].values()) == [0, 1]
     assert (described["numTraining"], described["file_ending"]) == (len(images), ".png")
     picture, labels = images[3].load(32)
-    np.testing.assert_array_equal(
-        read_picture(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture
-    )
+    np.testing.assert_array_equal(read_image(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture)
     np.testing.assert_array_equal(read_label_map(tmp_path / "raw" / "labelsTr" / "case_00003.png"), labels)
 
 
@@ -226,7 +224,7 @@ def test_channels_match_by_any_name():
 
 
 def test_a_folder_without_plans_is_refused(tmp_path):
-    refused("nnunet.no_plans", lambda: take_in(tmp_path, "nnunet", tmp_path / "cache"))
+    refused("nnunet.no_plans", lambda: import_weights(tmp_path, "nnunet", tmp_path / "cache"))
 
 
 def test_code_in_a_checkpoint_is_refused_and_does_not_run(model_folder, tmp_path):
@@ -239,7 +237,7 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(model_folder, tmp_path
     path = model_folder / "fold_0" / "checkpoint_final.pth"
     assert load_safely(path)["_best_ema"] == 0.5
     torch.save({"network_weights": {}, "trainer_name": Code(), "init_args": {}}, path)
-    refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    refused("weights.unsafe", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert not mark.exists()
 
 
@@ -247,7 +245,7 @@ def test_plans_that_name_other_things_than_layers_are_refused(model_folder, tmp_
     plans = json.loads((model_folder / "plans.json").read_text())
     plans["configurations"]["2d"]["architecture"]["network_class_name"] = "subprocess.run"
     change(model_folder / "plans.json", **plans)
-    error = refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    error = refused("weights.unsafe", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert "subprocess.run" in error.message
 
 
@@ -257,7 +255,7 @@ def test_archives_write_nothing_outside_their_folder(name, tmp_path):
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(name, "{}")
-    refused("archive.outside", lambda: take_in(path, "nnunet", tmp_path / "inner" / "cache"))
+    refused("archive.outside", lambda: import_weights(path, "nnunet", tmp_path / "inner" / "cache"))
     assert not list(tmp_path.rglob("plans.json"))
 
 

@@ -81,7 +81,7 @@ def test_missing_and_unreadable_predictions_are_counted(folders):
     assert "case1.mha" in scores.rows[1].reason
 
 
-def test_pictures_need_a_spacing_for_distances(tmp_path):
+def test_images_need_a_spacing_for_distances(tmp_path):
     from medbench.io.raster import write_label_map
 
     for folder in ("ref", "pred"):

@@ -1,4 +1,4 @@
-"""What models may see of a case, and how their answers are written and found."""
+"""Exchanges: samples that models see of cases, and files of their predictions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def size_text(shape: Sequence[int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What models of one form see and learn from.
+    """Samples and training examples for models of one form.
 
     Attributes:
-        read: what such a model sees of a case: a :class:`Sample`, :class:`VolumeSample` or
-            :class:`SequenceSample`; raises :class:`MedbenchError` naming the file that cannot be read.
-        examples: what such a model learns from, :class:`TrainingImage` and its like: called with the data
-            folder, the split and a folder for decoded images; raises as ``Release.cases``. Files are opened
-            by the examples' ``load`` only.
+        read: the :class:`Sample`, :class:`VolumeSample` or :class:`SequenceSample` of a case; raises
+            :class:`MedbenchError` naming the file that cannot be read.
+        examples: training examples, :class:`TrainingImage` and its like: called with the data folder, the
+            split and a folder for decoded images; raises as ``Release.cases``. Only the ``load`` of an
+            example opens its files.
     """
 
     read: Callable[[Case], Any]
@@ -40,13 +40,13 @@ class Inputs:
 
 
 class Exchange(abc.ABC):
-    """What models may see of a case, and how their answers are written and found.
+    """Reads what models may see of a case, and writes, locates and shows predictions.
 
     Attributes:
-        inputs: form (``image``, ``volume``, ``slide``, ``sequence``) -> what models of that form see. The
-            forms that stand here are those that the challenge serves, the challenge's own form first.
-        patch_position: top-left corner (row, column) of a case's image within its group's slide, in pixels,
-            where cases are patches that overlap; ``None`` where nothing can be stitched.
+        inputs: form (``image``, ``volume``, ``slide``, ``sequence``) -> samples and training examples of that
+            form. Its keys are the forms that the challenge serves, the first being its own.
+        patch_position: top-left corner (row, column) of a patch within its slide, in pixels. Patches of one
+            slide overlap, and ``--stitch`` averages them. ``None`` where cases are no such patches.
     """
 
     inputs: Mapping[Form, Inputs]
@@ -57,7 +57,7 @@ class Exchange(abc.ABC):
 
     @abc.abstractmethod
     def prediction_name(self, case: Case) -> str:
-        """Where :meth:`write` puts the case's prediction, relative to the folder."""
+        """Path of the case's prediction, relative to the folder of predictions."""
 
     @abc.abstractmethod
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
@@ -97,7 +97,7 @@ class Exchange(abc.ABC):
         return without_links(present[0], folder) if present else None
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """What a report shows of a case and its prediction; nothing where no image tells more than numbers.
+        """Images of a case and its prediction for the report; empty where the challenge has none.
 
         Raises:
             MedbenchError: when a file cannot be read.

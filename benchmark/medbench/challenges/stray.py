@@ -1,4 +1,4 @@
-"""What a check says of any data folder: the same content in two splits, twins, and files that no case names."""
+"""Findings on any data folder: the same content in two splits, twins, and files that no case names."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def repeated(
 
 
 def strays(cases: Iterable[Case]) -> Iterator[Finding]:
-    """Twins of the cases' files, types that are not read, and metadata, in the folders of the cases' files."""
+    """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
     used = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
     known = {*images.SUFFIXES, *TABLES}
     hidden, unknown = 0, []

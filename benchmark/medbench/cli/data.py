@@ -9,7 +9,7 @@ import typer
 
 from medbench.cli import arguments
 
-app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a real copy.")
+app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a data folder.")
 
 
 @app.command("sample")
@@ -25,7 +25,7 @@ def sample(
         int | None, typer.Option(min=64, help="Side of a slide in pixels, where the data are slides.")
     ] = None,
 ) -> None:
-    """Write the synthetic sample in the challenge's own layout and say where."""
+    """Draw the synthetic sample in the layout of the release, and print its folder."""
     from medbench.challenges import load_data_set
     from medbench.cli.console import ConsoleProgress
     from medbench.running.data import sample_folder
@@ -37,7 +37,7 @@ def sample(
 
 @app.command("check")
 def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None:
-    """Look a copy over: files, counts, labels, sizes, and leaks between splits."""
+    """Check a data folder: files, counts, labels, sizes, and leaks between splits."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 

@@ -31,11 +31,11 @@ def build(
         raise MedbenchError(
             "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
         )
-    written = [path for name in names for path in build_board(folder, name)]
+    paths = [path for name in names for path in build_board(folder, name)]
     if as_json:
-        print_json([str(path) for path in written])
+        print_json([str(path) for path in paths])
     else:
-        typer.echo("\n".join(map(str, written)))
+        typer.echo("\n".join(map(str, paths)))
 
 
 @app.command("show")

@@ -20,6 +20,7 @@ from medbench.cli import (
     models,
     predict,
     profile,
+    rank,
     report,
     run,
     submit,
@@ -48,14 +49,15 @@ app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(submit.app, name="submit")
 app.command("compare")(compare.command)
+app.command("rank")(rank.command)
 app.command("report")(report.command)
 app.command("cite")(cite.command)
 app.command("profile")(profile.command)
 app.command("doctor")(doctor.command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(version_flag: bool) -> None:
+    if version_flag:
         from importlib.metadata import version
 
         typer.echo(f"medbench {version('medbench')}")
@@ -69,7 +71,8 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     plugin: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Python file that registers models or challenges.")
+        list[str] | None,
+        typer.Option("--plugin", help="Python file that registers models, challenges or metrics."),
     ] = None,
 ) -> None:
     """Global options."""

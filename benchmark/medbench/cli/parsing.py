@@ -1,4 +1,4 @@
-"""Values of command-line options."""
+"""Parsing of values of command-line options."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medbench.core.errors import MedbenchError
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` pairs with values as JSON where they parse, else as text.
+    """Settings from ``name=value`` pairs, with values as JSON where they parse, else as text.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -30,7 +30,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_rename(text: str | None) -> tuple[str, str] | None:
-    """``OLD=NEW`` as a pair.
+    """The two texts of ``OLD=NEW``.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -46,7 +46,7 @@ def parse_rename(text: str | None) -> tuple[str, str] | None:
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:
-    """Comma-separated numbers.
+    """Numbers from comma-separated text.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -60,7 +60,7 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | None:
-    """``pixel``, mm along each array axis, or nothing.
+    """Spacing from text: ``pixel``, mm along each array axis, or ``None``.
 
     Raises:
         MedbenchError: ``option.malformed``.

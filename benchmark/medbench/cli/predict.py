@@ -13,7 +13,7 @@ from medbench.cli import arguments
 def command(
     context: typer.Context,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder; files go to its folder 'predictions'.")
+        Path, typer.Option("--output", "-o", help="Folder that gets a subfolder 'predictions'.")
     ],
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
@@ -36,7 +36,7 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
-    """Write predictions in the challenge's format; needs no reference; repeat to resume."""
+    """Predict a split and write the challenge's format, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import given_options
     from medbench.running.predict import predict_request

@@ -1,4 +1,4 @@
-"""The request of ``medbench run`` and ``medbench predict``: a file's options, then those of the command."""
+"""Options of ``medbench run`` and ``medbench predict``, from the command line and from a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SETTINGS = {"settings": "set", "tiling": "tiling"}
 
 
 def given_options(context: typer.Context) -> dict[str, Any]:
-    """Options by their names: those of ``--request FILE``, and before them those that the command names.
+    """Options by name from ``--request FILE``, overridden by those of the command line.
 
     Raises:
         MedbenchError: as :func:`medbench.running.request_file.read_options`, or ``option.malformed``.

@@ -14,7 +14,7 @@ def command(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Split to learn from; the challenge's own if not given.")
+        str | None, typer.Option("--split", help="Training split; the challenge's default if not given.")
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="default, quick, official …")] = "default",
     changes: Annotated[
@@ -28,11 +28,13 @@ def command(
     ] = "auto",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read images.")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Number of processes that read images.")
+    ] = 0,
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Fit a model to a challenge's training split; repeat to resume after an interruption."""
+    """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_settings
     from medbench.models import model_entry
@@ -61,11 +63,11 @@ def command(
         print_json({"weights": str(weights), **summary})
         return
     if summary["data"] == "sample":
-        typer.echo("Trained on the synthetic sample: these weights are of no use on real data.")
+        typer.echo("Trained on the synthetic sample: the weights are of no use on real data.")
     dice = summary["validation_dice"]
     held_out = "no validation" if dice is None else f"best validation Dice {dice:.4f}"
-    seen = "volumes" if model_entry(model).spatial_dims == 3 else "images"
+    unit = "volumes" if model_entry(model).spatial_dims == 3 else "images"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, {held_out}; "
+        f"{weights}\n{summary['n_training_images']} {unit}, {summary['steps']} steps, {held_out}; "
         f"medbench run finds these weights by itself."
     )

@@ -1,4 +1,4 @@
-"""Writing that never leaves half a file, reading JSON lines with a torn tail, and hashing."""
+"""Atomic writing, JSON and JSON lines, and hashes of files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[IO[str]]:
-    """Like ``open(path, "w")``, but the file appears whole or not at all."""
+    """A text stream like ``open(path, "w")``; the file appears whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
         yield stream
 

@@ -1,4 +1,4 @@
-"""Checkpoints: ours with their facts, the authors' by renaming, and nothing that executes code."""
+"""Checkpoints of medbench and of authors, read without running code in them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FACTS_KEY = "medbench"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state dictionary and what is known of it.
+    """A state dictionary with the facts of its training.
 
     Attributes:
         state: parameter name -> tensor, on the CPU.
-        facts: what our own training recorded (model, options, image size, recipe …); empty for foreign files.
+        facts: model, options, image size, recipe … of a training by medbench; empty for other files.
         sha256: of the file.
     """
 
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write weights with their facts, atomically; equal weights and facts give equal bytes."""
+    """Write a checkpoint atomically; equal weights and facts give equal bytes."""
     import torch
 
     buffer = io.BytesIO()
@@ -45,14 +45,14 @@ def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str,
 
 
 def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> Checkpoint:
-    """Read a checkpoint once, without executing anything in it.
+    """The checkpoint in a file, read once and without running code in it.
 
     Bare state dictionaries and the usual wrappers (``state_dict``, ``model``, ``net``, ``network``) are
     understood; a ``module.`` prefix is dropped.
 
     Args:
         path: the file.
-        verify: called with the SHA-256 of the bytes before anything is made of them; may raise.
+        verify: called with the SHA-256 of the file before it is parsed; may raise.
 
     Raises:
         MedbenchError: ``weights.missing``, ``weights.unsafe`` for a file that holds anything but tensors
@@ -113,12 +113,12 @@ def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[s
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:
-    """Load our own or the authors' weights into a network, strictly.
+    """Load weights of medbench or of the authors into a network, strictly.
 
-    A part of our own that the authors never released (an image-level head) may keep its initial weights.
+    A part that the authors' network lacks (an image-level head) may keep its initial weights.
 
     Returns:
-        Names of the parameters that the checkpoint did not provide.
+        Names of parameters that the checkpoint lacks.
 
     Raises:
         MedbenchError: ``weights.mismatch`` naming the first parameters that do not fit.

@@ -1,4 +1,4 @@
-"""Tables of comma- or tab-separated values: columns, types and bounds, every complaint with its place."""
+"""Tables of comma- or tab-separated values, with checks of columns, types and bounds."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Value = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a table's column must hold.
+    """Type and bounds of a table's column.
 
     Attributes:
-        name: as it stands in the header line.
+        name: name in the header line.
         kind: ``text``, ``int`` or ``float``.
         least: smallest number.
         most: largest number.
@@ -54,7 +54,7 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
 
     Args:
         path: the file, UTF-8; separated by tabs where its name ends in ``.tsv``, else by commas.
-        columns: columns that must be there.
+        columns: required columns.
 
     Raises:
         MedbenchError: what the gate refuses, ``data.column_missing`` naming the column, or ``data.table``
@@ -72,7 +72,7 @@ def read_typed_table(
 
     Args:
         path: the file, as in :func:`read_table`.
-        columns: what must be there, and what it must hold.
+        columns: required columns.
         root: the folder that it may not leave; its own if not given.
         expected: whose file it is, and what it may take.
 
@@ -127,7 +127,7 @@ def read_rows_by_key(path: Path, key: str, *columns: Column) -> dict[str, dict[s
 def _rows(
     path: Path, content: bytearray, columns: Sequence[str]
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and for each row its line and its cells, as many as the header has."""
+    """The header, and for each row its line number and its cells, as many as the header has."""
     reader = csv.reader(
         io.StringIO(_text(content), newline=""),
         delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
@@ -180,8 +180,8 @@ def _value(column: Column, cell: str, line: int) -> Value:
         return float(text)
     pattern = _WHOLE if column.kind == "int" else _REAL
     if not pattern.fullmatch(text):
-        wanted = "whole number" if column.kind == "int" else "number"
-        raise _wrong(line, column.name, f"'{text[:40]}' is no {wanted}")
+        word = "whole number" if column.kind == "int" else "number"
+        raise _wrong(line, column.name, f"'{text[:40]}' is no {word}")
     number = int(text) if column.kind == "int" else float(text)
     if not (math.isfinite(number) and column.least <= number <= column.most):
         raise _wrong(line, column.name, f"{text[:40]} is not between {column.least:g} and {column.most:g}")

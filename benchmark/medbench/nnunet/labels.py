@@ -1,4 +1,4 @@
-"""Which of a challenge's labels and channels those of an nnU-Net data set are."""
+"""Matching labels and channels of an nnU-Net data set with those of a challenge."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 
-PICTURE_CHANNELS = ("R", "G", "B")
-PICTURE_SIZE = "medbench_picture_size"
+RGB_CHANNELS = ("R", "G", "B")
+IMAGE_SIZE = "medbench_picture_size"
 
 
 def class_names(challenge: Challenge) -> list[str]:
@@ -27,12 +27,12 @@ def _plain(name: str) -> str:
 def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
     """The challenge's class index of every value that the network answers.
 
-    Labels match by name, whatever case and punctuation; so their order may differ.
+    Labels match by name, ignoring case and punctuation, so their order may differ.
 
     Args:
         dataset: ``dataset.json``.
         challenge: the challenge.
-        source: names the weights in errors.
+        source: name of the weights in errors.
 
     Raises:
         MedbenchError: ``nnunet.regions`` or ``nnunet.labels``.
@@ -41,50 +41,50 @@ def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -
     if any(isinstance(value, list | tuple) and len(value) > 1 for value in labels.values()):
         raise MedbenchError(
             "nnunet.regions",
-            f"{source}: learnt overlapping regions ({', '.join(labels)}), whose classes have no names.",
+            f"{source}: was trained on regions that overlap ({', '.join(labels)}), not on labels.",
             "Use a model trained on labels.",
         )
     values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
-    wanted = [_plain(name) for name in class_names(challenge)]
-    if set(values) != set(wanted) or sorted(values.values()) != list(range(len(wanted))):
+    class_order = [_plain(name) for name in class_names(challenge)]
+    if set(values) != set(class_order) or sorted(values.values()) != list(range(len(class_order))):
         raise MedbenchError(
             "nnunet.labels",
-            f"{source}: learnt the labels {', '.join(labels)}; {challenge.title} has "
+            f"{source}: was trained on the labels {', '.join(labels)}; {challenge.title} has "
             f"{', '.join(class_names(challenge))}.",
             "Use a model of this challenge; where only the names differ, rename them in its dataset.json.",
         )
-    table = np.zeros(len(wanted), np.uint8)
-    for index, name in enumerate(wanted):
+    table = np.zeros(len(class_order), np.uint8)
+    for index, name in enumerate(class_order):
         table[values[name]] = index
     return table
 
 
 def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> list[int]:
-    """For each channel of the network, which of the challenge's it is.
+    """Index of the challenge's channel for each channel of the network.
 
-    Sequences match by any of their names; colours only by their number.
+    Modalities match by any of their names; colours only by their number.
 
     Raises:
         MedbenchError: ``nnunet.channels``.
     """
-    named = dataset.get("channel_names") or dataset["modality"]
-    names = [named[key] for key in sorted(named, key=int)]
+    channels = dataset.get("channel_names") or dataset["modality"]
+    names = [channels[key] for key in sorted(channels, key=int)]
     if not challenge.card.modalities:
-        if len(names) == len(PICTURE_CHANNELS):
+        if len(names) == len(RGB_CHANNELS):
             return list(range(len(names)))
-        known = list(PICTURE_CHANNELS)
+        own = list(RGB_CHANNELS)
     else:
-        known = list(challenge.card.modalities)
+        own = list(challenge.card.modalities)
         aliases = {
             _plain(alias): index
             for index, (key, others) in enumerate(challenge.card.modalities.items())
             for alias in (key, *others)
         }
         order = [aliases.get(_plain(name), -1) for name in names]
-        if sorted(order) == list(range(len(known))):
+        if sorted(order) == list(range(len(own))):
             return order
     raise MedbenchError(
         "nnunet.channels",
-        f"{source}: learnt from the channels {', '.join(names)}; {challenge.title} has {', '.join(known)}.",
+        f"{source}: was trained on the channels {', '.join(names)}; {challenge.title} has {', '.join(own)}.",
         "Use a model of these channels; where only the names differ, rename them in its dataset.json.",
     )

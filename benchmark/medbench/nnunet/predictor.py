@@ -1,4 +1,4 @@
-"""nnU-Net's own predictor behind ours: its preprocessing, sliding window, mirroring and resampling."""
+"""Prediction by nnU-Net's own predictor: its preprocessing, sliding window, mirroring and resampling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from medbench.inference.weights import Checkpoint
 
-_PICTURE_SPACING = (999.0, 1.0, 1.0)
+_IMAGE_SPACING = (999.0, 1.0, 1.0)
 
 
 def network_of(checkpoint: Checkpoint) -> nn.Module:
@@ -63,7 +63,7 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
 
 
 def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the checkpoint knows of plan, data set and folds.
+    """Facts in the checkpoint on plans, data set and folds.
 
     Raises:
         MedbenchError: ``weights.not_nnunet``.
@@ -80,7 +80,7 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """nnU-Net prints and switches on cuDNN's benchmark where it is built; neither stays."""
+    """Discard what nnU-Net prints in a block, and restore cuDNN's benchmark setting after it."""
     import torch
 
     before = torch.backends.cudnn.benchmark
@@ -92,14 +92,14 @@ def _quietly() -> Iterator[None]:
 
 
 class NnunetPredictor(TimedPredictor):
-    """Predicts by nnU-Net, averaging the logits of its folds.
+    """A predictor that runs nnU-Net and averages the logits of its folds.
 
     Args:
         checkpoint: weights with plans.
-        challenge: whose samples it answers.
-        device: where it runs.
-        overlap: of neighbouring windows, from 0 to below 1; nnU-Net's own is one half.
-        mirror: average over the mirrored views that training saw, as nnU-Net does.
+        challenge: whose samples are predicted.
+        device: device of the network.
+        overlap: share of a window that neighbours overlap, from 0 to below 1; nnU-Net's default is 0.5.
+        mirror: whether to average over mirrored inputs, along the axes that training mirrored.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class NnunetPredictor(TimedPredictor):
 
         with self.timed("preprocess"):
             prepared = self.contract.prepare(image)
-        probabilities = self._segment(prepared[0][:, np.newaxis], _PICTURE_SPACING, as_probabilities=True)
+        probabilities = self._segment(prepared[0][:, np.newaxis], _IMAGE_SPACING, as_probabilities=True)
         with self.timed("postprocess"):
             scores = torch.from_numpy(np.ascontiguousarray(probabilities[:, 0]))[None]
             geometry = ImageGeometry(image.shape[1:3], prepared.shape[2:], self.contract.resampling)

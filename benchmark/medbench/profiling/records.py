@@ -1,4 +1,4 @@
-"""Measured figures on disk: one row a workload and machine, in ``profiles.jsonl`` beside the leaderboards."""
+"""Profiles on disk: a row per workload and machine, in ``profiles.jsonl`` beside the leaderboards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class Hardware(_Part):
-    """A machine as far as times depend on it."""
+    """The parts of a machine that times depend on."""
 
     key: str = Field(description="tables never mix times of different keys")
     processor: str
@@ -32,7 +32,7 @@ class Hardware(_Part):
 
 
 class CostRecord(_Part):
-    """What does not depend on the machine; operations of one sample."""
+    """Operations of one sample, and sizes, which do not depend on the machine."""
 
     parameters: int
     trainable_parameters: int
@@ -55,7 +55,7 @@ class CostRecord(_Part):
 
 
 class ProfileRecord(_Part):
-    """A row."""
+    """A row of ``profiles.jsonl``: a workload on a machine."""
 
     schema_version: Literal[1] = 1
     key: str = Field(description="hash of workload and machine; measuring again replaces the row")
@@ -80,7 +80,7 @@ class ProfileRecord(_Part):
 
 
 def hardware(device: str, threads: int) -> Hardware:
-    """This machine, for a device."""
+    """This machine, with the device of a measurement."""
     import torch
 
     version = importlib.metadata.version("torch").partition("+")[0]
@@ -100,14 +100,14 @@ def hardware(device: str, threads: int) -> Hardware:
 
 
 def record_key(facts: dict[str, Any]) -> str:
-    """The identity of a row: its workload and its machine."""
+    """Key of a row: hash of its workload and machine."""
     return sha256_json(facts)
 
 
 def add_profiles(leaderboards: Path, records: list[ProfileRecord]) -> Path:
-    """Add rows to the file; the same workload on the same machine replaces its own row.
+    """Add rows to the file; a row replaces that of the same workload on the same machine.
 
-    A figure that was not measured this time (memory, time, largest batch) is kept from the row before.
+    A figure that the new row lacks (memory, time, largest batch) is kept from the old one.
     """
     path = leaderboards / PROFILES
     leaderboards.mkdir(parents=True, exist_ok=True)
@@ -117,8 +117,8 @@ def add_profiles(leaderboards: Path, records: list[ProfileRecord]) -> Path:
         for record in records:
             before = rows.get(record.key)
             rows[record.key] = record if before is None else _merged(before, record)
-        ordered = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
-        write_json_lines(path, [row.model_dump(mode="json") for row in ordered])
+        sorted_rows = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
+        write_json_lines(path, [row.model_dump(mode="json") for row in sorted_rows])
     return path
 
 
@@ -136,7 +136,7 @@ def _merged(before: ProfileRecord, now: ProfileRecord) -> ProfileRecord:
 
 
 def read_profiles(leaderboards: Path) -> list[ProfileRecord]:
-    """All rows; none where there is no file.
+    """All rows of the file; an empty list where there is no file.
 
     Raises:
         MedbenchError: ``profile.file`` for a row of another schema.

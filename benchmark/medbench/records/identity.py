@@ -1,4 +1,4 @@
-"""What decides a run: hashes of the data and of the code."""
+"""Hashes of data and code, which decide a run's key."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from medbench.core.plugins import plugin_hashes
 
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
-    """Hash over ids, relative file names, facts and contents of a split, missing files included."""
+    """Hash over ids, facts, relative file names and contents of a split's cases, missing files included."""
     entries = []
-    known = _Digests()
+    digests = _Digests()
     for case in cases:
         files = {
-            f"{role}:{name}": [_relative(path, root), known.digest(path)]
+            f"{role}:{name}": [_relative(path, root), digests.digest(path)]
             for role, paths in (("input", case.inputs), ("reference", case.reference))
             for name, path in paths.items()
         }
         entries.append([case.id, case.group, files, {key: case.facts[key] for key in sorted(case.facts)}])
-    known.store()
+    digests.store()
     return sha256_json(entries)
 
 

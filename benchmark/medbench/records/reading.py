@@ -1,4 +1,4 @@
-"""Finished runs on disk, found by folder, record or key."""
+"""Finished runs, read from disk by folder, record or key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from medbench.records.schema import RunRecord
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its record, a row a case by id, and its folder."""
+    """A finished run on disk: its record, its rows by case id, and its folder."""
 
     record: RunRecord
     rows: Mapping[str, CaseRow]
@@ -33,24 +33,26 @@ def find_run(name: str | Path, runs: Path) -> Run:
     Raises:
         MedbenchError: ``run.unknown``, ``run.ambiguous`` or ``run.damaged``.
     """
-    given = Path(name)
-    if given.is_dir() or given.is_file():
-        return read_run(given if given.is_dir() else given.parent)
-    found = sorted(
+    path = Path(name)
+    if path.is_dir() or path.is_file():
+        return read_run(path if path.is_dir() else path.parent)
+    folders = sorted(
         path.parent
         for path in runs.glob("*/*/*/record.json")
         if len(str(name)) >= 4 and path.parent.name.startswith(str(name)[:16])
     )
-    if not found:
+    if not folders:
         raise MedbenchError(
             "run.unknown",
-            f"{name}: there is no such run folder, and no run in {runs} whose key begins so.",
+            f"{name}: is no run folder, and no run in {runs} has a key that begins so.",
             "Give the folder that medbench run printed, or at least four letters of the key.",
         )
-    if len(found) > 1:
-        shown = ", ".join(map(str, found[:4]))
-        raise MedbenchError("run.ambiguous", f"{name}: several runs begin so: {shown}.", "Give more of it.")
-    return read_run(found[0])
+    if len(folders) > 1:
+        names = ", ".join(map(str, folders[:4]))
+        raise MedbenchError(
+            "run.ambiguous", f"{name}: several runs begin so: {names}.", "Give more letters of the key."
+        )
+    return read_run(folders[0])
 
 
 def read_run(folder: Path) -> Run:
@@ -65,7 +67,7 @@ def read_run(folder: Path) -> Run:
             raise MedbenchError(
                 "run.unknown",
                 f"{folder}: holds no {path.name}, so it is no finished run.",
-                "Finish it first.",
+                "Repeat the run's command until it finishes.",
             )
     try:
         record = RunRecord.model_validate_json(record_path.read_bytes())
@@ -86,7 +88,7 @@ def read_run(folder: Path) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished run.
+    """The result of a run that this process finished.
 
     Attributes:
         record: the run record.

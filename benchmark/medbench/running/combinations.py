@@ -101,9 +101,11 @@ class Combinations:
             "Missing modalities are not read."
         ]
         for position, finished in enumerate(self.runs, 1):
-            lost = finished.record.counts.failed + finished.record.counts.missing
-            if lost:
-                notes.append(f"Combination {position}: {lost} cases failed. {record.challenge.failure_rule}")
+            n_lost = finished.record.counts.failed + finished.record.counts.missing
+            if n_lost:
+                notes.append(
+                    f"Combination {position}: {n_lost} cases failed. {record.challenge.failure_rule}"
+                )
         return notes
 
     def markdown(self) -> str:

@@ -29,9 +29,9 @@ def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) 
                 "data.missing", f"{folder}: there is no such folder.", challenge.release.data_hint
             )
         return Data(folder, "sample" if (folder / "medbench-sample.json").exists() else "real")
-    configured = data_folder(challenge.release.data_set)
-    if configured is not None:
-        return resolve_data(challenge, configured, progress)
+    default_folder = data_folder(challenge.release.data_set)
+    if default_folder is not None:
+        return resolve_data(challenge, default_folder, progress)
     return Data(sample_folder(challenge, progress), "sample")
 
 

@@ -110,13 +110,13 @@ def _folder(what: str, folder: Path) -> Examined:
 def _real_data() -> Examined:
     from medbench.challenges import list_challenges
 
-    configured = os.environ.get("MEDBENCH_DATA")
-    if not configured:
+    setting = os.environ.get("MEDBENCH_DATA")
+    if not setting:
         return Examined("real data (MEDBENCH_DATA)", "not set: synthetic samples are used", True)
     names = [name for name in list_challenges() if data_folder(name)]
     return Examined(
         "real data (MEDBENCH_DATA)",
-        f"{configured}: {', '.join(names) or 'no challenge'}",
+        f"{setting}: {', '.join(names) or 'no challenge'}",
         bool(names),
         True,
         "" if names else "Expected one folder a challenge, named as 'medbench challenges' lists them.",

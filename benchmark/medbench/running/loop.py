@@ -57,12 +57,12 @@ def predict_and_score(
         read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
     """
-    kept = _kept_rows(cases, folder)
-    write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases if case.id in kept])
-    to_do = [case for case in cases if case.id not in kept]
+    rows = _kept_rows(cases, folder)
+    write_json_lines(folder / JOURNAL, [rows[case.id].as_json() for case in cases if case.id in rows])
+    to_do = [case for case in cases if case.id not in rows]
     timing = Timing()
     progress.start("predicting", len(cases))
-    progress.advance(len(kept))
+    progress.advance(len(rows))
     if to_do:
         model = predictor()
         started = time.perf_counter()
@@ -76,7 +76,7 @@ def predict_and_score(
             def collect(limit: int) -> None:
                 while len(finishing) > limit:
                     row = finishing.popleft().result()
-                    kept[row.case] = row
+                    rows[row.case] = row
                     stream.write(dump_json(row.as_json()) + "\n")
                     stream.flush()
                     if row.predictions:
@@ -94,9 +94,9 @@ def predict_and_score(
             collect(0)
         timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)
-        write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases])
+        write_json_lines(folder / JOURNAL, [rows[case.id].as_json() for case in cases])
     progress.finish()
-    return [kept[case.id] for case in cases], timing
+    return [rows[case.id] for case in cases], timing
 
 
 def score_predictions(
@@ -157,15 +157,15 @@ def score_predictions(
 
 
 def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
-    known = {case.id for case in cases}
-    kept: dict[str, CaseRow] = {}
+    ids = {case.id for case in cases}
+    rows: dict[str, CaseRow] = {}
     for entry in read_json_lines(folder / JOURNAL):
         row = CaseRow.from_json(entry)
         files = [(folder / "predictions" / name, digest) for name, digest in row.predictions.items()]
         intact = bool(files) and all(path.is_file() and sha256_file(path) == digest for path, digest in files)
-        if row.case in known and row.status == "ok" and intact:
-            kept[row.case] = row
-    return kept
+        if row.case in ids and row.status == "ok" and intact:
+            rows[row.case] = row
+    return rows
 
 
 def _read_ahead(

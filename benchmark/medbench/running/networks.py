@@ -198,11 +198,11 @@ def suitable_models(challenge: Challenge) -> list[str]:
 
 def _suited(challenge: Challenge) -> str:
     names = suitable_models(challenge)
-    shown = sorted(names, key=lambda name: "/" in name)[:6]
-    if not shown:
+    examples = sorted(names, key=lambda name: "/" in name)[:6]
+    if not examples:
         return "No model here does: register one that offers it (docs/extending.md)."
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"Models that do: {', '.join(shown)}{more}."
+    more = f" and {len(names) - len(examples)} more" if len(names) > len(examples) else ""
+    return f"Models that do: {', '.join(examples)}{more}."
 
 
 def _plural(forms: Iterable[Form]) -> str:

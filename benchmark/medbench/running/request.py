@@ -309,13 +309,13 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
         MedbenchError: ``inference.setting``, ``inference.volumes_only``, ``inference.planned`` or
             ``model.slides``.
     """
-    known = (
+    names = (
         [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.card.slide_settings else []
     )
     for name in inference.tiling:
-        if name not in known:
-            error = unknown_name("setting of slides", name, known)
-            hint = error.hint if known else f"Cases of {challenge.title} are no slides."
+        if name not in names:
+            error = unknown_name("setting of slides", name, names)
+            hint = error.hint if names else f"Cases of {challenge.title} are no slides."
             raise MedbenchError("inference.setting", error.message, hint)
     if inference.stitch and challenge.exchange.patch_position is None:
         raise MedbenchError(

@@ -113,7 +113,7 @@ class Setup:
             raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
         if self.network.framework is not None:
             return self._framework_predictor
-        stitched = Patches(exchange=self.challenge.exchange, cases=patches)
+        stitching = Patches(exchange=self.challenge.exchange, cases=patches)
         settings = PredictorSettings(
             form=self.network.form,
             tasks=tuple(self.network.outputs),
@@ -124,7 +124,7 @@ class Setup:
             overlap=self._overlap,
             mirror=bool(self.inference.mirror),
             slides=self.slide_settings,
-            patches=stitched if self.inference.stitch else None,
+            patches=stitching if self.inference.stitch else None,
             work=work,
             progress=progress,
         )

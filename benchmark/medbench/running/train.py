@@ -95,10 +95,10 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
         MedbenchError: ``training.task`` where no label maps are to be learnt, or as the training itself.
     """
     from medbench.training.fit import Learner, fit
-    from medbench.training.framework import Lesson
+    from medbench.training.framework import TrainingOrder
 
     if plan.network.framework is not None:
-        lesson = Lesson(
+        order = TrainingOrder(
             challenge=plan.challenge,
             root=plan.data.root,
             split=plan.split,
@@ -108,7 +108,7 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             cache=cache_folder() / "frames",
             facts=plan.facts,
         )
-        return plan.network.framework.train(lesson, hardware, progress)
+        return plan.network.framework.train(order, hardware, progress)
     if "label_map" not in plan.network.outputs:
         raise MedbenchError(
             "training.task",

@@ -31,7 +31,7 @@ class Weights:
     """Weights as they were read from their file.
 
     Attributes:
-        kind: ``none`` for fresh ones, ``file`` for a path that was given, ``trained`` for what training left.
+        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for a training's.
         path: the file.
         checkpoint: what the file holds.
     """
@@ -82,17 +82,17 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
     path = request.weights_file
     if path is not None:
         if network.framework is not None:
-            path = network.framework.take_in(path, network.name, cache_folder() / "imported")
+            path = network.framework.import_weights(path, network.name, cache_folder() / "imported")
         return read_weights(path)
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
     refuse_leak(challenge, training_split, split, "Weights would be learnt from")
-    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
-    if trained is None and data.kind == "sample":
-        trained = _fit_quick(plan, data, training_split, progress)
-    if trained is None:
+    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
+    if path is None and data.kind == "sample":
+        path = _fit_quick(plan, data, training_split, progress)
+    if path is None:
         raise no_weights(challenge, network.name, data, training_split)
-    return read_weights(trained, "trained")
+    return read_weights(path, "trained")
 
 
 def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str) -> None:

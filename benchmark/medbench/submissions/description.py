@@ -33,7 +33,7 @@ class InferenceSettings(_Part):
     """What of the forward pass decides the result; the device is CUDA where there is one, else the CPU."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    batch_size: int | None = Field(default=None, ge=1, description="pictures (8) or windows of a volume (1)")
+    batch_size: int | None = Field(default=None, ge=1, description="images (8) or windows of a volume (1)")
     image_size: int | None = Field(default=None, ge=16)
     overlap: float | None = Field(default=None, ge=0, lt=1, description="of a volume's windows")
     mirror: bool | None = Field(default=None, description="average over a volume's mirrored views")
@@ -82,7 +82,7 @@ class Socket(_Part):
     kind: Literal["image", "json", "file"] = "image"
     name: str = Field(
         default="",
-        description="input: which of the challenge's inputs it is; empty: a picture, read as it is",
+        description="input: which of the challenge's inputs it is; empty: an image, read as it is",
     )
     size: tuple[int, int] | None = Field(default=None, description="height and width in pixels, where fixed")
 
@@ -126,6 +126,10 @@ class Submission(_Part):
         default=(), description="sha256:… of images that the platform already has"
     )
     registry: str = Field(default="", description="where the image is pushed, e.g. docker.synapse.org/syn123")
+
+    def image_facts(self) -> dict[str, Any]:
+        """What of the file decides the image, as JSON: not where it is pushed, nor what is there already."""
+        return self.model_dump(mode="json", exclude={"registry", "uploaded"})
 
     @field_validator("name")
     @classmethod

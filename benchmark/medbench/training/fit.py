@@ -1,4 +1,4 @@
-"""Fitting a network to a challenge's training split; a repeated call goes on where it stopped."""
+"""Fitting a network to a challenge's training split; a repeated call resumes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where to train.
+    """Devices, precision and reading processes of a training.
 
     Attributes:
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
@@ -58,11 +58,11 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A network that is to be fitted.
+    """A network to fit, with the contract of its input.
 
     Attributes:
         build: makes the network with fresh weights; called after seeding.
-        contract: how the network wants its images or volumes; its size is the recipe's.
+        contract: how images or volumes are prepared for the network; its size is the recipe's.
         num_classes: segmentation classes, with the background.
     """
 
@@ -72,7 +72,7 @@ class Learner:
 
 
 def make_callback(folder: Path, progress: Progress) -> Callback:
-    """Reports steps, and at each epoch's end writes the state to resume from and the best weights so far."""
+    """A callback that reports steps and, after each epoch, saves the state and the best weights so far."""
     import torch
     from lightning.pytorch import Callback, LightningModule
 
@@ -129,22 +129,22 @@ def fit(
     progress: Progress,
     cache: Path | None = None,
 ) -> Path:
-    """Train by a recipe and leave ``weights.pt`` and ``training.json`` in ``folder``.
+    """Train by a recipe and write ``weights.pt`` and ``training.json`` into ``folder``.
 
-    On several devices every process comes back once the first has written them, and the first alone writes.
-    The state is written at the end of every epoch. A call that finds it goes on from there and ends with
-    the same weights as an uninterrupted one, to the bit where the processor's library adds in a fixed order
-    (MKL promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once.
+    The state is saved after every epoch. A call that finds a state resumes from there and ends with the same
+    weights as an uninterrupted one, to the bit where the processor's library adds in a fixed order (MKL
+    promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once. On several
+    devices only the first process writes, and the others wait for it.
 
     Args:
-        learner: the network, what it sees and how many classes it tells apart.
-        images: what to learn from; volumes when the contract is one of volumes.
-        recipe: how.
-        folder: where the state and the result go.
-        facts: stored with the weights.
-        hardware: where to train.
-        progress: told of every step.
-        cache: folder for prepared volumes; ``folder`` if not given.
+        learner: network, contract and number of classes.
+        images: training images, or volumes where the contract is one of volumes.
+        recipe: settings of the training.
+        folder: for state, weights and summary.
+        facts: to store with the weights.
+        hardware: devices and precision.
+        progress: advanced by every step.
+        cache: folder for prepared volumes; ``folder`` if ``None``.
 
     Returns:
         Path of the weights.
@@ -216,12 +216,12 @@ def fit(
         **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    stored = {
+    content = {
         key: value
         for key, value in summary.items()
         if key not in ("last_session_time_s", "resumed", "finished", "history")
     }
-    save_checkpoint(weights, state, stored)
+    save_checkpoint(weights, state, content)
     write_json(folder / SUMMARY, summary)
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)
@@ -230,7 +230,7 @@ def fit(
 
 
 def is_first_process() -> bool:
-    """Whether this is the process of a distributed training that writes and reports; true of any other."""
+    """Whether this process writes and reports: the first of a distributed training, or the only one."""
     from lightning.pytorch.utilities import rank_zero_only
 
     return not getattr(rank_zero_only, "rank", 0)
@@ -239,7 +239,7 @@ def is_first_process() -> bool:
 def _data(
     images: Any, recipe: Recipe, contract: InputContract | VolumeContract, cache: Path, workers: int
 ) -> tuple[Batches, Callable[..., SegmentationTask]]:
-    """Batches, and the task that learns from them."""
+    """Batches, and the Lightning module that is trained on them."""
     from medbench.inference.volumes import VolumeContract
 
     if isinstance(contract, VolumeContract):
@@ -258,7 +258,7 @@ def _data(
 
 
 def training_summary(folder: Path) -> dict[str, Any] | None:
-    """What a finished training left in ``folder``, or ``None``."""
+    """Content of ``training.json`` of a finished training, or ``None`` where there is none."""
     if not (folder / WEIGHTS).exists() or not (folder / SUMMARY).exists():
         return None
     summary: dict[str, Any] = read_json(folder / SUMMARY)
@@ -272,7 +272,7 @@ def _best_dice(trainer: Any) -> float | None:
 
 @contextlib.contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Lightning's own start-up lines stay out of the output for a block."""
+    """Keep Lightning's start-up lines out of the output of a block."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [log.level for log in loggers]
     for log in loggers:

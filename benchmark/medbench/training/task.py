@@ -1,4 +1,4 @@
-"""The Lightning module: joint segmentation and image classification with any network of the zoo."""
+"""The Lightning module that trains segmentation and image classification together."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from medbench.training.recipes import Recipe
 
 
 class SegmentationTask(LightningModule):
-    """Trains a network by a recipe.
+    """Trains a network of images by a recipe.
 
-    Pictures without labels count for the image-level loss alone, pictures without a class for the
-    segmentation loss alone. Random numbers of a step (drop path) depend on the seed and the step's
-    number only, so that a resumed training equals an uninterrupted one.
+    Images without a label map enter the image-level loss alone, images without a class the segmentation loss
+    alone. Random numbers of a step (drop path) depend on the seed and the step's number alone, so that a
+    resumed training equals an uninterrupted one.
     """
 
     def __init__(self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int) -> None:
@@ -36,11 +36,11 @@ class SegmentationTask(LightningModule):
         return segmentation_loss(self.recipe.loss, self.num_classes)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed the step."""
+        """Seed the generators for the step."""
         torch.manual_seed(derived_seed(self.recipe.seed, self.global_step))
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The recipe's loss on one batch."""
+        """Loss of one batch by the recipe."""
         images, labels, image_classes = batch
         output = self.network(images)
         logits, image_logits = output if isinstance(output, tuple) else (output, None)
@@ -56,14 +56,14 @@ class SegmentationTask(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Mean Dice of the structures on held-out pictures."""
+        """Mean Dice of the structures on held-out images."""
         images, labels, _ = batch
         output = self.network(images)
         logits = output[0] if isinstance(output, tuple) else output
         self.log("validation_dice", batch_dice(logits, labels, self.num_classes), batch_size=len(images))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
+        """Parameter groups with and without weight decay; norms and biases decay in official recipes only."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         if self.recipe.name == "official":
             return [{"params": parameters}]

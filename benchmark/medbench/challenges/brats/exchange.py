@@ -1,4 +1,4 @@
-"""What models see of BraTS, and where its predictions are."""
+"""Samples of BraTS, and names of its predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from medbench.io.gate.listing import is_metadata
 
 
 class BraTSExchange(MRVolumeExchange):
-    """Slices without t1n or volumes in; ``<case>.nii.gz`` out, as containers from 2023 on write it."""
+    """Reads volumes, or slices without t1n; writes ``<case>.nii.gz``, as containers do from 2023 on."""
 
     channels = ("t1c", "t2f", "t2w")
 

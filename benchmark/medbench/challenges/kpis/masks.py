@@ -1,4 +1,4 @@
-"""Masks of KPIs 2024 as they are stored, and what both tasks share in scoring them."""
+"""Masks of KPIs 2024, and scores by group, for both tasks."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.score import Score
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 from medbench.io.gate.expected import handed_in
 
 THRESHOLD = 127
 
 
 def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """A mask as it is stored, ``(height, width)``, 0 to 255; equal colours of a JPEG may differ by artefacts.
+    """A stored mask, ``(height, width)``, grey 0 to 255; channels of a JPEG may differ by artefacts.
 
     Raises:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
             image, 16 bits, or a mask that never exceeds 127.
     """
-    grey = raster.read_picture(path)
+    grey = raster.read_image(path)
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
             raise MedbenchError(
@@ -51,11 +51,11 @@ def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> 
         shape: of its reference, which bounds what it may take.
 
     Raises:
-        MedbenchError: as :func:`medbench.io.pictures.read_binary_mask`.
+        MedbenchError: as :func:`medbench.io.eight_bit.read_binary_mask`.
     """
     expected = handed_in(shape)
-    if path.suffix.lower() not in pictures.LOSSY:
-        return pictures.read_binary_mask(path, expected=expected) != 0
+    if path.suffix.lower() not in eight_bit.LOSSY:
+        return eight_bit.read_binary_mask(path, expected=expected) != 0
     labels = raster.read_label_map(path, expected=expected)
     if 0 < labels.max(initial=0) <= THRESHOLD:
         raise MedbenchError(
@@ -67,7 +67,7 @@ def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> 
 
 
 def known_group(group: str, path: Path) -> None:
-    """Refuse a file that lies in a folder of none of the four groups.
+    """Refuse a file outside the folders of the four groups.
 
     Raises:
         MedbenchError: ``data.group_unknown``.
@@ -81,17 +81,17 @@ def known_group(group: str, path: Path) -> None:
 
 
 def by_group(name: str, title: str, convention: str) -> list[MetricSpec]:
-    """A column for each of the four groups, filled for the cases of that group alone."""
+    """A column for each of the four groups, with scores of the cases of the group."""
     return [ratio_column(f"{name}_{group.lower()}", f"{title} {group}", convention) for group in GROUPS]
 
 
 def with_group(case: Case, scores: Mapping[str, Score], columns: Sequence[str]) -> CaseScores:
-    """Scores of a case, also in the columns of its group, with group and slide as evidence.
+    """Scores of a case with the columns of its group added, and group and slide as evidence.
 
     Args:
-        case: of a known or unknown group.
-        scores: name of the column -> score, without the columns of groups.
-        columns: those that have columns of groups, as :func:`by_group` names them.
+        case: the case; one of another group than :data:`GROUPS` gets no columns of groups.
+        scores: column -> score, without the columns of groups.
+        columns: columns that :func:`by_group` repeats for each group.
     """
     group = case.facts["group"]
     own = {f"{name}_{group.lower()}": scores[name] for name in columns} if group in GROUPS else {}

@@ -1,4 +1,4 @@
-"""What models see of MyoPS 2020, and where its predictions are."""
+"""Samples of MyoPS 2020, and names of its predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medbench.core.case import Case
 
 
 class MyoPSExchange(MRVolumeExchange):
-    """Slices or volumes in, ``<case>.nii.gz`` in 16 bits out."""
+    """Reads slices or volumes; writes ``<case>.nii.gz`` with 16 bits."""
 
     channels = ("C0", "DE", "T2")
 

@@ -1,4 +1,4 @@
-"""Label maps of PSFHS 2023 as ``.mha`` files on the plane of their frame."""
+"""Samples of PSFHS 2023, and predicted label maps as ``.mha`` files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from medbench.io.gate.expected import handed_in
 
 
 class PSFHSExchange(ImageMaskExchange):
-    """Frames in, ``.mha`` label maps of 0, 1 and 2 out."""
+    """Reads frames; writes ``.mha`` label maps of 0, 1 and 2."""
 
     def read_prediction(self, path: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.uint8]:
         """A predicted label map, ``.mha`` or any other image type, ``(height, width)``.
@@ -31,7 +31,7 @@ class PSFHSExchange(ImageMaskExchange):
         return read_label_map(path, handed_in(shape))
 
     def prediction_name(self, case: Case) -> str:
-        """``<case>.mha``, as the image is called."""
+        """Name of the predicted label map, ``<case>.mha`` as of its image."""
         return f"{case.id}.mha"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:

@@ -45,15 +45,15 @@ class PSFHSRelease(ImageMaskRelease):
     image_size = (SIDE, SIDE)
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule; how many images of the release fall into a split depends on how it numbers them."""
+        """Rule of a split; its size is unknown, as it depends on the numbers of the files."""
         return SplitFacts("every image of the folder" if split == "all" else _RULE)
 
     def completeness(self, root: Path, split: str) -> tuple[int, int]:
-        """Images of the folder and of the released training set."""
+        """Number of images in the folder and in the released training set."""
         return len(self.pairs(root)), RELEASED
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """``all`` holds the others."""
+        """Whether one split is ``all``, which holds the others."""
         return (training_split == "all") != (split == "all")
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
@@ -110,15 +110,15 @@ class PSFHSRelease(ImageMaskRelease):
         return read_label_map(case.reference["labels"])
 
     def check_files(self, root: Path) -> list[Finding]:
-        """As for all images with masks, and how many of the release are there."""
+        """Findings on images and masks, and on the number of images."""
         findings, present = super().check_files(root), len(self.pairs(root))
         if present != RELEASED:
             message = f"{present:,} of the release's {RELEASED:,} images."
-            findings.insert(0, Finding("warning", message, "A subset: its scores are marked so."))
+            findings.insert(0, Finding("warning", message, "A subset: its scores are marked as such."))
         return findings
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
-        """The label map, and which structure it lacks."""
+        """The label map, with an oddity for a structure that it lacks."""
         labels = read_label_map(pair.mask)
         absent = [name for label, name in self.card.labels.items() if label and label not in labels]
         return labels, [f"label maps hold no {name}" for name in absent]
@@ -130,9 +130,9 @@ def _group(number: int) -> str:
 
 
 def read_label_map(path: Path, expected: Expected | None = None) -> npt.NDArray[np.uint8]:
-    """Labels ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
+    """A label map ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
 
-    A map that is stored with a third axis of length 1, or with three equal planes, is a plane.
+    A file with a third axis of length 1, or with three equal planes, is read as one plane.
 
     Args:
         path: the file.

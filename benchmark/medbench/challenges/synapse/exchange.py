@@ -1,4 +1,4 @@
-"""What models see of Synapse multi-organ CT, grey slices, and how label volumes are written and read."""
+"""Samples of Synapse multi-organ CT, and files of predicted label volumes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from medbench.io.gate.meaning import counted
 
 
 class SynapseExchange(Exchange):
-    """Slices in, one label volume out."""
+    """Reads slices; writes one label volume per case."""
 
     def __init__(self, card: Card, release: SynapseRelease) -> None:
         super().__init__(card)
@@ -40,7 +40,7 @@ class SynapseExchange(Exchange):
         return Sample(case, volume.array[..., np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
-        """``<case>_pred.nii.gz``, labels 0 to 8."""
+        """Name of the predicted label volume, ``<case>_pred.nii.gz``."""
         return f"{case.id}_pred.nii.gz"
 
     def other_names(self, case: Case, folder: Path) -> Sequence[str]:
@@ -48,7 +48,7 @@ class SynapseExchange(Exchange):
         return [f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5")]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the label volume with the geometry that is known."""
+        """Write the label volume with the geometry of its image, where the image has one."""
         path = folder / self.prediction_name(case)
         like = self._geometry(case)
         labels = prediction["label_map"]
@@ -64,7 +64,7 @@ class SynapseExchange(Exchange):
 
     @staticmethod
     def read_prediction(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
-        """Predicted labels 0 to 8 with the geometry that the file has.
+        """Predicted labels 0 to 8 with the geometry of the file.
 
         Args:
             path: the file.
@@ -80,7 +80,7 @@ class SynapseExchange(Exchange):
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The slice that has most organs in the reference, with both label maps."""
+        """The slice with most organs in the reference, with both label maps."""
         volume = read_case_image(case.inputs["image"]).array
         reference = self.release.read_reference(case).array
         prediction = self.read_prediction(path, reference.shape).array
@@ -90,7 +90,7 @@ class SynapseExchange(Exchange):
         return [Illustration(image, reference[z], prediction[z])]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Slices, resized by splines as the protocol does, grey in three channels."""
+        """Slices, resized by splines as in the protocol, grey in three channels."""
         return [
             _training_image(slices, index)
             for case in self.release.cases(root, split)
@@ -107,7 +107,7 @@ def _training_image(slices: Slices, index: int) -> TrainingImage:
 
 
 def _checked(labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
-    """Predicted labels, 0 to 8 and nothing else."""
+    """Predicted labels in 8 bits, refused unless they are 0 to 8."""
     shown = counted(labels, range(len(ORGANS) + 1))
     if shown:
         raise MedbenchError(

@@ -49,12 +49,12 @@ class SynapseRelease(Release):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """TransUNet's lists."""
+        """Rule and size of a split, from TransUNet's lists."""
         rule = "lists_Synapse of Beckschen/TransUNet@ee8acce: 18 training and 12 test volumes of BTCV's 30"
         return SplitFacts(rule, len(TEST_CASES) if split == "test" else None)
 
     def completeness(self, root: Path, split: str) -> tuple[int, int]:
-        """Volumes that the folder holds and that the release has; slices where the training set is prepared.
+        """Number of volumes in the folder and in the release; of slices for the prepared training set.
 
         Raises:
             MedbenchError: as :meth:`cases`.
@@ -65,7 +65,7 @@ class SynapseRelease(Release):
         return len(cases), TRAIN_SLICES if "slice" in cases[0].id else len(TRAIN_CASES)
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """Volumes; slices of the prepared training set."""
+        """The cases of a split: volumes, or slices of the prepared training set."""
         self.check_split(split)
         cases = list(self._prepared(root, split)) or list(self._nifti(root, split))
         if not cases:
@@ -103,7 +103,7 @@ class SynapseRelease(Release):
 
     @staticmethod
     def read_reference(case: Case) -> Volume:
-        """Labels 0 to 8 with the spacing, where it is known.
+        """Labels 0 to 8, with the spacing where it is known.
 
         Raises:
             MedbenchError: when the file is missing, damaged or holds unknown labels.
@@ -122,7 +122,7 @@ class SynapseRelease(Release):
         return None if isinstance(arrays, Failure) else values_sha256(arrays[name])
 
     def check_files(self, root: Path) -> list[Finding]:
-        """Counts, value ranges, labels, sizes and geometry, and volumes that lie in both splits."""
+        """Findings on counts, value ranges, labels, sizes, geometry, and volumes in both splits."""
         findings: list[Finding] = []
         by_split: dict[str, list[Case]] = {}
         for split in self.splits:

@@ -56,7 +56,7 @@ FAILURE_RULE = (
 
 
 class SynapseScorer(Scorer):
-    """Label volumes scored organ by organ under both protocols."""
+    """Scores label volumes organ by organ by both protocols."""
 
     def __init__(self, card: Card, exchange: SynapseExchange) -> None:
         super().__init__(card)
@@ -64,7 +64,7 @@ class SynapseScorer(Scorer):
         self.release = exchange.release
 
     def score_file(self, case: Case, path: Path) -> CaseScores:
-        """Scores of one volume under both protocols.
+        """Scores of one volume by both protocols.
 
         Raises:
             MedbenchError: also when size or geometry of the prediction is not the reference's.
@@ -87,7 +87,7 @@ class SynapseScorer(Scorer):
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """Scores of label arrays under both protocols.
+        """Scores of a label map in memory by both protocols.
 
         Args:
             reference: ``(slices, height, width)`` integers 0 to 8; a single slice counts as an image.

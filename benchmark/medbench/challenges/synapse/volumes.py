@@ -42,7 +42,7 @@ def spacing_table(path: Path) -> dict[str, tuple[float, ...]]:
 def read_case_image(path: Path) -> Volume:
     """CT as ``(slices, height, width)`` float32 from 0 to 1.
 
-    Prepared files are as they are; NIfTI files are clipped to −125 … 275 HU and scaled.
+    Prepared files are taken as they are; NIfTI files are clipped to −125 … 275 HU and scaled.
 
     Raises:
         MedbenchError: when the file is damaged, or ``data.value_range`` when prepared values are not 0 to 1.
@@ -73,21 +73,21 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     if images.suffix_of(path) in images.VOLUME_SUFFIXES:
         check_alone(path, images.VOLUME_SUFFIXES)
         volume = images.read_labels(path)
-        known = [0, *LABEL_OF_BTCV]
+        labels_of_file = [0, *LABEL_OF_BTCV]
     else:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
-        known = list(range(n_organs + 1))
+        labels_of_file = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
-    shown = counted(array, known)
+    shown = counted(array, labels_of_file)
     if shown:
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the unknown labels {shown}; known are 0 to {max(known)}.",
+            f"{path}: holds the unknown labels {shown}; known are 0 to {max(labels_of_file)}.",
             "The file is scaled (0/255), interpolated, or of another set.",
         )
     labels = array.astype(np.uint8)
-    if max(known) > n_organs:
-        table = np.zeros(max(known) + 1, np.uint8)
+    if max(labels_of_file) > n_organs:
+        table = np.zeros(max(labels_of_file) + 1, np.uint8)
         table[list(LABEL_OF_BTCV)] = list(LABEL_OF_BTCV.values())
         labels = table[labels]
     return Volume(labels, volume.spacing, volume.origin, volume.direction)
@@ -105,7 +105,7 @@ def _stacked(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """The slices of one case, resized on demand and kept.
+    """The slices of one case, resized on demand and cached.
 
     Attributes:
         case: the case.
@@ -124,7 +124,7 @@ class Slices:
 
     @property
     def group(self) -> str:
-        """The volume."""
+        """The group of the case."""
         return self.case.resampling_unit
 
     def name(self, index: int) -> str:
@@ -136,7 +136,7 @@ class Slices:
         files = self.case.inputs["image"], self.case.reference["labels"]
         states = [(state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files)]
         kept = _place(self.cache, *files, size, *states)
-        both = caches.kept_array(kept, lambda: self._resized(size), mapped=True)
+        both = caches.cached_array(kept, lambda: self._resized(size), mapped=True)
         plane, mask = both[index]
         grey = np.clip(plane, 0, 1)[..., np.newaxis]
         return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
@@ -171,7 +171,7 @@ def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
 def check_volumes(
     by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]], n_organs: int
 ) -> Iterator[Finding]:
-    """What is wrong with the files of the splits: unreadable, other labels or sizes, in the wrong split.
+    """Findings on the files of the splits: unreadable, other labels or sizes, in the wrong split.
 
     Args:
         by_split: split -> cases.

@@ -7,11 +7,19 @@ from typing import Any
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask, Spacing, SpacingLike, as_mask, check_spacing, same_shape
+from medbench.metrics.arrays import (
+    Mask,
+    Spacing,
+    SpacingLike,
+    as_mask,
+    check_spacing,
+    labels_of,
+    same_shape,
+    whole_numbers,
+)
 from medbench.metrics.convention import Convention
 from medbench.metrics.engine import list_metrics, metric, score_pair
-from medbench.metrics.masks.formulas import MaskPair
-from medbench.metrics.masks.overlap import labels_of, whole_numbers
+from medbench.metrics.masks.pair import MaskPair
 
 _AGREES = 1e-5
 
@@ -88,7 +96,7 @@ def compare_pair(
     arrays = same_shape(reference.array, prediction.array)
     steps, unit = common_spacing(reference, prediction, names, spacing)
     masks = [foreground(array, label, name) for array, name in zip(arrays, names, strict=True)]
-    pair = MaskPair(masks[0], masks[1], steps)
+    pair = MaskPair.cut(masks[0], masks[1], steps)
     rows = [_row(convention, pair, unit, tolerance) for convention in _fitting(pattern, arrays[0].ndim)]
     ours = {row["id"]: row["value"] for row in rows}
     peers = []

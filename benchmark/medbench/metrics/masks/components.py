@@ -30,7 +30,7 @@ def components(mask: Mask) -> tuple[Labels, int]:
     library = _cc3d() if mask.ndim == 3 else None
     if library is not None:
         labels, count = library.connected_components(
-            np.ascontiguousarray(mask), connectivity=26, return_N=True, out_dtype=np.uint32
+            np.require(mask, requirements=["C", "W"]), connectivity=26, return_N=True, out_dtype=np.uint32
         )
         return labels.view(np.int32), int(count)
     from scipy import ndimage

@@ -25,8 +25,8 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.metrics.masks.banded import BandedObjects, MaskRows, bands
 from medbench.metrics.masks.components import Labels, components, overlap_table
-from medbench.metrics.masks.formulas import MaskPair
-from medbench.metrics.official.hole_contours import hole_contours
+from medbench.metrics.masks.hole_contours import hole_contours
+from medbench.metrics.masks.pair import MaskPair
 
 Rule = Literal["clean", "contour", "official"]
 MATCHING_IOU = 0.5

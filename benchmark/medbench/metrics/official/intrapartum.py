@@ -16,7 +16,7 @@ undefined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ from medbench.metrics.tasks.biometry import (
     aop_contour,
     aop_ellipse,
 )
+
+Floats = npt.NDArray[np.float64]
 
 STRUCTURES = ("ps", "fh", "all")
 EMPTY_PREDICTION_DISTANCE = 100.0
@@ -192,7 +194,15 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
     }
 
 
-def psfhs_score(means: Mapping[str, float]) -> float:
+def _rounded(mean: Any) -> Any:
+    return np.round(mean, 8) if isinstance(mean, np.ndarray) else round(mean, 8)
+
+
+@overload
+def psfhs_score(means: Mapping[str, float]) -> float: ...
+@overload
+def psfhs_score(means: Mapping[str, Floats]) -> Floats: ...
+def psfhs_score(means: Mapping[str, float] | Mapping[str, Floats]) -> float | Floats:
     """The score S of PSFHS 2023 from the means over all cases of the nine values and the angle's error.
 
     A quarter is Dice, an eighth each Hausdorff and average surface distance (of 100 pixels), a half the angle
@@ -202,7 +212,10 @@ def psfhs_score(means: Mapping[str, float]) -> float:
 
     Args:
         means: ``dice_ps``, ``dice_fh``, ``dice_all``, the same of ``hd`` and ``asd`` in pixels, and
-            ``aop_ellipse`` in degrees.
+            ``aop_ellipse`` in degrees; numbers, or arrays of one shape with a mean a resample.
+
+    Returns:
+        A number, or an array of that shape.
 
     >>> perfect = {f"{m}_{s}": float(m == "dice") for m in ("dice", "hd", "asd") for s in STRUCTURES}
     >>> psfhs_score({**perfect, "aop_ellipse": 0.0}), psfhs_score({**perfect, "aop_ellipse": 18.0})
@@ -212,5 +225,6 @@ def psfhs_score(means: Mapping[str, float]) -> float:
         sum(means[f"{metric}_{name}"] for name in STRUCTURES) / len(STRUCTURES)
         for metric in ("dice", "hd", "asd")
     )
-    distances = 0.125 * (1 - round(hausdorff / 100, 8)) + 0.125 * (1 - round(surface / 100, 8))
-    return 0.25 * round(dice, 8) + distances + 0.5 * (1 - means["aop_ellipse"] / 180)
+    distances = 0.125 * (1 - _rounded(hausdorff / 100)) + 0.125 * (1 - _rounded(surface / 100))
+    score: float | Floats = 0.25 * _rounded(dice) + distances + 0.5 * (1 - means["aop_ellipse"] / 180)
+    return score

@@ -14,9 +14,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arrays import Array, Spacing, same_shape
+from medbench.metrics.arrays import Array, Spacing, same_shape, whole_numbers
 from medbench.metrics.masks.components import Labels, boxes, widened
-from medbench.metrics.masks.overlap import whole_numbers
 from medbench.metrics.official.lesions import (
     LESION_RULES,
     LesionReport,

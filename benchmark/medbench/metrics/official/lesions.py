@@ -17,9 +17,9 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
-from medbench.metrics.masks import formulas
+from medbench.metrics.masks import definitions
 from medbench.metrics.masks.components import Labels, boxes, components, joined_box, widened
-from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.masks.pair import MaskPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +246,12 @@ def _lesion(pair: MaskPair, size: float, matched: int, tolerances: tuple[float, 
     if not matched:
         return Lesion(size, 0, 0.0, None, dict.fromkeys(tolerances, 0.0))
     nsd = {tolerance: surface_dice_2024(pair, tolerance=tolerance) for tolerance in tolerances}
-    return Lesion(size, matched, formulas.dice(pair) or 0.0, formulas.hd95_area(pair), nsd)
+    return Lesion(size, matched, definitions.dice(pair) or 0.0, definitions.hd95_area(pair), nsd)
 
 
 def surface_dice_2024(pair: MaskPair, *, tolerance: float) -> float:
     """The surface Dice of BraTS 2024: mean of the two directed shares, with 1e-8 added below."""
-    return 2 * formulas.nsd_mean_of_directed(pair, tolerance=tolerance) / (2 + 1e-8)
+    return 2 * definitions.nsd_mean_of_directed(pair, tolerance=tolerance) / (2 + 1e-8)
 
 
 def dice_lesionwise(pair: MaskPair, *, rule: str) -> float:

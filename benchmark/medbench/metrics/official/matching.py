@@ -17,9 +17,9 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
-from medbench.metrics.masks import formulas
+from medbench.metrics.masks import definitions
 from medbench.metrics.masks.components import Labels, boxes, components, joined_box, overlap_table
-from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.masks.pair import MaskPair
 
 BRATS_2025_PENALTY_MM = 373.0
 _MATCHED_ABOVE = 1e-6
@@ -170,11 +170,11 @@ def _assignment(
 
 
 def _measured(pair: MaskPair, size: float) -> Match:
-    dice, iou = formulas.dice(pair), formulas.iou(pair)
+    dice, iou = definitions.dice(pair), definitions.iou(pair)
     if pair.spacing is None:
         return Match(size, dice, iou)
-    nsd = formulas.nsd_mean_of_directed(pair, tolerance=min(pair.spacing))
-    return Match(size, dice, iou, formulas.hd95_pooled(pair), nsd)
+    nsd = definitions.nsd_mean_of_directed(pair, tolerance=min(pair.spacing))
+    return Match(size, dice, iou, definitions.hd95_pooled(pair), nsd)
 
 
 def _matching_of(pair: MaskPair, *, faithful: bool) -> Matching:
@@ -199,7 +199,7 @@ def global_hd95(pair: MaskPair, *, faithful: bool) -> float | None:
         return None
     if pair.emptiness is not None or (faithful and not found.n_true_positive):
         return BRATS_2025_PENALTY_MM
-    return formulas.hd95_pooled(_whole(pair, faithful))
+    return definitions.hd95_pooled(_whole(pair, faithful))
 
 
 def global_nsd(pair: MaskPair, *, faithful: bool) -> float | None:
@@ -211,7 +211,7 @@ def global_nsd(pair: MaskPair, *, faithful: bool) -> float | None:
         return 0.0
     whole = _whole(pair, faithful)
     assert pair.spacing is not None
-    return formulas.nsd_mean_of_directed(whole, tolerance=0.5 if faithful else min(pair.spacing))
+    return definitions.nsd_mean_of_directed(whole, tolerance=0.5 if faithful else min(pair.spacing))
 
 
 def _whole(pair: MaskPair, faithful: bool) -> MaskPair:

@@ -40,11 +40,11 @@ class Watch:
             "os.rename": lambda source, target, *_: self.check_path(target),
         }
 
-    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+    def __call__(self, event: str, values: tuple[Any, ...]) -> None:
         """An audit hook."""
         check = self.checks.get(event)
         if check is not None:
-            check(*given)
+            check(*values)
 
     def check_path(self, path: Any, *_: Any) -> None:
         """Writing to a path."""

@@ -12,8 +12,8 @@ from medbench.core.case import Case
 from medbench.core.progress import Progress
 from medbench.core.sample import AnySample
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding
-from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.findings import Finding
+from medbench.submissions.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
 
 Role = Literal["input", "output", "model", "scratch"]
+RunsAs = Literal["image", "root", "caller"]
+"""As whom a platform's own program starts the container.
+
+``image``: as the image's user, which may write the folders that the platform hands over; ``root``: as the
+image's user as well, but into a folder of whoever started the program (mode 0755), so that only root can
+write it; ``caller``: with ``--user`` and the ids of whoever started the program, whose folder it is (0755).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +61,31 @@ class ImageRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Trial:
     """A case of the rehearsal, read by its challenge.
 
     Attributes:
         case: the case.
-        sample: its pictures.
+        sample: its images.
         expected: the prediction file that ``medbench run`` writes for it.
     """
 
     case: Case
     sample: AnySample
     expected: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SavedArchive:
+    """What was saved, ready to be handed in.
+
+    Attributes:
+        path: of the archive, the zip or the table.
+        image: the name that an engine knows the image by, once it has loaded the archive.
+    """
+
+    path: Path
+    image: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,9 @@ class Platform(abc.ABC):
         model_folder: where weights that are handed in apart are mounted; ``None`` where they must be baked.
         limits: the platform's own; phases may differ.
         rules: what is refused on upload.
+        runs_as: as whom the platform's programs start the container; each of them is rehearsed.
+        needs_registry: the image is pushed to a registry, and files beside the context name it.
+        unpacked_model: folder beside the context that weights handed in apart are laid into as well.
         method_line: line of a new submission file on how the container is called; empty: one way only.
         known_labels: that the platform reads.
         bundle_files: names in a bundle's flat zip, or of the table.
@@ -114,6 +137,9 @@ class Platform(abc.ABC):
     model_folder: ClassVar[str | None] = None
     limits: ClassVar[Limits] = Limits()
     rules: ClassVar[ImageRules] = ImageRules()
+    runs_as: ClassVar[Sequence[RunsAs]] = ("image",)
+    needs_registry: ClassVar[bool] = False
+    unpacked_model: ClassVar[str | None] = None
     method_line: ClassVar[str] = ""
     known_labels: ClassVar[Sequence[str]] = ()
     bundle_files: ClassVar[Sequence[str]] = ()
@@ -179,7 +205,12 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
         """In a rehearsal: lay inputs below ``root`` as the platform mounts them.
 
@@ -193,10 +224,10 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
         """In a rehearsal: what is wrong with the outputs below ``root``, compared with ``case.expected``."""
 
     @abc.abstractmethod
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """How to hand in, step by step."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """How to hand in what was saved, step by step; a step that is a command starts with its program."""

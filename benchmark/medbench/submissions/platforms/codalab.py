@@ -23,10 +23,10 @@ from medbench.core.sample import AnySample, Sample
 from medbench.io import raster
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding, error
-from medbench.submissions.platforms.base import Mount, Platform, Prepared
-from medbench.submissions.rehearse.limits import Limits
-from medbench.submissions.rehearse.outputs import compare_numbers
+from medbench.submissions.findings import Finding, error
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import Mount, Platform, SavedArchive, Trial
+from medbench.submissions.platforms.outputs import compare_numbers
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -92,19 +92,24 @@ class Codalab(Platform):
         raise NotImplementedError("a bundle serves nothing")
 
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
         """Frames as the ingestion program cuts them, with the flag of the labelled ones."""
-        listed = []
-        for index, prepared in enumerate(cases):
-            assert isinstance(prepared.sample, Sample)
-            np.save(root / "input" / f"{index}.npy", np.moveaxis(prepared.sample.images, -1, 1))
-            labelled = "label_map" in prepared.sample.demands
-            listed.append({"case": prepared.case.id, "frames": f"{index}.npy", "labelled": labelled})
-        write_json(root / "input" / "cases.json", listed)
+        entries = []
+        for index, trial in enumerate(cases):
+            assert isinstance(trial.sample, Sample)
+            np.save(root / "input" / f"{index}.npy", np.moveaxis(trial.sample.images, -1, 1))
+            is_labelled = "label_map" in trial.sample.demands
+            entries.append({"case": trial.case.id, "frames": f"{index}.npy", "labelled": is_labelled})
+        write_json(root / "input" / "cases.json", entries)
 
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
         """Labels of a frame in every pixel; class scores of a video to rounding."""
         name = case.case.id
@@ -113,32 +118,32 @@ class Codalab(Platform):
             yield error("output.missing", f"{name}: predict gave no answer.", "Read the traceback above.")
             return
         with np.load(path) as answer:
-            found = {key: answer[key] for key in answer.files}
+            answers = {key: answer[key] for key in answer.files}
         for kind in ("model", "modelInter"):
-            yield from self._compare(case, kind, found)
+            yield from self._compare(case, kind, answers)
 
     @staticmethod
-    def _compare(case: Prepared, kind: str, found: Mapping[str, Any]) -> Iterable[Finding]:
-        name, classes = case.case.id, found[f"{kind}_classes"]
+    def _compare(case: Trial, kind: str, answers: Mapping[str, Any]) -> Iterable[Finding]:
+        name, classes = case.case.id, answers[f"{kind}_classes"]
         if case.expected.suffix == ".png":
-            expected, labels = raster.read_label_map(case.expected), found[f"{kind}_labels"]
-            different = int((expected != labels).sum()) if expected.shape == labels.shape else expected.size
+            due, labels = raster.read_label_map(case.expected), answers[f"{kind}_labels"]
+            different = int((due != labels).sum()) if due.shape == labels.shape else due.size
             if different:
                 yield error(
                     "output.differs",
-                    f"{name}: {kind}: {different} of {expected.size} labels differ from medbench run's.",
+                    f"{name}: {kind}: {different} of {due.size} labels differ from medbench run's.",
                     "The bundle is of another build, or torch of another version.",
                 )
         else:
             rows = read_table(case.expected, "frame", "non_standard_plane", "standard_plane")
-            wanted = [[float(row["non_standard_plane"]), float(row["standard_plane"])] for row in rows]
-            yield from compare_numbers(wanted, classes, name, f"class scores of {kind}")
+            rows_due = [[float(row["non_standard_plane"]), float(row["standard_plane"])] for row in rows]
+            yield from compare_numbers(rows_due, classes, name, f"class scores of {kind}")
 
-    def steps(self, submission: Submission) -> Sequence[str]:
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Uploading a zip."""
         return (
             "Open the competition's page, Participate, Submit / View Results, and choose the phase.",
-            f"Upload {submission.name}.zip: the validation phase uses its class model, the final modelInter.",
+            f"Upload {archive.path}: the validation phase uses its class model, the final modelInter.",
             "Wait for 'Finished', open the output log, and compare its times with the report.",
             "Push the result to the leaderboard by the button beside it.",
         )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding
-from medbench.submissions.platforms.base import Platform, Prepared
-from medbench.submissions.rehearse.outputs import compare_files
-from medbench.submissions.serving.outcome import publishing
+from medbench.submissions.findings import Finding
+from medbench.submissions.platforms.base import Platform, Trial
+from medbench.submissions.platforms.outputs import compare_files
+from medbench.submissions.serving.outcome import publishing, require_writable
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -61,8 +61,10 @@ class FolderPlatform(Platform):
         """Predict all cases of a folder.
 
         Raises:
-            MedbenchError: ``input.empty`` where there is none, or ``cases.failed``.
+            MedbenchError: ``output.unwritable`` before anything is read, ``input.empty`` where there is no
+                case, or ``cases.failed``.
         """
+        require_writable(target)
         try:
             cases = session.challenge.cases(source, self.served_split)
         except MedbenchError as failure:
@@ -94,18 +96,23 @@ class FolderPlatform(Platform):
         yield [next(iter(rival.inputs.values())) for rival in rivals if rival.inputs]
 
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
         """Copy the files of all cases, references left out."""
         folder = root / self.input_folder.lstrip("/")
-        for prepared in cases:
-            for file in prepared.case.inputs.values():
-                copy = folder / self.place(prepared.case, file)
+        for trial in cases:
+            for file in trial.case.inputs.values():
+                copy = folder / self.place(trial.case, file)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
 
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
         """The file of ``medbench run``, byte for byte."""
         name = challenge.exchange.prediction_name(case.case)

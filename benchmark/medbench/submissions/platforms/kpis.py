@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from medbench.core.case import Case
 from medbench.submissions.description import GIGABYTE, Submission
-from medbench.submissions.platforms.base import ImageRules, Mount
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import ImageRules, Mount, RunsAs, SavedArchive
 from medbench.submissions.platforms.folders import FolderPlatform
-from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.platforms.registries import pushing_steps
 
 if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
@@ -43,6 +44,8 @@ class KPIsPatch(FolderPlatform):
     model_folder = "/model"
     limits = Limits(memory_bytes=32 * GIGABYTE)
     rules = _RULES
+    runs_as: ClassVar[Sequence[RunsAs]] = ("root",)
+    needs_registry = True
     source = "hrlblab/KPIs2024@7d56473"
 
     def place(self, case: Case, file: Path) -> Path:
@@ -54,9 +57,9 @@ class KPIsPatch(FolderPlatform):
         session.model_folders.append(session.roots("/model"))
         super().serve(session, arguments)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Pushing to Docker Hub and telling the organisers."""
-        return _steps(submission, "patch")
+        return _steps(submission, archive, "patch")
 
 
 class KPIsSlide(KPIsPatch):
@@ -88,16 +91,13 @@ class KPIsSlide(KPIsPatch):
             source, target = (plain, session.roots("/output")) if plain.is_dir() else (source, target)
         self.predict_folder(session, source, target)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Pushing to Docker Hub and telling the organisers."""
-        return _steps(submission, "slide")
+        return _steps(submission, archive, "slide")
 
 
-def _steps(submission: Submission, kind: str) -> Sequence[str]:
-    hub = submission.registry or "USER"
+def _steps(submission: Submission, archive: SavedArchive, kind: str) -> Sequence[str]:
     return (
-        f"docker load --input {submission.name}.tar.gz",
-        f"docker tag medbench/{submission.name} {hub}/kpis:validation_{kind}",
-        f"docker push {hub}/kpis:validation_{kind}",
+        *pushing_steps(submission, archive, f"kpis:validation_{kind}"),
         "Send the image's name and the command of the README to the organisers, as the task's page says.",
     )

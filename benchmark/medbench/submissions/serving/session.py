@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from medbench.running.setup import Setup
 
 MANIFEST = "submission.json"
+FACTS = "evaluation.json"
 WEIGHTS = "weights.pt"
 CASE_LINE = "medbench-case "
 ROOT = "MEDBENCH_ROOT"
@@ -103,7 +104,7 @@ class Session:
         return self.setup.predictor()
 
     def weights(self) -> Path | None:
-        """File of the weights: mounted ones before baked ones; ``None`` when the submission has none.
+        """The weights: mounted ones before baked ones; ``None`` when the submission has none.
 
         Raises:
             MedbenchError: ``weights.missing``.
@@ -111,13 +112,15 @@ class Session:
         if self.manifest["weights_sha256"] is None:
             return None
         places = [folder / WEIGHTS for folder in (*self.model_folders, self.app / "model")]
-        found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            looked = " and ".join(str(place) for place in places)
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            searches = " and ".join(str(place) for place in places)
             raise MedbenchError(
-                "weights.missing", f"The weights are missing (looked for {looked}).", "Attach model.tar.gz."
+                "weights.missing",
+                f"The weights are missing (looked for {searches}).",
+                "Attach model.tar.gz.",
             )
-        return found
+        return path
 
     def _verify(self, sha256: str) -> None:
         expected = self.manifest["weights_sha256"]

@@ -18,20 +18,20 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image of a release and where its mask is, or would be.
+    """An image of a release with the path of its mask, which may be missing.
 
     Attributes:
-        id: its name in the release.
+        id: name of the image in the release.
         image: path of the image.
         mask: path of the mask.
-        group: patient, lesion or video that it shows; empty when it stands alone.
-        part: part of the release that it comes from, where a release has several.
+        group: patient, lesion or video of the image; empty where it is not known to share one.
+        part: part of the release, where a release has several.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairReport:
-    """What a check says of a pair: faults of this file, and oddities that files share."""
+    """Findings on a pair, and oddities that many files of a release share."""
 
     pair: Pair
     findings: tuple[Finding, ...] = ()
@@ -54,8 +54,8 @@ class ImageMaskRelease(Release):
     """Files of a release of images with one mask each.
 
     Attributes:
-        mask_threshold: grey values above this are the structure, where the release has grey mask borders.
-        image_size: height and width of all images of the release, if they are equal.
+        mask_threshold: grey values above it are the structure, where masks have grey borders; else ``None``.
+        image_size: height and width of all images of the release, where these are equal; else ``None``.
     """
 
     mask_threshold: ClassVar[int | None] = None
@@ -63,7 +63,7 @@ class ImageMaskRelease(Release):
 
     @abc.abstractmethod
     def pairs(self, root: Path) -> list[Pair]:
-        """Every image of the folder in a fixed order.
+        """All images of the folder with their masks, in a fixed order.
 
         Raises:
             MedbenchError: ``data.layout_unknown``.
@@ -71,14 +71,14 @@ class ImageMaskRelease(Release):
 
     @abc.abstractmethod
     def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
-        """The images that belong to a split.
+        """The images of a split.
 
         Raises:
             MedbenchError: ``data.empty`` or ``data.incomplete`` when the split cannot be formed.
         """
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """The split's images; masks that are missing fail when they are scored."""
+        """The cases of a split; a case with a missing mask fails when it is scored."""
         self.check_split(split)
         pairs = self.pairs_of(self.pairs(root), split)
         if not pairs:
@@ -92,7 +92,7 @@ class ImageMaskRelease(Release):
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
         check_alone(path, raster.SUFFIXES)
-        return pictures.read_rgb(path)
+        return eight_bit.read_rgb(path)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
         """The reference mask, ``(height, width)``, values of the card's labels.
@@ -101,10 +101,10 @@ class ImageMaskRelease(Release):
             MedbenchError: when the file is missing, damaged or no such mask.
         """
         check_alone(case.reference["labels"], raster.SUFFIXES)
-        return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
+        return eight_bit.read_binary_mask(case.reference["labels"], self.mask_threshold)
 
     def check_files(self, root: Path) -> list[Finding]:
-        """Counts, every image and mask, and groups in two splits."""
+        """Findings on counts, every image and mask, and images and groups in two splits."""
         pairs = self.pairs(root)
         with ThreadPoolExecutor(2) as pool:
             reports = list(pool.map(self._guarded_pair, pairs))
@@ -142,11 +142,11 @@ class ImageMaskRelease(Release):
         return Finding(
             "warning",
             f"{split}: {present} of the release's {whole} images.",
-            "A subset: its scores are marked so and never stand beside those of the whole split.",
+            "A subset: its scores are marked as such and never ranked with those of the whole split.",
         )
 
     def check_pair(self, pair: Pair) -> PairReport:
-        """What is wrong with one image and its mask, and what is odd."""
+        """Findings on one image and its mask."""
         report, size = self.check_image(pair)
         if not size:
             return report
@@ -164,7 +164,7 @@ class ImageMaskRelease(Release):
         return replace(report, findings=tuple(findings), oddities=(*report.oddities, *oddities))
 
     def check_image(self, pair: Pair) -> tuple[PairReport, tuple[int, ...]]:
-        """What is wrong or odd with the image alone, and its size, empty when it cannot be read."""
+        """Findings on the image alone, and its size, which is empty where the image cannot be read."""
         try:
             image = self.read_image(pair.image)
         except MedbenchError as error:
@@ -175,13 +175,13 @@ class ImageMaskRelease(Release):
         return PairReport(pair, oddities=tuple(oddities)), size
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
-        """The reference mask as it is read, and what is odd about the file without being wrong.
+        """The reference mask, and oddities of its file that are no errors.
 
         Raises:
             MedbenchError: as :meth:`read_reference`.
         """
         labels = raster.read_label_map(pair.mask)
-        mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
+        mask = eight_bit.read_binary_mask(pair.mask, self.mask_threshold)
         oddities = []
         if labels.max(initial=0) == 1:
             oddities.append("masks are coded 0/1 where the release has 0/255; both are read")

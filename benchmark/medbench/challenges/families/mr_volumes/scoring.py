@@ -20,7 +20,7 @@ from medbench.metrics.checks.suspicion import flags
 
 
 class MRVolumeScorer(Scorer):
-    """Label maps scored volume by volume."""
+    """Scores label maps volume by volume."""
 
     def __init__(self, card: Card, release: MRVolumeRelease) -> None:
         super().__init__(card)
@@ -43,7 +43,7 @@ class MRVolumeScorer(Scorer):
         return CaseScores(scores, {**self.evidence(reference), **flags(reference.array, prediction.array)})
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
-        """Scores by the card's ``failure_rule``; a case without a readable reference has none."""
+        """Scores by the card's ``failure_rule``; a case without a readable reference has no score."""
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
@@ -55,5 +55,5 @@ class MRVolumeScorer(Scorer):
         """Scores of a failed or missing prediction by the card's ``failure_rule``."""
 
     def evidence(self, reference: Volume) -> Mapping[str, Any]:
-        """What pooled columns need to know of a case; nothing where no column is pooled."""
+        """Evidence of a case for pooled columns; empty where no column is pooled."""
         return {}

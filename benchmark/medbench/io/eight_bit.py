@@ -1,7 +1,7 @@
-"""Colour pictures and binary masks as a release must hold them, and what is wrong with those that differ.
+"""8-bit images and binary masks of releases, read strictly.
 
-A picture of another bit depth, with a palette or with an alpha channel decodes without complaint and then
-means something else; here it is refused by name.
+An image of another bit depth, with a palette or with an alpha channel would decode to other values without an
+error; here it is refused with its kind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOSSY = (".jpg", ".jpeg")
 
 
 def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
-    """A colour picture, ``(height, width, 3)``, 8 bit.
+    """A colour image, ``(height, width, 3)``, 8 bit.
 
     Raises:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.picture_format`` for 16 bits, a
@@ -31,7 +31,7 @@ def read_rgb(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_grey(path: Path) -> npt.NDArray[np.uint8]:
-    """A grey picture, ``(height, width)``, 8 bit.
+    """A grey image, ``(height, width)``, 8 bit.
 
     Raises:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.picture_format`` for 16 bits, a
@@ -40,16 +40,16 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
     return _read_as(path, "8-bit grey")
 
 
-def _read_as(path: Path, wanted: str) -> npt.NDArray[np.uint8]:
-    picture, header = raster.described_picture(path)
-    if header.kind != wanted:
+def _read_as(path: Path, kind: str) -> npt.NDArray[np.uint8]:
+    image, header = raster.read_image_and_header(path)
+    if header.kind != kind:
         raise MedbenchError(
             "data.picture_format",
-            f"{path}: is {'an' if header.bits == 8 else 'a'} {header.kind} picture; "
-            f"the release holds {wanted} ones.",
-            f"Copy the file again from its source, or convert it to {wanted}.",
+            f"{path}: is {'an' if header.bits == 8 else 'a'} {header.kind} image; "
+            f"the release holds {kind} ones.",
+            f"Copy the file again from its source, or convert it to {kind}.",
         )
-    return picture
+    return image
 
 
 def read_binary_mask(
@@ -75,23 +75,23 @@ def read_binary_mask(
     if threshold is not None and not lossy and labels.dtype == np.uint8 and labels.max() == 255:
         return (labels > threshold).astype(np.uint8)
     values = np.unique(labels)
-    listed = ", ".join(str(value) for value in values[:6]) + (", …" if len(values) > 6 else "")
+    examples = ", ".join(str(value) for value in values[:6]) + (", …" if len(values) > 6 else "")
     cause = "JPEG compression has smeared it" if lossy else "0/255 or 0/1 is expected"
     raise MedbenchError(
         "data.mask_not_binary",
-        f"{path}: is no binary mask, it holds the values {listed}; {cause}.",
+        f"{path}: is no binary mask, it holds the values {examples}; {cause}.",
         "Threshold it and save it as an 8-bit single-channel PNG, or copy the original again.",
     )
 
 
-def resized_picture(
+def resized_image(
     path: Path, size: int, cache: Path, read: Callable[[Path], npt.NDArray[np.uint8]] = read_rgb
 ) -> npt.NDArray[np.uint8]:
-    """A picture at ``size`` × ``size``, decoded by ``read`` once and kept under ``cache``.
+    """An image resized to ``size`` × ``size``, decoded by ``read`` once and cached in the folder ``cache``.
 
     Raises:
         MedbenchError: as ``read``.
     """
     reader = getattr(read, "__qualname__", type(read).__name__)
-    kept = caches.place(cache, path, "picture", size, reader)
-    return caches.kept_array(kept, lambda: raster.resize_picture(read(path), size, size))
+    entry = caches.place(cache, path, "image", size, reader)
+    return caches.cached_array(entry, lambda: raster.resize_image(read(path), size, size))

@@ -12,31 +12,31 @@ import numpy.typing as npt
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import images
-from medbench.submissions.lint.findings import Finding, error, warning
+from medbench.submissions.findings import Finding, error, warning
 
 TOLERANCE = 1e-5
 
 
 def output_file(folder: Path, suffixes: tuple[str, ...], name: str) -> Path | Finding:
     """The one output of a folder, or what is wrong with it."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-    fitting = [path for path in found if images.suffix_of(path) in suffixes]
-    if not found:
+    files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
+    images_here = [path for path in files if images.suffix_of(path) in suffixes]
+    if not files:
         return error(
             "output.missing", f"{name}: nothing was written to {folder.name}/.", "Write one file a case."
         )
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:3])
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files[:3])
         return error(
-            "output.several", f"{name}: {len(found)} files in {folder.name}/ ({names}).", "Write exactly one."
+            "output.several", f"{name}: {len(files)} files in {folder.name}/ ({names}).", "Write exactly one."
         )
-    if not fitting:
+    if not images_here:
         return error(
             "output.format",
-            f"{name}: {found[0].name} is none of {', '.join(suffixes)}.",
+            f"{name}: {files[0].name} is none of {', '.join(suffixes)}.",
             "Write that format.",
         )
-    return fitting[0]
+    return images_here[0]
 
 
 def compare_labels(
@@ -51,56 +51,56 @@ def compare_labels(
         grid: geometry that the output must have.
     """
     try:
-        found = images.read_volume(output)
+        volume = images.read_volume(output)
     except MedbenchError as failure:
         yield error("output.unreadable", f"{name}: {failure.message}", failure.hint)
         return
-    if found.array.dtype not in (np.dtype(np.uint8), np.dtype(bool)):
+    if volume.array.dtype not in (np.dtype(np.uint8), np.dtype(bool)):
         yield error(
             "output.type",
-            f"{name}: {output.name} holds {found.array.dtype} values; 8-bit labels are due.",
+            f"{name}: {output.name} holds {volume.array.dtype} values; 8-bit labels are due.",
             "Cast the argmax to uint8 before writing.",
         )
-    wanted, given = np.squeeze(expected), np.squeeze(found.array)
-    if wanted.shape != given.shape:
+    due, labels = np.squeeze(expected), np.squeeze(volume.array)
+    if due.shape != labels.shape:
         yield error(
             "output.size",
-            f"{name}: {output.name} is {_size(given.shape)}, its input {_size(wanted.shape)}.",
+            f"{name}: {output.name} is {_size(labels.shape)}, its input {_size(due.shape)}.",
             "Resize labels back to the input, by nearest neighbour, before writing.",
         )
         return
     if grid is not None:
-        yield from _compare_geometry(grid, found, output, name)
-    different = int((wanted != given).sum())
+        yield from _compare_geometry(grid, volume, output, name)
+    different = int((due != labels).sum())
     if different:
-        values = ", ".join(str(value) for value in np.unique(given)[:6])
+        values = ", ".join(str(value) for value in np.unique(labels)[:6])
         yield error(
             "output.differs",
-            f"{name}: {different} of {wanted.size} labels differ from medbench run's (values {values}).",
+            f"{name}: {different} of {due.size} labels differ from medbench run's (values {values}).",
             "The container reads, scales or resizes differently, or has other weights or versions.",
         )
 
 
-def _compare_geometry(grid: Volume, found: Volume, output: Path, name: str) -> Iterator[Finding]:
+def _compare_geometry(grid: Volume, volume: Volume, output: Path, name: str) -> Iterator[Finding]:
     for field in ("spacing", "origin", "direction"):
-        wanted, given = getattr(grid, field), getattr(found, field)
-        if wanted is None:
+        due, value = getattr(grid, field), getattr(volume, field)
+        if due is None:
             continue
-        if given is None or len(wanted) != len(given) or not np.allclose(wanted, given, atol=1e-4):
+        if value is None or len(due) != len(value) or not np.allclose(due, value, atol=1e-4):
             yield error(
                 f"output.{field}",
-                f"{name}: the {field} of {output.name} is {given}, its input's {wanted}.",
+                f"{name}: the {field} of {output.name} is {value}, its input's {due}.",
                 "Copy spacing, origin and direction from the input.",
             )
 
 
-def compare_numbers(expected: Any, found: Any, name: str, what: str) -> Iterator[Finding]:
+def compare_numbers(reference: Any, values: Any, name: str, what: str) -> Iterator[Finding]:
     """Numbers must agree to 1e-5, the rounding of another batch or number of threads apart."""
-    wanted, given = np.asarray(expected, float), np.asarray(found, float)
-    if wanted.shape != given.shape:
-        yield error("output.size", f"{name}: {given.size} {what}, {wanted.size} are due.")
+    due, numbers = np.asarray(reference, float), np.asarray(values, float)
+    if due.shape != numbers.shape:
+        yield error("output.size", f"{name}: {numbers.size} {what}, {due.size} are due.")
         return
-    largest = float(np.abs(wanted - given).max(initial=0.0))
+    largest = float(np.abs(due - numbers).max(initial=0.0))
     if not largest <= TOLERANCE:
         yield error(
             "output.differs",
@@ -114,10 +114,10 @@ def compare_files(expected: Path, output: Path, name: str) -> Iterator[Finding]:
     if not output.is_file():
         yield error("output.missing", f"{name}: {output.name} was not written.", "Write one file a case.")
     elif expected.read_bytes() != output.read_bytes():
-        wanted = images.read_volume(expected)
-        found = list(compare_labels(wanted.array, output, name, wanted))
-        yield from found
-        if not found:
+        volume = images.read_volume(expected)
+        differences = list(compare_labels(volume.array, output, name, volume))
+        yield from differences
+        if not differences:
             yield warning(
                 "output.bytes",
                 f"{name}: {output.name} has the same labels as medbench run's, but other bytes.",

@@ -1,4 +1,4 @@
-"""Pictures and masks that are not what a release holds are refused by name."""
+"""Images and masks that are not what a release holds are refused by name."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 import tifffile
 
 from medbench.core.errors import MedbenchError
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (24, 32, 3), np.uint8)
@@ -24,21 +24,21 @@ def palette_png(path, indices, colours):
 
 def test_an_ordinary_picture_is_read_as_it_is(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), COLOURS[:, :, ::-1])
-    assert np.array_equal(pictures.read_rgb(tmp_path / "a.png"), COLOURS)
+    assert np.array_equal(eight_bit.read_rgb(tmp_path / "a.png"), COLOURS)
 
 
 def test_a_tiff_tagged_grey_keeps_its_three_colours(tmp_path):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, COLOURS, photometric="minisblack", planarconfig="contig")
     assert cv2.imread(str(path), cv2.IMREAD_UNCHANGED).ndim == 2
-    assert np.array_equal(pictures.read_rgb(path), COLOURS)
+    assert np.array_equal(eight_bit.read_rgb(path), COLOURS)
 
 
 @pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
 def test_other_tiffs_still_read(tmp_path, photometric):
     picture = COLOURS if photometric == "rgb" else COLOURS[:, :, 0]
     tifffile.imwrite(tmp_path / "a.tif", picture, photometric=photometric)
-    assert np.array_equal(raster.read_picture(tmp_path / "a.tif"), picture)
+    assert np.array_equal(raster.read_image(tmp_path / "a.tif"), picture)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_pictures_of_another_kind_are_refused_by_name(tmp_path, picture, named):
     path = tmp_path / "odd.png"
     cv2.imwrite(str(path), picture)
     with pytest.raises(MedbenchError, match=named) as caught:
-        pictures.read_rgb(path)
+        eight_bit.read_rgb(path)
     assert str(path) in caught.value.message
 
 
 def test_a_palette_picture_is_refused(tmp_path):
     palette_png(tmp_path / "p.png", DISK, [(0, 0, 0), (200, 30, 40)])
     with pytest.raises(MedbenchError, match="palette"):
-        pictures.read_rgb(tmp_path / "p.png")
+        eight_bit.read_rgb(tmp_path / "p.png")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
@@ -72,9 +72,9 @@ def test_a_truncated_file_is_refused_without_noise(tmp_path, capfd, suffix, shar
     content = whole.read_bytes()
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(MedbenchError, match="not a readable picture"):
-        raster.read_picture(cut)
-    assert raster.read_picture(whole).shape == (192, 256, 3)
+    with pytest.raises(MedbenchError, match="not a readable image"):
+        raster.read_image(cut)
+    assert raster.read_image(whole).shape == (192, 256, 3)
     if share > 0.1:
         assert capfd.readouterr().err == ""
 
@@ -83,21 +83,21 @@ def test_a_truncated_file_is_refused_without_noise(tmp_path, capfd, suffix, shar
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_both_codings_of_a_mask_are_understood(tmp_path, high, dtype):
     cv2.imwrite(str(tmp_path / "m.png"), DISK.astype(dtype) * high)
-    assert np.array_equal(pictures.read_binary_mask(tmp_path / "m.png"), DISK)
+    assert np.array_equal(eight_bit.read_binary_mask(tmp_path / "m.png"), DISK)
 
 
 @pytest.mark.parametrize("high", [0, 1, 255])
 def test_uniform_masks_are_understood(tmp_path, high):
     cv2.imwrite(str(tmp_path / "m.png"), np.full((8, 8), high, np.uint8))
-    assert np.array_equal(pictures.read_binary_mask(tmp_path / "m.png"), np.full((8, 8), bool(high)))
+    assert np.array_equal(eight_bit.read_binary_mask(tmp_path / "m.png"), np.full((8, 8), bool(high)))
 
 
 def test_a_black_and_white_palette_mask_is_understood_and_a_coloured_one_refused(tmp_path):
     palette_png(tmp_path / "bw.png", DISK, [(0, 0, 0), (255, 255, 255)])
     palette_png(tmp_path / "voc.png", DISK, [(0, 0, 0), (128, 0, 0)])
-    assert np.array_equal(pictures.read_binary_mask(tmp_path / "bw.png"), DISK)
-    with pytest.raises(MedbenchError, match="colour picture"):
-        pictures.read_binary_mask(tmp_path / "voc.png")
+    assert np.array_equal(eight_bit.read_binary_mask(tmp_path / "bw.png"), DISK)
+    with pytest.raises(MedbenchError, match="colour image"):
+        eight_bit.read_binary_mask(tmp_path / "voc.png")
 
 
 def test_grey_borders_are_thresholded_only_where_the_release_has_them(tmp_path):
@@ -105,29 +105,29 @@ def test_grey_borders_are_thresholded_only_where_the_release_has_them(tmp_path):
     mask[0, :3] = (12, 112, 130)
     cv2.imwrite(str(tmp_path / "m.png"), mask)
     with pytest.raises(MedbenchError, match="12, 112, 130"):
-        pictures.read_binary_mask(tmp_path / "m.png")
-    assert np.array_equal(pictures.read_binary_mask(tmp_path / "m.png", threshold=127), mask > 127)
+        eight_bit.read_binary_mask(tmp_path / "m.png")
+    assert np.array_equal(eight_bit.read_binary_mask(tmp_path / "m.png", threshold=127), mask > 127)
 
 
 @pytest.mark.parametrize("high", [128, 65535])
 def test_a_mask_of_another_high_value_is_refused_even_with_a_threshold(tmp_path, high):
     cv2.imwrite(str(tmp_path / "m.png"), DISK.astype(np.uint16 if high > 255 else np.uint8) * high)
     with pytest.raises(MedbenchError, match=str(high)):
-        pictures.read_binary_mask(tmp_path / "m.png", threshold=127)
+        eight_bit.read_binary_mask(tmp_path / "m.png", threshold=127)
 
 
 def test_a_smeared_jpeg_mask_is_refused_even_with_a_threshold(tmp_path):
     cv2.imwrite(str(tmp_path / "m.jpg"), DISK.astype(np.uint8) * 255)
     with pytest.raises(MedbenchError, match="JPEG"):
-        pictures.read_binary_mask(tmp_path / "m.jpg", threshold=127)
+        eight_bit.read_binary_mask(tmp_path / "m.jpg", threshold=127)
 
 
 def test_resized_pictures_are_kept_and_made_again_when_the_file_changes(tmp_path):
     path, cache = tmp_path / "a.png", tmp_path / "cache"
     cv2.imwrite(str(path), COLOURS)
-    first = pictures.resized_picture(path, 16, cache)
+    first = eight_bit.resized_image(path, 16, cache)
     assert first.shape == (16, 16, 3)
-    assert np.array_equal(pictures.resized_picture(path, 16, cache), first)
+    assert np.array_equal(eight_bit.resized_image(path, 16, cache), first)
     assert len(list(cache.rglob("*.npy"))) == 1
     cv2.imwrite(str(path), np.zeros((30, 30, 3), np.uint8))
-    assert not pictures.resized_picture(path, 16, cache).any()
+    assert not eight_bit.resized_image(path, 16, cache).any()

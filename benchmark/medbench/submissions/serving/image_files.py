@@ -12,7 +12,7 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
 
-PICTURE_CHANNELS = (1, 3)
+IMAGE_CHANNELS = (1, 3)
 SUFFIXES = (".mha", ".tif", ".tiff")
 """Of the files that grand-challenge hands over and takes."""
 
@@ -23,18 +23,18 @@ def only_file(folder: Path, suffixes: tuple[str, ...]) -> Path:
     Raises:
         MedbenchError: ``input.missing`` when there is none, ``input.several`` when there are more.
     """
-    found = image_files(folder, suffixes)
-    if not found:
+    files = image_files(folder, suffixes)
+    if not files:
         kinds = ", ".join(suffixes)
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         what = f"holds {', '.join(there[:3])} and no {kinds} file" if there else f"holds no {kinds} file"
         raise MedbenchError("input.missing", f"{folder}: {what}.", "One image is due.")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found[:3])
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files[:3])
         raise MedbenchError(
-            "input.several", f"{folder}: holds {len(found)} images ({names}).", "One image is due."
+            "input.several", f"{folder}: holds {len(files)} images ({names}).", "One image is due."
         )
-    return found[0]
+    return files[0]
 
 
 def image_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -48,11 +48,11 @@ def image_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
     )
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDArray[np.uint8], Volume]:
-    """A two-dimensional picture as ``(1, height, width, channels)``, and the grid that its labels take.
+def read_image(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDArray[np.uint8], Volume]:
+    """A two-dimensional image as ``(1, height, width, channels)``, and the grid that its labels take.
 
-    Colour may be stored with its channels last, as MetaImage vectors and picture files do, or as three
-    planes ``(3, height, width)``; a volume of one slice counts as a picture.
+    Colour may be stored with its channels last, as MetaImage vectors and image files do, or as three
+    planes ``(3, height, width)``; a volume of one slice counts as an image.
 
     Args:
         path: MetaImage, TIFF, PNG, JPEG or NIfTI.
@@ -73,21 +73,21 @@ def read_picture(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.N
     else:
         raise MedbenchError(
             "input.dimensions",
-            f"{path.name}: is {dimensions}-dimensional, {'×'.join(map(str, shape))}; a 2-D picture is due.",
-            "Hand in one picture, grey or RGB.",
+            f"{path.name}: is {dimensions}-dimensional, {'×'.join(map(str, shape))}; a 2-D image is due.",
+            "Hand in one image, grey or RGB.",
         )
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
-    if pixels.shape[-1] not in PICTURE_CHANNELS:
+    if pixels.shape[-1] not in IMAGE_CHANNELS:
         raise MedbenchError(
             "input.dimensions",
-            f"{path.name}: has {pixels.shape[-1]} channels; a grey or RGB picture is due.",
-            "Hand in one picture, grey or RGB.",
+            f"{path.name}: has {pixels.shape[-1]} channels; a grey or RGB image is due.",
+            "Hand in one image, grey or RGB.",
         )
     if size is not None and pixels.shape[:2] != tuple(size):
         raise MedbenchError(
             "input.size",
             f"{path.name}: is {pixels.shape[0]}×{pixels.shape[1]} pixels where {size[0]}×{size[1]} are due.",
-            "Hand in the picture as the challenge released it.",
+            "Hand in the image as the challenge released it.",
         )
     return _eight_bit(pixels, path)[np.newaxis], grid
 
@@ -124,7 +124,7 @@ def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
 
 
 def write_labels(path: Path, labels: npt.NDArray[Any], grid: Volume) -> None:
-    """Write 8-bit labels ``(height, width)`` on the grid of their picture, compressed."""
+    """Write 8-bit labels ``(height, width)`` on the grid of their image, compressed."""
     plane = labels.astype(np.uint8)
     if len(grid.spacing or ()) == 3 and plane.ndim == 2:
         plane = plane[np.newaxis]

@@ -1,4 +1,4 @@
-"""Small networks whose operations are known by hand, for the self-test."""
+"""Small networks with operations counted by hand, for the self-test."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ UNET_WIDTHS = (8, 16, 32)
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A network, its input and its cost by hand.
+class HandCount:
+    """A network, its input, and its operations counted by hand.
 
     Attributes:
-        name: for people.
-        build: makes it.
+        name: name of the network in messages.
+        build: makes the network.
         shape: of the input, with the batch.
         macs: multiply-accumulates of convolutions and matrix products.
         other_flops: other arithmetic; ``None`` where fused and plain kernels differ.
@@ -36,7 +36,7 @@ class Known:
 
 
 class Of(nn.Module):
-    """A function as a network, perhaps with a matrix of its own."""
+    """A function as a network, with a matrix as its parameter if one is given."""
 
     def __init__(self, function: Callable[..., Tensor], *matrix: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Of(nn.Module):
 
 
 class Deformed(nn.Module):
-    """Deformable convolution with offsets that a convolution finds."""
+    """Deformable convolution with offsets from another convolution."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Deformed(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Torch's multi-head attention of tokens to themselves."""
+    """Torch's multi-head self-attention."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,22 +166,22 @@ def _used_twice() -> nn.Module:
     return nn.Sequential(layer, layer)
 
 
-def known_networks() -> list[Known]:
-    """Every way to attend, convolve and project that the usual counters miss or double."""
+def reference_networks() -> list[HandCount]:
+    """Networks with every kind of attention, convolution and projection that counters miss or count twice."""
     return [*_attentions(), *_convolutions(), *_others()]
 
 
-def _attentions() -> list[Known]:
+def _attentions() -> list[HandCount]:
     tokens, rows = (1, HEADS, LENGTH, WIDTH), (1, LENGTH, DIM)
     heads = 2 * HEADS * LENGTH * LENGTH * WIDTH
     projected = LENGTH * 4 * DIM * DIM + 2 * LENGTH * LENGTH * DIM
     return [
-        Known("attention by @", lambda: Of(_by_product), tokens, heads, 5 * HEADS * LENGTH**2),
-        Known("scaled_dot_product_attention", lambda: Of(_fused), tokens, heads),
-        Known("attention by einsum", lambda: Of(_by_einsum), tokens, heads, 0),
-        Known("linear attention", lambda: Of(_linear), tokens, 2 * HEADS * LENGTH * WIDTH * WIDTH),
-        Known("nn.MultiheadAttention", SelfAttention, rows, projected),
-        Known(
+        HandCount("attention by @", lambda: Of(_by_product), tokens, heads, 5 * HEADS * LENGTH**2),
+        HandCount("scaled_dot_product_attention", lambda: Of(_fused), tokens, heads),
+        HandCount("attention by einsum", lambda: Of(_by_einsum), tokens, heads, 0),
+        HandCount("linear attention", lambda: Of(_linear), tokens, 2 * HEADS * LENGTH * WIDTH * WIDTH),
+        HandCount("nn.MultiheadAttention", SelfAttention, rows, projected),
+        HandCount(
             "nn.TransformerEncoderLayer in evaluation",
             lambda: nn.TransformerEncoderLayer(DIM, HEADS, 4 * DIM, batch_first=True),
             rows,
@@ -190,42 +190,44 @@ def _attentions() -> list[Known]:
     ]
 
 
-def _convolutions() -> list[Known]:
+def _convolutions() -> list[HandCount]:
     images, volumes = (1, 8, SIDE, SIDE), (1, 8, 8, 8, 8)
     return [
-        Known("Conv2d", lambda: nn.Conv2d(8, 16, 3, padding=1), images, PIXELS * 8 * 16 * 9, PIXELS * 16),
-        Known(
+        HandCount("Conv2d", lambda: nn.Conv2d(8, 16, 3, padding=1), images, PIXELS * 8 * 16 * 9, PIXELS * 16),
+        HandCount(
             "grouped Conv2d, stride 2",
             lambda: nn.Conv2d(8, 16, 3, 2, 1, groups=4, bias=False),
             images,
             PIXELS // 4 * 2 * 16 * 9,
             0,
         ),
-        Known(
+        HandCount(
             "depthwise Conv2d",
             lambda: nn.Conv2d(8, 8, 5, padding=2, groups=8, bias=False),
             (2, 8, SIDE, SIDE),
             2 * PIXELS * 8 * 25,
             0,
         ),
-        Known("Conv3d", lambda: nn.Conv3d(8, 4, 3, padding=1, bias=False), volumes, 512 * 8 * 4 * 27, 0),
-        Known(
+        HandCount("Conv3d", lambda: nn.Conv3d(8, 4, 3, padding=1, bias=False), volumes, 512 * 8 * 4 * 27, 0),
+        HandCount(
             "ConvTranspose2d", lambda: nn.ConvTranspose2d(8, 16, 2, 2, bias=False), images, PIXELS * 512, 0
         ),
-        Known("ConvTranspose3d", lambda: nn.ConvTranspose3d(8, 4, 2, 2, bias=False), volumes, 512 * 256, 0),
-        Known("deformable convolution", Deformed, images, PIXELS * 8 * 9 * (18 + 16), 7 * PIXELS * 9 * 8),
-        Known("U-Net", SmallUNet, (1, 3, 64, 64), _unet_macs(64)),
+        HandCount(
+            "ConvTranspose3d", lambda: nn.ConvTranspose3d(8, 4, 2, 2, bias=False), volumes, 512 * 256, 0
+        ),
+        HandCount("deformable convolution", Deformed, images, PIXELS * 8 * 9 * (18 + 16), 7 * PIXELS * 9 * 8),
+        HandCount("U-Net", SmallUNet, (1, 3, 64, 64), _unet_macs(64)),
     ]
 
 
-def _others() -> list[Known]:
+def _others() -> list[HandCount]:
     images, series = (1, 8, SIDE, SIDE), (1, 64, 1024)
     return [
-        Known("gather and linear", lambda: Of(_gathered, 8, 32), (1, 64, 32), 32 * 32 * 8, 0),
-        Known("one linear layer used twice", _used_twice, (1, 16, 32), 2 * 16 * 32 * 32, 2 * 16 * 32),
-        Known("LSTM", Recurrent, (1, 10, 16), 10 * 4 * 32 * (16 + 32)),
-        Known("bilinear interpolation", lambda: Of(_enlarged), images, 0, 7 * 4 * PIXELS * 8),
-        Known(
+        HandCount("gather and linear", lambda: Of(_gathered, 8, 32), (1, 64, 32), 32 * 32 * 8, 0),
+        HandCount("one linear layer used twice", _used_twice, (1, 16, 32), 2 * 16 * 32 * 32, 2 * 16 * 32),
+        HandCount("LSTM", Recurrent, (1, 10, 16), 10 * 4 * 32 * (16 + 32)),
+        HandCount("bilinear interpolation", lambda: Of(_enlarged), images, 0, 7 * 4 * PIXELS * 8),
+        HandCount(
             "Fourier transform of real values", lambda: Of(torch.fft.fft), series, 0, 64 * 1024 * 10 * 5 // 2
         ),
     ]
