@@ -11,17 +11,17 @@ def cache_folder() -> Path:
     import platformdirs
 
     setting = os.environ.get("MEDBENCH_CACHE")
-    return Path(setting) if setting else Path(platformdirs.user_cache_dir("medbench"))
+    return Path(setting).expanduser() if setting else Path(platformdirs.user_cache_dir("medbench"))
 
 
 def runs_folder() -> Path:
     """The folder of runs: ``MEDBENCH_RUNS``, else ``runs`` in the current folder."""
-    return Path(os.environ.get("MEDBENCH_RUNS", "runs"))
+    return Path(os.environ.get("MEDBENCH_RUNS", "runs")).expanduser()
 
 
 def leaderboards_folder() -> Path:
     """The folder of leaderboards: ``MEDBENCH_LEADERBOARDS``, else ``leaderboards`` in the current folder."""
-    return Path(os.environ.get("MEDBENCH_LEADERBOARDS", "leaderboards"))
+    return Path(os.environ.get("MEDBENCH_LEADERBOARDS", "leaderboards")).expanduser()
 
 
 def data_folder(challenge: str) -> Path | None:
@@ -29,5 +29,5 @@ def data_folder(challenge: str) -> Path | None:
     setting = os.environ.get("MEDBENCH_DATA")
     if not setting:
         return None
-    folder = Path(setting) / challenge
+    folder = Path(setting).expanduser() / challenge
     return folder if folder.is_dir() else None

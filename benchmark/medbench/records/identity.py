@@ -6,13 +6,16 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from medbench.core.case import Case
-from medbench.core.files import read_json, sha256_file, sha256_json, write_json
+from medbench.core.files import read_json, sha256_json, write_json
 from medbench.core.folders import cache_folder
+from medbench.core.guard import Failure, guarded
 from medbench.core.package import PACKAGE, package_files
 from medbench.core.plugins import plugin_hashes
+from medbench.io.caches import content_sha256
 
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
@@ -53,7 +56,10 @@ class _Digests:
         name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
         entry = self.entries.get(name)
         if entry is None or entry[:2] != [state.st_size, state.st_mtime_ns]:
-            entry = [state.st_size, state.st_mtime_ns, sha256_file(path)]
+            content = guarded(str(path), partial(content_sha256, path))
+            if isinstance(content, Failure):
+                return content.code
+            entry = [state.st_size, state.st_mtime_ns, content]
             self.entries[name] = entry
             self.changed = True
         return str(entry[2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -292,9 +293,9 @@ def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     fields = dict(keywords)
     for name in ("data", "runs", "leaderboards"):
         if fields.get(name) is not None:
-            fields[name] = Path(fields[name])
+            fields[name] = Path(fields[name]).expanduser()
     if "weights" in fields:
-        fields["weights"] = str(fields["weights"])
+        fields["weights"] = os.path.expanduser(fields["weights"])
     if "options" in fields:
         fields["options"] = dict(fields["options"] or {})
     if "inference" in fields:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from io import BufferedReader
 from pathlib import Path
 
 from medbench.io.gate.expected import Role, check_budget
-from medbench.io.gate.refusal import COPY_AGAIN, Refusal, Reject
+from medbench.io.gate.refusal import COPY_AGAIN, Refusal, Reject, refusal_of
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -73,6 +74,19 @@ def opened(path: Path, root: Path, role: Role) -> BufferedReader:
         return open(os.fspath(path), "rb", opener=lambda *_: _handle(path, root, role))
     except OSError as error:
         raise _reject_of(error) from error
+
+
+def copy_file(path: Path, root: Path, target: Path) -> None:
+    """Copy a prediction, which may not leave its folder by a link.
+
+    Raises:
+        MedbenchError: as :func:`opened` refuses it.
+    """
+    try:
+        with opened(path, root, "prediction") as stream, open(target, "wb") as copy:
+            shutil.copyfileobj(stream, copy)
+    except Reject as reject:
+        raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject
 
 
 def read_whole(path: Path, root: Path, role: Role, budget_bytes: int) -> bytearray:
