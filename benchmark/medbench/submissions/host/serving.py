@@ -15,10 +15,11 @@ from typing import Any
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
+from medbench.core import guard
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
-from medbench.core.guard import Failure, guarded
+from medbench.core.guard import Failure
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import Prediction
 from medbench.io import images
@@ -179,7 +180,7 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
     target = folder / challenge.exchange.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
     same = images.suffix_of(image) == images.suffix_of(target)
-    done = guarded(
+    done = guard.guarded(
         case.id,
         lambda: copy_file(image, source, target) if same else _convert(challenge, case, image, folder),
     )
