@@ -119,6 +119,12 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
             "Convert it, or copy the original again.",
         )
     page = file.series[0].levels[0].pages[0]
+    if channels == 1 and int(page.photometric) == 0:
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: says that 0 is white, so what its values mean is ambiguous.",
+            "Save the mask with photometric='minisblack'.",
+        )
     block = int(np.prod(page.chunks)) * dtype.itemsize
     if block > LARGEST_BLOCK_BYTES and page.compression != 1:
         raise MedbenchError(

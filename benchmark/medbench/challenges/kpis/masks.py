@@ -26,7 +26,13 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
             image, 16 bits, or a mask that never exceeds 127.
     """
-    grey = raster.read_image(path)
+    grey, header = raster.read_image_and_header(path)
+    if header.white_is_zero:
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: says that 0 is white, so what its values mean is ambiguous.",
+            "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
+        )
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
             raise MedbenchError(

@@ -118,6 +118,17 @@ def slide_scores(masks: SlideMasks) -> dict[str, Score]:
     return scores
 
 
+def check_pixels(mask: slides.SlideFacts) -> None:
+    """Refuse a mask whose pixels do not decode, in bands.
+
+    Raises:
+        MedbenchError: ``file.corrupt``.
+    """
+    with slides.open_slide(mask.path, channels=1) as image:
+        for start in range(0, mask.shape[0], BAND_ROWS):
+            image.read((start, min(start + BAND_ROWS, mask.shape[0])), (0, mask.shape[1]))
+
+
 def packed_masks(reference: slides.SlideFacts, prediction: slides.SlideFacts, factor: int) -> SlideMasks:
     """Both masks of a slide from their files, in bands.
 

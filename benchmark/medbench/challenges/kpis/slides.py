@@ -24,7 +24,13 @@ from medbench.challenges.kpis.files import KPIsRelease, counts, find_slides, lea
 from medbench.challenges.kpis.files import Slide as SlideFiles
 from medbench.challenges.kpis.masks import by_group, known_group, with_group
 from medbench.challenges.kpis.slide_overlays import OVERVIEW_PX, slide_illustrations, thumbnail
-from medbench.challenges.kpis.slide_scoring import SlideMasks, compare_rows, packed_masks, slide_scores
+from medbench.challenges.kpis.slide_scoring import (
+    SlideMasks,
+    check_pixels,
+    compare_rows,
+    packed_masks,
+    slide_scores,
+)
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding, Role, findings_of
 from medbench.core.case import Case
@@ -101,6 +107,26 @@ class KPIsSlideRelease(KPIsRelease):
             MedbenchError: naming the file that cannot be read.
         """
         return slides.slide_facts(case.reference["mask"], channels=1)
+
+    def check_reference(self, case: Case, *, pixels: bool) -> None:
+        """Refuse a reference that cannot be read, or that is not as large as its slide.
+
+        Args:
+            case: the case.
+            pixels: whether to decode it, in bands.
+
+        Raises:
+            MedbenchError: naming the reference, or the slide where that cannot be read.
+        """
+        mask, image = self.reference_facts(case), slides.slide_facts(case.inputs["image"], channels=3)
+        if mask.shape != image.shape:
+            raise MedbenchError(
+                "data.size_mismatch",
+                f"{mask.path}: is {size_text(mask.shape)} where {size_text(image.shape)} is due.",
+                "References are as large as their slides.",
+            )
+        if pixels:
+            check_pixels(mask)
 
     def shown_sha256(self, path: Path, role: Role) -> str | None:
         """Of a slide's bytes, as it does not fit into memory."""
@@ -265,7 +291,7 @@ class KPIsSlideScorer(Scorer):
         score = Score(0.0, status, reason)
         try:
             known_group(case.facts["group"], case.inputs["image"])
-            self.exchange.release.reference_facts(case)
+            self.exchange.release.check_reference(case, pixels=status == "failed")
         except MedbenchError as error:
             score = Score.undefined(error.message)
         return with_group(case, {spec.name: score for spec in _PLAIN}, _GROUP_COLUMNS)
