@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 
 from medbench.challenges import load_challenge
+from medbench.challenges.acdc.files import hashed_split as acdc_split
 from medbench.challenges.hc18.files import subject_split
 from medbench.challenges.isic2018.files import hashed_split
+from medbench.challenges.isic2018_task3.files import CODES
 from medbench.core.case import Volume
 from medbench.core.sample import Prediction
 from medbench.io import hdf5, nifti_mha, raster, video
@@ -158,7 +160,41 @@ def synapse(root):
     table(root / "spacing.csv", ["case", "z_mm", "y_mm", "x_mm"], rows)
 
 
+def acdc(root):
+    rng = np.random.default_rng(0)
+    patients = [f"patient{n:03}" for n in range(1, 60) if acdc_split(f"patient{n:03}") == "test"][:CASES]
+    for number, patient in enumerate(patients):
+        image = rng.random((4, 24, 26), np.float32)
+        labels = volume(number, (4, 24, 26), (1, 2, 3)).astype(np.uint8)
+        hdf5.write_arrays(root / f"{patient}_frame01.h5", {"image": image, "label": labels})
+
+
+def brain_tumor(root):
+    for index, name in enumerate(("glioma", "meningioma", "notumor", "pituitary", "glioma")):
+        raster.write_image(root / "Testing" / name / f"Te-{index}.jpg", noise(index, 24, 24, 3))
+
+
+def colonpath(root):
+    rows = []
+    for number in range(CASES):
+        name = f"2019-{number:05}-1-1-1_2019-05-28 23_50_29-lv1-{number}-1-1-1"
+        raster.write_image(root / f"MedFMC_val/colon/images/{name}.png", noise(number, 24, 24, 3))
+        rows.append([f"{name}.png", number % 2])
+    table(root / "MedFMC_val/colon/colon_val.csv", ["img_id", "tumor"], rows)
+
+
+def isic_task3(root):
+    rows = []
+    for number in range(CASES):
+        name = f"ISIC_{30000 + number:07}"
+        raster.write_image(root / "ISIC2018_Task3_Test_Input" / f"{name}.jpg", noise(number, 24, 30, 3))
+        rows.append([name, *(float(index == number) for index in range(len(CODES)))])
+    table(root / "ISIC2018_Task3_Test_GroundTruth.csv", ["image", *CODES], rows)
+
+
+SPLITS = {"colonpath": "official_val", "isic2018_task3": "official_test"}
 WRITERS = {
+    "acdc": acdc, "brain_tumor_mri": brain_tumor, "colonpath": colonpath, "isic2018_task3": isic_task3,
     "brats2023_gli": brats, "cvc_clinicdb": cvc, "hc18": hc18, "isic2018": isic, "iugc2024": iugc,
     "kpis_patch": kpis_patch, "kpis_slide": kpis_slide, "myops2020": myops, "psfhs": psfhs,
     "synapse": synapse,
@@ -199,7 +235,16 @@ class Release:
 
     @functools.cached_property
     def cases(self):
-        return self.challenge.cases(self.root, "test")
+        return self.challenge.cases(self.root, self.split)
+
+    @property
+    def split(self):
+        return SPLITS.get(self.name, "test")
+
+    @property
+    def classes_alone(self):
+        """Whether the reference is a table for all cases, or the folder of the image."""
+        return not self.challenge.labels
 
     @functools.cached_property
     def answers(self):
@@ -210,6 +255,11 @@ class Release:
         if case.facts.get("task") == "classification":
             positive = np.clip(np.array(case.facts["classes"]) * 0.5 + 0.2, 0, 1)
             return Prediction({"image_classes": np.stack([1 - positive, positive], 1).astype(np.float32)})
+        if self.classes_alone:
+            count, own = len(self.challenge.card.image_classes), case.facts["class"]
+            probabilities = np.full((1, count), 0.4 / (count - 1), np.float32)
+            probabilities[0, own] = 0.6
+            return Prediction({"image_classes": probabilities})
         if self.name == "kpis_slide":
             from medbench.io.slides import open_slide
 

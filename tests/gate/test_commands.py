@@ -107,7 +107,7 @@ def test_a_zip_of_predictions_scores_as_its_folder(psfhs, tmp_path):
     finished = evaluate("psfhs", missing, data=made_release.root)
     assert [row.status for row in finished.rows].count("missing") == 4
     assert all("medbench-" not in row.reason for row in finished.rows)
-    assert any(f"no prediction 03260.mha in {missing}" in row.reason for row in finished.rows)
+    assert any("no prediction 03260.mha in {predictions}" in row.reason for row in finished.rows)
 
 
 def linked(archive):
@@ -476,7 +476,7 @@ def test_copies_in_two_splits_are_found_in_every_challenge(name, home, tmp_path)
     made_release = release(name, home)
     again = shutil.copytree(made_release.root, tmp_path / "again")
     cases, digest = made_release.cases, made_release.challenge.release.shown_sha256
-    copies = made_release.challenge.cases(Path(again), "test")
+    copies = made_release.challenge.cases(Path(again), made_release.split)
     assert list(repeated({"test": cases}, digest)) == []
     found = list(repeated({"train": copies[:2], "test": cases[2:]}, digest))
     overlap = {copies[0].group, copies[1].group} & {case.group for case in cases[2:]}

@@ -68,7 +68,7 @@ def predictor(settings, size=None, network=None, **options):
 
 def masked(sample, settings, **options):
     owner = predictor(settings, **options)
-    return np.concatenate(list(owner.predict(sample).mask.strips()))
+    return np.concatenate(list(owner.predict(sample)["label_map"].strips()))
 
 
 def whole(values, network=None):

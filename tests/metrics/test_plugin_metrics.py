@@ -146,8 +146,11 @@ def test_packages_add_metrics_by_entry_point(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "told"),
     [
-        ("import nothing_of_that_name\n", "cannot be imported: No module named 'nothing_of_that_name'"),
-        ("OTHER = 1\n", "cannot be imported"),
+        (
+            "import nothing_of_that_name\n",
+            "cannot be loaded (ModuleNotFoundError: No module named 'nothing_of_that_name'",
+        ),
+        ("OTHER = 1\n", "cannot be loaded (AttributeError"),
         ("TOP = 1\n", "no Convention but int"),
         (DEFINITION.replace("lab.top", "lab.other"), "its id is 'lab.other'"),
         (
@@ -160,7 +163,7 @@ def test_a_bad_entry_point_is_one_line_and_the_rest_works(module, told, tmp_path
     entry_points(tmp_path, monkeypatch, module, "lab.top = lab_metrics:TOP")
     with pytest.raises(MedbenchError) as raised:
         metric("lab.top")
-    assert raised.value.code == "metric.definition"
+    assert raised.value.code in ("metric.definition", "plugin.broken")
     assert told in raised.value.message
     assert "lab.top" in raised.value.message
     assert medbench.score("dice", [True], [True]).value == 1.0

@@ -198,7 +198,7 @@ def test_wrong_options_of_the_detector_are_refused(options):
 
 @pytest.mark.parametrize("name", list_models("medformer*.classifier*"))
 def test_what_makes_no_label_maps_is_refused_for_segmentation(name):
-    with pytest.raises(MedbenchError, match=r"asks for label maps.*model\.task"):
+    with pytest.raises(MedbenchError, match=r"demands label maps.*model\.task"):
         plan_network(name, load_challenge("isic2018"), {})
 
 

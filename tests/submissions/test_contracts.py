@@ -105,8 +105,8 @@ def test_grand_challenge_jobs_and_limits(release, tmp_path):
 
     due, challenge = table("grand_challenge"), load_challenge("hc18")
     for case in challenge.cases(release, "test"):
-        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
-        challenge.write(Prediction(labels=labels), case, tmp_path / "p")
+        labels = np.roll(challenge.release.read_reference(case), 2, axis=0)[None]
+        challenge.write(Prediction({"label_map": labels}), case, tmp_path / "p")
     made = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "b", SilentProgress())
     list(rehearse_host(made, tmp_path / "p", SilentProgress()))
     jobs = json.loads((made.folder / "rehearsal/root/input/predictions.json").read_text())

@@ -23,7 +23,7 @@ TINY = {"epochs": 1, "steps": 1, "validation_steps": 1, "base_features": 4, "bat
 def weights(one_thread, tmp_path_factory):
     """Data, and the weights of one step on it."""
     folder = tmp_path_factory.mktemp("nnunet-brats")
-    write_sample(folder / "data", load_challenge("brats2025_gli").edition)
+    write_sample(folder / "data", load_challenge("brats2025_gli").release.edition)
     trained = train(
         "nnunet", "brats2025_gli", data=folder / "data", recipe="quick", recipe_changes=TINY, runs=folder
     )

@@ -96,6 +96,21 @@ class Exchange(abc.ABC):
             )
         return without_links(present[0], folder) if present else None
 
+    def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
+        """Write the one file that the challenge takes, from the predictions of all cases in ``folder``.
+
+        Args:
+            cases: those that the file is about, in its order; ones without a prediction are left out.
+            folder: predictions as :meth:`write` wrote them; gets the file.
+
+        Returns:
+            The file; ``None`` where the challenge takes a file a case.
+
+        Raises:
+            MedbenchError: when a prediction cannot be read.
+        """
+        return None
+
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """Images of a case and its prediction for the report; empty where the challenge has none.
 

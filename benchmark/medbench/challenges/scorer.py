@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.card import Card
 from medbench.core.case import Case
+from medbench.core.chart import Chart
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, mean_statistic
 from medbench.core.score import Score, Status
 
@@ -43,6 +44,10 @@ class Scorer(abc.ABC):
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
         """A column's value as a function of weights of the cases; the weighted mean, unless it is pooled."""
         return mean_statistic(metric, rows)
+
+    def charts(self, rows: Sequence[CaseRow]) -> Sequence[Chart]:
+        """Figures over all cases that a report shows; none where the columns say everything."""
+        return ()
 
     def rank(self, entries: Mapping[str, Sequence[CaseRow]]) -> Sequence[Standing]:
         """Entries in the challenge's own ranking, best first; empty where it has none beyond its columns.

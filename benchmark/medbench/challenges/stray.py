@@ -43,11 +43,14 @@ def repeated(
 ) -> Iterator[Finding]:
     """Images and label maps whose content lies in two splits, and images that lie twice in one.
 
+    Neighbouring images of one group may well have the same label map.
+
     Args:
         by_split: cases of splits that must not overlap.
         digest: hash of what a file shows; ``None`` where it cannot be told from others.
     """
     files: dict[tuple[Path, Role], tuple[str, str]] = {}
+    groups: dict[Path, str] = {}
     for split, cases in by_split.items():
         for case in cases:
             roles: tuple[tuple[Role, Mapping[str, Path]], ...] = (
@@ -56,6 +59,7 @@ def repeated(
             )
             for role, paths in roles:
                 for path in paths.values():
+                    groups[path] = case.group or case.id
                     files.setdefault((path, role), (split, case.id))
     order = sorted(files, key=lambda file: file[1])
     with ThreadPoolExecutor(2) as pool:
@@ -66,7 +70,13 @@ def repeated(
         first = firsts.setdefault((role, known), path) if known is not None else path
         (split, case_id), (other_split, other_id) = files[path, role], files[first, role]
         pair = frozenset((f"{split}/{case_id}", f"{other_split}/{other_id}"))
-        if first == path or pair in told or (split == other_split and (role != "image" or len(pair) < 2)):
+        alike = role != "image" and groups[path] == groups[first]
+        if (
+            first == path
+            or pair in told
+            or alike
+            or (split == other_split and (role != "image" or len(pair) < 2))
+        ):
             continue
         told.add(pair)
         yield Finding(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import time
@@ -11,8 +12,28 @@ from typing import Any
 import typer
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import printable
 
 PLAIN_EVERY_S = 10.0
+_PLAIN = {
+    "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
+    "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
+}  # fmt: skip
+
+
+def speak_in_any_encoding() -> None:
+    """Let standard output and error write a plain letter for one that their encoding does not have."""
+    codecs.register_error("medbench.plain", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="medbench.plain")
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter, "?") for letter in letters), error.end
 
 
 def print_json(value: Any) -> None:
@@ -47,7 +68,7 @@ def print_table(
             min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell, None)) for cell in row))
     console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
         console = Console(width=max(console.width, 160), stderr=error)
@@ -56,9 +77,9 @@ def print_table(
 
 def print_error(error: MedbenchError) -> None:
     """Print an error on standard error: a line that says what is wrong, and a line with the hint."""
-    typer.echo(f"error: {error.message} [{error.code}]", err=True)
+    typer.echo(f"error: {printable(error.message, None)} [{error.code}]", err=True)
     if error.hint:
-        typer.echo(f"hint:  {error.hint}", err=True)
+        typer.echo(f"hint:  {printable(error.hint, None)}", err=True)
 
 
 class ConsoleProgress:
@@ -137,7 +158,7 @@ class ConsoleProgress:
 
     def say(self, line: str) -> None:
         """Print one line."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(printable(line, None), markup=False, soft_wrap=True)
 
 
 def fail(error: BaseException, debug: bool) -> int:

@@ -28,7 +28,7 @@ def sample(
     """Draw the synthetic sample in the layout of the release, and print its folder."""
     from medbench.challenges import load_data_set
     from medbench.cli.console import ConsoleProgress
-    from medbench.running.data import sample_folder
+    from medbench.running.samples import sample_folder
 
     values = {"slides": slides, "size": size}
     options = {name: value for name, value in values.items() if value is not None}

@@ -26,7 +26,8 @@ from medbench.cli import (
     submit,
     train,
 )
-from medbench.cli.console import fail
+from medbench.cli.console import fail, speak_in_any_encoding
+from medbench.cli.parsing import with_home
 
 app = typer.Typer(
     name="medbench",
@@ -86,8 +87,9 @@ def options(
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 some cases failed, 2 the request cannot be met, 130 interrupted."""
+    speak_in_any_encoding()
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = [with_home(argument) for argument in sys.argv[1:] if argument != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")
     try:

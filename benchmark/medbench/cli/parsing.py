@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -68,3 +69,15 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | No
     if text is None or text == "pixel":
         return None if text is None else "pixel"
     return parse_numbers(text, "--spacing")
+
+
+def with_home(argument: str) -> str:
+    """A word of the command line with ``~/`` after ``--option=``, which shells leave as it is, spelt out.
+
+    >>> with_home("--cases=a~/b")
+    '--cases=a~/b'
+    """
+    option, equals, value = argument.partition("=")
+    if option.startswith("--") and equals and (value == "~" or value.startswith("~/")):
+        return f"{option}={os.path.expanduser(value)}"
+    return argument

@@ -17,7 +17,7 @@ def command(
     ],
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
-    request: arguments.RequestFile = None,
+    request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
@@ -38,11 +38,11 @@ def command(
 ) -> None:
     """Predict a split and write the challenge's format, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.request import given_options
+    from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
 
-    rows = predict_request(request_of(given_options(context)), output, ConsoleProgress())
+    rows = predict_request(request_of(request_options(context)), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)

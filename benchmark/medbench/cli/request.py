@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 _SETTINGS = {"settings": "set", "tiling": "tiling"}
 
 
-def given_options(context: typer.Context) -> dict[str, Any]:
-    """Options by name from ``--request FILE``, overridden by those of the command line.
+def request_options(context: typer.Context) -> dict[str, Any]:
+    """Options by their names: those of ``--request FILE``, and before them those that the command names.
 
     Raises:
         MedbenchError: as :func:`medbench.running.request_file.read_options`, or ``option.malformed``.
     """
     from medbench.running.request_file import OPTIONS, read_options
 
-    file = context.params.get("request")
+    file = context.params["request_file"]
     options = read_options(Path(file)) if file is not None else {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)

@@ -43,6 +43,8 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Intervals: {'; '.join(methods)}.")
     if record.model.untrained_parts:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
+    if finished.command:
+        typer.echo(f"Repeat: {finished.command}")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
 

@@ -15,7 +15,7 @@ def command(
     context: typer.Context,
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
-    request: arguments.RequestFile = None,
+    request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
@@ -47,22 +47,22 @@ def command(
 ) -> None:
     """Predict, score officially, and record a split; add it to the leaderboard. Repeat to resume."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.request import given_options
+    from medbench.cli.request import request_options
     from medbench.cli.results import show_combinations, show_finished, show_phases
     from medbench.running.combinations import combine_request
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
 
-    options = given_options(context)
+    options = request_options(context)
     every = options.get("modalities") == ALL_COMBINATIONS
     if every:
         del options["modalities"]
-    parsed_request = request_of(options)
+    request = request_of(options)
     if every:
-        combinations = combine_request(parsed_request, ConsoleProgress())
+        combinations = combine_request(request, ConsoleProgress())
         show_combinations(combinations, as_json)
         raise typer.Exit(combinations.exit_code)
-    finished = run_request(parsed_request, ConsoleProgress())
+    finished = run_request(request, ConsoleProgress())
     show_finished(finished, as_json)
     if profile:
         show_phases(finished)

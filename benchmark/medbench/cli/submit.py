@@ -38,9 +38,9 @@ def init(
     model: arguments.Model,
     platform: Annotated[
         str | None,
-        typer.Option("--platform", help="Where it is handed in; the challenge's own if not given."),
+        typer.Option("--platform", help="Platform of the upload; the challenge's own if not given."),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Of the submission.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the submission.")] = None,
 ) -> None:
     """Write submissions/<challenge>/<name>.toml with every key explained."""
     from medbench.submissions.template import write_submission
@@ -136,7 +136,7 @@ def host(
     ] = None,
     ingestion: Annotated[
         bool,
-        typer.Option("--ingestion", help="Codabench: participants hand in programs, not results."),
+        typer.Option("--ingestion", help="Codabench: participants submit programs, not results."),
     ] = False,
     packages: Annotated[
         Literal["index", "vendored", "base"],

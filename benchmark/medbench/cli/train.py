@@ -64,10 +64,13 @@ def command(
         return
     if summary["data"] == "sample":
         typer.echo("Trained on the synthetic sample: the weights are of no use on real data.")
-    dice = summary["validation_dice"]
-    held_out = "no validation" if dice is None else f"best validation Dice {dice:.4f}"
-    unit = "volumes" if model_entry(model).spatial_dims == 3 else "images"
+    held_out = ", ".join(
+        f"best {name.replace('_', ' ')} {value:.4f}"
+        for name, value in summary.items()
+        if name.startswith("validation_") and value is not None
+    )
+    seen = "volumes" if model_entry(model).spatial_dims == 3 else "images"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {summary['steps']} steps, {held_out}; "
-        f"medbench run finds these weights by itself."
+        f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, "
+        f"{held_out or 'no validation'}; medbench run finds these weights by itself."
     )

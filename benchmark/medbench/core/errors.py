@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MedbenchError(Exception):
-    """An error in what the user asked for or handed in; the command line prints it without a traceback.
+    """An error in a request or in input data; the command line prints it without a traceback.
 
     Attributes:
         code: stable dotted identifier, e.g. ``data.label_unknown``.

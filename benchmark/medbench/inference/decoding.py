@@ -105,7 +105,7 @@ def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[
 
 def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeometry) -> list[Boxes]:
     """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on)."""
-    rows, columns = (own / seen for own, seen in zip(geometry.size, geometry.network_size, strict=True))
+    rows, columns = (own / network for own, network in zip(geometry.size, geometry.network_size, strict=True))
     factors = np.array([columns, rows, columns, rows], np.float32)
     return [
         Boxes(

@@ -198,7 +198,27 @@ class NetworkPredictor(TimedPredictor):
 
         with self.inferring():
             output = self.network(torch.from_numpy(prepared).to(self.device))
-        return outputs_by_task(output, self.tasks)
+        outputs = outputs_by_task(output, self.tasks)
+        for answer in outputs.values():
+            if isinstance(answer, torch.Tensor):
+                refuse_not_finite(answer)
+        return outputs
+
+
+def refuse_not_finite(answer: torch.Tensor) -> None:
+    """Refuse an answer that is no number, of which no label map may be made.
+
+    Raises:
+        MedbenchError: ``network.not_finite``.
+    """
+    import torch
+
+    if not bool(torch.isfinite(answer).all()):
+        raise MedbenchError(
+            "network.not_finite",
+            "The network's answer holds NaN or infinity.",
+            "Use --precision fp32, or other weights.",
+        )
 
 
 def _joined(batches: list[Any]) -> Any:

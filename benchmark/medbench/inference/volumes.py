@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.sample import Prediction, VolumeSample
-from medbench.inference.predictor import TimedPredictor
+from medbench.inference.predictor import TimedPredictor, refuse_not_finite
 
 if TYPE_CHECKING:
     import torch
@@ -236,12 +236,16 @@ class _Slab:
 
         As with ``argmax``, the first of equal scores wins; a comparison class by class is several times
         faster.
+
+        Raises:
+            MedbenchError: ``network.not_finite``.
         """
         import torch
 
         assert self.lead is not None
         for start in range(0, count, _PLANES_AT_ONCE):
             planes = self.lead.narrow(self.axis + 1, start, min(_PLANES_AT_ONCE, count - start))
+            refuse_not_finite(planes)
             classes = self.labels.narrow(self.axis, first + start, planes.shape[self.axis + 1])
             best = torch.zeros_like(planes[0])
             for index, scores in enumerate(planes, 1):

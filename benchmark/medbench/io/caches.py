@@ -87,7 +87,7 @@ def _intact(entry: Path, remember: bool) -> bool:
     except OSError:
         return False
     check = _checked if remember else _checked.__wrapped__
-    return bool(check(entry, state.st_size, state.st_mtime_ns, state.st_ino))
+    return bool(check(entry, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -65,6 +65,23 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         return [dict(zip(header, cells, strict=True)) for _, cells in rows]
 
 
+def read_lines(path: Path, *, expected: Expected | None = None) -> list[tuple[int, list[str]]]:
+    """Lines of a table, the header first: each with its number, from 1 on, and its cells as text.
+
+    Rows may have more or fewer cells than the header, so that each can be complained of by itself.
+
+    Args:
+        path: the file, as in :func:`read_table`.
+        expected: whose file it is, and what it may take.
+
+    Raises:
+        MedbenchError: what the gate refuses, or ``data.table`` naming the line.
+    """
+    expected = expected or Expected(memory_bytes=LARGEST_TABLE_BYTES)
+    with entrance(path, "table", expected=expected) as admitted:
+        return [(line, [cell.strip() for cell in cells]) for line, cells in _lines(path, admitted.content)]
+
+
 def read_typed_table(
     path: Path, *columns: Column, root: Path | None = None, expected: Expected | None = None
 ) -> list[dict[str, Value]]:
@@ -128,16 +145,8 @@ def _rows(
     path: Path, content: bytearray, columns: Sequence[str]
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and for each row its line number and its cells, as many as the header has."""
-    reader = csv.reader(
-        io.StringIO(_text(content), newline=""),
-        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
-        strict=True,
-    )
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num, cells) for cells in reader if cells]
-    except csv.Error as error:
-        raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
+    lines = _lines(path, content)
+    header, rows = ([name.strip() for name in lines[0][1]], lines[1:]) if lines else ([], [])
     for name in columns:
         if name not in header:
             apart = "; it is separated by semicolons" if ";" in "".join(header) else ""
@@ -152,6 +161,19 @@ def _rows(
                 "data.table", facts, "Quote texts that hold a comma, and write decimals with a point."
             )
     return header, rows
+
+
+def _lines(path: Path, content: bytearray) -> list[tuple[int, list[str]]]:
+    """Lines that are not empty, each with its number and its cells."""
+    reader = csv.reader(
+        io.StringIO(_text(content), newline=""),
+        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
+        strict=True,
+    )
+    try:
+        return [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
 
 
 def _text(content: bytearray) -> str:

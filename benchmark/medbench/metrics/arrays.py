@@ -1,4 +1,4 @@
-"""From what the caller holds to cropped binary masks: types, labels, shapes, spacing, bounding boxes."""
+"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 
 def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
-    """Both as arrays.
+    """Reference and prediction as arrays of one shape.
 
     Raises:
         MedbenchError: ``metric.shape`` when the shapes differ or have no axis.
@@ -42,7 +42,7 @@ def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Arr
 
 
 def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
-    """The step along each of ``ndim`` axes.
+    """The spacing along each of ``ndim`` axes.
 
     Raises:
         MedbenchError: ``metric.spacing`` when it is not given, has another length or is not positive.
@@ -103,13 +103,13 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
 
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
-    found = np.unique(array)
-    shown = ", ".join(f"{value:g}" for value in found[:6]) + (" …" if len(found) > 6 else "")
-    if array.dtype.kind == "f" and not np.array_equal(found, np.rint(found)):
+    values = np.unique(array)
+    examples = ", ".join(f"{value:g}" for value in values[:6]) + (" …" if len(values) > 6 else "")
+    if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         hint = "Threshold probabilities first."
     else:
         hint = "Pass label=… (a number, or several for their union)."
-    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {shown}.", hint)
+    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {examples}.", hint)
 
 
 def whole_numbers(array: Array, role: str) -> Array:
@@ -190,12 +190,12 @@ def bounding_box(mask: Mask) -> Box | None:
 
 
 def some_element(shape: tuple[int, ...]) -> Box:
-    """The box of the first element, for masks without objects; empty where the array is."""
+    """The box of the first element, for masks without objects; an empty box for an empty array."""
     return tuple(slice(0, min(1, side)) for side in shape)
 
 
 def union_box(first: Box, second: Box) -> Box:
-    """The smallest box around both."""
+    """The smallest box around two boxes."""
     return tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
     )

@@ -56,7 +56,7 @@ class MetricRegistry(Registry[Convention]):
 
 
 def _again(present: object, value: object) -> bool:
-    """Whether a plug-in registers the same function once more."""
+    """Whether two definitions have the same function, as when a plug-in's file is read twice."""
     if not isinstance(present, Convention) or not isinstance(value, Convention):
         return False
     return callable(value.target) and present.origin == value.origin

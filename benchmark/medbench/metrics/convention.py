@@ -1,4 +1,4 @@
-"""What a metric's name means, as data: one frozen record a definition.
+"""Conventions: each definition of a metric as data, one frozen record per definition.
 
 Metrics of one name differ between libraries and organisers; each definition has its own id, and the id stands
 in every record and table. The part after the dot says what is particular; a bare id is used where all agree.
@@ -39,11 +39,11 @@ class EmptyPolicy:
     None: what the definition itself gives, which for a distance is undefined too.
 
     Attributes:
-        name: how the policy is called on the command line and in records.
+        name: name of the policy on the command line and in records.
         both: both masks empty.
         prediction: only the prediction empty.
         reference: only the reference empty.
-        source: who scores so.
+        source: organiser or library that scores so.
     """
 
     name: str
@@ -120,8 +120,8 @@ class Convention:
 
     Attributes:
         id: the name that stands in records and tables.
-        title: what it is, in the field's words.
-        family: what it compares (masks, lesions, labels, boxes …).
+        title: name of the metric in the field.
+        family: kind of data that the metric compares (masks, lesions, labels, boxes …).
         definition: the rule in a sentence or a formula.
         differs: in a few words, what sets it apart from others of the same name.
         source: organiser, library with version, or paper with section.
@@ -170,7 +170,7 @@ class Convention:
 
     @property
     def rule(self) -> Callable[..., Any]:
-        """The function that computes it, imported now if it was not yet."""
+        """The function that computes the metric, imported at first use."""
         return self.target if callable(self.target) else _imported(self.target)
 
     @property

@@ -1,4 +1,4 @@
-"""What the definition of a metric must hold before anything is scored by it."""
+"""Checks of a metric's definition before it scores anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAKEN = ("spacing", "label", "empty", "workers")
 
 
 def check_definition(convention: Convention, id: str | None = None) -> None:
-    """Refuse a definition that could not be listed, called or believed.
+    """Refuse a definition that is incomplete, cannot be called, or contradicts its function.
 
     Args:
         convention: the definition.
@@ -60,9 +60,9 @@ def _faults_of_facts(convention: Convention) -> list[str]:
         faults.append("its rule for empty masks is no EmptyPolicy")
     if convention.needs_frame and not convention.compares_masks:
         faults.append("needs_frame is for metrics of masks")
-    taken = [name for name in convention.options if name in _TAKEN]
-    if taken:
-        faults.append(f"the option '{taken[0]}' has a name that medbench.score uses")
+    clashes = [name for name in convention.options if name in _TAKEN]
+    if clashes:
+        faults.append(f"the option '{clashes[0]}' has a name that medbench.score uses")
     return faults
 
 
@@ -76,15 +76,15 @@ def _faults_of_target(convention: Convention) -> list[str]:
     try:
         inspect.signature(target).bind(*arguments, **keywords)
     except TypeError as error:
-        told = ", ".join([*arguments, *(f"{name}=…" for name in keywords)])
-        return [f"its function cannot be called with ({told}): {error}"]
+        call = ", ".join([*arguments, *(f"{name}=…" for name in keywords)])
+        return [f"its function cannot be called with ({call}): {error}"]
     except ValueError:
         return []
     return []
 
 
 def call_of(convention: Convention) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """What the function of a metric is called with: names of the positional arguments, and keywords."""
+    """Names of the positional arguments and of the keywords with which a metric's function is called."""
     keywords = dict(convention.options)
     if convention.compares_masks:
         return ("pair",), keywords

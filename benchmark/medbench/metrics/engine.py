@@ -1,4 +1,4 @@
-"""One call for one metric, and one call for many metrics on many labels that share all work."""
+"""Scores: one call for one metric, and one call for many metrics on many labels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def list_metrics(pattern: str = "*") -> list[str]:
 
 
 def metric(id: str | Convention) -> Convention:
-    """The definition behind an id; a definition stands for itself.
+    """The definition of an id; a definition is returned as it is.
 
     Raises:
         MedbenchError: ``metric.unknown`` with the nearest ids.
@@ -63,7 +63,7 @@ def metric(id: str | Convention) -> Convention:
 
 
 def register_metric(convention: Convention) -> Convention:
-    """Make a metric known by its id, to :func:`medbench.score`, ``medbench evaluate`` and all listings.
+    """Register a metric by its id for :func:`medbench.score`, ``medbench evaluate`` and all listings.
 
     A package registers without being imported: by an entry point in the group ``medbench.metrics`` whose name
     is the id and whose object is the :class:`Convention`. A file given by ``--plugin`` calls this function.
@@ -110,7 +110,7 @@ def score(
     workers: int = 1,
     **options: Any,
 ) -> Score:
-    """One metric of one pair.
+    """Score of one pair by one metric.
 
     Args:
         id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`. Or a definition, which need not be registered.
@@ -149,14 +149,14 @@ def score(
     return score_pair(convention, MaskPair.cut(*masks, steps, workers=workers), policy, options)
 
 
-def _options(convention: Convention, given: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(given) - set(convention.options))
+def _options(convention: Convention, options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(options) - set(convention.options))
     if unknown:
-        known = ", ".join(convention.options) or "none"
+        names = ", ".join(convention.options) or "none"
         raise MedbenchError(
-            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {known}."
+            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {names}."
         )
-    merged = {**convention.options, **given}
+    merged = {**convention.options, **options}
     lacking = [name for name, value in merged.items() if value is None]
     if lacking:
         raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….")
@@ -182,7 +182,7 @@ def _other(
 def score_pair(
     convention: Convention, pair: MaskPair, policy: EmptyPolicy, options: Mapping[str, Any]
 ) -> Score:
-    """A mask metric under a rule for empty masks."""
+    """Score of a mask pair by one metric, with a rule for empty masks."""
     state = pair.emptiness
     natural: float | None = None
     if state is None or convention.family != "surface":
@@ -204,7 +204,7 @@ def score_pair(
 
 
 def _regions(labels: Any, histogram: JointHistogram) -> dict[str, Label]:
-    """What to score: a name for each label or union of labels."""
+    """Name -> label or union of labels to score."""
     if labels is None:
         return {str(value): int(value) for value in histogram.labels.tolist() if value != 0}
     if isinstance(labels, Mapping):
@@ -223,7 +223,7 @@ def evaluate_arrays(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     workers: int = 1,
 ) -> dict[str, dict[str, Score]]:
-    """Many mask metrics on every label of a pair of label maps.
+    """Scores of every label of a pair of label maps by many mask metrics.
 
     One pass counts all labels; each label's surfaces are taken once, in its own box, for all of its
     distances.
@@ -259,7 +259,7 @@ def evaluate_arrays(
             )
     needs_spacing = any(convention.needs_spacing for convention in conventions)
     steps = check_spacing(spacing_mm, first.ndim) if needs_spacing or spacing_mm is not None else None
-    asked = [
+    jobs = [
         (c, _options(c, (options or {}).get(c.id, {})), _policy(c, empty))
         for c in {c.id: c for c in conventions}.values()
     ]
@@ -269,7 +269,7 @@ def evaluate_arrays(
 
     def one(label: Label) -> dict[str, Score]:
         pair = maps.pair(label, steps, threads)
-        return {c.id: score_pair(c, pair, policy, given) for c, given, policy in asked}
+        return {c.id: score_pair(c, pair, policy, own) for c, own, policy in jobs}
 
     if workers > 1 and len(regions) > 1:
         from concurrent.futures import ThreadPoolExecutor

@@ -192,8 +192,8 @@ def _check_choices(merge: str, expansion: str) -> None:
     refuse_options(
         "brau_net",
         (
-            (value not in known, f"{option}={value!r} is neither '{known[0]}' nor '{known[1]}'")
-            for option, value, known in choices
+            (value not in names, f"{option}={value!r} is neither '{names[0]}' nor '{names[1]}'")
+            for option, value, names in choices
         ),
     )
 

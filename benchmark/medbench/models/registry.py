@@ -13,6 +13,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry, load_object, unknown_name
 from medbench.models.entry import CARDS, ModelEntry, read_card
 from medbench.models.smp_table import smp_entries
+from medbench.models.timm_table import PREFIX, timm_entries, timm_entry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +32,7 @@ def _registry() -> Registry[ModelEntry]:
                 registry.add(name, entry)
         except MedbenchError as error:
             registry.report(error)
-    for entry in smp_entries():
+    for entry in (*smp_entries(), *timm_entries()):
         registry.add(entry.name, entry)
     return registry
 
@@ -67,7 +68,7 @@ def _checked(name: str, entry: ModelEntry) -> ModelEntry:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """A model's card, by its name or an alias.
+    """A model's card, by its name or an alias; ``timm/NAME`` for any classifier of timm.
 
     Raises:
         MedbenchError: ``model.unknown`` with the nearest names.
@@ -77,6 +78,8 @@ def model_entry(name: str) -> ModelEntry:
         for candidate in registry:
             if name in registry.get(candidate).aliases:
                 return registry.get(candidate)
+        if name.startswith(PREFIX):
+            return timm_entry(name.removeprefix(PREFIX))
     return _checked(name, registry.get(name))
 
 

@@ -16,7 +16,10 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
-from medbench.inference.weights import save_checkpoint
+from medbench.core.seals import broken_seals, seal_of, write_seal
+from medbench.inference.weights import refuse_infinite, save_checkpoint
+from medbench.inference.wrappers import unwrapped
+from medbench.nnunet.architectures import check_plans
 from medbench.nnunet.labels import IMAGE_SIZE
 
 if TYPE_CHECKING:
@@ -26,7 +29,6 @@ PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 FACTS_KEY = "nnunet"
 _FORM = 1
-_TRUSTED = ("dynamic_network_architectures.", "torch.nn.")
 
 
 def is_model(path: Path) -> bool:
@@ -122,12 +124,16 @@ def _model_folder(folder: Path, source: Path) -> Path:
 
 
 def _checkpoints(folder: Path, source: Path) -> dict[str, Path]:
-    """Path of the checkpoint of each fold; fold ``all`` only where there is no other, as in nnU-Net."""
+    """Checkpoints by fold, all of one kind: of the finished folds, or, where none is finished, the best.
+
+    ``all`` only where there is no other, as nnU-Net chooses.
+    """
     paths: dict[str, Path] = {}
-    for place in sorted(folder.glob("fold_*")):
-        there = [place / name for name in CHECKPOINTS if (place / name).is_file()]
-        if there:
-            paths[place.name.removeprefix("fold_")] = there[0]
+    for name in CHECKPOINTS:
+        places = [place for place in sorted(folder.glob("fold_*")) if (place / name).is_file()]
+        paths = {place.name.removeprefix("fold_"): place / name for place in places}
+        if paths:
+            break
     if len(paths) > 1:
         paths.pop("all", None)
     if not paths:
@@ -144,11 +150,13 @@ def _cached_checkpoint(folder: Path, source: Path, model: str, cache: Path) -> P
     files = [folder / PLANS, folder / DATASET, *checkpoints.values()]
     digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
     checkpoint = cache / f"nnunet-{sha256_json([_FORM, model, digests])[:24]}.pt"
-    if not checkpoint.exists():
+    seal = seal_of(checkpoint)
+    if not checkpoint.exists() or not seal.exists() or broken_seals(seal, [checkpoint.name]):
         state, facts = read_network(folder, checkpoints, str(source))
         save_checkpoint(
             checkpoint, state, {"model": model, "options": {}, FACTS_KEY: {**facts, "files": digests}}
         )
+        write_seal(seal, [checkpoint])
     return checkpoint
 
 
@@ -164,7 +172,7 @@ def read_network(
 
     Raises:
         MedbenchError: ``nnunet.no_plans`` for damaged JSON, ``weights.unsafe``, ``weights.corrupt``,
-            ``nnunet.configuration``.
+            ``weights.not_finite``, ``nnunet.configuration``.
     """
     try:
         plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
@@ -191,8 +199,7 @@ def read_network(
                 "Name a folder of one training.",
             )
         facts = description
-        for key, tensor in checkpoint["network_weights"].items():
-            name = key.removeprefix("module.").removeprefix("_orig_mod.")
+        for name, tensor in unwrapped(checkpoint["network_weights"]).items():
             state[f"fold_{fold}.{name}"] = tensor.detach()
     configuration = facts["configuration"]
     if configuration not in configurations or "previous_stage" in configurations[configuration]:
@@ -201,7 +208,8 @@ def read_network(
             f"{source}: was trained as {configuration}, which needs an earlier stage or is not in its plans.",
             "Use a model trained as 2d, 3d_fullres or 3d_lowres.",
         )
-    _check_plan(configurations, source)
+    check_plans(plans, source)
+    refuse_infinite(state, source)
     return state, {
         **facts,
         "plans_identifier": plans["plans_name"],
@@ -210,23 +218,6 @@ def read_network(
         "dataset": dataset,
         "image_size": dataset.get(IMAGE_SIZE),
     }
-
-
-def _check_plan(configurations: dict[str, Any], source: str) -> None:
-    """Refuse plans that name anything but layers: nnU-Net imports and calls what they name."""
-    for plan in configurations.values():
-        architecture = plan.get("architecture") or {}
-        kwargs = architecture.get("arch_kwargs", {})
-        names = [architecture.get("network_class_name")]
-        names += [kwargs.get(key) for key in architecture.get("_kw_requires_import", ())]
-        for name in names:
-            if name is not None and not str(name).startswith(_TRUSTED):
-                raise MedbenchError(
-                    "weights.unsafe",
-                    f"{source}: refused: its plans name {name}, which is no layer of nnU-Net, so using them "
-                    "could run code.",
-                    "Use plans made by nnU-Net itself.",
-                )
 
 
 def harmless_types() -> Sequence[Any]:

@@ -15,6 +15,16 @@ RGB_CHANNELS = ("R", "G", "B")
 IMAGE_SIZE = "medbench_picture_size"
 
 
+_GREY = frozenset(
+    (
+        *("gray", "grey", "grayscale", "greyscale", "grayvalue", "greyvalue", "l", "luminance", "intensity"),
+        *("ultrasound", "us", "bmode", "image", "0", "channel0"),
+        *("nonorm", "zscore", "rescaleto01", "rgbto01"),
+    )
+)
+"""Names by which nnU-Net's data sets call the one channel of a grey image, or how it is normalised."""
+
+
 def class_names(challenge: Challenge) -> list[str]:
     """Names of the classes in the challenge's order; the first is called background, as nnU-Net demands."""
     return ["background", *list(challenge.labels.values())[1:]]
@@ -25,9 +35,10 @@ def _plain(name: str) -> str:
 
 
 def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
-    """The challenge's class index of every value that the network answers.
+    """The challenge's class index of every value that nnU-Net writes.
 
-    Labels match by name, ignoring case and punctuation, so their order may differ.
+    Labels match by name, ignoring case and punctuation, so their order may differ. A model of overlapping
+    regions writes the values of its ``regions_class_order``, which are then the challenge's own values.
 
     Args:
         dataset: ``dataset.json``.
@@ -38,12 +49,8 @@ def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -
         MedbenchError: ``nnunet.regions`` or ``nnunet.labels``.
     """
     labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
-    if any(isinstance(value, list | tuple) and len(value) > 1 for value in labels.values()):
-        raise MedbenchError(
-            "nnunet.regions",
-            f"{source}: was trained on regions that overlap ({', '.join(labels)}), not on labels.",
-            "Use a model trained on labels.",
-        )
+    if has_regions(dataset):
+        return _table_of_regions(dataset, challenge, source)
     values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
     class_order = [_plain(name) for name in class_names(challenge)]
     if set(values) != set(class_order) or sorted(values.values()) != list(range(len(class_order))):
@@ -59,10 +66,38 @@ def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -
     return table
 
 
+def has_regions(dataset: Mapping[str, Any]) -> bool:
+    """Whether a model learnt overlapping regions instead of labels."""
+    return any(isinstance(value, list | tuple) and len(value) > 1 for value in dataset["labels"].values())
+
+
+def _table_of_regions(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
+    """The class index of every value that a model of regions writes.
+
+    BraTS had the value 4 for enhancing tumour until 2022; nnU-Net's data sets have 3 for it ever since.
+    """
+    order = dataset.get("regions_class_order")
+    written = sorted(order) if isinstance(order, list) and all(isinstance(v, int) for v in order) else []
+    own = [value for value in challenge.labels if value != 0]
+    consecutive = list(range(1, len(own) + 1))
+    if written not in (own, consecutive) or len(set(written)) != len(written):
+        raise MedbenchError(
+            "nnunet.regions",
+            f"{source}: learnt overlapping regions ({', '.join(dataset['labels'])}) and writes the values "
+            f"{', '.join(map(str, written)) or 'none'}; {challenge.title} has {', '.join(map(str, own))}.",
+            "Use a model whose regions_class_order has the challenge's values.",
+        )
+    table = np.zeros(max(written) + 1, np.uint8)
+    for index, value in enumerate(written, start=1):
+        table[value] = index
+    return table
+
+
 def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> list[int]:
     """Index of the challenge's channel for each channel of the network.
 
-    Modalities match by any of their names; colours only by their number.
+    Modalities match by any of their names; colours only by their number. A network of one channel is fed the
+    first of the three equal channels of a grey image.
 
     Raises:
         MedbenchError: ``nnunet.channels``.
@@ -70,7 +105,7 @@ def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str)
     channels = dataset.get("channel_names") or dataset["modality"]
     names = [channels[key] for key in sorted(channels, key=int)]
     if not challenge.card.modalities:
-        if len(names) == len(RGB_CHANNELS):
+        if len(names) == len(RGB_CHANNELS) or (len(names) == 1 and _plain(names[0]) in _GREY):
             return list(range(len(names)))
         own = list(RGB_CHANNELS)
     else:

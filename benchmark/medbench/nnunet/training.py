@@ -38,18 +38,12 @@ class Nnunet:
     """The framework of the models ``nnunet`` and ``nnunet.test``."""
 
     def check(self, model: str, challenge: Challenge, options: Mapping[str, Any]) -> None:
-        """Refuse challenges that demand more than label maps, and configurations that do not fit the data.
+        """Refuse configurations that do not fit the data.
 
         Raises:
-            MedbenchError: ``nnunet.missing``, ``nnunet.task`` or ``model.option``.
+            MedbenchError: ``nnunet.missing`` or ``model.option``.
         """
         require_nnunet()
-        if challenge.card.image_classes:
-            raise MedbenchError(
-                "nnunet.task",
-                f"nnU-Net answers label maps alone; {challenge.title} also asks for image classes.",
-                "Choose a model with an image-level head; 'medbench models' lists the tasks of each.",
-            )
         configuration = options.get("configuration") or ""
         refuse_options(
             model,

@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from medbench.core.files import write_text
+from medbench.core.text import CONTENT_POLICY
 from medbench.profiling.plots import render_curves
 from medbench.profiling.sweep import Curve
 from medbench.profiling.tables import Table, giga, mebi, milliseconds
@@ -27,7 +28,7 @@ def write_page(path: Path, tables: Sequence[Table], curves: Sequence[Curve] = ()
         chart = base64.b64encode(render_curves(curves, "svg")).decode()
         body += ["<h2>Cost against input size</h2>", _table(sweep_table(curves))]
         body.append(f'<img alt="Cost against input size" src="data:image/svg+xml;base64,{chart}">')
-    head = f'<meta charset="utf-8"><title>medbench profile</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8">{CONTENT_POLICY}<title>medbench profile</title><style>{_STYLE}</style>'
     write_text(
         path, f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json_lines, sha256_json, write_json_lines
+from medbench.core.files import sha256_json
 from medbench.core.machine import processor_name, usable_cores
+from medbench.core.seals import Line, read_table, sealed_line, write_table
 
 PROFILES = "profiles.jsonl"
 
@@ -109,16 +109,20 @@ def add_profiles(leaderboards: Path, records: list[ProfileRecord]) -> Path:
 
     A figure that the new row lacks (memory, time, largest batch) is kept from the old one.
     """
+    from filelock import FileLock
+
     path = leaderboards / PROFILES
     leaderboards.mkdir(parents=True, exist_ok=True)
-    with open(leaderboards / ".profiles.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = {row.key: row for row in read_profiles(leaderboards)}
+    with FileLock(leaderboards / ".profiles.lock"):
+        lines = _lines(path)
+        rows = {row.key: row for row in map(_record, lines)}
+        texts = {line.row["key"]: line.text for line in lines}
         for record in records:
             before = rows.get(record.key)
             rows[record.key] = record if before is None else _merged(before, record)
-        sorted_rows = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
-        write_json_lines(path, [row.model_dump(mode="json") for row in sorted_rows])
+            texts[record.key] = sealed_line(rows[record.key].model_dump(mode="json"))
+        ordered = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
+        write_table(path, [texts[row.key] for row in ordered])
     return path
 
 
@@ -139,11 +143,21 @@ def read_profiles(leaderboards: Path) -> list[ProfileRecord]:
     """All rows of the file; an empty list where there is no file.
 
     Raises:
-        MedbenchError: ``profile.file`` for a row of another schema.
+        MedbenchError: ``profile.file`` for a row that was edited or is of another schema.
     """
-    path = leaderboards / PROFILES
+    return [_record(line) for line in _lines(leaderboards / PROFILES)]
+
+
+def _lines(path: Path) -> list[Line]:
+    """The intact lines of the file, all of this schema.
+
+    Raises:
+        MedbenchError: ``profile.file``.
+    """
+    lines = read_table(path, "profile.file")
     try:
-        return [ProfileRecord.model_validate(row) for row in read_json_lines(path)]
+        for line in lines:
+            _record(line)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -152,3 +166,8 @@ def read_profiles(leaderboards: Path) -> list[ProfileRecord]:
             f"{path}: a row does not fit the schema ({place}: {first['msg']}).",
             "Move the file away and measure again.",
         ) from error
+    return lines
+
+
+def _record(line: Line) -> ProfileRecord:
+    return ProfileRecord.model_validate(line.row)

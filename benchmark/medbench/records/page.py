@@ -17,6 +17,8 @@ from medbench.core.files import write_text
 from medbench.core.guard import Failure, guarded
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseRow, MetricSpec
+from medbench.core.text import CONTENT_POLICY, printable
+from medbench.records.charts import draw_chart
 from medbench.records.schema import RunRecord
 from medbench.records.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
 
@@ -34,6 +36,7 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
+    sealed: bool = True,
 ) -> None:
     """Write the report of a run as one HTML file without links to other files.
 
@@ -44,6 +47,7 @@ def write_report(
         rows: scores of the cases.
         record: of the run.
         predictions: folder of prediction files.
+        sealed: whether hashes show that record and rows were not edited.
     """
     import jinja2
 
@@ -52,12 +56,15 @@ def write_report(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        finalize=seen,
     )
     columns = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
     ordering = columns[0] if columns else None
     methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
     page = environment.get_template("report.html.j2").render(
+        policy=CONTENT_POLICY,
         record=record,
+        sealed=sealed,
         headings=RESULT_HEADINGS,
         tables=[
             (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
@@ -65,6 +72,7 @@ def write_report(
         ],
         methods="; ".join(sorted(methods)) or "too few groups",
         failures=[row for row in rows if row.status != "ok"],
+        charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
         worst_by=ordering.title if ordering else "",
         figures=_figures(challenge, {case.id: case for case in cases}, rows, ordering, columns, predictions)
         if ordering
@@ -77,6 +85,13 @@ def write_report(
         ],
     )
     write_text(path, page)
+
+
+def seen(value: Any) -> Any:
+    """A value as a page shows it: characters that are not seen are written out, our own markup stays."""
+    if isinstance(value, str) and not hasattr(value, "__html__") and not value.startswith("data:image/"):
+        return printable(value, None)
+    return value
 
 
 def _cell(row: CaseRow, metric: MetricSpec) -> str:
@@ -123,6 +138,7 @@ def _drawn(
             "caption": image.caption or text,
             "scores": text if image.kind == "overview" else "",
             "marked": bool(image.marks),
+            "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
             "source": _data_url(image),
         }
         for image in images

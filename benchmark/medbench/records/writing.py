@@ -16,7 +16,6 @@ from medbench.records.phases import Timing
 from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
 from medbench.statistics.intervals import aggregate
 
-RECORD = "record.json"
 NOTES = "notes"
 """Entry of a record's settings: what whoever reads the scores should know, in words."""
 

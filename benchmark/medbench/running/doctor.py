@@ -1,4 +1,4 @@
-"""Looking the machine over."""
+"""Checks of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One thing that was looked at, and its state in words."""
+    """The state of one part of the machine, in words."""
 
     what: str
     state: str
@@ -33,7 +33,7 @@ class Examined:
 
 
 def examine() -> list[Examined]:
-    """Python, packages, devices, memory, folders, container engines."""
+    """States of Python, packages, devices, memory, folders and container engines."""
     version = sys.version.split()[0]
     findings = [
         Examined(

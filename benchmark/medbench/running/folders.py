@@ -1,4 +1,4 @@
-"""Scoring any two folders of label maps, without a challenge."""
+"""Scoring of two folders of label maps, without a challenge."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resam
 
 @dataclass(frozen=True, slots=True)
 class FolderScores:
-    """Scores of two folders.
+    """Scores of two folders of label maps.
 
     Attributes:
-        rows: one a pair; the scores are keyed ``<label>/<metric id>``.
-        aggregates: the same keys; means over the pairs that have a value.
+        rows: one row per pair; keys of scores are ``<label>/<metric id>``.
+        aggregates: means over the pairs that have a value, with the same keys.
         specs: title, unit and direction of each key.
         notes: what whoever reads the scores should know, in words.
     """
@@ -71,7 +71,7 @@ class FolderKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderSettings:
-    """How two folders are scored.
+    """Settings of scoring two folders.
 
     Attributes:
         labels: labels to score; every label of the references but 0 if not given.
@@ -110,8 +110,8 @@ def evaluate_folders(
         references: folder of label maps (NIfTI, MHA, NRRD, PNG, TIFF, NPY), or one file.
         predictions: folder of label maps, a zip of one, or one file.
         metric_ids: definitions to compute; see ``medbench metrics``.
-        output: file for one JSON line a pair.
-        progress: told of every pair.
+        output: file for one JSON line per pair.
+        progress: advanced by every pair.
         keywords: ``labels``, ``spacing``, ``empty``, ``rename``, ``group_of``, ``resample_to_reference``,
             ``workers`` and ``seed``, as :class:`FolderSettings` says.
 

@@ -1,4 +1,4 @@
-"""A network on cases of a challenge: what a request comes to."""
+"""Jobs: a setup on cases of a challenge, resolved from a request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from medbench.running.weights import choose_weights, refuse_leak
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A setup on cases.
+    """A setup on the cases of a split.
 
     Attributes:
         request: with everything that was left open: split, recipe and options of the weights.

@@ -1,4 +1,4 @@
-"""The loop over cases: read ahead, predict, write and score behind, journal in order, resume."""
+"""The loop over cases: reading ahead, predicting, writing and scoring behind, with a journal to resume."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
-from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
+from medbench.core.files import sha256_file, write_text
 from medbench.core.guard import Failure, guarded
+from medbench.core.places import Places
 from medbench.core.progress import Progress
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores, CaseStatus
 from medbench.core.sample import AnySample, Prediction
 from medbench.core.score import Score
+from medbench.core.seals import read_lines, sealed_line
 from medbench.core.task import check_answers
+from medbench.core.text import printable
 from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
 from medbench.records.phases import Timing
+from medbench.records.reading import JOURNAL
 from medbench.running.handed_in import alike_hint
 
-JOURNAL = "cases.jsonl"
 UNFINISHED = "unfinished"
 READ_AHEAD = 2
 BEHIND = 4
 FINISHERS = 2
+LONGEST_REASON = 600
 
 
 def predict_and_score(
@@ -41,8 +46,9 @@ def predict_and_score(
     *,
     read: Callable[[Case], AnySample] | None = None,
     score: bool = True,
+    places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Predict and score every case that the journal in ``folder`` does not hold yet.
+    """Predict and score the cases that the journal in ``folder`` lacks.
 
     Finished cases whose prediction files are unchanged are kept; failed ones are tried again. The journal
     ends with one row a case in the order of ``cases``, the same bytes whether or not a run was interrupted.
@@ -53,12 +59,13 @@ def predict_and_score(
         predictor: made on first need.
         folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
             finished to ``unfinished``.
-        progress: told of every case.
+        progress: display that counts the cases.
         read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
+        places: paths that rows are to name by words; as they are if not given.
     """
-    rows = _kept_rows(cases, folder)
-    write_json_lines(folder / JOURNAL, [rows[case.id].as_json() for case in cases if case.id in rows])
+    rows = _kept_rows(cases, folder, progress)
+    _write_journal(folder, [rows[case.id] for case in cases if case.id in rows])
     to_do = [case for case in cases if case.id not in rows]
     timing = Timing()
     progress.start("predicting", len(cases))
@@ -69,15 +76,15 @@ def predict_and_score(
         behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
         with (
             ThreadPoolExecutor(finishers) as finisher,
-            open(folder / JOURNAL, "a", encoding="utf-8") as stream,
+            open(folder / JOURNAL, "a", encoding="utf-8", newline="\n") as stream,
         ):
             finishing: deque[Future[CaseRow]] = deque()
 
             def collect(limit: int) -> None:
                 while len(finishing) > limit:
-                    row = finishing.popleft().result()
+                    row = _shared(finishing.popleft().result(), places)
                     rows[row.case] = row
-                    stream.write(dump_json(row.as_json()) + "\n")
+                    stream.write(sealed_line(row.as_json()) + "\n")
                     stream.flush()
                     if row.predictions:
                         shutil.rmtree(folder / UNFINISHED / row.case, ignore_errors=True)
@@ -94,7 +101,7 @@ def predict_and_score(
             collect(0)
         timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)
-        write_json_lines(folder / JOURNAL, [rows[case.id].as_json() for case in cases])
+        _write_journal(folder, [rows[case.id] for case in cases])
     progress.finish()
     return [rows[case.id] for case in cases], timing
 
@@ -108,26 +115,14 @@ def score_predictions(
     *,
     rename: tuple[str, str] | None = None,
     workers: int = 2,
-    named: Path | None = None,
+    places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Score a folder of predictions, ours or foreign, and write the journal.
+    """Score a folder of predictions, made by medbench or others, and write the journal.
 
-    Args:
-        challenge: finds and scores.
-        cases: what to score.
-        predictions: the folder.
-        folder: run directory, for the journal.
-        progress: told of every case.
-        rename: ``(old, new)`` text of foreign file names.
-        workers: threads over the cases.
-        named: what reasons call the folder, where it was unpacked for a while; itself if not given.
+    Rows name the paths in ``places`` by words, where they are given.
     """
     timing = Timing()
     progress.start("scoring", len(cases))
-
-    def named_one(case: Case) -> CaseRow:
-        row = one(case)
-        return row if named is None else row.renamed(str(predictions), str(named))
 
     def one(case: Case) -> CaseRow:
         path = guarded(case.id, lambda: challenge.locate(case, predictions, rename))
@@ -145,22 +140,43 @@ def score_predictions(
 
     rows = []
     with ThreadPoolExecutor(workers) as pool:
-        for row in pool.map(named_one, cases):
+        for own in pool.map(one, cases):
+            row = _shared(own, places)
             rows.append(row)
             if row.reason:
                 progress.say(f"{row.case}: {row.reason}")
             progress.advance(1, row.case)
     timing.cases = len(cases)
-    write_json_lines(folder / JOURNAL, [row.as_json() for row in rows])
+    _write_journal(folder, rows)
     progress.finish()
     return rows, timing
 
 
-def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
+def _shared(row: CaseRow, places: Places | None) -> CaseRow:
+    """A row whose words name no path of this machine and hide no character."""
+    if places is None:
+        return row
+
+    def clean(words: str) -> str:
+        return printable(places.hide(words), LONGEST_REASON)
+
+    scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
+    return replace(row, reason=clean(row.reason), scores=scores, evidence=places.hide_all(row.evidence))
+
+
+def _write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
+    write_text(folder / JOURNAL, "".join(f"{sealed_line(row.as_json())}\n" for row in rows))
+
+
+def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[str, CaseRow]:
+    """Rows of the journal that need not be made again: sealed, of a case that was scored, files unchanged."""
     ids = {case.id for case in cases}
     rows: dict[str, CaseRow] = {}
-    for entry in read_json_lines(folder / JOURNAL):
-        row = CaseRow.from_json(entry)
+    for line in read_lines(folder / JOURNAL):
+        if line.state != "sealed":
+            progress.say(f"{folder / JOURNAL}, line {line.number}: {line.state}, so its case is done again.")
+            continue
+        row = CaseRow.from_json(line.row)
         files = [(folder / "predictions" / name, digest) for name, digest in row.predictions.items()]
         intact = bool(files) and all(path.is_file() and sha256_file(path) == digest for path, digest in files)
         if row.case in ids and row.status == "ok" and intact:

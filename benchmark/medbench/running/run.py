@@ -1,4 +1,4 @@
-"""``medbench run``: predict, score, record."""
+"""Runs: predict, score officially, and record, as by ``medbench run``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from functools import partial
 from typing import Unpack
 
 from medbench.core.files import sha256_json
+from medbench.core.places import Places
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.text import printable
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished
@@ -28,7 +30,7 @@ def run(
     Args:
         model: model name.
         challenge: challenge name.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, ``split``, ``weights``, ``recipe``, ``options``, ``inference``, ``cases``,
             ``seed``, ``runs`` and ``leaderboards``, as :class:`medbench.running.request.Request` says.
 
@@ -52,20 +54,24 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     key = run_key(job, subject.manifest_sha256)
     folder = request.runs_root / challenge.name / job.network.folder_name / key[:16]
     predictor = partial(job.predictor, folder / UNFINISHED, progress)
-    rows, timing = predict_and_score(challenge, job.cases, predictor, folder, progress, read=job.read)
+    places = job.request.places(job.data.root)
+    rows, timing = predict_and_score(
+        challenge, job.cases, predictor, folder, progress, read=job.read, places=places
+    )
+    challenge.exchange.gather(job.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
         key=key,
-        model=model_record(job),
+        model=model_record(job, places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
         device=request.inference.device,
-        command=job.request.command(),
+        command=job.request.command(shared=True),
         citations=[job.network.entry.paper, challenge.card.citation],
         started=started,
     )
     record = make_record(subject, rows, timing, provenance)
-    finished = Finished(record, rows, folder, len(rows) - timing.cases)
+    finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
     whole = request.cases == "*" and job.request.inference.modalities is None
     store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
     keep_phases(folder, timing)
@@ -90,16 +96,16 @@ def run_key(job: Job, manifest: str) -> str:
     )
 
 
-def model_record(job: Job) -> ModelRecord:
-    """What the record says of the network that predicted."""
+def model_record(job: Job, places: Places) -> ModelRecord:
+    """What the record says of the network that predicted, without paths of this machine."""
     network, weights = job.network, job.setup.weights
     return ModelRecord(
         name=network.name,
-        title=network.entry.title,
-        options=network.options,
+        title=printable(network.entry.title),
+        options=places.hide_all(network.options),
         parameters=job.setup.count_parameters(),
         weights=weights.kind,
         weights_sha256=weights.sha256,
         untrained_parts=job.setup.untrained_parts(),
-        training=weights.facts or None,
+        training=places.hide_all(weights.facts) or None,
     )

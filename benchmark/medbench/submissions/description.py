@@ -1,4 +1,4 @@
-"""The file that describes a submission: model, challenge, platform, and how."""
+"""The TOML file of a submission: model, challenge, platform, weights, image and limits."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class _Part(BaseModel):
 
 
 class Weights(_Part):
-    """Which weights, and whether they travel inside the image."""
+    """Weights of a submission, and whether the image holds them."""
 
     file: str = Field(
         default="auto", description="a checkpoint beside this file or by full path, 'auto' or 'none'"
     )
     delivery: Literal["baked", "mounted"] = Field(
-        default="baked", description="baked: in the image; mounted: handed in apart, as model.tar.gz"
+        default="baked", description="baked: in the image; mounted: uploaded apart, as model.tar.gz"
     )
     recipe: str | None = Field(default=None, description="recipe of the training that 'auto' takes")
 
 
 class InferenceSettings(_Part):
-    """What of the forward pass decides the result; the device is CUDA where there is one, else the CPU."""
+    """Settings of the forward pass; the device is CUDA where there is one, else the CPU."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: int | None = Field(default=None, ge=1, description="images (8) or windows of a volume (1)")
@@ -40,7 +40,7 @@ class InferenceSettings(_Part):
 
 
 class Image(_Part):
-    """How the image is made."""
+    """Settings of the image."""
 
     accelerator: Literal["cpu", "cuda"] = "cpu"
     base: str = Field(
@@ -96,7 +96,7 @@ class Socket(_Part):
 
 
 class Interface(_Part):
-    """Sockets that come together; an algorithm may serve several such sets."""
+    """A set of sockets of one job; an algorithm may serve several sets."""
 
     inputs: tuple[Socket, ...] = Field(min_length=1)
     outputs: tuple[Socket, ...] = Field(min_length=1)
@@ -128,7 +128,7 @@ class Submission(_Part):
     registry: str = Field(default="", description="where the image is pushed, e.g. docker.synapse.org/syn123")
 
     def image_facts(self) -> dict[str, Any]:
-        """What of the file decides the image, as JSON: not where it is pushed, nor what is there already."""
+        """Facts of the file that decide the image, as JSON, without registry and uploaded images."""
         return self.model_dump(mode="json", exclude={"registry", "uploaded"})
 
     @field_validator("name")

@@ -1,4 +1,4 @@
-"""The first line of a container: find out what it is, serve, and end with a code and one line."""
+"""The entry of a container: serve the submission, and end with an exit code and one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check or a rehearsal found: the rule, what is wrong, and what to do about it."""
+"""Findings of checks and rehearsals: rule, fault and advice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _ORDER = {"error": 0, "warning": 1, "note": 2}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding.
+    """A finding of a check or rehearsal.
 
     Attributes:
         rule: stable dotted identifier, e.g. ``image.user``.
-        severity: ``error`` when the platform refuses or the result would be wrong, ``warning`` when it may,
-            ``note`` for what is good to know.
+        severity: ``error`` where the platform refuses or the result would be wrong, ``warning`` where it may,
+            ``note`` for information.
         message: what is wrong, and where.
-        advice: what to do.
+        advice: what to do about it.
     """
 
     rule: str
@@ -43,12 +43,12 @@ def warning(rule: str, message: str, advice: str = "") -> Finding:
 
 
 def note(rule: str, message: str, advice: str = "") -> Finding:
-    """A finding that is good to know."""
+    """A finding for information."""
     return Finding(rule, "note", message, advice)
 
 
 def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
-    """Errors first, otherwise in the order they were found; repeated ones once."""
+    """Findings sorted by severity, errors first, without repetitions."""
     return sorted(dict.fromkeys(findings), key=lambda finding: _ORDER[finding.severity])
 
 

@@ -1,4 +1,4 @@
-"""What a platform grants a container, and how near a measured run came to it."""
+"""Limits of platforms on containers, and findings on runs near these limits."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ NEAR = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one run.
+    """Limits of a platform on a run.
 
     Attributes:
-        time_s: seconds a case; where a run does all cases at once, its time divided by their number.
+        time_s: seconds per case; of a run over all cases, the total time over their number.
         memory_bytes: main memory.
         shared_memory_bytes: size of ``/dev/shm``.
         processes: processes and threads together.
         start_s: seconds until a server must answer.
         image_bytes: uncompressed size of the image; ``None`` where no limit is known.
         upload_bytes: of an uploaded file; ``None`` where no limit is known.
-        unverified_upload_bytes: of one, for accounts that are not verified.
+        unverified_upload_bytes: of an uploaded file, for accounts that are not verified.
     """
 
     time_s: float = 3600.0
@@ -49,13 +49,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a case took.
+    """Time and memory of a case.
 
     Attributes:
         case: id.
         time_s: seconds by the clock.
         peak_bytes: largest resident memory of the process so far; ``None`` where it was not measured.
-        is_start: it is a server's start, which has a limit of its own.
+        is_start: whether this is the start of a server, which has a limit of its own.
     """
 
     case: str

@@ -18,7 +18,7 @@ def read_submission(path: Path, *, registry: str = "") -> Submission:
 
     Args:
         path: the TOML.
-        registry: takes the place of the file's own, if given.
+        registry: replaces the registry of the file.
 
     Raises:
         MedbenchError: ``submission.missing``, ``submission.syntax``, ``submission.key``,

@@ -1,4 +1,4 @@
-"""What lies beside an archive that is handed in: its sha256, and a report that is signed by its own hash."""
+"""Files beside an archive that is uploaded: its sha256, and a report that holds its own hash."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
 
 
 def _aligned(text: str) -> str:
-    """Comments behind values in one column where they can be."""
+    """Lines whose comments start in one column, where the values are short enough."""
     return re.sub(
         r"^(\S.*?) {2,}# ", lambda match: f"{match[1]:<{COMMENT_COLUMN - 2}}  # ", text, flags=re.MULTILINE
     )
@@ -106,7 +106,7 @@ def write_submission(
 
 
 def default_name(challenge: str, model: str) -> str:
-    """``<model>-<challenge>`` as an image may be called.
+    """``<model>-<challenge>`` as a valid name of an image.
 
     >>> default_name("kpis_patch", "smp/unet")
     'smp-unet-kpis-patch'

@@ -32,7 +32,7 @@ from medbench.submissions.serving.session import MANIFEST
 
 
 def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[str]:
-    """Make the context or bundle and, where an engine is there, the image; lines that tell what was made.
+    """Write the build context or bundle and, where an engine is installed, build the image; lines to print.
 
     Raises:
         MedbenchError: as :func:`build_context` and :func:`find_engine`.
@@ -57,9 +57,9 @@ def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[st
 def check(
     file: Path, archive: Path | None, output: Path, registry: str = ""
 ) -> tuple[list[Finding], list[str]]:
-    """What is wrong with a submission, and what was looked at; neither engine nor network is needed.
+    """Findings of the linters on a submission, and the paths linted; neither engine nor network is needed.
 
-    A folder or a zip that ``medbench submit host`` wrote is taken as well.
+    A folder or a zip that ``medbench submit host`` wrote is accepted as well.
 
     Raises:
         MedbenchError: as :func:`read_submission`, and ``archive.missing``.
@@ -93,7 +93,7 @@ def check(
 def rehearse(
     request: BuildRequest, engine: str, progress: Progress, *, pattern: str, count: int
 ) -> rehearsal.Rehearsal:
-    """Build, then run as the platform does, in the image where an engine is there.
+    """Build a submission, then run it as the platform does: in the image where an engine is installed.
 
     Raises:
         MedbenchError: as :func:`build_context`, :func:`find_engine` and
@@ -115,7 +115,7 @@ def _image_runners(result: Build, engine: Engine, progress: Progress) -> list[Im
 
 
 def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[str]:
-    """Write what is uploaded, its sha256, and the report of the last rehearsal of these very weights.
+    """Write the archive to upload, its sha256, and the report of the last rehearsal of the same weights.
 
     Raises:
         MedbenchError: ``save.not_built``, ``save.not_rehearsed``, or ``engine.missing`` where an image is due
@@ -163,7 +163,7 @@ def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[
 
 
 def _usage_lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """What the rehearsal took, and what part of each limit that is."""
+    """Time and memory of the rehearsal, with their share of each limit."""
     usage, limits = report.get("usage", []), report.get("limits", {})
     for what, rows in (
         ("start", [one for one in usage if one["case"].endswith(": start")]),

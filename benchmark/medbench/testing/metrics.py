@@ -62,9 +62,9 @@ def check_metric(id: str | Convention, *, options: Mapping[str, Any] | None = No
     """
     convention = metric(id)
     check_definition(convention)
-    given = {name: 1.0 if value is None else value for name, value in convention.options.items()}
-    given |= options or {}
-    broken = list(_broken(convention, given))
+    values = {name: 1.0 if value is None else value for name, value in convention.options.items()}
+    values |= options or {}
+    broken = list(_broken(convention, values))
     if broken:
         raise MedbenchError(
             "metric.contract",
@@ -171,9 +171,9 @@ def _in_label_map(
     sample: MaskSample,
     options: Mapping[str, Any],
 ) -> Score:
-    given = {convention.id: options}
-    found = evaluate_arrays(maps[0], maps[1], [convention], [label], sample.spacing, options=given)
-    return found[str(label)][convention.id]
+    own_options = {convention.id: options}
+    scores = evaluate_arrays(maps[0], maps[1], [convention], [label], sample.spacing, options=own_options)
+    return scores[str(label)][convention.id]
 
 
 def _sound(convention: Convention, result: Score) -> Iterator[str]:

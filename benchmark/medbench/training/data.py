@@ -33,7 +33,7 @@ class TrainingImages(Dataset[Item]):
         self.images = images
         self.recipe = recipe
         self.contract = contract
-        self.augment = _augmentation(recipe.augmentation)
+        self.augment = augmentation(recipe.augmentation)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,7 +77,8 @@ class _BlackSquares(torch.nn.Module):
         return image, labels
 
 
-def _augmentation(name: str) -> torch.nn.Module | None:
+def augmentation(name: str) -> torch.nn.Module | None:
+    """The augmentation of that name, of an image and its labels; ``None`` for none."""
     if name == "none":
         return None
     from torchvision.transforms import InterpolationMode, v2

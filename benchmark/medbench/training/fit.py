@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from medbench.inference.volumes import VolumeContract
     from medbench.training.data import Batches
     from medbench.training.recipes import Recipe
-    from medbench.training.task import SegmentationTask
+    from medbench.training.task import NetworkTask
 
 WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
 BEST = "best.pt"
+LEARNT = frozenset({"label_map", "image_classes"})
+"""Tasks that networks learn here."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,13 +64,17 @@ class Learner:
 
     Attributes:
         build: makes the network with fresh weights; called after seeding.
-        contract: how images or volumes are prepared for the network; its size is the recipe's.
-        num_classes: segmentation classes, with the background.
+        contract: how the network wants its images or volumes; its size is the recipe's.
+        num_classes: segmentation classes, with the background; image classes where there is no segmentation.
+        tasks: what the network returns, in its order.
+        learns: what of it is learnt.
     """
 
     build: Callable[[], nn.Module]
     contract: InputContract | VolumeContract
     num_classes: int
+    tasks: tuple[str, ...] = ("label_map",)
+    learns: tuple[str, ...] = ("label_map",)
 
 
 def make_callback(folder: Path, progress: Progress) -> Callback:
@@ -78,29 +84,31 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
 
     class Keeper(Callback):
         best = -1.0
-        shown: Progress
+        progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-            self.shown = progress if trainer.is_global_zero else SilentProgress()
-            self.shown.start("training", int(trainer.estimated_stepping_batches))
-            self.shown.advance(trainer.global_step)
+            self.progress = progress if trainer.is_global_zero else SilentProgress()
+            self.progress.start("training", int(trainer.estimated_stepping_batches))
+            self.progress.advance(trainer.global_step)
 
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
             loss = float(trainer.callback_metrics.get("loss", float("nan")))
-            self.shown.advance(1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}")
+            self.progress.advance(
+                1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}"
+            )
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-            dice = trainer.callback_metrics.get("validation_dice")
+            score = trainer.callback_metrics.get(str(module.validation_score))
             last = trainer.current_epoch + 1 == trainer.max_epochs
-            if trainer.is_global_zero and (last if dice is None else float(dice) > self.best):
-                self.best = -1.0 if dice is None else float(dice)
+            if trainer.is_global_zero and (last if score is None else float(score) > self.best):
+                self.best = -1.0 if score is None else float(score)
                 with atomic_path(folder / BEST) as temporary:
                     torch.save(module.get_submodule("network").state_dict(), temporary)
             if not last:
                 _save_state(trainer, folder)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-            self.shown.finish()
+            self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
             return {"best": self.best}
@@ -163,7 +171,7 @@ def fit(
 
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
-    data, kind = _data(images, recipe, learner.contract, cache or folder, hardware.workers)
+    data, kind = _data(learner, images, recipe, cache or folder, hardware.workers)
     epochs = recipe.epochs_of(data.steps_per_epoch())
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
@@ -210,7 +218,7 @@ def fit(
         "n_training_images": len(data.training),
         "n_validation_images": len(data.validation),
         "steps": total_steps,
-        "validation_dice": _best_dice(trainer),
+        task.validation_score: _best_score(trainer),
         "last_session_time_s": round(seconds, 1),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
@@ -237,11 +245,12 @@ def is_first_process() -> bool:
 
 
 def _data(
-    images: Any, recipe: Recipe, contract: InputContract | VolumeContract, cache: Path, workers: int
-) -> tuple[Batches, Callable[..., SegmentationTask]]:
-    """Batches, and the Lightning module that is trained on them."""
+    learner: Learner, images: Any, recipe: Any, cache: Path, workers: int
+) -> tuple[Batches, Callable[..., NetworkTask]]:
+    """Batches, and the task that learns from them."""
     from medbench.inference.volumes import VolumeContract
 
+    contract = learner.contract
     if isinstance(contract, VolumeContract):
         from medbench.training.volumes import VolumeData, VolumeTask
 
@@ -251,6 +260,13 @@ def _data(
 
             return data, functools.partial(ModalityDistillationTask, rarity=data.rarity())
         return data, functools.partial(VolumeTask, with_mask=contract.modality_mask)
+    if "label_map" not in learner.learns:
+        from medbench.training.class_data import ImageClassData
+        from medbench.training.class_task import ImageClassTask
+
+        classes = ImageClassData(images, recipe, contract, learner.num_classes, workers=workers)
+        kind = functools.partial(ImageClassTask, tasks=learner.tasks, class_counts=classes.class_counts)
+        return classes, kind
     from medbench.training.data import TrainingData
     from medbench.training.task import SegmentationTask
 
@@ -265,7 +281,7 @@ def training_summary(folder: Path) -> dict[str, Any] | None:
     return summary
 
 
-def _best_dice(trainer: Any) -> float | None:
+def _best_score(trainer: Any) -> float | None:
     best = max((callback.best for callback in trainer.callbacks if hasattr(callback, "best")), default=-1.0)
     return None if best < 0 else round(best, 6)
 

@@ -71,11 +71,11 @@ class ModalityMonitor(nn.Module):
 
         Args:
             terms: covariance, attention and prototype loss of each modality ``(3, M)``, means over the
-                samples that have it.
+                samples that have it; values below 0, which only rounding gives, count as 0.
             counts: number of samples that have each modality, ``(M,)``.
         """
         here = counts > 0
-        terms = torch.where(here, terms.detach().float(), 0.0)
+        terms = torch.where(here, terms.detach().float().clamp(min=0), 0.0)
         there = here.sum().clamp(min=1)
         mean = terms.sum(dim=1) / there
         self.usual.copy_(torch.where(self.steps > 0, MEMORY * self.usual + (1 - MEMORY) * mean, mean))

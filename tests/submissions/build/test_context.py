@@ -32,7 +32,7 @@ def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_enviro
     baked = (built.app / "model" / "weights.pt").read_bytes()
     assert manifest["weights_sha256"] == hashlib.sha256(baked).hexdigest()
     locked = json.loads((built.context / "lock.json").read_text())
-    for name in ("numpy", "scipy", "simpleitk", "torch", "torchvision", "pydantic"):
+    for name in ("numpy", "scipy", "nibabel", "torch", "torchvision", "pydantic"):
         assert locked[name] == importlib.metadata.version(name)
     assert not {"typer", "rich", "monai", "timm", "pytest", "lightning"} & set(locked)
     lines = (built.context / "requirements.lock").read_text().split()
@@ -129,8 +129,8 @@ def test_auto_trains_nothing_unless_that_is_asked_for(write_submission, tmp_path
     assert caught.value.code == "weights.untrained"
     assert "medbench train -m dssau_net.test -c iugc2024 --data DIR" in caught.value.hint
 
-    def resolve(*names, **rest):
-        raise MedbenchError("test.went_on", rest["weights"], "")
+    def resolve(request, progress):
+        raise MedbenchError("test.went_on", request.weights, "")
 
     monkeypatch.setattr(job, "resolve", resolve)
     with pytest.raises(MedbenchError) as caught:
@@ -205,7 +205,7 @@ def test_every_template_is_read_back_for_every_platform(platform):
     loaded = load_platform(platform)
     challenges = [name for name in list_challenges() if name_fits(name, loaded.challenges)] or ["iugc2024"]
     for challenge in challenges:
-        model = "dmaf_net" if load_challenge(challenge).modalities else "dssau_net"
+        model = "dmaf_net" if load_challenge(challenge).card.modalities else "dssau_net"
         model = model if model in list_models() else "dssau_net"
         text = submission_text(challenge, model, platform)
         described = parse_submission(tomllib.loads(text), "template")

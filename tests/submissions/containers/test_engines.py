@@ -174,7 +174,7 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, 
     write_sample(data, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
     challenge = load_challenge("hc18")
     for case in challenge.cases(data, "test")[1:]:
-        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
+        labels = np.roll(challenge.release.read_reference(case), 2, axis=0)[None]
         challenge.write(Prediction({"label_map": labels}), case, given)
     quiet = SilentProgress()
     hosted = host(HostRequest("hc18", platform, data, packages="vendored"), tmp_path / "build", quiet)

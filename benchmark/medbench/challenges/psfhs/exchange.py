@@ -46,8 +46,11 @@ def plane_like(labels: npt.NDArray[np.uint8], stack: Volume) -> Volume:
     """A label map with the geometry of one plane of ``stack``, an image of two or three axes."""
     if len(stack.shape) == 2:
         return Volume(labels, stack.spacing, stack.origin, stack.direction)
-    direction = None
-    if stack.direction is not None:
-        turn = np.reshape(stack.direction, (3, 3))[:2, :2]
-        direction = tuple(turn.ravel().tolist()) if abs(np.linalg.det(turn)) > 0.5 else None
-    return Volume(labels, stack.spacing and stack.spacing[-2:], stack.origin and stack.origin[-2:], direction)
+    turn = None if stack.direction is None else np.reshape(stack.direction, (3, 3))[:2, :2]
+    flat = turn is not None and abs(np.linalg.det(turn)) > 0.5
+    return Volume(
+        labels,
+        stack.spacing and stack.spacing[-2:],
+        stack.origin and stack.origin[-2:],
+        tuple(turn.ravel().tolist()) if turn is not None and flat else None,
+    )

@@ -24,9 +24,10 @@ from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
-from medbench.challenges.synapse.exchange import SynapseExchange
+from medbench.challenges.families.sliced_volumes.exchange import SlicedVolumeExchange
+from medbench.challenges.families.sliced_volumes.scoring import SlicedVolumeScorer
 from medbench.challenges.synapse.files import ORGANS, SynapseRelease
-from medbench.challenges.synapse.scoring import FAILURE_RULE, METRICS, TITLES, SynapseScorer
+from medbench.challenges.synapse.scoring import FAILURE_RULE, METRICS, TITLES
 
 CARD = Card(
     name="synapse",
@@ -65,5 +66,5 @@ CARD = Card(
 def synapse() -> Challenge:
     """Segmentation of eight abdominal organs in CT."""
     release = SynapseRelease(CARD)
-    exchange = SynapseExchange(CARD, release)
-    return Challenge(CARD, release, exchange, SynapseScorer(CARD, exchange))
+    exchange = SlicedVolumeExchange(CARD, release)
+    return Challenge(CARD, release, exchange, SlicedVolumeScorer(CARD, exchange))

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from medbench.challenges.release import Release, SplitFacts
-from medbench.challenges.stray import Finding, Role
-from medbench.challenges.synapse.volumes import check_volumes, read_case_labels, spacing_table
+from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, check_volumes
+from medbench.challenges.families.sliced_volumes.spacing import spacing_table
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
+from medbench.challenges.synapse.volumes import read_case_image, read_case_labels
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.guard import Failure, guarded
-from medbench.io import hdf5, images
-from medbench.io.fingerprint import values_sha256
+from medbench.io import images, nifti_mha
 
 ORGANS = {
     "spleen": 1,
@@ -37,10 +36,14 @@ PREPARED = (".", "Synapse", "data/Synapse")
 NIFTI = (".", "Training", "RawData/Training", "Abdomen/RawData/Training")
 
 
-class SynapseRelease(Release):
+class SynapseRelease(SlicedVolumeRelease):
     """Files of Synapse multi-organ CT."""
 
     splits = ("train", "test")
+    structures = ORGANS
+    structure_word = "organ"
+    slice_size = (512, 512)
+    label_hint = "Number organs as 'medbench challenges show synapse' does; BTCV's own numbers run to 13."
     data_hint = (
         "Expected train_npz/ and test_vol_h5/ as TransUNet prepares them, or img/ and label/ with the NIfTI "
         "files of RawData/Training."
@@ -101,9 +104,27 @@ class SynapseRelease(Release):
                     yield Case(f"case{number:04}", {"image": image}, {"labels": label}, f"case{number:04}")
             return
 
-    @staticmethod
-    def read_reference(case: Case) -> Volume:
-        """Labels 0 to 8, with the spacing where it is known.
+    def read_volume(self, case: Case) -> Volume:
+        """CT as ``(slices, height, width)`` float32 from 0 to 1 (HU −125 to 275).
+
+        Raises:
+            MedbenchError: when the file is missing or damaged.
+        """
+        return read_case_image(case.inputs["image"])
+
+    def count_slices(self, case: Case) -> int:
+        """Slices of the case; a prepared slice is not opened.
+
+        Raises:
+            MedbenchError: when the file cannot be read.
+        """
+        path = case.inputs["image"]
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+            return nifti_mha.read_geometry(path).shape[0]
+        return 1 if path.suffix == ".npz" else super().count_slices(case)
+
+    def read_reference(self, case: Case) -> Volume:
+        """Labels 0 to 8 with the spacing, where it is known.
 
         Raises:
             MedbenchError: when the file is missing, damaged or holds unknown labels.
@@ -112,14 +133,6 @@ class SynapseRelease(Release):
         return Volume(
             volume.array, volume.spacing or case.facts.get("spacing_mm"), volume.origin, volume.direction
         )
-
-    def shown_sha256(self, path: Path, role: Role) -> str | None:
-        """Of the image or of the labels, which prepared files hold together."""
-        if images.suffix_of(path) not in hdf5.SUFFIXES:
-            return super().shown_sha256(path, role)
-        name = "image" if role == "image" else "label"
-        arrays = guarded(path.name, partial(hdf5.read_arrays, path, name))
-        return None if isinstance(arrays, Failure) else values_sha256(arrays[name])
 
     def check_files(self, root: Path) -> list[Finding]:
         """Findings on counts, value ranges, labels, sizes, geometry, and volumes in both splits."""
@@ -141,7 +154,7 @@ class SynapseRelease(Release):
             )
         wrong = {"train": TEST_CASES, "test": TRAIN_CASES}
         strangers = {split: {f"case{number:04}" for number in numbers} for split, numbers in wrong.items()}
-        return [*findings, *check_volumes(by_split, strangers, len(ORGANS))]
+        return [*findings, *check_volumes(self, by_split, strangers)]
 
 
 def _nifti_file(stem: Path) -> Path:

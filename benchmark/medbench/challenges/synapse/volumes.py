@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.stray import Finding
-from medbench.core.case import Case, Volume
+from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.io import caches, hdf5, images, nifti_mha
+from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.listing import check_alone
 from medbench.io.gate.meaning import counted
-from medbench.io.geometry import check_geometry
-from medbench.io.raster import spline_zoom
-from medbench.io.tables import Column, read_typed_table
 
 LABEL_OF_BTCV = {1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
 SMALLEST_MM = 1e-6
 WINDOW_HU = (-125.0, 275.0)
-
-
-def spacing_table(path: Path) -> dict[str, tuple[float, ...]]:
-    """Case -> spacing in mm along z, y and x, from ``case,z_mm,y_mm,x_mm``; empty when there is no such file.
-
-    Raises:
-        MedbenchError: ``data.table`` with line and column.
-    """
-    if not path.is_file():
-        return {}
-    axes = [Column(f"{axis}_mm", "float", least=SMALLEST_MM) for axis in "zyx"]
-    rows = read_typed_table(path, Column("case", unique=True), *axes)
-    return {str(row["case"]): tuple(float(row[axis.name]) for axis in axes) for row in rows}
 
 
 def read_case_image(path: Path) -> Volume:
@@ -101,108 +81,3 @@ def _stacked(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
             "Use the file as released.",
         )
     return array[np.newaxis] if array.ndim == 2 else array
-
-
-@dataclass(frozen=True, slots=True)
-class Slices:
-    """The slices of one case, resized on demand and cached.
-
-    Attributes:
-        case: the case.
-        count: number of slices.
-        n_organs: largest label.
-        cache: folder for resized slices.
-    """
-
-    case: Case
-    count: int
-    n_organs: int
-    cache: Path
-
-    def __len__(self) -> int:
-        return self.count
-
-    @property
-    def group(self) -> str:
-        """The group of the case."""
-        return self.case.resampling_unit
-
-    def name(self, index: int) -> str:
-        """Id of a slice, unique in the split."""
-        return self.case.id if self.count == 1 else f"{self.case.id}#{index}"
-
-    def load(self, index: int, size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-        """Slice ``(size, size, 3)`` from 0 to 1, cubic spline, and its labels, nearest neighbour."""
-        files = self.case.inputs["image"], self.case.reference["labels"]
-        states = [(state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files)]
-        kept = _place(self.cache, *files, size, *states)
-        both = caches.cached_array(kept, lambda: self._resized(size), mapped=True)
-        plane, mask = both[index]
-        grey = np.clip(plane, 0, 1)[..., np.newaxis]
-        return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
-
-    def _resized(self, size: int) -> npt.NDArray[np.float32]:
-        image = read_case_image(self.case.inputs["image"]).array
-        labels = read_case_labels(self.case.reference["labels"], self.n_organs).array
-        planes = np.stack([spline_zoom(plane, size, size) for plane in image])
-        masks = np.stack([spline_zoom(plane, size, size, order=0) for plane in labels])
-        return np.stack([planes, masks], axis=1).astype(np.float32)
-
-
-@functools.lru_cache(maxsize=4096)
-def _place(cache: Path, image: Path, labels: Path, size: int, *_states: tuple[int, int]) -> Path:
-    """Where resized slices are kept; both files are hashed once in a process."""
-    return caches.place(cache, image, "slices", size, caches.content_sha256(labels))
-
-
-def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
-    """Slices of the case; volumes are opened for their number of slices only.
-
-    Raises:
-        MedbenchError: when a NIfTI volume cannot be read.
-    """
-    path = case.inputs["image"]
-    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
-        return Slices(case, nifti_mha.read_geometry(path).shape[0], n_organs, cache)
-    count = 1 if path.suffix == ".npz" else read_case_image(path).shape[0]
-    return Slices(case, count, n_organs, cache)
-
-
-def check_volumes(
-    by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]], n_organs: int
-) -> Iterator[Finding]:
-    """Findings on the files of the splits: unreadable, other labels or sizes, in the wrong split.
-
-    Args:
-        by_split: split -> cases.
-        strangers: split -> groups that belong into another split.
-        n_organs: largest label.
-    """
-    for split, cases in by_split.items():
-        for group in sorted({case.group for case in cases} & strangers[split]):
-            yield Finding(
-                "error",
-                f"{group}: lies in {split} and belongs into the other split.",
-                "Scores on it would be of training data: move its files.",
-            )
-        for case in cases:
-            try:
-                image = read_case_image(case.inputs["image"])
-                labels = read_case_labels(case.reference["labels"], n_organs)
-            except MedbenchError as error:
-                yield Finding("error", error.message, error.hint)
-                continue
-            yield from _check_pair(case, image, labels)
-
-
-def _check_pair(case: Case, image: Volume, labels: Volume) -> Iterator[Finding]:
-    path = case.reference["labels"]
-    try:
-        check_geometry(image, labels, str(path), "the label map")
-    except MedbenchError as error:
-        yield Finding("error", error.message, "Image and labels are of different cases or were resampled.")
-    if image.shape[1:] != (512, 512):
-        size = "×".join(map(str, image.shape[1:]))
-        yield Finding("note", f"{case.inputs['image']}: slices of {size}, the release has 512×512.")
-    if "slice" not in case.id and not labels.array.any():
-        yield Finding("warning", f"{path}: holds no organ.")

@@ -107,6 +107,7 @@ OVERLAP: tuple[Convention, ...] = (
     _overlap(
         "specificity", "specificity", "0.9496",
         title="Specificity (true negative rate)", definition="TN / (TN + FP)", source=_COUNTS,
+        differs="plain counts",
         equals=("medpy.metric.binary.specificity",),
     ),
     _overlap(

@@ -1,4 +1,4 @@
-"""Connected components with a few facts about them; connected-components-3d is used when it is installed."""
+"""Connected components, their boxes and overlaps; connected-components-3d is used where installed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def widened(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
 
 
 def joined_box(parts: list[Box]) -> Box:
-    """The smallest box around all."""
+    """The smallest box around all boxes."""
     return tuple(
         slice(min(part[axis].start for part in parts), max(part[axis].stop for part in parts))
         for axis in range(len(parts[0]))

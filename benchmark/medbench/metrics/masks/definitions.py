@@ -110,26 +110,28 @@ def volumetric_similarity(pair: MaskPair) -> float | None:
 
 def hausdorff(pair: MaskPair) -> float:
     """Largest distance of a surface voxel to the other surface."""
-    found = pair.surfaces.distances
-    return float(max(found.of_prediction.max(), found.of_reference.max()))
+    directed = pair.surfaces.distances
+    return float(max(directed.of_prediction.max(), directed.of_reference.max()))
 
 
 def hausdorff_of_sets(pair: MaskPair) -> float:
     """Largest distance of a voxel of one mask to the other mask."""
-    found = pair.surfaces.set_distances
-    return float(max(found.of_prediction.max(initial=0), found.of_reference.max(initial=0)))
+    directed = pair.surfaces.set_distances
+    return float(max(directed.of_prediction.max(initial=0), directed.of_reference.max(initial=0)))
 
 
 def average_hausdorff_of_sets(pair: MaskPair) -> float:
     """Mean of the two mean distances of all voxels of one mask to the other mask."""
-    found, n = pair.surfaces.set_distances, pair.overlap
-    return float(found.of_prediction.sum() / n.n_prediction + found.of_reference.sum() / n.n_reference) / 2
+    directed, n = pair.surfaces.set_distances, pair.overlap
+    return (
+        float(directed.of_prediction.sum() / n.n_prediction + directed.of_reference.sum() / n.n_reference) / 2
+    )
 
 
 def hausdorff_of_elements(pair: MaskPair) -> float:
     """Largest distance between surface elements on the corners of the lattice."""
-    found = pair.surfaces.elements
-    return float(max(found.of_prediction.max(), found.of_reference.max()))
+    directed = pair.surfaces.elements
+    return float(max(directed.of_prediction.max(), directed.of_reference.max()))
 
 
 def percentile(distances: Floats, share: float) -> float:
@@ -156,14 +158,14 @@ def hd95_pooled(pair: MaskPair) -> float:
 
 def hd95_max(pair: MaskPair) -> float:
     """The larger of the two directed 95th percentiles, linear interpolation."""
-    found = pair.surfaces.distances
-    return max(percentile(found.of_prediction, 0.95), percentile(found.of_reference, 0.95))
+    directed = pair.surfaces.distances
+    return max(percentile(directed.of_prediction, 0.95), percentile(directed.of_reference, 0.95))
 
 
 def hd95_nearest_rank(pair: MaskPair) -> float:
     """The larger of the two directed values at index floor(0.95 (n - 1))."""
-    found = pair.surfaces.distances
-    return float(max(_at_rank(found.of_prediction), _at_rank(found.of_reference)))
+    directed = pair.surfaces.distances
+    return float(max(_at_rank(directed.of_prediction), _at_rank(directed.of_reference)))
 
 
 def _at_rank(distances: Floats) -> float:
@@ -173,10 +175,10 @@ def _at_rank(distances: Floats) -> float:
 
 def hd95_area(pair: MaskPair) -> float:
     """The larger of the two directed area-weighted 95 % points, without interpolation."""
-    found = pair.surfaces.elements
+    directed = pair.surfaces.elements
     return max(
-        _weighted_point(found.of_prediction, found.prediction_sizes),
-        _weighted_point(found.of_reference, found.reference_sizes),
+        _weighted_point(directed.of_prediction, directed.prediction_sizes),
+        _weighted_point(directed.of_reference, directed.reference_sizes),
     )
 
 
@@ -196,8 +198,8 @@ def assd_pooled(pair: MaskPair) -> float:
 
 def assd_mean_of_directed(pair: MaskPair) -> float:
     """Mean of the two directed means."""
-    found = pair.surfaces.distances
-    return float((found.of_prediction.mean() + found.of_reference.mean()) / 2)
+    directed = pair.surfaces.distances
+    return float((directed.of_prediction.mean() + directed.of_reference.mean()) / 2)
 
 
 def asd_prediction_to_reference(pair: MaskPair) -> float:
@@ -212,12 +214,12 @@ def asd_reference_to_prediction(pair: MaskPair) -> float:
 
 def assd_area(pair: MaskPair) -> float:
     """Mean of the two directed area-weighted means."""
-    found = pair.surfaces.elements
-    return (_weighted_mean(found, "prediction") + _weighted_mean(found, "reference")) / 2
+    directed = pair.surfaces.elements
+    return (_weighted_mean(directed, "prediction") + _weighted_mean(directed, "reference")) / 2
 
 
-def _weighted_mean(found: Directed, side: str) -> float:
-    distances, sizes = getattr(found, f"of_{side}"), getattr(found, f"{side}_sizes")
+def _weighted_mean(directed: Directed, side: str) -> float:
+    distances, sizes = getattr(directed, f"of_{side}"), getattr(directed, f"{side}_sizes")
     return float((distances * sizes).sum() / sizes.sum())
 
 
@@ -228,24 +230,26 @@ def nsd_count(pair: MaskPair, *, tolerance: float) -> float:
 
 def nsd_mean_of_directed(pair: MaskPair, *, tolerance: float) -> float:
     """Mean of the two shares of surface voxels within the tolerance."""
-    found = pair.surfaces.distances
-    return float(((found.of_prediction <= tolerance).mean() + (found.of_reference <= tolerance).mean()) / 2)
+    directed = pair.surfaces.distances
+    return float(
+        ((directed.of_prediction <= tolerance).mean() + (directed.of_reference <= tolerance).mean()) / 2
+    )
 
 
 def nsd_area(pair: MaskPair, *, tolerance: float) -> float:
     """Share of both surfaces' area within the tolerance of the other surface."""
-    found = pair.surfaces.elements
-    assert found.prediction_sizes is not None
-    assert found.reference_sizes is not None
+    directed = pair.surfaces.elements
+    assert directed.prediction_sizes is not None
+    assert directed.reference_sizes is not None
     within = (
-        found.prediction_sizes[found.of_prediction <= tolerance].sum()
-        + found.reference_sizes[found.of_reference <= tolerance].sum()
+        directed.prediction_sizes[directed.of_prediction <= tolerance].sum()
+        + directed.reference_sizes[directed.of_reference <= tolerance].sum()
     )
-    return float(within / (found.prediction_sizes.sum() + found.reference_sizes.sum()))
+    return float(within / (directed.prediction_sizes.sum() + directed.reference_sizes.sum()))
 
 
 def asd_edge8(pair: MaskPair) -> float | None:
-    """Mean distance between edges found with eight neighbours, in pixels; the frame itself is no edge."""
+    """Mean distance between edges by eight neighbours, in pixels; the frame itself is no edge."""
     from medbench.metrics.masks.pixel_sets import pixel_set_distances
 
     if pair.reference.ndim != 2:

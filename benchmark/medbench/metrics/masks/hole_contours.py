@@ -33,9 +33,9 @@ def hole_contours(mask: MaskRows) -> list[Contour]:
         Contours ``(n, 2)`` as (x, y).
     """
     if mask.shape[0] * mask.shape[1] > WHOLE_ELEMENTS:
-        found = _contours_by_box(mask)
-        if found is not None:
-            return found
+        contours = _contours_by_box(mask)
+        if contours is not None:
+            return contours
     return [points for points, _ in _followed(mask[0 : mask.shape[0]], (0, 0))[1:]]
 
 
@@ -73,10 +73,10 @@ def _contours_by_box(mask: MaskRows) -> list[Contour] | None:
             slice(max(0, top - 1), min(height, bottom + 1)),
             slice(max(0, left - 1), min(width, right + 1)),
         )
-        found = _followed(mask[window], (window[0].start, window[1].start))
-        if not found or [parent for _, parent in found].count(-1) != 1:
+        contours = _followed(mask[window], (window[0].start, window[1].start))
+        if not contours or [parent for _, parent in contours].count(-1) != 1:
             return None
-        for (points, parent), origin in zip(found[1:], _origins(mask[window])[1:], strict=True):
+        for (points, parent), origin in zip(contours[1:], _origins(mask[window])[1:], strict=True):
             if parent == 0:
                 families.append(((origin[0] + window[0].start, origin[1] + window[1].start), []))
             families[-1][1].append(points)

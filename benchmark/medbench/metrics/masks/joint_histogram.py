@@ -1,4 +1,4 @@
-"""How often each label of a reference meets each label of a prediction, and where each label lies.
+"""Joint histogram of a pair of label maps: counts of every pair of labels, and each label's bounding box.
 
 One pass over a pair of label maps gives the counts and the boxes of every label and of every region (union
 of labels), so ten labels and three regions cost no more than one. Label maps are long runs of one value: the
@@ -25,7 +25,7 @@ _ELEMENTS_PER_RUN = 6
 
 @dataclass(frozen=True, slots=True)
 class JointHistogram:
-    """Counts and places of the labels of two maps of one shape.
+    """Counts and bounding boxes of the labels of two maps of one shape.
 
     Attributes:
         labels: the labels that occur in either map, sorted; 0 is always among them.

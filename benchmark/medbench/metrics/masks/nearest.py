@@ -60,15 +60,15 @@ def shells(spacing: Spacing) -> tuple[tuple[float, npt.NDArray[np.intp]], ...]:
     reach = (MARGIN + 1) * min(spacing)
     order = np.argsort(distances, kind="stable")
     order = order[(distances[order] > 0) & (distances[order] < reach)]
-    found = []
+    groups = []
     total = 0
     starts = np.flatnonzero(np.diff(distances[order], prepend=-1.0))
     for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
         total += end - begin
         if total > _SHELL_OFFSETS:
             break
-        found.append((float(distances[order[begin]]), offsets[order[begin:end]]))
-    return tuple(found)
+        groups.append((float(distances[order[begin]]), offsets[order[begin:end]]))
+    return tuple(groups)
 
 
 def lengths(offsets: npt.NDArray[np.integer], spacing: Spacing) -> Floats:
@@ -104,11 +104,11 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
             hit |= flat[step:].take(corners)
         distances[waiting[hit]] = distance
         missed = ~hit
-        found = len(corners)
+        n_hits = len(corners)
         waiting, corners = waiting[missed], corners[missed]
-        found -= len(corners)
+        n_hits -= len(corners)
         n_target = int(np.count_nonzero(flat)) if n_target is None else n_target
-        saved = found * _TREE_QUERY_S + (n_target * _TREE_BUILD_S if len(corners) < found else 0)
+        saved = n_hits * _TREE_QUERY_S + (n_target * _TREE_BUILD_S if len(corners) < n_hits else 0)
         if saved < len(offsets) * len(corners) * _LOOKUP_S:
             break
     if len(corners):
@@ -118,14 +118,14 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
 
 def _coordinates(flat: Indices, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
     """As ``np.unravel_index``; 32-bit divisions by one number are vectorised, and several times faster."""
-    found = np.empty((len(shape), len(flat)), np.int32)
+    coordinates = np.empty((len(shape), len(flat)), np.int32)
     left = flat.astype(np.int32) if math.prod(shape) < 1 << 31 else flat
     for axis in range(len(shape) - 1, 0, -1):
         lines = left // shape[axis]
-        np.subtract(left, lines * shape[axis], out=found[axis], casting="same_kind")
+        np.subtract(left, lines * shape[axis], out=coordinates[axis], casting="same_kind")
         left = lines
-    found[0] = left
-    return found.T
+    coordinates[0] = left
+    return coordinates.T
 
 
 def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:

@@ -1,4 +1,4 @@
-"""A pair of binary masks with what several metrics share: counts, surfaces and their distances."""
+"""A pair of binary masks with all that metrics share: counts, surfaces and distances of surfaces."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOTHING = np.zeros(0, np.bool_)
 
 
 class MaskPair:
-    """Two binary masks of one image: what the formula of a mask metric gets.
+    """Two binary masks of one image: the argument of every mask metric's function.
 
     ``reference`` and ``prediction`` are boolean arrays of one shape with the axes of the image, ``spacing``
     is the step along each of them. Unless the metric's convention says ``needs_frame=True``, they may be a
@@ -70,7 +70,7 @@ class MaskPair:
         *,
         workers: int = 1,
     ) -> MaskPair:
-        """A pair of which only the part within a box is at hand; outside, both masks are false.
+        """A pair that holds only a box of the image; outside the box both masks are false.
 
         Args:
             read: gives reference and prediction within the box, called when the first metric needs them.

@@ -27,7 +27,7 @@ _SAMPLE_STEP = 8
 
 @dataclass(frozen=True, slots=True)
 class PixelSetDistances:
-    """What IUGC 2024 and PSFHS 2023 measure on one structure of one frame.
+    """Measurements of IUGC 2024 and PSFHS 2023 on one structure of one frame.
 
     Attributes:
         n_reference: pixels of the reference.
@@ -140,8 +140,8 @@ def pixel_set_distances(reference: Mask, prediction: Mask) -> PixelSetDistances:
 
     >>> a, b = np.zeros((2, 9, 9), np.uint8)
     >>> a[2:5, 2:5] = 1; b[2:5, 4:7] = 1
-    >>> found = pixel_set_distances(a, b)
-    >>> found.n_both, found.hausdorff, found.average_surface
+    >>> distances = pixel_set_distances(a, b)
+    >>> distances.n_both, distances.hausdorff, distances.average_surface
     (3, 2.0, 1.0)
     """
     import cv2

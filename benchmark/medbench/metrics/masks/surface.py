@@ -1,4 +1,4 @@
-"""Surfaces of a pair of masks and the distances between them, taken once for every metric that needs them.
+"""Surfaces of a pair of masks and the distances between them, computed once for all metrics.
 
 Everything happens in the box around both objects; a small organ in a large scan costs what the organ costs.
 """
@@ -73,7 +73,7 @@ def _surfaces_of(padded: Mask) -> Mask:
 
 
 class SurfacePair:
-    """Two binary masks on one grid, seen as surfaces.
+    """Surfaces of two binary masks on one grid.
 
     Args:
         reference: boolean array of any number of axes.
@@ -134,10 +134,10 @@ class SurfacePair:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(2) as pool:
-                found = list(pool.map(lambda task: task(), tasks))
+                both = list(pool.map(lambda task: task(), tasks))
         else:
-            found = [task() for task in tasks]
-        return Directed(np.concatenate(found), len(found[0]))
+            both = [task() for task in tasks]
+        return Directed(np.concatenate(both), len(both[0]))
 
     @cached_property
     def _surfaces(self) -> Mask:

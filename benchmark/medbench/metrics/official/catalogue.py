@@ -30,7 +30,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
     source = _M24 if rule.merge_prediction else _M23
     setup = f"{_BLOBS}>>> options = dict(spacing=(1.0, 1.0, 1.0))\n"
     common: dict[str, Any] = {"family": "lesions", "source": source, "needs_spacing": True, "differs": text}
-    found = [
+    conventions = [
         Convention(
             id=f"dice.lesionwise.{name}", title=f"Lesion-wise Dice, {challenge}",
             definition=f"sum of the lesions' Dice over lesions plus false positives; {text}",
@@ -48,7 +48,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
         ),
     ]  # fmt: skip
     if rule.merge_prediction:
-        found.append(
+        conventions.append(
             Convention(
                 id=f"nsd.lesionwise.{name}", title=f"Lesion-wise surface Dice, {challenge}",
                 definition=f"sum of the lesions' surface Dice over lesions plus false positives; {text}",
@@ -58,7 +58,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
                 "**options).value < 1\nTrue", **common,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(conventions)
 
 
 _NEED_OTHER_TISSUES = ("brats2024_gli_et", "brats2024_gli_netc", "brats2024_gli_rc")

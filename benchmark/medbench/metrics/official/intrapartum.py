@@ -74,19 +74,19 @@ def _pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Mask, Ma
     return first, second
 
 
-def _scores_of(found: PixelSetDistances) -> tuple[Score, Score, Score]:
+def _scores_of(distances: PixelSetDistances) -> tuple[Score, Score, Score]:
     """Dice, HD and ASD by the official rule for empty structures."""
-    if not found.n_prediction:
+    if not distances.n_prediction:
         distance = Score(EMPTY_PREDICTION_DISTANCE)
         return Score(0.0), distance, distance
-    if not found.n_reference:
+    if not distances.n_reference:
         undefined = Score.undefined(_REASON_REFERENCE_EMPTY)
         return undefined, undefined, undefined
-    dice = Score((2 * found.n_both + 1) / (found.n_reference + found.n_prediction + 1))
-    hausdorff = Score(found.hausdorff)
-    if found.average_surface is None:
+    dice = Score((2 * distances.n_both + 1) / (distances.n_reference + distances.n_prediction + 1))
+    hausdorff = Score(distances.hausdorff)
+    if distances.average_surface is None:
         return dice, hausdorff, Score.undefined(_REASON_FULL)
-    return dice, hausdorff, Score(found.average_surface)
+    return dice, hausdorff, Score(distances.average_surface)
 
 
 def segmentation_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict[str, Score]:
@@ -121,8 +121,8 @@ def segmentation_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
     if union is None:
         union = pixel_set_distances((truth != 0).view(np.uint8), (guess != 0).view(np.uint8))
     scores: dict[str, Score] = {}
-    for name, found in zip(STRUCTURES, (symphysis, head, union), strict=True):
-        scores[f"dice_{name}"], scores[f"hd_{name}"], scores[f"asd_{name}"] = _scores_of(found)
+    for name, distances in zip(STRUCTURES, (symphysis, head, union), strict=True):
+        scores[f"dice_{name}"], scores[f"hd_{name}"], scores[f"asd_{name}"] = _scores_of(distances)
     return scores
 
 
@@ -188,8 +188,8 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
     """
     contours = [_measured(aop_contour, labels) for labels in (reference, prediction)]
     return {
-        "aop_contour": absolute_difference(*(_attribute(found, "aop") for found in contours)),
-        "hsd": absolute_difference(*(_attribute(found, "hsd") for found in contours)),
+        "aop_contour": absolute_difference(*(_attribute(contour, "aop") for contour in contours)),
+        "hsd": absolute_difference(*(_attribute(contour, "hsd") for contour in contours)),
         "aop_ellipse": ellipse_score(reference, prediction),
     }
 

@@ -29,6 +29,7 @@ _SCORES = "IUGC 2024: maskoffs/IUGC2024@bad8150 starting_tool_kit/utils/evaluato
 CLASSIFICATION = tuple(
     Convention(
         id=id, title=title, family="classification", definition=definition, source=_SCORES,
+        differs="two classes, the second is the positive one",
         target=f"medbench.metrics.tasks.classification:{function}", range=(low, 1.0), equals=(equal,),
         example=example_call(_LABELS, id, expected),
     )
@@ -47,6 +48,75 @@ CLASSIFICATION = tuple(
          "precision averaged over the steps of recall, no interpolation", 0.0,
          "sklearn.metrics.average_precision_score", "0.8333"),
     )
+)  # fmt: skip
+
+_CLASSES = """\
+>>> import medbench
+>>> reference = [0, 1, 2, 2]
+>>> prediction = [[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]]
+"""
+_IMAGES = "medbench.metrics.tasks.image_classes"
+_MACRO = "unweighted mean over classes"
+IMAGE_CLASSES = (
+    *(
+        Convention(
+            id=id, title=title, family="classification", definition=definition, differs=differs,
+            source=source, target=f"{_IMAGES}:class_metric", options={"value": value}, equals=(equal,),
+            example=example_call(_CLASSES, id, expected),
+        )
+        for id, title, value, definition, differs, source, equal, expected in (
+            ("accuracy.multiclass", "Accuracy over several classes", "accuracy",
+             "share of images whose largest confidence is that of their class, the first of equal ones",
+             "any number of classes", "textbook definition", "sklearn.metrics.accuracy_score", "0.75"),
+            ("balanced_accuracy", "Balanced multi-class accuracy", "sensitivity",
+             "mean of the recalls of the classes that the reference holds", _MACRO,
+             "ISIC 2018 task 3, challenge.isic-archive.com/landing/2018/47 (normalized multi-class accuracy)",
+             "sklearn.metrics.balanced_accuracy_score", "0.8333"),
+            ("precision.macro", "Precision, mean over classes", "precision",
+             "TP / (TP + FP), 0 for a class that is never predicted; classes that occur nowhere are left out",
+             _MACRO, "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.precision_score",
+             "0.8333"),
+            ("recall.macro", "Recall, mean over classes", "recall",
+             "TP / (TP + FN), 0 for a class that is predicted but not there", _MACRO,
+             "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.recall_score", "0.8333"),
+            ("f1.macro", "F1, mean over classes", "f1",
+             "2TP / (2TP + FP + FN) of each class that occurs", _MACRO,
+             "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.f1_score", "0.7778"),
+            ("auc.macro", "Area under the ROC curve, mean over classes", "auc",
+             "each class against all others, ties one half; classes without images or without others are "
+             "left out", _MACRO, "scikit-learn, multi_class='ovr', average='macro'",
+             "sklearn.metrics.roc_auc_score", "0.9583"),
+            ("average_precision.macro", "Average precision, mean over classes", "average_precision",
+             "each class against all others; classes without images are left out", _MACRO,
+             "scikit-learn, average='macro'", "sklearn.metrics.average_precision_score", "0.9444"),
+        )
+    ),
+    *(
+        Convention(
+            id=f"{value}.one_vs_rest", title=f"{title} of one class", family="classification",
+            definition=definition, differs="one class against all others", source="textbook definition",
+            target=f"{_IMAGES}:class_metric", options={"value": value, "of": 0}, equals=(equal,),
+            example=example_call(_CLASSES, f"{value}.one_vs_rest", expected),
+        )
+        for value, title, definition, equal, expected in (
+            ("sensitivity", "Sensitivity", "TP / (TP + FN); the class of an image is that of its largest "
+             "confidence", "sklearn.metrics.recall_score", "1.0"),
+            ("specificity", "Specificity", "TN / (TN + FP); the class of an image is that of its largest "
+             "confidence", "sklearn.metrics.recall_score of the other classes", "0.6667"),
+            ("auc", "Area under the ROC curve", "chance that an image of the class scores above another, "
+             "ties one half", "sklearn.metrics.roc_auc_score", "1.0"),
+            ("f1", "F1", "2TP / (2TP + FP + FN), 0 without a positive; the class of an image is that of its "
+             "largest confidence", "sklearn.metrics.f1_score", "0.6667"),
+            ("average_precision", "Average precision", "precision averaged over the steps of recall, no "
+             "interpolation", "sklearn.metrics.average_precision_score", "1.0"),
+        )
+    ),
+    Convention(
+        id="margin", title="Margin of the true class", family="classification",
+        definition="confidence in the true class less the largest confidence in another, mean over images",
+        source="medbench", target=f"{_IMAGES}:margin", range=(-1.0, 1.0),
+        example=example_call(_CLASSES, "margin", "0.325"),
+    ),
 )  # fmt: skip
 
 _VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
@@ -109,6 +179,7 @@ SUMMARIES = (
 
 TASK_METRICS = (
     *CLASSIFICATION,
+    *IMAGE_CLASSES,
     *DETECTION,
     *SUMMARIES,
 )

@@ -64,14 +64,14 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A submission that lies ready in a folder.
+    """A submission with its build context in a folder.
 
     Attributes:
-        submission: what it was built from.
-        platform: where it goes.
+        submission: content of the submission's file.
+        platform: platform of the submission.
         job: the model with its data, cases and weights, as ``medbench run`` resolves them.
         folder: ``build/<name>``.
-        manifest: what the container knows of itself.
+        manifest: facts in the container on model, weights and settings.
     """
 
     submission: Submission
@@ -82,17 +82,17 @@ class Build:
 
     @property
     def context(self) -> Path:
-        """The folder that an engine builds from."""
+        """Folder of the build context."""
         return self.folder / "context"
 
     @property
     def app(self) -> Path:
-        """What becomes ``/opt/app``."""
+        """Folder that becomes ``/opt/app`` of the image."""
         return self.context / "app"
 
     @property
     def model_archive(self) -> Path:
-        """Weights that are handed in apart."""
+        """Archive of weights that are uploaded apart from the image."""
         return self.folder / "model.tar.gz"
 
     @property
@@ -101,17 +101,17 @@ class Build:
         return image_tag(self.submission.name)
 
     def packages(self) -> dict[str, str]:
-        """Name -> version of what the model needs to predict."""
+        """Name -> version of the packages that prediction needs."""
         slides = self.job.slide_settings is not None
         return lock(needed_packages(self.submission.model, self.job.network.entry, slides=slides))
 
 
 def build_context(request: BuildRequest, progress: Progress | None = None) -> Build:
-    """Resolve weights as ``medbench run`` does and write everything that the image is made of.
+    """Write the build context of a submission, with weights resolved as by ``medbench run``.
 
     Args:
-        request: the submission's file, its data, and where to.
-        progress: told what happens.
+        request: the submission's file, data and output folder.
+        progress: gets a line for every step.
 
     Raises:
         MedbenchError: as :func:`read_submission` and :func:`medbench.running.job.resolve`, and
@@ -145,7 +145,7 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
 
 
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
-    """What of a submission file does not suit its platform."""
+    """Findings on a submission file that does not suit its platform."""
     findings = list(platform.check(submission))
     findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
     if platform.delivers == "image":
@@ -164,7 +164,7 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
 
 
 def _what_people_need(submission: Submission) -> Iterator[Finding]:
-    """Who made it and what others may do with it: platforms ask for both, and show the image's labels."""
+    """Findings on author, licence, bill of materials and citation, which platforms ask for."""
     if not submission.author:
         yield note("image.author", "No author is given for the image's label.", "Set author.")
     if not submission.image.licence:
@@ -182,7 +182,7 @@ def _what_people_need(submission: Submission) -> Iterator[Finding]:
 
 
 def _gpu_use(submission: Submission) -> Iterator[Finding]:
-    """Whether a GPU of the platform would be used."""
+    """A note on whether the image uses a GPU of the platform."""
     if submission.image.accelerator == "cpu":
         text = "The image computes on the CPU; a GPU of the platform stays unused."
         yield note("image.gpu", text, 'Set accelerator = "cuda" under [image] if the phase offers one.')
@@ -194,11 +194,11 @@ def _gpu_use(submission: Submission) -> Iterator[Finding]:
             yield error(failure.code, failure.message, failure.hint)
         return
     text = f"The image uses a GPU where there is one: torch for {build}; without one, the CPU."
-    yield note("image.gpu", text, "Ask for a GPU when you hand in.")
+    yield note("image.gpu", text, "Request a GPU when you submit.")
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Stop at the first error.
+    """Raise an error for the first finding that is one.
 
     Raises:
         MedbenchError: ``submission.unfit``.
@@ -239,7 +239,7 @@ def image_user(platform: Platform) -> str:
 
 
 def labels(build: Build) -> dict[str, str]:
-    """Labels of the image: what the platform reads, the names of the OCI, and where the weights come from."""
+    """Labels of the image: of the platform, of the OCI, and the origin of the weights."""
     manifest, submission = build.manifest, build.submission
     base, digest = base_image(submission.image)
     return {

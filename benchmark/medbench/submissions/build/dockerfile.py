@@ -12,7 +12,7 @@ USER = 10001
 
 
 def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
-    """A Dockerfile up to where its last stage has the packages.
+    """The lines of a Dockerfile up to a last stage with the packages.
 
     Args:
         base: image of every stage.
@@ -39,12 +39,12 @@ def package_lines(base: str, packages: Packages, torch_index: str | None) -> lis
 
 
 def python_image() -> str:
-    """The official Python image of the version that was tested here."""
+    """Name of the official Python image of this Python's version."""
     return f"docker.io/library/python:{machine.python_version()}-slim-bookworm"
 
 
 def user_lines() -> list[str]:
-    """Lines of a Dockerfile that make the user, with nothing but Python, and its environment."""
+    """Lines of a Dockerfile that create the user, by Python alone, and set the environment."""
     user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
     return [
         "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user USER=user "

@@ -1,4 +1,4 @@
-"""The job of ``medbench run`` that a submission stands for; nothing is trained unless that is asked for."""
+"""The job of a submission, as ``medbench run`` resolves it; training happens on request only."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def submission_job(
 def _require_trained(
     submission: Submission, request: BuildRequest, split: str | None, progress: Progress
 ) -> None:
-    """Stop where the synthetic sample would be trained on; on real data ``resolve`` stops by itself."""
+    """Refuse a submission that would need a training on the synthetic sample."""
     challenge, runs = load_challenge(submission.challenge), runs_folder()
     uses_sample = request.data is None and data_folder(challenge.release.data_set) is None
     if uses_sample and not any(runs.glob("*/*/training")):
@@ -57,8 +57,8 @@ def _require_trained(
     data = resolve_data(challenge, request.data, progress)
     network = plan_network(submission.model, challenge, dict(submission.options))
     learnt_from = challenge.release.training_split_of(split or challenge.release.default_split)
-    trained = find_trained(challenge, data, network, runs, submission.weights.recipe, learnt_from)
-    if data.kind == "sample" and trained is None:
+    path = find_trained(challenge, data, network, runs, submission.weights.recipe, learnt_from)
+    if data.kind == "sample" and path is None:
         raise _untrained(submission, request, challenge.title)
 
 

@@ -1,4 +1,4 @@
-"""The exact versions of the packages that a submission needs, as they are installed and were tested here."""
+"""Locks of submissions: exact versions of their packages, as installed here."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
 
 
 def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]:
-    """What must be there to predict: the core less the command line, torch, and the model's own libraries."""
+    """Packages that prediction needs: those of the core without the command line, torch, and the model's."""
     roots = [*evaluation_packages(slides=slides), *NETWORKS]
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
@@ -38,13 +38,13 @@ def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]
 
 
 def evaluation_packages(*, slides: bool) -> list[str]:
-    """What must be there to score: the core less the command line, and the readers of files."""
+    """Packages that scoring needs: those of the core without the command line, and readers of files."""
     roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
     return sorted(dict.fromkeys([*roots, *READERS, *(SLIDES if slides else ())]))
 
 
 def lock(roots: Iterable[str]) -> dict[str, str]:
-    """Name -> installed version of the packages and of all that they need.
+    """Name -> installed version of the packages and of their dependencies.
 
     Raises:
         MedbenchError: ``lock.missing`` when one is not installed here, so that nobody has tested it.
@@ -91,7 +91,7 @@ def requirement_lines(versions: Mapping[str, str], accelerator: str) -> list[str
 
 
 def gather(versions: Iterable[str], folder: Path, *, link: bool = False) -> None:
-    """Put the installed files of the packages into a folder for ``PYTHONPATH``; with ``link`` by links."""
+    """Copy (or link) the installed files of packages into a folder for ``PYTHONPATH``."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in _installed(versions):
         target = folder / source.name
@@ -119,7 +119,7 @@ def _installed(versions: Iterable[str]) -> Iterator[Path]:
 
 
 def _requirements(name: str) -> list[str]:
-    """What a package needs here, extras apart."""
+    """Dependencies of a package on this platform, without extras."""
     from packaging.requirements import Requirement
 
     requirements = [Requirement(text) for text in metadata.requires(name) or ()]

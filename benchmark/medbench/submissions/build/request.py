@@ -1,4 +1,4 @@
-"""What is to be built."""
+"""Requests for build contexts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What is to be built.
+    """The request for a build context.
 
     Attributes:
         file: the submission's TOML.
-        data: folder with a real copy; the challenge's sample if not given.
-        split: the platform's, else the challenge's default if not given.
+        data: folder of the release; the synthetic sample if not given.
+        split: split to predict; the platform's, else the challenge's default if not given.
         output: folder of builds.
         train: fit weights to the synthetic sample where ``auto`` finds none.
         registry: where the image is pushed, in place of the submission file's.

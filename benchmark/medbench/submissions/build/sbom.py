@@ -31,7 +31,7 @@ def materials(name: str, versions: Mapping[str, str], weights_sha256: str | None
     Args:
         name: of the image.
         versions: name -> version of its packages, as they are installed here.
-        weights_sha256: of the weights in it or handed in with it; ``None``: none.
+        weights_sha256: hash of the weights in the image or uploaded with it; ``None``: none.
     """
     from cyclonedx.model.bom import Bom, BomMetaData
     from cyclonedx.model.component import Component, ComponentType

@@ -1,4 +1,4 @@
-"""Which builds of torch exist: the CUDA versions of each release, in one table, and where pip finds them.
+"""Builds of torch: the CUDA versions of every release, and the index of their wheels.
 
 Sources: pytorch.org/get-started/previous-versions for 2.6 and 2.9; the release matrices of pytorch/pytorch,
 by pull request: 175253 (2026-02-18) for 2.10 and 2.11, 182849 (2026-05-07) for 2.12, 194367 (2026-08-21) and
@@ -26,7 +26,7 @@ _INDEX = "https://download.pytorch.org/whl"
 
 
 def torch_build(accelerator: str, torch: str) -> str:
-    """The build of torch that an accelerator needs, as its wheels are named.
+    """Name of the build of torch for an accelerator, as in its wheels.
 
     Args:
         accelerator: ``cpu`` or ``cuda``.
@@ -53,7 +53,7 @@ def torch_build(accelerator: str, torch: str) -> str:
 
 
 def torch_index(accelerator: str, torch: str) -> str:
-    """Where pip finds that build.
+    """Address of the index of torch's wheels for an accelerator.
 
     Raises:
         MedbenchError: as :func:`torch_build`.

@@ -1,4 +1,4 @@
-"""Saved images read without any engine: docker-archive and OCI layouts, plain or compressed.
+"""Reading of saved images without an engine, docker-archive and OCI layouts, and reproducible archives.
 
 Sources: ``docker save`` (manifest.json) and the OCI image layout 1.0 (index.json).
 """
@@ -36,18 +36,18 @@ _MAGIC = {
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a saved image says of itself.
+    """Facts of a saved image.
 
     Attributes:
         format: of the archive.
         compression: ``none``, ``gz``, ``xz``, ``bz2`` or ``zst``.
-        images: how many there are in the archive; the other facts are of the first.
+        images: number of images in the archive; the other facts are of the first.
         image_id: ``sha256:…`` of its configuration.
         architecture: e.g. ``amd64``.
         system: e.g. ``linux``.
-        user: as configured, empty when it is not.
-        entrypoint: as configured.
-        command: likewise.
+        user: user of the configuration, empty where it has none.
+        entrypoint: entrypoint of the configuration.
+        command: command of the configuration.
         environment: variables.
         labels: of the image.
         files: path -> size in bytes, removed ones left out.
@@ -70,14 +70,14 @@ class ImageFacts:
 
 
 def compression_of(path: Path) -> str:
-    """How a file is compressed, by its first bytes."""
+    """Compression of a file, by its first bytes."""
     with open(path, "rb") as stream:
         start = stream.read(6)
     return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), "none")
 
 
 def read_archive(path: Path) -> ImageFacts:
-    """Read a saved image in one pass.
+    """Facts of a saved image, read in one pass.
 
     Raises:
         MedbenchError: ``archive.missing``, ``archive.compression`` for zstandard, or ``archive.unreadable``
@@ -151,12 +151,12 @@ def pack_image(source: Path, tag: str, path: Path) -> None:
 
 
 def source_date_epoch() -> int:
-    """Seconds of the moment that builds are dated with: ``SOURCE_DATE_EPOCH``, else the start of 1980."""
+    """Date of builds in seconds: ``SOURCE_DATE_EPOCH``, else the start of 1980."""
     return int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
 
 
 def make_uniform(folder: Path) -> None:
-    """Give everything below a folder one time and the modes 0644 and 0755, whoever wrote it, and when.
+    """Set one date and the modes 0644 and 0755 for all files and folders below a folder.
 
     The same files then give the same image.
     """
@@ -180,7 +180,7 @@ def _compressed_tar(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _without_owner_and_time(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """A member that is the same whoever packs it, and when."""
+    """A member of a tar without owner and time."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mode, member.mtime = 0o755 if member.isdir() else 0o644, 0
@@ -289,9 +289,9 @@ def _merged(stack: list[_Layer]) -> dict[str, int]:
         marks = [name.rpartition("/") for name in layer.names if name.rpartition("/")[2].startswith(".wh.")]
         for folder, slash, last in marks:
             inside = f"{folder}{slash}"
-            gone = inside if last == ".wh..wh..opq" else inside + last.removeprefix(".wh.")
-            below = gone if gone.endswith("/") or not gone else f"{gone}/"
-            files = {path: n for path, n in files.items() if path != gone and not path.startswith(below)}
+            removal = inside if last == ".wh..wh..opq" else inside + last.removeprefix(".wh.")
+            below = removal if removal.endswith("/") or not removal else f"{removal}/"
+            files = {path: n for path, n in files.items() if path != removal and not path.startswith(below)}
         own = {name: size for name, size in layer.names.items() if "/.wh." not in f"/{name}"}
         files |= own
     return files

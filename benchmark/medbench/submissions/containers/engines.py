@@ -1,4 +1,4 @@
-"""Container engines, found when they are needed: podman, docker, or none."""
+"""Container engines: podman or docker."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Engine:
         self.call("build", *own, *platform, "--tag", tag, str(context), what=f"build {tag}")
 
     def has(self, tag: str) -> bool:
-        """Whether there is an image of that name."""
+        """Whether the engine has an image of that name."""
         process = subprocess.run([self.program, "image", "inspect", tag], capture_output=True, check=False)
         return process.returncode == 0
 
@@ -126,5 +126,5 @@ def _answers(program: str) -> bool:
 
 
 def remove_image(engine: Engine, tag: str) -> None:
-    """Take an image away, if it is there."""
+    """Remove an image, if the engine has it."""
     subprocess.run([engine.program, "rmi", "--force", tag], capture_output=True, check=False)

@@ -1,4 +1,4 @@
-"""An image run under the limits of its platform by podman or docker."""
+"""Running of images by podman or docker under the limits of a platform."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ImageRunner:
     """An image under the limits of its platform: no network, read-only root, no capabilities.
 
     Args:
-        engine: that runs it.
-        image: its name.
-        root: host folder whose sub-folders are mounted at the platform's paths.
-        mounts: those paths.
-        limits: of memory, shared memory and processes.
+        engine: the engine.
+        image: name of the image.
+        root: folder of the host whose subfolders are mounted at the platform's paths.
+        mounts: paths of the platform.
+        limits: limits on memory, shared memory and processes.
         extra: further options of ``run``, e.g. a mounted folder of packages.
-        user: as whom it runs.
+        user: user of the container.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class ImageRunner:
             self.name += f" as {user.name}"
 
     def options(self) -> list[str]:
-        """Options of ``run`` that every platform's own limits amount to."""
+        """Options of ``run`` for mounts, user and limits."""
         memory = str(self.limits.memory_bytes)
         options = [
             *("--platform", "linux/amd64"),
@@ -80,11 +80,11 @@ class ImageRunner:
         return [*options, *self.extra]
 
     def hand_over(self, folder: Path) -> None:
-        """Give a writable mount to whom the platform gives it."""
+        """Set owner and mode of a writable mount as the platform does."""
         self.user.hand_over(folder)
 
     def run(self, arguments: Sequence[str], time_s: float) -> Outcome:
-        """One pass, ended when the time is over."""
+        """Run the container once, and stop it after the time limit."""
         name = f"medbench-{uuid.uuid4().hex[:12]}"
         command = [
             self.engine.program,
@@ -107,7 +107,7 @@ class ImageRunner:
 
     @contextlib.contextmanager
     def serve(self, arguments: Sequence[str], start_s: float) -> Iterator[Callable[[float], Outcome]]:
-        """A server, called from inside its container, which has no network.
+        """A running server, and a function that calls it from inside its container, which has no network.
 
         Raises:
             ServerDidNotStart: with its last line.

@@ -1,4 +1,4 @@
-"""As whom a rehearsal runs a container, and whose its output folder is."""
+"""Users of containers in rehearsals, and owners of their output folders."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ ORDINARY = 1000
 
 @dataclass(frozen=True, slots=True)
 class ContainerUser:
-    """As whom the container runs, and whose folders it writes.
+    """The user of a container, and the owner of the folders that it writes.
 
     Attributes:
-        runs_as: the platform's way.
-        uid: of whoever starts the platform's program.
-        gid: likewise.
-        rootless: the engine itself is run by an ordinary user, whose ids are mapped in the container.
+        runs_as: user by the platform's rule.
+        uid: user id of the platform's program.
+        gid: group id of the platform's program.
+        rootless: whether the engine is run by an ordinary user, whose ids are mapped in the container.
     """
 
     runs_as: RunsAs = "image"
@@ -30,7 +30,7 @@ class ContainerUser:
 
     @property
     def name(self) -> str:
-        """For the report."""
+        """Description of the user for the report."""
         return {
             "image": "the image's user",
             "root": "root, into the caller's folder",
@@ -51,7 +51,7 @@ class ContainerUser:
                 yield "--userns=keep-id"
 
     def hand_over(self, folder: Path) -> None:
-        """Give a folder the owner and the mode that it has when the container may write it."""
+        """Set owner and mode of a folder as the platform does."""
         if self.runs_as == "image":
             folder.chmod(0o777)
             return
@@ -64,6 +64,6 @@ IMAGES_OWN = ContainerUser()
 
 
 def container_user(runs_as: RunsAs, engine: str) -> ContainerUser:
-    """Whoever runs medbench stands for the caller; for root, who could write anywhere, user 1000 does."""
+    """The user of a container by the platform's rule; the caller is the current user, or 1000 for root."""
     uid, gid = (os.getuid(), os.getgid()) if os.getuid() else (ORDINARY, ORDINARY)
     return ContainerUser(runs_as, uid, gid, rootless=engine == "podman" and os.getuid() != 0)

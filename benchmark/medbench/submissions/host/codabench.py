@@ -1,4 +1,4 @@
-"""Codabench's competition bundle: scoring, references, and, where programs are handed in, the ingestion."""
+"""Codabench's competition bundle: scoring, references, and, where programs are submitted, the ingestion."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Hand in a zip with `predict.py` at its top and whatever it needs. It is called o
 
 
 def check_ingestion(platform: Host, cases: Sequence[Case]) -> None:
-    """Refuse programs of participants where they cannot be run, or would see a reference.
+    """Refuse participants' programs on platforms without ingestion, or where they would see a reference.
 
     Raises:
         MedbenchError: ``host.ingestion``.
@@ -136,7 +136,7 @@ def _competition(evaluation: EvaluationProgram) -> dict[str, Any]:
 
 
 def _logo(title: str) -> npt.NDArray[np.uint8]:
-    """The title on a plain ground; a bundle must have an image."""
+    """The logo that a bundle must have: the title on a plain ground."""
     import cv2
 
     logo = np.full((200, 400, 3), (32, 60, 92), np.uint8)
@@ -182,7 +182,7 @@ def run_ingestion(evaluation: EvaluationProgram, code: Path, root: Path, engine:
 
 
 def stage_results(evaluation: EvaluationProgram, predictions: Path, root: Path) -> Path:
-    """Lay program, references and results below ``root``; the file that the program is to write."""
+    """Copy program, references and results below ``root``; the path of the program's output."""
     (root / "app/input").mkdir(parents=True)
     (root / "app/output").mkdir()
     (root / "tmp").mkdir()

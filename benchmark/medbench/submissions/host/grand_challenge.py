@@ -1,4 +1,4 @@
-"""grand-challenge's evaluation: its image's program, the ground truth, and jobs as a rehearsal lays them."""
+"""Evaluation on grand-challenge: the image's program, the ground truth, and jobs for a rehearsal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTPUT_FOLDER = "images/segmentation"
 
 
 def program_lines() -> tuple[str, ...]:
-    """Lines of the Dockerfile that put the program into the image, and start it as no root."""
+    """Lines of the Dockerfile that copy the program into the image and start it without root."""
     run = f'ENTRYPOINT ["python", "{APP}/evaluate.py"]'
     return (*user_lines(), f"COPY app {APP}", f"WORKDIR {APP}", f"USER {USER}:{USER}", run)
 
@@ -33,7 +33,7 @@ def write_truth(evaluation: EvaluationProgram) -> None:
 
 
 def stage_jobs(evaluation: EvaluationProgram, predictions: Path, root: Path) -> Path:
-    """Lay jobs and ground truth below ``root``; the file that the program is to write."""
+    """Write jobs and ground truth below ``root``; the path of the program's output."""
     for name in ("input", "output", "tmp"):
         (root / name).mkdir(parents=True)
     _write_jobs(evaluation, predictions, root)
@@ -45,7 +45,7 @@ def stage_jobs(evaluation: EvaluationProgram, predictions: Path, root: Path) -> 
 
 
 def _write_jobs(evaluation: EvaluationProgram, predictions: Path, root: Path) -> None:
-    """``predictions.json`` with a job a case; a case without a prediction is a job that failed."""
+    """Write ``predictions.json`` with a job per case; the job of a case without a prediction has failed."""
     jobs: list[dict[str, Any]] = []
     for number, case in enumerate(evaluation.cases):
         key = str(uuid.uuid5(uuid.NAMESPACE_OID, case.id))

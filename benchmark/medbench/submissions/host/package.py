@@ -1,4 +1,4 @@
-"""The organisers' side: a challenge's scoring as the evaluation program of a platform."""
+"""Evaluation programs of platforms for organisers, with a challenge's official scoring."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
     """Write the evaluation program and its ground truth.
 
     Args:
-        request: of what challenge, for which platform.
+        request: challenge, platform, data and split.
         output: folder of builds.
-        progress: told what happens.
+        progress: gets a line for every step.
 
     Raises:
         MedbenchError: ``host.no_reference`` for a split whose references are not there, ``host.ingestion``
@@ -50,7 +50,7 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
 
 
 def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationProgram:
-    """Everything that is known before a file is written; no case may lack its reference."""
+    """The evaluation program before its files are written, after a check that all cases have references."""
     challenge = load_challenge(request.challenge)
     split = request.split or challenge.release.default_split
     challenge.release.check_split(split)

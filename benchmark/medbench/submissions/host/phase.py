@@ -1,4 +1,4 @@
-"""A phase that was run on grand-challenge, scored again from what its page lets organisers download."""
+"""Scoring of a phase of grand-challenge again, from the downloads of its page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medbench.submissions.host.serving import collect_jobs
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The predictions of a phase, under the names that the challenge scores.
+    """The predictions of a phase, with the names of the challenge.
 
     Attributes:
         folder: of the predictions, beside the list of jobs.
@@ -29,7 +29,7 @@ class Phase:
 def collect_phase(
     path: Path, challenge: str, data: Path | None, split: str | None, progress: Progress
 ) -> Phase:
-    """Read a downloaded ``predictions.json``, with the outputs in ``<pk>/output/…`` beside it.
+    """The predictions of a phase, from ``predictions.json`` with the outputs in ``<pk>/output/…`` beside it.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""An evaluation program: what it is made of, on which platform it runs, and the image that it needs."""
+"""Evaluation programs: their files, platform and image."""
 
 from __future__ import annotations
 
@@ -64,17 +64,17 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True, slots=True)
 class HostRequest:
-    """What an organiser asks for.
+    """The request for an evaluation program.
 
     Attributes:
         challenge: challenge name.
         platform: ``grand-challenge``: an evaluation image and ``ground_truth.tar.gz``; ``codabench``: a
             competition bundle that takes results.
-        data: folder with a real copy; else as ``medbench run`` finds it.
-        split: the challenge's default if not given; its cases need references.
-        packages: as in a submission's ``[image]``: where the image's packages come from.
-        ingestion: of Codabench: participants hand in programs, which an ingestion program runs.
-        registry: where Codabench's workers pull the image from; empty: nowhere, and it must be named later.
+        data: folder of the release; else as for ``medbench run``.
+        split: split to score, with references; the challenge's default if not given.
+        packages: source of the image's packages, as in a submission's ``[image]``.
+        ingestion: whether participants submit programs (Codabench), which an ingestion program runs.
+        registry: registry from which Codabench's workers pull the image; empty where it is not known yet.
     """
 
     challenge: str
@@ -88,14 +88,14 @@ class HostRequest:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProgram:
-    """An evaluation program that lies ready in a folder.
+    """An evaluation program in a folder.
 
     Attributes:
-        request: what it was made for.
-        challenge: whose scoring it is.
-        split: what it scores.
-        data: where the ground truth lies, and whether it is real or the synthetic sample.
-        cases: of the split.
+        request: the request.
+        challenge: challenge of the scoring.
+        split: split to score.
+        data: folder of the references, the release or the synthetic sample.
+        cases: cases of the split.
         folder: ``build/<challenge>-evaluation-<platform>``, with ``-synthetic`` for the sample.
     """
 
@@ -108,17 +108,17 @@ class EvaluationProgram:
 
     @property
     def root(self) -> Path:
-        """Folder of the ground truth."""
+        """Folder of the references."""
         return self.data.root
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether it scores the sample, so that its numbers say nothing of a real phase."""
+        """Whether the program scores the synthetic sample, which says nothing about a real phase."""
         return self.data.kind == "sample"
 
     @property
     def platform(self) -> Host:
-        """Where it runs."""
+        """Platform of the program."""
         return self.request.platform
 
     @property
@@ -145,13 +145,13 @@ class EvaluationProgram:
 
     @property
     def archive(self) -> Path:
-        """What is uploaded: the saved image, or Codabench's bundle."""
+        """Path of the upload: the saved image, or Codabench's bundle."""
         suffix = ".tar.gz" if self.platform == "grand-challenge" else ".zip"
         return self.folder / f"{self.folder.name}{suffix}"
 
     @property
     def truth(self) -> Path:
-        """What is uploaded as ground truth."""
+        """Path of the uploaded ground truth."""
         return self.folder / "ground_truth.tar.gz"
 
     @property
@@ -162,13 +162,13 @@ class EvaluationProgram:
         return [*sorted(of_cases), *tables]
 
     def packages(self) -> dict[str, str]:
-        """Name -> version of what the program needs, torch too where participants hand in programs."""
+        """Name -> version of the program's packages, torch included where participants submit programs."""
         scoring = evaluation_packages(slides=self.challenge.card.slide_settings is not None)
         return lock([*scoring, *(NETWORKS if self.request.ingestion else ())])
 
 
 def write_program(evaluation: EvaluationProgram) -> None:
-    """Write the scoring's code and ``evaluation.json``, which says what it scores."""
+    """Write the code of the scoring, and ``evaluation.json`` with challenge and split."""
     copy_package(evaluation.program / "medbench", "evaluation")
     write_text(evaluation.program / "evaluate.py", _PROGRAM)
     commit, changed = git_state()

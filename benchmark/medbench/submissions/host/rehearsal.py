@@ -25,13 +25,13 @@ from medbench.submissions.platforms.grand_challenge import LIMITS
 def rehearse_host(
     evaluation: EvaluationProgram, predictions: Path, progress: Progress, engine: Engine | None = None
 ) -> Iterator[str]:
-    """Run the program on predictions as the platform does; it must give the numbers of ``medbench evaluate``.
+    """Run the program on predictions as the platform does, and compare it with ``medbench evaluate``.
 
     Args:
-        evaluation: what :func:`medbench.submissions.host.package.host` wrote.
+        evaluation: the program, written by :func:`medbench.submissions.host.package.host`.
         predictions: folder of label maps, as ``medbench evaluate`` takes it; or, with ingestion, of a
             participant's program, which is run first.
-        progress: told what happens.
+        progress: gets a line for every step.
         engine: builds the image and runs it under the platform's limits; without one the program runs in a
             relocated root.
 

@@ -1,4 +1,4 @@
-"""In the organisers' container: score what algorithms wrote, by the challenge's own rules.
+"""The program in the organisers' container: official scoring of the outputs of algorithms.
 
 Sources: DIAGNijmegen/demo-challenge-pack@7e684e4 for grand-challenge's ``predictions.json`` and
 ``metrics.json``; codalab/codabench@c7dbc75 for ``/app/input`` and ``scores.json``.
@@ -65,7 +65,7 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
 def collect_jobs(
     challenge: Challenge, cases: Sequence[Case], path: Path, folder: Path
 ) -> tuple[dict[str, str], list[str]]:
-    """Bring the outputs of a phase's jobs under the names that the challenge scores.
+    """Copy the outputs of a phase's jobs to the names of the challenge.
 
     Args:
         challenge: of the cases.
@@ -82,17 +82,17 @@ def collect_jobs(
     """
     by_name = by_image_name(cases)
     folder.mkdir(parents=True)
-    seen: set[str] = set()
+    ids: set[str] = set()
     strays: list[str] = []
     reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
     for key, name, place in _jobs(path):
         case = by_name.get(name)
         if case is None:
             strays.append(f"Job {key}: {name} is no case of the ground truth; it was left out.")
-        elif case.id in seen:
+        elif case.id in ids:
             reasons[case.id] = _refuse(challenge, case, folder)
         else:
-            seen.add(case.id)
+            ids.add(case.id)
             reasons[case.id] = _take(challenge, case, path.parent / key / "output" / place, folder)
     return reasons, strays
 
@@ -169,7 +169,7 @@ def _place(outputs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
-    """Bring a job's one image under the name that the challenge scores; why it cannot be scored, else empty.
+    """Copy the only image of a job to the challenge's name; the reason where this fails, else empty text.
 
     Without exactly one image the case stays missing; an image that cannot be read is a failed prediction.
     """
@@ -198,7 +198,7 @@ def _convert(challenge: Challenge, case: Case, image: Path, folder: Path) -> Non
 
 
 def _refuse(challenge: Challenge, case: Case, folder: Path) -> str:
-    """Leave a prediction that cannot be read, so that the case has failed; why."""
+    """Write an unreadable prediction, so that the case fails; the reason."""
     target = folder / challenge.exchange.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(b"")
@@ -208,7 +208,7 @@ def _refuse(challenge: Challenge, case: Case, folder: Path) -> str:
 def _score(
     challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path, reasons: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose.
+    """Rows and aggregates as of ``medbench evaluate``, without NaN, which platforms cannot store.
 
     ``reasons`` are known better than by the scoring, for cases that are not scored.
     """

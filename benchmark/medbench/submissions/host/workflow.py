@@ -32,14 +32,14 @@ def host_named(platform: str) -> Host:
 def host_challenge(
     request: HostRequest, output: Path, progress: Progress, *, predictions: Path | None, engine: str
 ) -> Iterator[str]:
-    """Write the evaluation program, rehearse it, and save what is uploaded, with its sha256 and a report.
+    """Write the evaluation program, rehearse it, and save its upload, with sha256 and a report.
 
     Args:
-        request: of what challenge, for which platform.
+        request: challenge, platform, data and split.
         output: folder of builds.
-        progress: told what happens.
-        predictions: what it is rehearsed on, if given.
-        engine: that builds, rehearses and saves the image; ``none``: the image is built elsewhere.
+        progress: gets a line for every step.
+        predictions: predictions for the rehearsal; ``None`` rehearses nothing.
+        engine: engine that builds, rehearses and saves the image; ``none`` leaves the build to others.
 
     Raises:
         MedbenchError: as :func:`host`, :func:`find_engine`, :func:`rehearse_host` and :meth:`Engine.build`.
@@ -84,7 +84,7 @@ def _image_lines(evaluation: EvaluationProgram, engine: Engine | None, progress:
 
 
 def upload_steps(evaluation: EvaluationProgram) -> Iterator[str]:
-    """How an organiser hands it in; a step that is a command starts with its program."""
+    """Steps of the upload for organisers; a step that is a command starts with its program."""
     if evaluation.platform == "grand-challenge":
         yield f"On the phase's page choose Evaluation Methods, and upload {evaluation.archive}."
         yield f"Upload {evaluation.truth} under Ground Truths, and make it the active one."

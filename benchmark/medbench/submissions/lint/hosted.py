@@ -1,4 +1,4 @@
-"""The linter of what organisers upload: an evaluation image's context, a Codabench bundle."""
+"""The linter of organisers' uploads: contexts of evaluation images, and Codabench bundles."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _AGAIN = "Write it again: medbench submit host."
 
 
 def lint_hosted(path: Path) -> Iterator[Finding]:
-    """Rules on a folder that ``medbench submit host`` wrote, or on a competition bundle's zip.
+    """Findings on a folder that ``medbench submit host`` wrote, or on a competition bundle's zip.
 
     Raises:
         MedbenchError: ``host.unknown`` for a folder that holds none.
@@ -50,7 +50,7 @@ def lint_hosted(path: Path) -> Iterator[Finding]:
 
 
 def lint_competition(path: Path) -> Iterator[Finding]:
-    """Rules on Codabench's bundle: keys, phases and dates of ``competition.yaml``, and the files it names."""
+    """Findings on a Codabench bundle: keys, phases, dates and files of ``competition.yaml``."""
     import yaml
 
     try:
@@ -102,7 +102,7 @@ def _is_metadata(name: str) -> bool:
 
 
 def _entries(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """A list of mappings; what is none is told by :func:`_lint_keys`."""
+    """The mappings of a list; :func:`_lint_keys` reports other items."""
     entries = content.get(key)
     return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
 
@@ -158,7 +158,7 @@ def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: _Bundle) -> Iterator
 
 
 def _lint_program(folder: str, where: str, bundle: _Bundle) -> Iterator[Finding]:
-    """A program's folder says by which command it is run, and holds the script that the command names."""
+    """Findings on a program's folder: its metadata name a command, whose script the folder holds."""
     import yaml
 
     metadata = next((f"{folder}/{name}" for name in METADATA if f"{folder}/{name}" in bundle.metadata), None)
@@ -202,7 +202,7 @@ def _lint_phases(
 
 
 def _lint_dates(phase: Mapping[str, Any], before: Mapping[str, Any], where: str) -> Iterator[Finding]:
-    """Dates parse, and phases follow one another; ``before`` is the phase before, empty for the first."""
+    """Findings on a phase's dates and their order; ``before`` is the previous phase, empty for the first."""
     for key in ("start", "end"):
         if phase.get(key) and _date(phase[key]) is None:
             text = f"{where}: {key} {phase[key]} is no date."
@@ -217,7 +217,7 @@ def _lint_dates(phase: Mapping[str, Any], before: Mapping[str, Any], where: str)
 
 
 def _date(value: object) -> datetime | None:
-    """A moment in UTC, of a text or of what YAML reads as a date; ``None`` for anything else."""
+    """A time in UTC from a text or a YAML date; ``None`` for other values."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
@@ -243,7 +243,7 @@ def _lint_columns(boards: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def _lint_evaluation(folder: Path) -> Iterator[Finding]:
-    """The image of grand-challenge's evaluation, and the ground truth that is uploaded apart."""
+    """Findings on grand-challenge's evaluation image and on the separately uploaded ground truth."""
     context = folder / "context"
     yield from _lint_image(context)
     for name in (FACTS, "evaluate.py", "medbench/__init__.py"):
@@ -253,7 +253,7 @@ def _lint_evaluation(folder: Path) -> Iterator[Finding]:
 
 
 def _lint_image(context: Path) -> Iterator[Finding]:
-    """Its Dockerfile and its lock. On Codabench the program is mounted: no entrypoint."""
+    """Findings on an image's Dockerfile and lock; on Codabench the image needs no entrypoint."""
     dockerfile = context / "Dockerfile"
     if not dockerfile.is_file():
         yield error("dockerfile.missing", f"{dockerfile}: is missing.", _AGAIN)

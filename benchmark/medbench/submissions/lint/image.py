@@ -1,4 +1,4 @@
-"""The linter: what a platform refuses on upload or breaks in a run, with cause and fix."""
+"""The linter of images and their contexts: faults that a platform refuses, with cause and fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _APP = "opt/app"
 
 
 def lint_context(context: Path, submission: Submission, platform: Platform) -> list[Finding]:
-    """Rules on a build context: its Dockerfile, its manifest, its weights."""
+    """Findings on a build context: its Dockerfile, its manifest, its weights."""
     findings: list[Finding] = []
     if platform.delivers == "image":
         findings += lint_dockerfile(
@@ -70,7 +70,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
 
 
 def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
-    """Rules on a zip: it is one, it is flat, and it holds what the platform looks for."""
+    """Findings on a bundle: it is a flat zip that holds the platform's required files."""
     import zipfile
 
     try:
@@ -81,11 +81,13 @@ def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
     findings = []
     if damaged:
         findings.append(error("bundle.damaged", f"{path}: {damaged} is damaged.", "Save it again."))
-    nested = [name for name in names if "/" in name]
-    if nested:
+    in_folders = [name for name in names if "/" in name]
+    if in_folders:
         findings.append(
             error(
-                "bundle.flat", f"{path}: {nested[0]} lies in a folder.", "Pack the files, not their folder."
+                "bundle.flat",
+                f"{path}: {in_folders[0]} lies in a folder.",
+                "Pack the files, not their folder.",
             )
         )
     findings += [
@@ -106,7 +108,7 @@ def _baked(path: Path, sha256: str) -> Iterator[Finding]:
 
 
 def lint_lock(path: Path) -> Iterator[Finding]:
-    """Every package of a lock is pinned to one version."""
+    """Findings on a lock: every package is pinned to one version."""
     lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
     loose = [line for line in lines if "==" not in line]
     if not lines or loose:
@@ -118,7 +120,7 @@ def lint_lock(path: Path) -> Iterator[Finding]:
 
 
 def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile of a submission."""
+    """Findings on a submission's Dockerfile."""
     yield from lint_instructions(text, platform)
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
@@ -127,7 +129,7 @@ def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> It
 
 
 def lint_instructions(text: str, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile that hold whatever is in the image; its labels are left out."""
+    """Findings on the instructions of any Dockerfile, its labels left out."""
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
     if not last:
@@ -190,7 +192,7 @@ def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator
 def lint_archive(
     image: ImageFacts, submission: Submission, platform: Platform, weights_sha256: str | None = None
 ) -> list[Finding]:
-    """Rules on a saved image; ``weights_sha256`` of the build that it should hold."""
+    """Findings on a saved image; ``weights_sha256`` is the hash of the weights it should hold."""
     return [
         *lint_upload(image, platform),
         *_upload_rules(image, submission, platform),
@@ -201,7 +203,7 @@ def lint_archive(
 
 
 def lint_upload(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
-    """Rules on a saved image that hold whatever is in it."""
+    """Findings on any saved image, whatever its contents."""
     yield from _archive_rules(image, platform)
     yield from _user_rule(image.user, platform, "The image")
     yield from _entry_rules(image)
@@ -247,13 +249,13 @@ def _archive_rules(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
         yield error(
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB, {limit / 1e9:g} GB is the limit.",
-            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+            'Use accelerator = "cpu", upload weights apart, or leave packages out.',
         )
     elif limit is not None and image.image_bytes > 0.7 * limit:
         yield warning(
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB: {image.image_bytes / limit:.0%} of the limit.",
-            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+            'Use accelerator = "cpu", upload weights apart, or leave packages out.',
         )
 
 
@@ -268,7 +270,7 @@ def _user_rule(user: str, platform: Platform, what: str) -> Iterator[Finding]:
         yield error(
             "image.user",
             f"{text}, who cannot write the output folder: {platform.title} keeps the image's user, and the "
-            "folder belongs to whoever starts the program, mode 0755.",
+            "folder belongs to the user who starts the program, mode 0755.",
             "Set USER 0:0.",
         )
 
@@ -314,7 +316,7 @@ def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -
         yield error(
             "weights.missing",
             f"/{baked} is not in the image.",
-            'Build again, or set delivery = "mounted" and hand in model.tar.gz.',
+            'Build again, or set delivery = "mounted" and upload model.tar.gz.',
         )
     if f"{_APP}/{MANIFEST}" not in image.files:
         yield error(

@@ -64,7 +64,7 @@ tasks:
 
 
 class BraTSDocker(FolderPlatform):
-    """From 2025 on: a folder a case in ``/input``, ``/output/<case>.nii.gz``, no arguments."""
+    """BraTS from 2025 on: reads one folder per case in ``/input``, writes ``/output/<case>.nii.gz``."""
 
     name = "brats-docker"
     title = "BraTS docker (2025 on)"
@@ -95,19 +95,19 @@ class BraTSDocker(FolderPlatform):
         return options["--data_path"], options["--output_path"]
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Weights may come among the additional files."""
+        """Predict every case; weights may be mounted among the additional files."""
         extra = parse_options(arguments).get(ADDITIONAL)
         if extra is not None:
             session.model_folders.append(session.roots(extra))
         super().serve(session, arguments)
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Pushing the image to Synapse."""
+        """Steps that push the image to Synapse."""
         return synapse_steps(submission, archive)
 
 
 class BraTSMLCube(BraTSDocker):
-    """2023 and 2024: ``infer --data_path=… --output_path=…``, everything mounted writable."""
+    """BraTS 2023 and 2024: ``infer --data_path=… --output_path=…``, every folder mounted writable."""
 
     name = "brats-mlcube"
     title = "BraTS MLCube (2023, 2024)"
@@ -128,19 +128,19 @@ class BraTSMLCube(BraTSDocker):
     source = "BrainLesion/BraTS@6c3fb6b; mlcube and mlcube-docker 0.0.9; mlcommons/medperf@5f3c4c4"
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
-        """With and without a file of parameters."""
+        """Calls with and without a file of parameters."""
         call = ("infer", "--data_path=/mlcube_io0", "--output_path=/mlcube_io2", f"{ADDITIONAL}=/mlcube_io1")
         return (Variant("infer", (*call, "--parameters_file=/mlcube_io3/parameters.yaml")),)
 
     def files(self, submission: Submission) -> Mapping[str, str]:
-        """``mlcube.yaml``, and its workspace with the empty parameters that it names."""
+        """``mlcube.yaml`` and its workspace with an empty file of parameters."""
         return {
             "mlcube.yaml": _filled(_CUBE, submission),
             "workspace/parameters.yaml": "{}\n",
         }
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Pushing the image, trying the cube, and a tarball of it."""
+        """Steps that push the image, try the cube, and pack it."""
         folder = archive.path.parent
         return (
             *pushing_steps(submission, archive),
@@ -171,7 +171,7 @@ class MedPerf(BraTSMLCube):
     source = "mlcommons/medperf@5f3c4c4; its container_execution.py and cube.py for the volumes' names"
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
-        """The command of the configuration."""
+        """The call that ``container_config.yaml`` describes."""
         folders = f"--data_path={self.input_folder}", f"--output_path={self.output_folder}"
         parameters = "--parameters_file=/mlcommons/volumes/parameters/parameters.yaml"
         return (Variant("infer", ("infer", *folders, parameters, f"{ADDITIONAL}={self.model_folder}")),)
@@ -181,7 +181,7 @@ class MedPerf(BraTSMLCube):
         return {"container_config.yaml": _filled(_CONTAINER, submission), "parameters.yaml": "{}\n"}
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Registering a model."""
+        """Steps that register a model at MedPerf."""
         folder = archive.path.parent
         apart = ["Host additional_files.tar.gz (the content of model.tar.gz) and give --additional-file URL."]
         return (
@@ -195,7 +195,7 @@ class MedPerf(BraTSMLCube):
 
 
 class SynapseDocker(BraTSDocker):
-    """An image in a Synapse project, handed in to an evaluation queue; mounts as of BraTS 2025."""
+    """An image in a Synapse project, submitted to an evaluation queue; mounts as in BraTS 2025."""
 
     name = "synapse-docker"
     title = "Synapse docker"
@@ -229,7 +229,7 @@ def parse_options(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def synapse_steps(submission: Submission, archive: SavedArchive) -> Sequence[str]:
-    """Pushing an image to a Synapse project, and handing it in."""
+    """Steps that push an image to a Synapse project and submit it."""
     return (
         *pushing_steps(submission, archive),
         "On the project's Docker tab choose the image, then Submit to Challenge, and the task's queue.",

@@ -39,7 +39,7 @@ FRAME_SIDE = 512
 
 
 class Codalab(Platform):
-    """A zip with ``metadata``, ``model.py`` and ``model.pickle``."""
+    """IUGC 2024 on Codalab: a zip with ``metadata``, ``model.py`` and ``model.pickle``."""
 
     name = "codalab"
     title = "Codalab 1.5 code submission (IUGC 2024)"
@@ -51,11 +51,11 @@ class Codalab(Platform):
     source = "codalab-competitions@c7ef5e2, maskoffs/IUGC2024@bad8150"
 
     def takes(self, case: Case, sample: AnySample) -> bool:
-        """Frames to segment, and whole videos to classify."""
+        """Whether the platform accepts the case: a frame to segment or a video to classify."""
         return isinstance(sample, Sample)
 
     def app_files(self, submission: Submission) -> Mapping[str, str]:
-        """In place of a container: a stand-in for the organisers' ingestion program."""
+        """A program for the rehearsal that stands for the organisers' ingestion program."""
         return {"inference.py": (TEMPLATES / "codalab_ingestion.py").read_text(encoding="utf-8")}
 
     def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
@@ -69,10 +69,10 @@ class Codalab(Platform):
         from medbench.inference.predictor import NetworkPredictor
 
         predictor = job.predictor()
-        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "picture":
+        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "image":
             raise MedbenchError(
                 "submission.resampling",
-                f"{job.network.name} on {job.challenge.title} cannot be handed in as a frame's network.",
+                f"{job.network.name} on {job.challenge.title} cannot be submitted as a frame's network.",
                 "Choose a two-dimensional model and a container platform.",
             )
         contract = predictor.contract
@@ -99,7 +99,7 @@ class Codalab(Platform):
         root: Path,
         number: int,
     ) -> None:
-        """Frames as the ingestion program cuts them, with the flag of the labelled ones."""
+        """Write frames as the ingestion program cuts them, with a flag for labelled frames."""
         entries = []
         for index, trial in enumerate(cases):
             assert isinstance(trial.sample, Sample)
@@ -111,7 +111,7 @@ class Codalab(Platform):
     def examine(
         self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """Labels of a frame in every pixel; class scores of a video to rounding."""
+        """Compare a frame's labels in every pixel, a video's class scores up to rounding."""
         name = case.case.id
         path = root / "output" / f"{name.replace('/', '_')}.npz"
         if not path.is_file():
@@ -140,7 +140,7 @@ class Codalab(Platform):
             yield from compare_numbers(rows_due, classes, name, f"class scores of {kind}")
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Uploading a zip."""
+        """Steps that upload a zip."""
         return (
             "Open the competition's page, Participate, Submit / View Results, and choose the phase.",
             f"Upload {archive.path}: the validation phase uses its class model, the final modelInter.",

@@ -112,27 +112,27 @@ class GrandChallenge(Platform):
         )
 
     def takes(self, case: Case, sample: AnySample) -> bool:
-        """One image or volume a job."""
+        """Whether the platform accepts the case: it predicts one image or volume per job."""
         return super().takes(case, sample) and (not isinstance(sample, Sample) or len(sample.images) == 1)
 
     def default_arguments(self, submission: Submission) -> Sequence[str]:
-        """The method, which the platform takes from the label and does not pass on."""
+        """The method; the platform reads it from the image's label and passes no argument."""
         return (submission.method,)
 
     def image_labels(self, submission: Submission) -> Mapping[str, str]:
-        """The method; no label means exec."""
+        """The label of the method; without a label the platform uses exec."""
         return {METHOD_LABEL: "invoke"} if submission.method == "invoke" else {}
 
     def app_files(self, submission: Submission) -> Mapping[str, str]:
-        """The server's own entry, as the starter kit has it."""
+        """The entry script of the server, as in the platform's starter kit."""
         return {"app.py": _APP}
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
-        """Both methods, whichever the label names."""
+        """Calls by both methods, whatever the label."""
         return (Variant("exec", ("exec",)), Variant("invoke", ("invoke",), serve=True))
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """One pass over ``/input``, or a server."""
+        """Predict ``/input`` once (exec), or serve jobs over HTTP (invoke)."""
         session.model_folders.append(session.roots(self.model_folder or ""))
         method = arguments[0] if arguments else session.submission.method
         if method == "invoke":
@@ -148,7 +148,7 @@ class GrandChallenge(Platform):
         root: Path,
         number: int,
     ) -> None:
-        """``inputs.json`` in its present form, in that of 2025, or none at all as before, in turn."""
+        """Copy a case's inputs with ``inputs.json`` of 2026, of 2025, or without one, in turn."""
         (trial,) = cases
         interface = submission.interfaces[number % len(submission.interfaces)]
         style = ("socket", "interface", None)[
@@ -172,7 +172,7 @@ class GrandChallenge(Platform):
     def examine(
         self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """One label map, on the input's grid."""
+        """Compare the label map with that of ``medbench run``, on the input's grid."""
         candidates = (
             one
             for one in submission.interfaces
@@ -189,7 +189,7 @@ class GrandChallenge(Platform):
         yield from compare_labels(images.read_labels(case.expected).array, output, case.case.id, grid)
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Uploading an image and, if mounted, a model."""
+        """Steps that upload an image and, if the weights are mounted, a model."""
         label = "with" if submission.method == "invoke" else "without"
         model = ["On its page choose Models, upload model.tar.gz, and make it the active model."]
         return (

@@ -1,4 +1,4 @@
-"""HC18: a table of ellipses for the 335 images of the test set, handed in as results.
+"""HC18: a table of ellipses of the 335 test images, uploaded as results.
 
 Source: the challenge's page, hc18.grand-challenge.org, and Zenodo record 1327317; the columns are those of
 :data:`medbench.challenges.hc18.table.SUBMISSION_COLUMNS`.
@@ -37,7 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class HC18Table(Platform):
-    """One CSV; no container."""
+    """HC18's test set: a CSV of ellipses instead of a container."""
 
     name = "hc18"
     title = "HC18, a table of ellipses"
@@ -49,7 +49,7 @@ class HC18Table(Platform):
     source = "hc18.grand-challenge.org, Zenodo 1327317"
 
     def app_files(self, submission: Submission) -> Mapping[str, str]:
-        """In place of a container: a stand-in for the site, which reads the table by itself."""
+        """A program for the rehearsal that stands for the site and reads the table."""
         return {"inference.py": (TEMPLATES / "hc18_site.py").read_text(encoding="utf-8")}
 
     def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
@@ -71,16 +71,16 @@ class HC18Table(Platform):
             write_submission(release, exchange, job.data.root, predictions, folder / TABLE)
 
     def lint_table(self, path: Path) -> Iterator[Finding]:
-        """Columns, a row an image, finite numbers, semi-axes in their order."""
+        """Findings on the columns, the images, the numbers and the order of the semi-axes."""
         try:
             rows = read_table(path, *SUBMISSION_COLUMNS)
         except MedbenchError as failure:
             yield error("table.columns", failure.message, f"The columns are {', '.join(SUBMISSION_COLUMNS)}.")
             return
         names = [row["filename"] for row in rows]
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated:
-            yield error("table.repeated", f"{path}: {repeated} has two rows.", "Write one row an image.")
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        if duplicate:
+            yield error("table.repeated", f"{path}: {duplicate} has two rows.", "Write one row an image.")
         if len(names) != RELEASED[TEST]:
             yield warning(
                 "table.rows",
@@ -104,13 +104,13 @@ class HC18Table(Platform):
         root: Path,
         number: int,
     ) -> None:
-        """The names that the site looks up."""
+        """Write the names of the images that the site looks up."""
         write_json(root / "input" / "images.json", [f"{trial.case.id}.png" for trial in cases])
 
     def examine(
         self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """The numbers of the image's row, as the mask of ``medbench run`` gives them."""
+        """Compare the image's row with the ellipse of ``medbench run``'s mask."""
         name = case.case.id
         numbers = json.loads((root / "output" / f"{name}.json").read_text(encoding="utf-8"))
         mask = images.read_labels(case.expected).array.squeeze()
@@ -121,7 +121,7 @@ class HC18Table(Platform):
         yield from compare_numbers([float(value) for value in due[1:]], numbers, name, "numbers of its row")
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Uploading a table."""
+        """Steps that upload a table."""
         return (
             "On hc18.grand-challenge.org compare the table with its example: columns, units, angle.",
             f"Choose Submit and upload {archive.path}.",
@@ -130,7 +130,7 @@ class HC18Table(Platform):
 
 
 def _bad_ellipse(row: Mapping[str, str]) -> str:
-    """What is wrong with a row's numbers; empty if nothing."""
+    """Description of a fault in a row's numbers; empty for a valid row."""
     try:
         x, y, long, short, turn = (float(row[column]) for column in NUMBERS)
     except ValueError:

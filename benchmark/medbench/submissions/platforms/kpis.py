@@ -31,7 +31,7 @@ _SLIDE_RULES = ImageRules(
 
 
 class KPIsPatch(FolderPlatform):
-    """Task 1: every patch below ``/input``, a mask for each below ``/output``."""
+    """KPIs task 1: reads patches below ``/input``, writes a mask of each below ``/output``."""
 
     name = "kpis-patch"
     title = "KPIs 2024 docker of patches"
@@ -53,17 +53,17 @@ class KPIsPatch(FolderPlatform):
         return Path(case.facts["group"], case.facts["slide"], "img", file.name)
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Weights may be mounted at ``/model``."""
+        """Predict every patch; weights may be mounted at ``/model``."""
         session.model_folders.append(session.roots("/model"))
         super().serve(session, arguments)
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Pushing to Docker Hub and telling the organisers."""
+        """Steps that push the image to Docker Hub and notify the organisers."""
         return _steps(submission, archive, "patch")
 
 
 class KPIsSlide(KPIsPatch):
-    """Task 2: every slide below ``/input_slide`` (or ``/input``), a mask at the working level for each."""
+    """KPIs task 2: reads slides below ``/input_slide`` (or ``/input``), writes masks at the working level."""
 
     name = "kpis-slide"
     title = "KPIs 2024 docker of whole slides"
@@ -83,7 +83,7 @@ class KPIsSlide(KPIsPatch):
         return Path(case.facts["group"], "img", file.name)
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Take ``/input`` and ``/output`` where the slides are mounted there instead."""
+        """Predict every slide, in ``/input`` where that holds the slides."""
         session.model_folders.append(session.roots("/model"))
         source, target = (session.roots(path) for path in self.folders(arguments))
         if not source.is_dir() or not any(source.iterdir()):
@@ -92,7 +92,7 @@ class KPIsSlide(KPIsPatch):
         self.predict_folder(session, source, target)
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
-        """Pushing to Docker Hub and telling the organisers."""
+        """Steps that push the image to Docker Hub and notify the organisers."""
         return _steps(submission, archive, "slide")
 
 

@@ -1,4 +1,4 @@
-"""Whether what a container wrote is what ``medbench run`` writes, and how it differs."""
+"""Comparison of a container's outputs with the predictions of ``medbench run``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-5
 
 
 def output_file(folder: Path, suffixes: tuple[str, ...], name: str) -> Path | Finding:
-    """The one output of a folder, or what is wrong with it."""
+    """The only output of a folder, or a finding."""
     files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     images_here = [path for path in files if images.suffix_of(path) in suffixes]
     if not files:
@@ -42,12 +42,12 @@ def output_file(folder: Path, suffixes: tuple[str, ...], name: str) -> Path | Fi
 def compare_labels(
     expected: npt.NDArray[Any], output: Path, name: str, grid: Volume | None = None
 ) -> Iterator[Finding]:
-    """Label maps must agree in every pixel, in type, and in the geometry of the input.
+    """Findings on a label map that differs from that of ``medbench run`` in pixels, type or geometry.
 
     Args:
         expected: labels of ``medbench run``; axes of length one do not count.
         output: file that the container wrote.
-        name: of the case, for the message.
+        name: name of the case, for the message.
         grid: geometry that the output must have.
     """
     try:
@@ -95,7 +95,7 @@ def _compare_geometry(grid: Volume, volume: Volume, output: Path, name: str) -> 
 
 
 def compare_numbers(reference: Any, values: Any, name: str, what: str) -> Iterator[Finding]:
-    """Numbers must agree to 1e-5, the rounding of another batch or number of threads apart."""
+    """Findings on numbers that differ by more than 1e-5, the rounding of another batch size."""
     due, numbers = np.asarray(reference, float), np.asarray(values, float)
     if due.shape != numbers.shape:
         yield error("output.size", f"{name}: {numbers.size} {what}, {due.size} are due.")
@@ -110,7 +110,7 @@ def compare_numbers(reference: Any, values: Any, name: str, what: str) -> Iterat
 
 
 def compare_files(expected: Path, output: Path, name: str) -> Iterator[Finding]:
-    """Files of the same writer: the same bytes; where not, the labels tell how they differ."""
+    """Findings on a file whose bytes differ from that of ``medbench run``."""
     if not output.is_file():
         yield error("output.missing", f"{name}: {output.name} was not written.", "Write one file a case.")
     elif expected.read_bytes() != output.read_bytes():

@@ -1,4 +1,4 @@
-"""Names under which images are pushed: what registries accept, and the commands that push.
+"""Names of images in registries, and the commands that push images.
 
 Source of the grammar: the reference format of the distribution project, which docker and podman enforce: a
 host with an optional port, then components of lower-case letters, digits and single separators.
@@ -24,11 +24,11 @@ _ADVICE = f"Set registry in the submission file, or give --registry, {_EXAMPLE}.
 
 
 def lint_registry(registry: str, name: str, *, needed: bool) -> Iterator[Finding]:
-    """What is wrong with where an image is pushed to.
+    """Findings on the registry of an image.
 
     Args:
         registry: as the submission file or ``--registry`` gives it; empty: none.
-        name: of the image in it.
+        name: name of the image in the registry.
         needed: the platform pulls the image from a registry.
     """
     if not registry:
@@ -42,7 +42,7 @@ def lint_registry(registry: str, name: str, *, needed: bool) -> Iterator[Finding
 
 
 def bad_registry(registry: str, name: str) -> str:
-    """Why no engine takes ``registry/name``; empty if nothing is wrong.
+    """Reason why engines refuse ``registry/name``; empty for a valid name.
 
     >>> bad_registry("docker.synapse.org/synPROJECT", "a")
     "'synPROJECT' may hold lower-case letters, digits and single . _ - between them only"
@@ -85,9 +85,9 @@ def pushing_steps(submission: Submission, archive: SavedArchive, name: str = "")
     """Commands that load the archive, name its image after the registry, and push it.
 
     Args:
-        submission: with its registry.
-        archive: that was saved.
-        name: of the image in the registry, with its tag; the submission's, tagged 1, if not given.
+        submission: the submission, with its registry.
+        archive: the saved archive.
+        name: name of the image in the registry, with its tag; ``None``: the submission's, tagged 1.
     """
     registry = submission.registry or PLACEHOLDER
     target = f"{registry}/{name or f'{submission.name}:1'}"

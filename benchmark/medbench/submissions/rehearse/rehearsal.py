@@ -1,4 +1,4 @@
-"""The rehearsal: run a submission as its platform does and compare with what ``medbench run`` writes."""
+"""The rehearsal: run a submission as its platform does and compare its outputs with ``medbench run``'s."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ _DENIED = {
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What came of it.
+    """Result of a rehearsal.
 
     Attributes:
         runner: how the container was run.
         findings: errors first.
         usage: time and memory of every call, by variant and case.
-        limits: what they were measured against.
+        limits: the platform's limits on time and memory.
         cases: ids that were rehearsed.
     """
 
@@ -113,8 +113,8 @@ def rehearse(
         runners: of an engine, one for each way in which the platform starts containers; the entry script in
             a relocated root if not given.
         pattern: only cases whose id matches.
-        count: of cases.
-        progress: told of every call.
+        count: number of cases.
+        progress: display that counts the calls.
 
     Raises:
         MedbenchError: ``rehearsal.no_case``, or when ``medbench run`` itself cannot predict the cases.
@@ -142,7 +142,7 @@ def rehearse(
             note(
                 "rehearsal.sample",
                 "Rehearsed on synthetic cases.",
-                "Rehearse with --data before you hand in.",
+                "Rehearse with --data before you submit.",
             )
         )
     if build.submission.image.accelerator == "cuda":
@@ -156,17 +156,17 @@ def rehearse(
 
 
 def _not_on_a_gpu(build: Build) -> Finding:
-    """What of a GPU build no rehearsal shows: its image and its code run here on the CPU."""
+    """A note on builds with CUDA: the rehearsal runs on the CPU and does not test the GPU."""
     return note(
         "rehearsal.gpu",
         "Rehearsed on the CPU. Not rehearsed: whether the platform's driver takes the CUDA build of torch, "
         "GPU memory, GPU time, and labels that CUDA rounds to another class.",
-        f"Try {build.submission.name} out on the platform with one case before you hand in.",
+        f"Try {build.submission.name} out on the platform with one case before you submit.",
     )
 
 
 def _prepare(build: Build, folder: Path, pattern: str, count: int, progress: Progress) -> list[Trial]:
-    """Cases that the platform takes, with the predictions of ``medbench run``."""
+    """Cases that the platform accepts, with the predictions of ``medbench run``."""
     job = build.job
     samples: dict[str, tuple[Case, Any]] = {}
     for case in job.cases:

@@ -1,4 +1,4 @@
-"""Folders of a rehearsal as a platform mounts them."""
+"""Folders of a rehearsal, prepared as a platform mounts them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def make_readable(place: Path) -> None:
-    """Let the container's user read what is mounted."""
+    """Let the container's user read a mounted folder."""
     for folder, _, files in os.walk(place):
         os.chmod(folder, 0o755)  # noqa: S103 - it holds data that a platform would hand out as well
         for name in files:

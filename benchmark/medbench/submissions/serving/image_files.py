@@ -1,4 +1,4 @@
-"""Pictures as platforms hand them in, and label maps as they want them back."""
+"""Images as platforms store them, read for a challenge; and label maps, written as platforms require."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def image_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDArray[np.uint8], Volume]:
-    """A two-dimensional image as ``(1, height, width, channels)``, and the grid that its labels take.
+    """A two-dimensional image as ``(1, height, width, channels)``, and the grid of its label map.
 
     Colour may be stored with its channels last, as MetaImage vectors and image files do, or as three
     planes ``(3, height, width)``; a volume of one slice counts as an image.
 
     Args:
         path: MetaImage, TIFF, PNG, JPEG or NIfTI.
-        size: height and width that are wanted.
+        size: height and width that the image must have.
 
     Raises:
         MedbenchError: ``input.dimensions``, ``input.values``, ``input.size``, or as the file's reader.
@@ -93,7 +93,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDA
 
 
 def _plane(volume: Volume) -> Volume:
-    """The grid of one plane of a stack."""
+    """The grid of one plane of a volume."""
     spacing, origin, direction = volume.spacing, volume.origin, volume.direction
     return Volume(
         volume.array[0],

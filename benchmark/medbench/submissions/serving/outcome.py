@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def explain(failure: BaseException) -> str:
-    """A failure as the one line that a platform shows to whoever handed in the job."""
+    """A failure as the one line that a platform shows to the submitter."""
     if isinstance(failure, MedbenchError):
         text = f"{failure.message} {failure.hint}"
     elif isinstance(failure, MemoryError) or "out of memory" in str(failure).lower():
@@ -33,7 +33,7 @@ def explain(failure: BaseException) -> str:
 
 
 def guarded(action: Callable[[], None]) -> int:
-    """Do it and give the exit code: 0 done, 2 the input is bad, 1 anything else went wrong.
+    """Exit code of a call: 0 for success, 2 for bad input, 1 for any other failure.
 
     The traceback of an unexpected failure goes to standard error before the last line.
     """
@@ -57,7 +57,7 @@ def _last_line(failure: BaseException) -> None:
 
 
 def require_writable(output: Path) -> None:
-    """Find out whether predictions can be written, before the model is loaded.
+    """Check that predictions can be written, before the model is loaded.
 
     Raises:
         MedbenchError: ``output.unwritable``.
@@ -82,7 +82,7 @@ def _unwritable(output: Path, failure: OSError) -> MedbenchError:
 
 @contextlib.contextmanager
 def publishing(output: Path) -> Iterator[Path]:
-    """A private folder whose files appear in ``output`` when the block ends well; after an error, none do.
+    """A private folder whose files move to ``output`` when the block succeeds; after an error, none do.
 
     Raises:
         MedbenchError: ``output.unwritable``.

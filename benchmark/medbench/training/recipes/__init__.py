@@ -69,16 +69,24 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle", "polynomial"]
+    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine"]
     loss: Literal[
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
         "cross_entropy_squared_dice",
         "batch_dice",
         "modality_distillation",
+        "cross_entropy",
     ]
     augmentation: Literal[
-        "none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain", "mirror", "turn_mirror"
+        "none",
+        "affine_gain",
+        "flip_rotate",
+        "flip_scale_drop",
+        "stain",
+        "mirror",
+        "turn_mirror",
+        "random_crop",
     ]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
@@ -110,6 +118,51 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageClassRecipe(Recipe):
+    """Settings of networks that class whole images, besides those of all.
+
+    The loss is the cross entropy with soft targets. ``random_crop`` crops 8 to 100 % of an image to the
+    size, flips it at 0.5 and applies ``rand_augment``; ``warmup_cosine`` raises the rate from epoch to epoch
+    and then lets it fall as a cosine.
+
+    Attributes:
+        mixup: parameter of the Beta distribution that mixes images; 0 does not mix.
+        cutmix: the same for images that get a part of another; with both, each batch takes one of them.
+        label_smoothing: share of a target that goes to all classes alike.
+        rand_augment: RandAugment in timm's notation, such as ``rand-m9-mstd0.5-inc1``; empty: none.
+        erasing: chance that a part of an image becomes noise.
+        warmup_epochs: of ``warmup_cosine``.
+        first_rate: rate at its beginning.
+        last_rate: rate at its end.
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch on all
+            devices. 0: it holds for any.
+        class_balance: how classes of other sizes are evened out: ``loss`` weighs images by the inverse of
+            their class's size, ``sampling`` draws every class alike, ``none`` leaves them.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
+    rand_augment: str = ""
+    erasing: float = 0.0
+    warmup_epochs: int = 0
+    first_rate: float = 1e-6
+    last_rate: float = 1e-5
+    batch_of_rate: int = 0
+    class_balance: Literal["none", "loss", "sampling"] = "none"
+
+    def rate(self, devices: int = 1) -> float:
+        """Peak rate of the optimizer for the batches of so many devices."""
+        if not self.batch_of_rate:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size * devices / self.batch_of_rate
+
+
+IMAGE_CLASSES = "image_classes"
+"""The family of recipes of networks that class whole images."""
+
+
 def list_recipes(family: str) -> list[str]:
     """Names of a model family's recipes."""
     return list(_table(family))
@@ -121,7 +174,7 @@ def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
     Raises:
         MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a setting that recipes do not have.
     """
-    return load_recipe_as(Recipe, family, name, changes)
+    return load_recipe_as(ImageClassRecipe if family == IMAGE_CLASSES else Recipe, family, name, changes)
 
 
 def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, Any]) -> R:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
+from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -123,7 +124,7 @@ class ImageMaskRelease(Release):
                     counts.append(Finding("note", error.message, error.hint))
                     continue
                 counts.append(self._count(split, len(owners[split])))
-            findings += _leaks(owners)
+            findings += leaks(owners)
         return [*counts, *findings]
 
     def _guarded_pair(self, pair: Pair) -> PairReport:
@@ -188,20 +189,3 @@ class ImageMaskRelease(Release):
         elif len(np.unique(labels)) > 2:
             oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
         return mask, oddities
-
-
-def _leaks(owners: Mapping[str, Sequence[Pair]]) -> Iterator[Finding]:
-    """Groups that lie in more than one of the splits."""
-    groups: dict[str, set[str]] = {}
-    for split, pairs in owners.items():
-        for pair in pairs:
-            if pair.group:
-                groups.setdefault(pair.group, set()).add(split)
-    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
-    if shared:
-        yield Finding(
-            "warning",
-            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
-            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
-            "Their images are near duplicates, so that scores are too good; use a split by group.",
-        )

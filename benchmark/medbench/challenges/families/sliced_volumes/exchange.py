@@ -1,4 +1,4 @@
-"""Samples of Synapse multi-organ CT, and files of predicted label volumes."""
+"""What models see of volumes, grey slices, and how label volumes are written and read."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
-from medbench.challenges.synapse.files import ORGANS, SynapseRelease
-from medbench.challenges.synapse.volumes import Slices, read_case_image, slices_of
+from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
@@ -22,25 +21,25 @@ from medbench.io.gate.expected import handed_in
 from medbench.io.gate.meaning import counted
 
 
-class SynapseExchange(Exchange):
-    """Reads slices; writes one label volume per case."""
+class SlicedVolumeExchange(Exchange):
+    """Slices in, one label volume out."""
 
-    def __init__(self, card: Card, release: SynapseRelease) -> None:
+    def __init__(self, card: Card, release: SlicedVolumeRelease) -> None:
         super().__init__(card)
         self.release = release
         self.inputs = {"image": Inputs(self.read_slices, self.training_images)}
 
     def read_slices(self, case: Case) -> Sample:
-        """The volume as grey slices, ``(slices, height, width, 1)`` from 0 to 1 (HU −125 to 275).
+        """The volume as grey slices, ``(slices, height, width, 1)`` from 0 to 1.
 
         Raises:
             MedbenchError: naming the file that cannot be read.
         """
-        volume = read_case_image(case.inputs["image"])
+        volume = self.release.read_volume(case)
         return Sample(case, volume.array[..., np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
-        """Name of the predicted label volume, ``<case>_pred.nii.gz``."""
+        """``<case>_pred.nii.gz``, labels as numbered here."""
         return f"{case.id}_pred.nii.gz"
 
     def other_names(self, case: Case, folder: Path) -> Sequence[str]:
@@ -62,9 +61,8 @@ class SynapseExchange(Exchange):
             return nifti_mha.read_geometry(path)
         return Volume(np.zeros(0), case.facts.get("spacing_mm"))
 
-    @staticmethod
-    def read_prediction(path: Path, shape: tuple[int, ...] | None = None) -> Volume:
-        """Predicted labels 0 to 8 with the geometry of the file.
+    def read_prediction(self, path: Path, shape: tuple[int, ...] | None = None) -> Volume:
+        """Predicted labels with the geometry that the file has.
 
         Args:
             path: the file.
@@ -74,14 +72,27 @@ class SynapseExchange(Exchange):
             MedbenchError: when the file is missing or damaged, ``data.label_unknown`` for other labels.
         """
         if images.suffix_of(path) in hdf5.SUFFIXES:
-            return Volume(_checked(hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"], path))
+            array = hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"]
+            return Volume(self._checked(array, path))
         volume = images.read_labels(path, expected=handed_in(shape))
-        labels = _checked(volume.array, path)
+        labels = self._checked(volume.array, path)
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
+    def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
+        """Predicted labels, the release's and nothing else."""
+        known = self.release.structures.values()
+        shown = counted(labels, [0, *known])
+        if shown:
+            raise MedbenchError(
+                "data.label_unknown",
+                f"{path}: holds the values {shown}, which are no labels 0 to {max(known)}.",
+                self.release.label_hint,
+            )
+        return labels.astype(np.uint8)
+
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The slice with most organs in the reference, with both label maps."""
-        volume = read_case_image(case.inputs["image"]).array
+        """The slice that has most structures in the reference, with both label maps."""
+        volume = self.release.read_volume(case).array
         reference = self.release.read_reference(case).array
         prediction = self.read_prediction(path, reference.shape).array
         z = int(np.argmax([len(np.unique(plane)) * 10**6 + np.count_nonzero(plane) for plane in reference]))
@@ -94,7 +105,7 @@ class SynapseExchange(Exchange):
         return [
             _training_image(slices, index)
             for case in self.release.cases(root, split)
-            for slices in [slices_of(case, len(ORGANS), cache)]
+            for slices in [Slices(case, self.release.count_slices(case), self.release, cache)]
             for index in range(len(slices))
         ]
 
@@ -104,15 +115,3 @@ def _training_image(slices: Slices, index: int) -> TrainingImage:
         return slices.load(index, size)
 
     return TrainingImage(slices.name(index), slices.group, load, labelled=True)
-
-
-def _checked(labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
-    """Predicted labels in 8 bits, refused unless they are 0 to 8."""
-    shown = counted(labels, range(len(ORGANS) + 1))
-    if shown:
-        raise MedbenchError(
-            "data.label_unknown",
-            f"{path}: holds the values {shown}, which are no labels 0 to {len(ORGANS)}.",
-            "Number organs as 'medbench challenges show synapse' does; BTCV's own numbers run to 13.",
-        )
-    return labels.astype(np.uint8)

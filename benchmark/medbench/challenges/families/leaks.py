@@ -1,0 +1,38 @@
+"""Findings of a check: groups that several splits share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from medbench.challenges.stray import Finding
+
+
+class GroupedImage(Protocol):
+    """An image of a release, with the patient, lesion or video that it shows."""
+
+    @property
+    def group(self) -> str:
+        """The group; empty when the image stands alone."""
+        ...
+
+
+def leaks(owners: Mapping[str, Sequence[GroupedImage]]) -> Iterator[Finding]:
+    """Groups that lie in more than one of the splits.
+
+    Args:
+        owners: split -> its images.
+    """
+    groups: dict[str, set[str]] = {}
+    for split, pairs in owners.items():
+        for pair in pairs:
+            if pair.group:
+                groups.setdefault(pair.group, set()).add(split)
+    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
+    if shared:
+        yield Finding(
+            "warning",
+            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
+            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
+            "Their images are near duplicates, so that scores are too good; use a split by group.",
+        )
