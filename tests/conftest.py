@@ -19,6 +19,9 @@ def pytest_addoption(parser):
         "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
+    parser.addoption(
+        "--all-commands", action="store_true", help="Every bad file by every whole command, in tests/gate."
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 from medbench.challenges.card import Card
 from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction
 from medbench.core.task import Form
+from medbench.io.gate.source import without_links
 
 
 def size_text(shape: Sequence[int]) -> str:
@@ -60,21 +63,38 @@ class Exchange(abc.ABC):
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the prediction in the challenge's format, atomically; the path written."""
 
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """Names that the case's prediction may have in ``folder`` besides its own, relative to it."""
+        return ()
+
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """Path of the case's prediction in ``folder``: by relative path, else by file name; else ``None``.
+        """The case's prediction in ``folder``: at its own place, by its file name alone, or by another name.
+
+        What has the own name is the prediction, whatever lies beside it and whether it can be read or not.
 
         Args:
             case: the case.
-            folder: of predictions, made by medbench or by others.
-            rename: ``(old, new)`` text to replace in the file name, where others name files differently.
+            folder: predictions, ours or foreign.
+            rename: ``(old, new)`` text to replace in the file name, for foreign naming schemes.
+
+        Raises:
+            MedbenchError: ``predictions.ambiguous`` where it has several other names, ``file.link_outside``
+                where the way to it is a link out of the folder.
         """
         name = Path(self.prediction_name(case))
         if rename is not None:
             name = name.with_name(name.name.replace(*rename))
         for candidate in (folder / name, folder / name.name):
-            if candidate.is_file():
-                return candidate
-        return None
+            if os.path.lexists(candidate):
+                return without_links(candidate, folder)
+        others = [folder / other for other in self.other_names(case, folder)]
+        present = [other for other in others if os.path.lexists(other)]
+        if len(present) > 1:
+            names = ", ".join(path.name for path in present)
+            raise MedbenchError(
+                "predictions.ambiguous", f"{case.id}: several predictions: {names}.", "Keep one of them."
+            )
+        return without_links(present[0], folder) if present else None
 
     def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
         """Write the one file that the challenge takes, from the predictions of all cases in ``folder``.

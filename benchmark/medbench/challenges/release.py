@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from medbench.challenges.card import Card
+from medbench.challenges.stray import Finding, Role, repeated, strays
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import load_object, unknown_name
+from medbench.io.fingerprint import shown_sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +31,6 @@ class SplitFacts:
     rule: str
     cases: int | None = None
     names_sha256: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A finding of the check of a data folder."""
-
-    severity: Literal["error", "warning", "note"]
-    message: str
-    advice: str = ""
 
 
 class Release(abc.ABC):
@@ -79,9 +73,42 @@ class Release(abc.ABC):
             MedbenchError: ``split.unknown``, ``data.layout_unknown`` or ``data.empty``.
         """
 
-    @abc.abstractmethod
     def check(self, root: Path) -> list[Finding]:
-        """Findings on a data folder: counts, sizes, labels, cases and groups in two splits."""
+        """Findings on a data folder: its files, the same content in two splits, twins and stray files."""
+        by_split = {}
+        for split in self.splits:
+            with contextlib.suppress(MedbenchError):
+                by_split[split] = self.cases(root, split)
+        findings = self.check_files(root)
+        for splits in self.disjoint_splits():
+            together = {split: by_split[split] for split in splits if split in by_split}
+            findings += repeated(together, self.shown_sha256)
+        return [*findings, *strays(case for cases in by_split.values() for case in cases)]
+
+    def check_files(self, root: Path) -> list[Finding]:
+        """What is wrong with the files: counts, sizes, labels, groups in two splits.
+
+        Raises:
+            MedbenchError: as :meth:`cases`, for a folder that holds none of the known layouts.
+        """
+        return []
+
+    def disjoint_splits(self) -> Sequence[Sequence[str]]:
+        """Groups of splits that are used together and must not overlap."""
+        apart: list[str] = []
+        for split in self.splits:
+            if not any(self.overlap(split, other) or self.overlap(other, split) for other in apart):
+                apart.append(split)
+        return (apart,)
+
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """SHA-256 of what a file shows, whatever its format; ``None`` where it cannot be told from others.
+
+        Args:
+            path: of one of a case's files.
+            role: ``image`` or ``label map``.
+        """
+        return shown_sha256(path)
 
     def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
         """Write the synthetic sample into ``root`` in the challenge's own layout.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,9 +14,15 @@ if TYPE_CHECKING:
     from medbench.running.folders import FolderScores
 
 
+FOLDERS_ALONE = ("metrics", "labels", "spacing", "empty", "resample_to_reference", "workers", "output")
+CHALLENGE_ALONE = ("data", "split", "name", "cases", "runs", "leaderboards")
+
+
 def command(
+    context: typer.Context,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", "-p", help="Folder of predictions, ours or others'.")
+        Path | None,
+        typer.Option("--predictions", "-p", help="Folder of predictions, or a zip of one, ours or others'."),
     ] = None,
     predictions_json: Annotated[
         Path | None,
@@ -84,6 +91,7 @@ def command(
         raise MedbenchError(
             "option.missing", "Give either --challenge or --references.", "For example --references labels/."
         )
+    _refuse_ignored(context, CHALLENGE_ALONE if challenge is None else FOLDERS_ALONE, challenge is None)
     if (predictions is None) == (predictions_json is None):
         raise MedbenchError(
             "option.missing",
@@ -140,6 +148,27 @@ def command(
     raise typer.Exit(scores.exit_code)
 
 
+def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:
+    """Refuse options that would have no effect.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    from medbench.core.errors import MedbenchError
+
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            other = "--references" if without_challenge else "--challenge"
+            hint = (
+                f"It belongs to {'--challenge' if without_challenge else '--references'}."
+                if name != "resample_to_reference"
+                else "A challenge's geometry is the organisers' rule: write predictions in it."
+            )
+            raise MedbenchError("option.ignored", f"{option} has no effect with {other}.", hint)
+
+
 def _show(scores: FolderScores, as_json: bool) -> None:
     from medbench.cli.console import print_json, print_table
     from medbench.records.tables import RESULT_HEADINGS, aggregate_rows
@@ -151,10 +180,13 @@ def _show(scores: FolderScores, as_json: bool) -> None:
             {
                 "metrics": {name: dataclasses.asdict(figures) for name, figures in scores.aggregates.items()},
                 "pairs": [row.as_json() for row in scores.rows],
+                "notes": list(scores.notes),
             }
         )
         return
     print_table("", RESULT_HEADINGS, aggregate_rows(scores.aggregates, scores.specs))
+    for note in scores.notes:
+        typer.echo(f"Note: {note}.")
     statuses = [row.status for row in scores.rows]
     typer.echo(
         f"{statuses.count('ok')} of {len(statuses)} pairs scored, {statuses.count('failed')} failed, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,11 @@ from medbench.core.score import Better, Score
 Weights = npt.NDArray[np.float64]
 
 Statistic = Callable[[Weights], npt.NDArray[np.float64]]
+
+CaseStatus = Literal["ok", "failed", "missing"]
+
+REFUSAL, FLAGS = "refusal", "flags"
+"""Entries of a row's evidence: the code of what failed, and what would have scored much higher."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class CaseRow:
 
     case: str
     group: str
-    status: Literal["ok", "failed", "missing"]
+    status: CaseStatus
     scores: Mapping[str, Score]
     evidence: Mapping[str, Any]
     reason: str = ""
@@ -89,6 +94,16 @@ class CaseRow:
             row.get("reason", ""),
             row["predictions"],
         )
+
+    def renamed(self, folder: str, name: str) -> CaseRow:
+        """The row with another name for a folder in its reasons."""
+        if not self.reason:
+            return self
+        scores = {
+            column: replace(score, reason=score.reason.replace(folder, name))
+            for column, score in self.scores.items()
+        }
+        return replace(self, scores=scores, reason=self.reason.replace(folder, name))
 
 
 def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:

@@ -12,22 +12,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.io.gate import source
+from medbench.io.gate.expected import Role
 from medbench.io.gate.refusal import Reject, refusal_of
 
 _HASH_BYTES = 32
 _PIECE = 1 << 20
 
 
-def content_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as hexadecimal.
+def content_sha256(path: Path, role: Role = "release") -> str:
+    """SHA-256 of a foreign file's bytes, as hexadecimal.
+
+    Args:
+        path: the file.
+        role: whose it is; a prediction is never a link out of its folder.
 
     Raises:
         MedbenchError: where the file cannot be read.
     """
     try:
-        with source.opened(path, path.parent, "release") as stream:
+        with source.opened(path, path.parent, role) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except Reject as reject:
         raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject
@@ -60,6 +66,19 @@ def cached_array(
         if not mapped:
             return array
     return np.load(entry, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def mapped_array(entry: Path) -> npt.NDArray[Any]:
+    """A memory map of the array that :func:`cached_array` stored at ``entry``.
+
+    Raises:
+        MedbenchError: ``cache.damaged``.
+    """
+    if not _intact(entry, remember=True):
+        raise MedbenchError(
+            "cache.damaged", f"{entry}: is no longer what was stored.", "Repeat the command; it is made anew."
+        )
+    return np.load(entry, mmap_mode="r", allow_pickle=False)
 
 
 def _intact(entry: Path, remember: bool) -> bool:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.io import caches, raster
+from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import binary
 
 LOSSY = (".jpg", ".jpeg")
@@ -51,19 +52,22 @@ def _read_as(path: Path, kind: str) -> npt.NDArray[np.uint8]:
     return image
 
 
-def read_binary_mask(path: Path, threshold: int | None = None) -> npt.NDArray[np.uint8]:
+def read_binary_mask(
+    path: Path, threshold: int | None = None, *, expected: Expected | None = None
+) -> npt.NDArray[np.uint8]:
     """A mask of one structure, ``(height, width)``, 0 and 1.
 
     Args:
         path: the file, with the values 0/255 or 0/1.
         threshold: where a release holds grey values at mask borders, values above this are the structure;
             never applied to JPEG files, whose grey values come from compression.
+        expected: whose file it is, and what it may take.
 
     Raises:
         MedbenchError: as :func:`medbench.io.raster.read_label_map`, and ``data.mask_not_binary`` naming the
             values.
     """
-    labels = raster.read_label_map(path)
+    labels = raster.read_label_map(path, expected=expected)
     mask = binary(labels)
     if mask is not None:
         return mask

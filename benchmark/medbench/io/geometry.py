@@ -17,7 +17,7 @@ def check_geometry(
     prediction: Volume,
     name: str,
     what: str = "the prediction",
-    advice: str = "Write predictions in the reference's geometry, or use --resample-to-reference.",
+    advice: str = "Write predictions in the reference's geometry.",
 ) -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
@@ -34,13 +34,7 @@ def check_geometry(
     Raises:
         MedbenchError: ``data.geometry`` with the field and both values, or ``data.direction``.
     """
-    if reference.direction is None and prediction.direction is not None and _turned(prediction.direction):
-        raise MedbenchError(
-            "data.direction",
-            f"{name}: {what} has the direction {_text(prediction.direction)}, "
-            "and its reference has none that could confirm it.",
-            "Write it in the order of the reference's array, with the identity as direction (in LPS).",
-        )
+    check_direction(reference, prediction, name, what)
     fields = [("size", reference.shape, prediction.shape)]
     fields += [
         (field, getattr(reference, field), getattr(prediction, field))
@@ -58,6 +52,21 @@ def check_geometry(
                 f"{name}: the {field} of {what} is {_text(actual)}, not {_text(expected)}.",
                 advice,
             )
+
+
+def check_direction(reference: Volume, prediction: Volume, name: str, what: str = "the prediction") -> None:
+    """Refuse axes that are turned or mirrored where the reference has no direction that could confirm it.
+
+    Raises:
+        MedbenchError: ``data.direction``.
+    """
+    if reference.direction is None and prediction.direction is not None and _turned(prediction.direction):
+        raise MedbenchError(
+            "data.direction",
+            f"{name}: {what} has the direction {_text(prediction.direction)}, "
+            "and its reference has none that could confirm it.",
+            "Write it in the order of the reference's array, with the identity as direction (in LPS).",
+        )
 
 
 def _turned(direction: Sequence[float]) -> bool:

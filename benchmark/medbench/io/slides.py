@@ -22,12 +22,14 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.io.gate.admission import entrance
+from medbench.io.gate.expected import Expected
 from medbench.io.gate.refusal import corrupt
 from medbench.io.gate.tiff_pixels import CODED, check_coded_size
 
 CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
 BLOCK_SIDE = 512
+_LOSSLESS = (1, 5, 8, 32773, 32946, 34925, 50000)  # none, LZW, deflate, PackBits, LZMA, Zstandard
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -41,38 +43,41 @@ class SlideFacts:
         shape: height and width of the finest level in pixels.
         levels: height and width of every level, the finest first.
         channels: 3 for an image, 1 for a mask.
+        lossless: whether its pixels are those that were written.
     """
 
     path: Path
     shape: tuple[int, int]
     levels: tuple[tuple[int, int], ...]
     channels: int
+    lossless: bool = True
 
     def working_shape(self, factor: int) -> tuple[int, int]:
         """Height and width at a level that is ``factor`` times coarser, rounded, halves to even."""
         return max(1, round(self.shape[0] / factor)), max(1, round(self.shape[1] / factor))
 
 
-def slide_facts(path: Path, *, channels: int) -> SlideFacts:
-    """Sizes of a slide, after a check that its pixels can be read.
+def slide_facts(path: Path, *, channels: int, expected: Expected | None = None) -> SlideFacts:
+    """Read a slide's header and see that its pixels can be read.
 
     Args:
         path: a TIFF file.
         channels: 3 for an image, 1 for a mask.
+        expected: whose file it is, and what it may take.
 
     Raises:
         MedbenchError: ``file.unreadable``, ``file.corrupt`` for what is no TIFF file or ends early, or
             ``data.slide_format`` for other bit depths, channels, or one compressed block that is too large.
     """
-    with _opened(path) as file:
+    with _opened(path, expected) as file:
         return _facts(path, file, channels)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, expected: Expected | None) -> Iterator[Any]:
     import tifffile
 
-    with entrance(path, "slide") as admitted:
+    with entrance(path, "slide", expected=expected) as admitted:
         assert admitted.stream is not None
         try:
             file = tifffile.TiffFile(admitted.stream)
@@ -114,6 +119,12 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
             "Convert it, or copy the original again.",
         )
     page = file.series[0].levels[0].pages[0]
+    if channels == 1 and int(page.photometric) == 0:
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: says that 0 is white, so what its values mean is ambiguous.",
+            "Save the mask with photometric='minisblack'.",
+        )
     block = int(np.prod(page.chunks)) * dtype.itemsize
     if block > LARGEST_BLOCK_BYTES and page.compression != 1:
         raise MedbenchError(
@@ -121,7 +132,7 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
             f"{path}: is one compressed block of {block >> 20:,} MiB, which can only be read as a whole.",
             "Write it in tiles, e.g. with medbench.io.pyramids.write_pyramid or vips tiffsave --tile.",
         )
-    return SlideFacts(path, sizes[0], tuple(sizes), channels)
+    return SlideFacts(path, sizes[0], tuple(sizes), channels, int(page.compression) in _LOSSLESS)
 
 
 def _sizes(levels: Any) -> tuple[list[tuple[int, int]], int, np.dtype[Any]]:
@@ -345,13 +356,15 @@ def _multiple(unit: int, least: int) -> int:
 
 
 @contextlib.contextmanager
-def open_slide(path: Path, *, factor: int = 1, channels: int = 3) -> Iterator[SlideImage]:
+def open_slide(
+    path: Path, *, factor: int = 1, channels: int = 3, expected: Expected | None = None
+) -> Iterator[SlideImage]:
     """Open a slide (or, with one channel, a mask) at the level that is ``factor`` (1 or 2) times coarser.
 
     Raises:
         MedbenchError: as :func:`slide_facts`.
     """
-    with _opened(path) as file:
+    with _opened(path, expected) as file:
         yield SlideImage(_facts(path, file, channels), file, factor)
 
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from medbench.core.errors import MedbenchError
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.expected import Expected
-from medbench.io.gate.refusal import Reject
+from medbench.io.gate.refusal import Reject, refusal_of
 
 LARGEST_TABLE_BYTES = 256 << 20
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 _REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_NOT_FINITE = re.compile(r"nan|[+-]?inf", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _AS_RELEASED = "Use the file as released."
 
@@ -33,8 +35,9 @@ class Column:
         kind: ``text``, ``int`` or ``float``.
         least: smallest number.
         most: largest number.
-        choices: allowed texts; empty for any.
-        unique: whether values must differ.
+        choices: the only texts that are allowed; empty for any.
+        unique: whether no value may stand there twice.
+        finite: whether NaN and infinity are refused; where they are not, they have no bounds.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Column:
     most: float = math.inf
     choices: tuple[str, ...] = ()
     unique: bool = False
+    finite: bool = True
 
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
@@ -61,18 +65,20 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         return [dict(zip(header, cells, strict=True)) for _, cells in rows]
 
 
-def read_lines(path: Path) -> list[tuple[int, list[str]]]:
+def read_lines(path: Path, *, expected: Expected | None = None) -> list[tuple[int, list[str]]]:
     """Lines of a table, the header first: each with its number, from 1 on, and its cells as text.
 
     Rows may have more or fewer cells than the header, so that each can be complained of by itself.
 
     Args:
         path: the file, as in :func:`read_table`.
+        expected: whose file it is, and what it may take.
 
     Raises:
         MedbenchError: what the gate refuses, or ``data.table`` naming the line.
     """
-    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
+    expected = expected or Expected(memory_bytes=LARGEST_TABLE_BYTES)
+    with entrance(path, "table", expected=expected) as admitted:
         return [(line, [cell.strip() for cell in cells]) for line, cells in _lines(path, admitted.content)]
 
 
@@ -105,6 +111,33 @@ def read_typed_table(
                     first = firsts[column.name, value]
                     raise _wrong(line, column.name, f"'{value}' stands in line {first} already")
             table.append(row)
+        return table
+
+
+def read_rows_by_key(path: Path, key: str, *columns: Column) -> dict[str, dict[str, Value] | MedbenchError]:
+    """Rows of a table by the value of one column; a row with a wrong value is its error, the others stand.
+
+    Args:
+        path: the file, as in :func:`read_table`.
+        key: the column that names a row.
+        columns: what must be there besides, and what it must hold.
+
+    Raises:
+        MedbenchError: what the gate refuses, ``data.column_missing``, or ``data.table`` for a table that
+            cannot be split into rows.
+    """
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
+        header, rows = _rows(path, admitted.content, [key, *(column.name for column in columns)])
+        table: dict[str, dict[str, Value] | MedbenchError] = {}
+        for line, cells in rows:
+            name = cells[header.index(key)].strip()
+            try:
+                if name in table:
+                    raise _wrong(line, key, f"'{name[:40]}' stands there twice")
+                places = {column.name: cells[header.index(column.name)] for column in columns}
+                table[name] = {column.name: _value(column, places[column.name], line) for column in columns}
+            except Reject as reject:
+                table[name] = refusal_of(reject, path.name, "").error(path.parent)
         return table
 
 
@@ -165,6 +198,8 @@ def _value(column: Column, cell: str, line: int) -> Value:
         return text
     if _DECIMAL_COMMA.fullmatch(text):
         raise _wrong(line, column.name, f"'{text[:40]}' has a decimal comma")
+    if not column.finite and _NOT_FINITE.fullmatch(text):
+        return float(text)
     pattern = _WHOLE if column.kind == "int" else _REAL
     if not pattern.fullmatch(text):
         word = "whole number" if column.kind == "int" else "number"

@@ -7,12 +7,15 @@ import hashlib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from medbench.core.case import Case
-from medbench.core.files import sha256_file, sha256_json
+from medbench.core.files import sha256_json
+from medbench.core.guard import Failure, guarded
 from medbench.core.package import PACKAGE, package_files
 from medbench.core.plugins import plugin_hashes
+from medbench.io.caches import content_sha256
 
 _READERS = 4
 
@@ -43,10 +46,10 @@ def _relative(path: Path, root: Path) -> str:
 
 
 def _digest(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except OSError:
-        return "missing"
+    digest = guarded(str(path), partial(content_sha256, path))
+    if isinstance(digest, Failure):
+        return digest.code if os.path.lexists(path) else "missing"
+    return digest
 
 
 def plugin_settings() -> dict[str, dict[str, str]]:

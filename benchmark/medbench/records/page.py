@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
-from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.guard import Failure, guarded
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.text import CONTENT_POLICY, printable
@@ -121,25 +122,27 @@ def _figures(
     figures = []
     for row in scored[:WORST]:
         text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in columns if metric.headline)
-        try:
-            images = challenge.exchange.illustrations(
-                cases[row.case], predictions / next(iter(row.predictions))
-            )
-        except MedbenchError:
-            continue
-        figures += [
-            {
-                "case": row.case,
-                "kind": image.kind,
-                "caption": image.caption or text,
-                "scores": text if image.kind == "overview" else "",
-                "marked": bool(image.marks),
-                "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
-                "source": _data_url(image),
-            }
-            for image in images
-        ]
+        drawn = guarded(row.case, partial(_drawn, challenge, cases[row.case], predictions, row, text))
+        figures += [] if isinstance(drawn, Failure) else drawn
     return figures
+
+
+def _drawn(
+    challenge: Challenge, case: Case, predictions: Path, row: CaseRow, text: str
+) -> list[dict[str, Any]]:
+    images = challenge.exchange.illustrations(case, predictions / next(iter(row.predictions)))
+    return [
+        {
+            "case": row.case,
+            "kind": image.kind,
+            "caption": image.caption or text,
+            "scores": text if image.kind == "overview" else "",
+            "marked": bool(image.marks),
+            "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
+            "source": _data_url(image),
+        }
+        for image in images
+    ]
 
 
 def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:

@@ -9,12 +9,15 @@ from typing import Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
-from medbench.core.result_table import CaseRow
+from medbench.core.result_table import FLAGS, CaseRow
 from medbench.metrics.checks.invariants import check_case, check_counts
 from medbench.records.environment import environment
 from medbench.records.phases import Timing
 from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
 from medbench.statistics.intervals import aggregate
+
+NOTES = "notes"
+"""Entry of a record's settings: what whoever reads the scores should know, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def make_record(
         data=data.kind,
         model=provenance.model,
         challenge=_challenge_record(subject),
-        settings=dict(provenance.settings),
+        settings=_settings(provenance.settings, rows),
         seed=provenance.seed,
         metrics=metrics,
         counts=counts,
@@ -97,6 +100,17 @@ def make_record(
         command=provenance.command,
         citations=list(provenance.citations),
     )
+
+
+def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow]) -> dict[str, Any]:
+    """The settings with notes on suspicious cases."""
+    told = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
+    return {**settings, **({NOTES: told} if told else {})}
+
+
+def _flags(row: CaseRow) -> Sequence[str]:
+    flags: Sequence[str] = row.evidence.get(FLAGS, ())
+    return flags
 
 
 def _metrics(challenge: Challenge, rows: Sequence[CaseRow], seed: int) -> dict[str, MetricRecord]:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
-from medbench.challenges.base import Challenge
-from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.files import sha256_file, sha256_json
+from medbench.core.files import sha256_json
+from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.text import printable
+from medbench.io.caches import content_sha256
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
-from medbench.records.writing import Provenance, Subject, make_record, now
+from medbench.records.writing import NOTES, Provenance, Subject, make_record, now
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.finishing import store
+from medbench.running.handed_in import check_given, located, opened_predictions, unused_notes
 from medbench.running.loop import score_predictions
 from medbench.running.request import CaseRequest, ScoreKeywords, request_fields
 
@@ -30,7 +32,8 @@ class Evaluation(CaseRequest):
     """An evaluation as it is asked for.
 
     Attributes:
-        predictions: the folder; files at the challenge's own places, or all in one folder by name.
+        predictions: the folder, or a zip of it; files at the challenge's own places, or all in one folder by
+            name.
         name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
     """
@@ -42,7 +45,7 @@ class Evaluation(CaseRequest):
     @property
     def title(self) -> str:
         """What the leaderboard calls the entry."""
-        return printable(self.name or self.predictions.resolve().name)
+        return printable(self.name or self.predictions.resolve().name.removesuffix(".zip"))
 
     def command(self, shared: bool = False) -> str:
         """The command that repeats the evaluation, with everything that decides its result.
@@ -71,7 +74,8 @@ def evaluate(
 
     Args:
         challenge: challenge name.
-        predictions: the folder; files at the challenge's own places, or all in one folder by name.
+        predictions: the folder, or a zip of it; files at the challenge's own places, or all in one folder by
+            name.
         name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
         progress: display that counts the steps.
@@ -94,25 +98,35 @@ def evaluate(
 
 def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     started = now()
-    if not request.predictions.is_dir():
-        raise MedbenchError(
-            "predictions.missing", f"{request.predictions}: there is no such folder.", "Check --predictions."
-        )
+    check_given(request.predictions)
     challenge = request.load_challenge()
     split = request.split or challenge.release.default_split
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     subject = Subject(challenge, data, split, cases, manifest_sha256(data.root, cases))
-    key = _key(request, subject, _digests(request, challenge, cases))
+    with opened_predictions(challenge, cases, request.predictions, request.rename) as predictions:
+        return _scored(request, subject, predictions, started, progress)
+
+
+def _scored(
+    request: Evaluation, subject: Subject, predictions: Path, started: str, progress: Progress
+) -> Finished:
+    """Score the files of an opened folder and leave record, report and board row."""
+    challenge, cases = subject.challenge, subject.cases
+    paths = [located(challenge, case, predictions, request.rename) for case in cases]
+    key = _key(request, subject, _digests(request, subject, paths))
     folder = request.runs_root / challenge.name / "predictions" / key[:16]
-    places = Places.of({"data": data.root, "predictions": request.predictions, "runs": request.runs_root})
+    places = Places.of({"data": subject.data.root, "predictions": predictions, "runs": request.runs_root})
     rows, timing = score_predictions(
-        challenge, cases, request.predictions, folder, progress, rename=request.rename, places=places
+        challenge, cases, predictions, folder, progress, rename=request.rename, places=places
     )
+    notes = unused_notes(predictions, [path for path in paths if isinstance(path, Path)])
+    for note in notes:
+        progress.say(f"{request.predictions}: {note}.")
     provenance = Provenance(
         key=key,
         model=ModelRecord(name="predictions", title=request.title, weights="foreign"),
-        settings={"cases": request.cases, **plugin_settings()},
+        settings={"cases": request.cases, **plugin_settings(), **({NOTES: notes} if notes else {})},
         seed=request.seed,
         device="cpu",
         command=request.command(shared=True),
@@ -122,25 +136,28 @@ def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, command=request.command())
     board = request.boards_root if request.cases == "*" else None
-    store(finished, challenge, cases, request.predictions, board)
+    store(finished, challenge, cases, predictions, board)
     return finished
 
 
-def _digests(request: Evaluation, challenge: Challenge, cases: Sequence[Case]) -> list[str]:
-    """SHA-256 of each case's prediction.
+def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failure | None]) -> list[str]:
+    """SHA-256 of each case's prediction, or why there is none.
 
     Raises:
         MedbenchError: ``predictions.none`` when no case has one.
     """
-    paths = [challenge.locate(case, request.predictions, request.rename) for case in cases]
     if not any(paths):
+        example = subject.challenge.exchange.prediction_name(subject.cases[0])
         raise MedbenchError(
             "predictions.none",
-            f"{request.predictions}: holds no file for any of the {len(cases)} cases, "
-            f"for example {challenge.exchange.prediction_name(cases[0])}.",
+            f"{request.predictions}: holds no file for any of the {len(paths)} cases, for example {example}.",
             "Name predictions as the challenge does, or map names with --rename OLD=NEW.",
         )
-    return [sha256_file(path) if path else "missing" for path in paths]
+    digests = []
+    for path in paths:
+        digest = guarded("", partial(content_sha256, path, "prediction")) if isinstance(path, Path) else path
+        digests.append(digest.code if isinstance(digest, Failure) else digest or "missing")
+    return digests
 
 
 def _key(request: Evaluation, subject: Subject, digests: list[str]) -> str:

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
+from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress, SilentProgress
-from medbench.core.result_table import CaseRow, MetricSpec, mean_statistic
+from medbench.core.result_table import FLAGS, REFUSAL, CaseRow, CaseScores, MetricSpec, mean_statistic
 from medbench.core.score import Score
-from medbench.io import nifti_mha
+from medbench.io.gate.expected import handed_in
+from medbench.io.gate.meaning import counted
+from medbench.io.gate.zipped import is_zip, unpacked
 from medbench.io.geometry import check_geometry
-from medbench.io.images import SUFFIXES, read_labels, resample_labels, suffix_of
+from medbench.io.images import VOLUME_SUFFIXES, read_labels, resample_labels, suffix_of
 from medbench.metrics import evaluate_arrays, metric
 from medbench.metrics.checks.invariants import check_structures
+from medbench.metrics.checks.suspicion import flags
 from medbench.metrics.convention import Convention
-from medbench.running.loop import describe
+from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A reference with the prediction of the same name; ``None`` where there is none."""
-
-    name: str
-    reference: Path
-    prediction: Path | None
+MOST_UNPACKED_BYTES = 64 << 30
+STRANGE = "labels_of_no_reference"
+GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resample-to-reference."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,57 +42,18 @@ class FolderScores:
         rows: one row per pair; keys of scores are ``<label>/<metric id>``.
         aggregates: means over the pairs that have a value, with the same keys.
         specs: title, unit and direction of each key.
+        notes: what whoever reads the scores should know, in words.
     """
 
     rows: Sequence[CaseRow]
     aggregates: Mapping[str, Aggregate]
     specs: Mapping[str, MetricSpec]
+    notes: Sequence[str] = ()
 
     @property
     def exit_code(self) -> int:
         """0, or 1 when some pairs failed or have no prediction."""
         return 0 if all(row.status == "ok" for row in self.rows) else 1
-
-
-def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | None = None) -> list[Pair]:
-    """Pair files by their relative path without suffix; every reference is in the list.
-
-    Args:
-        references: folder, searched with its folders; or one file.
-        predictions: folder, or one file.
-        rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
-
-    Raises:
-        MedbenchError: ``data.missing`` or ``predictions.none``.
-    """
-    for folder in (references, predictions):
-        if not folder.exists():
-            raise MedbenchError(
-                "data.missing", f"{folder}: there is no such file or folder.", "Check the path."
-            )
-    if references.is_file() and predictions.is_file():
-        return [Pair(references.name, references, predictions)]
-    by_stem = {_stem(path, predictions): path for path in _images(predictions)}
-    pairs = []
-    for path in _images(references):
-        stem = _stem(path, references)
-        name = stem.replace(*rename) if rename else stem
-        pairs.append(Pair(stem, path, by_stem.get(name)))
-    if not any(pair.prediction for pair in pairs):
-        raise MedbenchError(
-            "predictions.none",
-            f"{predictions}: holds no prediction for any of the {len(pairs)} references in {references}.",
-            "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
-        )
-    return pairs
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and suffix_of(path) in SUFFIXES)
-
-
-def _stem(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()[: -len(suffix_of(path))]
 
 
 class FolderKeywords(TypedDict, total=False):
@@ -146,7 +108,7 @@ def evaluate_folders(
 
     Args:
         references: folder of label maps (NIfTI, MHA, NRRD, PNG, TIFF, NPY), or one file.
-        predictions: folder of label maps, or one file.
+        predictions: folder of label maps, a zip of one, or one file.
         metric_ids: definitions to compute; see ``medbench metrics``.
         output: file for one JSON line per pair.
         progress: advanced by every pair.
@@ -158,15 +120,32 @@ def evaluate_folders(
             contradict one another; bad pairs are rows with status ``failed`` instead.
     """
     settings = FolderSettings(**keywords)
-    scoring, pairs = _scoring(Path(references), Path(predictions), metric_ids, settings)
-    rows = _rows(scoring, pairs, progress or SilentProgress())
+    conventions = [metric(name) for name in metric_ids]
+    with _opened(Path(predictions)) as folder:
+        paired = pair_files(Path(references), folder, settings.rename)
+        scoring = _scoring(paired.pairs, conventions, settings)
+        rows = _rows(scoring, paired.pairs, progress or SilentProgress())
+        rows = [row.renamed(str(folder), str(predictions)) for row in rows]
+        notes = [note.replace(str(folder), str(predictions)) for note in paired.notes]
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
     _refuse_contradictions(rows, scoring.labels, scoring.conventions)
     aggregates = {
         name: aggregate(mean_statistic, spec, rows, settings.seed) for name, spec in scoring.specs.items()
     }
-    return FolderScores(rows, aggregates, scoring.specs)
+    told = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
+    told += [f"{row.case}: {row.evidence[STRANGE]}" for row in rows if STRANGE in row.evidence]
+    return FolderScores(rows, aggregates, scoring.specs, [*notes, *told])
+
+
+@contextlib.contextmanager
+def _opened(given: Path) -> Iterator[Path]:
+    """The folder or file as it is; a zip is unpacked for as long as the block runs."""
+    if not is_zip(given):
+        yield given
+    else:
+        with unpacked(given, MOST_UNPACKED_BYTES) as folder:
+            yield folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,53 +156,57 @@ class _Scoring:
     conventions: Sequence[Convention]
     labels: Sequence[int]
     specs: Mapping[str, MetricSpec]
-    needs_spacing: bool
 
     def row(self, pair: Pair) -> CaseRow:
         """A pair's scores, or why there are none."""
         group = self.settings.group_of(pair.name) if self.settings.group_of else pair.name
-        if pair.prediction is None:
-            reason = "no prediction of that name"
+        if pair.prediction is None and pair.failure is None:
+            reason = f"no prediction of that name{pair.hint}"
             scores = dict.fromkeys(self.specs, Score.missing(reason))
             return CaseRow(pair.name, group, "missing", scores, {}, reason)
-        try:
-            scores = self._scores(pair, pair.prediction)
-        except Exception as error:  # noqa: BLE001 - one bad pair never loses the others
-            reason = describe(error)
-            scores = dict.fromkeys(self.specs, Score.failed(reason))
-            return CaseRow(pair.name, group, "failed", scores, {}, reason)
-        return CaseRow(pair.name, group, "ok", scores, {})
+        scored = guarded(pair.name, lambda: self._scores(pair)) if pair.failure is None else pair.failure
+        if isinstance(scored, Failure):
+            scores = dict.fromkeys(self.specs, Score.failed(scored.reason))
+            return CaseRow(pair.name, group, "failed", scores, {REFUSAL: scored.code}, scored.reason)
+        return CaseRow(pair.name, group, "ok", scored.scores, scored.evidence)
 
-    def _scores(self, pair: Pair, path: Path) -> dict[str, Score]:
-        settings = self.settings
-        reference, prediction = _read_pair(pair.name, pair.reference, path, settings.resample_to_reference)
+    def _scores(self, pair: Pair) -> CaseScores:
+        settings, needed = self.settings, self.conventions
+        reference, prediction = _read_pair(pair, settings.resample_to_reference)
         spacing = settings.spacing if settings.spacing is not None else reference.spacing
-        if spacing is None and self.needs_spacing:
-            raise _no_spacing(pair.reference)
+        if spacing is None:
+            needed = [convention for convention in needed if not convention.needs_spacing]
         by_label = evaluate_arrays(
             reference.array,
             prediction.array,
-            [convention.id for convention in self.conventions],
+            [convention.id for convention in needed],
             self.labels,
             spacing,
             empty=settings.empty,
         )
-        return {
-            f"{label}/{name}": score for label, values in by_label.items() for name, score in values.items()
+        unknown = Score.undefined(f"{pair.reference.name} states no voxel size; give --spacing")
+        scores = {
+            f"{label}/{one.id}": by_label[str(label)].get(one.id, unknown)
+            for label in self.labels
+            for one in self.conventions
         }
+        return CaseScores(scores, {**flags(reference.array, prediction.array), **self._strangers(prediction)})
+
+    def _strangers(self, prediction: Volume) -> dict[str, str]:
+        """Labels of the prediction that no reference has; all are scored where labels were given."""
+        if self.settings.labels is not None:
+            return {}
+        strange = counted(prediction.array, {0, *self.labels})
+        return {STRANGE: f"label {strange} is in no reference"} if strange else {}
 
 
-def _scoring(
-    references: Path, predictions: Path, metric_ids: Sequence[str], settings: FolderSettings
-) -> tuple[_Scoring, list[Pair]]:
-    conventions = [metric(name) for name in metric_ids]
-    pairs = pair_files(references, predictions, settings.rename)
+def _scoring(pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings) -> _Scoring:
     needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
-    if needs_spacing and all(suffix_of(pair.reference) not in nifti_mha.SUFFIXES for pair in pairs):
+    if needs_spacing and all(suffix_of(pair.reference) not in VOLUME_SUFFIXES for pair in pairs):
         raise _no_spacing(pairs[0].reference)
     labels = _labels_of(pairs) if settings.labels is None else settings.labels
     specs = _columns(labels, conventions, "px" if settings.spacing == "pixel" else "mm")
-    return _Scoring(settings, conventions, labels, specs, needs_spacing), pairs
+    return _Scoring(settings, conventions, labels, specs)
 
 
 def _rows(scoring: _Scoring, pairs: Sequence[Pair], progress: Progress) -> list[CaseRow]:
@@ -249,13 +232,14 @@ def _refuse_contradictions(
         )
 
 
-def _read_pair(name: str, reference: Path, prediction: Path, resample: bool) -> tuple[Volume, Volume]:
-    volume = read_labels(reference)
+def _read_pair(pair: Pair, resample: bool) -> tuple[Volume, Volume]:
+    assert pair.prediction is not None
+    reference = read_labels(pair.reference)
     if resample:
-        return volume, resample_labels(prediction, reference)
-    other = read_labels(prediction)
-    check_geometry(volume, other, name)
-    return volume, other
+        return reference, resample_labels(pair.prediction, pair.reference)
+    prediction = read_labels(pair.prediction, root=pair.root, expected=handed_in(reference.shape))
+    check_geometry(reference, prediction, pair.name, advice=GEOMETRY_ADVICE)
+    return reference, prediction
 
 
 def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: str) -> dict[str, MetricSpec]:
@@ -288,10 +272,9 @@ def _labels_of(pairs: Sequence[Pair]) -> list[int]:
 
     labels: set[int] = set()
     for pair in pairs:
-        try:
-            labels |= {int(label) for label in np.unique(read_labels(pair.reference).array)}
-        except MedbenchError:
-            continue
+        volume = guarded(pair.name, partial(read_labels, pair.reference))
+        if isinstance(volume, Volume):
+            labels |= {int(label) for label in np.unique(volume.array)}
     if not labels - {0}:
         raise MedbenchError(
             "data.no_labels", "No reference holds a label other than 0.", "Check --references."

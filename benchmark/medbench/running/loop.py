@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 import shutil
 import time
 from collections import deque
@@ -10,38 +10,31 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
-from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, write_text
+from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places
 from medbench.core.progress import Progress
-from medbench.core.result_table import CaseRow, CaseScores
+from medbench.core.result_table import REFUSAL, CaseRow, CaseScores, CaseStatus
 from medbench.core.sample import AnySample, Prediction
+from medbench.core.score import Score
 from medbench.core.seals import read_lines, sealed_line
 from medbench.core.task import check_answers
 from medbench.core.text import printable
 from medbench.inference.predictor import Predictor
+from medbench.io.caches import content_sha256
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL
+from medbench.running.handed_in import alike_hint
 
 UNFINISHED = "unfinished"
 READ_AHEAD = 2
 BEHIND = 4
 FINISHERS = 2
 LONGEST_REASON = 600
-
-
-logger = logging.getLogger(__name__)
-
-
-def describe(error: BaseException) -> str:
-    """An error as one line for a record, with its type unless it is a :class:`MedbenchError`."""
-    if isinstance(error, MedbenchError):
-        return error.message
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {first}"
 
 
 def predict_and_score(
@@ -132,20 +125,18 @@ def score_predictions(
     progress.start("scoring", len(cases))
 
     def one(case: Case) -> CaseRow:
-        path = challenge.locate(case, predictions, rename)
+        path = guarded(case.id, lambda: challenge.locate(case, predictions, rename))
+        if isinstance(path, Failure):
+            return _failed(challenge, case, path)
         if path is None:
-            reason = f"no prediction {challenge.exchange.prediction_name(case)} in {predictions}"
-            return _row(case, "missing", challenge.scorer.score_failed(case, "missing", reason), reason)
+            name = challenge.exchange.prediction_name(case)
+            absent = Failure("", f"no prediction {name} in {predictions}{alike_hint(predictions, name)}")
+            return _failed(challenge, case, absent, status="missing")
         row = _scored(challenge, case, path, timing)
-        return CaseRow(
-            row.case,
-            row.group,
-            row.status,
-            row.scores,
-            row.evidence,
-            row.reason,
-            {path.relative_to(predictions).as_posix(): sha256_file(path)},
-        )
+        digest = guarded(case.id, lambda: content_sha256(path, "prediction"))
+        if isinstance(digest, Failure):
+            return row
+        return dataclasses.replace(row, predictions={path.relative_to(predictions).as_posix(): digest})
 
     rows = []
     with ThreadPoolExecutor(workers) as pool:
@@ -195,17 +186,14 @@ def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[
 
 def _read_ahead(
     read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
-) -> Iterator[tuple[Case, AnySample | Exception]]:
-    """Cases with their samples, or with errors of reading; the next cases are read in the meantime."""
+) -> Iterator[tuple[Case, AnySample | Failure]]:
+    """Cases with their samples, or with the reason why there is none, the next ones read meanwhile."""
 
-    def attempt(case: Case) -> AnySample | Exception:
-        try:
-            return timing.measure("read", lambda: read(case))
-        except Exception as error:  # noqa: BLE001 - one bad case never loses the others
-            return error
+    def attempt(case: Case) -> AnySample | Failure:
+        return guarded(case.id, lambda: timing.measure("read", lambda: read(case)))
 
     with ThreadPoolExecutor(1) as reader:
-        waiting: deque[tuple[Case, Future[AnySample | Exception]]] = deque()
+        waiting: deque[tuple[Case, Future[AnySample | Failure]]] = deque()
         for case in cases:
             waiting.append((case, reader.submit(attempt, case)))
             if len(waiting) > READ_AHEAD:
@@ -215,17 +203,18 @@ def _read_ahead(
             yield first, task.result()
 
 
-def _predicted(model: Predictor, sample: AnySample | Exception, timing: Timing) -> Prediction | Exception:
-    if isinstance(sample, Exception):
+def _predicted(model: Predictor, sample: AnySample | Failure, timing: Timing) -> Prediction | Failure:
+    if isinstance(sample, Failure):
         return sample
-    before = dict(model.time_s)
-    try:
+
+    def predict() -> Prediction:
         prediction = model.predict(sample)
         check_answers(sample.demands, prediction.answers)
         return prediction
-    except Exception as error:
-        logger.debug("prediction of %s failed", sample.case.id, exc_info=error)
-        return error
+
+    before = dict(model.time_s)
+    try:
+        return guarded(sample.case.id, predict)
     finally:
         for phase, seconds in model.time_s.items():
             timing.add(phase, seconds - before.get(phase, 0.0))
@@ -234,35 +223,54 @@ def _predicted(model: Predictor, sample: AnySample | Exception, timing: Timing) 
 def _finish(
     challenge: Challenge,
     case: Case,
-    answer: Prediction | Exception,
+    answer: Prediction | Failure,
     predictions: Path,
     timing: Timing,
     score: bool,
 ) -> CaseRow:
-    if isinstance(answer, Exception):
-        return _failed(challenge, case, answer, score)
-    try:
+    def write() -> tuple[Path, dict[str, str]]:
+        assert not isinstance(answer, Failure)
         path = timing.measure("write", lambda: challenge.write(answer, case, predictions))
-    except Exception as error:  # noqa: BLE001
-        return _failed(challenge, case, error, score)
+        return path, {path.relative_to(predictions).as_posix(): sha256_file(path)}
+
+    written = answer if isinstance(answer, Failure) else guarded(case.id, write)
+    if isinstance(written, Failure):
+        return _failed(challenge, case, written, score=score)
+    path, digest = written
     row = _scored(challenge, case, path, timing) if score else _row(case, "ok", CaseScores())
-    digest = {path.relative_to(predictions).as_posix(): sha256_file(path)}
-    return CaseRow(row.case, row.group, row.status, row.scores, row.evidence, row.reason, digest)
+    return dataclasses.replace(row, predictions=digest)
 
 
 def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> CaseRow:
-    try:
-        scores = timing.measure("score", lambda: challenge.scorer.score_file(case, path))
-    except Exception as error:  # noqa: BLE001
-        return _failed(challenge, case, error, True)
+    scores = guarded(
+        case.id, lambda: timing.measure("score", lambda: challenge.scorer.score_file(case, path))
+    )
+    if isinstance(scores, Failure):
+        return _failed(challenge, case, scores)
     return _row(case, "ok", scores)
 
 
-def _failed(challenge: Challenge, case: Case, error: Exception, score: bool) -> CaseRow:
-    reason = describe(error)
-    scores = challenge.scorer.score_failed(case, "failed", reason) if score else CaseScores()
-    return _row(case, "failed", scores, reason)
+def _failed(
+    challenge: Challenge,
+    case: Case,
+    failure: Failure,
+    *,
+    status: Literal["failed", "missing"] = "failed",
+    score: bool = True,
+) -> CaseRow:
+    """The row of a case without a score of its own: by the declared rule, or undefined where that fails."""
+    if not score:
+        return _row(case, status, CaseScores(), failure)
+    scores = guarded(case.id, lambda: challenge.scorer.score_failed(case, status, failure.reason))
+    if isinstance(scores, Failure):
+        undefined = Score.undefined(scores.reason)
+        scores = CaseScores({spec.name: undefined for spec in challenge.metrics if not spec.pooled})
+    return _row(case, status, scores, failure)
 
 
-def _row(case: Case, status: str, scores: CaseScores, reason: str = "") -> CaseRow:
-    return CaseRow(case.id, case.resampling_unit, status, scores.scores, scores.evidence, reason)  # type: ignore[arg-type]
+def _row(case: Case, status: CaseStatus, scores: CaseScores, failure: Failure | None = None) -> CaseRow:
+    evidence, reason = dict(scores.evidence), ""
+    if failure is not None:
+        reason = failure.reason
+        evidence |= {REFUSAL: failure.code} if failure.code else {}
+    return CaseRow(case.id, case.resampling_unit, status, scores.scores, evidence, reason)

@@ -27,11 +27,14 @@ import numpy.typing as npt
 
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, check_volumes
 from medbench.challenges.families.sliced_volumes.spacing import spacing_table
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
 from medbench.io import hdf5, images, nifti_mha
+from medbench.io.gate.listing import check_alone
+from medbench.io.gate.meaning import counted
 
 STRUCTURES = {"rv": 1, "myo": 2, "lv": 3}
 PLACES = (".", "ACDC", "data/ACDC", "ACDC_training_volumes", "data")
@@ -107,7 +110,8 @@ class ACDCRelease(SlicedVolumeRelease):
                 are not 0 to 1.
         """
         path = case.inputs["image"]
-        if images.suffix_of(path) in nifti_mha.SUFFIXES:
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+            check_alone(path, images.VOLUME_SUFFIXES)
             volume = nifti_mha.read_volume(path)
             values = volume.array.astype(np.float32)
             low, high = float(values.min()), float(values.max())
@@ -130,15 +134,14 @@ class ACDCRelease(SlicedVolumeRelease):
             MedbenchError: when the file is missing, damaged or holds unknown labels.
         """
         path = case.reference["labels"]
-        if images.suffix_of(path) in nifti_mha.SUFFIXES:
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+            check_alone(path, images.VOLUME_SUFFIXES)
             volume = images.read_labels(path)
         else:
             volume = Volume(_array(path, "label"), case.facts.get("spacing_mm"))
         labels = _stacked(volume.array, path)
-        values = np.unique(labels)
-        strange = values[~np.isin(values, [0, *STRUCTURES.values()])]
-        if strange.size:
-            shown = ", ".join(f"{value:g}" for value in strange[:6])
+        shown = counted(labels, [0, *STRUCTURES.values()])
+        if shown:
             raise MedbenchError(
                 "data.label_unknown",
                 f"{path}: holds the label values {shown}, known are 0 to 3.",
@@ -150,7 +153,7 @@ class ACDCRelease(SlicedVolumeRelease):
         """Slices of the case; a prepared slice is not opened."""
         return 1 if "_slice" in case.id else super().count_slices(case)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Counts, value ranges, labels, patients and images that lie in two splits."""
         findings: list[Finding] = []
         by_split: dict[str, list[Case]] = {}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from medbench.challenges.families.class_folders import images_in_folders
 from medbench.challenges.families.image_classes.files import ClassedImage, ImageClassRelease
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 
 CLASSES = {
     "glioma": ("glioma", "glioma_tumor"),
@@ -69,9 +70,9 @@ class BrainTumorRelease(ImageClassRelease):
         """Images of the split's folder."""
         return [image for image in images if image.part == split]
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """As for all images with classes, how much of the public copy is there, and what nobody can check."""
-        findings = super().check(root)
+        findings = super().check_files(root)
         for split in self.splits:
             if any(image.part == split for image in self.images(root)):
                 present, whole = self.completeness(root, split)

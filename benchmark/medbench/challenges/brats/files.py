@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from medbench.challenges.brats.editions import Edition
 from medbench.challenges.card import Card
-from medbench.challenges.families.mr_volumes.files import TWICE, MRVolumeRelease
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.families.mr_volumes.files import TWICE, MRVolumeRelease, volume_files
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
+from medbench.io.images import suffix_of
 
 SPLITS = ("train", "val", "test", "all")
 _NUMBER = re.compile(r"(\d{5}-\d{3}|\d{4}-\d|\d{5}|[A-Z0-9]+_\d+|\d{3})$")
@@ -82,7 +85,7 @@ class BraTSRelease(MRVolumeRelease):
             raise self.layout_error(root, (f"*{separator}{name}.nii.gz" for name in names))
         return cases
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Files, geometry and labels of every case; patients in two splits."""
         findings: list[Finding] = []
         owners: dict[str, str] = {}
@@ -91,7 +94,7 @@ class BraTSRelease(MRVolumeRelease):
             cases = self.cases(root, split)
             findings.append(Finding("note", f"{split}: {len(cases)} cases."))
             for case in cases:
-                findings += self.check_case(case)
+                findings += findings_of(case.id, partial(self.check_case, case))
                 if owners.setdefault(case.group, split) != split:
                     findings.append(
                         Finding(
@@ -123,7 +126,7 @@ def find_cases(folders: Sequence[Path], edition: Edition) -> list[Case]:
 
     A folder with at least one modality is a case; ``inputs`` holds the modalities that it has.
     """
-    files = sorted({path for folder in folders for path in folder.rglob("*.nii*")})
+    files = sorted({path for folder in folders for path in volume_files(folder, below=True)})
     homes = sorted({path.parent for path in files if modality_of(path, edition)})
     alone = [path for path in files if path.parent not in set(homes) and _is_reference(path, edition)]
     return [_case(folder, edition) for folder in homes] + [_mask_case(path, edition) for path in alone]
@@ -159,7 +162,7 @@ def split_of(patient: str) -> str:
 
 
 def _stem(path: Path) -> str:
-    return re.sub(r"\.nii(\.gz)?$", "", path.name)
+    return path.name[: len(path.name) - len(suffix_of(path))]
 
 
 def _is_reference(path: Path, edition: Edition) -> bool:
@@ -171,7 +174,7 @@ def _case(folder: Path, edition: Edition) -> Case:
     inputs: dict[str, Path] = {}
     others: list[Path] = []
     facts: dict[str, str] = {}
-    for path in sorted(folder.glob("*.nii*")):
+    for path in volume_files(folder):
         modality = modality_of(path, edition)
         if modality is None:
             others.append(path)

@@ -11,6 +11,7 @@ borders, which are background.
 from __future__ import annotations
 
 import functools
+import os
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -114,5 +115,5 @@ def _frames(frames: Path, masks: Path) -> Iterator[Pair]:
     }
     for frame, path in sorted(paths.items()):
         names = [masks / f"{frame}{suffix}" for suffix in raster.SUFFIXES]
-        mask = next((name for name in names if name.is_file()), masks / f"{frame}{path.suffix}")
+        mask = next((name for name in names if os.path.lexists(name)), masks / f"{frame}{path.suffix}")
         yield Pair(str(frame), path, mask, f"sequence {sequence_of(frame)}")

@@ -6,7 +6,6 @@ training set; ``official_test`` is the test set.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,18 +15,21 @@ import numpy.typing as npt
 
 from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair, PairReport
 from medbench.challenges.hc18.outlines import read_head
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
 from medbench.io import eight_bit
-from medbench.io.tables import read_table
+from medbench.io.tables import Column, Value, read_rows_by_key
 
 TRAINING, TEST = "training_set", "test_set"
 TABLES = {TRAINING: "training_set_pixel_size_and_HC.csv", TEST: "test_set_pixel_size.csv"}
 PIXEL_COLUMN, CIRCUMFERENCE_COLUMN = "pixel size(mm)", "head circumference (mm)"
 RELEASED = {TRAINING: 999, TEST: 335}
 CIRCUMFERENCE_TOLERANCE_MM = 2.5
+SMALLEST_MM = 1e-6
+PIXEL_FAULT = "pixel_size_fault"
 SEED = 18
 SHARES = (("test", 0.2), ("val", 0.3), ("train", 1.0))
 _NAME = re.compile(r"(\d{3})_\d?HC")
@@ -100,14 +102,14 @@ class HC18Release(ImageMaskRelease):
         """The split's images with their pixel size in mm, ``None`` where the table has no such row."""
         part = TEST if split == "official_test" else TRAINING
         cases = super().cases(root, split)
-        sizes = pixel_sizes_mm(root / TABLES[part])
+        rows = _rows(root / TABLES[part], PIXEL_COLUMN)
         return [
             Case(
                 case.id,
                 case.inputs,
                 {} if part == TEST else case.reference,
                 case.group,
-                {"pixel_size_mm": sizes.get(f"{case.id}.png")},
+                _pixel_facts(rows.get(f"{case.id}.png")),
             )
             for case in cases
         ]
@@ -143,6 +145,8 @@ class HC18Release(ImageMaskRelease):
             MedbenchError: ``data.pixel_size`` without a row in the table.
         """
         step = case.facts["pixel_size_mm"]
+        if PIXEL_FAULT in case.facts:
+            raise MedbenchError("data.pixel_size", case.facts[PIXEL_FAULT], "Correct that value.")
         if step is None:
             table = TABLES[case.inputs["image"].parent.name]
             raise MedbenchError(
@@ -152,9 +156,9 @@ class HC18Release(ImageMaskRelease):
             )
         return float(step)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on images and masks, images without a row, and circumferences unlike the outline's."""
-        findings = super().check(root)
+        findings = super().check_files(root)
         for part, table in TABLES.items():
             present = [pair for pair in self.pairs(root) if pair.part == part]
             if not present:
@@ -168,15 +172,20 @@ class HC18Release(ImageMaskRelease):
     def _check_table(self, path: Path, pairs: Sequence[Pair]) -> list[Finding]:
         from medbench.metrics.tasks.biometry import LandmarkError, head_circumference_mm
 
-        sizes = pixel_sizes_mm(path)
-        lengths = {} if path.name == TABLES[TEST] else _numbers(path, CIRCUMFERENCE_COLUMN)
-        findings = []
+        rows = _rows(path, PIXEL_COLUMN)
+        sizes = _numbers(rows, PIXEL_COLUMN)
+        lengths = {}
+        if path.name != TABLES[TEST]:
+            lengths = _numbers(_rows(path, CIRCUMFERENCE_COLUMN), CIRCUMFERENCE_COLUMN)
+        findings = [
+            Finding("error", row.message, row.hint) for row in rows.values() if isinstance(row, MedbenchError)
+        ]
         for pair in pairs:
             name = pair.image.name
-            if name not in sizes:
+            if name not in rows:
                 message = f"{path}: has no row with a positive pixel size for {name}."
                 findings.append(Finding("error", message, "Copy the table of the release again."))
-            elif name in lengths:
+            elif name in sizes and name in lengths:
                 try:
                     length = head_circumference_mm(read_head(pair.mask), pixel_size_mm=sizes[name])
                 except (MedbenchError, LandmarkError):
@@ -199,20 +208,16 @@ class HC18Release(ImageMaskRelease):
         return super().check_pair(pair)
 
 
-def pixel_sizes_mm(table: Path) -> Mapping[str, float]:
-    """File name -> side of a pixel in mm, for rows with a positive number.
-
-    Raises:
-        MedbenchError: when the table or its columns are missing.
-    """
-    return {name: size for name, size in _numbers(table, PIXEL_COLUMN).items() if 0 < size < math.inf}
+def _rows(table: Path, column: str) -> dict[str, dict[str, Value] | MedbenchError]:
+    """Rows of a table by file name, with a positive number or the error of the row."""
+    return read_rows_by_key(table, "filename", Column(column, "float", least=SMALLEST_MM))
 
 
-def _numbers(table: Path, column: str) -> dict[str, float]:
-    numbers = {}
-    for row in read_table(table, "filename", column):
-        try:
-            numbers[row["filename"]] = float(row[column])
-        except (TypeError, ValueError):
-            continue
-    return numbers
+def _numbers(rows: Mapping[str, dict[str, Value] | MedbenchError], column: str) -> dict[str, float]:
+    return {name: float(row[column]) for name, row in rows.items() if not isinstance(row, MedbenchError)}
+
+
+def _pixel_facts(row: dict[str, Value] | MedbenchError | None) -> dict[str, float | str | None]:
+    if isinstance(row, MedbenchError):
+        return {"pixel_size_mm": None, PIXEL_FAULT: row.message}
+    return {"pixel_size_mm": None if row is None else float(row[PIXEL_COLUMN])}

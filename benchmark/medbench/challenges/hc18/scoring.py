@@ -21,6 +21,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseScores, MetricSpec
 from medbench.core.score import Score, Status
+from medbench.metrics.checks.suspicion import flags
 
 METRICS = (
     MetricSpec("dice", "DSC", "", "higher", "dice", (0.0, 1.0), headline=True),
@@ -49,7 +50,8 @@ class HC18Scorer(ImageMaskScorer):
             MedbenchError: ``data.pixel_size`` without a row in the table, ``data.size_mismatch``.
         """
         step = self.pixel_size_mm(case)
-        return CaseScores(self.score_arrays(*self.read_both(case, path), (step, step)))
+        both = self.read_both(case, path)
+        return CaseScores(self.score_arrays(*both, (step, step)), flags(*both))
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

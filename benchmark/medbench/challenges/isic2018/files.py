@@ -14,6 +14,7 @@ their folders do not decide the split.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pai
 from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
+from medbench.io import raster
+from medbench.io.gate.listing import list_folder
 
 PARTS = {"train": ("Training", 2594), "val": ("Validation", 100), "test": ("Test", 1000)}
 REPACKED = ("train", "val", "valid", "test", ".")
@@ -153,9 +156,12 @@ class ISIC2018Release(ImageMaskRelease):
 
 
 def _pairs_in(folder: Path, masks: Path, part: str) -> Iterator[Pair]:
-    for path in sorted(folder.glob("ISIC_*.jpg")) or sorted(folder.glob("ISIC_*.png")):
-        if not _NAME.fullmatch(path.stem):
-            continue
+    paths = {
+        entry.stem: entry.path
+        for entry in list_folder(folder, raster.SUFFIXES, open_only=False).entries
+        if _NAME.fullmatch(entry.stem)
+    }
+    for path in paths.values():
         names = [masks / f"{path.stem}_segmentation{suffix}" for suffix in (".png", ".jpg", ".jpeg")]
-        mask = next((name for name in names if name.is_file()), names[0])
+        mask = next((name for name in names if os.path.lexists(name)), names[0])
         yield Pair(path.stem, path, mask, part=part)

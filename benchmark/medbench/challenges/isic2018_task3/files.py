@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from medbench.challenges.families.image_classes.files import ClassedImage, ImageClassRelease
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
 from medbench.io.tables import read_lines, read_table
@@ -97,9 +98,9 @@ class ISIC2018Task3Release(ImageClassRelease):
             if image.part == "train" and hashed_split(image.group or image.id) == split
         ]
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """As for all images with classes, and whether the table of lesions is there."""
-        findings = super().check(root)
+        findings = super().check_files(root)
         if _table(root, GROUPINGS) is None:
             findings.insert(
                 0,

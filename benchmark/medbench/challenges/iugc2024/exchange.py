@@ -17,6 +17,7 @@ from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import raster, video
+from medbench.io.gate.expected import handed_in
 
 
 class IUGC2024Exchange(Exchange):
@@ -70,7 +71,8 @@ class IUGC2024Exchange(Exchange):
         """The labelled frame with both masks, black where there is no video."""
         if case.facts["task"] != "segmentation":
             return []
-        reference, prediction = self.release.read_reference(case), read_mask(path)
+        reference = self.release.read_reference(case)
+        prediction = read_mask(path, handed_in(reference.shape))
         video_there = case.inputs.get("video") is not None and case.inputs["video"].is_file()
         image = self.read_frames(case).images[0] if video_there else np.zeros((*reference.shape, 3), np.uint8)
         return [Illustration(image, reference, prediction)]

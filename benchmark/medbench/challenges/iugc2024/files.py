@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io import raster, video
-from medbench.io.tables import read_table
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.listing import check_alone, list_folder
+from medbench.io.gate.meaning import counted
+from medbench.io.tables import Column, Value, read_typed_table
 
 SIDE = 512
+CLASS_COLUMNS = ("non_standard_plane", "standard_plane")
+MOST_FRAMES = 1_000_000
+LEAST_TABLE_BYTES, BYTES_A_ROW = 1 << 20, 256
 MASK_CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
 
 
@@ -39,10 +47,10 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             table = np.zeros(256, np.uint8)
             table[list(coding)] = (0, 1, 2)
             return table[labels]
-    examples = [str(value) for value in values[:8]] + ["…"] * (len(values) > 8)
+    shown = counted(labels, ())
     raise MedbenchError(
         "data.label_unknown",
-        f"{name}: label values {', '.join(examples)} fit no mask coding.",
+        f"{name}: label values {shown} fit no mask coding.",
         "Use 0/1/2, 0/7/8 or 0/127/255 for background, pubic symphysis and fetal head.",
     )
 
@@ -71,13 +79,17 @@ def parse_frame_list(text: str, frame_count: int, name: str) -> list[int]:
     return frames
 
 
-def read_mask(path: Path) -> npt.NDArray[np.uint8]:
+def read_mask(path: Path, expected: Expected | None = None) -> npt.NDArray[np.uint8]:
     """A mask, ``(height, width)``, labels 0, 1, 2.
+
+    Args:
+        path: the file.
+        expected: whose file it is, and what it may take.
 
     Raises:
         MedbenchError: when the file is missing, damaged or holds unknown labels.
     """
-    return decode_mask(raster.read_label_map(path), str(path))
+    return decode_mask(raster.read_label_map(path, expected=expected), str(path))
 
 
 class IUGC2024Release(Release):
@@ -101,8 +113,8 @@ class IUGC2024Release(Release):
             cases = list(self._starting_kit(root))
         elif root.is_dir():
             cases = [
-                Case(f"segmentation/{path.stem}", {}, {"labels": path}, path.stem, {"task": "segmentation"})
-                for path in sorted(root.glob("*.png"))
+                Case(f"segmentation/{stem}", {}, {"labels": path}, stem, {"task": "segmentation"})
+                for stem, path in _masks_alone(root).items()
             ]
         else:
             raise MedbenchError("data.layout_unknown", f"{root}: there is no such folder.", self.data_hint)
@@ -119,12 +131,10 @@ class IUGC2024Release(Release):
     def _released_frames(self, folder: Path, split: str) -> Iterator[Case]:
         column = "labeled_index" if split == "train" else "labeled_frame_index"
         table = folder / "seg" / "seg_info.csv"
-        for row in sorted(
-            read_table(table, "filename", "frame_count", column), key=lambda row: row["filename"]
-        ):
-            name = Path(row["filename"]).stem
+        for row in _video_rows(table, column):
+            name = Path(str(row["filename"])).stem
             where = f"{table}, {row['filename']}"
-            for frame in sorted(parse_frame_list(row[column], int(row["frame_count"]), where)):
+            for frame in sorted(parse_frame_list(str(row[column]), int(row["frame_count"]), where)):
                 mask = {
                     "train": Path(name, "mask", f"{name}_{frame}_6.png"),
                     "val": Path(f"{name}_{frame}.png"),
@@ -144,13 +154,12 @@ class IUGC2024Release(Release):
             raise MedbenchError(
                 "file.unreadable", f"{folder / 'cls'}: holds no class label file.", self.data_hint
             )
-        rows = read_table(tables[0], "filename", "frame_count", "pos_index", "neg_index")
-        for row in sorted(rows, key=lambda row: row["filename"]):
-            name, count = Path(row["filename"]).stem, int(row["frame_count"])
+        for row in _video_rows(tables[0], "pos_index", "neg_index"):
+            name, count = Path(str(row["filename"])).stem, int(row["frame_count"])
             where = f"{tables[0]}, {row['filename']}"
             classes = np.full(count, -1)
-            classes[parse_frame_list(row["neg_index"], count, where)] = 0
-            classes[parse_frame_list(row["pos_index"], count, where)] = 1
+            classes[parse_frame_list(str(row["neg_index"]), count, where)] = 0
+            classes[parse_frame_list(str(row["pos_index"]), count, where)] = 1
             yield self._video_case(self._video_path(folder / "videos", name), name, tuple(classes.tolist()))
 
     def _starting_kit(self, root: Path) -> Iterator[Case]:
@@ -186,9 +195,11 @@ class IUGC2024Release(Release):
         Raises:
             MedbenchError: as :func:`read_mask`.
         """
+        if not case.inputs:
+            check_alone(case.reference["labels"], raster.SUFFIXES)
         return read_mask(case.reference["labels"])
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on the splits: counts, missing files, frame counts, masks, and videos in two splits."""
         findings: list[Finding] = []
         groups: dict[str, str] = {}
@@ -203,7 +214,7 @@ class IUGC2024Release(Release):
                 Finding("note", f"{split}: {count['classification']} videos, {count['segmentation']} masks.")
             )
             for case in cases:
-                findings += self._check_case(case)
+                findings += findings_of(case.id, partial(self._check_case, case))
                 if groups.setdefault(case.group, split) != split:
                     findings.append(
                         Finding(
@@ -233,6 +244,21 @@ class IUGC2024Release(Release):
             yield Finding("error", error.message, error.hint)
 
 
+def _masks_alone(root: Path) -> dict[str, Path]:
+    """Masks of every type that is read, by their stem; a second type of one stem is refused when read."""
+    masks: dict[str, Path] = {}
+    for entry in list_folder(root, raster.SUFFIXES, open_only=False).entries:
+        masks.setdefault(entry.stem, entry.path)
+    return masks
+
+
+def _video_rows(table: Path, *columns: str) -> list[dict[str, Value]]:
+    """Rows of a table of videos by file name, with the number of frames and further columns as text."""
+    counted_frames = Column("frame_count", "int", 1, MOST_FRAMES)
+    rows = read_typed_table(table, Column("filename"), counted_frames, *(Column(name) for name in columns))
+    return sorted(rows, key=lambda row: str(row["filename"]))
+
+
 def read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
     """Class probabilities ``(frames, 2)`` of a prediction table, whatever the order of its rows.
 
@@ -240,20 +266,21 @@ def read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
         MedbenchError: ``data.prediction_malformed``, or ``data.prediction_incomplete`` where a frame lacks a
             finite score.
     """
-    rows = read_table(path, "frame", "non_standard_plane", "standard_plane")
-    probabilities = np.full((n_frames, 2), np.nan)
+    scores = [Column(name, "float", finite=False) for name in CLASS_COLUMNS]
+    columns = Column("frame", "int", unique=True), *scores
+    limit = Expected("prediction", memory_bytes=max(LEAST_TABLE_BYTES, BYTES_A_ROW * n_frames))
     try:
-        for row in rows:
-            frame = int(row["frame"])
-            if not 0 <= frame < n_frames:
-                raise ValueError(f"frame {frame}")
-            probabilities[frame] = float(row["non_standard_plane"]), float(row["standard_plane"])
-    except (ValueError, TypeError) as error:
-        raise MedbenchError(
-            "data.prediction_malformed",
-            f"{path}: cannot be read as class scores ({error}).",
-            "Expected the columns frame, non_standard_plane, standard_plane with one row a frame.",
-        ) from error
+        rows = read_typed_table(path, *columns, expected=limit)
+    except MedbenchError as error:
+        if error.code != "data.table":
+            raise
+        raise _malformed(path, error.message.removeprefix(f"{path}: ").removesuffix(".")) from error
+    probabilities = np.full((n_frames, 2), np.nan)
+    for row in rows:
+        frame = int(row["frame"])
+        if not 0 <= frame < n_frames:
+            raise _malformed(path, f"frame {frame} of {n_frames}")
+        probabilities[frame] = [float(row[name]) for name in CLASS_COLUMNS]
     missing = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if missing.size:
         raise MedbenchError(
@@ -262,3 +289,11 @@ def read_probabilities(path: Path, n_frames: int) -> npt.NDArray[np.float64]:
             "Give one row for every frame of the video.",
         )
     return probabilities
+
+
+def _malformed(path: Path, facts: str) -> MedbenchError:
+    return MedbenchError(
+        "data.prediction_malformed",
+        f"{path}: cannot be read as class scores ({facts}).",
+        "Expected the columns frame, non_standard_plane, standard_plane with one row a frame.",
+    )

@@ -21,6 +21,8 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights
 from medbench.core.score import Score, Status
+from medbench.io.gate.expected import handed_in
+from medbench.metrics.checks.suspicion import flags
 
 STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
 PENALTY_PX = 100.0
@@ -76,7 +78,8 @@ class IUGC2024Scorer(Scorer):
         if case.facts["task"] == "classification":
             probabilities = read_probabilities(path, len(case.facts["classes"]))
             return self._classified(case, probabilities)
-        reference, prediction = self.release.read_reference(case), read_mask(path)
+        reference = self.release.read_reference(case)
+        prediction = read_mask(path, handed_in(reference.shape))
         if prediction.shape != reference.shape:
             size, due = size_text(prediction.shape), size_text(reference.shape)
             raise MedbenchError(
@@ -84,7 +87,7 @@ class IUGC2024Scorer(Scorer):
                 f"{path}: is {size} where its reference is {due}.",
                 "Resize predictions back to the frame (nearest neighbour) before writing them.",
             )
-        return CaseScores(self.score_arrays(reference, prediction))
+        return CaseScores(self.score_arrays(reference, prediction), flags(reference, prediction))
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
@@ -138,7 +141,7 @@ class IUGC2024Scorer(Scorer):
             return super().statistic(metric, rows)
         from medbench.metrics.tasks import classification
 
-        videos = [(index, row.evidence) for index, row in enumerate(rows) if row.evidence]
+        videos = [(index, row.evidence) for index, row in enumerate(rows) if "reference" in row.evidence]
         if not videos:
             return lambda weights: np.full(weights.shape[:-1], np.nan)
         owner = np.concatenate([np.full(len(evidence["reference"]), index) for index, evidence in videos])

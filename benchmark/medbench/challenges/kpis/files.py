@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding
 from medbench.core.errors import MedbenchError
 
 GROUPS = ("56Nx", "DN", "NEP25", "normal")

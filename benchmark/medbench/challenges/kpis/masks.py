@@ -13,7 +13,8 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.score import Score
-from medbench.io import raster
+from medbench.io import eight_bit, raster
+from medbench.io.gate.expected import handed_in
 
 THRESHOLD = 127
 
@@ -25,7 +26,13 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
             image, 16 bits, or a mask that never exceeds 127.
     """
-    grey = raster.read_image(path)
+    grey, header = raster.read_image_and_header(path)
+    if header.white_is_zero:
+        raise MedbenchError(
+            "data.white_is_zero",
+            f"{path}: says that 0 is white, so what its values mean is ambiguous.",
+            "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
+        )
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
             raise MedbenchError(
@@ -42,14 +49,27 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(grey)
 
 
-def read_binary_prediction(path: Path) -> npt.NDArray[np.bool_]:
-    """A predicted mask, ``(height, width)``: true at 1 in masks of 0 and 1, else above 127, JPEG included.
+def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.bool_]:
+    """A predicted mask, ``(height, width)``: 0 and 1, 0 and 255, or a JPEG of the latter.
+
+    Args:
+        path: the file.
+        shape: of its reference, which bounds what it may take.
 
     Raises:
-        MedbenchError: as :func:`medbench.io.raster.read_label_map`.
+        MedbenchError: as :func:`medbench.io.eight_bit.read_binary_mask`.
     """
-    labels = raster.read_label_map(path)
-    return np.asarray(labels > (0 if labels.max(initial=0) == 1 else THRESHOLD))
+    expected = handed_in(shape)
+    if path.suffix.lower() not in eight_bit.LOSSY:
+        return eight_bit.read_binary_mask(path, expected=expected) != 0
+    labels = raster.read_label_map(path, expected=expected)
+    if 0 < labels.max(initial=0) <= THRESHOLD:
+        raise MedbenchError(
+            "data.mask_not_binary",
+            f"{path}: holds values up to {labels.max()}, where a JPEG mask has about 255 inside.",
+            "Multiply a 0/1 mask by 255.",
+        )
+    return np.asarray(labels > THRESHOLD)
 
 
 def known_group(group: str, path: Path) -> None:

@@ -38,8 +38,8 @@ from medbench.challenges.kpis.masks import (
     read_grey_mask,
     with_group,
 )
-from medbench.challenges.release import Finding
 from medbench.challenges.scorer import Scorer
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
@@ -47,6 +47,8 @@ from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
 from medbench.io import eight_bit, raster
+from medbench.io.gate.listing import check_alone
+from medbench.metrics.checks.suspicion import flags
 
 PATCH_SIDE = 2048
 _PLAIN = (
@@ -105,9 +107,10 @@ class KPIsPatchRelease(KPIsRelease):
             MedbenchError: as :func:`read_grey_mask`, and ``data.group_unknown``.
         """
         known_group(case.facts["group"], case.reference["mask"])
+        check_alone(case.reference["mask"], raster.SUFFIXES)
         return read_grey_mask(case.reference["mask"])
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on counts, masks that are unreadable or of another size, and slides in two splits."""
         patches = find_patches(root)
         if not patches:
@@ -154,14 +157,10 @@ class KPIsPatchExchange(Exchange):
         """Name of the predicted mask, ``<group>/<slide>/<patch>_mask.png``."""
         return f"{case.id}_mask.png"
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``, also as the organisers' docker's ``val_<image>_pred.png``."""
-        path = super().locate(case, folder, rename)
-        if path is None:
-            own = folder / self.prediction_name(case)
-            docker = own.with_name(f"val_{case.inputs['image'].stem}_pred.png")
-            path = docker if docker.is_file() else None
-        return path
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """As the organisers' docker names it: ``val_<image>_pred.png``."""
+        own = Path(self.prediction_name(case))
+        return [str(own.with_name(f"val_{case.inputs['image'].stem}_pred.png"))]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the mask as an 8-bit PNG of 0 and 255."""
@@ -172,7 +171,7 @@ class KPIsPatchExchange(Exchange):
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The patch with both masks."""
         reference = (self.release.read_reference(case) > THRESHOLD).astype(np.uint8)
-        prediction = read_binary_prediction(path).astype(np.uint8)
+        prediction = read_binary_prediction(path, reference.shape).astype(np.uint8)
         return [Illustration(eight_bit.read_rgb(case.inputs["image"]), reference, prediction)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
@@ -207,7 +206,8 @@ class KPIsPatchScorer(Scorer):
         Raises:
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the image.
         """
-        reference, prediction = self.release.read_reference(case), read_binary_prediction(path)
+        reference = self.release.read_reference(case)
+        prediction = read_binary_prediction(path, reference.shape)
         if prediction.shape != reference.shape:
             size = eight_bit.read_rgb(case.inputs["image"]).shape[:2]
             wrong, shape = (
@@ -220,7 +220,9 @@ class KPIsPatchScorer(Scorer):
                 f"{wrong}: is {size_text(shape)} where its image is {size_text(size)}.",
                 "Masks have the size of their images; resize predictions back by nearest neighbour.",
             )
-        return with_group(case, self.score_arrays(reference, prediction), ["dice"])
+        scores = with_group(case, self.score_arrays(reference, prediction), ["dice"])
+        marks = flags((reference > THRESHOLD).view(np.uint8), prediction.view(np.uint8))
+        return CaseScores(scores.scores, {**scores.evidence, **marks})
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -55,8 +55,8 @@ def _overview(
     count = f"{len(reference)} glomeruli, {len(misses)} missed, {len(wrong)} false positive"
     return Illustration(
         slide.thumbnail(step),
-        _thumbnail(masks.reference, step),
-        _thumbnail(masks.prediction, step),
+        thumbnail(masks.reference, step),
+        thumbnail(masks.prediction, step),
         "overview",
         f"{count} (IoU below {MATCHING_IOU}); a pixel here is {step} × {step} of the working level",
         marks,
@@ -69,7 +69,7 @@ def _mark(kind: Literal["missed", "false positive"], item: MatchedObject, step: 
     return ObjectMark(kind, (top + bottom) / 2 / step, (left + right) / 2 / step, radius)
 
 
-def _thumbnail(mask: MaskRows, step: int) -> npt.NDArray[np.uint8]:
+def thumbnail(mask: MaskRows, step: int) -> npt.NDArray[np.uint8]:
     """Values of the mask at the middle of each ``step`` × ``step`` pixels."""
     height, width = mask.shape
     columns = np.minimum(np.arange(step // 2, width + step // 2, step), width - 1)

@@ -12,6 +12,7 @@ from medbench.challenges.kpis.masks import THRESHOLD
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
 from medbench.io import slides
+from medbench.io.gate.expected import handed_in
 from medbench.metrics.masks.banded import MaskRows, PackedMask
 from medbench.metrics.masks.instances import Rule, detect
 from medbench.metrics.official.kpis import FULL, full_after_halving, halving_rows
@@ -117,16 +118,29 @@ def slide_scores(masks: SlideMasks) -> dict[str, Score]:
     return scores
 
 
+def check_pixels(mask: slides.SlideFacts) -> None:
+    """Refuse a mask whose pixels do not decode, in bands.
+
+    Raises:
+        MedbenchError: ``file.corrupt``.
+    """
+    with slides.open_slide(mask.path, channels=1) as image:
+        for start in range(0, mask.shape[0], BAND_ROWS):
+            image.read((start, min(start + BAND_ROWS, mask.shape[0])), (0, mask.shape[1]))
+
+
 def packed_masks(reference: slides.SlideFacts, prediction: slides.SlideFacts, factor: int) -> SlideMasks:
     """Both masks of a slide from their files, in bands.
 
     Raises:
-        MedbenchError: ``file.corrupt``, or ``data.not_a_label_map`` for masks without any value above 127.
+        MedbenchError: ``file.corrupt``, ``data.not_a_label_map`` for masks without any value above 127, or
+            ``data.mask_not_binary`` for a prediction of other values than 0 and 255, JPEG apart.
     """
     shape = reference.working_shape(factor)
+    grey_values = False
     with (
         slides.open_slide(reference.path, channels=1) as grey,
-        slides.open_slide(prediction.path, channels=1) as mask,
+        slides.open_slide(prediction.path, channels=1, expected=handed_in()) as mask,
     ):
         largest = {"reference": 0, "prediction": 0}
 
@@ -137,7 +151,9 @@ def packed_masks(reference: slides.SlideFacts, prediction: slides.SlideFacts, fa
 
         def mask_rows(start: int, stop: int) -> npt.NDArray[np.uint8]:
             values = mask.read((start, stop), (0, shape[1]))
+            nonlocal grey_values
             largest["prediction"] = max(largest["prediction"], int(values.max(initial=0)))
+            grey_values |= prediction.lossless and bool(np.any((values != 0) & (values != FULL)))
             return (values > THRESHOLD).view(np.uint8)
 
         masks = compare_rows(grey_rows, reference.shape, mask_rows, shape, factor)
@@ -148,4 +164,10 @@ def packed_masks(reference: slides.SlideFacts, prediction: slides.SlideFacts, fa
                 f"{facts.path}: holds values up to {value}, where masks have 255 inside.",
                 "Multiply a 0/1 mask by 255.",
             )
+    if grey_values:
+        raise MedbenchError(
+            "data.mask_not_binary",
+            f"{prediction.path}: is no binary mask, it holds values between 0 and 255.",
+            "Threshold it and write 0 and 255.",
+        )
     return masks

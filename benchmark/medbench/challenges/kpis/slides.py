@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +23,29 @@ from medbench.challenges.kpis import patches
 from medbench.challenges.kpis.files import KPIsRelease, counts, find_slides, leaks, slide_key
 from medbench.challenges.kpis.files import Slide as SlideFiles
 from medbench.challenges.kpis.masks import by_group, known_group, with_group
-from medbench.challenges.kpis.slide_overlays import slide_illustrations
-from medbench.challenges.kpis.slide_scoring import SlideMasks, compare_rows, packed_masks, slide_scores
-from medbench.challenges.release import Finding
+from medbench.challenges.kpis.slide_overlays import OVERVIEW_PX, slide_illustrations, thumbnail
+from medbench.challenges.kpis.slide_scoring import (
+    SlideMasks,
+    check_pixels,
+    compare_rows,
+    packed_masks,
+    slide_scores,
+)
 from medbench.challenges.scorer import Scorer
+from medbench.challenges.stray import Finding, Role, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
 from medbench.core.sample import Prediction, Sample
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
 from medbench.io import slides
+from medbench.io.caches import content_sha256
+from medbench.io.gate.expected import handed_in
 from medbench.io.pyramids import write_pyramid
+from medbench.metrics.checks.suspicion import flags
 
 MIN_OBJECT_PX = 10_000
 SMALLEST_SIDE = 16
@@ -97,14 +108,39 @@ class KPIsSlideRelease(KPIsRelease):
         """
         return slides.slide_facts(case.reference["mask"], channels=1)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_reference(self, case: Case, *, pixels: bool) -> None:
+        """Refuse a reference that cannot be read, or that is not as large as its slide.
+
+        Args:
+            case: the case.
+            pixels: whether to decode it, in bands.
+
+        Raises:
+            MedbenchError: naming the reference, or the slide where that cannot be read.
+        """
+        mask, image = self.reference_facts(case), slides.slide_facts(case.inputs["image"], channels=3)
+        if mask.shape != image.shape:
+            raise MedbenchError(
+                "data.size_mismatch",
+                f"{mask.path}: is {size_text(mask.shape)} where {size_text(image.shape)} is due.",
+                "References are as large as their slides.",
+            )
+        if pixels:
+            check_pixels(mask)
+
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """Of a slide's bytes, as it does not fit into memory."""
+        digest = guarded(str(path), partial(content_sha256, path))
+        return None if isinstance(digest, Failure) else digest
+
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on counts, masks that do not fit their slides, and slides in two splits."""
         items = find_slides(root)
         if not items:
             raise self.nothing_of(root, self.default_split, items)
         findings = list(counts(items, "slides"))
         for item in items:
-            findings += self._check_slide(item)
+            findings += findings_of(str(item.image), partial(self._check_slide, item))
         return [*findings, *leaks((item.group, item.name, item.split) for item in items)]
 
     @staticmethod
@@ -160,16 +196,15 @@ class KPIsSlideExchange(Exchange):
         """Name of the predicted mask, ``<group>/<slide>_mask.tiff``, at the working level."""
         return f"{case.id}_mask.tiff"
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``, also as teams and the organisers' docker name it."""
-        path = super().locate(case, folder, rename)
-        own = folder / self.prediction_name(case)
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """As teams and the organisers' docker name it."""
+        own, slide = Path(self.prediction_name(case)), case.facts["slide"]
         others = (
             own.with_suffix(".tif"),
-            own.with_name(f"{case.facts['slide']}_wsi_mask.tiff"),
-            own.parent / "pred" / f"{case.facts['slide']}_pred_final.tiff",
+            own.with_name(f"{slide}_wsi_mask.tiff"),
+            own.parent / "pred" / f"{slide}_pred_final.tiff",
         )
-        return path or next((other for other in others if other.is_file()), None)
+        return [str(other) for other in others]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the mask as a tiled, compressed TIFF with its pyramid."""
@@ -185,7 +220,7 @@ class KPIsSlideExchange(Exchange):
         """
         factor = working_factor(case.facts["group"])
         image = slides.slide_facts(case.inputs["image"], channels=3)
-        masks = self.release.reference_facts(case), slides.slide_facts(path, channels=1)
+        masks = self.release.reference_facts(case), slides.slide_facts(path, channels=1, expected=handed_in())
         due = image.shape, image.working_shape(factor)
         for mask, shape in zip(masks, due, strict=True):
             if mask.shape != shape:
@@ -218,7 +253,11 @@ class KPIsSlideScorer(Scorer):
             MedbenchError: ``data.group_unknown``, and as :meth:`KPIsSlideExchange.read_masks`.
         """
         known_group(case.facts["group"], case.inputs["image"])
-        return with_group(case, slide_scores(self.exchange.read_masks(case, path)), _GROUP_COLUMNS)
+        masks = self.exchange.read_masks(case, path)
+        scores = with_group(case, slide_scores(masks), _GROUP_COLUMNS)
+        step = -(-max(masks.reference.shape) // OVERVIEW_PX)
+        marks = flags(thumbnail(masks.reference, step), thumbnail(masks.prediction, step))
+        return CaseScores(scores.scores, {**scores.evidence, **marks})
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
@@ -252,7 +291,7 @@ class KPIsSlideScorer(Scorer):
         score = Score(0.0, status, reason)
         try:
             known_group(case.facts["group"], case.inputs["image"])
-            self.exchange.release.reference_facts(case)
+            self.exchange.release.check_reference(case, pixels=status == "failed")
         except MedbenchError as error:
             score = Score.undefined(error.message)
         return with_group(case, {spec.name: score for spec in _PLAIN}, _GROUP_COLUMNS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from medbench.challenges.families.mr_volumes.exchange import MRVolumeExchange
@@ -13,8 +14,6 @@ class MyoPSExchange(MRVolumeExchange):
 
     channels = ("C0", "DE", "T2")
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The prediction by its own name, the reference's, or one that ends in ``_seg`` or ``_result``."""
-        path = super().locate(case, folder, rename)
-        others = (folder / f"{case.id}_{end}.nii.gz" for end in ("gd", "seg", "result"))
-        return path or next((path for path in others if path.is_file()), None)
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """The reference's name, or with ``_seg`` or ``_result`` at its end."""
+        return [f"{case.id}_{end}.nii.gz" for end in ("gd", "seg", "result")]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.families.mr_volumes.files import MRVolumeRelease, volume_files
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case, Volume
+from medbench.io.images import suffix_of
 
 REGIONS: Mapping[str, tuple[int, ...]] = {
     "scar": (2221,),
@@ -26,7 +29,7 @@ REGIONS: Mapping[str, tuple[int, ...]] = {
 }
 RELEASED = {"train": 20, "test": 5, "unlabelled": 20}
 PAPERS_TEST = (107, 111, 115, 117, 120)
-_NAME = re.compile(r"(myops_(?:training|test)_(\d+))_(C0|DE|T2|gd)\.nii(?:\.gz)?$", re.IGNORECASE)
+_NAME = re.compile(r"(myops_(?:training|test)_(\d+))_(C0|DE|T2|gd)$", re.IGNORECASE)
 _HELD_OUT = ", ".join(map(str, PAPERS_TEST))
 _FACTS = {
     "train": SplitFacts(
@@ -68,8 +71,8 @@ class MyoPSRelease(MRVolumeRelease):
         """The cases of a split, patients in the order of their numbers."""
         self.check_split(split)
         files: dict[str, dict[str, Path]] = {}
-        for path in sorted(root.rglob("*.nii*")):
-            match = _NAME.search(path.name)
+        for path in volume_files(root, below=True):
+            match = _NAME.search(path.name[: len(path.name) - len(suffix_of(path))])
             if match:
                 files.setdefault(match[1].lower(), {}).setdefault(match[3].lower(), path)
         if not files:
@@ -80,14 +83,14 @@ class MyoPSRelease(MRVolumeRelease):
         inputs = {key: parts[key.lower()] for key in self.card.modalities if key.lower() in parts}
         return Case(name, inputs, {"labels": parts["gd"]} if "gd" in parts else {}, name)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on counts, missing modalities, grids and label values."""
         findings: list[Finding] = []
         for split, size in RELEASED.items():
             cases = self.cases(root, split)
             findings.append(Finding("note", f"{split}: {len(cases)} patients, the release has {size}."))
             for case in cases:
-                findings += self.check_case(case)
+                findings += findings_of(case.id, partial(self.check_case, case))
         return findings
 
     def check_unlabelled(self, case: Case) -> Iterator[Finding]:

@@ -82,12 +82,10 @@ class MyoPSScorer(MRVolumeScorer):
 
     def worst_scores(self, reference: Volume, status: Status, reason: str) -> dict[str, Score]:
         """Scores by :data:`FAILURE_RULE`."""
-        steps = reference.spacing or (1.0,) * 3
-        far = {
-            "": 0.0,
-            "mm": math.hypot(*(side * step for side, step in zip(reference.shape, steps, strict=True))),
-            "px": math.hypot(*reference.shape[1:]),
-        }
+        far: dict[str, float | None] = {"": 0.0, "mm": None, "px": math.hypot(*reference.shape[1:])}
+        if reference.spacing is not None:
+            sides = zip(reference.shape, reference.spacing, strict=True)
+            far["mm"] = math.hypot(*(side * step for side, step in sides))
         return {spec.name: Score(far[spec.unit], status, reason) for spec in self.card.metrics}
 
     def evidence(self, reference: Volume) -> Mapping[str, Any]:

@@ -12,18 +12,23 @@ from medbench.challenges.psfhs.files import read_label_map
 from medbench.core.case import Case, Volume
 from medbench.core.sample import Prediction
 from medbench.io import nifti_mha
+from medbench.io.gate.expected import handed_in
 
 
 class PSFHSExchange(ImageMaskExchange):
     """Reads frames; writes ``.mha`` label maps of 0, 1 and 2."""
 
-    def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
+    def read_prediction(self, path: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.uint8]:
         """A predicted label map, ``.mha`` or any other image type, ``(height, width)``.
+
+        Args:
+            path: the file.
+            shape: of its reference, which bounds what it may take.
 
         Raises:
             MedbenchError: as :func:`medbench.challenges.psfhs.files.read_label_map`.
         """
-        return read_label_map(path)
+        return read_label_map(path, handed_in(shape))
 
     def prediction_name(self, case: Case) -> str:
         """Name of the predicted label map, ``<case>.mha`` as of its image."""

@@ -22,10 +22,13 @@ import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
 from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.meaning import counted
 
 SIDE = 256
 RELEASED = 4000
@@ -142,10 +145,12 @@ class PSFHSRelease(ImageMaskRelease):
         """
         return read_label_map(case.reference["labels"])
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """As for all images with masks, and which release it is, and how much of it is there."""
         pairs = self.pairs(root)
-        findings = [finding for finding in super().check(root) if "is a split of" not in finding.message]
+        findings = [
+            finding for finding in super().check_files(root) if "is a split of" not in finding.message
+        ]
         if pairs and pairs[0].part == "scidata":
             findings.insert(
                 0, Finding("note", f"{len(pairs):,} images: the release is {_TITLES['scidata']}.")
@@ -176,16 +181,20 @@ def _scidata_splits(pairs: Sequence[Pair]) -> dict[str, str]:
     return owners
 
 
-def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
+def read_label_map(path: Path, expected: Expected | None = None) -> npt.NDArray[np.uint8]:
     """A label map ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
 
     A file with a third axis of length 1, or with three equal planes, is read as one plane.
+
+    Args:
+        path: the file.
+        expected: whose file it is, and what it may take.
 
     Raises:
         MedbenchError: when the file is missing, damaged or no label map; ``data.label_unknown`` with the
             values found.
     """
-    labels = images.read_labels(path).array
+    labels = images.read_labels(path, expected=expected).array
     if labels.ndim == 3 and labels.shape[0] in (1, 3) and not np.any(labels != labels[:1]):
         labels = labels[0]
     if labels.ndim != 2:
@@ -200,7 +209,8 @@ def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
         foreign_coding = 255 in values or {7, 8} & set(values.tolist())
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {text}; known are 0, 1 (pubic symphysis), 2 (head).",
+            f"{path}: holds the label values {text}; known are 0, 1 (pubic symphysis), 2 (head), unknown "
+            f"{counted(labels, range(3))}.",
             "The file is coded for viewing or of another set: map its values to 0, 1 and 2."
             if foreign_coding
             else "Write the labels 0, 1 and 2 only.",

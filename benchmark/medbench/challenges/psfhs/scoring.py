@@ -18,6 +18,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights, mean_statistic
 from medbench.core.score import Score, Status
+from medbench.metrics.checks.suspicion import flags
 from medbench.statistics.ranking import Standing, significance_standings
 
 PENALTY_PX = 100.0
@@ -70,7 +71,9 @@ class PSFHSScorer(ImageMaskScorer):
 
     def score_file(self, case: Case, path: Path) -> CaseScores:
         """Scores of one label map, and as evidence whether the case counts in S: where all have a value."""
-        return _case_scores(self.score_arrays(*self.read_both(case, path)))
+        both = self.read_both(case, path)
+        scores = _case_scores(self.score_arrays(*both))
+        return CaseScores(scores.scores, {**scores.evidence, **flags(*both)})
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
         """Scores by :data:`FAILURE_RULE`."""

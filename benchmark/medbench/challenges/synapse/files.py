@@ -6,12 +6,14 @@ Sources: preparation and lists from Beckschen/TransUNet@ee8acce (``datasets/READ
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, check_volumes
 from medbench.challenges.families.sliced_volumes.spacing import spacing_table
-from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.challenges.synapse.volumes import read_case_image, read_case_labels
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
@@ -98,7 +100,7 @@ class SynapseRelease(SlicedVolumeRelease):
                 image, label = (
                     _nifti_file(base / f"{kind}{number:04}") for kind in ("img/img", "label/label")
                 )
-                if image.is_file():
+                if os.path.lexists(image):
                     yield Case(f"case{number:04}", {"image": image}, {"labels": label}, f"case{number:04}")
             return
 
@@ -117,8 +119,8 @@ class SynapseRelease(SlicedVolumeRelease):
             MedbenchError: when the file cannot be read.
         """
         path = case.inputs["image"]
-        if images.suffix_of(path) in nifti_mha.SUFFIXES:
-            return nifti_mha.read_volume(path).shape[0]
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+            return nifti_mha.read_geometry(path).shape[0]
         return 1 if path.suffix == ".npz" else super().count_slices(case)
 
     def read_reference(self, case: Case) -> Volume:
@@ -132,7 +134,7 @@ class SynapseRelease(SlicedVolumeRelease):
             volume.array, volume.spacing or case.facts.get("spacing_mm"), volume.origin, volume.direction
         )
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on counts, value ranges, labels, sizes, geometry, and volumes in both splits."""
         findings: list[Finding] = []
         by_split: dict[str, list[Case]] = {}
@@ -156,6 +158,6 @@ class SynapseRelease(SlicedVolumeRelease):
 
 
 def _nifti_file(stem: Path) -> Path:
-    """Path of the compressed file, or of the plain one when only that is there."""
-    plain = stem.with_name(f"{stem.name}.nii")
-    return plain if plain.is_file() else stem.with_name(f"{stem.name}.nii.gz")
+    """Path of the compressed file, or of another type of volume when that is not there."""
+    names = [stem.with_name(f"{stem.name}{suffix}") for suffix in (".nii.gz", *images.VOLUME_SUFFIXES)]
+    return next((name for name in names if os.path.lexists(name)), names[0])

@@ -11,8 +11,11 @@ import numpy.typing as npt
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import hdf5, images, nifti_mha
+from medbench.io.gate.listing import check_alone
+from medbench.io.gate.meaning import counted
 
 LABEL_OF_BTCV = {1: 1, 2: 2, 3: 3, 4: 4, 5: 0, 6: 5, 7: 6, 8: 7, 9: 0, 10: 0, 11: 8, 12: 0, 13: 0}
+SMALLEST_MM = 1e-6
 WINDOW_HU = (-125.0, 275.0)
 
 
@@ -24,7 +27,8 @@ def read_case_image(path: Path) -> Volume:
     Raises:
         MedbenchError: when the file is damaged, or ``data.value_range`` when prepared values are not 0 to 1.
     """
-    if images.suffix_of(path) in nifti_mha.SUFFIXES:
+    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+        check_alone(path, images.VOLUME_SUFFIXES)
         volume = nifti_mha.read_volume(path)
         low, high = WINDOW_HU
         scaled = (np.clip(volume.array.astype(np.float32), low, high) - low) / (high - low)
@@ -46,20 +50,19 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     Raises:
         MedbenchError: when the file is damaged, or ``data.label_unknown`` with the values that are no labels.
     """
-    if images.suffix_of(path) in nifti_mha.SUFFIXES:
+    if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+        check_alone(path, images.VOLUME_SUFFIXES)
         volume = images.read_labels(path)
         labels_of_file = [0, *LABEL_OF_BTCV]
     else:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
         labels_of_file = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
-    values = np.unique(array)
-    strange = values[~np.isin(values, labels_of_file)]
-    if strange.size:
-        examples = ", ".join(f"{value:g}" for value in strange[:6])
+    shown = counted(array, labels_of_file)
+    if shown:
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds the label values {examples}, known are 0 to {max(labels_of_file)}.",
+            f"{path}: holds the unknown labels {shown}; known are 0 to {max(labels_of_file)}.",
             "The file is scaled (0/255), interpolated, or of another set.",
         )
     labels = array.astype(np.uint8)

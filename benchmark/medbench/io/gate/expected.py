@@ -44,6 +44,11 @@ class Expected:
         return min(self.memory_bytes, max(LEAST_BYTES, math.prod(self.shape) * BYTES_A_VALUE))
 
 
+def handed_in(shape: tuple[int, ...] | None = None) -> Expected:
+    """What is known of a prediction whose reference has this shape."""
+    return Expected("prediction", shape)
+
+
 def check_budget(needed_bytes: int, budget_bytes: int) -> None:
     """Refuse a file that would take more memory than its limit, before any is allocated.
 

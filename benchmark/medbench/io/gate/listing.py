@@ -94,12 +94,36 @@ def is_metadata(name: str) -> bool:
     return name.startswith(".") or name.lower() in _METADATA
 
 
-def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
-    """The files of a folder by kind; where the folder holds only one folder, the files of that one.
+def check_alone(path: Path, suffixes: Collection[str]) -> None:
+    """Refuse a file whose stem alone decides whose it is, where another type of the same stem lies beside it.
+
+    Raises:
+        MedbenchError: ``file.ambiguous`` with both names.
+    """
+    own = suffix_of(path.name)
+    stem = str(path)[: len(str(path)) - len(own)]
+    other = next((stem + end for end in suffixes if end != own and os.path.lexists(stem + end)), None)
+    if other is not None:
+        facts = f"could be the case, and so could {os.path.basename(other)} beside it"
+        raise Refusal("file.ambiguous", path.name, facts, "Keep one.").error(path.parent)
+
+
+def only_folder(folder: Path) -> Path | None:
+    """The one thing in a folder, metadata apart, where it is a folder and no link."""
+    visible = [name for name in sorted(os.listdir(folder)) if not is_metadata(name)]
+    only = folder / visible[0] if len(visible) == 1 else None
+    return only if only is not None and only.is_dir() and not only.is_symlink() else None
+
+
+def list_folder(folder: Path, suffixes: Collection[str], *, open_only: bool = True) -> Listing:
+    """Classify all that lies in a folder; the one folder at the top of an archive is opened.
+
+    What is named like a case and is no regular file is an entry, so that it is refused where it is read.
 
     Args:
-        folder: the folder.
-        suffixes: suffixes of cases, in lower case.
+        folder: what was handed in.
+        suffixes: of the types that may be cases, in lower case.
+        open_only: whether the one folder at the top is opened.
 
     Raises:
         OSError: where the folder cannot be read.
@@ -107,8 +131,9 @@ def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
     present = _present(folder)
     visible = [name for name in present if not is_metadata(name)]
     n_hidden = len(present) - len(visible)
-    if len(visible) == 1 and present[visible[0]] == "a folder" and not (folder / visible[0]).is_symlink():
-        folder = folder / visible[0]
+    inner = only_folder(folder) if open_only else None
+    if inner is not None:
+        folder = inner
         present = _present(folder)
         visible = [name for name in present if not is_metadata(name)]
         n_hidden += len(present) - len(visible)
@@ -118,7 +143,7 @@ def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
         suffix = suffix_of(name)
         stem = name[: len(name) - len(suffix)]
         owners = _COMPANIONS.get(suffix, ())
-        if present[name]:
+        if present[name] and suffix not in suffixes:
             unknown.append(
                 Refusal("file.not_regular", name, f"is {present[name]}, not a file", "Give the file itself.")
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from medbench.io.gate.refusal import Reject
 
 WHOLE = 1e-4
 COARSEST_WHOLE = 0.01
+MOST_NAMED = 8
 LARGEST_LABEL = np.iinfo(np.int32).max
 SMALLEST_LABEL = np.iinfo(np.int32).min
 
@@ -83,6 +85,22 @@ def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
         return None if np.any(labels) else np.zeros(labels.shape, np.uint8)
     mask = np.asarray(labels == largest)
     return mask.view(np.uint8) if np.count_nonzero(mask) == np.count_nonzero(labels) else None
+
+
+def counted(labels: npt.NDArray[Any], known: Collection[int]) -> str:
+    """Labels that are not known, the first eight, and the numbers of their voxels; empty where all are known.
+
+    >>> counted(np.array([0, 1, 7, 7, 255]), (0, 1))
+    '7, 255 (2, 1 of 5 voxels)'
+    """
+    values, counts = np.unique(labels, return_counts=True)
+    pairs = zip(values.tolist(), counts.tolist(), strict=True)
+    strange = [(f"{value:g}", f"{count:,}") for value, count in pairs if value not in known]
+    if not strange:
+        return ""
+    more = ", …" if len(strange) > MOST_NAMED else ""
+    names, numbers = (", ".join(column[:MOST_NAMED]) + more for column in zip(*strange, strict=True))
+    return f"{names} ({numbers} of {labels.size:,} voxels)"
 
 
 def check_black_is_zero(white_is_zero: bool | None) -> None:

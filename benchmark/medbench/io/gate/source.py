@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from io import BufferedReader
 from pathlib import Path
 
 from medbench.io.gate.expected import Role, check_budget
-from medbench.io.gate.refusal import COPY_AGAIN, Reject
+from medbench.io.gate.refusal import COPY_AGAIN, Refusal, Reject, refusal_of
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -43,6 +44,25 @@ def relative_to(path: Path, root: Path) -> str:
     return str(relative)
 
 
+def without_links(path: Path, root: Path) -> Path:
+    """The place below ``root`` that a path leads to, so that its own folder is a root that it does not leave.
+
+    A last component that is a link out of the root, or to nothing, stays as it is and is refused when opened.
+
+    Raises:
+        MedbenchError: ``file.link_outside`` where a folder on the way is a link out of the root.
+    """
+    home = Path(os.path.realpath(root))
+    folder = Path(os.path.realpath(path.parent))
+    if not folder.is_relative_to(home):
+        facts = "lies behind a symbolic link out of its folder"
+        raise Refusal("file.link_outside", str(path), facts, "Hand in the file itself.").error()
+    target = Path(os.path.realpath(path)) if path.is_symlink() else folder / path.name
+    if not (target.is_relative_to(home) and target.exists()):
+        target = folder / path.name
+    return root / target.relative_to(home)
+
+
 def opened(path: Path, root: Path, role: Role) -> BufferedReader:
     """The file as an open stream, which the caller closes.
 
@@ -54,6 +74,19 @@ def opened(path: Path, root: Path, role: Role) -> BufferedReader:
         return open(os.fspath(path), "rb", opener=lambda *_: _handle(path, root, role))
     except OSError as error:
         raise _reject_of(error) from error
+
+
+def copy_file(path: Path, root: Path, target: Path) -> None:
+    """Copy a prediction, which may not leave its folder by a link.
+
+    Raises:
+        MedbenchError: as :func:`opened` refuses it.
+    """
+    try:
+        with opened(path, root, "prediction") as stream, open(target, "wb") as copy:
+            shutil.copyfileobj(stream, copy)
+    except Reject as reject:
+        raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject
 
 
 def read_whole(path: Path, root: Path, role: Role, budget_bytes: int) -> bytearray:

@@ -7,7 +7,6 @@ Sources: DIAGNijmegen/demo-challenge-pack@7e684e4 for grand-challenge's ``predic
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,12 +15,17 @@ from typing import Any
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
+from medbench.core import guard
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.core.guard import Failure
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import Prediction
 from medbench.io import images
+from medbench.io.gate.expected import handed_in
+from medbench.io.gate.source import copy_file
+from medbench.running.handed_in import home, located
 from medbench.running.loop import score_predictions
 from medbench.statistics.intervals import aggregate
 from medbench.submissions.serving.image_files import SUFFIXES, only_file
@@ -96,8 +100,8 @@ def collect_jobs(
 def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column."""
     challenge, cases = _cases(facts, roots("/app/input/ref"))
-    results = roots("/app/input/res")
-    absent = [case for case in cases if challenge.locate(case, results) is None]
+    results = home(challenge, cases, roots("/app/input/res"))
+    absent = [case for case in cases if located(challenge, case, results) is None]
     name_of = challenge.exchange.prediction_name
     reasons = {
         case.id: f"the results hold no {name_of(case)}. Hand it in under that name." for case in absent
@@ -175,17 +179,22 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
         return f"{failure.message} {failure.hint}"
     target = folder / challenge.exchange.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
-    if images.suffix_of(image) == images.suffix_of(target):
-        shutil.copyfile(image, target)
-        return ""
-    try:
-        labels = images.read_labels(image).array
-        planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
-        challenge.write(Prediction({"label_map": planes}), case, folder)
-    except MedbenchError as failure:
+    same = images.suffix_of(image) == images.suffix_of(target)
+    done = guard.guarded(
+        case.id,
+        lambda: copy_file(image, source, target) if same else _convert(challenge, case, image, folder),
+    )
+    if isinstance(done, Failure):
         target.write_bytes(b"")
-        return f"{failure.message} {failure.hint}"
+        return f"{done.reason} {done.hint}"
     return ""
+
+
+def _convert(challenge: Challenge, case: Case, image: Path, folder: Path) -> None:
+    """Write a job's image in the challenge's own format."""
+    labels = images.read_labels(image, expected=handed_in()).array
+    planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
+    challenge.write(Prediction({"label_map": planes}), case, folder)
 
 
 def _refuse(challenge: Challenge, case: Case, folder: Path) -> str:

@@ -17,6 +17,8 @@ from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import eight_bit
+from medbench.io.gate.listing import is_metadata
+from medbench.io.gate.source import without_links
 
 ROWS = "rows"
 
@@ -60,9 +62,10 @@ class ImageClassExchange(Exchange):
             MedbenchError: as :func:`read_class_table` for that table.
         """
         own = super().locate(case, folder, rename)
-        tables = [] if own else sorted(folder.glob("*.csv"))
-        if len(tables) == 1 and case.id in read_class_table(tables[0], self.form).rows:
-            return tables[0]
+        tables = [] if own else sorted(path for path in folder.glob("*.csv") if not is_metadata(path.name))
+        if len(tables) == 1:
+            table = without_links(tables[0], folder)
+            return table if case.id in read_class_table(table, self.form).rows else None
         return own
 
     def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:

@@ -16,10 +16,13 @@ import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
 from medbench.challenges.families.leaks import leaks
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
 from medbench.io import eight_bit, raster
+from medbench.io.gate.listing import check_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,6 @@ class ImageClassRelease(Release):
     def images_of(self, images: Sequence[ClassedImage], split: str) -> list[ClassedImage]:
         """The images that belong to a split."""
 
-    @abc.abstractmethod
-    def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """Groups of splits that are used together and must not overlap."""
-
     def cases(self, root: Path, split: str) -> list[Case]:
         """The split's images; those without a class have no score."""
         self.check_split(split)
@@ -86,6 +85,7 @@ class ImageClassRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
+        check_alone(path, raster.SUFFIXES)
         if self.colours:
             return eight_bit.read_rgb(path)
         image = raster.read_image(path)
@@ -111,11 +111,11 @@ class ImageClassRelease(Release):
             )
         return int(image_class)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Counts by class, every image, classes that are missing, images and groups in two splits."""
         images = self.images(root)
         with ThreadPoolExecutor(2) as pool:
-            looks = list(pool.map(self._check_image, images))
+            looks = list(pool.map(self._guarded_image, images))
         findings = [Finding("error", image.fault) for image in images if image.fault]
         findings += [finding for finding, _ in looks if finding is not None and finding.severity == "error"]
         odd = [finding for finding, _ in looks if finding is not None and finding.severity == "note"]
@@ -127,7 +127,7 @@ class ImageClassRelease(Release):
         for splits in self.disjoint_splits():
             owners = {split: self.images_of(images, split) for split in splits}
             counts += [self._count(split, owners[split]) for split in splits]
-            findings += leaks(owners, digests)
+            findings += leaks(owners)
         return [*counts, *findings]
 
     def _count(self, split: str, images: Sequence[ClassedImage]) -> Finding:
@@ -142,6 +142,12 @@ class ImageClassRelease(Release):
                 "A subset: its scores are marked so and never stand beside those of the whole split.",
             )
         return Finding("note", f"{split}: {len(images)} images ({parts}).")
+
+    def _guarded_image(self, image: ClassedImage) -> tuple[Finding | None, str]:
+        look = guarded(image.id, lambda: self._check_image(image))
+        if isinstance(look, Failure):
+            return Finding("error", f"{image.image}: {look.reason}", look.hint), ""
+        return look
 
     def _check_image(self, image: ClassedImage) -> tuple[Finding | None, str]:
         """What is wrong or odd with an image, and the hash of what it shows."""

@@ -132,10 +132,12 @@ class ImageClassScorer(Scorer):
         """The column over all images as a function of their weights."""
         if metric.name not in self.figures:
             return mean_statistic(metric, rows)
-        answers, column = answers_of(rows, len(self.card.image_classes)), self.figures[metric.name]
+        classed = np.array(["class" in row.evidence for row in rows])
+        counted = [row for row in rows if "class" in row.evidence]
+        answers, column = answers_of(counted, len(self.card.image_classes)), self.figures[metric.name]
 
         def value(weights: Weights) -> npt.NDArray[np.float64]:
-            return figure(answers, column.value, column.of, weights)
+            return figure(answers, column.value, column.of, weights[..., classed])
 
         return value
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.io.tables import read_lines
+from medbench.io.gate.expected import Expected
+from medbench.io.tables import LARGEST_TABLE_BYTES, read_lines
 
 TOLERANCE = 1e-3
 """How far the probabilities of an image may be from 1 in sum."""
@@ -122,7 +123,7 @@ def read_class_table(path: Path, form: TableForm) -> ClassTable:
             ``prediction.column_unknown`` naming the column.
     """
     try:
-        state = path.stat()
+        state = path.lstat()
     except OSError as error:
         reason = error.strerror or "not there"
         raise MedbenchError(
@@ -133,7 +134,7 @@ def read_class_table(path: Path, form: TableForm) -> ClassTable:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, form: TableForm, state: tuple[int, ...]) -> ClassTable:
-    lines = read_lines(path)
+    lines = read_lines(path, expected=Expected("prediction", memory_bytes=LARGEST_TABLE_BYTES))
     header = lines[0][1] if lines else []
     due = (form.key, *form.columns)
     hint = f"The header line is {','.join(due)}."

@@ -16,6 +16,7 @@ from medbench.core.case import Case
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import eight_bit, raster
+from medbench.io.gate.expected import handed_in
 
 
 class ImageMaskExchange(Exchange):
@@ -37,13 +38,17 @@ class ImageMaskExchange(Exchange):
         """The sample of a case: its image, 8 bit."""
         return Sample(case, self.release.read_image(case.inputs["image"])[np.newaxis])
 
-    def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
+    def read_prediction(self, path: Path, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.uint8]:
         """A predicted mask, ``(height, width)``, values of the card's labels.
+
+        Args:
+            path: the file.
+            shape: of its reference, which bounds what it may take.
 
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
-        return eight_bit.read_binary_mask(path, self.prediction_threshold)
+        return eight_bit.read_binary_mask(path, self.prediction_threshold, expected=handed_in(shape))
 
     def prediction_name(self, case: Case) -> str:
         """Name of the predicted mask, ``<case>.png``."""
@@ -58,7 +63,8 @@ class ImageMaskExchange(Exchange):
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The image with reference and predicted mask."""
         image = self.release.read_image(case.inputs["image"])
-        return [Illustration(image, self.release.read_reference(case), self.read_prediction(path))]
+        reference = self.release.read_reference(case)
+        return [Illustration(image, reference, self.read_prediction(path, reference.shape))]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's images with their masks."""

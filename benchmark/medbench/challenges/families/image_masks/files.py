@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,10 +14,13 @@ import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
 from medbench.challenges.families.leaks import leaks
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
 from medbench.io import eight_bit, raster
+from medbench.io.gate.listing import check_alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairReport:
-    """Findings on a pair, oddities that many files of a release share, and the hash of the decoded image."""
+    """Findings on a pair, and oddities that many files of a release share."""
 
     pair: Pair
     findings: tuple[Finding, ...] = ()
     oddities: tuple[str, ...] = ()
-    digest: str = ""
 
 
 class ImageMaskRelease(Release):
@@ -77,10 +78,6 @@ class ImageMaskRelease(Release):
             MedbenchError: ``data.empty`` or ``data.incomplete`` when the split cannot be formed.
         """
 
-    @abc.abstractmethod
-    def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """Sets of splits that are used together and must not overlap."""
-
     def cases(self, root: Path, split: str) -> list[Case]:
         """The cases of a split; a case with a missing mask fails when it is scored."""
         self.check_split(split)
@@ -95,6 +92,7 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
+        check_alone(path, raster.SUFFIXES)
         return eight_bit.read_rgb(path)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
@@ -103,19 +101,19 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
+        check_alone(case.reference["labels"], raster.SUFFIXES)
         return eight_bit.read_binary_mask(case.reference["labels"], self.mask_threshold)
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Findings on counts, every image and mask, and images and groups in two splits."""
         pairs = self.pairs(root)
         with ThreadPoolExecutor(2) as pool:
-            reports = list(pool.map(self.check_pair, pairs))
+            reports = list(pool.map(self._guarded_pair, pairs))
         findings = [finding for report in reports for finding in report.findings]
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
-            odd = [report.pair for report in reports if oddity in report.oddities]
-            first = odd[0].image if oddity.startswith("images") else odd[0].mask
-            findings.append(Finding("note", f"{len(odd)} of {len(pairs)} {oddity}, the first is {first}."))
-        digests = {report.pair.image: report.digest for report in reports if report.digest}
+            named = [report.pair for report in reports if oddity in report.oddities]
+            first = named[0].image if oddity.startswith("images") else named[0].mask
+            findings.append(Finding("note", f"{len(named)} of {len(pairs)} {oddity}, the first is {first}."))
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
             owners: dict[str, list[Pair]] = {}
@@ -126,8 +124,14 @@ class ImageMaskRelease(Release):
                     counts.append(Finding("note", error.message, error.hint))
                     continue
                 counts.append(self._count(split, len(owners[split])))
-            findings += leaks(owners, digests)
+            findings += leaks(owners)
         return [*counts, *findings]
+
+    def _guarded_pair(self, pair: Pair) -> PairReport:
+        report = guarded(pair.id, lambda: self.check_pair(pair))
+        if isinstance(report, Failure):
+            return PairReport(pair, (Finding("error", f"{pair.image}: {report.reason}", report.hint),))
+        return report
 
     def _count(self, split: str, present: int) -> Finding:
         facts = self.split_facts(split)
@@ -166,11 +170,10 @@ class ImageMaskRelease(Release):
             image = self.read_image(pair.image)
         except MedbenchError as error:
             return PairReport(pair, (Finding("error", error.message, error.hint),)), ()
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
         size, oddities = image.shape[:2], []
         if self.image_size and size != self.image_size:
             oddities.append(f"images are not of {size_text(self.image_size)}, as the release's are")
-        return PairReport(pair, oddities=tuple(oddities), digest=digest), size
+        return PairReport(pair, oddities=tuple(oddities)), size
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The reference mask, and oddities of its file that are no errors.

@@ -17,6 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.score import Score, Status
 from medbench.io import raster
+from medbench.metrics.checks.suspicion import flags
 
 OWN_SIZE = "at the images' own size"
 PAPERS = "of the papers: at 256×256, one added to IoU and Dice"
@@ -61,7 +62,8 @@ class ImageMaskScorer(Scorer):
         Raises:
             MedbenchError: also ``data.size_mismatch``, naming whichever file differs from the image.
         """
-        return CaseScores(self.score_arrays(*self.read_both(case, path)))
+        both = self.read_both(case, path)
+        return CaseScores(self.score_arrays(*both), flags(*both))
 
     def read_both(self, case: Case, path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         """Reference and prediction of one size.
@@ -69,7 +71,8 @@ class ImageMaskScorer(Scorer):
         Raises:
             MedbenchError: as :meth:`score_file`.
         """
-        reference, prediction = self.release.read_reference(case), self.exchange.read_prediction(path)
+        reference = self.release.read_reference(case)
+        prediction = self.exchange.read_prediction(path, reference.shape)
         if reference.shape != prediction.shape:
             raise self._size_mismatch(case, path, reference.shape, prediction.shape)
         return reference, prediction

@@ -15,10 +15,10 @@ from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
-from medbench.io import nifti_mha
+from medbench.io import caches, nifti_mha
+from medbench.io.gate.expected import handed_in
 from medbench.io.geometry import ONE_GRID, check_geometry
 
 
@@ -101,7 +101,8 @@ class MRVolumeExchange(Exchange):
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The slice with most voxels of structures in the reference."""
-        reference, prediction = self.release.read_reference(case).array, self.release.read_labels(path).array
+        reference = self.release.read_reference(case).array
+        prediction = self.release.read_labels(path, handed_in(reference.shape)).array
         z = int((reference > 0).sum(axis=(1, 2)).argmax())
         slices = self._slices(case) if case.inputs else np.zeros((*reference.shape, 3), np.uint8)
         return [Illustration(slices[z], reference[z], prediction[z])]
@@ -111,7 +112,7 @@ class MRVolumeExchange(Exchange):
         examples = []
         for case in self._labelled_cases(root, split):
             arrays = self._arrays(case, cache)
-            slices = np.load(arrays[0], mmap_mode="r")
+            slices = caches.mapped_array(arrays[0])
             examples += [
                 TrainingImage(f"{case.id}#{z}", case.group, functools.partial(_slice, arrays, z), True)
                 for z in range(len(slices))
@@ -151,14 +152,12 @@ class MRVolumeExchange(Exchange):
 
     def _arrays(self, case: Case, cache: Path) -> tuple[Path, Path]:
         """Paths of slices and class indices of a case as arrays to map into memory, made once."""
-        states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in _files(case)]
-        key = sha256_json(["slices-1", self.card.name, states])[:16]
-        paths = cache / f"{case.id}-{key}-images.npy", cache / f"{case.id}-{key}-labels.npy"
-        if not all(path.exists() for path in paths):
-            for path, array in zip(paths, (self._slices(case), self._indices(case)), strict=True):
-                with atomic_path(path) as temporary:
-                    np.save(temporary, array)
-        return paths
+        first, *others = _files(case)
+        settings = "slices", self.card.name, [caches.content_sha256(path) for path in others]
+        images, labels = (caches.place(cache, first, *settings, kind) for kind in ("images", "labels"))
+        caches.cached_array(images, lambda: self._slices(case), mapped=True)
+        caches.cached_array(labels, lambda: self._indices(case), mapped=True)
+        return images, labels
 
 
 def eight_bit(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -178,5 +177,5 @@ def _slice(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
     from medbench.io.raster import resize_image, resize_labels
 
-    image, labels = (np.load(path, mmap_mode="r")[z] for path in arrays)
+    image, labels = (caches.mapped_array(path)[z] for path in arrays)
     return resize_image(np.array(image), size, size), resize_labels(np.array(labels), size, size)

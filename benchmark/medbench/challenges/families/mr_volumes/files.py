@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import images, nifti_mha
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.listing import check_alone, is_metadata
+from medbench.io.gate.meaning import counted
 from medbench.io.geometry import ONE_GRID, check_geometry
 
 TWICE = "second file of a modality"
@@ -27,13 +29,19 @@ class MRVolumeRelease(Release):
 
     label_advice: ClassVar[str]
 
-    def read_labels(self, path: Path) -> Volume:
+    def read_labels(self, path: Path, expected: Expected | None = None) -> Volume:
         """A label map with labels of the card, axes ``(z, y, x)``.
+
+        Args:
+            path: the file.
+            expected: whose file it is, and what it may take.
 
         Raises:
             MedbenchError: when it is damaged, not 3-D or holds unknown labels.
         """
-        volume = images.read_labels(path)
+        if expected is None:
+            check_alone(path, images.VOLUME_SUFFIXES)
+        volume = images.read_labels(path, expected=expected)
         check_axes(volume, path)
         check_labels(volume, path, tuple(self.card.labels), self.card.title, self.label_advice)
         return volume
@@ -65,6 +73,7 @@ class MRVolumeRelease(Release):
         volumes: dict[str, Volume] = {}
         first = next(iter(case.inputs.values()))
         for modality, path in case.inputs.items():
+            check_alone(path, images.VOLUME_SUFFIXES)
             volume = nifti_mha.read_volume(path)
             check_axes(volume, path)
             if not volume.array.any():
@@ -102,6 +111,21 @@ class MRVolumeRelease(Release):
         """Findings on a readable label map."""
 
 
+def volume_files(folder: Path, *, below: bool = False) -> list[Path]:
+    """Volumes of every type that is read, in the order of their paths, metadata of file systems left out.
+
+    Args:
+        folder: where to look.
+        below: whether to look into its folders too.
+    """
+    return sorted(
+        path
+        for path in (folder.rglob("*") if below else folder.glob("*"))
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES
+        and not any(is_metadata(part) for part in path.relative_to(folder).parts)
+    )
+
+
 def check_axes(volume: Volume, path: Path) -> None:
     """Refuse a volume without three axes.
 
@@ -122,11 +146,10 @@ def check_labels(volume: Volume, path: Path, labels: Sequence[int], title: str, 
     Raises:
         MedbenchError: ``data.label_unknown`` with the unknown labels.
     """
-    strange = [int(value) for value in np.unique(volume.array) if int(value) not in labels]
+    strange = counted(volume.array, labels)
     if strange:
         raise MedbenchError(
             "data.label_unknown",
-            f"{path}: holds label {', '.join(map(str, strange[:8]))}, which {title} does not have "
-            f"({', '.join(map(str, labels))}).",
+            f"{path}: holds label {strange}, which {title} does not have ({', '.join(map(str, labels))}).",
             advice,
         )

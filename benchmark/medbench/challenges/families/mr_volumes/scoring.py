@@ -14,7 +14,9 @@ from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseScores
 from medbench.core.score import Score, Status
+from medbench.io.gate.expected import handed_in
 from medbench.io.geometry import check_geometry
+from medbench.metrics.checks.suspicion import flags
 
 
 class MRVolumeScorer(Scorer):
@@ -30,10 +32,15 @@ class MRVolumeScorer(Scorer):
         Raises:
             MedbenchError: also when size or geometry of the prediction is not the reference's.
         """
-        reference, prediction = self.release.read_reference(case), self.release.read_labels(path)
+        reference = self.release.read_reference(case)
+        prediction = self.release.read_labels(path, handed_in(reference.shape))
         check_geometry(reference, prediction, str(path))
-        scores = self.score_arrays(reference.array, prediction.array, prediction.spacing)
-        return CaseScores(scores, self.evidence(reference))
+        spacing = reference.spacing or prediction.spacing
+        scores = self.score_arrays(reference.array, prediction.array, spacing)
+        if spacing is None:
+            undefined = Score.undefined(f"{case.reference['labels'].name} states no voxel size")
+            scores |= {spec.name: undefined for spec in self.card.metrics if spec.unit == "mm"}
+        return CaseScores(scores, {**self.evidence(reference), **flags(reference.array, prediction.array)})
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
         """Scores by the card's ``failure_rule``; a case without a readable reference has no score."""

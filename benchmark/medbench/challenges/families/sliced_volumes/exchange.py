@@ -17,6 +17,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import hdf5, images, nifti_mha
+from medbench.io.gate.expected import handed_in
+from medbench.io.gate.meaning import counted
 
 
 class SlicedVolumeExchange(Exchange):
@@ -40,11 +42,9 @@ class SlicedVolumeExchange(Exchange):
         """``<case>_pred.nii.gz``, labels as numbered here."""
         return f"{case.id}_pred.nii.gz"
 
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The prediction in ``folder``; also ``<case>.nii.gz``, or .npz or .h5 with an array ``label``."""
-        path = super().locate(case, folder, rename)
-        others = (f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5"))
-        return path or next((folder / name for name in others if (folder / name).is_file()), None)
+    def other_names(self, case: Case, folder: Path) -> Sequence[str]:
+        """``<case>.nii.gz``, or .npz or .h5 with an array ``label``."""
+        return [f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5")]
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the label volume with the geometry of its image, where the image has one."""
@@ -57,29 +57,32 @@ class SlicedVolumeExchange(Exchange):
     @staticmethod
     def _geometry(case: Case) -> Volume:
         path = case.inputs["image"]
-        if images.suffix_of(path) in nifti_mha.SUFFIXES:
-            return nifti_mha.read_volume(path)
+        if images.suffix_of(path) in images.VOLUME_SUFFIXES:
+            return nifti_mha.read_geometry(path)
         return Volume(np.zeros(0), case.facts.get("spacing_mm"))
 
-    def read_prediction(self, path: Path) -> Volume:
+    def read_prediction(self, path: Path, shape: tuple[int, ...] | None = None) -> Volume:
         """Predicted labels with the geometry that the file has.
+
+        Args:
+            path: the file.
+            shape: of its reference, which bounds what it may take.
 
         Raises:
             MedbenchError: when the file is missing or damaged, ``data.label_unknown`` for other labels.
         """
         if images.suffix_of(path) in hdf5.SUFFIXES:
-            return Volume(self._checked(hdf5.read_arrays(path, "label")["label"], path))
-        volume = images.read_labels(path)
+            array = hdf5.read_arrays(path, "label", expected=handed_in(shape))["label"]
+            return Volume(self._checked(array, path))
+        volume = images.read_labels(path, expected=handed_in(shape))
         labels = self._checked(volume.array, path)
         return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
     def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
         """Predicted labels, the release's and nothing else."""
         known = self.release.structures.values()
-        values = np.unique(labels)
-        strange = values[~np.isin(values, [0, *known])]
-        if strange.size:
-            shown = ", ".join(f"{value:g}" for value in strange[:4])
+        shown = counted(labels, [0, *known])
+        if shown:
             raise MedbenchError(
                 "data.label_unknown",
                 f"{path}: holds the values {shown}, which are no labels 0 to {max(known)}.",
@@ -90,7 +93,8 @@ class SlicedVolumeExchange(Exchange):
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The slice that has most structures in the reference, with both label maps."""
         volume = self.release.read_volume(case).array
-        reference, prediction = self.release.read_reference(case).array, self.read_prediction(path).array
+        reference = self.release.read_reference(case).array
+        prediction = self.read_prediction(path, reference.shape).array
         z = int(np.argmax([len(np.unique(plane)) * 10**6 + np.count_nonzero(plane) for plane in reference]))
         grey = np.clip(np.rint(volume[z] * 255), 0, 255).astype(np.uint8)
         image = np.repeat(grey[..., np.newaxis], 3, axis=-1)

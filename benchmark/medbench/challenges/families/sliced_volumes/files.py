@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-import hashlib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
-from medbench.challenges.release import Finding, Release
+from medbench.challenges.release import Release
+from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
+from medbench.core.guard import Failure, guarded
+from medbench.io import caches, hdf5, images
+from medbench.io.fingerprint import values_sha256
 from medbench.io.geometry import check_geometry
 from medbench.io.raster import spline_zoom
 
@@ -51,6 +54,15 @@ class SlicedVolumeRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or holds unknown labels.
         """
+
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """Of the image or of the labels, which prepared files hold together."""
+        if images.suffix_of(path) not in hdf5.SUFFIXES:
+            return super().shown_sha256(path, role)
+        case = Case("", {"image": path}, {"labels": path})
+        read = self.read_volume if role == "image" else self.read_reference
+        volume = guarded(str(path), lambda: read(case))
+        return None if isinstance(volume, Failure) else values_sha256(volume.array)
 
     def count_slices(self, case: Case) -> int:
         """Slices of the case.
@@ -91,43 +103,39 @@ class Slices:
 
     def load(self, index: int, size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Slice ``(size, size, 3)`` from 0 to 1, cubic spline, and its labels, nearest neighbour."""
-        file = self._file(size)
-        if not file.exists():
-            image = self.release.read_volume(self.case).array
-            labels = self.release.read_reference(self.case).array
-            both = np.stack(
-                [
-                    np.stack([spline_zoom(plane, size, size) for plane in image]),
-                    np.stack([spline_zoom(plane, size, size, order=0) for plane in labels]),
-                ],
-                axis=1,
-            ).astype(np.float32)
-            with atomic_path(file) as temporary:
-                np.save(temporary, both)
-        plane, mask = np.load(file, mmap_mode="r")[index]
+        files = self.case.inputs["image"], self.case.reference["labels"]
+        states = [(state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files)]
+        entry = _place(self.cache, *files, size, *states)
+        plane, mask = caches.cached_array(entry, lambda: self._resized(size), mapped=True)[index]
         grey = np.clip(plane, 0, 1)[..., np.newaxis]
         return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
 
-    def _file(self, size: int) -> Path:
-        identity: list[object] = [size]
-        for path in (self.case.inputs["image"], self.case.reference["labels"]):
-            state = path.stat() if path.is_file() else None
-            identity += [str(path.resolve()), state and state.st_size, state and state.st_mtime_ns]
-        name = sha256_json(identity)[:24]
-        return self.cache / name[:2] / f"{self.case.id}-{name}.npy"
+    def _resized(self, size: int) -> npt.NDArray[np.float32]:
+        image, labels = (
+            self.release.read_volume(self.case).array,
+            self.release.read_reference(self.case).array,
+        )
+        planes = np.stack([spline_zoom(plane, size, size) for plane in image])
+        masks = np.stack([spline_zoom(plane, size, size, order=0) for plane in labels])
+        return np.stack([planes, masks], axis=1).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=4096)
+def _place(cache: Path, image: Path, labels: Path, size: int, *_states: tuple[int, int]) -> Path:
+    """Where resized slices are kept; both files are hashed once in a process."""
+    return caches.place(cache, image, "slices", size, caches.content_sha256(labels))
 
 
 def check_volumes(
     release: SlicedVolumeRelease, by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]]
 ) -> Iterator[Finding]:
-    """What is wrong with the files of the splits: unreadable, other labels or sizes, in two splits.
+    """What is wrong with the files of the splits: unreadable, other labels or sizes, in the wrong split.
 
     Args:
         release: reads them.
         by_split: split -> cases.
         strangers: split -> groups that belong into another split.
     """
-    seen: dict[str, tuple[str, Case]] = {}
     for split, cases in by_split.items():
         for group in sorted({case.group for case in cases} & strangers.get(split, set())):
             yield Finding(
@@ -143,14 +151,6 @@ def check_volumes(
                 yield Finding("error", error.message, error.hint)
                 continue
             yield from _check_pair(release, case, image, labels)
-            digest = hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest()
-            other, first = seen.setdefault(digest, (split, case))
-            if first is not case:
-                yield Finding(
-                    "error" if other != split else "warning",
-                    f"{case.inputs['image']}: the same image as {first.inputs['image']}, "
-                    f"in {split} and {other}.",
-                )
 
 
 def _check_pair(release: SlicedVolumeRelease, case: Case, image: Volume, labels: Volume) -> Iterator[Finding]:

@@ -19,7 +19,8 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseScores, MetricSpec
 from medbench.core.score import Score, Status
-from medbench.io.geometry import check_geometry
+from medbench.io.geometry import check_direction, check_geometry
+from medbench.metrics.checks.suspicion import flags
 
 TRANSUNET, UNBIASED = "of TransUNet", "unbiased, in mm"
 _SPACED = "hd95.pooled"
@@ -76,7 +77,8 @@ class SlicedVolumeScorer(Scorer):
         Raises:
             MedbenchError: also when size or geometry of the prediction is not the reference's.
         """
-        reference, prediction = self.release.read_reference(case), self.exchange.read_prediction(path)
+        reference = self.release.read_reference(case)
+        prediction = self.exchange.read_prediction(path, reference.shape)
         if prediction.shape != reference.shape:
             size, due = size_text(prediction.shape), size_text(reference.shape)
             raise MedbenchError(
@@ -84,9 +86,11 @@ class SlicedVolumeScorer(Scorer):
                 f"{path}: is {size} where its reference is {due}.",
                 "Bring predictions back to the volume's own grid, in the same order of axes.",
             )
+        check_direction(reference, prediction, str(path))
         if reference.origin is not None and prediction.origin is not None:
             check_geometry(reference, prediction, str(path))
-        return CaseScores(self.score_arrays(reference.array, prediction.array, reference.spacing))
+        scores = self.score_arrays(reference.array, prediction.array, reference.spacing)
+        return CaseScores(scores, flags(reference.array, prediction.array))
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None

@@ -1,0 +1,110 @@
+"""Findings on any data folder: the same content in two splits, twins, and files that no case names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medbench.core.case import Case
+from medbench.core.guard import Failure, guarded
+from medbench.io import images
+from medbench.io.gate.listing import list_folder
+
+Role = Literal["image", "label map"]
+MOST_NAMED = 4
+REMOVE = "Scores on it would be of training data: remove one of them."
+TABLES = (".csv", ".tsv", ".json", ".txt", ".md", ".h5", ".hdf5", ".npz", ".avi", ".mp4", ".mkv", ".svs")
+"""Types that releases hold besides images."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One observation of a check of a data folder."""
+
+    severity: Literal["error", "warning", "note"]
+    message: str
+    advice: str = ""
+
+
+def findings_of(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a check of one case finds; whatever it raises is an error of that case."""
+    found = guarded(name, lambda: list(check()))
+    if isinstance(found, Failure):
+        known = found.code != "case.failed"
+        return [Finding("error", found.reason if known else f"{name}: {found.reason}", found.hint)]
+    return found
+
+
+def repeated(
+    by_split: Mapping[str, Sequence[Case]], digest: Callable[[Path, Role], str | None]
+) -> Iterator[Finding]:
+    """Images and label maps whose content lies in two splits, and images that lie twice in one.
+
+    Neighbouring images of one group may well have the same label map.
+
+    Args:
+        by_split: cases of splits that must not overlap.
+        digest: hash of what a file shows; ``None`` where it cannot be told from others.
+    """
+    files: dict[tuple[Path, Role], tuple[str, str]] = {}
+    groups: dict[Path, str] = {}
+    for split, cases in by_split.items():
+        for case in cases:
+            roles: tuple[tuple[Role, Mapping[str, Path]], ...] = (
+                ("image", case.inputs),
+                ("label map", case.reference),
+            )
+            for role, paths in roles:
+                for path in paths.values():
+                    groups[path] = case.group or case.id
+                    files.setdefault((path, role), (split, case.id))
+    order = sorted(files, key=lambda file: file[1])
+    with ThreadPoolExecutor(2) as pool:
+        digests = list(pool.map(lambda file: digest(*file), order))
+    firsts: dict[tuple[Role, str], Path] = {}
+    told: set[frozenset[str]] = set()
+    for (path, role), known in zip(order, digests, strict=True):
+        first = firsts.setdefault((role, known), path) if known is not None else path
+        (split, case_id), (other_split, other_id) = files[path, role], files[first, role]
+        pair = frozenset((f"{split}/{case_id}", f"{other_split}/{other_id}"))
+        alike = role != "image" and groups[path] == groups[first]
+        if (
+            first == path
+            or pair in told
+            or alike
+            or (split == other_split and (role != "image" or len(pair) < 2))
+        ):
+            continue
+        told.add(pair)
+        yield Finding(
+            "warning" if split == other_split else "error",
+            f"{path}: the same {role} as {first}, in {split} and {other_split}.",
+            "" if split == other_split else REMOVE,
+        )
+
+
+def strays(cases: Iterable[Case]) -> Iterator[Finding]:
+    """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
+    used = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
+    known = {*images.SUFFIXES, *TABLES}
+    hidden, unknown = 0, []
+    for folder in sorted({path.parent for path in used}):
+        if not folder.is_dir():
+            continue
+        listing = list_folder(folder, known, open_only=False)
+        hidden += listing.n_hidden
+        unknown += [folder / one.path for one in listing.unknown if one.code == "file.type_unknown"]
+        for twins in listing.twins():
+            if any(twin.path in used for twin in twins):
+                names = " and ".join(twin.name for twin in twins)
+                message = f"{folder}: {names} could be one case."
+                yield Finding("warning", message, "Keep one, or rename one.")
+    if unknown:
+        more = ", …" if len(unknown) > MOST_NAMED else ""
+        names = ", ".join(str(path) for path in unknown[:MOST_NAMED])
+        yield Finding("note", f"{len(unknown)} files are of types that are not read: {names}{more}.")
+    if hidden:
+        yield Finding("note", f"{hidden} hidden files and folders of file systems are passed over.")

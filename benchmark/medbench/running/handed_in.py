@@ -1,0 +1,100 @@
+"""A folder or a zip of predictions as it was handed in: where its files lie, and what no case names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure, guarded
+from medbench.io.gate.listing import is_metadata, only_folder
+from medbench.io.gate.zipped import is_zip, unpacked
+
+MOST_NAMED = 5
+BYTES_A_CASE = 256 << 20
+
+Rename = tuple[str, str] | None
+
+
+@contextlib.contextmanager
+def opened_predictions(
+    challenge: Challenge, cases: Sequence[Case], given: Path, rename: Rename = None
+) -> Iterator[Path]:
+    """The folder that holds the predictions; a zip is unpacked for as long as the block runs.
+
+    Raises:
+        MedbenchError: as :func:`check_given`, or what the gate says of the archive.
+    """
+    check_given(given)
+    if given.is_dir():
+        yield home(challenge, cases, given, rename)
+    else:
+        with unpacked(given, len(cases) * BYTES_A_CASE) as folder:
+            yield home(challenge, cases, folder, rename)
+
+
+def check_given(given: Path) -> None:
+    """Refuse what is neither a folder nor a zip.
+
+    Raises:
+        MedbenchError: ``predictions.missing``.
+    """
+    if not given.is_dir() and not is_zip(given):
+        raise MedbenchError(
+            "predictions.missing",
+            f"{given}: there is no such folder of predictions and no such zip.",
+            "Check --predictions.",
+        )
+
+
+def home(challenge: Challenge, cases: Sequence[Case], folder: Path, rename: Rename = None) -> Path:
+    """The folder itself, or the one folder at its top where the folder itself holds no prediction."""
+    while not any(located(challenge, case, folder, rename) for case in cases):
+        inner = only_folder(folder)
+        if inner is None:
+            break
+        folder = inner
+    return folder
+
+
+def located(challenge: Challenge, case: Case, folder: Path, rename: Rename = None) -> Path | Failure | None:
+    """The case's prediction, why it cannot be told which it is, or ``None`` where there is none."""
+    return guarded(case.id, lambda: challenge.locate(case, folder, rename))
+
+
+def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
+    """What lies in a folder of predictions without being any case's, in words; nothing where all is used."""
+    wanted = {os.fspath(path) for path in used}
+    unused, hidden = [], 0
+    for home_folder, folders, names in os.walk(folder):
+        kept = [name for name in folders if not is_metadata(name)]
+        hidden += len(folders) - len(kept) + sum(map(is_metadata, names))
+        folders[:] = sorted(kept)
+        paths = (os.path.join(home_folder, name) for name in sorted(names) if not is_metadata(name))
+        unused += [os.path.relpath(path, folder) for path in paths if path not in wanted]
+    notes = []
+    if unused:
+        more = ", …" if len(unused) > MOST_NAMED else ""
+        notes.append(f"no case names {len(unused)} of the files: {', '.join(unused[:MOST_NAMED])}{more}")
+    if hidden:
+        notes.append(f"{hidden} hidden files and folders of file systems and archives were passed over")
+    return notes
+
+
+def alike_hint(folder: Path, name: str) -> str:
+    """What in a folder a missing prediction may be: a name that differs by case only, or by its type."""
+    place = folder / name
+    try:
+        there = sorted(entry for entry in os.listdir(place.parent) if not is_metadata(entry))
+    except OSError:
+        return ""
+    stem = place.name.split(".")[0].lower()
+    by_case = next((entry for entry in there if entry.lower() == place.name.lower()), None)
+    if by_case:
+        return f"; {by_case} differs by case only"
+    by_type = next((entry for entry in there if entry.split(".")[0].lower() == stem), None)
+    return f"; {by_type} is of another type" if by_type else ""

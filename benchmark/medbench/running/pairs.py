@@ -1,0 +1,204 @@
+"""References and predictions of two folders, paired by name: every reference is in the list."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench.core.errors import MedbenchError
+from medbench.core.guard import Failure
+from medbench.io.gate.listing import is_metadata, list_folder, only_folder
+from medbench.io.gate.refusal import Refusal
+from medbench.io.gate.source import without_links
+from medbench.io.images import SUFFIXES
+
+NO_REFERENCES = (
+    ".txt",
+    ".md",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".html",
+    ".pdf",
+    ".log",
+)
+"""Types that lie beside label maps and are none."""
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A reference and its prediction.
+
+    Attributes:
+        name: relative path of the reference without its suffix; with it where two references share it.
+        reference: path of the reference.
+        prediction: path of the prediction; ``None`` where there is none.
+        failure: why the pair cannot be read at all.
+        hint: what a missing prediction may be, for the reason.
+        root: folder that the prediction may not leave.
+    """
+
+    name: str
+    reference: Path
+    prediction: Path | None
+    failure: Failure | None = None
+    hint: str = ""
+    root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """Pairs in the order of their references, and notes on what is no pair's."""
+
+    pairs: Sequence[Pair]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """What lies in a folder and below it.
+
+    Attributes:
+        root: the folder that was given.
+        files: relative path -> file of a type that is read here.
+        refused: relative path -> why something else is not read.
+        n_hidden: metadata that was passed over.
+    """
+
+    root: Path
+    files: Mapping[str, Path]
+    refused: Mapping[str, Refusal]
+    n_hidden: int
+
+
+def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | None = None) -> Paired:
+    """Pair files by their relative path: the same name before the same name of another type.
+
+    Args:
+        references: folder, searched with its folders; or one file.
+        predictions: folder, or one file.
+        rename: ``(old, new)``: a prediction's name is its reference's with ``old`` replaced.
+
+    Raises:
+        MedbenchError: ``data.missing`` or ``predictions.none``.
+    """
+    for folder in (references, predictions):
+        if not folder.exists():
+            raise MedbenchError(
+                "data.missing", f"{folder}: there is no such file or folder.", "Check the path."
+            )
+    if not references.is_dir() and not predictions.is_dir():
+        return Paired([Pair(references.name, references, predictions)])
+    ours, theirs = _tree(references), _tree(predictions)
+    pairs = _pairs(ours, theirs, rename)
+    inner = only_folder(predictions) if predictions.is_dir() else None
+    if inner is not None and not any(pair.prediction for pair in pairs):
+        theirs = _tree(inner)
+        pairs = _pairs(ours, theirs, rename)
+    if not any(pair.prediction for pair in pairs):
+        raise MedbenchError(
+            "predictions.none",
+            f"{predictions}: holds no prediction for any of the {len(pairs)} references in {references}.",
+            "Files pair by relative path without suffix; map names with --rename OLD=NEW.",
+        )
+    return Paired(sorted(pairs, key=lambda pair: pair.name), list(_notes(ours, theirs, pairs)))
+
+
+def _pairs(ours: _Tree, theirs: _Tree, rename: tuple[str, str] | None) -> list[Pair]:
+    stems = Counter(_stem(name) for name in ours.files)
+    by_stem: dict[str, list[str]] = {}
+    for name in theirs.files:
+        by_stem.setdefault(_stem(name), []).append(name)
+    pairs = []
+    for name, path in ours.files.items():
+        shown = name if stems[_stem(name)] > 1 else _stem(name)
+        pairs.append(_pair((name, shown, path), theirs, by_stem, rename))
+    return pairs + [
+        Pair(name, ours.root / name, None, _failure(ours.root / name, refusal))
+        for name, refusal in ours.refused.items()
+        if not name.lower().endswith(NO_REFERENCES)
+    ]
+
+
+def _failure(path: Path, refusal: Refusal) -> Failure:
+    return Failure(refusal.code, f"{path}: {refusal.facts}.", refusal.hint)
+
+
+def _tree(root: Path) -> _Tree:
+    if root.is_file():
+        return _Tree(root.parent, {root.name: root}, {}, 0)
+    files: dict[str, Path] = {}
+    refused: dict[str, Refusal] = {}
+    n_hidden = 0
+    for home, folders, _ in os.walk(root):
+        here = Path(home)
+        folders[:] = sorted(name for name in folders if not is_metadata(name))
+        listing = list_folder(here, SUFFIXES, open_only=False)
+        below = here.relative_to(root)
+        files |= {(below / entry.name).as_posix(): entry.path for entry in listing.entries}
+        refused |= {(below / one.path).as_posix(): one for one in listing.unknown if one.path not in folders}
+        n_hidden += listing.n_hidden
+    return _Tree(root, dict(sorted(files.items())), refused, n_hidden)
+
+
+def _pair(
+    ours: tuple[str, str, Path],
+    theirs: _Tree,
+    by_stem: Mapping[str, Sequence[str]],
+    rename: tuple[str, str] | None,
+) -> Pair:
+    """Pair one reference, given as relative path, name of the pair, and path."""
+    name, shown, reference = ours
+    stem = _stem(name)
+    wanted = stem.replace(*rename) if rename else stem
+    exact = wanted + name[len(stem) :]
+    if exact in theirs.refused:
+        return Pair(shown, reference, None, _failure(theirs.root / exact, theirs.refused[exact]))
+    fitting = [exact] if exact in theirs.files else by_stem.get(wanted, ())
+    if len(fitting) > 1:
+        told = f"{theirs.root / fitting[0]}: could be the case {wanted}, and so could {fitting[1]}."
+        return Pair(shown, reference, None, Failure("file.ambiguous", told, "Keep one."))
+    if fitting:
+        return _found(shown, reference, theirs, fitting[0])
+    alike = next((other for other in theirs.files if _stem(other).lower() == wanted.lower()), None)
+    return Pair(shown, reference, None, hint=f"; {alike} differs by case only" if alike else "")
+
+
+def _found(shown: str, reference: Path, theirs: _Tree, name: str) -> Pair:
+    try:
+        path = without_links(theirs.files[name], theirs.root)
+    except MedbenchError as error:
+        return Pair(shown, reference, None, Failure(error.code, error.message, error.hint))
+    return Pair(shown, reference, path, root=theirs.root)
+
+
+def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
+    used = {pair.prediction for pair in pairs}
+    unused = [name for name, path in theirs.files.items() if path not in used]
+    unused += theirs.refused
+    strangers = [name for name in ours.refused if name.lower().endswith(NO_REFERENCES)]
+    for names, what in (
+        (unused, f"of the files in {theirs.root} are no reference's"),
+        (strangers, f"of the files in {ours.root} are no references"),
+    ):
+        if names:
+            more = ", …" if len(names) > MOST_NAMED else ""
+            yield f"{len(names)} {what}: {', '.join(sorted(names)[:MOST_NAMED])}{more}"
+    hidden = ours.n_hidden + theirs.n_hidden
+    if hidden:
+        yield f"{hidden} hidden files and folders of file systems and archives were passed over"
+
+
+def _stem(name: str) -> str:
+    suffix = next(
+        (suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.lower().endswith(suffix)), ""
+    )
+    return name[: len(name) - len(suffix)]

@@ -1,0 +1,292 @@
+"""Tiny releases of every challenge, five cases each, and answers that are the references moved a little."""
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from medbench.challenges import load_challenge
+from medbench.challenges.acdc.files import hashed_split as acdc_split
+from medbench.challenges.hc18.files import subject_split
+from medbench.challenges.isic2018.files import hashed_split
+from medbench.challenges.isic2018_task3.files import CODES
+from medbench.core.case import Volume
+from medbench.core.sample import Prediction
+from medbench.io import hdf5, nifti_mha, raster, video
+from medbench.io.pyramids import write_pyramid
+
+CASES = 5
+AXES = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
+
+
+def noise(number, *shape):
+    return np.random.default_rng(number).integers(1, 255, shape).astype(np.uint8)
+
+
+def disc(number, shape, share=0.5):
+    """A disc of its own place and size, 0 and 1."""
+    rows, columns = np.indices(shape)
+    middle = np.array(shape) / 2 + np.random.default_rng(number).uniform(-1.2, 1.2, 2)
+    radius = share * min(shape) / 2 + number % 2
+    return (np.hypot(rows - middle[0], columns - middle[1]) < radius).astype(np.uint8)
+
+
+def volume(number, shape, values):
+    """Nested discs in the middle slices, one value inside another."""
+    labels = np.zeros(shape, np.int16)
+    for index, value in enumerate(values):
+        inside = disc(number, shape[1:], 0.9 - 0.6 * index / len(values))
+        inside[:, : index + 3] = 0
+        labels[1:-1] = np.where(inside, value, labels[1:-1])
+    return labels
+
+
+def brats(root):
+    for number in range(CASES):
+        case = f"BraTS-GLI-{number + 9:05}-000"
+        folder = root / "test" / case
+        for index, name in enumerate(("t1n", "t1c", "t2w", "t2f")):
+            write(folder / f"{case}-{name}.nii.gz", noise(4 * number + index, 5, 16, 18).astype(np.int16))
+        write(folder / f"{case}-seg.nii.gz", volume(number, (5, 16, 18), (2, 1, 3)).astype(np.uint8))
+
+
+def myops(root):
+    for number in (107, 111, 115, 117, 120):
+        name = f"myops_training_{number}"
+        for index, modality in enumerate(("C0", "DE", "T2")):
+            write(root / f"{name}_{modality}.nii.gz", noise(3 * number + index, 4, 20, 22).astype(np.int16))
+        write(root / f"{name}_gd.nii.gz", volume(number, (4, 20, 22), (500, 600, 200, 1220, 2221)))
+
+
+def write(path, array):
+    nifti_mha.write_volume(path, Volume(array, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), AXES))
+
+
+def cvc(root):
+    for number in (104, 109, 112, 152, 153):
+        raster.write_image(root / "Original" / f"{number}.png", noise(number, 24, 32, 3))
+        raster.write_label_map(
+            root / "Ground Truth" / f"{number}.png", disc(number, (24, 32)) * np.uint8(255)
+        )
+
+
+def isic(root):
+    names = [name for name in (f"ISIC_{n:07}" for n in range(200)) if hashed_split(name) == "test"]
+    for number, name in enumerate(names[:CASES]):
+        image = root / "ISIC2018_Task1-2_Training_Input" / f"{name}.jpg"
+        raster.write_image(image, noise(number, 24, 32, 3))
+        mask = root / "ISIC2018_Task1_Training_GroundTruth" / f"{name}_segmentation.png"
+        raster.write_label_map(mask, disc(number, (24, 32)) * np.uint8(255))
+
+
+def hc18(root):
+    subjects = [f"{n:03}" for n in range(100) if subject_split(f"{n:03}") == "test"][:CASES]
+    rows = []
+    for number, subject in enumerate(subjects):
+        name = f"{subject}_HC"
+        raster.write_image(root / "training_set" / f"{name}.png", noise(number, 40, 48))
+        outline = np.zeros((40, 48), np.uint8)
+        cv2.ellipse(outline, (24, 20), (16 - number, 11), 10 * number, 0, 360, 255, 1)
+        raster.write_label_map(root / "training_set" / f"{name}_Annotation.png", outline)
+        rows.append([f"{name}.png", 0.5 + number / 10, 60])
+    table(
+        root / "training_set_pixel_size_and_HC.csv",
+        ["filename", "pixel size(mm)", "head circumference (mm)"],
+        rows,
+    )
+
+
+def table(path, columns, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as stream:
+        csv.writer(stream).writerows([columns, *rows])
+
+
+def iugc(root):
+    seg, cls = [], []
+    for number in range(CASES):
+        name, folder = f"test_{number}_3", root / "test"
+        video.write_video(folder / "videos" / f"{name}.avi", noise(number, 4, 48, 48, 3))
+        labels = disc(number, (48, 48), 0.7) * np.uint8(2)
+        labels[4:10, 4 + number : 16] = 1
+        raster.write_label_map(folder / "seg" / f"{name}.png", np.array([0, 127, 255], np.uint8)[labels])
+        seg.append([f"{name}.avi", 4, 1, 3])
+        cls.append([f"{name}.avi", 4, "[2, 3]", "[0, 1]"])
+    table(
+        root / "test/seg/seg_info.csv",
+        ["filename", "frame_count", "labeled_frame_count", "labeled_frame_index"],
+        seg,
+    )
+    table(root / "test/cls/cls_label.csv", ["filename", "frame_count", "pos_index", "neg_index"], cls)
+
+
+def kpis_patch(root):
+    for number in range(CASES):
+        folder = root / "KPIs24 Testing Data/Task1_patch_level/test/DN" / "11-360"
+        stem = f"DN_11-360_{number}_{64 * number}_0"
+        raster.write_image(folder / "img" / f"{stem}_img.jpg", noise(number, 48, 48, 3))
+        raster.write_image(folder / "mask" / f"{stem}_mask.jpg", disc(number, (48, 48)) * np.uint8(255))
+
+
+def kpis_slide(root):
+    for number in range(CASES):
+        folder = root / "KPIs24 Testing Data/Task2_WSI_level/NEP25"
+        image, mask = noise(number, 64, 80, 3), disc(number, (64, 80)) * np.uint8(255)
+        write_pyramid(folder / f"18-36{number}_wsi.tiff", [image], image.shape)
+        write_pyramid(folder / f"18-36{number}_mask.tiff", [mask], mask.shape)
+
+
+def psfhs(root):
+    for number in (3201, 3260, 3320, 3380, 3440):
+        image = np.repeat(noise(number, 1, 256, 256), 3, axis=0)
+        labels = disc(number, (256, 256), 0.6) * np.uint8(2)
+        labels[20:50, 20 + number % 7 : 90] = 1
+        for folder, array in (("image_mha", image), ("label_mha", labels)):
+            spaced = Volume(array, (1.0,) * array.ndim)
+            nifti_mha.write_volume(root / folder / f"{number:05}.mha", spaced)
+
+
+def synapse(root):
+    rows = []
+    for number in (1, 2, 3, 4, 8):
+        image = noise(number, 4, 24, 26).astype(np.float32) / 255
+        labels = volume(number, (4, 24, 26), range(1, 9)).astype(np.uint8)
+        arrays = {"image": image, "label": labels}
+        hdf5.write_arrays(root / "test_vol_h5" / f"case{number:04}.npy.h5", arrays)
+        rows.append([f"case{number:04}", 3, 0.8, 0.8])
+    table(root / "spacing.csv", ["case", "z_mm", "y_mm", "x_mm"], rows)
+
+
+def acdc(root):
+    rng = np.random.default_rng(0)
+    patients = [f"patient{n:03}" for n in range(1, 60) if acdc_split(f"patient{n:03}") == "test"][:CASES]
+    for number, patient in enumerate(patients):
+        image = rng.random((4, 24, 26), np.float32)
+        labels = volume(number, (4, 24, 26), (1, 2, 3)).astype(np.uint8)
+        hdf5.write_arrays(root / f"{patient}_frame01.h5", {"image": image, "label": labels})
+
+
+def brain_tumor(root):
+    for index, name in enumerate(("glioma", "meningioma", "notumor", "pituitary", "glioma")):
+        raster.write_image(root / "Testing" / name / f"Te-{index}.jpg", noise(index, 24, 24, 3))
+
+
+def colonpath(root):
+    rows = []
+    for number in range(CASES):
+        name = f"2019-{number:05}-1-1-1_2019-05-28 23_50_29-lv1-{number}-1-1-1"
+        raster.write_image(root / f"MedFMC_val/colon/images/{name}.png", noise(number, 24, 24, 3))
+        rows.append([f"{name}.png", number % 2])
+    table(root / "MedFMC_val/colon/colon_val.csv", ["img_id", "tumor"], rows)
+
+
+def isic_task3(root):
+    rows = []
+    for number in range(CASES):
+        name = f"ISIC_{30000 + number:07}"
+        raster.write_image(root / "ISIC2018_Task3_Test_Input" / f"{name}.jpg", noise(number, 24, 30, 3))
+        rows.append([name, *(float(index == number) for index in range(len(CODES)))])
+    table(root / "ISIC2018_Task3_Test_GroundTruth.csv", ["image", *CODES], rows)
+
+
+SPLITS = {"colonpath": "official_val", "isic2018_task3": "official_test"}
+WRITERS = {
+    "acdc": acdc, "brain_tumor_mri": brain_tumor, "colonpath": colonpath, "isic2018_task3": isic_task3,
+    "brats2023_gli": brats, "cvc_clinicdb": cvc, "hc18": hc18, "isic2018": isic, "iugc2024": iugc,
+    "kpis_patch": kpis_patch, "kpis_slide": kpis_slide, "myops2020": myops, "psfhs": psfhs,
+    "synapse": synapse,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A slide's answer as predictors give it."""
+
+    mask: np.ndarray
+
+    @property
+    def shape(self):
+        return self.mask.shape
+
+    def strips(self):
+        yield self.mask * np.uint8(255)
+
+
+@dataclass
+class Release:
+    """A challenge with a folder of its data and one of good predictions.
+
+    Attributes:
+        name: of the challenge.
+        root: the data.
+        predictions: made by writing the answers.
+    """
+
+    name: str
+    root: Path
+    predictions: Path
+
+    @functools.cached_property
+    def challenge(self):
+        return load_challenge(self.name)
+
+    @functools.cached_property
+    def cases(self):
+        return self.challenge.cases(self.root, self.split)
+
+    @property
+    def split(self):
+        return SPLITS.get(self.name, "test")
+
+    @property
+    def classes_alone(self):
+        """Whether the reference is a table for all cases, or the folder of the image."""
+        return not self.challenge.labels
+
+    @functools.cached_property
+    def answers(self):
+        return {case.id: self.answer(case) for case in self.cases}
+
+    def answer(self, case):
+        """The reference moved by a pixel, as a predictor gives it."""
+        if case.facts.get("task") == "classification":
+            positive = np.clip(np.array(case.facts["classes"]) * 0.5 + 0.2, 0, 1)
+            return Prediction({"image_classes": np.stack([1 - positive, positive], 1).astype(np.float32)})
+        if self.classes_alone:
+            count, own = len(self.challenge.card.image_classes), case.facts["class"]
+            probabilities = np.full((1, count), 0.4 / (count - 1), np.float32)
+            probabilities[0, own] = 0.6
+            return Prediction({"image_classes": probabilities})
+        if self.name == "kpis_slide":
+            from medbench.io.slides import open_slide
+
+            with open_slide(case.reference["mask"], channels=1) as slide:
+                grey = slide.read((0, slide.shape[0]), (0, slide.shape[1]))
+            return Prediction({"label_map": Slab(np.roll(grey > 127, 1, 1).astype(np.uint8))})
+        reference = self.challenge.release.read_reference(case)
+        labels = np.asarray(getattr(reference, "array", reference))
+        if self.name == "kpis_patch":
+            labels = labels > 127
+        values = list(self.challenge.labels)
+        moved = np.searchsorted(values, np.roll(labels.astype(int), 1, -1)).astype(np.uint8)
+        return Prediction({"label_map": moved if moved.ndim == 3 else moved[None]})
+
+    def predict(self, sample):
+        """What a predictor does."""
+        return self.answers[sample.case.id]
+
+
+@functools.cache
+def release(name, folder):
+    root, predictions = folder / name / "data", folder / name / "p"
+    root.mkdir(parents=True)
+    WRITERS[name](root)
+    made = Release(name, root, predictions)
+    assert len({case.group for case in made.cases}) >= 1
+    assert len(made.cases) >= CASES
+    for case in made.cases:
+        made.challenge.write(made.answers[case.id], case, predictions)
+    return made
