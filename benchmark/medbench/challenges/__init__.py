@@ -36,7 +36,9 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "kpis_slide": "medbench.challenges.kpis.slides:KPIsSlide",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
         "psfhs": "medbench.challenges.psfhs.challenge:PSFHS",
+        "summe": "medbench.challenges.summe.challenge:summe",
         "synapse": "medbench.challenges.synapse.challenge:Synapse",
+        "tvsum": "medbench.challenges.tvsum.challenge:tvsum",
     },
 )
 

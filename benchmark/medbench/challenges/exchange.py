@@ -6,6 +6,7 @@ import abc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from medbench.challenges.card import Card
@@ -42,11 +43,17 @@ class Exchange(abc.ABC):
     Attributes:
         inputs: form (``image``, ``volume``, ``slide``, ``sequence``) -> what models of that form see. The
             forms that stand here are those that the challenge serves, the challenge's own form first.
+        inputs_with_reference: the same for models whose card says that they see the reference of the very
+            cases that they predict; empty where the challenge shows it to none.
+        reference_answers: rows that tables show beside models, never ranked: name -> writes the prediction of a
+            case into a folder and returns its path.
         patch_position: top-left corner (row, column) of a case's image within its group's slide, in pixels,
             where cases are patches that overlap; ``None`` where nothing can be stitched.
     """
 
     inputs: Mapping[Form, Inputs]
+    inputs_with_reference: Mapping[Form, Inputs] = MappingProxyType({})
+    reference_answers: Mapping[str, Callable[[Case, Path], Path]] = MappingProxyType({})
     patch_position: Callable[[Case], tuple[int, int]] | None = None
 
     def __init__(self, card: Card) -> None:

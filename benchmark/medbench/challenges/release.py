@@ -118,6 +118,13 @@ class Release(abc.ABC):
         """How the split is drawn, where the challenge has several ways or drew it itself."""
         return None
 
+    def parts(self, split: str) -> Sequence[str]:
+        """Splits that make up ``split``, each predicted by a network that learnt from its own training split.
+
+        Folds of a cross-validation; none where one network predicts the whole split.
+        """
+        return ()
+
     def training_split_of(self, split: str) -> str:
         """The split to learn from before ``split`` is predicted; :meth:`overlap` says if it may be."""
         return self.training_split
