@@ -14,6 +14,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 
 Over = Literal["max", "mean"]
+_LONGEST_IN_PAIRS = 1000
 SPARE_FRAMES = 2
 """Decoders and annotations may differ by so many frames in the length of a video."""
 
@@ -136,23 +137,74 @@ def rank_correlation(
     >>> round(rank_correlation([[1, 2, 3, 4], [1, 2, 4, 3]], [0.1, 0.2, 0.3, 0.4], kind="spearman"), 6)
     0.9
     """
-    from scipy import stats
-
     users = _users(reference, "annotated scores")
     scores = np.asarray(prediction, np.float64).reshape(-1)
-    if users.shape[1] != len(scores):
+    values = rank_correlations(users, scores[None], kind=kind)[0]
+    there = np.isfinite(values)
+    return float(values[there].mean()) if there.any() else None
+
+
+def rank_correlations(
+    reference: npt.ArrayLike, prediction: npt.ArrayLike, *, kind: Literal["kendall", "spearman"]
+) -> npt.NDArray[np.float64]:
+    """Kendall's tau-b or Spearman's rho of every prediction with every annotator.
+
+    Args:
+        reference: importance scores, shape ``(users, frames)``.
+        prediction: importance scores, shape ``(predictions, frames)``.
+        kind: which of the two.
+
+    Returns:
+        Shape ``(predictions, users)``; NaN where one of the two is constant.
+
+    Raises:
+        MedbenchError: ``metric.shape`` when the lengths differ, ``metric.not_finite`` naming the annotator.
+
+    >>> rank_correlations([[1, 2, 3], [3, 2, 1]], [[1, 5, 9]], kind="kendall")
+    array([[ 1., -1.]])
+    """
+    users = np.asarray(_users(reference, "annotated scores"), np.float64)
+    scores = np.atleast_2d(np.asarray(prediction, np.float64))
+    if users.shape[1] != scores.shape[1]:
         raise MedbenchError(
-            "metric.shape", f"The reference has {users.shape[1]} frames, the prediction {len(scores)}."
+            "metric.shape", f"The reference has {users.shape[1]} frames, the prediction {scores.shape[1]}."
         )
     if not np.isfinite(scores).all():
         raise MedbenchError(
             "metric.not_finite", "The predicted scores hold NaN or infinity.", "Give one number a frame."
         )
-    if np.ptp(scores) == 0:
-        return None
-    rule = stats.kendalltau if kind == "kendall" else stats.spearmanr
-    values = [float(rule(scores, user).statistic) for user in users if np.ptp(user) > 0]
-    return float(np.mean(values)) if values else None
+    return _taus(scores, users) if kind == "kendall" else _rhos(scores, users)
+
+
+def _taus(scores: npt.NDArray[np.float64], users: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if users.shape[1] > _LONGEST_IN_PAIRS:
+        from scipy import stats
+
+        constant = [np.ptp(user) == 0 for user in users]
+        return np.array(
+            [
+                [
+                    np.nan if np.ptp(row) == 0 or flat else stats.kendalltau(row, user).statistic
+                    for user, flat in zip(users, constant, strict=True)
+                ]
+                for row in scores
+            ]
+        )
+    first, second = np.triu_indices(users.shape[1], 1)
+    own, theirs = (np.sign(rows[:, first] - rows[:, second]) for rows in (scores, users))
+    untied = (own**2).sum(axis=1)[:, None] * (theirs**2).sum(axis=1)[None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(untied > 0, own @ theirs.T / np.sqrt(untied), np.nan)
+
+
+def _rhos(scores: npt.NDArray[np.float64], users: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from scipy import stats
+
+    own, theirs = (stats.rankdata(rows, axis=1) for rows in (scores, users))
+    own, theirs = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (own, theirs))
+    spread = np.sqrt((own**2).sum(axis=1)[:, None] * (theirs**2).sum(axis=1)[None])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(spread > 0, own @ theirs.T / spread, np.nan)
 
 
 def over_random(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:

@@ -19,7 +19,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights, mean_statistic
 from medbench.core.score import Score, Status
-from medbench.metrics.tasks.summaries import f_measures, rank_correlation
+from medbench.metrics.tasks.summaries import f_measures, rank_correlations
 
 OFFICIAL = (
     "official: shot means in float32 cut to thousandths, OR-tools' dynamic program at 15 % of the frames, "
@@ -161,15 +161,15 @@ class VideoSummaryScorer(Scorer):
 def _rank(
     answers: Sequence[Answer], ratings: npt.NDArray[Any], kind: Literal["kendall", "spearman"]
 ) -> Score:
-    values = []
-    for answer in answers:
-        assert answer.scores is not None
-        value = rank_correlation(_others(ratings, answer.annotator), answer.scores, kind=kind)
-        if value is not None:
-            values.append(value)
-    if not values:
+    given = np.stack([answer.scores for answer in answers if answer.scores is not None])
+    each = rank_correlations(ratings, given, kind=kind)
+    for row, answer in zip(each, answers, strict=True):
+        if answer.annotator is not None:
+            row[answer.annotator] = np.nan
+    means = [float(row[np.isfinite(row)].mean()) for row in each if np.isfinite(row).any()]
+    if not means:
         return Score.undefined("all scores are alike, so that they rank nothing")
-    return Score(float(np.mean(values)))
+    return Score(float(np.mean(means)))
 
 
 def _value(row: CaseRow, name: str) -> float:
