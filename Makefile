@@ -2,13 +2,17 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
 
-.PHONY: run test check setup bench clean
+.PHONY: run test quick check setup bench clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 15
+
+# What a developer repeats: no training, no process of its own.
+quick: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --quick -m 'not slow'
 
 check: setup
 	$(BIN)/ruff check

@@ -152,13 +152,13 @@ def files(shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
         (case,) = challenge.cases(Path(folder), "test")
         for _ in range(repeats):
             start = time.perf_counter()
-            sample = challenge.read_volumes(case)
+            sample = challenge.exchange.inputs["volume"].read(case)
             read = time.perf_counter()
             prepared = contract.prepare(sample)
             ready = time.perf_counter()
             labels = np.zeros(prepared.shape, np.uint8)
             labels[prepared.box] = np.digitize(prepared.array[0], (0.5, 1.0, 1.5))
-            challenge.write(Prediction(labels=labels), case, Path(folder))
+            challenge.write(Prediction({"label_map": labels}), case, Path(folder))
             done = time.perf_counter()
             for name, seconds in zip(
                 took, (read - start, ready - read, done - ready, done - start), strict=True

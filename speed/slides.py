@@ -59,8 +59,8 @@ def make_predictor(model: str, weights: Path, work: Path) -> Any:
     contract = plan_network(model_entry(model).name, challenge, {}).contract(MODELS[model])
     network = medbench.create_model(model, num_classes=2, image_size=MODELS[model])
     load_into(network, model, load_checkpoint(weights), weights.name)
-    assert challenge.slide_settings is not None
-    return SlidePredictor(NetworkPredictor(network, contract), challenge.slide_settings, work=work)
+    assert challenge.card.slide_settings is not None
+    return SlidePredictor(NetworkPredictor(network, contract), challenge.card.slide_settings, work=work)
 
 
 def only_case(root: Path) -> tuple[Any, Any]:
@@ -133,7 +133,7 @@ def whole(root: Path, model: str, weights: Path) -> dict[str, Any]:
         path = challenge.write(prediction, case, Path(folder))
         written = time.perf_counter()
         found["write_bytes"] = peak_resident()
-        scores = challenge.score_file(case, path).scores
+        scores = challenge.scorer.score_file(case, path).scores
         scored = time.perf_counter()
         found["score_bytes"] = peak_resident()
         found |= {
@@ -156,7 +156,7 @@ def draw(root: Path, size: int) -> dict[str, float]:
     import medbench
 
     begun = time.perf_counter()
-    medbench.load_challenge("kpis_slide").sample_with(root, {"slides": 1, "size": size})
+    medbench.load_challenge("kpis_slide").release.draw_sample(root, {"slides": 1, "size": size})
     return {"draw_s": time.perf_counter() - begun, "draw_bytes": peak_resident()}
 
 

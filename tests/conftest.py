@@ -1,11 +1,60 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import json
 import socket
+import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+GOLDEN = Path(__file__).parent / "golden"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick(request):
+    """With ``--quick``, a test that trains or starts a process is skipped where it would."""
+    if not request.config.getoption("--quick"):
+        yield
+        return
+
+    def skip(*arguments, **options):
+        pytest.skip("--quick: trains or starts a process")
+
+    class Skipped(subprocess.Popen):
+        __init__ = skip
+        __del__ = lambda self: None  # noqa: E731
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Skipped)
+        patch.setattr("medbench.training.fit.fit", skip)
+        patch.setattr("medbench.nnunet.training.NNUNET.train", skip, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """Numbers that the authors' and organisers' own programs gave: ``golden(name)`` reads one file.
+
+    JSON gives its content, ``.npz`` a dictionary of arrays; ``tests/golden/README.md`` says which program
+    made each.
+    """
+
+    def read(name):
+        path = GOLDEN / name
+        if path.suffix == ".json":
+            return json.loads(path.read_text(encoding="utf-8"))
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+    return read
 
 
 @pytest.fixture(autouse=True)

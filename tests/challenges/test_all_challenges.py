@@ -19,15 +19,10 @@ def test_columns_name_known_definitions_and_directions(name):
 @pytest.mark.parametrize("name", list_challenges())
 def test_facts_are_there(name):
     challenge = load_challenge(name)
-    assert challenge.default_split in challenge.splits
-    assert challenge.training_split in challenge.splits
-    for fact in (
-        challenge.citation,
-        challenge.license,
-        challenge.homepage,
-        challenge.data_hint,
-        challenge.failure_rule,
-    ):
+    card, release = challenge.card, challenge.release
+    assert release.default_split in release.splits
+    assert release.training_split in release.splits
+    for fact in (card.citation, card.license, card.homepage, release.data_hint, card.failure_rule):
         assert fact.strip()
 
 

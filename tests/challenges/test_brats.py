@@ -15,7 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
 from medbench.io.nifti_mha import read_volume, write_volume
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 GOLDEN = Path(__file__).parents[1] / "golden"

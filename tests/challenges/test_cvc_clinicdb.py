@@ -11,13 +11,13 @@ import tifffile
 
 import medbench
 from medbench.challenges import load_challenge
-from medbench.challenges.cvc_clinicdb.challenge import FRAMES, sequence_of, split_frames
+from medbench.challenges.cvc_clinicdb.files import FRAMES, sequence_of, split_frames
 from medbench.challenges.cvc_clinicdb.sample import drawn_frames, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder
 from medbench.io import pictures
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.train import train
 
@@ -37,7 +37,7 @@ def answers(small_cvc, tmp_path):
     folder = tmp_path / "answers"
     folder.mkdir()
     for case in CHALLENGE.cases(small_cvc, "test"):
-        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.release.read_reference(case) * 255)
     return folder
 
 
@@ -47,9 +47,9 @@ def test_every_frame_is_in_exactly_one_split_of_a_scheme(scheme):
     assert sorted(frames) == list(FRAMES)
 
 
-@pytest.mark.parametrize("split", CHALLENGE.splits)
+@pytest.mark.parametrize("split", CHALLENGE.release.splits)
 def test_the_recorded_size_and_hash_are_those_of_the_split(split):
-    facts = CHALLENGE.split_facts(split)
+    facts = CHALLENGE.release.split_facts(split)
     frames = split_frames(split)
     assert facts.cases == len(frames)
     assert facts.names_sha256 == hashlib.sha256("\n".join(map(str, frames)).encode()).hexdigest()
@@ -73,10 +73,10 @@ def test_only_the_leaking_splits_share_sequences():
 
 
 def test_training_and_test_are_of_one_scheme():
-    assert CHALLENGE.training_split_of("leaking_test") == "leaking_train"
-    assert CHALLENGE.training_split_of("test") == "train"
-    assert CHALLENGE.share_cases("leaking_train", "test")
-    assert not CHALLENGE.share_cases("train", "val")
+    assert CHALLENGE.release.training_split_of("leaking_test") == "leaking_train"
+    assert CHALLENGE.release.training_split_of("test") == "train"
+    assert CHALLENGE.release.overlap("leaking_train", "test")
+    assert not CHALLENGE.release.overlap("train", "val")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_layouts_in_circulation_hold_the_same_cases(small_cvc, tmp_path, lay
     ):
         assert (case.id, case.group) == (other.id, other.group)
         assert np.array_equal(CHALLENGE.read(case).images, CHALLENGE.read(other).images)
-        assert np.array_equal(CHALLENGE.read_reference(case), CHALLENGE.read_reference(other))
+        assert np.array_equal(CHALLENGE.release.read_reference(case), CHALLENGE.release.read_reference(other))
 
 
 def test_an_unknown_layout_names_what_was_looked_for(tmp_path):
@@ -106,7 +106,7 @@ def test_grey_mask_borders_are_background(small_cvc):
     case = next(case for case in CHALLENGE.cases(small_cvc, "test") if int(case.id) % 4 == 1)
     stored = tifffile.imread(case.reference["labels"])
     assert len(np.unique(stored)) > 2
-    assert np.array_equal(CHALLENGE.read_reference(case), stored == 255)
+    assert np.array_equal(CHALLENGE.release.read_reference(case), stored == 255)
 
 
 def test_scores_are_those_of_the_counted_pixels():
@@ -280,7 +280,7 @@ def test_a_bad_prediction_scores_0_and_is_named(small_cvc, answers, spoil, told)
 
 def test_the_record_names_the_split_its_rule_and_its_hash(small_cvc):
     record = fresh(small_cvc, split="leaking_test").record
-    facts = CHALLENGE.split_facts("leaking_test")
+    facts = CHALLENGE.release.split_facts("leaking_test")
     assert record.challenge.split_sha256 == facts.names_sha256
     assert "near duplicates" in record.challenge.split_rule
     assert (record.challenge.present_cases, record.challenge.released_cases) == (record.challenge.cases, 61)
@@ -327,7 +327,7 @@ def test_predictions_are_masks_of_0_and_255_at_the_pictures_size(small_cvc):
 
 
 def test_the_check_counts_and_finds_nothing_wrong_but_the_leak(small_cvc):
-    findings = CHALLENGE.check(small_cvc)
+    findings = CHALLENGE.release.check(small_cvc)
     assert not [finding for finding in findings if finding.severity == "error"]
     text = " ".join(finding.message for finding in findings)
     assert "test: 10 of the release's 145" in text
@@ -342,12 +342,12 @@ def test_the_check_finds_duplicates_and_broken_files(release):
     tifffile.imwrite(release / "Ground Truth/51.tif", np.zeros((72, 96), np.uint8))
     ones = (tifffile.imread(release / "Ground Truth/52.tif") > 127).astype(np.uint8)
     tifffile.imwrite(release / "Ground Truth/52.tif", ones)
-    found = {(finding.severity, finding.message) for finding in CHALLENGE.check(release)}
+    found = {(finding.severity, finding.message) for finding in CHALLENGE.release.check(release)}
 
     def told(severity, *words):
         return any(level == severity and all(w in message for w in words) for level, message in found)
 
-    assert told("error", "109.tif", "the same picture as", "1.tif", "test and train")
+    assert told("error", "109.tif", "the same image as", "1.tif", "test and train")
     assert told("error", "Ground Truth/26.tif")
     assert told("warning", "Ground Truth/51.tif", "nothing is marked")
     assert told("note", "Ground Truth/52.tif", "0/1")
@@ -365,14 +365,14 @@ def test_the_sample_covers_every_sequence_and_split():
     drawn = drawn_frames()
     frames = {frame for chosen in drawn.values() for frame in chosen}
     assert sorted(drawn) == list(range(1, 30))
-    for split in CHALLENGE.splits:
+    for split in CHALLENGE.release.splits:
         assert len(frames & set(split_frames(split))) >= 8, split
 
 
 def test_a_drawn_polyp_is_no_larger_than_real_ones_and_never_cut_away(small_cvc):
     for split in ("train", "val", "test"):
         for case in CHALLENGE.cases(small_cvc, split):
-            assert 0.005 < CHALLENGE.read_reference(case).mean() < 0.5, case.id
+            assert 0.005 < CHALLENGE.release.read_reference(case).mean() < 0.5, case.id
 
 
 def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
@@ -392,7 +392,7 @@ def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
 
 
 def test_real_frames_pass_the_check(shared_data):
-    findings = CHALLENGE.check(shared_data / "cvc_clinicdb")
+    findings = CHALLENGE.release.check(shared_data / "cvc_clinicdb")
     assert not [finding for finding in findings if finding.severity == "error"]
     (grey,) = [finding.message for finding in findings if "grey values" in finding.message]
     assert grey.startswith("53 of 220 masks")

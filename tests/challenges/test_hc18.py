@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 from medbench.challenges import load_challenge
-from medbench.challenges.hc18.challenge import SUBMISSION_COLUMNS, TABLES, ellipse_row, subject_split
+from medbench.challenges.hc18.files import TABLES, subject_split
 from medbench.challenges.hc18.outlines import read_head
 from medbench.challenges.hc18.sample import drawn_names, write_sample
+from medbench.challenges.hc18.table import SUBMISSION_COLUMNS, ellipse_row, write_submission
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
 from medbench.metrics.tasks.biometry import ellipse_perimeter, head_circumference_mm
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("hc18")
@@ -50,8 +51,8 @@ def release(drawn, tmp_path):
 def answers(drawn, tmp_path):
     """The references of the test split, as predictions."""
     for case in CHALLENGE.cases(drawn, "test"):
-        mask = CHALLENGE.read_reference(case)
-        CHALLENGE.write(Prediction(labels=mask[np.newaxis]), case, tmp_path / "answers")
+        mask = CHALLENGE.release.read_reference(case)
+        CHALLENGE.write(Prediction({"label_map": mask[np.newaxis]}), case, tmp_path / "answers")
     return tmp_path / "answers"
 
 
@@ -114,7 +115,7 @@ def test_millimetres_need_square_pixels():
 
 
 def test_one_subject_is_in_one_split():
-    by_split = {split: CHALLENGE.split_facts(split).cases for split in ("train", "val", "test")}
+    by_split = {split: CHALLENGE.release.split_facts(split).cases for split in ("train", "val", "test")}
     assert sum(by_split.values()) == 999
     names = drawn_names()["training_set"]
     assert [name for name in names if name.startswith("000_")] == ["000_2HC", "000_HC"]
@@ -129,7 +130,7 @@ def test_the_recorded_sizes_and_hashes_are_those_of_the_release(shared_data):
     assert len(names) == 999
     for split in ("train", "val", "test"):
         members = [name for name in names if subject_split(name[:3]) == split]
-        facts = CHALLENGE.split_facts(split)
+        facts = CHALLENGE.release.split_facts(split)
         assert facts.cases == len(members)
         assert facts.names_sha256 == hashlib.sha256("\n".join(members).encode()).hexdigest()
 
@@ -147,7 +148,7 @@ def test_an_outline_is_filled_and_measures_what_the_table_says(drawn):
         row = rows[f"{case.id}.png"]
         step = case.facts["pixel_size_mm"]
         assert step == float(row["pixel size(mm)"])
-        measured = head_circumference_mm(CHALLENGE.read_reference(case), pixel_size_mm=step)
+        measured = head_circumference_mm(CHALLENGE.release.read_reference(case), pixel_size_mm=step)
         assert measured == pytest.approx(float(row["head circumference (mm)"]), abs=1.5 * step)
 
 
@@ -172,7 +173,7 @@ def test_the_sample_has_the_release_s_files(drawn):
         outline = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         assert set(np.unique(outline)) == {0, 255}
         assert (outline > 0).sum() < 0.1 * read_head(path).sum()
-    assert [finding for finding in CHALLENGE.check(drawn) if finding.severity == "error"] == []
+    assert [finding for finding in CHALLENGE.release.check(drawn) if finding.severity == "error"] == []
 
 
 def test_perfect_answers(drawn, answers, tmp_path):
@@ -189,7 +190,7 @@ def test_an_empty_or_missing_prediction_has_no_head(drawn, answers, tmp_path):
     finished = evaluate("hc18", answers, data=drawn, runs=tmp_path / "runs")
     for row, case in zip(finished.rows[:2], cases, strict=False):
         step = case.facts["pixel_size_mm"]
-        length = head_circumference_mm(CHALLENGE.read_reference(case), pixel_size_mm=step)
+        length = head_circumference_mm(CHALLENGE.release.read_reference(case), pixel_size_mm=step)
         assert row.scores["adf"].value == pytest.approx(length)
         assert row.scores["df"].value == pytest.approx(-length)
         assert row.scores["dice"].value == 0
@@ -224,7 +225,7 @@ def opacity(picture, outline, table):
 
 def outline_of_another_size(picture, outline, table):
     cv2.imwrite(str(outline), cv2.imread(str(outline), 0)[:-8])
-    return "is 208×320 where its picture is 216×320"
+    return "is 208×320 where its image is 216×320"
 
 
 def empty_outline(picture, outline, table):
@@ -261,8 +262,8 @@ DAMAGE = (
 @pytest.mark.parametrize("harm", DAMAGE, ids=lambda harm: harm.__name__)
 def test_a_bad_file_is_named_in_one_line_and_the_rest_is_scored(release, answers, tmp_path, harm):
     case = CHALLENGE.cases(release, "test")[2]
-    expected = harm(case.inputs["picture"], case.reference["labels"], release / TABLES["training_set"])
-    errors = [finding.message for finding in CHALLENGE.check(release) if finding.severity == "error"]
+    expected = harm(case.inputs["image"], case.reference["labels"], release / TABLES["training_set"])
+    errors = [finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"]
     assert len(errors) == 1, errors
     assert expected in errors[0]
     assert case.id in errors[0]
@@ -279,7 +280,7 @@ def test_a_bad_file_is_named_in_one_line_and_the_rest_is_scored(release, answers
 @pytest.mark.parametrize("harm", BAD_PICTURES, ids=lambda harm: harm.__name__)
 def test_a_bad_picture_fails_alone_in_a_run(release, tmp_path, harm):
     case = CHALLENGE.cases(release, "test")[2]
-    expected = harm(case.inputs["picture"], case.reference["labels"], release / TABLES["training_set"])
+    expected = harm(case.inputs["image"], case.reference["labels"], release / TABLES["training_set"])
     finished = run(
         "smp/unet", "hc18", data=release, weights="none", inference=Inference(image_size=64),
         options={"encoder": "resnet18"}, runs=tmp_path / "runs",
@@ -287,7 +288,7 @@ def test_a_bad_picture_fails_alone_in_a_run(release, tmp_path, harm):
     (bad,) = [row for row in finished.rows if row.status != "ok"]
     assert (bad.case, bad.status) == (case.id, "failed")
     assert expected in bad.reason
-    assert str(case.inputs["picture"]) in bad.reason
+    assert str(case.inputs["image"]) in bad.reason
     assert "\n" not in bad.reason
     assert len(finished.rows) == 5
     assert finished.exit_code == 1
@@ -297,8 +298,10 @@ def test_the_submission_has_an_ellipse_for_each_test_picture(drawn, tmp_path):
     angles = {"000_HC": 30.0, "001_HC": 120.0}
     for case in CHALLENGE.cases(drawn, "official_test"):
         mask = ellipse_mask((150.0, 100.0), (120.0, 80.0), angles[case.id], SMALL)
-        CHALLENGE.write(Prediction(labels=mask[np.newaxis]), case, tmp_path / "masks")
-    path = CHALLENGE.write_submission(drawn, tmp_path / "masks", tmp_path / "result.csv")
+        CHALLENGE.write(Prediction({"label_map": mask[np.newaxis]}), case, tmp_path / "masks")
+    path = write_submission(
+        CHALLENGE.release, CHALLENGE.exchange, drawn, tmp_path / "masks", tmp_path / "result.csv"
+    )
     with open(path, newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == list(SUBMISSION_COLUMNS)
@@ -314,9 +317,11 @@ def test_the_submission_has_an_ellipse_for_each_test_picture(drawn, tmp_path):
 
 def test_an_incomplete_submission_is_not_written(drawn, tmp_path):
     case = CHALLENGE.cases(drawn, "official_test")[0]
-    CHALLENGE.write(Prediction(labels=np.zeros((1, *SMALL), np.uint8)), case, tmp_path / "masks")
+    CHALLENGE.write(Prediction({"label_map": np.zeros((1, *SMALL), np.uint8)}), case, tmp_path / "masks")
     with pytest.raises(MedbenchError, match=r"2 of 2 .* 000_HC \(no ellipse fits its mask\)"):
-        CHALLENGE.write_submission(drawn, tmp_path / "masks", tmp_path / "result.csv")
+        write_submission(
+            CHALLENGE.release, CHALLENGE.exchange, drawn, tmp_path / "masks", tmp_path / "result.csv"
+        )
     assert not (tmp_path / "result.csv").exists()
     assert ellipse_row("x", np.zeros(SMALL, np.uint8), 1.0) is None
 
@@ -330,8 +335,8 @@ def test_real_pictures(shared_data, tmp_path):
     with open(root / TABLES["training_set"], newline="") as stream:
         table = {row["filename"]: float(row["head circumference (mm)"]) for row in csv.DictReader(stream)}
     for case in cases:
-        mask = CHALLENGE.read_reference(case)
-        CHALLENGE.write(Prediction(labels=mask[np.newaxis]), case, tmp_path / "answers")
+        mask = CHALLENGE.release.read_reference(case)
+        CHALLENGE.write(Prediction({"label_map": mask[np.newaxis]}), case, tmp_path / "answers")
         assert CHALLENGE.read(case).images.shape[1:] == (*mask.shape, 3)
         measured = head_circumference_mm(mask, pixel_size_mm=case.facts["pixel_size_mm"])
         assert measured == pytest.approx(table[f"{case.id}.png"], abs=1.8)

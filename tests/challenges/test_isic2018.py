@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from medbench.challenges import load_challenge
-from medbench.challenges.isic2018.challenge import hashed_split, papers_test
+from medbench.challenges.isic2018.files import hashed_split, papers_test
 from medbench.challenges.isic2018.sample import drawn_names, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("isic2018")
@@ -23,8 +23,8 @@ NAMES = [f"ISIC_{number:07}" for number in range(2594)]
 def answers(data, split, folder):
     folder.mkdir()
     for case in CHALLENGE.cases(data, split):
-        mask = CHALLENGE.read_reference(case) * 255
-        cv2.imwrite(str(folder / CHALLENGE.prediction_name(case)), mask)
+        mask = CHALLENGE.release.read_reference(case) * 255
+        cv2.imwrite(str(folder / CHALLENGE.exchange.prediction_name(case)), mask)
     return folder
 
 
@@ -66,8 +66,8 @@ def test_the_papers_split_of_a_whole_training_set(tmp_path):
     assert (len(test), len(train)) == (259, 2335)
     assert {case.id for case in test} == papers_test(NAMES)
     for split, cases in (("papers_test", test), ("papers_train", train)):
-        assert CHALLENGE.split_facts(split).cases == len(cases)
-        assert CHALLENGE.release_share(tmp_path, split) == (len(cases), len(cases))
+        assert CHALLENGE.release.split_facts(split).cases == len(cases)
+        assert CHALLENGE.release.completeness(tmp_path, split) == (len(cases), len(cases))
 
 
 def test_the_organisers_sets_come_from_their_folders(small_isic):
@@ -82,7 +82,7 @@ def test_the_organisers_sets_come_from_their_folders(small_isic):
 def test_a_copy_packed_anew_has_the_same_splits(small_isic, tmp_path):
     for index, case in enumerate(CHALLENGE.cases(small_isic, "official_train")):
         folder = tmp_path / ("train", "val")[index % 2]
-        for name, path in (("images", case.inputs["picture"]), ("masks", case.reference["labels"])):
+        for name, path in (("images", case.inputs["image"]), ("masks", case.reference["labels"])):
             (folder / name).mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / name)
     for split in ("train", "val", "test"):
@@ -103,7 +103,7 @@ def test_a_copy_packed_anew_has_the_same_splits(small_isic, tmp_path):
     ],
 )
 def test_which_splits_may_test_what_was_learnt_from_which(training, split, overlap):
-    assert CHALLENGE.share_cases(training, split) is overlap
+    assert CHALLENGE.release.overlap(training, split) is overlap
 
 
 def test_the_official_score_counts_a_jaccard_index_below_065_as_0():
@@ -160,7 +160,7 @@ def test_one_bad_file_of_each_kind_fails_alone(small_isic, tmp_path):
     assert finished.exit_code == 1
     assert finished.record.metrics["dice"].scored == len(ids) - len(told)
     assert finished.record.metrics["dice"].value == pytest.approx((len(ids) - 5) / (len(ids) - 3))
-    messages = [finding.message for finding in CHALLENGE.check(data) if finding.severity == "error"]
+    messages = [finding.message for finding in CHALLENGE.release.check(data) if finding.severity == "error"]
     assert len(messages) == 4
     assert (pictures / f"{ids[0]}.jpg").exists()
 
@@ -194,11 +194,11 @@ def opacity(path):
 def test_a_bad_picture_fails_alone_in_one_line_that_names_it(small_isic, tmp_path, spoil, told):
     data = shutil.copytree(small_isic, tmp_path / "data")
     case, *others = CHALLENGE.cases(data, "official_test")
-    spoil(case.inputs["picture"])
+    spoil(case.inputs["image"])
     finished = fresh(data, split="official_test", runs=tmp_path / "runs")
     (bad,) = [row for row in finished.rows if row.status != "ok"]
     assert (bad.case, bad.status) == (case.id, "failed")
-    assert str(case.inputs["picture"]) in bad.reason
+    assert str(case.inputs["image"]) in bad.reason
     assert told in bad.reason
     assert "\n" not in bad.reason
     assert bad.scores["dice"].value == 0
@@ -221,13 +221,13 @@ def test_the_check_finds_a_picture_of_the_test_set_in_the_training_set(small_isi
         data / f"ISIC2018_Task1_Test_GroundTruth/{test.stem}_segmentation.png",
         data / f"ISIC2018_Task1_Training_GroundTruth/{train.stem}_segmentation.png",
     )
-    errors = [finding.message for finding in CHALLENGE.check(data) if finding.severity == "error"]
+    errors = [finding.message for finding in CHALLENGE.release.check(data) if finding.severity == "error"]
     assert len(errors) == 1
     assert "official_test and official_train" in errors[0]
 
 
 def test_a_clean_copy_passes_the_check(small_isic):
-    findings = CHALLENGE.check(small_isic)
+    findings = CHALLENGE.release.check(small_isic)
     assert not [finding for finding in findings if finding.severity == "error"]
     assert any("official_test: 4 of the release's 1000" in finding.message for finding in findings)
 
@@ -255,4 +255,4 @@ def test_real_pictures_run_as_a_subset_and_say_so(shared_data):
 
 
 def test_real_pictures_pass_the_check(shared_data):
-    assert not [f for f in CHALLENGE.check(shared_data / "isic2018") if f.severity == "error"]
+    assert not [f for f in CHALLENGE.release.check(shared_data / "isic2018") if f.severity == "error"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
-from medbench.challenges.iugc2024.challenge import decode_mask, parse_frame_list
+from medbench.challenges.iugc2024.files import decode_mask, parse_frame_list
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
@@ -130,7 +130,9 @@ def test_the_labelled_frame_is_read_by_its_true_index(challenge, release):
         cases = [case for case in challenge.cases(release, split) if case.facts["task"] == "segmentation"]
         assert [case.facts["frame"] for case in cases] == expected
         for case in cases:
-            image = challenge.read(case).images
+            sample = challenge.read(case)
+            image = sample.images
+            assert sample.demands == {"label_map"}
             assert image.shape == (1, SIZE, SIZE, 3)
             assert abs(float(image.mean()) - (case.facts["frame"] * 8 + 20)) < 3
 
@@ -140,7 +142,9 @@ def test_videos_carry_their_frame_classes_and_doubled_names(challenge, release):
     assert cases["classification/20190909T1I1"].facts["classes"] == (1,) * 10
     assert cases["classification/20190726T095643_0"].facts["classes"] == (0,) * 10
     assert cases["classification/X"].inputs["video"].name == "X__X.avi"
-    assert challenge.read(cases["classification/X"]).images.shape == (10, SIZE, SIZE, 3)
+    sample = challenge.read(cases["classification/X"])
+    assert sample.images.shape == (10, SIZE, SIZE, 3)
+    assert sample.demands == {"image_classes"}
 
 
 def test_the_starting_kit_layout(challenge, tmp_path):
@@ -165,16 +169,16 @@ def test_predictions_round_trip_and_score(challenge, release, tmp_path):
     rows = []
     for case in challenge.cases(release, "test"):
         if case.facts["task"] == "segmentation":
-            challenge.write(Prediction(labels=mask()[None]), case, tmp_path)
+            challenge.write(Prediction({"label_map": mask()[None]}), case, tmp_path)
         else:
             known = np.array(case.facts["classes"])
             probabilities = np.stack([1 - known * 0.9, known * 0.9], axis=1).astype(np.float32)
-            challenge.write(Prediction(image_classes=probabilities), case, tmp_path)
+            challenge.write(Prediction({"image_classes": probabilities}), case, tmp_path)
         rows.append(row(challenge, case, tmp_path))
     assert rows[0].scores["dice_all"].value == 1
     assert rows[0].scores["aop_contour"].value == 0
     for name in ("accuracy", "f1", "auc", "mcc"):
-        statistic = challenge.statistic(challenge.metric(name), rows)
+        statistic = challenge.scorer.statistic(challenge.metric(name), rows)
         assert statistic(np.ones((1, len(rows))))[0] == pytest.approx(1)
     assert json.loads(json.dumps(rows[-1].as_json())) == rows[-1].as_json()
 
@@ -185,9 +189,11 @@ def test_pooled_metrics_weigh_whole_videos(challenge, release, tmp_path):
         if case.facts["task"] == "classification":
             right = case.group == "test_1_7"
             known = np.array(case.facts["classes"]) if right else 1 - np.array(case.facts["classes"])
-            challenge.write(Prediction(image_classes=np.stack([1 - known, known], axis=1)), case, tmp_path)
+            challenge.write(
+                Prediction({"image_classes": np.stack([1 - known, known], axis=1)}), case, tmp_path
+            )
             rows.append(row(challenge, case, tmp_path))
-    statistic = challenge.statistic(challenge.metric("accuracy"), rows)
+    statistic = challenge.scorer.statistic(challenge.metric("accuracy"), rows)
     values = statistic(np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0], [2.0, 1.0]]))
     assert values == pytest.approx([8 / 14, 1, 0, 16 / 22])
 
@@ -219,18 +225,19 @@ def test_losing_a_prediction_never_improves_a_metric(challenge, release, tmp_pat
     poor = tmp_path / "poor"
     for case in cases:
         if case.facts["task"] == "segmentation":
-            challenge.write(Prediction(labels=mask(shift=9)[None]), case, poor)
+            challenge.write(Prediction({"label_map": mask(shift=9)[None]}), case, poor)
         else:
             n = len(case.facts["classes"])
             scores = np.random.default_rng(0).uniform(size=n)
-            challenge.write(Prediction(image_classes=np.stack([1 - scores, scores], 1)), case, poor)
+            challenge.write(Prediction({"image_classes": np.stack([1 - scores, scores], 1)}), case, poor)
     full = [row(challenge, case, poor) for case in cases]
     for lost in range(len(cases)):
         rows = list(full)
         rows[lost] = row(challenge, cases[lost], tmp_path / "empty")
         for metric in challenge.metrics:
             with_all, without = (
-                challenge.statistic(metric, chosen)(np.ones((1, len(rows))))[0] for chosen in (full, rows)
+                challenge.scorer.statistic(metric, chosen)(np.ones((1, len(rows))))[0]
+                for chosen in (full, rows)
             )
             worse = without <= with_all + 1e-12 if metric.better == "higher" else without >= with_all - 1e-12
             assert worse, (metric.name, lost)
@@ -244,7 +251,7 @@ def test_a_bad_prediction_is_named(challenge, release, tmp_path, damage, expecte
     import cv2
 
     case = challenge.cases(release, "test")[0]
-    path = tmp_path / challenge.prediction_name(case)
+    path = tmp_path / challenge.exchange.prediction_name(case)
     path.parent.mkdir(parents=True)
     pictures = {
         "size": np.zeros((48, 48), np.uint8),
@@ -263,7 +270,7 @@ def test_a_bad_prediction_is_named(challenge, release, tmp_path, damage, expecte
 
 def test_incomplete_or_malformed_class_tables_are_named(challenge, release, tmp_path):
     case = challenge.cases(release, "test")[-1]
-    path = tmp_path / challenge.prediction_name(case)
+    path = tmp_path / challenge.exchange.prediction_name(case)
     header = "frame,non_standard_plane,standard_plane\n"
     path.parent.mkdir(parents=True)
     for text, expected in (
@@ -281,7 +288,7 @@ def test_incomplete_or_malformed_class_tables_are_named(challenge, release, tmp_
 def test_check_reports_what_is_wrong(challenge, release):
     (release / "test/seg/test_2_5.png").unlink()
     (release / "train/videos/X__X.avi").write_bytes(b"")
-    findings = challenge.check(release)
+    findings = challenge.release.check(release)
     errors = [finding.message for finding in findings if finding.severity == "error"]
     assert any("test_2_5.png" in message for message in errors)
     assert any("X__X.avi" in message for message in errors)

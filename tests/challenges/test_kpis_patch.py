@@ -15,7 +15,7 @@ from medbench.core.progress import SilentProgress
 from medbench.io import raster
 from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -35,7 +35,7 @@ def perfect(root, folder):
     """The references as predictions."""
     for case in PATCH.cases(root, "test"):
         mask = cv2.imread(str(case.reference["mask"]), 0) > 127
-        raster.write_label_map(folder / PATCH.prediction_name(case), mask.astype(np.uint8) * 255)
+        raster.write_label_map(folder / PATCH.exchange.prediction_name(case), mask.astype(np.uint8) * 255)
     return folder
 
 
@@ -55,7 +55,7 @@ def test_patches_overlap_by_half_and_belong_to_their_slides(small_kpis):
     assert len(cases) == 27
     assert len({case.group for case in cases}) == 3
     first, right = (PATCH.read(case).images[0] for case in cases[:2])
-    assert (cases[1].facts["row"], cases[1].facts["column"]) == (0, 384)
+    assert PATCH.exchange.patch_position(cases[1]) == (0, 384)
     assert np.abs(first[:, 384:].astype(int) - right[:, :384]).mean() < 3
     assert {case.facts["group"] for case in PATCH.cases(small_kpis, "train")} == {"56Nx", "NEP25"}
 
@@ -98,8 +98,8 @@ def test_perfect_predictions_score_one_and_less_by_the_docker_rule(release, tmp_
 def test_names_of_the_organisers_docker_are_found(release, tmp_path):
     folder = perfect(release, tmp_path / "predictions")
     for case in PATCH.cases(release, "test"):
-        path = folder / PATCH.prediction_name(case)
-        path.rename(path.with_name(f"val_{case.inputs['picture'].stem}_pred.png"))
+        path = folder / PATCH.exchange.prediction_name(case)
+        path.rename(path.with_name(f"val_{case.inputs['image'].stem}_pred.png"))
     assert evaluate("kpis_patch", folder, data=release).record.metrics["dice"].value == 1
 
 
@@ -121,18 +121,18 @@ def damage_ones(cases):
 
 def damage_colour(cases):
     path = cases[6].reference["mask"]
-    path.write_bytes(cases[6].inputs["picture"].read_bytes())
+    path.write_bytes(cases[6].inputs["image"].read_bytes())
     return path.name
 
 
 def damage_truncated(cases):
-    path = cases[7].inputs["picture"]
+    path = cases[7].inputs["image"]
     path.write_bytes(path.read_bytes()[:900])
     return path.name
 
 
 def damage_group(cases):
-    slide = cases[0].inputs["picture"].parents[1]
+    slide = cases[0].inputs["image"].parents[1]
     target = slide.parents[1] / "cortex" / slide.name
     target.parent.mkdir()
     shutil.move(slide, target)
@@ -150,15 +150,15 @@ def test_bad_files_are_named_in_one_line_and_the_others_scored(release):
         assert any(name in row.reason and "\n" not in row.reason for row in bad), name
     assert finished.record.counts.ok == 27 - len(bad)
     assert finished.exit_code == 1
-    errors = [finding.message for finding in PATCH.check(release) if finding.severity == "error"]
+    errors = [finding.message for finding in PATCH.release.check(release) if finding.severity == "error"]
     assert all(any(name in message for message in errors) for name in names)
 
 
 def test_a_failed_patch_scores_zero_unless_its_reference_is_empty(release):
     filled, emptied = PATCH.cases(release, "test")[4], PATCH.cases(release, "test")[0]
-    assert PATCH.score_failed(filled, "missing", "none").scores["dice"].value == 0
+    assert PATCH.scorer.score_failed(filled, "missing", "none").scores["dice"].value == 0
     cv2.imwrite(str(emptied.reference["mask"]), np.zeros((768, 768), np.uint8))
-    assert PATCH.score_failed(emptied, "missing", "none").scores["dice"].status == "undefined"
+    assert PATCH.scorer.score_failed(emptied, "missing", "none").scores["dice"].status == "undefined"
 
 
 def test_an_empty_folder_and_a_missing_split_say_what_was_looked_for(small_kpis, tmp_path):
@@ -174,11 +174,11 @@ def test_a_slide_in_two_splits_is_an_error(small_kpis, tmp_path):
     shutil.copytree(
         source, root / "KPIs24 Training Data/Task1_patch_level/train/DN" / source.name.replace("-", "_")
     )
-    assert any("is in test and train" in finding.message for finding in PATCH.check(root))
+    assert any("is in test and train" in finding.message for finding in PATCH.release.check(root))
 
 
 def test_both_tasks_share_one_sample_with_options(tmp_path):
-    assert load_data_set("kpis").data_set == "kpis"
+    assert load_data_set("kpis").release.data_set == "kpis"
     root = sample_folder(load_data_set("kpis"), SilentProgress(), tmp_path / "s", {"slides": 1, "size": 1200})
     (slide,) = layout.find_slides(root)
     assert slide.mask.is_file()

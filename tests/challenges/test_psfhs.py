@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import medbench
 from medbench.challenges import load_challenge
-from medbench.challenges.psfhs.challenge import read_label_map
+from medbench.challenges.psfhs.files import read_label_map
 from medbench.challenges.psfhs.sample import drawn_numbers, write_sample
 from medbench.cli.main import app
 from medbench.core.case import Volume
@@ -21,7 +21,7 @@ from medbench.core.sample import Prediction
 from medbench.core.score import Score
 from medbench.io import nifti_mha, raster
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("psfhs")
@@ -63,7 +63,7 @@ def answers(drawn, tmp_path):
     """The references of the test split, as predictions."""
     folder = tmp_path / "answers"
     for case in CHALLENGE.cases(drawn, "test"):
-        write_labels(folder / f"{case.id}.mha", CHALLENGE.read_reference(case))
+        write_labels(folder / f"{case.id}.mha", CHALLENGE.release.read_reference(case))
     return folder
 
 
@@ -85,16 +85,16 @@ def test_s_and_the_means_are_the_official_ones(key, names):
     golden = GOLDEN[key]
     weights = np.ones((1, len(rows)))
     for spec in CHALLENGE.metrics[1:]:
-        mean = CHALLENGE.statistic(spec, rows)(weights)[0]
+        mean = CHALLENGE.scorer.statistic(spec, rows)(weights)[0]
         name = "aop" if spec.name == "aop_ellipse" else spec.name
         assert mean == pytest.approx(golden["aggregates"][name], abs=ANGLE_TOLERANCE), name
-    score = CHALLENGE.statistic(CHALLENGE.metric("score"), rows)(weights)[0]
+    score = CHALLENGE.scorer.statistic(CHALLENGE.metric("score"), rows)(weights)[0]
     assert score == pytest.approx(golden["score"], abs=0.5 * ANGLE_TOLERANCE / 180 + 1e-7)
 
 
 def test_s_is_not_clipped_and_follows_case_weights():
     rows = [golden_row("real_0"), golden_row("empty")]
-    found = CHALLENGE.statistic(CHALLENGE.metric("score"), rows)(np.array([[1.0, 0], [0, 1], [1, 1]]))
+    found = CHALLENGE.scorer.statistic(CHALLENGE.metric("score"), rows)(np.array([[1.0, 0], [0, 1], [1, 1]]))
     single = [medbench.score("psfhs.score", *pair(name)).value for name in ("real_0", "empty")]
     assert found[:2] == pytest.approx(single, abs=1e-12)
     assert found[2] == pytest.approx(sum(single) / 2, abs=1e-7)
@@ -105,12 +105,12 @@ def test_s_is_not_clipped_and_follows_case_weights():
 
 
 def test_every_number_is_in_one_split():
-    from medbench.challenges.psfhs.challenge import RUNS
+    from medbench.challenges.psfhs.files import RUNS
 
     numbers = [number for run in RUNS.values() for number in run]
     assert sorted(numbers) == list(range(4001))
-    assert CHALLENGE.share_cases("train", "all")
-    assert not CHALLENGE.share_cases("train", "test")
+    assert CHALLENGE.release.overlap("train", "all")
+    assert not CHALLENGE.release.overlap("train", "test")
 
 
 def test_neighbouring_pictures_are_one_group_and_splits_share_none(drawn):
@@ -132,20 +132,20 @@ def test_the_sample_has_the_release_s_files(drawn):
         labels = SimpleITK.ReadImage(str(drawn / "label_mha" / path.name))
         assert labels.GetSize() == (256, 256)
         assert set(np.unique(SimpleITK.GetArrayFromImage(labels))) == {0, 1, 2}
-    findings = CHALLENGE.check(drawn)
-    assert findings[0].message == "6 of the release's 4,000 pictures."
+    findings = CHALLENGE.release.check(drawn)
+    assert findings[0].message == "6 of the release's 4,000 images."
     assert {finding.severity for finding in findings[1:]} == {"note"}
 
 
 def test_predictions_carry_the_picture_s_geometry(release, tmp_path):
     case = CHALLENGE.cases(release, "test")[0]
-    image = SimpleITK.ReadImage(str(case.inputs["picture"]))
+    image = SimpleITK.ReadImage(str(case.inputs["image"]))
     image.SetSpacing((0.3, 0.4, 1.0))
     image.SetOrigin((5.0, -7.0, 2.0))
     image.SetDirection((0, -1, 0, 1, 0, 0, 0, 0, 1))
-    SimpleITK.WriteImage(image, str(case.inputs["picture"]))
-    reference = CHALLENGE.read_reference(case)
-    path = CHALLENGE.write(Prediction(labels=reference[np.newaxis]), case, tmp_path)
+    SimpleITK.WriteImage(image, str(case.inputs["image"]))
+    reference = CHALLENGE.release.read_reference(case)
+    path = CHALLENGE.write(Prediction({"label_map": reference[np.newaxis]}), case, tmp_path)
     written = SimpleITK.ReadImage(str(path))
     assert path.name == "03201.mha"
     assert written.GetSpacing() == (0.3, 0.4)
@@ -153,7 +153,7 @@ def test_predictions_carry_the_picture_s_geometry(release, tmp_path):
     assert written.GetDirection() == (0, -1, 1, 0)
     assert written.GetPixelID() == SimpleITK.sitkUInt8
     assert np.array_equal(SimpleITK.GetArrayFromImage(written), reference)
-    scores = CHALLENGE.score_file(case, path).scores
+    scores = CHALLENGE.scorer.score_file(case, path).scores
     assert scores["dice_all"].value == 1
     assert scores["aop_ellipse"].value == 0
 
@@ -176,8 +176,8 @@ def test_a_reference_without_a_structure_leaves_s(release, answers, tmp_path):
 
 def test_what_fails_is_scored_by_the_declared_rule(drawn):
     case = CHALLENGE.cases(drawn, "test")[0]
-    reference = CHALLENGE.read_reference(case)
-    failed = CHALLENGE.score_failed(case, "missing", "gone").scores
+    reference = CHALLENGE.release.read_reference(case)
+    failed = CHALLENGE.scorer.score_failed(case, "missing", "gone").scores
     empty = CHALLENGE.score_arrays(reference, np.zeros_like(reference))
     assert {name: score.value for name, score in failed.items()} == {
         name: score.value for name, score in empty.items()
@@ -231,7 +231,7 @@ def mask_for_viewing(image, label):
     write_labels(label, (nifti_mha.read_volume(label).array > 0).astype(np.uint8) * 255)
 
 
-@damage("is 128×256 where its picture is 256×256")
+@damage("is 128×256 where its image is 256×256")
 def label_map_of_another_size(image, label):
     write_labels(label, nifti_mha.read_volume(label).array[::2])
 
@@ -246,7 +246,7 @@ def test_a_check_names_each_bad_file_in_one_line(release, name):
     harm, expected = DAMAGE[name]
     image, label = release / "image_mha" / "03201.mha", release / "label_mha" / "03201.mha"
     harm(image, label)
-    errors = [finding.message for finding in CHALLENGE.check(release) if finding.severity == "error"]
+    errors = [finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"]
     assert len(errors) == 1
     assert expected in errors[0]
     assert "03201.mha" in errors[0]
@@ -290,9 +290,9 @@ def test_bad_predictions_cost_their_own_case_only(drawn, answers, tmp_path):
 def test_pictures_in_two_splits_are_found(release):
     for folder in ("image_mha", "label_mha"):
         shutil.copy(release / folder / "00001.mha", release / folder / "03300.mha")
-    errors = [finding.message for finding in CHALLENGE.check(release) if finding.severity == "error"]
+    errors = [finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"]
     assert len(errors) == 1
-    assert "03300.mha: the same picture as" in errors[0]
+    assert "03300.mha: the same image as" in errors[0]
     assert "in test and train" in errors[0]
 
 
@@ -322,7 +322,9 @@ def ranked_rows(quality):
 
 
 def test_ranking_adds_ranks_by_significance():
-    standings = CHALLENGE.rank({"poor": ranked_rows(0), "good": ranked_rows(5), "twin": ranked_rows(5)})
+    standings = CHALLENGE.scorer.rank(
+        {"poor": ranked_rows(0), "good": ranked_rows(5), "twin": ranked_rows(5)}
+    )
     assert [(s.name, s.place, s.rank_sum) for s in standings] == [
         ("good", 1, 10), ("twin", 1, 10), ("poor", 3, 30),
     ]  # fmt: skip
@@ -334,7 +336,7 @@ def test_equal_rank_sums_are_separated_by_s_and_chance_is_no_rank():
     for rows, shift in ((first, 0.0), (second, -0.001)):
         for row in rows:
             row.scores["dice_ps"] = Score(0.8 + shift + 0.05 * noise.standard_normal())
-    standings = CHALLENGE.rank({"second": second, "first": first})
+    standings = CHALLENGE.scorer.rank({"second": second, "first": first})
     assert {s.rank_sum for s in standings} == {10}
     assert sorted(s.place for s in standings) == [1, 2]
     assert standings[0].tie_breaker > standings[1].tie_breaker
@@ -342,7 +344,7 @@ def test_equal_rank_sums_are_separated_by_s_and_chance_is_no_rank():
 
 def test_ranking_refuses_other_cases():
     with pytest.raises(MedbenchError, match="other cases"):
-        CHALLENGE.rank({"a": ranked_rows(1), "b": ranked_rows(1)[1:]})
+        CHALLENGE.scorer.rank({"a": ranked_rows(1), "b": ranked_rows(1)[1:]})
 
 
 def test_compare_prints_the_challenge_s_ranking(drawn, answers, tmp_path):
@@ -393,11 +395,11 @@ def test_real_frames_in_the_release_s_layout(shared_data, tmp_path):
         shutil.copytree(source / folder, tmp_path / folder)
     cases = CHALLENGE.cases(tmp_path, "all")
     assert len(cases) == 45
-    errors = [finding for finding in CHALLENGE.check(tmp_path) if finding.severity == "error"]
+    errors = [finding for finding in CHALLENGE.release.check(tmp_path) if finding.severity == "error"]
     assert errors == []
-    both = [case for case in cases if {1, 2} <= set(np.unique(CHALLENGE.read_reference(case)))]
+    both = [case for case in cases if {1, 2} <= set(np.unique(CHALLENGE.release.read_reference(case)))]
     assert len(both) == 27
     for case in both[:5]:
         assert CHALLENGE.read(case).images.shape == (1, 256, 256, 3)
-        scores = CHALLENGE.score_arrays(*[CHALLENGE.read_reference(case)] * 2)
+        scores = CHALLENGE.score_arrays(*[CHALLENGE.release.read_reference(case)] * 2)
         assert scores["dice_fh"].value == 1

@@ -12,7 +12,7 @@ import torch
 
 import medbench
 from medbench.challenges import load_challenge
-from medbench.challenges.synapse.challenge import ORGANS, TEST_CASES, TRAIN_CASES
+from medbench.challenges.synapse.files import ORGANS, TEST_CASES, TRAIN_CASES
 from medbench.challenges.synapse.sample import draw_case, write_nifti, write_sample
 from medbench.challenges.synapse.volumes import LABEL_OF_BTCV, read_case_image
 from medbench.core.case import Volume
@@ -21,7 +21,7 @@ from medbench.inference.predictor import InputContract, NetworkPredictor
 from medbench.io import hdf5, nifti_mha
 from medbench.io.raster import spline_zoom
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("synapse")
@@ -48,8 +48,8 @@ def nifti(tmp_path_factory):
 def answers(data, folder, change=lambda labels: labels):
     folder.mkdir()
     for case in CHALLENGE.cases(data, "test"):
-        reference = CHALLENGE.read_reference(case)
-        path = folder / CHALLENGE.prediction_name(case)
+        reference = CHALLENGE.release.read_reference(case)
+        path = folder / CHALLENGE.exchange.prediction_name(case)
         geometry = (reference.spacing, reference.origin, reference.direction)
         nifti_mha.write_volume(path, Volume(change(reference.array.copy()), *geometry))
     return folder
@@ -95,9 +95,9 @@ class Bands(torch.nn.Module):
 def test_a_volume_goes_slice_by_slice_as_in_the_authors_program(small_synapse):
     (case, *_) = CHALLENGE.cases(small_synapse, "test")
     sample = CHALLENGE.read(case)
-    contract = InputContract(32, mean=(0.5,) * 3, std=(0.5,) * 3, resampling=CHALLENGE.resampling)
+    contract = InputContract(32, mean=(0.5,) * 3, std=(0.5,) * 3, resampling=CHALLENGE.card.resampling)
     network = Bands()
-    found = NetworkPredictor(network, contract, batch_size=3).predict(sample).labels
+    found = NetworkPredictor(network, contract, batch_size=3).predict(sample)["label_map"]
     expected = []
     for plane in sample.images[..., 0]:
         small = scipy.ndimage.zoom(plane, (32 / 64, 32 / 64), order=3)
@@ -123,8 +123,8 @@ def test_a_single_channel_of_logits_is_foreground_from_0_up(small_synapse):
 
     (case, *_) = CHALLENGE.cases(small_synapse, "test")
     images = np.array([[[[0.4], [0.5]], [[0.6], [0.1]]]], np.float32)
-    sample = Sample(case, images, frozenset({"labels"}))
-    labels = NetworkPredictor(Level(), InputContract(2)).predict(sample).labels
+    sample = Sample(case, images, frozenset({"label_map"}))
+    labels = NetworkPredictor(Level(), InputContract(2)).predict(sample)["label_map"]
     assert labels.tolist() == [[[0, 1], [1, 0]]]
 
 
@@ -167,7 +167,7 @@ def test_prepared_and_nifti_files_hold_the_same_cases(small_synapse, nifti):
     ):
         assert (first.id, first.group) == (second.id, second.group)
         assert np.allclose(CHALLENGE.read(first).images, CHALLENGE.read(second).images, atol=1e-6)
-        one, other = CHALLENGE.read_reference(first), CHALLENGE.read_reference(second)
+        one, other = CHALLENGE.release.read_reference(first), CHALLENGE.release.read_reference(second)
         assert np.array_equal(one.array, other.array)
         assert one.spacing == pytest.approx(other.spacing, abs=1e-4)
 
@@ -197,7 +197,7 @@ def test_without_spacing_distances_in_mm_are_undefined_and_the_others_stand(rele
 @pytest.mark.parametrize("ending", [".npz", ".npy.h5"])
 def test_predictions_may_be_arrays_under_the_bare_name(small_synapse, tmp_path, ending):
     for case in CHALLENGE.cases(small_synapse, "test"):
-        labels = CHALLENGE.read_reference(case).array
+        labels = CHALLENGE.release.read_reference(case).array
         hdf5.write_arrays(tmp_path / f"{case.id}{ending}", {"label": labels})
     assert evaluate("synapse", tmp_path, data=small_synapse).record.metrics["dice"].value == 1
 
@@ -229,7 +229,7 @@ def test_a_bad_volume_fails_alone_in_one_line_that_names_it(release, spoil, told
     path = release / "test_vol_h5" / "case0008.npy.h5"
     cases = CHALLENGE.cases(release, "test")
     spoil(path)
-    monkeypatch.setattr(type(CHALLENGE), "cases", lambda self, root, split: cases)
+    monkeypatch.setattr(type(CHALLENGE.release), "cases", lambda self, root, split: cases)
     finished = run("smp/unet", "synapse", data=release, weights="none", inference=FAST, options=OPTIONS)
     (bad,) = [row for row in finished.rows if row.status != "ok"]
     assert bad.case == "case0008"
@@ -255,7 +255,9 @@ def test_a_bad_reference_is_named_and_enters_no_mean(release, tmp_path, spoil, t
     assert finished.record.metrics["dice"].value == 1
     assert finished.record.metrics["dice"].undefined == 1
     assert finished.exit_code == 1
-    assert any(told in finding.message for finding in CHALLENGE.check(release) if finding.severity == "error")
+    assert any(
+        told in finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"
+    )
 
 
 def test_a_missing_or_bad_prediction_scores_the_worst(small_synapse, tmp_path):
@@ -300,14 +302,16 @@ def test_a_run_writes_label_volumes_with_their_spacing(nifti):
     finished = run("smp/unet", "synapse", data=nifti, weights="none", inference=FAST, options=OPTIONS)
     assert finished.exit_code == 0
     for case in CHALLENGE.cases(nifti, "test"):
-        written = nifti_mha.read_volume(finished.folder / "predictions" / CHALLENGE.prediction_name(case))
+        written = nifti_mha.read_volume(
+            finished.folder / "predictions" / CHALLENGE.exchange.prediction_name(case)
+        )
         assert written.shape == (8, 64, 64)
-        assert written.spacing == pytest.approx(CHALLENGE.read_reference(case).spacing, abs=1e-4)
+        assert written.spacing == pytest.approx(CHALLENGE.release.read_reference(case).spacing, abs=1e-4)
 
 
 def test_training_slices_are_resized_as_in_the_protocol_and_kept(small_synapse, nifti, tmp_path):
-    slices = CHALLENGE.training_images(small_synapse, "train", tmp_path / "a")
-    volumes = CHALLENGE.training_images(nifti, "train", tmp_path / "b")
+    slices = CHALLENGE.exchange.inputs["image"].examples(small_synapse, "train", tmp_path / "a")
+    volumes = CHALLENGE.exchange.inputs["image"].examples(nifti, "train", tmp_path / "b")
     assert len(slices) == len(volumes) == 16
     assert {image.group for image in slices} == {image.group for image in volumes} == {"case0005", "case0006"}
     for first, second in zip(slices[::5], volumes[::5], strict=True):
@@ -324,13 +328,13 @@ def test_training_slices_are_resized_as_in_the_protocol_and_kept(small_synapse, 
 
 
 def test_the_check_tells_volumes_in_the_wrong_split_and_copies(release):
-    clean = CHALLENGE.check(release)
+    clean = CHALLENGE.release.check(release)
     assert not [finding for finding in clean if finding.severity == "error"]
     assert any("test: 3 of the release's 12 volumes" in finding.message for finding in clean)
     assert any("train: 16 of the release's 2211 slices" in finding.message for finding in clean)
     shutil.copy(release / "test_vol_h5/case0008.npy.h5", release / "test_vol_h5/case0022.npy.h5")
     shutil.copy(release / "train_npz/case0005_slice003.npz", release / "train_npz/case0008_slice000.npz")
-    messages = [finding.message for finding in CHALLENGE.check(release)]
+    messages = [finding.message for finding in CHALLENGE.release.check(release)]
     assert any("case0008: lies in train" in message for message in messages)
     assert any("case0022.npy.h5: the same image as" in message for message in messages)
 

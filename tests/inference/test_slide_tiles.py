@@ -56,7 +56,7 @@ def picture(height, width, seed=0):
 def sample_of(path, values, factor=1):
     write_pyramid(path, [values], values.shape, tile=256)
     height, width = (max(1, round(side / factor)) for side in values.shape[:2])
-    case = Case(f"DN/{path.stem}", {"picture": path})
+    case = Case(f"DN/{path.stem}", {"image": path})
     slide = Slide(path, factor, (height, width))
     return Sample(case, np.empty((0, 0, 0, 3), np.uint8), frozenset({"mask"}), slide)
 

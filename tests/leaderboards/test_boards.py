@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from medbench.challenges import list_challenges, load_challenge
-from medbench.challenges.families.image_masks import PAPERS
+from medbench.challenges.families.image_masks.scoring import PAPERS
 from medbench.cli.main import app
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.rendering import FORMATS, as_csv, html, latex, markdown
@@ -166,7 +166,7 @@ def filled(small_cvc, tmp_path, monkeypatch):
     folder = tmp_path / "answers"
     folder.mkdir()
     for case in CHALLENGE.cases(small_cvc, "test"):
-        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.release.read_reference(case) * 255)
     evaluate("cvc_clinicdb", folder, data=small_cvc, name="perfect")
     return tmp_path / "boards"
 
@@ -176,7 +176,7 @@ def test_a_run_adds_its_row_and_writes_every_page(filled):
     assert {name for name, _ in FORMATS.values()} < {path.name for path in folder.iterdir()}
     (entry,) = read_results(filled, "cvc_clinicdb")
     assert (entry["subset"], entry["present_cases"], entry["released_cases"]) == (True, 10, 145)
-    assert entry["split_sha256"] == CHALLENGE.split_facts("test").names_sha256
+    assert entry["split_sha256"] == CHALLENGE.release.split_facts("test").names_sha256
     assert "perfect [subset 10 of 145]" in (folder / "README.md").read_text()
 
 
@@ -227,7 +227,7 @@ def test_a_runs_own_table_and_report_keep_protocols_apart(small_cvc, tmp_path, c
     folder = tmp_path / "answers"
     folder.mkdir()
     for case in CHALLENGE.cases(small_cvc, "test"):
-        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.release.read_reference(case) * 255)
     finished = evaluate("cvc_clinicdb", folder, data=small_cvc)
     assert finished.record.metrics["dice_256"].protocol == PAPERS
     show_finished(finished, as_json=False)

@@ -153,7 +153,7 @@ def test_cases_without_a_value_in_one_run_are_counted_out(evaluated):
 
 
 def test_pooled_metrics_are_compared_too(small_iugc, tmp_path):
-    from medbench.running.job import Inference
+    from medbench.running.request import Inference
     from medbench.running.run import run
 
     found = [

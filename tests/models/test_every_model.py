@@ -15,7 +15,7 @@ SMP = {
     "smp/segformer": {"encoder": "mit_b0", "decoder_segmentation_channels": 32},
 }
 PLANAR = [n for n in list_models() if model_entry(n).spatial_dims == 2 and not model_entry(n).framework]
-NAMES = [n for n in PLANAR if n.endswith(".test") and "segmentation" in model_entry(n).tasks]
+NAMES = [n for n in PLANAR if n.endswith(".test") and "label_map" in model_entry(n).offers]
 NETWORKS = [*NAMES, *SMP]
 
 

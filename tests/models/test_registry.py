@@ -39,7 +39,7 @@ def test_every_card_is_complete():
         entry = model_entry(name)
         assert entry.name == name
         assert entry.title
-        assert entry.tasks
+        assert entry.offers
         assert entry.paper
         assert entry.code
         assert entry.code_license

@@ -183,7 +183,7 @@ def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
     groups = write_raw(
         challenge, small_cvc, "train", 32, tmp_path / "raw", tmp_path / "cache", SilentProgress()
     )
-    images = challenge.training_images(small_cvc, "train", tmp_path / "cache")
+    images = challenge.exchange.inputs["image"].examples(small_cvc, "train", tmp_path / "cache")
     assert groups == [image.group for image in images]
     described = json.loads((tmp_path / "raw" / "dataset.json").read_text())
     assert described["channel_names"] == {"0": "R", "1": "G", "2": "B"}

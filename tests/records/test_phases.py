@@ -7,7 +7,7 @@ import pytest
 
 from medbench.inference.predictor import NetworkPredictor
 from medbench.records.phases import HEADINGS, Timing, keep_phases, read_phases, summarise_phases
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 

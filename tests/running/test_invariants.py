@@ -6,14 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from medbench.challenges.iugc2024.challenge import IUGC2024
+from medbench.challenges.iugc2024.scoring import IUGC2024Scorer
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.score import Score
 from medbench.io.nifti_mha import write_volume
 from medbench.running import folders
-from medbench.running.job import Inference
+from medbench.running.request import Inference
 from medbench.running.run import run
 
 FAST = Inference(image_size=128)
@@ -24,7 +24,7 @@ def predict(data):
 
 
 def test_impossible_scores_refuse_the_record_and_name_the_case(small_iugc, monkeypatch):
-    original = IUGC2024.score_file
+    original = IUGC2024Scorer.score_file
 
     def too_good(self, case, path):
         scores = original(self, case, path)
@@ -32,7 +32,7 @@ def test_impossible_scores_refuse_the_record_and_name_the_case(small_iugc, monke
             return type(scores)({**scores.scores, "dice_ps": Score(1.5)}, scores.evidence)
         return scores
 
-    monkeypatch.setattr(IUGC2024, "score_file", too_good)
+    monkeypatch.setattr(IUGC2024Scorer, "score_file", too_good)
     with pytest.raises(
         MedbenchError, match=r"Case \S+: ps: dice.plus_one 1.5 is outside its range"
     ) as caught:
@@ -71,14 +71,14 @@ def test_a_folder_evaluation_is_refused_too(tmp_path, monkeypatch):
 def test_the_command_ends_with_two_and_one_line(small_iugc, monkeypatch, capsys):
     from medbench.cli.main import main
 
-    original = IUGC2024.score_file
+    original = IUGC2024Scorer.score_file
 
     def too_far(self, case, path):
         scores = original(self, case, path)
         distances = {name: Score(-1.0) for name in scores.scores if name == "hd_ps"}
         return type(scores)({**scores.scores, **distances}, scores.evidence)
 
-    monkeypatch.setattr(IUGC2024, "score_file", too_far)
+    monkeypatch.setattr(IUGC2024Scorer, "score_file", too_far)
     arguments = ["run", "-m", "dssau_net.test", "-c", "iugc2024", "--data", str(small_iugc)]
     monkeypatch.setattr("sys.argv", ["medbench", *arguments, "--weights", "none", "--image-size", "128"])
     with pytest.raises(SystemExit) as ended:

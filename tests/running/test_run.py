@@ -18,8 +18,8 @@ from medbench.core.errors import MedbenchError
 from medbench.io import raster
 from medbench.records.schema import json_schema
 from medbench.running.evaluate import evaluate
-from medbench.running.job import Inference
 from medbench.running.predict import predict
+from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.train import train
 

@@ -11,9 +11,9 @@ from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.io.nifti_mha import read_volume, write_volume
 from medbench.running.combinations import run_combinations
-from medbench.running.job import Inference
 from medbench.running.modalities import all_combinations, known_modalities, with_modalities
 from medbench.running.predict import predict
+from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.train import train
 
@@ -27,7 +27,7 @@ WINDOWS = Inference(image_size=32, overlap=0.0)
 def release(tmp_path_factory):
     """Two training and two test heads, cut to the middle, in the layout of 2020."""
     root, whole = tmp_path_factory.mktemp("brats2020"), tmp_path_factory.mktemp("whole")
-    BRATS.sample(whole)
+    BRATS.release.draw_sample(whole, {})
     for split, cases in (("train", "001 002"), ("test", "009 010")):
         for number in cases.split():
             for path in (whole / split / f"BraTS20_Training_{number}").iterdir():
@@ -100,7 +100,7 @@ def test_a_case_without_any_of_them_fails_alone(copy):
         path.unlink()
     finished = go(copy, dataclasses.replace(WINDOWS, modalities=("flair",)))
     assert [row.status for row in finished.rows] == ["failed", "ok"]
-    assert "has none of the sequences asked for (t2f)" in finished.rows[0].reason
+    assert "has none of the modalities asked for (t2f)" in finished.rows[0].reason
     assert finished.exit_code == 1
     assert finished.rows[0].scores["hd95_wt"].value == 374
 
@@ -119,18 +119,18 @@ def test_names_of_sequences():
     with pytest.raises(MedbenchError, match="no modality named 't1x'") as caught:
         known_modalities(BRATS, ("t1x",))
     assert "t1" in caught.value.hint
-    with pytest.raises(MedbenchError, match="No sequence is left"):
+    with pytest.raises(MedbenchError, match="No modality is left"):
         known_modalities(BRATS, ())
     with pytest.raises(MedbenchError, match="one kind of image"):
         known_modalities(medbench.load_challenge("cvc_clinicdb"), ("t1",))
-    with pytest.raises(MedbenchError, match="has none of the sequences"):
+    with pytest.raises(MedbenchError, match="has none of the modalities"):
         with_modalities(Case("c", {}), ("t1n",))
 
 
 def test_combinations_stand_in_the_order_of_published_tables():
     found = all_combinations(BRATS)
     assert len(found) == len(set(found)) == 15
-    order = tuple(BRATS.modalities)
+    order = tuple(BRATS.card.modalities)
     assert order == ("t2f", "t1c", "t1n", "t2w")
     bits = ["".join("01"[name in seen] for name in order) for seen in found]
     assert bits == [
@@ -175,10 +175,10 @@ def test_the_table_over_all_combinations(release, tmp_path):
     assert result.as_json()["mean"]["dice_wt"] == result.mean("dice_wt")
 
 
-def test_what_is_for_volumes_is_refused_for_pictures(release):
-    with pytest.raises(MedbenchError, match="sees pictures"):
+def test_what_is_for_volumes_is_refused_for_images(release):
+    with pytest.raises(MedbenchError, match="sees images; --mirror"):
         run("dssau_net.test", "brats2020", data=release, weights="none", inference=Inference(mirror=True))
-    with pytest.raises(MedbenchError, match="no volumes"):
+    with pytest.raises(MedbenchError, match=r"sees volumes; cases of .* are images"):
         run(MODEL, "cvc_clinicdb", weights="none")
     with pytest.raises(MedbenchError, match="no share of a window"):
         Inference(overlap=1.0)

@@ -220,7 +220,7 @@ def test_frames_of_another_size_are_labelled_at_their_own(frames, tmp_path):
     ],
 )
 def test_tables_of_hc18_that_are_damaged_are_told(tmp_path, text, rule):
-    from medbench.challenges.hc18.challenge import SUBMISSION_COLUMNS
+    from medbench.challenges.hc18.table import SUBMISSION_COLUMNS
     from medbench.submissions.platforms import load_platform
 
     row, bad = "000_HC.png,50,40,30,20,0.5\n", "000_HC.png,50,x,30,20,0.5\n"

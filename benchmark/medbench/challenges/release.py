@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from medbench.challenges.card import Card
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.registry import unknown_name
+from medbench.core.registry import load_object, unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Release(abc.ABC):
         default_split: the split that is predicted when none is named.
         training_split: the split that networks learn from when none is named.
         data_hint: what a folder of the data looks like and where to get it.
+        sample_writer: ``"module:function"`` that draws the synthetic sample; called with an empty folder and
+            the options.
         sample_version: version of the synthetic sample; raised when a drawn byte changes.
         sample_options: what :meth:`draw_sample` understands: name -> what it is, a whole number each.
         shared_data: name of the data where several challenges share one release; empty: the challenge's own.
@@ -56,6 +58,7 @@ class Release(abc.ABC):
     default_split: ClassVar[str] = "test"
     training_split: ClassVar[str] = "train"
     data_hint: str
+    sample_writer: str = ""
     sample_version: str
     sample_options: ClassVar[Mapping[str, str]] = {}
     shared_data: str = ""
@@ -80,7 +83,6 @@ class Release(abc.ABC):
     def check(self, root: Path) -> list[Finding]:
         """Look a data folder over: counts, sizes, labels, cases and groups in two splits."""
 
-    @abc.abstractmethod
     def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
         """Write the synthetic sample into ``root`` in the challenge's own layout.
 
@@ -88,6 +90,7 @@ class Release(abc.ABC):
             root: an empty folder.
             options: some of :attr:`sample_options`, for a sample of another size.
         """
+        load_object(self.sample_writer)(root, **options)
 
     def draw_sample(self, root: Path, options: Mapping[str, int]) -> None:
         """Write the synthetic sample; options that the sample does not have are refused.

@@ -11,6 +11,20 @@ Model = Annotated[str, typer.Option("--model", "-m", help="Model name; see 'medb
 ChallengeName = Annotated[
     str, typer.Option("--challenge", "-c", help="Challenge name; see 'medbench challenges'.")
 ]
+RequestedModel = Annotated[
+    str | None, typer.Option("--model", "-m", help="Model name; see 'medbench models'.")
+]
+RequestedChallenge = Annotated[
+    str | None, typer.Option("--challenge", "-c", help="Challenge name; see 'medbench challenges'.")
+]
+RequestFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--request",
+        help='TOML file with options by their names (model = "…"); those of the command come first.',
+        metavar="FILE",
+    ),
+]
 DataFolder = Annotated[
     Path | None,
     typer.Option("--data", help="Folder with a real copy; else MEDBENCH_DATA/<challenge>, else the sample."),
@@ -26,19 +40,19 @@ Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Pictures (8) or windows of a volume (1) a forward pass."),
+    typer.Option("--batch-size", min=1, help="Images (8) or windows of a volume (1) a forward pass."),
 ]
 ImageSize = Annotated[
     int | None,
     typer.Option(
         "--image-size",
         min=16,
-        help="Side that pictures are resized to, or of a volume's windows; the training's if not given.",
+        help="Side that images are resized to, or of a volume's windows; the training's if not given.",
     ),
 ]
 Modalities = Annotated[
     str | None,
-    typer.Option("--modalities", help="Sequences that may be seen, e.g. t1,flair; all if not given."),
+    typer.Option("--modalities", help="Modalities that may be seen, e.g. t1,flair; all if not given."),
 ]
 Overlap = Annotated[
     float | None, typer.Option("--overlap", help="Of a volume's windows, 0 to below 1 (0.5).")

@@ -19,10 +19,10 @@ def command(
     from medbench.cli.console import print_json
     from medbench.running.cite import cite
 
-    found = cite(names)
+    citations = cite(names)
     if as_json:
-        print_json([dataclasses.asdict(citation) for citation in found])
+        print_json([dataclasses.asdict(citation) for citation in citations])
         return
-    for citation in found:
+    for citation in citations:
         what = "licence of the data" if citation.kind == "challenge" else "licence of the authors' code"
         typer.echo(f"% {citation.name}: {what}: {citation.licence}; {citation.origin}\n{citation.bibtex}\n")

@@ -26,8 +26,8 @@ def command(
     from medbench.records.reading import find_run
     from medbench.records.tables import heading, interval, number
 
-    found = [find_run(name, runs_folder or default_folder()) for name in runs]
-    differences = compare_runs(found, metrics or (), seed)
+    finished = [find_run(name, runs_folder or default_folder()) for name in runs]
+    differences = compare_runs(finished, metrics or (), seed)
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return
@@ -35,7 +35,7 @@ def command(
     def chance(p: float | None) -> str:
         return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
-    record = found[0].record
+    record = finished[0].record
     kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
     headings = ("metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
                 "Wilcoxon p", "Holm", "cases", "groups")  # fmt: skip
@@ -65,7 +65,7 @@ def command(
         title = f"{first} → {second}, {record.challenge.title}, split {record.challenge.split}{kind}"
         print_table(title, headings, rows, wrap=(0,))
     standings = load_challenge(record.challenge.name).scorer.rank(
-        {run.title: list(run.rows.values()) for run in found}
+        {run.title: list(run.rows.values()) for run in finished}
     )
     if standings:
         ranks = [(str(s.place), s.name, str(s.rank_sum), f"{s.tie_breaker:.4f}") for s in standings]

@@ -30,8 +30,8 @@ def sample(
     from medbench.cli.console import ConsoleProgress
     from medbench.running.data import sample_folder
 
-    given = {"slides": slides, "size": size}
-    options = {name: value for name, value in given.items() if value is not None}
+    values = {"slides": slides, "size": size}
+    options = {name: value for name, value in values.items() if value is not None}
     typer.echo(sample_folder(load_data_set(challenge), ConsoleProgress(), output, options))
 
 

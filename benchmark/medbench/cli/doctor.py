@@ -14,8 +14,8 @@ def command(as_json: arguments.AsJson = False) -> None:
 
     findings = examine()
     if as_json:
-        print_json([{"what": f.what, "found": f.found, "fine": f.fine, "advice": f.advice} for f in findings])
+        print_json([{"what": f.what, "found": f.state, "fine": f.fine, "advice": f.advice} for f in findings])
     else:
-        rows = [(f.what, "ok" if f.fine else "–", f.found, f.advice) for f in findings]
+        rows = [(f.what, "ok" if f.fine else "–", f.state, f.advice) for f in findings]
         print_table("", ("what", "", "found", "what to do"), rows, wrap=(2, 3))
     raise typer.Exit(0 if all(finding.fine or finding.optional for finding in findings) else 2)

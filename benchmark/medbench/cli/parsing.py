@@ -29,11 +29,6 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def parse_names(text: str | None) -> tuple[str, ...] | None:
-    """Comma-separated words."""
-    return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 def parse_rename(text: str | None) -> tuple[str, str] | None:
     """``OLD=NEW`` as a pair.
 

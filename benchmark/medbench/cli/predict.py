@@ -11,11 +11,13 @@ from medbench.cli import arguments
 
 
 def command(
-    model: arguments.Model,
-    challenge: arguments.ChallengeName,
+    context: typer.Context,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder; files go to its folder 'predictions'.")
     ],
+    model: arguments.RequestedModel = None,
+    challenge: arguments.RequestedChallenge = None,
+    request: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
@@ -36,35 +38,11 @@ def command(
 ) -> None:
     """Write predictions in the challenge's format; needs no reference; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.parsing import parse_names, parse_settings
-    from medbench.running.job import Inference
-    from medbench.running.predict import predict
+    from medbench.cli.request import given_options
+    from medbench.running.predict import predict_request
+    from medbench.running.request_file import request_of
 
-    rows = predict(
-        model,
-        challenge,
-        output,
-        data=data,
-        split=split,
-        weights=weights,
-        recipe=recipe,
-        options=parse_settings(settings or []),
-        inference=Inference(
-            device,
-            precision,
-            batch_size,
-            image_size,
-            parse_names(modalities),
-            overlap,
-            mirror,
-            parse_settings(tiling or []),
-            stitch,
-        ),
-        cases=cases,
-        seed=seed,
-        runs=runs,
-        progress=ConsoleProgress(),
-    )
+    rows = predict_request(request_of(given_options(context)), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)

@@ -50,7 +50,7 @@ def command(
     sweep_time: Annotated[bool, typer.Option("--sweep-time", help="Time every point of it, too.")] = False,
     plot: Annotated[
         list[Path] | None,
-        typer.Option("--plot", help="Picture of the sweep: .png, .svg, .pdf; repeatable."),
+        typer.Option("--plot", help="Chart of the sweep: .png, .svg, .pdf; repeatable."),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="One page with everything.")] = None,
     table_format: Annotated[

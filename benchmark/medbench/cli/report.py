@@ -14,7 +14,10 @@ def command(
     run: Annotated[str, typer.Argument(help="Run folder, its record.json, or the beginning of its key.")],
     data: arguments.DataFolder = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Where 'medbench evaluate' found the predictions.")
+        Path | None,
+        typer.Option(
+            "--predictions", help="Folder of the predictions, where 'medbench evaluate' scored them."
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The page; report.html in the run's folder.")

@@ -48,7 +48,7 @@ def show_finished(finished: Finished, as_json: bool) -> None:
 
 
 def show_combinations(combinations: Combinations, as_json: bool) -> None:
-    """The table over all combinations of sequences, and where it lies as Markdown and LaTeX."""
+    """The table over all combinations of modalities, and where it lies as Markdown and LaTeX."""
     if as_json:
         print_json(combinations.as_json())
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -12,8 +12,10 @@ ALL_COMBINATIONS = "all-combinations"
 
 
 def command(
-    model: arguments.Model,
-    challenge: arguments.ChallengeName,
+    context: typer.Context,
+    model: arguments.RequestedModel = None,
+    challenge: arguments.RequestedChallenge = None,
+    request: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
@@ -27,7 +29,7 @@ def command(
         str | None,
         typer.Option(
             "--modalities",
-            help="Sequences that may be seen, e.g. t1,flair, or all-combinations for a table over all.",
+            help="Modalities that may be seen, e.g. t1,flair, or all-combinations for a table over all.",
         ),
     ] = None,
     overlap: arguments.Overlap = None,
@@ -45,43 +47,22 @@ def command(
 ) -> None:
     """Predict a split, score it officially, record it and add it to the leaderboard; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.parsing import parse_names, parse_settings
+    from medbench.cli.request import given_options
     from medbench.cli.results import show_combinations, show_finished, show_phases
-    from medbench.running.combinations import run_combinations
-    from medbench.running.job import Inference
-    from medbench.running.run import run
+    from medbench.running.combinations import combine_request
+    from medbench.running.request_file import request_of
+    from medbench.running.run import run_request
 
-    every = modalities == ALL_COMBINATIONS
-    seen = None if every else parse_names(modalities)
-    inference = Inference(
-        device,
-        precision,
-        batch_size,
-        image_size,
-        seen,
-        overlap,
-        mirror,
-        parse_settings(tiling or []),
-        stitch,
-    )
-    request: dict[str, Any] = {
-        "data": data,
-        "split": split,
-        "weights": weights,
-        "recipe": recipe,
-        "options": parse_settings(settings or []),
-        "inference": inference,
-        "cases": cases,
-        "seed": seed,
-        "runs": runs,
-        "leaderboards": leaderboards,
-        "progress": ConsoleProgress(),
-    }
+    options = given_options(context)
+    every = options.get("modalities") == ALL_COMBINATIONS
     if every:
-        combinations = run_combinations(model, challenge, **request)
+        del options["modalities"]
+    asked = request_of(options)
+    if every:
+        combinations = combine_request(asked, ConsoleProgress())
         show_combinations(combinations, as_json)
         raise typer.Exit(combinations.exit_code)
-    finished = run(model, challenge, **request)
+    finished = run_request(asked, ConsoleProgress())
     show_finished(finished, as_json)
     if profile:
         show_phases(finished)

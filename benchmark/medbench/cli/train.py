@@ -28,7 +28,7 @@ def command(
     ] = "auto",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read pictures.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read images.")] = 0,
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -64,7 +64,7 @@ def command(
         typer.echo("Trained on the synthetic sample: these weights are of no use on real data.")
     dice = summary["validation_dice"]
     held_out = "no validation" if dice is None else f"best validation Dice {dice:.4f}"
-    seen = "volumes" if model_entry(model).spatial_dims == 3 else "pictures"
+    seen = "volumes" if model_entry(model).spatial_dims == 3 else "images"
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, {held_out}; "
         f"medbench run finds these weights by itself."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_file
+from medbench.core.files import atomic_path
 
 if TYPE_CHECKING:
     import torch
@@ -42,25 +44,40 @@ def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str,
         temporary.write_bytes(buffer.getvalue())
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint without executing anything in it.
+def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> Checkpoint:
+    """Read a checkpoint once, without executing anything in it.
 
     Bare state dictionaries and the usual wrappers (``state_dict``, ``model``, ``net``, ``network``) are
     understood; a ``module.`` prefix is dropped.
+
+    Args:
+        path: the file.
+        verify: called with the SHA-256 of the bytes before anything is made of them; may raise.
 
     Raises:
         MedbenchError: ``weights.missing``, ``weights.unsafe`` for a file that holds anything but tensors
             and plain values, ``weights.corrupt``, or ``weights.not_a_state_dict``.
     """
+    if not path.is_file():
+        raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
+    content = path.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    if verify is not None:
+        verify(sha256)
+    state, facts = _parsed(content, path)
+    if all(key.startswith("module.") for key in state):
+        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    return Checkpoint(state, facts, sha256)
+
+
+def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """State dictionary and facts in the bytes of a checkpoint."""
     import pickle
 
     import torch
 
-    if not path.is_file():
-        raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
-    content = path.read_bytes()
     try:
-        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise MedbenchError(
             "weights.unsafe",
@@ -74,13 +91,13 @@ def load_checkpoint(path: Path) -> Checkpoint:
             "Copy the file again from its source.",
         ) from error
     facts: dict[str, Any] = {}
-    state = loaded
-    if isinstance(loaded, dict):
-        if isinstance(loaded.get(FACTS_KEY), str):
-            facts = json.loads(loaded[FACTS_KEY])
+    state = stored
+    if isinstance(stored, dict):
+        if isinstance(stored.get(FACTS_KEY), str):
+            facts = json.loads(stored[FACTS_KEY])
         for wrapper in ("state_dict", "model", "net", "network", "model_state_dict"):
-            if isinstance(loaded.get(wrapper), dict):
-                state = loaded[wrapper]
+            if isinstance(stored.get(wrapper), dict):
+                state = stored[wrapper]
                 break
     if (
         not isinstance(state, dict)
@@ -92,9 +109,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{path}: holds no state dictionary.",
             "Expected parameter names and tensors.",
         )
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
-    return Checkpoint(state, facts, sha256_file(path))
+    return state, facts
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:

@@ -126,7 +126,7 @@ def create_model(
             )
     if image_size is not None and "image_size" in entry.options:
         options["image_size"] = image_size
-    _check_options(entry, options)
+    check_options(entry, options)
     factory = _factories.get(entry.name) or load_object(entry.factory)
     network: nn.Module = factory(
         in_channels=in_channels, num_classes=num_classes, **{**entry.fixed_options, **options}
@@ -134,10 +134,15 @@ def create_model(
     return network
 
 
-def _check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
+def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
+    """Refuse an option that a model does not have; ``image_size`` is every model's, see :func:`create_model`.
+
+    Raises:
+        MedbenchError: ``model.option`` with the nearest names.
+    """
     known = {*entry.options, *entry.offers.values()} - {"", "num_classes"}
     for option in options:
-        if option not in known:
+        if option not in known and option != "image_size":
             hint = unknown_name("option", option, known).hint
             listed = f"Options of {entry.name}: {', '.join(sorted(known)) or 'none'}."
             raise MedbenchError(

@@ -26,8 +26,8 @@ from medbench.training.framework import Lesson
 from medbench.training.recipes import load_recipe_as
 
 if TYPE_CHECKING:
-    from medbench.inference.predictor import Predictor
     from medbench.inference.weights import Checkpoint
+    from medbench.nnunet.predictor import NnunetPredictor
 
 LOG = "nnunet.log"
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
@@ -205,18 +205,12 @@ class Nnunet:
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
-    ) -> Predictor:
+    ) -> NnunetPredictor:
         """nnU-Net's predictor."""
         from medbench.nnunet.predictor import NnunetPredictor
 
         require_nnunet()
         return NnunetPredictor(checkpoint, challenge, device=device, overlap=overlap, mirror=mirror)
-
-    def count_parameters(self, checkpoint: Checkpoint) -> int:
-        """Parameters of the planned network, one fold's."""
-        from medbench.nnunet.predictor import network_of
-
-        return sum(parameter.numel() for parameter in network_of(checkpoint).parameters())
 
 
 NNUNET = Nnunet()

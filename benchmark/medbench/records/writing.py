@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from medbench.challenges.base import Challenge
@@ -18,30 +19,90 @@ from medbench.statistics.intervals import aggregate
 RECORD = "record.json"
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was scored.
+
+    Attributes:
+        challenge: the challenge.
+        data: where its cases lie.
+        split: the split that they are of.
+        cases: those that were scored.
+        manifest_sha256: hash over their files.
+    """
+
+    challenge: Challenge
+    data: Data
+    split: str
+    cases: Sequence[Case]
+    manifest_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """Where predictions come from.
+
+    Attributes:
+        key: hash of everything that decides the result.
+        model: what predicted.
+        settings: inference settings that decide the result.
+        seed: of fresh weights and of the resampling.
+        device: where it ran.
+        command: the command that repeats it.
+        citations: how to cite what took part.
+        started: when the call began, as :func:`now` writes it.
+    """
+
+    key: str
+    model: ModelRecord
+    settings: Mapping[str, Any]
+    seed: int
+    device: str
+    command: str
+    citations: Sequence[str]
+    started: str
+
+
 def make_record(
-    challenge: Challenge,
-    data: Data,
-    split: str,
-    cases: Sequence[Case],
-    rows: Sequence[CaseRow],
-    timing: Timing,
-    manifest: str,
-    key: str,
-    started: str,
-    *,
-    model: ModelRecord,
-    settings: dict[str, Any],
-    seed: int,
-    device: str,
-    command: str,
-    citations: list[str],
+    subject: Subject, rows: Sequence[CaseRow], timing: Timing, provenance: Provenance
 ) -> RunRecord:
     """Aggregate the rows and describe how they came about.
 
     Raises:
         MedbenchError: ``record.invariant`` when scores of a case contradict one another or cases are lost.
     """
-    conventions = {spec.name: spec.convention for spec in challenge.metrics}
+    challenge, data, cases = subject.challenge, subject.data, subject.cases
+    metrics = _metrics(challenge, rows, provenance.seed)
+    statuses = [row.status for row in rows]
+    counts = Counts(
+        total=len(rows),
+        ok=statuses.count("ok"),
+        failed=statuses.count("failed"),
+        missing=statuses.count("missing"),
+    )
+    check_counts("cases", len(cases), ok=counts.ok, failed=counts.failed, missing=counts.missing)
+    return RunRecord(
+        key=provenance.key,
+        status="complete" if counts.ok == counts.total else "complete_with_failures",
+        data=data.kind,
+        model=provenance.model,
+        challenge=_challenge_record(subject),
+        settings=dict(provenance.settings),
+        seed=provenance.seed,
+        metrics=metrics,
+        counts=counts,
+        time_s={phase: round(seconds, 4) for phase, seconds in sorted(timing.items())},
+        cases_timed=timing.cases,
+        environment=environment(provenance.device),
+        started=provenance.started,
+        finished=now(),
+        command=provenance.command,
+        citations=list(provenance.citations),
+    )
+
+
+def _metrics(challenge: Challenge, rows: Sequence[CaseRow], seed: int) -> dict[str, MetricRecord]:
+    conventions = _conventions(challenge)
     for row in rows:
         check_case(row.case, row.scores, conventions)
     metrics = {}
@@ -75,49 +136,33 @@ def make_record(
             missing=figures.missing,
             undefined=figures.undefined,
         )
-    statuses = [row.status for row in rows]
-    counts = Counts(
-        total=len(rows),
-        ok=statuses.count("ok"),
-        failed=statuses.count("failed"),
-        missing=statuses.count("missing"),
-    )
-    share = challenge.release.completeness(data.root, split) if data.kind == "real" else None
+    return metrics
+
+
+def _challenge_record(subject: Subject) -> ChallengeRecord:
+    challenge, data, split = subject.challenge, subject.data, subject.split
+    present = challenge.release.completeness(data.root, split) if data.kind == "real" else None
     facts = challenge.release.split_facts(split)
-    check_counts("cases", len(cases), ok=counts.ok, failed=counts.failed, missing=counts.missing)
-    return RunRecord(
-        key=key,
-        status="complete" if counts.ok == counts.total else "complete_with_failures",
-        data=data.kind,
-        model=model,
-        challenge=ChallengeRecord(
-            name=challenge.name,
-            title=challenge.title,
-            split=split,
-            cases=len(cases),
-            groups=len({case.resampling_unit for case in cases}),
-            manifest_sha256=manifest,
-            split_rule=facts.rule if facts else "",
-            split_sha256=(facts.names_sha256 or None) if facts else None,
-            present_cases=share[0] if share else None,
-            released_cases=share[1] if share else None,
-            subset=share is not None and share[0] < share[1],
-            failure_rule=challenge.card.failure_rule,
-            sample_version=challenge.release.sample_version if data.kind == "sample" else None,
-            conventions=conventions,
-        ),
-        settings=settings,
-        seed=seed,
-        metrics=metrics,
-        counts=counts,
-        time_s={phase: round(seconds, 4) for phase, seconds in sorted(timing.items())},
-        cases_timed=timing.cases,
-        environment=environment(device),
-        started=started,
-        finished=now(),
-        command=command,
-        citations=citations,
+    return ChallengeRecord(
+        name=challenge.name,
+        title=challenge.title,
+        split=split,
+        cases=len(subject.cases),
+        groups=len({case.resampling_unit for case in subject.cases}),
+        manifest_sha256=subject.manifest_sha256,
+        split_rule=facts.rule if facts else "",
+        split_sha256=(facts.names_sha256 or None) if facts else None,
+        present_cases=present[0] if present else None,
+        released_cases=present[1] if present else None,
+        subset=present is not None and present[0] < present[1],
+        failure_rule=challenge.card.failure_rule,
+        sample_version=challenge.release.sample_version if data.kind == "sample" else None,
+        conventions=_conventions(challenge),
     )
+
+
+def _conventions(challenge: Challenge) -> dict[str, str]:
+    return {spec.name: spec.convention for spec in challenge.metrics}
 
 
 def now() -> str:

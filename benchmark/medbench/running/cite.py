@@ -39,15 +39,15 @@ def cite(names: Sequence[str]) -> list[Citation]:
         MedbenchError: ``name.unknown`` with the nearest names.
     """
     challenges, models = list_challenges(), list_models()
-    found = []
+    citations = []
     for name in names:
         if name in challenges:
-            found.append(_of_challenge(load_challenge(name)))
+            citations.append(_of_challenge(load_challenge(name)))
         elif name in models:
-            found.append(_of_model(model_entry(name)))
+            citations.append(_of_model(model_entry(name)))
         else:
             raise unknown_name("name", name, [*challenges, *models])
-    return found
+    return citations
 
 
 def _of_challenge(challenge: Challenge) -> Citation:

@@ -1,4 +1,4 @@
-"""A model on every combination of the sequences that a challenge has: the table of papers on missing ones."""
+"""A model on every combination of a challenge's modalities: the table of papers on missing ones."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
-from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.files import sha256_json, write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import MetricSpec
 from medbench.records.reading import Finished
 from medbench.records.tables import heading, number
-from medbench.running.job import Inference
 from medbench.running.modalities import all_combinations
-from medbench.running.run import run
+from medbench.running.request import Request, RunKeywords
+from medbench.running.run import run_request
 
 THERE, MISSING = "●", "○"
 _LATEX = {THERE: r"$\bullet$", MISSING: r"$\circ$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "–": "--"}
@@ -25,11 +24,11 @@ _LATEX = {THERE: r"$\bullet$", MISSING: r"$\circ$", "↑": r"$\uparrow$", "↓":
 
 @dataclass(frozen=True, slots=True)
 class Combinations:
-    """Runs of one model that see different sequences.
+    """Runs of one model that see different modalities.
 
     Attributes:
         challenge: the challenge.
-        seen: sequences of each run.
+        seen: modalities of each run.
         runs: one a combination.
         folder: where the tables lie.
     """
@@ -57,7 +56,7 @@ class Combinations:
         return ["", *(str(position) for position in range(1, len(self.seen) + 1)), "mean"]
 
     def marks(self) -> list[list[str]]:
-        """One row a sequence: which combinations show it."""
+        """One row a modality: which combinations show it."""
         return [
             [
                 (*others, name)[0].upper(),
@@ -69,8 +68,8 @@ class Combinations:
 
     def values(self, metric: str) -> list[float | None]:
         """A metric's mean over the cases, for each combination."""
-        found = [finished.record.metrics.get(metric) for finished in self.runs]
-        return [None if entry is None else entry.value for entry in found]
+        entries = [finished.record.metrics.get(metric) for finished in self.runs]
+        return [None if entry is None else entry.value for entry in entries]
 
     def mean(self, metric: str) -> float | None:
         """The plain mean of these; none when one of them is missing."""
@@ -79,11 +78,11 @@ class Combinations:
 
     def tables(self) -> dict[str, list[MetricSpec]]:
         """The headline metrics by evaluation protocol: those of two protocols never share a table."""
-        found: dict[str, list[MetricSpec]] = {}
+        tables: dict[str, list[MetricSpec]] = {}
         for spec in self.challenge.metrics:
             if spec.headline and any(value is not None for value in self.values(spec.name)):
-                found.setdefault(spec.protocol, []).append(spec)
-        return found
+                tables.setdefault(spec.protocol, []).append(spec)
+        return tables
 
     def row(self, spec: MetricSpec) -> list[str]:
         """A metric's cells: one a combination, and the mean over the combinations."""
@@ -99,7 +98,7 @@ class Combinations:
         record = self.runs[0].record
         notes = [
             f"{record.counts.total} cases; means over them, and in the last column over the combinations. "
-            "Missing sequences are not read."
+            "Missing modalities are not read."
         ]
         for position, finished in enumerate(self.runs, 1):
             lost = finished.record.counts.failed + finished.record.counts.missing
@@ -156,14 +155,9 @@ class Combinations:
 
 
 def run_combinations(
-    model: str,
-    challenge: str,
-    *,
-    inference: Inference | None = None,
-    progress: Progress | None = None,
-    **arguments: Any,
+    model: str, challenge: str, *, progress: Progress | None = None, **keywords: Unpack[RunKeywords]
 ) -> Combinations:
-    """Run a model once for every combination of sequences and write ``table.md`` and ``table.tex``.
+    """Run a model once for every combination of modalities and write ``table.md`` and ``table.tex``.
 
     The arguments are those of :func:`medbench.running.run.run`, whose run directories these are: a repeated
     call resumes.
@@ -171,16 +165,25 @@ def run_combinations(
     Raises:
         MedbenchError: ``challenge.no_modalities``, and as :func:`medbench.running.run.run`.
     """
+    return combine_request(Request.of(model, challenge, **keywords), progress)
+
+
+def combine_request(request: Request, progress: Progress | None = None) -> Combinations:
+    """As :func:`run_combinations`, for a request that is already made.
+
+    Raises:
+        MedbenchError: as :func:`run_combinations`.
+    """
     progress = progress or SilentProgress()
-    loaded = load_challenge(challenge)
-    combinations = all_combinations(loaded)
+    challenge = request.load_challenge()
+    combinations = all_combinations(challenge)
     runs = []
-    for position, seen in enumerate(combinations, 1):
-        progress.say(f"Combination {position} of {len(combinations)}: {', '.join(seen)}.")
-        settings = dataclasses.replace(inference or Inference(), modalities=seen)
-        runs.append(run(model, challenge, inference=settings, progress=progress, **arguments))
+    for position, names in enumerate(combinations, 1):
+        progress.say(f"Combination {position} of {len(combinations)}: {', '.join(names)}.")
+        inference = dataclasses.replace(request.inference, modalities=names)
+        runs.append(run_request(dataclasses.replace(request, inference=inference), progress))
     key = sha256_json([finished.record.key for finished in runs])[:16]
-    result = Combinations(loaded, combinations, runs, runs[0].folder.parent / f"combinations-{key}")
+    result = Combinations(challenge, combinations, runs, runs[0].folder.parent / f"combinations-{key}")
     write_text(result.folder / "table.md", result.markdown())
     write_text(result.folder / "table.tex", result.latex())
     return result

@@ -17,21 +17,18 @@ from medbench.core.folders import cache_folder, data_folder
 from medbench.core.progress import Progress
 
 
-def resolve_data(challenge: Challenge, given: Path | None, progress: Progress) -> Data:
-    """``given``, else ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if it is not there yet.
+def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) -> Data:
+    """The data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the sample, drawn now if need be.
 
     Raises:
-        MedbenchError: ``data.missing`` when ``given`` is not a folder.
+        MedbenchError: ``data.missing`` when ``folder`` is not there.
     """
-    if given is not None:
-        if not given.is_dir():
+    if folder is not None:
+        if not folder.is_dir():
             raise MedbenchError(
-                "data.missing", f"{given}: there is no such folder.", challenge.release.data_hint
+                "data.missing", f"{folder}: there is no such folder.", challenge.release.data_hint
             )
-        sample = (
-            read_json(given / "medbench-sample.json") if (given / "medbench-sample.json").exists() else None
-        )
-        return Data(given, "real" if sample is None else "sample")
+        return Data(folder, "sample" if (folder / "medbench-sample.json").exists() else "real")
     configured = data_folder(challenge.release.data_set)
     if configured is not None:
         return resolve_data(challenge, configured, progress)
@@ -50,17 +47,17 @@ def sample_folder(
         challenge: whose.
         progress: told where it goes.
         target: the folder; one in the user's cache if not given.
-        options: of :attr:`Challenge.sample_options`, for a sample of another size.
+        options: of :attr:`Release.sample_options`, for a sample of another size.
 
     Raises:
         MedbenchError: ``data.target_exists`` when ``target`` is there and not this sample, or
             ``sample.option``.
     """
-    version, chosen = challenge.release.sample_version, dict(sorted((options or {}).items()))
-    label = "".join(f"-{name}{value}" for name, value in chosen.items())
+    version, settings = challenge.release.sample_version, dict(sorted((options or {}).items()))
+    label = "".join(f"-{name}{value}" for name, value in settings.items())
     folder = target or cache_folder() / "samples" / f"{challenge.release.data_set}-{version}{label}"
     mark: dict[str, Any] = {"challenge": challenge.release.data_set, "sample_version": version}
-    mark |= {"options": chosen} if chosen else {}
+    mark |= {"options": settings} if settings else {}
     mark["note"] = "synthetic, drawn by medbench"
     if (folder / "medbench-sample.json").exists() and read_json(folder / "medbench-sample.json") == mark:
         return folder
@@ -72,7 +69,7 @@ def sample_folder(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
     try:
-        challenge.release.draw_sample(temporary, chosen)
+        challenge.release.draw_sample(temporary, settings)
         write_json(temporary / "medbench-sample.json", mark)
         temporary.chmod(0o755)
         if folder.exists():
@@ -93,9 +90,9 @@ def choose_cases(cases: list[Case], pattern: str) -> list[Case]:
     Raises:
         MedbenchError: ``case.none``.
     """
-    chosen = [case for case in cases if fnmatch(case.id, pattern)]
-    if not chosen:
+    matching = [case for case in cases if fnmatch(case.id, pattern)]
+    if not matching:
         raise MedbenchError(
             "case.none", f"No case matches '{pattern}'.", f"Cases are named like {cases[0].id}."
         )
-    return chosen
+    return matching

@@ -23,10 +23,10 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One thing looked at."""
+    """One thing that was looked at, and its state in words."""
 
     what: str
-    found: str
+    state: str
     fine: bool
     optional: bool = True
     advice: str = ""
@@ -113,11 +113,11 @@ def _real_data() -> Examined:
     configured = os.environ.get("MEDBENCH_DATA")
     if not configured:
         return Examined("real data (MEDBENCH_DATA)", "not set: synthetic samples are used", True)
-    found = [name for name in list_challenges() if data_folder(name)]
+    names = [name for name in list_challenges() if data_folder(name)]
     return Examined(
         "real data (MEDBENCH_DATA)",
-        f"{configured}: {', '.join(found) or 'no challenge'}",
-        bool(found),
+        f"{configured}: {', '.join(names) or 'no challenge'}",
+        bool(names),
         True,
-        "" if found else "Expected one folder a challenge, named as 'medbench challenges' lists them.",
+        "" if names else "Expected one folder a challenge, named as 'medbench challenges' lists them.",
     )

@@ -3,111 +3,150 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, sha256_json
-from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.identity import code_sha256, manifest_sha256
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
-from medbench.records.writing import make_record, now
+from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.finishing import store
 from medbench.running.loop import score_predictions
+from medbench.running.request import CaseRequest, ScoreKeywords, request_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(CaseRequest):
+    """An evaluation as it is asked for.
+
+    Attributes:
+        predictions: the folder; files at the challenge's own places, or all in one folder by name.
+        name: what the leaderboard calls the entry; the folder's name if not given.
+        rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
+    """
+
+    predictions: Path
+    name: str | None = None
+    rename: tuple[str, str] | None = None
+
+    @property
+    def title(self) -> str:
+        """What the leaderboard calls the entry."""
+        return self.name or self.predictions.resolve().name
+
+    def command(self) -> str:
+        """The command that repeats the evaluation, with everything that decides its result."""
+        arguments = [
+            *self.program(),
+            "evaluate",
+            "-c",
+            self.challenge,
+            "--predictions",
+            str(self.predictions),
+        ]
+        arguments += self.case_arguments()
+        arguments += ["--name", self.name] if self.name else []
+        arguments += ["--rename", "=".join(self.rename)] if self.rename else []
+        return shlex.join(arguments)
 
 
 def evaluate(
     challenge: str,
     predictions: str | Path,
     *,
-    data: str | Path | None = None,
-    split: str | None = None,
     name: str | None = None,
     rename: tuple[str, str] | None = None,
-    cases: str = "*",
-    seed: int = 0,
-    runs: str | Path | None = None,
-    leaderboards: str | Path | None = None,
     progress: Progress | None = None,
+    **keywords: Unpack[ScoreKeywords],
 ) -> Finished:
     """Score a folder of predictions, whoever made them, exactly as a run of ours.
 
     Args:
         challenge: challenge name.
         predictions: the folder; files at the challenge's own places, or all in one folder by name.
-        data: as for :func:`run`.
-        split: as for :func:`run`.
-        name: how the leaderboard calls the entry; the folder's name if not given.
+        name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
-        cases: shell-style pattern of case ids; a partial evaluation enters no leaderboard.
-        seed: of the resampling.
-        runs: folder of run directories.
-        leaderboards: folder of leaderboards.
         progress: told of every step.
+        keywords: ``data``, ``split``, ``cases``, ``seed`` of the resampling, ``runs`` and ``leaderboards``,
+            as :class:`medbench.running.request.CaseRequest` says.
 
     Raises:
         MedbenchError: when the request cannot be met; failed cases are in the record instead.
     """
-    progress = progress or SilentProgress()
+    fields = request_fields(keywords)
+    request = Evaluation(
+        challenge=challenge, predictions=Path(predictions), name=name, rename=rename, **fields
+    )
+    return _evaluate(request, progress or SilentProgress())
+
+
+def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     started = now()
-    folder_given = Path(predictions)
-    if not folder_given.is_dir():
+    if not request.predictions.is_dir():
         raise MedbenchError(
-            "predictions.missing", f"{folder_given}: there is no such folder.", "Check --predictions."
+            "predictions.missing", f"{request.predictions}: there is no such folder.", "Check --predictions."
         )
-    loaded = load_challenge(challenge)
-    chosen_split = split or loaded.release.default_split
-    loaded.release.check_split(chosen_split)
-    resolved = resolve_data(loaded, Path(data) if data is not None else None, progress)
-    chosen = choose_cases(loaded.cases(resolved.root, chosen_split), cases)
-    manifest = manifest_sha256(resolved.root, chosen)
-    located = [loaded.locate(case, folder_given, rename) for case in chosen]
-    if not any(located):
+    challenge = request.load_challenge()
+    split = request.split or challenge.release.default_split
+    data = resolve_data(challenge, request.data, progress)
+    cases = choose_cases(challenge.cases(data.root, split), request.cases)
+    subject = Subject(challenge, data, split, cases, manifest_sha256(data.root, cases))
+    key = _key(request, subject, _digests(request, challenge, cases))
+    folder = request.runs_root / challenge.name / "predictions" / key[:16]
+    rows, timing = score_predictions(
+        challenge, cases, request.predictions, folder, progress, rename=request.rename
+    )
+    provenance = Provenance(
+        key=key,
+        model=ModelRecord(name="predictions", title=request.title, weights="foreign"),
+        settings={"cases": request.cases},
+        seed=request.seed,
+        device="cpu",
+        command=request.command(),
+        citations=[challenge.card.citation],
+        started=started,
+    )
+    finished = Finished(make_record(subject, rows, timing, provenance), rows, folder)
+    board = request.boards_root if request.cases == "*" else None
+    store(finished, challenge, cases, request.predictions, board)
+    return finished
+
+
+def _digests(request: Evaluation, challenge: Challenge, cases: Sequence[Case]) -> list[str]:
+    """SHA-256 of each case's prediction.
+
+    Raises:
+        MedbenchError: ``predictions.none`` when no case has one.
+    """
+    paths = [challenge.locate(case, request.predictions, request.rename) for case in cases]
+    if not any(paths):
         raise MedbenchError(
             "predictions.none",
-            f"{folder_given}: holds no file for any of the {len(chosen)} cases, "
-            f"for example {loaded.exchange.prediction_name(chosen[0])}.",
+            f"{request.predictions}: holds no file for any of the {len(cases)} cases, "
+            f"for example {challenge.exchange.prediction_name(cases[0])}.",
             "Name predictions as the challenge does, or map names with --rename OLD=NEW.",
         )
-    title = name or folder_given.resolve().name
-    digests = [sha256_file(path) if path else "missing" for path in located]
-    identity = {
-        "predictions": digests,
-        "challenge": challenge,
-        "split": chosen_split,
-        "data": resolved.kind,
-        "manifest": manifest,
-        "name": title,
-        "code": code_sha256(),
-    }
-    key = sha256_json(identity)
-    folder = (Path(runs) if runs else runs_folder()) / challenge / "predictions" / key[:16]
-    rows, timing = score_predictions(loaded, chosen, folder_given, folder, progress, rename=rename)
-    arguments = ["medbench", "evaluate", "-c", challenge, "--predictions", str(predictions)]
-    arguments += ["--data", str(data)] if data is not None else []
-    arguments += ["--split", split] if split else []
-    arguments += ["--rename", "=".join(rename)] if rename else []
-    record = make_record(
-        loaded,
-        resolved,
-        chosen_split,
-        chosen,
-        rows,
-        timing,
-        manifest,
-        key,
-        started,
-        model=ModelRecord(name="predictions", title=title, weights="foreign"),
-        settings={"cases": cases},
-        seed=seed,
-        device="cpu",
-        command=shlex.join(arguments),
-        citations=[loaded.card.citation],
+    return [sha256_file(path) if path else "missing" for path in paths]
+
+
+def _key(request: Evaluation, subject: Subject, digests: list[str]) -> str:
+    """Hash of everything that decides an evaluation's result."""
+    return sha256_json(
+        {
+            "predictions": digests,
+            "challenge": subject.challenge.name,
+            "split": subject.split,
+            "data": subject.data.kind,
+            "manifest": subject.manifest_sha256,
+            "name": request.title,
+            "code": code_sha256(),
+        }
     )
-    finished = Finished(record, rows, folder)
-    board = Path(leaderboards) if leaderboards else leaderboards_folder()
-    store(finished, loaded, chosen, folder_given, board if cases == "*" else None)
-    return finished

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
@@ -71,12 +71,12 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
             )
     if references.is_file() and predictions.is_file():
         return [Pair(references.name, references, predictions)]
-    found = {_stem(path, predictions): path for path in _images(predictions)}
+    by_stem = {_stem(path, predictions): path for path in _images(predictions)}
     pairs = []
     for path in _images(references):
         stem = _stem(path, references)
         name = stem.replace(*rename) if rename else stem
-        pairs.append(Pair(stem, path, found.get(name)))
+        pairs.append(Pair(stem, path, by_stem.get(name)))
     if not any(pair.prediction for pair in pairs):
         raise MedbenchError(
             "predictions.none",
@@ -94,28 +94,24 @@ def _stem(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()[: -len(suffix_of(path))]
 
 
-def evaluate_folders(
-    references: str | Path,
-    predictions: str | Path,
-    metric_ids: Sequence[str],
-    *,
-    labels: Sequence[int] | None = None,
-    spacing: Sequence[float] | Literal["pixel"] | None = None,
-    empty: str | None = None,
-    rename: tuple[str, str] | None = None,
-    group_of: Callable[[str], str] | None = None,
-    resample_to_reference: bool = False,
-    workers: int = 2,
-    output: str | Path | None = None,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> FolderScores:
-    """Score every prediction in a folder against the reference of the same name.
+class FolderKeywords(TypedDict, total=False):
+    """Keywords of :func:`evaluate_folders`; see :class:`FolderSettings`."""
 
-    Args:
-        references: folder of label maps (NIfTI, MHA, NRRD, PNG, TIFF, NPY), or one file.
-        predictions: folder of label maps, or one file.
-        metric_ids: definitions to compute; see ``medbench metrics``.
+    labels: Sequence[int] | None
+    spacing: Sequence[float] | Literal["pixel"] | None
+    empty: str | None
+    rename: tuple[str, str] | None
+    group_of: Callable[[str], str] | None
+    resample_to_reference: bool
+    workers: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSettings:
+    """How two folders are scored.
+
+    Attributes:
         labels: labels to score; every label of the references but 0 if not given.
         spacing: mm along each array axis, or ``"pixel"``; the reference file's if not given.
         empty: rule for empty masks; each definition's own if not given.
@@ -124,69 +120,123 @@ def evaluate_folders(
         resample_to_reference: bring predictions to the reference's grid (nearest neighbour) instead of
             refusing another geometry.
         workers: threads over the pairs.
-        output: file for one JSON line a pair.
         seed: of the resampling.
+    """
+
+    labels: Sequence[int] | None = None
+    spacing: Sequence[float] | Literal["pixel"] | None = None
+    empty: str | None = None
+    rename: tuple[str, str] | None = None
+    group_of: Callable[[str], str] | None = None
+    resample_to_reference: bool = False
+    workers: int = 2
+    seed: int = 0
+
+
+def evaluate_folders(
+    references: str | Path,
+    predictions: str | Path,
+    metric_ids: Sequence[str],
+    *,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    **keywords: Unpack[FolderKeywords],
+) -> FolderScores:
+    """Score every prediction in a folder against the reference of the same name.
+
+    Args:
+        references: folder of label maps (NIfTI, MHA, NRRD, PNG, TIFF, NPY), or one file.
+        predictions: folder of label maps, or one file.
+        metric_ids: definitions to compute; see ``medbench metrics``.
+        output: file for one JSON line a pair.
         progress: told of every pair.
+        keywords: ``labels``, ``spacing``, ``empty``, ``rename``, ``group_of``, ``resample_to_reference``,
+            ``workers`` and ``seed``, as :class:`FolderSettings` says.
 
     Raises:
         MedbenchError: when the request cannot be met, or ``record.invariant`` when scores of a pair
             contradict one another; bad pairs are rows with status ``failed`` instead.
     """
-    progress = progress or SilentProgress()
-    conventions = [metric(name) for name in metric_ids]
-    pairs = pair_files(Path(references), Path(predictions), rename)
-    needs_spacing = spacing is None and any(convention.needs_spacing for convention in conventions)
-    if needs_spacing and all(suffix_of(pair.reference) not in nifti_mha.SUFFIXES for pair in pairs):
-        raise _no_spacing(pairs[0].reference)
-    if labels is None:
-        labels = _labels_of(pairs)
+    settings = FolderSettings(**keywords)
+    scoring, pairs = _scoring(Path(references), Path(predictions), metric_ids, settings)
+    rows = _rows(scoring, pairs, progress or SilentProgress())
+    if output is not None:
+        write_json_lines(Path(output), [row.as_json() for row in rows])
+    _refuse_contradictions(rows, scoring.labels, scoring.conventions)
+    aggregates = {
+        name: aggregate(mean_statistic, spec, rows, settings.seed) for name, spec in scoring.specs.items()
+    }
+    return FolderScores(rows, aggregates, scoring.specs)
 
-    specs = _columns(labels, conventions, "px" if spacing == "pixel" else "mm")
 
-    def one(pair: Pair) -> CaseRow:
-        group = group_of(pair.name) if group_of else pair.name
+@dataclass(frozen=True, slots=True)
+class _Scoring:
+    """Settings with the labels and columns that they come to for some pairs."""
+
+    settings: FolderSettings
+    conventions: Sequence[Convention]
+    labels: Sequence[int]
+    specs: Mapping[str, MetricSpec]
+    needs_spacing: bool
+
+    def row(self, pair: Pair) -> CaseRow:
+        """A pair's scores, or why there are none."""
+        group = self.settings.group_of(pair.name) if self.settings.group_of else pair.name
         if pair.prediction is None:
             reason = "no prediction of that name"
-            return CaseRow(
-                pair.name, group, "missing", dict.fromkeys(specs, Score.missing(reason)), {}, reason
-            )
+            scores = dict.fromkeys(self.specs, Score.missing(reason))
+            return CaseRow(pair.name, group, "missing", scores, {}, reason)
         try:
-            reference, prediction = _read_pair(
-                pair.name, pair.reference, pair.prediction, resample_to_reference
-            )
-            steps = spacing if spacing is not None else reference.spacing
-            if steps is None and needs_spacing:
-                raise _no_spacing(pair.reference)
-            found = evaluate_arrays(
-                reference.array,
-                prediction.array,
-                metric_ids,
-                labels,
-                steps,
-                empty=empty,
-            )
+            scores = self._scores(pair, pair.prediction)
         except Exception as error:  # noqa: BLE001 - one bad pair never loses the others
             reason = describe(error)
-            return CaseRow(pair.name, group, "failed", dict.fromkeys(specs, Score.failed(reason)), {}, reason)
-        scores = {
-            f"{label}/{name}": score for label, values in found.items() for name, score in values.items()
-        }
+            scores = dict.fromkeys(self.specs, Score.failed(reason))
+            return CaseRow(pair.name, group, "failed", scores, {}, reason)
         return CaseRow(pair.name, group, "ok", scores, {})
 
+    def _scores(self, pair: Pair, path: Path) -> dict[str, Score]:
+        settings = self.settings
+        reference, prediction = _read_pair(pair.name, pair.reference, path, settings.resample_to_reference)
+        spacing = settings.spacing if settings.spacing is not None else reference.spacing
+        if spacing is None and self.needs_spacing:
+            raise _no_spacing(pair.reference)
+        by_label = evaluate_arrays(
+            reference.array,
+            prediction.array,
+            [convention.id for convention in self.conventions],
+            self.labels,
+            spacing,
+            empty=settings.empty,
+        )
+        return {
+            f"{label}/{name}": score for label, values in by_label.items() for name, score in values.items()
+        }
+
+
+def _scoring(
+    references: Path, predictions: Path, metric_ids: Sequence[str], settings: FolderSettings
+) -> tuple[_Scoring, list[Pair]]:
+    conventions = [metric(name) for name in metric_ids]
+    pairs = pair_files(references, predictions, settings.rename)
+    needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
+    if needs_spacing and all(suffix_of(pair.reference) not in nifti_mha.SUFFIXES for pair in pairs):
+        raise _no_spacing(pairs[0].reference)
+    labels = _labels_of(pairs) if settings.labels is None else settings.labels
+    specs = _columns(labels, conventions, "px" if settings.spacing == "pixel" else "mm")
+    return _Scoring(settings, conventions, labels, specs, needs_spacing), pairs
+
+
+def _rows(scoring: _Scoring, pairs: Sequence[Pair], progress: Progress) -> list[CaseRow]:
     rows = []
     progress.start("scoring", len(pairs))
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for row in pool.map(one, pairs):
+    with ThreadPoolExecutor(max(1, scoring.settings.workers)) as pool:
+        for row in pool.map(scoring.row, pairs):
             rows.append(row)
             if row.reason:
                 progress.say(f"{row.case}: {row.reason}")
             progress.advance(1, row.case)
     progress.finish()
-    if output is not None:
-        write_json_lines(Path(output), [row.as_json() for row in rows])
-    _refuse_contradictions(rows, labels, conventions)
-    aggregates = {name: aggregate(mean_statistic, spec, rows, seed) for name, spec in specs.items()}
-    return FolderScores(rows, aggregates, specs)
+    return rows
 
 
 def _refuse_contradictions(
@@ -236,14 +286,14 @@ def _labels_of(pairs: Sequence[Pair]) -> list[int]:
     """Every label but 0 in the readable references."""
     import numpy as np
 
-    found: set[int] = set()
+    labels: set[int] = set()
     for pair in pairs:
         try:
-            found |= {int(label) for label in np.unique(read_labels(pair.reference).array)}
+            labels |= {int(label) for label in np.unique(read_labels(pair.reference).array)}
         except MedbenchError:
             continue
-    if not found - {0}:
+    if not labels - {0}:
         raise MedbenchError(
             "data.no_labels", "No reference holds a label other than 0.", "Check --references."
         )
-    return sorted(found - {0})
+    return sorted(labels - {0})

@@ -61,7 +61,7 @@ def predict_and_score(
         folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
             finished to ``unfinished``.
         progress: told of every case.
-        read: what the predictor sees of a case; the challenge's pictures if not given.
+        read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
     """
     kept = _kept_rows(cases, folder)

@@ -1,4 +1,4 @@
-"""Which sequences of a case a network may see."""
+"""Which modalities of a case a network may see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medbench.core.registry import unknown_name
 
 
 def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, ...] | None:
-    """The challenge's own names of some sequences, in its order; ``None`` when they are all there are.
+    """The challenge's own names of some modalities, in its order; ``None`` when they are all there are.
 
     Raises:
         MedbenchError: ``challenge.no_modalities``, ``modality.unknown``, or ``modality.none`` for an empty
@@ -26,26 +26,26 @@ def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, .
     own = {
         other.lower(): name for name, others in challenge.card.modalities.items() for other in (name, *others)
     }
-    chosen = set()
+    visible = set()
     for name in names:
         if name.lower() not in own:
             raise unknown_name("modality", name, own)
-        chosen.add(own[name.lower()])
-    if not chosen:
+        visible.add(own[name.lower()])
+    if not visible:
         raise MedbenchError(
             "modality.none",
-            "No sequence is left to see.",
+            "No modality is left to see.",
             f"Name some of {', '.join(challenge.card.modalities)}.",
         )
     return (
         None
-        if chosen == set(challenge.card.modalities)
-        else tuple(m for m in challenge.card.modalities if m in chosen)
+        if visible == set(challenge.card.modalities)
+        else tuple(m for m in challenge.card.modalities if m in visible)
     )
 
 
 def with_modalities(case: Case, modalities: Sequence[str]) -> Case:
-    """The case with the files of these sequences alone.
+    """The case with the files of these modalities alone.
 
     Raises:
         MedbenchError: ``data.no_modality`` when it has none of them.
@@ -54,14 +54,14 @@ def with_modalities(case: Case, modalities: Sequence[str]) -> Case:
     if not inputs:
         raise MedbenchError(
             "data.no_modality",
-            f"{case.id}: has none of the sequences asked for ({', '.join(modalities)}).",
+            f"{case.id}: has none of the modalities asked for ({', '.join(modalities)}).",
             f"It has {', '.join(case.inputs) or 'none at all'}.",
         )
     return dataclasses.replace(case, inputs=inputs)
 
 
 def all_combinations(challenge: Challenge) -> list[tuple[str, ...]]:
-    """Every non-empty set of the challenge's sequences, in the order of its published tables.
+    """Every non-empty set of the challenge's modalities, in the order of its published tables.
 
     Raises:
         MedbenchError: ``challenge.no_modalities``.

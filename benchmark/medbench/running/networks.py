@@ -14,12 +14,14 @@ from medbench.inference.decoding import Resampling
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
+from medbench.models.registry import check_options
+from medbench.training.recipes import Recipe, load_recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
     from medbench.models.entry import ModelEntry
-    from medbench.training.framework import Framework
+    from medbench.training.framework import Framework, FrameworkRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,19 @@ class NetworkPlan:
             resampling=self.resampling,
         )
 
+    def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:
+        """How the network wants what it sees, at ``image_size``; ``None`` for sequences."""
+        if self.form == "sequence":
+            return None
+        return self.volume_contract(image_size) if self.sees_volumes else self.contract(image_size)
 
-def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> NetworkPlan:
+
+def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -> NetworkPlan:
     """Fit a model to a challenge's demands and the form of its cases.
 
     Raises:
-        MedbenchError: ``model.unknown``, ``model.task`` for one that does not offer what the challenge
-            demands, or ``model.form`` for one that sees other forms of cases.
+        MedbenchError: ``model.unknown``, ``model.option``, ``model.task`` for one that does not offer what
+            the challenge demands, or ``model.form`` for one that sees other forms of cases.
     """
     entry = model_entry(model)
     form = match(entry, challenge)
@@ -119,6 +127,8 @@ def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> N
         framework: Framework = load_object(entry.framework)
         framework.check(model, challenge, {**entry.fixed_options, **options})
         entry = replace(entry, spatial_dims=3 if form == "volume" else 2)
+    else:
+        check_options(entry, options)
     return NetworkPlan(
         model,
         entry,
@@ -128,6 +138,26 @@ def plan_network(model: str, challenge: Challenge, options: dict[str, Any]) -> N
         challenge.card.resampling,
         _channels(entry, challenge, form),
     )
+
+
+def recipe_for(
+    challenge: Challenge, network: NetworkPlan, name: str, changes: Mapping[str, Any] | None = None
+) -> Recipe | FrameworkRecipe:
+    """A model's recipe with the challenge's augmentation, unless the recipe repeats the authors' program.
+
+    A framework has recipes and augmentation of its own.
+
+    Raises:
+        MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
+    """
+    if network.framework is not None:
+        return network.framework.recipe(network.entry_family, name, changes or {})
+    own = (
+        {"augmentation": challenge.card.augmentation}
+        if challenge.card.augmentation and name != "official"
+        else {}
+    )
+    return load_recipe(network.entry_family, name, **{**own, **(changes or {})})
 
 
 def match(entry: ModelEntry, challenge: Challenge) -> Form:

@@ -41,26 +41,28 @@ def report(
         MedbenchError: ``run.unknown``, ``run.ambiguous``, ``run.damaged``, ``data.missing``,
             ``predictions.missing``, or ``report.other_data`` when these are not the data of the run.
     """
-    found = find_run(run, Path(runs) if runs else runs_folder())
-    record = found.record
+    finished = find_run(run, Path(runs) if runs else runs_folder())
+    record = finished.record
     challenge = load_challenge(record.challenge.name)
     if record.data == "real" and data is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
-            "data.missing", f"{found.folder}: the run was on real data.", "Say where they are with --data."
+            "data.missing", f"{finished.folder}: the run was on real data.", "Say where they are with --data."
         )
-    resolved = resolve_data(challenge, Path(data) if data else None, progress or SilentProgress())
-    cases = [case for case in challenge.cases(resolved.root, record.challenge.split) if case.id in found.rows]
-    if manifest_sha256(resolved.root, cases) != record.challenge.manifest_sha256:
+    source = resolve_data(challenge, Path(data) if data else None, progress or SilentProgress())
+    cases = [
+        case for case in challenge.cases(source.root, record.challenge.split) if case.id in finished.rows
+    ]
+    if manifest_sha256(source.root, cases) != record.challenge.manifest_sha256:
         raise MedbenchError(
             "report.other_data",
-            f"{resolved.root}: holds other files than those that {found.folder} was on.",
+            f"{source.root}: holds other files than those that {finished.folder} was on.",
             "Give the folder of that run with --data.",
         )
-    folder = Path(predictions) if predictions else found.folder / "predictions"
+    folder = Path(predictions) if predictions else finished.folder / "predictions"
     if not folder.is_dir():
         raise MedbenchError(
             "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
         )
-    page = Path(output) if output else found.folder / REPORT
-    write_report(page, challenge, cases, list(found.rows.values()), record, folder)
+    page = Path(output) if output else finished.folder / REPORT
+    write_report(page, challenge, cases, list(finished.rows.values()), record, folder)
     return page

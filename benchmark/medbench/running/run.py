@@ -3,37 +3,23 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
-from medbench.core.files import sha256_file, sha256_json
-from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.files import sha256_json
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.identity import code_sha256, manifest_sha256
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
-from medbench.records.writing import make_record, now
+from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
-from medbench.running.job import Inference, Job, repeat_command, resolve
+from medbench.running.job import Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
+from medbench.running.request import Request, RunKeywords
 
 
 def run(
-    model: str,
-    challenge: str,
-    *,
-    data: str | Path | None = None,
-    split: str | None = None,
-    weights: str | Path = "auto",
-    recipe: str | None = None,
-    options: dict[str, Any] | None = None,
-    inference: Inference | None = None,
-    cases: str = "*",
-    seed: int = 0,
-    runs: str | Path | None = None,
-    leaderboards: str | Path | None = None,
-    progress: Progress | None = None,
+    model: str, challenge: str, *, progress: Progress | None = None, **keywords: Unpack[RunKeywords]
 ) -> Finished:
     """Predict a split, score it officially, write the record and add the row to the leaderboard.
 
@@ -42,103 +28,77 @@ def run(
     Args:
         model: model name.
         challenge: challenge name.
-        data: folder with a real copy; else ``MEDBENCH_DATA/<challenge>``, else the synthetic sample.
-        split: the challenge's default (test) if not given.
-        weights: a file, ``auto`` (what training left; on the sample it is fitted now) or ``none``.
-        recipe: which training ``auto`` takes; on the sample also the one that is fitted (``quick``).
-        options: options of the model.
-        inference: device, precision, batch and picture size; for volumes also the windows and which
-            sequences may be seen. A run on fewer sequences enters no leaderboard.
-        cases: shell-style pattern of case ids; a partial run enters no leaderboard.
-        seed: of fresh weights and of the resampling.
-        runs: folder of run directories.
-        leaderboards: folder of leaderboards.
         progress: told of every step.
+        keywords: ``data``, ``split``, ``weights``, ``recipe``, ``options``, ``inference``, ``cases``,
+            ``seed``, ``runs`` and ``leaderboards``, as :class:`medbench.running.request.Request` says.
 
     Raises:
         MedbenchError: when the request cannot be met; failed cases are in the record instead.
     """
+    return run_request(Request.of(model, challenge, **keywords), progress)
+
+
+def run_request(request: Request, progress: Progress | None = None) -> Finished:
+    """As :func:`run`, for a request that is already made.
+
+    Raises:
+        MedbenchError: as :func:`run`.
+    """
     progress = progress or SilentProgress()
     started = now()
-    runs_root = Path(runs) if runs else runs_folder()
-    job = resolve(
-        model,
-        challenge,
-        data=data,
-        split=split,
-        weights=weights,
-        recipe=recipe,
-        options=options,
-        inference=inference,
-        cases=cases,
-        seed=seed,
-        runs=runs_root,
-        progress=progress,
-    )
-    manifest = manifest_sha256(job.data.root, job.cases)
-    identity = {
-        "model": model,
-        "options": job.network.options,
-        "weights": sha256_file(job.weights) if job.weights else f"seed {seed}",
-        "settings": job.settings(),
-        "challenge": challenge,
-        "split": job.split,
-        "data": job.data.kind,
-        "manifest": manifest,
-        "code": code_sha256(),
-    }
-    key = sha256_json(identity)
-    folder = runs_root / challenge / job.network.folder_name / key[:16]
+    job = resolve(request, progress)
+    challenge = job.challenge
+    subject = Subject(challenge, job.data, job.split, job.cases, manifest_sha256(job.data.root, job.cases))
+    key = run_key(job, subject.manifest_sha256)
+    folder = request.runs_root / challenge.name / job.network.folder_name / key[:16]
     predictor = partial(job.predictor, folder / UNFINISHED, progress)
-    rows, timing = predict_and_score(job.challenge, job.cases, predictor, folder, progress, read=job.read)
+    rows, timing = predict_and_score(challenge, job.cases, predictor, folder, progress, read=job.read)
     progress.say("Resampling groups for the confidence intervals.")
-    parameters, untrained = describe_network(job)
-    record = make_record(
-        job.challenge,
-        job.data,
-        job.split,
-        job.cases,
-        rows,
-        timing,
-        manifest,
-        key,
-        started,
-        model=ModelRecord(
-            name=model,
-            title=job.network.entry.title,
-            options=job.network.options,
-            parameters=parameters,
-            weights=job.weights_kind,
-            weights_sha256=sha256_file(job.weights) if job.weights else None,
-            untrained_parts=untrained,
-            training=job.facts or None,
-        ),
+    provenance = Provenance(
+        key=key,
+        model=model_record(job),
         settings=job.settings(),
-        seed=seed,
-        device=job.inference.device,
-        command=repeat_command(job, data, weights),
-        citations=[job.network.entry.paper, job.challenge.card.citation],
+        seed=request.seed,
+        device=request.inference.device,
+        command=job.request.command(),
+        citations=[job.network.entry.paper, challenge.card.citation],
+        started=started,
     )
+    record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, len(rows) - timing.cases)
-    board = Path(leaderboards) if leaderboards else leaderboards_folder()
-    whole = cases == "*" and job.modalities is None
-    store(finished, job.challenge, job.cases, folder / "predictions", board if whole else None)
+    whole = request.cases == "*" and job.request.inference.modalities is None
+    store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
     keep_phases(folder, timing)
     return finished
 
 
-def describe_network(job: Job) -> tuple[int, list[str]]:
-    """Number of parameters, and names of those that the checkpoint did not provide."""
-    import torch
+def run_key(job: Job, manifest: str) -> str:
+    """Hash of everything that decides a run's result."""
+    return sha256_json(
+        {
+            "model": job.request.model,
+            "options": job.network.options,
+            "weights": job.setup.weights.sha256 or f"seed {job.request.seed}",
+            "settings": job.settings(),
+            "challenge": job.challenge.name,
+            "split": job.split,
+            "data": job.data.kind,
+            "manifest": manifest,
+            "code": code_sha256(),
+        }
+    )
 
-    from medbench.inference.weights import load_checkpoint, load_into
 
-    if job.network.framework is not None:
-        assert job.weights is not None, "a framework has no network before a plan"
-        return job.network.framework.count_parameters(load_checkpoint(job.weights)), []
-    with torch.random.fork_rng(devices=[]):
-        network = job.network.build()
-    untrained: list[str] = []
-    if job.weights is not None:
-        untrained = load_into(network, job.network.name, load_checkpoint(job.weights), str(job.weights))
-    return sum(parameter.numel() for parameter in network.parameters()), untrained
+def model_record(job: Job) -> ModelRecord:
+    """What the record says of the network that predicted."""
+    network, weights = job.network, job.setup.weights
+    return ModelRecord(
+        name=network.name,
+        title=network.entry.title,
+        options=network.options,
+        parameters=job.setup.count_parameters(),
+        weights=weights.kind,
+        weights_sha256=weights.sha256,
+        untrained_parts=job.setup.untrained_parts(),
+        training=weights.facts or None,
+    )

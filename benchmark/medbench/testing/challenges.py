@@ -20,7 +20,6 @@ from medbench.core.sample import Boxes, Prediction, Sample, SequenceSample, Volu
 from medbench.core.task import TASKS
 from medbench.testing.contract import require
 
-PARTS = ("card", "release", "exchange", "scorer")
 MOST_CASES = 3
 
 
@@ -56,6 +55,11 @@ def check_challenge(
 
 
 def _card_problems(challenge: Challenge) -> Iterator[str]:
+    yield from _fact_problems(challenge)
+    yield from _demand_problems(challenge)
+
+
+def _fact_problems(challenge: Challenge) -> Iterator[str]:
     card, release = challenge.card, challenge.release
     for fact in ("name", "title", "summary", "failure_rule", "citation", "license", "homepage"):
         if not str(getattr(card, fact)).strip():
@@ -63,6 +67,16 @@ def _card_problems(challenge: Challenge) -> Iterator[str]:
     for fact in ("data_hint", "sample_version"):
         if not str(getattr(release, fact)).strip():
             yield f"the release has no {fact}"
+    for split in (release.default_split, release.training_split):
+        if split not in release.splits:
+            yield f"split '{split}' is not among the splits ({', '.join(release.splits)})"
+    parts = (release, challenge.exchange, challenge.scorer)
+    if any(part.card is not card for part in parts):
+        yield "the parts hold different cards"
+
+
+def _demand_problems(challenge: Challenge) -> Iterator[str]:
+    card = challenge.card
     names = [spec.name for spec in card.metrics]
     yield from (f"two columns are named '{name}'" for name in set(names) if names.count(name) > 1)
     if not names:
@@ -72,11 +86,6 @@ def _card_problems(challenge: Challenge) -> Iterator[str]:
     yield from (f"the card demands '{task}', which is no task" for task in card.demands if task not in TASKS)
     if not challenge.exchange.inputs:
         yield "the exchange serves no form of cases"
-    for split in (release.default_split, release.training_split):
-        if split not in release.splits:
-            yield f"split '{split}' is not among the splits ({', '.join(release.splits)})"
-    if any(getattr(part, "card", card) is not card for part in (release, challenge.exchange, challenge.scorer)):
-        yield "the parts hold different cards"
 
 
 def _tree(root: Path) -> dict[str, str]:
@@ -94,7 +103,8 @@ def _sample_problems(challenge: Challenge, folder: Path, options: Mapping[str, i
         challenge.release.draw_sample(target, options)
         trees.append(_tree(target))
     if trees[0] != trees[1]:
-        different = sorted(name for name in {**trees[0], **trees[1]} if trees[0].get(name) != trees[1].get(name))
+        first, second = trees
+        different = sorted(name for name in first | second if first.get(name) != second.get(name))
         yield f"two drawings of the sample differ in {different[0]}"
     errors = [finding for finding in challenge.release.check(folder) if finding.severity == "error"]
     if errors:
@@ -128,7 +138,7 @@ def _case_problems(challenge: Challenge, root: Path) -> Iterator[str]:
         learnt = {case.resampling_unit for case in challenge.cases(root, training)}
         shared = sorted(learnt & {case.resampling_unit for case in cases})
         if shared:
-            yield f"group '{shared[0]}' is in {training} and {release.default_split}, which are said to be apart"
+            yield f"group '{shared[0]}' is in {training} and in {release.default_split}, said to be apart"
 
 
 def plain_prediction(challenge: Challenge, sample: Any) -> Prediction:
@@ -167,9 +177,7 @@ def _answer_problems(challenge: Challenge, root: Path, folder: Path) -> Iterator
     yield from _statistic_problems(challenge, rows)
 
 
-def _score_problems(
-    challenge: Challenge, case: Case, folder: Path
-) -> tuple[CaseScores | None, list[str]]:
+def _score_problems(challenge: Challenge, case: Case, folder: Path) -> tuple[CaseScores | None, list[str]]:
     problems = []
     sample = challenge.read(case)
     if not sample.demands <= challenge.card.demands.keys():

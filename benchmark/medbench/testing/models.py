@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.task import TASKS
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COUNTS = {"label_map": 3, "image_classes": 4, "landmarks": 2, "boxes": 2}
 
 
-def check_model(name: str, **options: Any) -> None:
+def check_model(name: str, training_only: Sequence[str] = (), **options: Any) -> None:
     """Check a registered model against the contract that ours keep in the suite.
 
     A model builds under its card for any number of classes; returns one finite output for every task it
@@ -29,6 +29,8 @@ def check_model(name: str, **options: Any) -> None:
 
     Args:
         name: model name.
+        training_only: beginnings of the names of parameters that only a training program of the model's own
+            reaches.
         options: of the model.
 
     Raises:
@@ -41,7 +43,10 @@ def check_model(name: str, **options: Any) -> None:
     require(f"model {name}", _card_problems(entry))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        require(f"model {name}", _network_problems(entry, options))
+        network = _build(entry, options, COUNTS)
+        require(f"model {name}", _network_problems(entry, network))
+        require(f"model {name}", _state_problems(network, _build(entry, options, COUNTS)))
+        require(f"model {name}", _gradient_problems(entry, network.train(), tuple(training_only)))
 
 
 def _card_problems(entry: ModelEntry) -> Iterator[str]:
@@ -52,10 +57,9 @@ def _card_problems(entry: ModelEntry) -> Iterator[str]:
             yield f"the card offers '{task}', which is no task ({', '.join(TASKS)})"
     if not entry.title:
         yield "the card has no title"
-    for option, value in entry.fixed_options.items():
+    for option in entry.fixed_options:
         if option not in entry.options:
             yield f"the variant fixes '{option}', which the card does not list as an option"
-        del value
 
 
 def _build(entry: ModelEntry, options: dict[str, Any], counts: dict[str, int]) -> nn.Module:
@@ -67,19 +71,19 @@ def _build(entry: ModelEntry, options: dict[str, Any], counts: dict[str, int]) -
 def _input(entry: ModelEntry, batch: int) -> torch.Tensor:
     import torch
 
-    channels_first = entry.spatial_dims > 1
     side = max(entry.min_size, min(entry.image_size, 64 if entry.spatial_dims == 2 else 32))
     if "image_size" in entry.options:
         side = entry.image_size
-    shape = (entry.in_channels, *(side,) * entry.spatial_dims) if channels_first else (side, entry.in_channels)
-    return torch.randn(batch, *shape)
+    if entry.spatial_dims == 1:
+        return torch.randn(batch, side, entry.in_channels)
+    return torch.randn(batch, entry.in_channels, *(side,) * entry.spatial_dims)
 
 
-def _network_problems(entry: ModelEntry, options: dict[str, Any]) -> Iterator[str]:
+def _network_problems(entry: ModelEntry, network: nn.Module) -> Iterator[str]:
     import torch
 
     tasks = tuple(entry.offers)
-    network = _build(entry, options, COUNTS).eval()
+    network.eval()
     images = _input(entry, 2)
     extra = _further(entry, images)
     with torch.inference_mode():
@@ -92,8 +96,6 @@ def _network_problems(entry: ModelEntry, options: dict[str, Any]) -> Iterator[st
             yield f"{task}: two calls in evaluation mode differ"
         if not _equal(_first([outputs[task]])[0], alone[task], 1e-3):
             yield f"{task}: the answer for an image depends on what else is in the batch"
-    yield from _state_problems(entry, options, network)
-    yield from _gradient_problems(network.train(), images, extra, tasks)
 
 
 def _further(entry: ModelEntry, images: torch.Tensor) -> tuple[Any, ...]:
@@ -143,17 +145,18 @@ def _output_problems(entry: ModelEntry, outputs: dict[str, Any], images: torch.T
             yield f"frame_scores: has shape {tuple(output.shape)}, not {tuple(images.shape[:2])}"
 
 
-def _state_problems(entry: ModelEntry, options: dict[str, Any], network: nn.Module) -> Iterator[str]:
-    other = _build(entry, options, COUNTS)
+def _state_problems(network: nn.Module, other: nn.Module) -> Iterator[str]:
     missing, unexpected = other.load_state_dict(network.state_dict(), strict=False)
     if missing or unexpected:
         yield f"its own state does not load: missing {missing[:3]}, unexpected {unexpected[:3]}"
 
 
 def _gradient_problems(
-    network: nn.Module, images: torch.Tensor, extra: tuple[Any, ...], tasks: tuple[str, ...]
+    entry: ModelEntry, network: nn.Module, training_only: tuple[str, ...]
 ) -> Iterator[str]:
-    outputs = _tensors(list(outputs_by_task(network(images, *extra), tasks).values()))
+    images = _input(entry, 2)
+    output = network(images, *_further(entry, images))
+    outputs = _tensors(list(outputs_by_task(output, tuple(entry.offers)).values()))
     losses = [output.float().square().mean() for output in outputs if output.requires_grad]
     if not losses:
         yield "no output carries a gradient"
@@ -162,7 +165,7 @@ def _gradient_problems(
     lost = [
         name
         for name, parameter in network.named_parameters()
-        if parameter.requires_grad and parameter.grad is None
+        if parameter.requires_grad and parameter.grad is None and not name.startswith(training_only)
     ]
     if lost:
         yield f"no gradient reaches {len(lost)} parameters, the first is {lost[0]}"

@@ -42,9 +42,6 @@ def _problems(platform: Platform) -> Iterator[str]:
     if platform.delivers == "image" and not outputs:
         yield "no mount takes the output"
     yield from (f"output {mount.path} is not writable" for mount in outputs if not mount.writable)
-    yield from (
-        f"input {mount.path} is writable" for mount in platform.mounts if mount.role == "input" and mount.writable
-    )
     if platform.delivers != "image" and not platform.bundle_files:
         yield f"it delivers a {platform.delivers} and names no file of it"
     for name in ABSTRACT:

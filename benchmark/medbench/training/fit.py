@@ -46,7 +46,7 @@ class Hardware:
         devices: number of devices on each node, or ``auto``.
         nodes: number of machines.
         precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
-        workers: processes that read pictures; 0 reads in the training process.
+        workers: processes that read images; 0 reads in the training process.
     """
 
     accelerator: str = "auto"
@@ -54,6 +54,21 @@ class Hardware:
     nodes: int = 1
     precision: str = "32"
     workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """A network that is to be fitted.
+
+    Attributes:
+        build: makes the network with fresh weights; called after seeding.
+        contract: how the network wants its images or volumes; its size is the recipe's.
+        num_classes: segmentation classes, with the background.
+    """
+
+    build: Callable[[], nn.Module]
+    contract: InputContract | VolumeContract
+    num_classes: int
 
 
 def make_callback(folder: Path, progress: Progress) -> Callback:
@@ -104,14 +119,12 @@ def _save_state(trainer: Trainer, folder: Path) -> None:
 
 
 def fit(
-    build_network: Any,
+    learner: Learner,
     images: Sequence[TrainingImage] | Sequence[TrainingVolume],
     recipe: Recipe,
-    contract: InputContract | VolumeContract,
     folder: Path,
     facts: dict[str, Any],
     *,
-    num_classes: int,
     hardware: Hardware,
     progress: Progress,
     cache: Path | None = None,
@@ -124,13 +137,11 @@ def fit(
     (MKL promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once.
 
     Args:
-        build_network: makes the network with fresh weights; called after seeding.
+        learner: the network, what it sees and how many classes it tells apart.
         images: what to learn from; volumes when the contract is one of volumes.
         recipe: how.
-        contract: how the network wants its pictures or volumes; its size is the recipe's.
         folder: where the state and the result go.
         facts: stored with the weights.
-        num_classes: segmentation classes, with the background.
         hardware: where to train.
         progress: told of every step.
         cache: folder for prepared volumes; ``folder`` if not given.
@@ -151,8 +162,8 @@ def fit(
     from medbench.inference.weights import save_checkpoint
 
     torch.manual_seed(derived_seed(recipe.seed))
-    network: nn.Module = build_network()
-    data, kind = _data(images, recipe, contract, cache or folder, hardware.workers)
+    network = learner.build()
+    data, kind = _data(images, recipe, learner.contract, cache or folder, hardware.workers)
     epochs = recipe.epochs_of(data.steps_per_epoch())
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
@@ -176,7 +187,7 @@ def fit(
             default_root_dir=str(folder),
         )
         total_steps = data.steps_per_epoch(trainer.world_size) * epochs
-        task = kind(network, recipe, num_classes, total_steps)
+        task = kind(network, recipe, learner.num_classes, total_steps)
         trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from medbench.inference.predictor import Predictor
+
 if TYPE_CHECKING:
+    from torch import nn
+
     from medbench.challenges.base import Challenge
     from medbench.core.progress import Progress
-    from medbench.inference.predictor import Predictor
     from medbench.inference.weights import Checkpoint
     from medbench.training.fit import Hardware
 
@@ -53,7 +56,7 @@ class Lesson:
         options: of the model, with those that its variant fixes.
         recipe: how.
         folder: where state and weights go.
-        cache: for decoded pictures.
+        cache: for decoded images.
         facts: stored with the weights.
     """
 
@@ -65,6 +68,16 @@ class Lesson:
     folder: Path
     cache: Path
     facts: Mapping[str, Any]
+
+
+class FrameworkPredictor(Predictor, Protocol):
+    """A predictor with the network that it predicts with.
+
+    Attributes:
+        network: one network, where several folds are averaged; its parameters are counted.
+    """
+
+    network: nn.Module
 
 
 class Framework(Protocol):
@@ -106,14 +119,10 @@ class Framework(Protocol):
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
-    ) -> Predictor:
+    ) -> FrameworkPredictor:
         """Whatever answers the challenge's samples.
 
         Raises:
             MedbenchError: when the weights were made for other labels or channels.
         """
-        ...
-
-    def count_parameters(self, checkpoint: Checkpoint) -> int:
-        """Parameters of one network."""
         ...

@@ -212,7 +212,7 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, 
     challenge = load_challenge("hc18")
     for case in challenge.cases(data, "test")[1:]:
         labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
-        challenge.write(Prediction(labels=labels), case, given)
+        challenge.write(Prediction({"label_map": labels}), case, given)
     quiet = SilentProgress()
     hosted = host("hc18", platform, data, None, tmp_path / "build", quiet, packages="vendored")
     assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []

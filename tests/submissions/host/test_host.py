@@ -40,7 +40,7 @@ def predictions(release, tmp_path):
     assert len(cases) > 3
     for case in cases[1:]:
         labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
-        challenge.write(Prediction(labels=labels), case, tmp_path / "p")
+        challenge.write(Prediction({"label_map": labels}), case, tmp_path / "p")
     return tmp_path / "p"
 
 

@@ -3,91 +3,36 @@
 Sources: the frames, their sequences and the licence from the dataset's own README; the leaking split and the
 papers' scoring from Monsoon49/MSLAU-Net@efdb058 and Caipengzhou/BRAU-Netplusplus@b25641a
 (``isic_cvc_train_test``).
-
-Frames of one sequence are near duplicates. Papers split frame by frame, so that nearly every test frame has a
-neighbour in the training set; the splits ``leaking_*`` repeat that one. The splits without that word keep
-sequences whole, and are the ones to develop on.
-
-The original TIFF files hold three colours but are tagged grey; masks have some grey values below 127 at their
-borders, which are background.
 """
 
 from __future__ import annotations
 
-import functools
-import tomllib
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from medbench.challenges.base import SplitFacts
-from medbench.challenges.families.image_masks import (
+from medbench.challenges.base import Challenge
+from medbench.challenges.card import Card
+from medbench.challenges.cvc_clinicdb.files import CVCClinicDBRelease
+from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
+from medbench.challenges.families.image_masks.scoring import (
+    FAILURE_RULE,
     OWN_SIZE_COLUMNS,
     PAPER_COLUMNS,
-    Pair,
-    PictureMaskChallenge,
-)
-from medbench.io import raster
-
-FRAMES = range(1, 613)
-SPLITS = Path(__file__).parent / "splits.toml"
-LAYOUTS = (
-    ("Original", "Ground Truth"),
-    ("PNG/Original", "PNG/Ground Truth"),
-    ("TIF/Original", "TIF/Ground Truth"),
-    ("images", "masks"),
-    ("png/images", "png/masks"),
+    ImageMaskScorer,
 )
 
-
-@functools.cache
-def _table() -> dict[str, Any]:
-    with open(SPLITS, "rb") as stream:
-        return tomllib.load(stream)
-
-
-def sequence_of(frame: int) -> int:
-    """The video sequence, 1 to 29, that a frame, 1 to 612, comes from.
-
-    >>> [sequence_of(frame) for frame in (1, 25, 26, 612)]
-    [1, 1, 2, 29]
-    """
-    return sum(first <= frame for first in _table()["first_frames"])
-
-
-@functools.cache
-def split_frames(split: str) -> tuple[int, ...]:
-    """The frames of a split of the complete release, in order.
-
-    >>> [len(split_frames(split)) for split in ("train", "val", "test", "leaking_train", "leaking_test")]
-    [386, 81, 145, 440, 61]
-    """
-    entry = _table()[split]
-    if "sequences" in entry:
-        return tuple(frame for frame in FRAMES if sequence_of(frame) in entry["sequences"])
-    if "frames" in entry:
-        return tuple(entry["frames"])
-    taken = {*split_frames("leaking_test"), *split_frames("leaking_val")}
-    return tuple(frame for frame in FRAMES if frame not in taken)
-
-
-class CVCClinicDB(PictureMaskChallenge):
-    """Polyp segmentation in colonoscopy frames."""
-
-    name = "cvc_clinicdb"
-    title = "CVC-ClinicDB"
-    task = "segmentation of the polyp in colonoscopy frames"
-    labels = {0: "background", 1: "polyp"}  # noqa: RUF012
-    splits = ("train", "val", "test", "leaking_train", "leaking_val", "leaking_test")
-    metrics = (*OWN_SIZE_COLUMNS, *PAPER_COLUMNS)
-    mask_threshold = 127
-    picture_size = (288, 384)
-    citation = (
+CARD = Card(
+    name="cvc_clinicdb",
+    title="CVC-ClinicDB",
+    summary="segmentation of the polyp in colonoscopy frames",
+    labels={0: "background", 1: "polyp"},
+    metrics=(*OWN_SIZE_COLUMNS, *PAPER_COLUMNS),
+    failure_rule=FAILURE_RULE,
+    citation=(
         "Bernal, Sánchez, Fernández-Esparrach, Gil, Rodríguez, Vilariño: WM-DOVA maps for accurate polyp "
         "highlighting in colonoscopy. Computerized Medical Imaging and Graphics 43 (2015), "
         "doi 10.1016/j.compmedimag.2015.02.007"
-    )
-    bibtex = """@article{bernal2015wmdova,
+    ),
+    bibtex="""@article{bernal2015wmdova,
   title = {{WM-DOVA} maps for accurate polyp highlighting in colonoscopy: Validation vs. saliency maps from
            physicians},
   author = {Bernal, Jorge and S{\\'a}nchez, F. Javier and Fern{\\'a}ndez-Esparrach, Gloria and Gil, Debora and
@@ -97,60 +42,15 @@ class CVCClinicDB(PictureMaskChallenge):
   pages = {99--111},
   year = {2015},
   doi = {10.1016/j.compmedimag.2015.02.007}
-}"""
-    license = "research and education only; no redistribution"
-    homepage = "https://polyp.grand-challenge.org/CVCClinicDB/"
-    data_hint = (
-        "Expected Original/ and 'Ground Truth'/ (or PNG/…, TIF/…, images/ and masks/) with the frames "
-        "1 to 612, from polyp.grand-challenge.org."
-    )
-    sample_version = "1"
-
-    def split_facts(self, split: str) -> SplitFacts:
-        """The rule, size and hash of a split of the complete release."""
-        entry = _table()[split]
-        return SplitFacts(entry["rule"], entry["cases"], entry["names_sha256"])
-
-    def training_split_of(self, split: str) -> str:
-        """The training split of the same scheme."""
-        return "leaking_train" if split.startswith("leaking_") else "train"
-
-    def share_cases(self, training_split: str, split: str) -> bool:
-        """The two schemes overlap."""
-        return training_split.startswith("leaking_") != split.startswith("leaking_")
-
-    def schemes(self) -> Sequence[Sequence[str]]:
-        """By sequence, and frame by frame."""
-        return self.splits[:3], self.splits[3:]
-
-    def pairs(self, root: Path) -> list[Pair]:
-        """The frames of the first layout that is there."""
-        for frames, masks in LAYOUTS:
-            if (root / frames).is_dir():
-                return list(_frames(root / frames, root / masks))
-        raise self.layout_error(root, (f"{frames}/" for frames, _ in LAYOUTS))
-
-    def members(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
-        """Frames of the split."""
-        wanted = {str(frame) for frame in split_frames(split)}
-        return [pair for pair in pairs if pair.id in wanted]
-
-    def sample(self, root: Path) -> None:
-        """Draw a few frames of each of the 29 sequences, as TIFF files under their own numbers."""
-        from medbench.challenges.cvc_clinicdb.sample import write_sample
-
-        write_sample(root)
+}""",
+    license="research and education only; no redistribution",
+    homepage="https://polyp.grand-challenge.org/CVCClinicDB/",
+    published_file=Path(__file__).parent / "published.toml",
+)
 
 
-def _frames(frames: Path, masks: Path) -> Iterator[Pair]:
-    """Frames by number; other files are left alone."""
-    found = {
-        int(path.stem): path
-        for path in sorted(frames.iterdir())
-        if path.suffix.lower() in raster.SUFFIXES and path.stem.isdecimal() and int(path.stem) in FRAMES
-    }
-    for frame, path in sorted(found.items()):
-        there = [mask for suffix in raster.SUFFIXES if (mask := masks / f"{frame}{suffix}").is_file()]
-        expected = masks / f"{frame}{path.suffix}"
-        group = f"sequence {sequence_of(frame)}"
-        yield Pair(str(frame), path, there[0] if there else expected, group)
+def cvc_clinicdb() -> Challenge:
+    """Polyp segmentation in colonoscopy frames."""
+    release = CVCClinicDBRelease(CARD)
+    exchange = ImageMaskExchange(CARD, release)
+    return Challenge(CARD, release, exchange, ImageMaskScorer(CARD, exchange))

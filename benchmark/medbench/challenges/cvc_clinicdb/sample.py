@@ -1,6 +1,6 @@
 """The synthetic sample of CVC-ClinicDB, in the layout and file formats of the release.
 
-Frames have the numbers of the release, so that its table of sequences and its splits apply. Pictures are TIFF
+Frames have the numbers of the release, so that its table of sequences and its splits apply. Frames are TIFF
 files of three samples a pixel tagged as grey, and a quarter of the masks has grey values below 127 at the
 border, as in the release.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.cvc_clinicdb.challenge import FRAMES, sequence_of, split_frames
+from medbench.challenges.cvc_clinicdb.files import FRAMES, sequence_of, split_frames
 from medbench.challenges.simulators.colonoscopy import Sequence
 
 SEED = 2015
@@ -24,15 +24,15 @@ PER_SEQUENCE = {"train": 3, "val": 2, "test": 4}
 def drawn_frames() -> dict[int, list[int]]:
     """Sequence -> the frames of it that are drawn; frames of the leaking test split first."""
     leaking = set(split_frames("leaking_test"))
-    chosen: dict[int, list[int]] = {}
+    numbers: dict[int, list[int]] = {}
     for split, count in PER_SEQUENCE.items():
         for sequence in sorted({sequence_of(frame) for frame in split_frames(split)}):
             frames = [frame for frame in FRAMES if sequence_of(frame) == sequence]
             first = [frame for frame in frames if frame in leaking][:1]
             rest = [frame for frame in frames if frame not in first]
-            picked = np.linspace(0, len(rest) - 1, count - len(first)).round().astype(int)
-            chosen[sequence] = sorted([*first, *(rest[index] for index in picked)])
-    return chosen
+            positions = np.linspace(0, len(rest) - 1, count - len(first)).round().astype(int)
+            numbers[sequence] = sorted([*first, *(rest[index] for index in positions)])
+    return numbers
 
 
 def write_sample(
@@ -74,10 +74,10 @@ def _smeared(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     )
 
 
-def _write(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+def _write(path: Path, image: npt.NDArray[np.uint8]) -> None:
     import tifffile
 
     tifffile.imwrite(
-        path, picture, photometric="minisblack", planarconfig="contig" if picture.ndim == 3 else None,
+        path, image, photometric="minisblack", planarconfig="contig" if image.ndim == 3 else None,
         software=False, metadata=None,
     )  # fmt: skip

@@ -62,6 +62,7 @@ class HC18Release(ImageMaskRelease):
         "training_set_pixel_size_and_HC.csv, and for the test set test_set/ and test_set_pixel_size.csv, "
         "from Zenodo record 1327317."
     )
+    sample_writer = "medbench.challenges.hc18.sample:write_sample"
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
@@ -96,7 +97,7 @@ class HC18Release(ImageMaskRelease):
         return [pair for pair in pairs if pair.part == TRAINING and subject_split(pair.id[:3]) == split]
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """The split's pictures with their pixel size in mm, ``None`` where the table has no such row."""
+        """The split's images with their pixel size in mm, ``None`` where the table has no such row."""
         part = TEST if split == "official_test" else TRAINING
         cases = super().cases(root, split)
         sizes = pixel_sizes_mm(root / TABLES[part])
@@ -132,8 +133,8 @@ class HC18Release(ImageMaskRelease):
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The filled head, and whether the file is filled already."""
-        filled = "masks are filled already where the release has outlines; both are read"
-        return read_head(pair.mask), [filled] if pair.mask.stem.endswith("_Mask") else []
+        oddity = "masks are filled already where the release has outlines; both are read"
+        return read_head(pair.mask), [oddity] if pair.mask.stem.endswith("_Mask") else []
 
     def pixel_size_mm(self, case: Case) -> float:
         """Side of a pixel of the case's image in mm.
@@ -173,20 +174,20 @@ class HC18Release(ImageMaskRelease):
         for pair in pairs:
             name = pair.image.name
             if name not in sizes:
-                told = f"{path}: has no row with a positive pixel size for {name}."
-                findings.append(Finding("error", told, "Copy the table of the release again."))
+                message = f"{path}: has no row with a positive pixel size for {name}."
+                findings.append(Finding("error", message, "Copy the table of the release again."))
             elif name in lengths:
                 try:
-                    fitted = head_circumference_mm(read_head(pair.mask), pixel_size_mm=sizes[name])
+                    length = head_circumference_mm(read_head(pair.mask), pixel_size_mm=sizes[name])
                 except (MedbenchError, LandmarkError):
                     continue
-                if abs(fitted - lengths[name]) > CIRCUMFERENCE_TOLERANCE_MM:
+                if abs(length - lengths[name]) > CIRCUMFERENCE_TOLERANCE_MM:
                     findings.append(
                         Finding(
                             "warning",
-                            f"{pair.mask}: its ellipse measures {fitted:.1f} mm, {path.name} says "
+                            f"{pair.mask}: its ellipse measures {length:.1f} mm, {path.name} says "
                             f"{lengths[name]:.1f} mm.",
-                            "Mask and row may be of different pictures, or the mask was resized.",
+                            "Mask and row may be of different images, or the mask was resized.",
                         )
                     )
         return findings
@@ -196,12 +197,6 @@ class HC18Release(ImageMaskRelease):
         if pair.part == TEST:
             return self.check_image(pair)[0]
         return super().check_pair(pair)
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw both sets with their tables as the release has them."""
-        from medbench.challenges.hc18.sample import write_sample
-
-        write_sample(root)
 
 
 def pixel_sizes_mm(table: Path) -> Mapping[str, float]:

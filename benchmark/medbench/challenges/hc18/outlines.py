@@ -20,22 +20,22 @@ def read_head(path: Path) -> npt.NDArray[np.uint8]:
         MedbenchError: as :func:`medbench.io.raster.read_label_map`; ``data.mask_not_binary``; and as
             :func:`filled_outline`.
     """
-    drawn = raster.read_label_map(path)
-    found = np.unique(drawn)
-    if len(found) > 2 or (found.any() and found.max() not in (1, 255)) or (found.size == 2 and found[0]):
-        shown = ", ".join(map(str, found[:6])) + (", …" if len(found) > 6 else "")
+    lines = raster.read_label_map(path)
+    values = np.unique(lines)
+    if len(values) > 2 or (values.any() and values.max() not in (1, 255)) or (values.size == 2 and values[0]):
+        text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
         raise MedbenchError(
             "data.mask_not_binary",
-            f"{path}: is no outline or mask, it holds the values {shown}; 0 and 255 are expected.",
+            f"{path}: is no outline or mask, it holds the values {text}; 0 and 255 are expected.",
             "Copy the original PNG again; a resized or JPEG-compressed outline cannot be filled exactly.",
         )
-    return filled_outline((drawn > 0).astype(np.uint8), path)
+    return filled_outline((lines > 0).astype(np.uint8), path)
 
 
 def filled_outline(outline: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.uint8]:
     """An outline with its inside; what is filled already stays as it is.
 
-    Where the head reaches beyond the picture its outline ends at the frame; it is then filled up to the
+    Where the head reaches beyond the image its outline ends at the frame; it is then filled up to the
     ellipse that fits the visible part.
 
     Args:
@@ -43,7 +43,7 @@ def filled_outline(outline: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np
         path: for the message.
 
     Raises:
-        MedbenchError: ``data.outline_empty``, or ``data.outline_open`` for one with a gap inside the picture.
+        MedbenchError: ``data.outline_empty``, or ``data.outline_open`` for one with a gap inside the image.
     """
     import cv2
 
@@ -53,17 +53,17 @@ def filled_outline(outline: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np
         )
     contours, _ = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     longest = max(contours, key=len)
-    filled = cv2.drawContours(outline.copy(), contours, -1, 1, cv2.FILLED)
+    head = cv2.drawContours(outline.copy(), contours, -1, 1, cv2.FILLED)
     hull = np.zeros_like(outline)
     cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(contours)), 1)
-    if filled.sum() >= MIN_ENCLOSED_SHARE * hull.sum():
-        return filled  # type: ignore[return-value]
+    if head.sum() >= MIN_ENCLOSED_SHARE * hull.sum():
+        return head  # type: ignore[return-value]
     frame = outline.copy()
     frame[1:-1, 1:-1] = 0
     if not frame.any() or len(longest) < 5:
         raise MedbenchError(
             "data.outline_open",
-            f"{path}: its outline is not closed, {int(filled.sum()):,} of about {int(hull.sum()):,} pixels "
+            f"{path}: its outline is not closed, {int(head.sum()):,} of about {int(hull.sum()):,} pixels "
             "are enclosed.",
             "Close the gap, or copy the file again from its source.",
         )

@@ -31,14 +31,14 @@ from medbench.metrics.tasks.biometry import ellipse_perimeter
 
 SEED = 18
 SUBJECTS = {"train": 36, "val": 5, "test": 14}
-TEST_PICTURES = 5
+TEST_IMAGES = 5
 SIZE = (540, 800)
 CIRCUMFERENCES_MM = (65.0, 335.0)
 _SUBPIXEL_BITS = 6
 
 
 def drawn_names() -> dict[str, list[str]]:
-    """Folder -> names of the pictures that are drawn; every sixth subject has two."""
+    """Folder -> names of the images that are drawn; every sixth subject has two."""
     left = dict(SUBJECTS)
     training: list[str] = []
     for number in range(806):
@@ -47,7 +47,7 @@ def drawn_names() -> dict[str, list[str]]:
         if left[split]:
             left[split] -= 1
             training += [f"{subject}_2HC"] * (number % 6 == 0) + [f"{subject}_HC"]
-    return {TRAINING: sorted(training), TEST: [f"{number:03}_HC" for number in range(TEST_PICTURES)]}
+    return {TRAINING: sorted(training), TEST: [f"{number:03}_HC" for number in range(TEST_IMAGES)]}
 
 
 def write_sample(
@@ -55,16 +55,16 @@ def write_sample(
     names: dict[str, list[str]] | None = None,
     size: tuple[int, int] = SIZE,
 ) -> None:
-    """Draw the pictures of both sets; each depends on its own name only.
+    """Draw the images of both sets; each depends on its own name only.
 
     Args:
         root: folder that gets ``training_set``, ``test_set`` and the tables.
         names: folder -> names; :func:`drawn_names` if not given.
         size: height and width in pixels.
     """
-    for part, chosen in (drawn_names() if names is None else names).items():
+    for part, names_of_part in (drawn_names() if names is None else names).items():
         with ThreadPoolExecutor(2) as pool:
-            rows = list(pool.map(lambda name, part=part: _write(root, part, name, size), chosen))
+            rows = list(pool.map(lambda name, part=part: _write(root, part, name, size), names_of_part))
         columns = ["filename", PIXEL_COLUMN, CIRCUMFERENCE_COLUMN][: len(rows[0])]
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([columns, *rows])
@@ -75,20 +75,20 @@ def _write(root: Path, part: str, name: str, size: tuple[int, int]) -> Sequence[
     subject, _, repeat = name.partition("_")
     identity = [SEED, (TRAINING, TEST).index(part), int(subject)]
     circumference = np.random.default_rng(identity).uniform(*CIRCUMFERENCES_MM)
-    drawn = draw_frame(
+    frame = draw_frame(
         np.random.default_rng([*identity, int(repeat.removesuffix("HC") or 1)]),
         height=size[0],
         width=size[1],
         content="transthalamic_head",
     )
-    assert drawn.head is not None
-    _, _, a, b, _ = drawn.pixels(drawn.head)
+    assert frame.head is not None
+    _, _, a, b, _ = frame.pixels(frame.head)
     pixel_size = circumference / ellipse_perimeter(a, b)
-    raster.write_picture(root / part / f"{name}.png", drawn.image)
+    raster.write_picture(root / part / f"{name}.png", frame.image)
     row = [f"{name}.png", f"{pixel_size:.12f}"]
     if part == TEST:
         return row
-    raster.write_label_map(root / part / f"{name}_Annotation.png", outline_of(drawn))
+    raster.write_label_map(root / part / f"{name}_Annotation.png", outline_of(frame))
     return [*row, f"{circumference:.2f}"]
 
 
@@ -102,6 +102,6 @@ def outline_of(frame: Frame) -> npt.NDArray[np.uint8]:
     along, across = a * np.cos(turn), b * np.sin(turn)
     cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     points = np.stack([x + along * cosine - across * sine, y + along * sine + across * cosine], axis=1)
-    fixed = np.rint(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-    drawn = np.zeros(frame.image.shape, np.uint8)
-    return cv2.polylines(drawn, [fixed], True, 255, 1, cv2.LINE_8, _SUBPIXEL_BITS)  # type: ignore[return-value]
+    subpixels = np.rint(points * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    canvas = np.zeros(frame.image.shape, np.uint8)
+    return cv2.polylines(canvas, [subpixels], True, 255, 1, cv2.LINE_8, _SUBPIXEL_BITS)  # type: ignore[return-value]

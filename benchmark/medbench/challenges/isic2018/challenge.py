@@ -1,109 +1,45 @@
-"""ISIC 2018 task 1: lesion boundary segmentation in dermoscopy, 2,594 + 100 + 1,000 pictures.
+"""ISIC 2018 task 1: lesion boundary segmentation in dermoscopy, 2,594 + 100 + 1,000 images.
 
 Sources: layout and file names from the organisers' release; official scoring from
 ImageMarkup/isic-challenge-scoring@23808e9 (``isic_challenge_scoring/task1.py``: masks are read above 128, the
-ranking is the mean Jaccard index per picture, counted 0 below 0.65); the papers' split and scoring from
+ranking is the mean Jaccard index per image, counted 0 below 0.65); the papers' split and scoring from
 Caipengzhou/BRAU-Netplusplus@b25641a (``isic_cvc_train_test``).
-
-Three ways of splitting:
-
-* ``official_train``, ``official_val``, ``official_test``: the organisers' own three sets.
-* ``train``, ``val``, ``test``: 72, 18 and 10 % of the 2,594 training pictures, by a hash of each name: a
-  picture is in the same split in every copy, whole or not.
-* ``papers_train``, ``papers_test``: nine tenths drawn from the 2,594 names by numpy's seed 42, as in the
-  papers. They drew from a directory listing, whose order is not defined; here it is the sorted one.
-
-Copies that were packed anew into train/, val/, test/ or images/ are taken to hold pictures of the training
-set alone, and their folders say nothing of the split.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from medbench.challenges.base import SplitFacts
-from medbench.challenges.families.image_masks import (
+from medbench.challenges.base import Challenge
+from medbench.challenges.card import Card
+from medbench.challenges.families.image_masks.scoring import (
+    FAILURE_RULE,
     OWN_SIZE,
     OWN_SIZE_COLUMNS,
     PAPER_COLUMNS,
-    Pair,
-    PictureMaskChallenge,
+    ImageMaskScorer,
 )
-from medbench.core.case import Case
-from medbench.core.errors import MedbenchError
+from medbench.challenges.isic2018.exchange import ISIC2018Exchange
+from medbench.challenges.isic2018.files import ISIC2018Release
 from medbench.core.result_table import ratio_column
-from medbench.core.seeds import hashed_share
 
-PARTS = {"train": ("Training", 2594), "val": ("Validation", 100), "test": ("Test", 1000)}
-REPACKED = ("train", "val", "valid", "test", ".")
-SEED = 42
-SHARES = (("test", 0.10), ("val", 0.28), ("train", 1.0))
-_NAME = re.compile(r"ISIC_\d{7}")
-
-_HASH_RULE = (
-    "by name: the first 32 bits of the SHA-256 of '42/<name>' as a share of their range, below 0.10 test, "
-    "below 0.28 val, else train"
-)
-_PAPERS_RULE = (
-    "numpy.random.seed(42), choice of round(0.9 n) of the sorted file names for training, the rest for test "
-    "(Caipengzhou/BRAU-Netplusplus@b25641a data_split_csv.py, whose own listing had no defined order)"
-)
-
-
-def hashed_split(name: str) -> str:
-    """Which of ``train``, ``val`` and ``test`` a picture of the training set belongs to.
-
-    >>> [hashed_split(f"ISIC_00000{number:02}") for number in (0, 10, 12)]
-    ['train', 'val', 'test']
-    """
-    position = hashed_share(f"{SEED}/{name}")
-    return next(split for split, end in SHARES if position < end)
-
-
-def papers_test(names: Sequence[str]) -> set[str]:
-    """The names that the papers' rule leaves for the test, of all names of the training set.
-
-    >>> sorted(papers_test([f"ISIC_{number:07}" for number in range(20)]))
-    ['ISIC_0000006', 'ISIC_0000014']
-    """
-    ordered = sorted(names)
-    chosen = np.random.RandomState(SEED).choice(ordered, round(0.9 * len(ordered)), replace=False)
-    return set(ordered) - set(chosen.tolist())
-
-
-class ISIC2018(PictureMaskChallenge):
-    """Segmentation of skin lesions in dermoscopic pictures."""
-
-    name = "isic2018"
-    title = "ISIC 2018 task 1"
-    task = "segmentation of the lesion in dermoscopic pictures"
-    labels = {0: "background", 1: "lesion"}  # noqa: RUF012
-    splits = (
-        "train",
-        "val",
-        "test",
-        "papers_train",
-        "papers_test",
-        "official_train",
-        "official_val",
-        "official_test",
-    )
-    metrics = (
+CARD = Card(
+    name="isic2018",
+    title="ISIC 2018 task 1",
+    summary="segmentation of the lesion in dermoscopic images",
+    labels={0: "background", 1: "lesion"},
+    metrics=(
         ratio_column("iou_thresholded", "thresholded Jaccard", "iou.thresholded", OWN_SIZE, headline=True),
         *OWN_SIZE_COLUMNS,
         ratio_column("specificity", "specificity", "specificity", OWN_SIZE),
         *PAPER_COLUMNS,
-    )
-    prediction_threshold = 128
-    citation = (
+    ),
+    failure_rule=FAILURE_RULE,
+    citation=(
         "Codella et al.: Skin Lesion Analysis Toward Melanoma Detection 2018, arXiv 1902.03368; Tschandl, "
         "Rosendahl, Kittler: The HAM10000 dataset. Scientific Data 5 (2018), doi 10.1038/sdata.2018.161"
-    )
-    bibtex = """@misc{codella2019isic,
+    ),
+    bibtex="""@misc{codella2019isic,
   title = {Skin Lesion Analysis Toward Melanoma Detection 2018: A Challenge Hosted by the International Skin
            Imaging Collaboration ({ISIC})},
   author = {Codella, Noel and Rotemberg, Veronica and Tschandl, Philipp and others},
@@ -121,99 +57,15 @@ class ISIC2018(PictureMaskChallenge):
   pages = {180161},
   year = {2018},
   doi = {10.1038/sdata.2018.161}
-}"""
-    license = "CC BY-NC 4.0"
-    homepage = "https://challenge.isic-archive.com/landing/2018/45/"
-    data_hint = (
-        "Expected ISIC2018_Task1-2_Training_Input/ and ISIC2018_Task1_Training_GroundTruth/ (likewise "
-        "Validation and Test) from challenge.isic-archive.com/data, or train/images/ and train/masks/."
-    )
-    sample_version = "1"
-
-    def split_facts(self, split: str) -> SplitFacts:
-        """The rule, and the size where it is known without the list of names."""
-        scheme, _, part = split.rpartition("_")
-        if scheme == "official":
-            return SplitFacts("the organisers' own sets", PARTS[part][1])
-        if scheme == "papers":
-            training = round(0.9 * PARTS["train"][1])
-            return SplitFacts(_PAPERS_RULE, training if part == "train" else PARTS["train"][1] - training)
-        return SplitFacts(_HASH_RULE)
-
-    def release_share(self, root: Path, split: str) -> tuple[int, int] | None:
-        """For splits by hash, pictures of the training set: how many fall into the split is not fixed."""
-        if "_" in split:
-            return super().release_share(root, split)
-        return sum(pair.part == "train" for pair in self.pairs(root)), PARTS["train"][1]
-
-    def training_split_of(self, split: str) -> str:
-        """The training split of the same scheme."""
-        scheme, _, _ = split.rpartition("_")
-        return f"{scheme}_train" if scheme else "train"
-
-    def share_cases(self, training_split: str, split: str) -> bool:
-        """All but the organisers' validation and test sets are drawn from the same pictures."""
-        if split in ("official_val", "official_test"):
-            return False
-        return self.training_split_of(split) != self.training_split_of(training_split)
-
-    def schemes(self) -> Sequence[Sequence[str]]:
-        """By hash, the papers', and the organisers'."""
-        return self.splits[:3], self.splits[3:5], self.splits[5:]
-
-    def pairs(self, root: Path) -> list[Pair]:
-        """Every picture of the organisers' folders, or of a copy that was packed anew."""
-        found: list[Pair] = []
-        for part, (name, _) in PARTS.items():
-            folder = root / f"ISIC2018_Task1-2_{name}_Input"
-            if folder.is_dir():
-                found += _pictures(folder, root / f"ISIC2018_Task1_{name}_GroundTruth", part)
-        if not found:
-            for folder in (root / name for name in REPACKED):
-                if (folder / "images").is_dir():
-                    found += _pictures(folder / "images", folder / "masks", "train")
-        if not found:
-            raise self.layout_error(root, ("ISIC2018_Task1-2_Training_Input/", "train/images/", "images/"))
-        return sorted(found, key=lambda pair: pair.id)
-
-    def members(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
-        """Pictures of the split.
-
-        Raises:
-            MedbenchError: ``data.incomplete`` for the papers' splits when training pictures are missing.
-        """
-        scheme, _, part = split.rpartition("_")
-        if scheme == "official":
-            return [pair for pair in pairs if pair.part == part]
-        training = [pair for pair in pairs if pair.part == "train"]
-        if not scheme:
-            return [pair for pair in training if hashed_split(pair.id) == split]
-        whole = PARTS["train"][1]
-        if len(training) != whole:
-            raise MedbenchError(
-                "data.incomplete",
-                f"{split}: is drawn from all {whole} names of the training set, and this copy has "
-                f"{len(training)}.",
-                "Use --split test, which is the same in every copy.",
-            )
-        held_out = papers_test([pair.id for pair in training])
-        return [pair for pair in training if (pair.id in held_out) == (part == "test")]
-
-    def prediction_name(self, case: Case) -> str:
-        """``ISIC_<number>_segmentation.png``, the organisers' name."""
-        return f"{case.id}_segmentation.png"
-
-    def sample(self, root: Path) -> None:
-        """Draw pictures of all three sets in the organisers' folders."""
-        from medbench.challenges.isic2018.sample import write_sample
-
-        write_sample(root)
+}""",
+    license="CC BY-NC 4.0",
+    homepage="https://challenge.isic-archive.com/landing/2018/45/",
+    published_file=Path(__file__).parent / "published.toml",
+)
 
 
-def _pictures(folder: Path, masks: Path, part: str) -> Iterator[Pair]:
-    for path in sorted(folder.glob("ISIC_*.jpg")) or sorted(folder.glob("ISIC_*.png")):
-        if not _NAME.fullmatch(path.stem):
-            continue
-        named = [masks / f"{path.stem}_segmentation{suffix}" for suffix in (".png", ".jpg", ".jpeg")]
-        there = [mask for mask in named if mask.is_file()]
-        yield Pair(path.stem, path, there[0] if there else named[0], part=part)
+def isic2018() -> Challenge:
+    """Segmentation of skin lesions in dermoscopic images."""
+    release = ISIC2018Release(CARD)
+    exchange = ISIC2018Exchange(CARD, release)
+    return Challenge(CARD, release, exchange, ImageMaskScorer(CARD, exchange))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.isic2018.challenge import PARTS, hashed_split
+from medbench.challenges.isic2018.files import PARTS, hashed_split
 from medbench.io import raster
 
 SEED = 2018
@@ -22,7 +22,7 @@ SIZES = ((450, 600), (480, 640), (542, 718), (576, 768))
 
 
 def drawn_names() -> dict[str, list[str]]:
-    """Part of the release -> names of the pictures that are drawn."""
+    """Part of the release -> names of the images that are drawn."""
     numbers = iter(range(10**7))
     left = dict(TRAINING)
     training = []
@@ -40,7 +40,7 @@ def write_sample(
     names: Mapping[str, Sequence[str]] | None = None,
     sizes: Sequence[tuple[int, int]] = SIZES,
 ) -> None:
-    """Draw the pictures of each part; each depends on its own name only.
+    """Draw the images of each part; each depends on its own name only.
 
     Args:
         root: folder that gets the organisers' folders.
@@ -49,8 +49,8 @@ def write_sample(
     """
     jobs = [
         (PARTS[part][0], name)
-        for part, chosen in (drawn_names() if names is None else names).items()
-        for name in chosen
+        for part, names_of_part in (drawn_names() if names is None else names).items()
+        for name in names_of_part
     ]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda job: _write(root, job[0], job[1], sizes), jobs))
@@ -62,10 +62,10 @@ def _write(root: Path, part: str, name: str, sizes: Sequence[tuple[int, int]]) -
     from medbench.challenges.simulators.dermoscopy import draw_picture
 
     number = int(name.removeprefix("ISIC_"))
-    drawn = draw_picture(np.random.default_rng([SEED, number]), *sizes[number % len(sizes)])
+    lesion = draw_picture(np.random.default_rng([SEED, number]), *sizes[number % len(sizes)])
     folder = root / f"ISIC2018_Task1-2_{part}_Input"
     folder.mkdir(parents=True, exist_ok=True)
-    _, encoded = cv2.imencode(".jpg", drawn.picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    _, encoded = cv2.imencode(".jpg", lesion.picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
     encoded.tofile(folder / f"{name}.jpg")
     mask = root / f"ISIC2018_Task1_{part}_GroundTruth" / f"{name}_segmentation.png"
-    raster.write_label_map(mask, drawn.mask * np.uint8(255))
+    raster.write_label_map(mask, lesion.mask * np.uint8(255))

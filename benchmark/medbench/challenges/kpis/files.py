@@ -1,4 +1,4 @@
-"""Where the files of KPIs 2024 lie: patches and slides in the layouts that are in circulation.
+"""Files of KPIs 2024: patches and slides in the layouts that are in circulation, and their splits.
 
 Sources: hrlblab/KPIs2024@7d56473 (dockers of both tasks) and listings of unpacked copies by participants.
 Archives are named ``KPIs24 Training Data``, ``… Validation Data`` and ``… Testing Data``; within them group
@@ -14,9 +14,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from medbench.challenges.release import Finding, Release
+from medbench.core.errors import MedbenchError
 
 GROUPS = ("56Nx", "DN", "NEP25", "normal")
 SPLITS = ("train", "validation", "test")
@@ -34,7 +38,7 @@ class Patch:
         group: as :data:`GROUPS` spells it, or the folder's own name where it is none of them.
         slide: name of the slide's folder.
         stem: file name without ``_img.jpg``.
-        picture: path of the picture.
+        image: path of the image.
         mask: path of the mask, or where it should be.
         split: ``train``, ``validation`` or ``test``.
         column: of the patch's first pixel in the slide at the working level.
@@ -44,7 +48,7 @@ class Patch:
     group: str
     slide: str
     stem: str
-    picture: Path
+    image: Path
     mask: Path
     split: str
     column: int
@@ -57,7 +61,7 @@ class Slide:
 
     group: str
     name: str
-    picture: Path
+    image: Path
     mask: Path
     split: str
 
@@ -94,9 +98,45 @@ def split_of(path: Path, root: Path) -> str:
     return UNNAMED_SPLIT
 
 
+class KPIsRelease(Release):
+    """Files of KPIs 2024 that both tasks share."""
+
+    splits = SPLITS
+    shared_data = "kpis"
+    data_hint = (
+        "Unpack the archives of Synapse syn54077668 or syn63688309 into one folder, with their names "
+        "(KPIs24 Training Data, KPIs24 Validation Data, KPIs24 Testing Data)."
+    )
+    sample_writer = "medbench.challenges.kpis.sample:draw_sample"
+    sample_version = "1"
+    sample_options: ClassVar[Mapping[str, str]] = {
+        "slides": "test slides to draw, without patches",
+        "size": "side of each slide in pixels at the scan level",
+    }
+
+    def nothing_of(self, root: Path, split: str, items: Sequence[Patch | Slide]) -> MedbenchError:
+        """The error for a folder without cases of the split.
+
+        Args:
+            root: the folder.
+            split: the split.
+            items: patches or slides of other splits that the folder holds.
+        """
+        if not items:
+            return self.layout_error(
+                root, ("Task1_patch_level/…/img/*_img.jpg", "Task2_WSI_level/…/*_wsi.tiff")
+            )
+        there = sorted({item.split for item in items})
+        return MedbenchError(
+            "data.split_missing",
+            f"{root}: holds nothing of split '{split}', only of {', '.join(there)}.",
+            self.data_hint,
+        )
+
+
 def find_patches(root: Path) -> list[Patch]:
-    """Every patch below a folder, in the order of group, slide and place."""
-    found = []
+    """Every patch below a folder, in the order of group, slide and position."""
+    patches = []
     for folder, files in _walk(root):
         if folder.name.lower() != "img" or len(folder.relative_to(root).parts) < 3:
             continue
@@ -107,14 +147,14 @@ def find_patches(root: Path) -> list[Patch]:
             match = _PATCH.match(name)
             if match:
                 mask = masks / _mask_name(name, there)
-                place = int(match["x"]), int(match["y"])
-                found.append(Patch(group, slide, match["stem"], folder / name, mask, split, *place))
-    return sorted(found, key=lambda patch: (patch.group, patch.slide, patch.row, patch.column, patch.stem))
+                column, row = int(match["x"]), int(match["y"])
+                patches.append(Patch(group, slide, match["stem"], folder / name, mask, split, column, row))
+    return sorted(patches, key=lambda patch: (patch.group, patch.slide, patch.row, patch.column, patch.stem))
 
 
 def find_slides(root: Path) -> list[Slide]:
     """Every slide below a folder, in the order of group and name."""
-    found = []
+    slides = []
     for folder, files in _walk(root):
         for name in files:
             match = _SLIDE.match(name)
@@ -123,13 +163,13 @@ def find_slides(root: Path) -> list[Slide]:
                 group = group_of((folder.parent if in_docker else folder).name)
                 masks = folder.parent / _sibling(folder, "mask") if in_docker else folder
                 there = os.listdir(masks) if masks.is_dir() else []
-                wanted = f"{match['name']}_mask.tif"
+                start = f"{match['name']}_mask.tif"
                 mask = next(
-                    (other for other in there if other.lower().startswith(wanted.lower())), f"{wanted}f"
+                    (other for other in there if other.lower().startswith(start.lower())), f"{start}f"
                 )
                 split = split_of(folder, root)
-                found.append(Slide(group, match["name"], folder / name, masks / mask, split))
-    return sorted(found, key=lambda slide: (slide.group, slide.name))
+                slides.append(Slide(group, match["name"], folder / name, masks / mask, split))
+    return sorted(slides, key=lambda slide: (slide.group, slide.name))
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
@@ -138,13 +178,36 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _sibling(folder: Path, name: str) -> str:
-    """The name of a folder beside another, whatever its case."""
+    """Name of a folder beside another, whatever its case."""
     beside = os.listdir(folder.parent)
     return next((other for other in beside if other.lower() == name), name)
 
 
-def _mask_name(picture: str, there: set[str]) -> str:
-    stem, suffix = os.path.splitext(picture)
+def _mask_name(image: str, there: set[str]) -> str:
+    stem, suffix = os.path.splitext(image)
     stem = stem[: -len("_img")]
-    candidates = [f"{stem}_mask{suffix}", f"{stem}_mask.png", picture]
+    candidates = [f"{stem}_mask{suffix}", f"{stem}_mask.png", image]
     return next((name for name in candidates if name in there), candidates[0])
+
+
+def counts(items: Sequence[Patch | Slide], what: str) -> Iterator[Finding]:
+    """Numbers of patches or slides by split and group."""
+    for split in SPLITS:
+        groups = [item.group for item in items if item.split == split]
+        if groups:
+            each = ", ".join(f"{group} {groups.count(group)}" for group in sorted(set(groups)))
+            yield Finding("note", f"{split}: {len(groups)} {what} ({each}).")
+
+
+def leaks(slides: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:
+    """Slides, as ``(group, slide, split)``, that lie in more than one split."""
+    owners: dict[str, set[str]] = {}
+    for group, slide, split in slides:
+        owners.setdefault(slide_key(group, slide), set()).add(split)
+    for slide, splits in owners.items():
+        if len(splits) > 1:
+            yield Finding(
+                "error",
+                f"slide {slide} is in {' and '.join(sorted(splits))}.",
+                "Scores on it would be of training data: remove it from one split.",
+            )

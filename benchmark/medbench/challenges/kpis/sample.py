@@ -78,13 +78,27 @@ def write_sample(
 
     def draw(plan: Plan) -> None:
         section = _section(plan, side, side)
-        picture, mask = section.strip(0, side)
-        _write_patches(root, plan, picture, mask, patch)
+        image, mask = section.strip(0, side)
+        _write_patches(root, plan, image, mask, patch)
         if plan.split == "test":
             write_slide(root / ARCHIVES["test"] / "Task2_WSI_level", plan, section)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(draw, plans() if slides is None else slides))
+
+
+def draw_sample(root: Path, slides: int | None = None, size: int | None = None) -> None:
+    """Draw the patches of 20 slides and 8 whole test slides; or ``slides`` whole test slides alone.
+
+    Args:
+        root: folder that gets the archives.
+        slides: number of whole slides to draw in place of the usual sample; 1 where a size alone is given.
+        size: side of these slides in pixels at the scan level, 8192 if not given.
+    """
+    if slides is None and size is None:
+        write_sample(root)
+    else:
+        write_slides(root, n_slides=slides or 1, size=size or 8192)
 
 
 def write_slides(root: Path, *, n_slides: int, size: int) -> None:
@@ -105,28 +119,28 @@ def _section(plan: Plan, height: int, width: int) -> Section:
 
 
 def _write_patches(
-    root: Path, plan: Plan, picture: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], side: int
+    root: Path, plan: Plan, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], side: int
 ) -> None:
     """Patches with tissue in them, half of each shared with the next."""
     import cv2
 
     folder = root / ARCHIVES[plan.split] / "Task1_patch_level" / plan.split / plan.group / plan.slide
-    places = [
+    corners = [
         (row, column)
-        for row in range(0, picture.shape[0] - side + 1, side // 2)
-        for column in range(0, picture.shape[1] - side + 1, side // 2)
+        for row in range(0, image.shape[0] - side + 1, side // 2)
+        for column in range(0, image.shape[1] - side + 1, side // 2)
     ]
-    for number, (row, column) in enumerate(places):
+    for number, (row, column) in enumerate(corners):
         window = slice(row, row + side), slice(column, column + side)
         stem = f"{plan.group}_{plan.slide}_{number}_{column}_{row}"
-        contents = {"img": picture[window][:, :, ::-1], "mask": mask[window] * 255}
+        contents = {"img": image[window][:, :, ::-1], "mask": mask[window] * 255}
         for kind, content in contents.items():
-            done, encoded = cv2.imencode(
+            success, jpeg = cv2.imencode(
                 ".jpg", np.ascontiguousarray(content), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
             )
-            assert done
+            assert success
             with atomic_path(folder / kind / f"{stem}_{kind}.jpg") as temporary:
-                encoded.tofile(temporary)
+                jpeg.tofile(temporary)
 
 
 def write_slide(folder: Path, plan: Plan, section: Section) -> None:

@@ -20,11 +20,11 @@ DETAIL_MARGIN_PX = 64
 LARGEST_DETAIL_PX = 1024
 
 
-def slide_illustrations(picture: Path, factor: int, masks: SlideMasks) -> list[Illustration]:
-    """The whole slide made smaller, then windows of the working level, the worst object first.
+def slide_illustrations(path: Path, factor: int, masks: SlideMasks) -> list[Illustration]:
+    """An overview of the slide, then windows of the working level, the worst object first.
 
     Args:
-        picture: the slide.
+        path: the slide.
         factor: of the working level, 1 or 2.
         masks: both masks at the working level.
 
@@ -32,12 +32,12 @@ def slide_illustrations(picture: Path, factor: int, masks: SlideMasks) -> list[I
         MedbenchError: ``file.corrupt`` where pixels cannot be decoded.
     """
     reference, prediction = match_objects(masks.reference, masks.prediction)
-    invented = [found for found in prediction if found.iou == 0]
-    worst = sorted([*reference, *invented], key=lambda found: (found.iou, -found.size))[:WORST_OBJECTS]
-    with slides.open_slide(picture, factor=factor) as slide:
+    alone = [item for item in prediction if item.iou == 0]
+    worst = sorted([*reference, *alone], key=lambda item: (item.iou, -item.size))[:WORST_OBJECTS]
+    with slides.open_slide(path, factor=factor) as slide:
         return [
             _overview(slide, masks, reference, prediction),
-            *(_detail(slide, masks, found, found in invented) for found in worst),
+            *(_detail(slide, masks, item, item in alone) for item in worst),
         ]
 
 
@@ -48,11 +48,11 @@ def _overview(
     prediction: list[MatchedObject],
 ) -> Illustration:
     step = -(-max(slide.shape) // OVERVIEW_PX)
-    missed = [found for found in reference if found.iou < MATCHING_IOU]
-    wrong = [found for found in prediction if found.iou < MATCHING_IOU]
-    marks = [_mark("missed", found, step) for found in missed]
-    marks += [_mark("false positive", found, step) for found in wrong]
-    count = f"{len(reference)} glomeruli, {len(missed)} missed, {len(wrong)} false positive"
+    misses = [item for item in reference if item.iou < MATCHING_IOU]
+    wrong = [item for item in prediction if item.iou < MATCHING_IOU]
+    marks = [_mark("missed", item, step) for item in misses]
+    marks += [_mark("false positive", item, step) for item in wrong]
+    count = f"{len(reference)} glomeruli, {len(misses)} missed, {len(wrong)} false positive"
     return Illustration(
         slide.thumbnail(step),
         _thumbnail(masks.reference, step),
@@ -63,14 +63,14 @@ def _overview(
     )
 
 
-def _mark(kind: Literal["missed", "false positive"], found: MatchedObject, step: int) -> ObjectMark:
-    top, left, bottom, right = found.box
+def _mark(kind: Literal["missed", "false positive"], item: MatchedObject, step: int) -> ObjectMark:
+    top, left, bottom, right = item.box
     radius = max(bottom - top, right - left) / 2 / step
     return ObjectMark(kind, (top + bottom) / 2 / step, (left + right) / 2 / step, radius)
 
 
 def _thumbnail(mask: MaskRows, step: int) -> npt.NDArray[np.uint8]:
-    """The mask at the middle of each ``step`` × ``step`` pixels."""
+    """Values of the mask at the middle of each ``step`` × ``step`` pixels."""
     height, width = mask.shape
     columns = np.minimum(np.arange(step // 2, width + step // 2, step), width - 1)
     rows = np.minimum(np.arange(step // 2, height + step // 2, step), height - 1)
@@ -81,13 +81,11 @@ def _thumbnail(mask: MaskRows, step: int) -> npt.NDArray[np.uint8]:
     return np.concatenate(parts).astype(np.uint8)
 
 
-def _detail(
-    slide: slides.SlidePicture, masks: SlideMasks, found: MatchedObject, invented: bool
-) -> Illustration:
-    rows = _window(found.box[0], found.box[2], slide.shape[0])
-    columns = _window(found.box[1], found.box[3], slide.shape[1])
+def _detail(slide: slides.SlidePicture, masks: SlideMasks, item: MatchedObject, alone: bool) -> Illustration:
+    rows = _window(item.box[0], item.box[2], slide.shape[0])
+    columns = _window(item.box[1], item.box[3], slide.shape[1])
     window = slice(*rows), slice(*columns)
-    outcome = "false positive" if invented else f"IoU {found.iou:.2f}" if found.iou else "missed"
+    outcome = "false positive" if alone else f"IoU {item.iou:.2f}" if item.iou else "missed"
     return Illustration(
         slide.read(rows, columns),
         masks.reference[window].astype(np.uint8),
@@ -98,7 +96,7 @@ def _detail(
 
 
 def _window(start: int, stop: int, side: int) -> tuple[int, int]:
-    """A margin around it, and the middle of what is too large to show."""
+    """First and last row or column to show: with a margin, or the middle of what is too large."""
     start, stop = max(0, start - DETAIL_MARGIN_PX), min(side, stop + DETAIL_MARGIN_PX)
     if stop - start > LARGEST_DETAIL_PX:
         start = (start + stop - LARGEST_DETAIL_PX) // 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.kpis.patches import THRESHOLD
+from medbench.challenges.kpis.masks import THRESHOLD
 from medbench.core.errors import MedbenchError
 from medbench.core.score import Score
 from medbench.io import slides
@@ -50,7 +50,7 @@ class SlideMasks:
 def compare_rows(
     grey: Rows, scan_shape: tuple[int, int], prediction: Rows, shape: tuple[int, int], factor: int
 ) -> SlideMasks:
-    """Bring a reference to the working level and pack it with a prediction, band by band.
+    """Masks of a slide at the working level, packed band by band, with their Dice.
 
     Args:
         grey: rows of the reference as scanned, 0 to 255, from first to last (exclusive).
@@ -59,19 +59,19 @@ def compare_rows(
         shape: height and width at the working level.
         factor: 1 or 2.
     """
-    reference, predicted = PackedMask(shape), PackedMask(shape)
+    reference, answer = PackedMask(shape), PackedMask(shape)
     docker = reference
     counts = np.zeros(5, np.int64)
     for start in range(0, shape[0], BAND_ROWS):
         stop = min(start + BAND_ROWS, shape[0])
         inside, full = _at_working_level(grey, scan_shape, (start, stop), shape[1], factor)
-        found = prediction(start, stop) != 0
+        marks = prediction(start, stop) != 0
         if docker is reference and not np.array_equal(inside, full):
             docker = PackedMask(shape)
             docker.bits[:start] = reference.bits[:start]
-        for packed, mask in ((docker, full), (reference, inside), (predicted, found)):
-            packed.put(start, mask)
-        counts += [np.count_nonzero(mask) for mask in (inside, full, found, inside & found, full & found)]
+        for target, mask in ((docker, full), (reference, inside), (answer, marks)):
+            target.put(start, mask)
+        counts += [np.count_nonzero(mask) for mask in (inside, full, marks, inside & marks, full & marks)]
     own, official, other, both, both_official = counts.tolist()
     total = own + other
     dice = Score(2 * both / total) if total else Score.undefined(f"{BOTH_EMPTY}: 1 by rule 'agree'", 1.0)
@@ -81,13 +81,13 @@ def compare_rows(
         if total
         else Score.undefined(f"{BOTH_EMPTY}: 1 by the organisers' program", 1.0)
     )
-    return SlideMasks(reference, docker, predicted, dice, dice_docker)
+    return SlideMasks(reference, docker, answer, dice, dice_docker)
 
 
 def _at_working_level(
     grey: Rows, scan_shape: tuple[int, int], rows: tuple[int, int], width: int, factor: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """The reference's rows by both rules."""
+    """Rows of the reference at the working level, by our rule and by the docker's."""
     if factor == 1:
         values = grey(*rows)
         return values > THRESHOLD, values == FULL

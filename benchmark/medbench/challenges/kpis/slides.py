@@ -9,28 +9,28 @@ be positive.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from medbench.challenges.base import Challenge, Finding, size_text
-from medbench.challenges.kpis import files as layout
-from medbench.challenges.kpis.patches import (
-    KPIsChallenge,
-    KPIsPatch,
-    by_group,
-    counted,
-    known_group,
-    leaks,
-)
+from medbench.challenges.base import Challenge
+from medbench.challenges.card import Card
+from medbench.challenges.exchange import Exchange, Inputs, size_text
+from medbench.challenges.kpis import patches
+from medbench.challenges.kpis.files import KPIsRelease, counts, find_slides, leaks, slide_key
+from medbench.challenges.kpis.files import Slide as SlideFiles
+from medbench.challenges.kpis.masks import by_group, known_group, with_group
 from medbench.challenges.kpis.slide_overlays import slide_illustrations
 from medbench.challenges.kpis.slide_scoring import SlideMasks, compare_rows, packed_masks, slide_scores
+from medbench.challenges.release import Finding
+from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
-from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.sample import Prediction, Sample
 from medbench.core.score import Score, Status
 from medbench.core.slides import Slide, SlideSettings
 from medbench.io import slides
@@ -45,6 +45,21 @@ _PLAIN: tuple[MetricSpec, ...] = (
     ratio_column("f1_kpis_docker", "F1 (docker)", "f1.kpis.official", headline=True),
     ratio_column("f1_contour", "F1 (contours)", "f1.kpis_contour"),
 )
+_GROUP_COLUMNS = ("dice", "f1")
+CARD = replace(
+    patches.CARD,
+    name="kpis_slide",
+    title="KPIs 2024, whole slides",
+    summary="segmentation and detection of glomeruli in PAS-stained whole slides",
+    metrics=(*_PLAIN, *by_group("dice", "Dice", "dice"), *by_group("f1", "F1", "f1.instances")),
+    failure_rule=(
+        "medbench-1 (the organisers' rule is not public): a failed or missing slide scores 0 everywhere. Two "
+        "empty masks have Dice 1 and, by the organisers' rule of contours, F1 0; the clean F1 is undefined "
+        "and left out. A slide whose reference cannot be read has no score."
+    ),
+    slide_settings=SlideSettings(patch_px=2048, min_object_px=MIN_OBJECT_PX, max_hole_px=MIN_OBJECT_PX),
+    learns_from=patches.CARD.name,
+)
 
 
 def working_factor(group: str) -> int:
@@ -52,46 +67,85 @@ def working_factor(group: str) -> int:
     return 1 if group == "NEP25" else 2
 
 
-class KPIsSlide(KPIsChallenge):
-    """Task 2: glomeruli in whole slides."""
-
-    name = "kpis_slide"
-    title = "KPIs 2024, whole slides"
-    task = "segmentation and detection of glomeruli in PAS-stained whole slides"
-    metrics = (*_PLAIN, *by_group("dice", "Dice", "dice"), *by_group("f1", "F1", "f1.instances"))
-    slide_settings = SlideSettings(patch_px=2048, min_object_px=MIN_OBJECT_PX, max_hole_px=MIN_OBJECT_PX)
-    failure_rule = (
-        "medbench-1 (the organisers' rule is not public): a failed or missing slide scores 0 everywhere. Two "
-        "empty masks have Dice 1 and, by the organisers' rule of contours, F1 0; the clean F1 is undefined "
-        "and left out. A slide whose reference cannot be read has no score."
-    )
-
-    def learns_as(self) -> Challenge:
-        """Networks learn from the patches of task 1."""
-        return KPIsPatch()
+class KPIsSlideRelease(KPIsRelease):
+    """Whole slides of KPIs 2024 with their grey masks."""
 
     def cases(self, root: Path, split: str) -> list[Case]:
         """The split's slides by group and name."""
         self.check_split(split)
-        found = layout.find_slides(root)
+        items = find_slides(root)
         cases = [
             Case(
                 f"{slide.group}/{slide.name}",
-                {"picture": slide.picture},
+                {"image": slide.image},
                 {"mask": slide.mask},
-                layout.slide_key(slide.group, slide.name),
+                slide_key(slide.group, slide.name),
                 {"group": slide.group, "slide": slide.name},
             )
-            for slide in found
+            for slide in items
             if slide.split == split
         ]
         if not cases:
-            raise self._empty(root, split, found)
+            raise self.nothing_of(root, split, items)
         return cases
 
-    def read(self, case: Case) -> Sample:
-        """The slide, of which nothing but the header is read yet."""
-        path, group = case.inputs["picture"], case.facts["group"]
+    def reference_facts(self, case: Case) -> slides.SlideFacts:
+        """Header of the reference mask.
+
+        Raises:
+            MedbenchError: naming the file that cannot be read.
+        """
+        return slides.slide_facts(case.reference["mask"], channels=1)
+
+    def check(self, root: Path) -> list[Finding]:
+        """Counts by split and group, masks that do not fit their slides, slides in two splits."""
+        items = find_slides(root)
+        if not items:
+            raise self.nothing_of(root, self.default_split, items)
+        findings = list(counts(items, "slides"))
+        for item in items:
+            findings += self._check_slide(item)
+        return [*findings, *leaks((item.group, item.name, item.split) for item in items)]
+
+    @staticmethod
+    def _check_slide(item: SlideFiles) -> Iterator[Finding]:
+        try:
+            known_group(item.group, item.image)
+            image = slides.slide_facts(item.image, channels=3)
+            mask = slides.slide_facts(item.mask, channels=1)
+        except MedbenchError as error:
+            yield Finding("error", error.message, error.hint)
+            return
+        if mask.shape != image.shape:
+            message = f"{item.mask}: is {size_text(mask.shape)}, its slide {size_text(image.shape)}."
+            yield Finding("error", message, "Copy both again.")
+        size_um = slides.microns_per_pixel(item.image)
+        resolution = f", {size_um:g} µm a pixel" if size_um else ""
+        levels = f"{len(image.levels)} level{'s' * (len(image.levels) > 1)}"
+        yield Finding("note", f"{item.image.name}: {size_text(image.shape)}, {levels}{resolution}.")
+
+
+class KPIsSlideExchange(Exchange):
+    """Slides in, one tiled mask at the working level each out.
+
+    Args:
+        card: of the challenge.
+        release: of the slides.
+        patch_inputs: those of task 1, whose examples networks learn from.
+    """
+
+    def __init__(self, card: Card, release: KPIsSlideRelease, patch_inputs: Inputs) -> None:
+        super().__init__(card)
+        self.release = release
+        self.inputs = {"slide": Inputs(self.read_slide, patch_inputs.examples)}
+
+    def read_slide(self, case: Case) -> Sample:
+        """The slide, of which nothing but the header is read yet.
+
+        Raises:
+            MedbenchError: ``data.group_unknown``, ``data.size``, or naming the file that cannot be read.
+        """
+        path, group = case.inputs["image"], case.facts["group"]
         known_group(group, path)
         factor = working_factor(group)
         shape = slides.slide_facts(path, channels=3).working_shape(factor)
@@ -100,60 +154,71 @@ class KPIsSlide(KPIsChallenge):
                 "data.size", f"{path}: is {size_text(shape)} at the working level, which is no slide.", ""
             )
         empty = np.empty((0, 0, 0, 3), np.uint8)
-        return Sample(case, empty, frozenset({"mask"}), Slide(path, factor, shape))
+        return Sample(case, empty, slide=Slide(path, factor, shape))
 
     def prediction_name(self, case: Case) -> str:
         """``<group>/<slide>_mask.tiff``, 0 and 255 at the working level."""
         return f"{case.id}_mask.tiff"
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """Also under the names that teams and the organisers' docker give it."""
-        found = super().locate(case, folder, rename)
+        """The case's prediction in ``folder``, also as teams and the organisers' docker name it."""
+        path = super().locate(case, folder, rename)
         own = folder / self.prediction_name(case)
         others = (
             own.with_suffix(".tif"),
             own.with_name(f"{case.facts['slide']}_wsi_mask.tiff"),
             own.parent / "pred" / f"{case.facts['slide']}_pred_final.tiff",
         )
-        return found or next((path for path in others if path.is_file()), None)
+        return path or next((other for other in others if other.is_file()), None)
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the mask as a tiled, compressed TIFF with its pyramid."""
-        assert prediction.mask is not None
-        path = folder / self.prediction_name(case)
-        write_pyramid(path, prediction.mask.strips(), prediction.mask.shape)
+        path, mask = folder / self.prediction_name(case), prediction["label_map"]
+        write_pyramid(path, mask.strips(), mask.shape)
         return path
 
-    def score_file(self, case: Case, path: Path) -> CaseScores:
-        """All columns of one slide, read in bands."""
-        known_group(case.facts["group"], case.inputs["picture"])
-        return self._rows(case, slide_scores(self._masks(case, path)))
+    def read_masks(self, case: Case, path: Path) -> SlideMasks:
+        """Reference and prediction at the working level, read in bands.
 
-    def _masks(self, case: Case, path: Path) -> SlideMasks:
-        """Reference and prediction at the working level."""
+        Raises:
+            MedbenchError: ``data.size_mismatch``, or naming the file that cannot be read.
+        """
         factor = working_factor(case.facts["group"])
-        picture = slides.slide_facts(case.inputs["picture"], channels=3)
-        masks = self._reference_facts(case), slides.slide_facts(path, channels=1)
-        wanted = picture.shape, picture.working_shape(factor)
-        for mask, shape in zip(masks, wanted, strict=True):
+        image = slides.slide_facts(case.inputs["image"], channels=3)
+        masks = self.release.reference_facts(case), slides.slide_facts(path, channels=1)
+        due = image.shape, image.working_shape(factor)
+        for mask, shape in zip(masks, due, strict=True):
             if mask.shape != shape:
                 raise MedbenchError(
                     "data.size_mismatch",
                     f"{mask.path}: is {size_text(mask.shape)} where {size_text(shape)} is due "
-                    f"(its slide is {size_text(picture.shape)}, group {case.facts['group']}).",
+                    f"(its slide is {size_text(image.shape)}, group {case.facts['group']}).",
                     "References are as large as their slides; predictions are at the working level, which is "
                     "half of that but for NEP25.",
                 )
         return packed_masks(*masks, factor)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """An overview with what was missed and invented, and the worst glomeruli."""
+        """An overview that marks missed and false positive glomeruli, and the worst at full size."""
         factor = working_factor(case.facts["group"])
-        return slide_illustrations(case.inputs["picture"], factor, self._masks(case, path))
+        return slide_illustrations(case.inputs["image"], factor, self.read_masks(case, path))
 
-    @staticmethod
-    def _reference_facts(case: Case) -> slides.SlideFacts:
-        return slides.slide_facts(case.reference["mask"], channels=1)
+
+class KPIsSlideScorer(Scorer):
+    """Overlap and detection in every slide, clean and as the organisers' docker has them."""
+
+    def __init__(self, card: Card, exchange: KPIsSlideExchange) -> None:
+        super().__init__(card)
+        self.exchange = exchange
+
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """All columns of one slide, read in bands.
+
+        Raises:
+            MedbenchError: ``data.group_unknown``, and as :meth:`KPIsSlideExchange.read_masks`.
+        """
+        known_group(case.facts["group"], case.inputs["image"])
+        return with_group(case, slide_scores(self.exchange.read_masks(case, path)), _GROUP_COLUMNS)
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
@@ -183,49 +248,18 @@ class KPIsSlide(KPIsChallenge):
         return slide_scores(masks)
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
-        """Scores by :attr:`failure_rule`."""
+        """Scores by the card's ``failure_rule``."""
+        score = Score(0.0, status, reason)
         try:
-            known_group(case.facts["group"], case.inputs["picture"])
-            self._reference_facts(case)
+            known_group(case.facts["group"], case.inputs["image"])
+            self.exchange.release.reference_facts(case)
         except MedbenchError as error:
-            return self._rows(case, {spec.name: Score.undefined(error.message) for spec in _PLAIN})
-        return self._rows(case, {spec.name: Score(0.0, status, reason) for spec in _PLAIN})
+            score = Score.undefined(error.message)
+        return with_group(case, {spec.name: score for spec in _PLAIN}, _GROUP_COLUMNS)
 
-    @staticmethod
-    def _rows(case: Case, scores: dict[str, Score]) -> CaseScores:
-        """The scores with those of the case's own group."""
-        group = case.facts["group"]
-        own = {f"{name}_{group.lower()}": scores[name] for name in ("dice", "f1")}
-        chosen = own if group in layout.GROUPS else {}
-        return CaseScores({**scores, **chosen}, {"group": group, "slide": case.facts["slide"]})
 
-    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """The patches of task 1."""
-        return KPIsPatch().training_images(root, split, cache)
-
-    def check(self, root: Path) -> list[Finding]:
-        """Counts by split and group, masks that do not fit their slides, slides in two splits."""
-        found = layout.find_slides(root)
-        if not found:
-            raise self._empty(root, self.default_split, found)
-        findings = list(counted(found, "slides"))
-        for slide in found:
-            findings += self._look_at(slide)
-        return [*findings, *leaks((slide.group, slide.name, slide.split) for slide in found)]
-
-    @staticmethod
-    def _look_at(slide: layout.Slide) -> Iterator[Finding]:
-        try:
-            known_group(slide.group, slide.picture)
-            picture = slides.slide_facts(slide.picture, channels=3)
-            mask = slides.slide_facts(slide.mask, channels=1)
-        except MedbenchError as error:
-            yield Finding("error", error.message, error.hint)
-            return
-        if mask.shape != picture.shape:
-            found, wanted = size_text(mask.shape), size_text(picture.shape)
-            yield Finding("error", f"{slide.mask}: is {found}, its slide {wanted}.", "Copy both again.")
-        size_um = slides.microns_per_pixel(slide.picture)
-        resolution = f", {size_um:g} µm a pixel" if size_um else ""
-        levels = f"{len(picture.levels)} level{'s' * (len(picture.levels) > 1)}"
-        yield Finding("note", f"{slide.picture.name}: {size_text(picture.shape)}, {levels}{resolution}.")
+def kpis_slide() -> Challenge:
+    """Task 2: glomeruli in whole slides; networks learn from the patches of task 1."""
+    release = KPIsSlideRelease(CARD)
+    exchange = KPIsSlideExchange(CARD, release, patches.kpis_patch().exchange.inputs["image"])
+    return Challenge(CARD, release, exchange, KPIsSlideScorer(CARD, exchange))

@@ -48,6 +48,7 @@ class MyoPSRelease(MRVolumeRelease):
         "Expected myops_training_101_C0.nii.gz with _DE, _T2 and _gd (101 to 125), and myops_test_201_… "
         "without _gd, in one folder or in several below it (train25, train25_myops_gd, test20)."
     )
+    sample_writer = "medbench.challenges.myops2020.sample:write_sample"
     sample_version = "1"
     label_advice = (
         "Write the challenge's own values in 16 bits: 8 bits cut 500 to 244, and class indices 1 to 5 "
@@ -98,12 +99,6 @@ class MyoPSRelease(MRVolumeRelease):
         """A note where no scar is marked."""
         if not np.isin(reference.array, REGIONS["scar"]).any():
             yield Finding("note", f"{case.id}: has no scar.")
-
-    def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Draw six training, two test and one unlabelled patient at reduced size in the release's folders."""
-        from medbench.challenges.myops2020.sample import write_sample
-
-        write_sample(root)
 
 
 def _is_organisers_test(name: str) -> bool:

@@ -1,6 +1,6 @@
 """The synthetic sample of PSFHS 2023: 256 × 256 frames in ``image_mha`` and ``label_mha``, ``NNNNN.mha``.
 
-Pictures are 8 bit with three equal planes, label maps 8 bit with 0, 1 and 2; numbers are spread over the
+Images are 8 bit with three equal planes, label maps 8 bit with 0, 1 and 2; numbers are spread over the
 release's so that every split and several groups have some.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.psfhs.challenge import RUNS, SIDE
+from medbench.challenges.psfhs.files import RUNS, SIDE
 from medbench.challenges.simulators.ultrasound import draw_frame
 from medbench.core.case import Volume
 from medbench.io import nifti_mha
@@ -22,7 +22,7 @@ COUNTS = {"train": 64, "val": 8, "test": 20}
 
 
 def drawn_numbers() -> list[int]:
-    """Numbers of the pictures that are drawn, evenly over each split's run of numbers."""
+    """Numbers of the frames that are drawn, evenly over each split's run of numbers."""
     return [
         int(number)
         for split, count in COUNTS.items()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.base import Finding
+from medbench.challenges.release import Finding
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
@@ -76,7 +76,7 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
     """Labels ``(slices, height, width)``, 0 to ``n_organs``; BTCV's numbers of NIfTI files are translated.
 
     Raises:
-        MedbenchError: when the file is damaged, or ``data.label_unknown`` with the values found.
+        MedbenchError: when the file is damaged, or ``data.label_unknown`` with the values that are no labels.
     """
     if images.suffix_of(path) in nifti_mha.SUFFIXES:
         volume = images.read_labels(path)
@@ -85,8 +85,8 @@ def read_case_labels(path: Path, n_organs: int) -> Volume:
         volume = Volume(hdf5.read_arrays(path, "label")["label"])
         known = list(range(n_organs + 1))
     array = _stacked(volume.array, path)
-    found = np.unique(array)
-    strange = found[~np.isin(found, known)]
+    values = np.unique(array)
+    strange = values[~np.isin(values, known)]
     if strange.size:
         shown = ", ".join(f"{value:g}" for value in strange[:6])
         raise MedbenchError(
@@ -142,8 +142,8 @@ class Slices:
 
     def load(self, index: int, size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
         """Slice ``(size, size, 3)`` from 0 to 1, cubic spline, and its labels, nearest neighbour."""
-        kept = self._kept(size)
-        if not kept.exists():
+        file = self._file(size)
+        if not file.exists():
             image = read_case_image(self.case.inputs["image"]).array
             labels = read_case_labels(self.case.reference["labels"], self.n_organs).array
             both = np.stack(
@@ -153,13 +153,13 @@ class Slices:
                 ],
                 axis=1,
             ).astype(np.float32)
-            with atomic_path(kept) as temporary:
+            with atomic_path(file) as temporary:
                 np.save(temporary, both)
-        picture, mask = np.load(kept, mmap_mode="r")[index]
-        grey = np.clip(picture, 0, 1)[..., np.newaxis]
+        plane, mask = np.load(file, mmap_mode="r")[index]
+        grey = np.clip(plane, 0, 1)[..., np.newaxis]
         return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
 
-    def _kept(self, size: int) -> Path:
+    def _file(self, size: int) -> Path:
         identity: list[object] = [size]
         for path in (self.case.inputs["image"], self.case.reference["labels"]):
             state = path.stat() if path.is_file() else None
@@ -168,8 +168,8 @@ class Slices:
         return self.cache / name[:2] / f"{self.case.id}-{name}.npy"
 
 
-def kept_slices(case: Case, n_organs: int, cache: Path) -> Slices:
-    """The case's slices; volumes are opened for their number of slices only.
+def slices_of(case: Case, n_organs: int, cache: Path) -> Slices:
+    """Slices of the case; volumes are opened for their number of slices only.
 
     Raises:
         MedbenchError: when a NIfTI volume cannot be read.
@@ -181,10 +181,10 @@ def kept_slices(case: Case, n_organs: int, cache: Path) -> Slices:
     return Slices(case, count, n_organs, cache)
 
 
-def look_over(
+def check_volumes(
     by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]], n_organs: int
 ) -> Iterator[Finding]:
-    """Every file of the splits: readable, labelled as it should be, and in one split only.
+    """What is wrong with the files of the splits: unreadable, other labels or sizes, in two splits.
 
     Args:
         by_split: split -> cases.
@@ -206,7 +206,7 @@ def look_over(
             except MedbenchError as error:
                 yield Finding("error", error.message, error.hint)
                 continue
-            yield from _look_at(case, image, labels)
+            yield from _check_pair(case, image, labels)
             digest = hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest()
             other, first = seen.setdefault(digest, (split, case))
             if first is not case:
@@ -217,7 +217,7 @@ def look_over(
                 )
 
 
-def _look_at(case: Case, image: Volume, labels: Volume) -> Iterator[Finding]:
+def _check_pair(case: Case, image: Volume, labels: Volume) -> Iterator[Finding]:
     path = case.reference["labels"]
     try:
         check_geometry(image, labels, str(path), "the label map")

@@ -14,12 +14,12 @@ from typing import Any
 
 from medbench import __version__
 from medbench.core.errors import MedbenchError
-from medbench.core.files import sha256_file, write_json, write_text
-from medbench.core.folders import runs_folder
+from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.environment import git_state
-from medbench.running.job import Inference, Job, resolve
+from medbench.running.job import Job, resolve
+from medbench.running.request import Inference, Request
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
 from medbench.submissions.description import Packages, Submission
 from medbench.submissions.lint.findings import Finding, failed
@@ -118,20 +118,17 @@ def build_context(
     submission = read_submission(file)
     platform = load_platform(submission.platform)
     refuse(check_submission(submission, platform))
-    job = resolve(
-        submission.model,
-        submission.challenge,
+    request = Request(
+        model=submission.model,
+        challenge=submission.challenge,
         data=data,
         split=split or platform.split,
         weights=_weights(submission, file),
         recipe=submission.weights.recipe,
         options=dict(submission.options),
         inference=_inference(submission),
-        cases="*",
-        seed=0,
-        runs=runs_folder(),
-        progress=progress,
     )
+    job = resolve(request, progress)
     folder = (output or Path("build")) / submission.name
     shutil.rmtree(folder / "context", ignore_errors=True)
     built = Built(submission, platform, job, folder, _manifest(submission, job))
@@ -273,8 +270,8 @@ def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
     commit, changed = git_state()
     return {
         "submission": submission.model_dump(mode="json"),
-        "weights_sha256": sha256_file(job.weights) if job.weights else None,
-        "seed": job.seed,
+        "weights_sha256": job.setup.weights.sha256,
+        "seed": job.request.seed,
         "data": job.data.kind,
         "medbench_version": __version__,
         "medbench_commit": f"{commit}{'-dirty' if changed else ''}" if commit else None,

@@ -1,7 +1,7 @@
 """HC18: a table of ellipses for the 335 pictures of the test set, handed in as results.
 
 Source: the challenge's page, hc18.grand-challenge.org, and Zenodo record 1327317; the columns are those of
-:data:`medbench.challenges.hc18.challenge.SUBMISSION_COLUMNS`.
+:data:`medbench.challenges.hc18.table.SUBMISSION_COLUMNS`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medbench.challenges.hc18.challenge import HC18, RELEASED, SUBMISSION_COLUMNS, TEST, ellipse_row
+from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
+from medbench.challenges.hc18.files import RELEASED, TEST, HC18Release
+from medbench.challenges.hc18.table import SUBMISSION_COLUMNS, ellipse_row, write_submission
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress
@@ -58,12 +60,14 @@ class HC18Table(Platform):
         """
         from medbench.running.loop import predict_and_score
 
-        assert isinstance(job.challenge, HC18)
+        release, exchange = job.challenge.release, job.challenge.exchange
+        assert isinstance(release, HC18Release)
+        assert isinstance(exchange, ImageMaskExchange)
         with tempfile.TemporaryDirectory() as kept:
             predict_and_score(
                 job.challenge, job.cases, job.predictor, Path(kept), progress, read=job.read, score=False
             )
-            job.challenge.write_submission(job.data.root, Path(kept) / "predictions", folder / TABLE)
+            write_submission(release, exchange, job.data.root, Path(kept) / "predictions", folder / TABLE)
 
     def lint_table(self, path: Path) -> Iterator[Finding]:
         """Columns, a row a picture, finite numbers, semi-axes in their order."""

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,14 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json, sha256_file
+from medbench.core.files import read_json
 from medbench.core.sample import AnySample, Prediction
 from medbench.inference.predictor import Predictor
 from medbench.submissions.description import Submission
 from medbench.submissions.serving.outcome import explain
 
 if TYPE_CHECKING:
-    from medbench.running.job import Job
+    from medbench.running.setup import Setup
 
 MANIFEST = "submission.json"
 WEIGHTS = "weights.pt"
@@ -65,58 +65,50 @@ class Session:
         return load_challenge(self.submission.challenge)
 
     @functools.cached_property
-    def job(self) -> Job:
-        """The network with its settings, on CUDA where there is one, else on the CPU.
+    def setup(self) -> Setup:
+        """The network with its weights and settings, on CUDA where there is one, else on the CPU.
 
         Raises:
-            MedbenchError: ``weights.missing`` or ``weights.other``.
+            MedbenchError: ``weights.missing`` or ``weights.other``, or as :meth:`Request.plan`.
         """
         import torch
 
-        from medbench.core.case import Data
-        from medbench.inference.weights import load_checkpoint
-        from medbench.running.job import Inference, Job
-        from medbench.running.networks import plan_network
+        from medbench.running.request import Inference, Request
+        from medbench.running.setup import Setup
+        from medbench.running.weights import Weights, read_weights
 
-        weights = self.weights()
-        network = plan_network(self.submission.model, self.challenge, dict(self.submission.options))
-        facts = load_checkpoint(weights).facts if weights else {}
-        return Job(
-            challenge=self.challenge,
-            data=Data(self.app, "real"),
-            split=self.challenge.release.default_split,
-            cases=[],
-            pattern="*",
-            network=replace(network, options={**facts.get("options", {}), **network.options}),
-            weights=weights,
-            weights_kind="file" if weights else "none",
-            inference=Inference(
-                "cuda" if torch.cuda.is_available() else "cpu", **self.submission.inference.model_dump()
-            ),
+        path, submission = self.weights(), self.submission
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        request = Request(
+            model=submission.model,
+            challenge=submission.challenge,
+            weights="none" if path is None else str(path),
+            options=dict(submission.options),
+            inference=Inference(device, **submission.inference.model_dump()),
             seed=self.manifest["seed"],
-            facts=facts,
         )
+        weights = Weights() if path is None else read_weights(path, verify=self._verify)
+        return Setup.of(request.plan(), weights)
 
     @functools.cached_property
     def predictor(self) -> Predictor:
         """The same predictor as that of ``medbench run``.
 
         Raises:
-            MedbenchError: as :attr:`job`, or as :meth:`Job.predictor`.
+            MedbenchError: as :attr:`setup`, or as :meth:`Setup.predictor`.
         """
         import torch
 
         torch.set_num_threads(min(torch.get_num_threads(), MOST_THREADS))
-        return self.job.predictor()
+        return self.setup.predictor()
 
     def weights(self) -> Path | None:
-        """The weights: mounted ones before baked ones; ``None`` when the submission has none.
+        """File of the weights: mounted ones before baked ones; ``None`` when the submission has none.
 
         Raises:
-            MedbenchError: ``weights.missing`` or ``weights.other``.
+            MedbenchError: ``weights.missing``.
         """
-        expected = self.manifest["weights_sha256"]
-        if expected is None:
+        if self.manifest["weights_sha256"] is None:
             return None
         places = [folder / WEIGHTS for folder in (*self.model_folders, self.app / "model")]
         found = next((place for place in places if place.is_file()), None)
@@ -125,13 +117,16 @@ class Session:
             raise MedbenchError(
                 "weights.missing", f"The weights are missing (looked for {looked}).", "Attach model.tar.gz."
             )
-        if sha256_file(found) != expected:
+        return found
+
+    def _verify(self, sha256: str) -> None:
+        expected = self.manifest["weights_sha256"]
+        if sha256 != expected:
             raise MedbenchError(
                 "weights.other",
-                f"{found}: are not the weights that this submission was built for.",
+                f"{self.weights()}: are not the weights that this submission was built for.",
                 f"Attach the model.tar.gz of the same build (sha256 {expected[:12]}…).",
             )
-        return found
 
     def read(self, case: Case) -> AnySample:
         """What the network sees of a case.
@@ -139,7 +134,7 @@ class Session:
         Raises:
             MedbenchError: as the challenge's own reading.
         """
-        return self.job.read(case)
+        return self.setup.read(case)
 
     def predict(self, sample: AnySample) -> Prediction:
         """The prediction for one case."""

@@ -1,0 +1,181 @@
+"""Scores of IUGC 2024: segmentation and biometry of labelled frames, classes pooled over all frames.
+
+Source: maskoffs/IUGC2024@bad8150 (``starting_tool_kit/utils/evaluator.py``). How the organisers weighted the
+tasks, and what their program did after an error, is not public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.card import Card
+from medbench.challenges.exchange import size_text
+from medbench.challenges.iugc2024.files import IUGC2024Release, read_mask, read_probabilities
+from medbench.challenges.scorer import Scorer
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights
+from medbench.core.score import Score, Status
+
+STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
+PENALTY_PX = 100.0
+
+_SEGMENTATION = (
+    *(
+        MetricSpec(f"dice_{key}", f"Dice {name}", "", "higher", "dice.plus_one", (0.0, 1.0), headline=True)
+        for key, name in STRUCTURES.items()
+    ),
+    *(
+        MetricSpec(f"hd_{key}", f"HD {name}", "px", "lower", "hd.set", headline=key == "all")
+        for key, name in STRUCTURES.items()
+    ),
+    *(
+        MetricSpec(f"asd_{key}", f"ASD {name}", "px", "lower", "asd.edge8", headline=key == "all")
+        for key, name in STRUCTURES.items()
+    ),
+)
+_BIOMETRY = (
+    MetricSpec("aop_contour", "ΔAoP", "°", "lower", "aop.contour", (0.0, 180.0), headline=True),
+    MetricSpec("hsd", "ΔHSD", "px", "lower", "hsd", headline=True),
+    MetricSpec("aop_ellipse", "ΔAoP (ellipse)", "°", "lower", "aop.ellipse", (0.0, 180.0)),
+)
+_CLASSIFICATION = (
+    MetricSpec("accuracy", "ACC", "", "higher", "accuracy", (0.0, 1.0), True, True),
+    MetricSpec("f1", "F1", "", "higher", "f1", (0.0, 1.0), True, True),
+    MetricSpec("auc", "AUC", "", "higher", "auc", (0.0, 1.0), True, True),
+    MetricSpec("mcc", "MCC", "", "higher", "mcc", (-1.0, 1.0), True, True),
+)
+METRICS = (*_SEGMENTATION, *_BIOMETRY, *_CLASSIFICATION)
+FAILURE_RULE = (
+    "medbench-1 (the organisers' rule is not public): a failed or missing mask scores as the official "
+    "evaluator scores an empty one (Dice 0, HD and ASD 100 px); a failed angle counts as 0°, so ΔAoP is "
+    "the reference angle, and ΔHSD is the reference HSD but at least 100 px; every frame of a failed or "
+    "missing video counts as misclassified with full confidence. A case whose reference cannot be read "
+    "has no score."
+)
+
+
+class IUGC2024Scorer(Scorer):
+    """Masks scored frame by frame, classes pooled over the frames of all videos."""
+
+    def __init__(self, card: Card, release: IUGC2024Release) -> None:
+        super().__init__(card)
+        self.release = release
+
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """Official scores of one mask, or the frame classes of one video as pooled evidence.
+
+        Raises:
+            MedbenchError: also ``data.size_mismatch`` for a mask of another size than its reference.
+        """
+        if case.facts["task"] == "classification":
+            probabilities = read_probabilities(path, len(case.facts["classes"]))
+            return self._classified(case, probabilities)
+        reference, prediction = self.release.read_reference(case), read_mask(path)
+        if prediction.shape != reference.shape:
+            size, due = size_text(prediction.shape), size_text(reference.shape)
+            raise MedbenchError(
+                "data.size_mismatch",
+                f"{path}: is {size} where its reference is {due}.",
+                "Resize predictions back to the frame (nearest neighbour) before writing them.",
+            )
+        return CaseScores(self.score_arrays(reference, prediction))
+
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """The nine official segmentation values and the biometry errors of one mask.
+
+        Args:
+            reference: ``(height, width)`` integers, 0 background, 1 PS, 2 FH.
+            prediction: the same shape and labels.
+            spacing: not used: the official program works in pixels.
+        """
+        from medbench.metrics.official.intrapartum import biometry_scores, segmentation_scores
+
+        biometry = biometry_scores(reference, prediction)
+        return {**segmentation_scores(reference, prediction), **_penalised(biometry, reference)}
+
+    def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
+        """Scores by :data:`FAILURE_RULE`."""
+        if case.facts["task"] == "classification":
+            wrong = [[float(label == 1), float(label == 0)] for label in case.facts["classes"]]
+            return self._classified(case, np.array(wrong))
+        try:
+            reference = self.release.read_reference(case)
+        except MedbenchError as error:
+            return CaseScores(
+                {spec.name: Score.undefined(error.message) for spec in (*_SEGMENTATION, *_BIOMETRY)}
+            )
+        scores = {
+            spec.name: Score(0.0 if spec.name.startswith("dice") else PENALTY_PX, status, reason)
+            for spec in _SEGMENTATION
+        }
+        biometry = {spec.name: Score(None, status, reason) for spec in _BIOMETRY}
+        return CaseScores({**scores, **_penalised(biometry, reference)})
+
+    @staticmethod
+    def _classified(case: Case, probabilities: npt.NDArray[np.float64]) -> CaseScores:
+        classes = np.array(case.facts["classes"])
+        has_class = classes >= 0
+        return CaseScores(
+            {},
+            {
+                "reference": classes[has_class].tolist(),
+                "prediction": probabilities[has_class].argmax(axis=1).tolist(),
+                "score": probabilities[has_class, 1].tolist(),
+            },
+        )
+
+    def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
+        """A column as a function of case weights; classification is pooled over the frames of all videos."""
+        if not metric.pooled:
+            return super().statistic(metric, rows)
+        from medbench.metrics.tasks import classification
+
+        videos = [(index, row.evidence) for index, row in enumerate(rows) if row.evidence]
+        if not videos:
+            return lambda weights: np.full(weights.shape[:-1], np.nan)
+        owner = np.concatenate([np.full(len(evidence["reference"]), index) for index, evidence in videos])
+        reference, prediction, score = (
+            np.concatenate([np.asarray(evidence[key]) for _, evidence in videos])
+            for key in ("reference", "prediction", "score")
+        )
+
+        def pooled(weights: Weights) -> npt.NDArray[np.float64]:
+            by_frame = weights[..., owner]
+            if metric.name == "auc":
+                return classification.auc(reference, score, weights=by_frame)
+            function = {
+                "accuracy": classification.accuracy,
+                "f1": classification.f1,
+                "mcc": classification.mcc,
+            }
+            return function[metric.name](reference, prediction, weights=by_frame)
+
+        return pooled
+
+
+def _penalised(scores: Mapping[str, Score], reference: npt.NDArray[Any]) -> dict[str, Score]:
+    """Biometry scores, failed ones filled by the declared rule; undefined where the reference has none."""
+    from medbench.metrics.tasks import biometry
+
+    scores_by_rule = dict(scores)
+    for name, score in scores.items():
+        if score.status not in ("failed", "missing") or score.value is not None:
+            continue
+        try:
+            if name == "aop_ellipse":
+                penalty = biometry.aop_ellipse(reference)
+            else:
+                truth = biometry.aop_contour(reference)
+                penalty = truth.aop if name == "aop_contour" else max(truth.hsd, PENALTY_PX)
+            scores_by_rule[name] = Score(penalty, score.status, score.reason)
+        except biometry.LandmarkError as error:
+            scores_by_rule[name] = Score.undefined(f"the reference has no such measure: {error}")
+    return scores_by_rule

@@ -1,0 +1,84 @@
+"""Masks of KPIs 2024 as they are stored, and what both tasks share in scoring them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.kpis.files import GROUPS
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseScores, MetricSpec, ratio_column
+from medbench.core.score import Score
+from medbench.io import raster
+
+THRESHOLD = 127
+
+
+def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
+    """A mask as it is stored, ``(height, width)``, 0 to 255; equal colours of a JPEG may differ by artefacts.
+
+    Raises:
+        MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
+            image, 16 bits, or a mask that never exceeds 127.
+    """
+    grey = raster.read_picture(path)
+    if grey.ndim == 3:
+        if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
+            raise MedbenchError(
+                "data.not_a_label_map", f"{path}: is a colour image, not a mask.", "Give the mask file."
+            )
+        grey = grey[:, :, 1]
+    largest = grey.max(initial=0)
+    if grey.dtype != np.uint8 or 0 < largest <= THRESHOLD:
+        raise MedbenchError(
+            "data.not_a_label_map",
+            f"{path}: holds {grey.dtype} values up to {largest}, where masks are 8 bit with 255 inside.",
+            "Multiply a 0/1 mask by 255; copy a damaged one again.",
+        )
+    return np.ascontiguousarray(grey)
+
+
+def read_binary_prediction(path: Path) -> npt.NDArray[np.bool_]:
+    """A predicted mask, ``(height, width)``: 0/1 as it is, anything else above 127 (JPEG predictions too).
+
+    Raises:
+        MedbenchError: as :func:`medbench.io.raster.read_label_map`.
+    """
+    labels = raster.read_label_map(path)
+    return np.asarray(labels > (0 if labels.max(initial=0) == 1 else THRESHOLD))
+
+
+def known_group(group: str, path: Path) -> None:
+    """Refuse a file that lies in a folder of none of the four groups.
+
+    Raises:
+        MedbenchError: ``data.group_unknown``.
+    """
+    if group not in GROUPS:
+        raise MedbenchError(
+            "data.group_unknown",
+            f"{path}: '{group}' is none of the groups {', '.join(GROUPS)}.",
+            "Move it into the folder of its group, which decides the magnification.",
+        )
+
+
+def by_group(name: str, title: str, convention: str) -> list[MetricSpec]:
+    """A column for each of the four groups, filled for the cases of that group alone."""
+    return [ratio_column(f"{name}_{group.lower()}", f"{title} {group}", convention) for group in GROUPS]
+
+
+def with_group(case: Case, scores: Mapping[str, Score], columns: Sequence[str]) -> CaseScores:
+    """Scores of a case, also in the columns of its group, with group and slide as evidence.
+
+    Args:
+        case: of a known or unknown group.
+        scores: name of the column -> score, without the columns of groups.
+        columns: those that have columns of groups, as :func:`by_group` names them.
+    """
+    group = case.facts["group"]
+    own = {f"{name}_{group.lower()}": scores[name] for name in columns} if group in GROUPS else {}
+    return CaseScores({**scores, **own}, {"group": group, "slide": case.facts["slide"]})

@@ -1,0 +1,49 @@
+"""Label maps of PSFHS 2023 as ``.mha`` files on the plane of their frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
+from medbench.challenges.psfhs.files import read_label_map
+from medbench.core.case import Case, Volume
+from medbench.core.sample import Prediction
+from medbench.io import nifti_mha
+
+
+class PSFHSExchange(ImageMaskExchange):
+    """Frames in, ``.mha`` label maps of 0, 1 and 2 out."""
+
+    def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
+        """A predicted label map, ``.mha`` or any other image type, ``(height, width)``.
+
+        Raises:
+            MedbenchError: as :func:`medbench.challenges.psfhs.files.read_label_map`.
+        """
+        return read_label_map(path)
+
+    def prediction_name(self, case: Case) -> str:
+        """``<case>.mha``, as the image is called."""
+        return f"{case.id}.mha"
+
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write 8-bit labels with the spacing, origin and direction of the image's plane."""
+        path = folder / self.prediction_name(case)
+        grid = nifti_mha.read_geometry(case.inputs["image"])
+        nifti_mha.write_volume(path, plane_like(prediction["label_map"][0], grid))
+        return path
+
+
+def plane_like(labels: npt.NDArray[np.uint8], stack: Volume) -> Volume:
+    """A label map with the geometry of one plane of ``stack``, an image of two or three axes."""
+    if len(stack.shape) == 2:
+        return Volume(labels, stack.spacing, stack.origin, stack.direction)
+    assert stack.spacing is not None
+    assert stack.origin is not None
+    assert stack.direction is not None
+    turn = np.reshape(stack.direction, (3, 3))[:2, :2]
+    direction = tuple(turn.ravel().tolist()) if abs(np.linalg.det(turn)) > 0.5 else None
+    return Volume(labels, stack.spacing[-2:], stack.origin[-2:], direction)

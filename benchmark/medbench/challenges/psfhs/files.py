@@ -1,0 +1,158 @@
+"""Files of PSFHS 2023: frames and label maps as ``.mha``, and the splits.
+
+The 4,000 training images are public (Zenodo 7851339); the 401 of the preliminary and the 700 of the final
+test were never released. Splits here are therefore ours, of the training images. No file says which video
+an image is from, so that images with neighbouring numbers are kept together: the splits are three runs of
+numbers, and images of one fifty count as one group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.exchange import size_text
+from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair
+from medbench.challenges.release import Finding, SplitFacts
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.io import images, nifti_mha
+
+SIDE = 256
+RELEASED = 4000
+RUNS = {"train": range(2800), "val": range(2800, 3200), "test": range(3200, RELEASED + 1)}
+GROUP_LENGTH = 50
+_RULE = (
+    "by number of the file: below 2800 train, below 3200 val, else test (ours; the challenge's own test sets "
+    "are not public, and neighbouring images may be of one video)"
+)
+
+
+class PSFHSRelease(ImageMaskRelease):
+    """Files of PSFHS 2023."""
+
+    splits = ("train", "val", "test", "all")
+    data_hint = "Expected image_mha/ and label_mha/ with NNNNN.mha, from Zenodo record 7851339."
+    sample_writer = "medbench.challenges.psfhs.sample:write_sample"
+    sample_version = "1"
+    image_size = (SIDE, SIDE)
+
+    def split_facts(self, split: str) -> SplitFacts:
+        """The rule; how many images of the release fall into a split depends on how it numbers them."""
+        return SplitFacts("every image of the folder" if split == "all" else _RULE)
+
+    def completeness(self, root: Path, split: str) -> tuple[int, int]:
+        """Images of the folder and of the released training set."""
+        return len(self.pairs(root)), RELEASED
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """``all`` holds the others."""
+        return (training_split == "all") != (split == "all")
+
+    def disjoint_splits(self) -> Sequence[Sequence[str]]:
+        """The three runs of numbers."""
+        return (self.splits[:3],)
+
+    def pairs(self, root: Path) -> list[Pair]:
+        """The images of ``image_mha/`` in the order of their names."""
+        folder = root / "image_mha"
+        if not folder.is_dir():
+            raise self.layout_error(root, ("image_mha/", "label_mha/"))
+        return [
+            Pair(path.stem, path, root / "label_mha" / path.name, _group(int(path.stem)))
+            for path in sorted(folder.glob("*.mha"))
+            if re.fullmatch(r"\d{1,6}", path.stem)
+        ]
+
+    def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
+        """Images whose number is in the split's run."""
+        if split == "all":
+            return list(pairs)
+        run = RUNS[split]
+        return [pair for pair in pairs if int(pair.id) in run]
+
+    def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
+        """A frame, ``(256, 256, 3)``: 8 bit, three equal planes.
+
+        Raises:
+            MedbenchError: also ``data.picture_format`` for another type, size or planes that differ, which
+                no frame of the release has.
+        """
+        volume = nifti_mha.read_volume(path)
+        fault = ""
+        if volume.array.dtype != np.uint8:
+            fault = f"holds {volume.array.dtype} values"
+        elif volume.shape != (3, SIDE, SIDE):
+            fault = f"is {size_text(volume.shape)}"
+        elif np.any(volume.array != volume.array[:1]):
+            fault = "holds three planes that differ (a colour image)"
+        if fault:
+            raise MedbenchError(
+                "data.picture_format",
+                f"{path}: {fault}; the release holds 8-bit frames of three equal planes, 3×{SIDE}×{SIDE}.",
+                "Copy the file again from its source.",
+            )
+        return np.ascontiguousarray(np.moveaxis(volume.array, 0, -1))
+
+    def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
+        """The reference label map, ``(256, 256)``, 0, 1 and 2.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or holds other labels.
+        """
+        return read_label_map(case.reference["labels"])
+
+    def check(self, root: Path) -> list[Finding]:
+        """As for all images with masks, and how many of the release are there."""
+        findings, present = super().check(root), len(self.pairs(root))
+        if present != RELEASED:
+            message = f"{present:,} of the release's {RELEASED:,} images."
+            findings.insert(0, Finding("warning", message, "A subset: its scores are marked so."))
+        return findings
+
+    def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
+        """The label map, and which structure it lacks."""
+        labels = read_label_map(pair.mask)
+        absent = [name for label, name in self.card.labels.items() if label and label not in labels]
+        return labels, [f"label maps hold no {name}" for name in absent]
+
+
+def _group(number: int) -> str:
+    first = number // GROUP_LENGTH * GROUP_LENGTH
+    return f"{first:05}-{first + GROUP_LENGTH - 1:05}"
+
+
+def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
+    """Labels ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
+
+    A map that is stored with a third axis of length 1, or with three equal planes, is a plane.
+
+    Raises:
+        MedbenchError: when the file is missing, damaged or no label map; ``data.label_unknown`` with the
+            values found.
+    """
+    labels = images.read_labels(path).array
+    if labels.ndim == 3 and labels.shape[0] in (1, 3) and not np.any(labels != labels[:1]):
+        labels = labels[0]
+    if labels.ndim != 2:
+        raise MedbenchError(
+            "data.dimensions",
+            f"{path}: is {size_text(labels.shape)}, a label map is one plane.",
+            "Write one label map a frame.",
+        )
+    values = np.unique(labels)
+    if values.min(initial=0) < 0 or values.max(initial=0) > 2:
+        text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
+        foreign_coding = 255 in values or {7, 8} & set(values.tolist())
+        raise MedbenchError(
+            "data.label_unknown",
+            f"{path}: holds the label values {text}; known are 0, 1 (pubic symphysis), 2 (head).",
+            "The file is coded for viewing or of another set: map its values to 0, 1 and 2."
+            if foreign_coding
+            else "Write the labels 0, 1 and 2 only.",
+        )
+    return np.ascontiguousarray(labels.astype(np.uint8))

@@ -1,0 +1,131 @@
+"""Scores of PSFHS 2023: overlap and distance of both structures, angle of progression, S, ranking.
+
+Sources: scoring from ``evaluation.py`` and ``ellipse.py`` of maskoffs/PS-FH-MICCAI23@de5d789; ranking from
+the participation rules of ps-fh-aop-2023.grand-challenge.org.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.families.image_masks.scoring import ImageMaskScorer
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, Weights, mean_statistic
+from medbench.core.score import Score, Status
+from medbench.statistics.ranking import Standing, significance_standings
+
+PENALTY_PX = 100.0
+_STRUCTURES = {"ps": "PS", "fh": "FH", "all": "PS+FH"}
+SEGMENTATION = (
+    *(
+        MetricSpec(f"dice_{key}", f"Dice {name}", "", "higher", "dice.plus_one", (0.0, 1.0), headline=True)
+        for key, name in _STRUCTURES.items()
+    ),
+    *(
+        MetricSpec(f"{metric}_{key}", f"{metric.upper()} {name}", "px", "lower", convention)
+        for metric, convention in (("hd", "hd.set"), ("asd", "asd.edge8"))
+        for key, name in _STRUCTURES.items()
+    ),
+)
+ANGLE = MetricSpec("aop_ellipse", "ΔAoP", "°", "lower", "aop.ellipse", (0.0, 180.0), headline=True)
+METRICS = (
+    MetricSpec("score", "S", "", "higher", "psfhs.score", (None, 1.0), pooled=True, headline=True),
+    ANGLE,
+    *SEGMENTATION,
+)
+FAILURE_RULE = (
+    "medbench-1 (the organisers' program leaves missing predictions out): a failed or missing case "
+    "scores as an empty mask does in the official program: Dice 0, HD and ASD 100 px, an angle of 0°, so "
+    "that ΔAoP is the reference's angle. Where the reference lacks a structure that the prediction has, "
+    "the official program ends with an error; here the case's scores of it are undefined and enter no "
+    "mean, and the case does not count in S."
+)
+
+
+class PSFHSScorer(ImageMaskScorer):
+    """Ten columns a frame, and S of their means."""
+
+    def score_arrays(
+        self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
+    ) -> dict[str, Score]:
+        """The nine official values and the error of the angle of one frame.
+
+        Args:
+            reference: ``(height, width)`` integers, 0 background, 1 PS, 2 FH.
+            prediction: the same shape and labels.
+            spacing: not used: the official program works in pixels.
+        """
+        from medbench.metrics.official.intrapartum import ellipse_score, segmentation_scores
+
+        return {
+            ANGLE.name: ellipse_score(reference, prediction),
+            **segmentation_scores(reference, prediction),
+        }
+
+    def score_file(self, case: Case, path: Path) -> CaseScores:
+        """The columns of one label map, and whether the case counts in S: when all of them have a value."""
+        return _case_scores(self.score_arrays(*self.read_both(case, path)))
+
+    def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
+        """Scores by :data:`FAILURE_RULE`."""
+        from medbench.metrics.official.intrapartum import ellipse_score
+
+        try:
+            reference = self.release.read_reference(case)
+        except MedbenchError as error:
+            undefined = Score.undefined(error.message)
+            return CaseScores({spec.name: undefined for spec in (ANGLE, *SEGMENTATION)})
+        angle = ellipse_score(reference, np.zeros_like(reference))
+        scores = {ANGLE.name: Score(angle.value, status, reason)}
+        for spec in SEGMENTATION:
+            worst = 0.0 if spec.better == "higher" else PENALTY_PX
+            scores[spec.name] = Score(worst, status, reason)
+        return _case_scores(scores)
+
+    def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
+        """S follows from the means of the other columns."""
+        if metric.name != "score":
+            return super().statistic(metric, rows)
+        from medbench.metrics.official.intrapartum import psfhs_score
+
+        parts = {spec.name: mean_statistic(spec, rows) for spec in (ANGLE, *SEGMENTATION)}
+
+        def score(weights: Weights) -> npt.NDArray[np.float64]:
+            means = {name: np.atleast_1d(part(weights)) for name, part in parts.items()}
+            scores = [
+                psfhs_score(dict(zip(means, values, strict=True)))
+                for values in zip(*means.values(), strict=True)
+            ]
+            return np.array(scores).reshape(weights.shape[:-1])
+
+        return score
+
+    def rank(self, entries: Mapping[str, Sequence[CaseRow]]) -> list[Standing]:
+        """The challenge's ranking: ranks by significance in each of the ten columns, added.
+
+        A rank is 1 + the number of entries that a Wilcoxon signed-rank test finds better; equal sums are
+        separated by S. The rules name neither the level nor the sides of the test (here 0.05, one-sided, not
+        corrected), and say "the mean of all metrics" where we take S, their weighted mean.
+
+        Args:
+            entries: name -> its rows, all of the same cases.
+
+        Raises:
+            MedbenchError: ``ranking.cases`` when an entry has other cases than the first.
+        """
+        score = self.card.metric("score")
+        means = {
+            name: float(self.statistic(score, rows)(np.ones(len(rows)))) for name, rows in entries.items()
+        }
+        return significance_standings(entries, (ANGLE, *SEGMENTATION), means)
+
+
+def _case_scores(scores: Mapping[str, Score]) -> CaseScores:
+    complete = all(score.value is not None for score in scores.values())
+    return CaseScores(scores, {"counts_in_s": True} if complete else {})

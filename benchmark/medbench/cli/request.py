@@ -1,0 +1,35 @@
+"""The request of ``medbench run`` and ``medbench predict``: a file's options, then those of the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.cli.parsing import parse_settings
+
+if TYPE_CHECKING:
+    import typer
+
+_SETTINGS = {"settings": "set", "tiling": "tiling"}
+
+
+def given_options(context: typer.Context) -> dict[str, Any]:
+    """Options by their names: those of ``--request FILE``, and before them those that the command names.
+
+    Raises:
+        MedbenchError: as :func:`medbench.running.request_file.read_options`, or ``option.malformed``.
+    """
+    from medbench.running.request_file import OPTIONS, read_options
+
+    file = context.params.get("request")
+    options = read_options(Path(file)) if file is not None else {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if source is None or source.name == "DEFAULT":
+            continue
+        if name in _SETTINGS:
+            option = _SETTINGS[name]
+            options[option] = {**options.get(option, {}), **parse_settings(value)}
+        elif (option := name.replace("_", "-")) in OPTIONS:
+            options[option] = value
+    return options

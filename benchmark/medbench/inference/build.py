@@ -1,0 +1,140 @@
+"""The predictor that serves a network's form: images, stitched patches, slides, volumes, sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.core.case import Case
+from medbench.core.progress import Progress
+from medbench.core.registry import load_object
+from medbench.core.slides import SlideSettings
+from medbench.core.task import Form
+from medbench.inference.predictor import InputContract, NetworkPredictor, Predictor
+from medbench.inference.volumes import VolumeContract, VolumePredictor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from medbench.challenges.exchange import Exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patches:
+    """Patches of slides whose probabilities are averaged where they overlap.
+
+    Attributes:
+        exchange: reads the patches and says where they lie.
+        cases: all patches that may overlap.
+    """
+
+    exchange: Exchange
+    cases: Sequence[Case]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorSettings:
+    """What a predictor is built with, besides its network.
+
+    Attributes:
+        form: form of the cases that the network sees.
+        tasks: demanded tasks in the order of the network's outputs.
+        contract: how the network wants its images or volumes; ``None`` for sequences.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: images or windows of a volume a forward pass.
+        overlap: share of a volume's window that the next window sees again.
+        mirror: whether a volume's mirrored views are averaged.
+        slides: how slides are predicted, where cases are slides.
+        patches: the patches to stitch, where that is asked for.
+        work: folder for what is done of a slide that is not finished; ``None``: a temporary one.
+        progress: told of every tile of a slide.
+    """
+
+    form: Form
+    tasks: tuple[str, ...]
+    contract: InputContract | VolumeContract | None = None
+    device: str = "cpu"
+    precision: str = "fp32"
+    batch_size: int = 1
+    overlap: float = 0.5
+    mirror: bool = False
+    slides: SlideSettings | None = None
+    patches: Patches | None = None
+    work: Path | None = None
+    progress: Progress | None = None
+
+
+def build_predictor(network: nn.Module, settings: PredictorSettings, own: str = "") -> Predictor:
+    """The predictor that answers cases of the settings' form with a network.
+
+    Args:
+        network: with its weights.
+        settings: everything else.
+        own: ``"module:callable"`` of a model's own predictor, called with the network and the settings;
+            empty: the package's own.
+    """
+    if own:
+        predictor: Predictor = load_object(own)(network, settings)
+        return predictor
+    return _BUILDERS[settings.form](network, settings)
+
+
+def _images(network: nn.Module, settings: PredictorSettings) -> Predictor:
+    plain = _plain(network, settings)
+    if settings.patches is None:
+        return plain
+    from medbench.inference.stitching import StitchingPredictor
+
+    return StitchingPredictor(plain, settings.patches.exchange, settings.patches.cases)
+
+
+def _slides(network: nn.Module, settings: PredictorSettings) -> Predictor:
+    from medbench.inference.slides import SlidePredictor
+
+    assert settings.slides is not None, "slides need their settings"
+    plain = _plain(network, settings)
+    return SlidePredictor(plain, settings.slides, work=settings.work, progress=settings.progress)
+
+
+def _volumes(network: nn.Module, settings: PredictorSettings) -> Predictor:
+    assert isinstance(settings.contract, VolumeContract)
+    return VolumePredictor(
+        network,
+        settings.contract,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        overlap=settings.overlap,
+        mirror=settings.mirror,
+    )
+
+
+def _sequences(network: nn.Module, settings: PredictorSettings) -> Predictor:
+    from medbench.inference.sequences import SequencePredictor
+
+    return SequencePredictor(
+        network, tasks=settings.tasks, device=settings.device, precision=settings.precision
+    )
+
+
+def _plain(network: nn.Module, settings: PredictorSettings) -> NetworkPredictor:
+    assert isinstance(settings.contract, InputContract)
+    return NetworkPredictor(
+        network,
+        settings.contract,
+        tasks=settings.tasks,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+    )
+
+
+_BUILDERS: Mapping[Form, Callable[[Any, PredictorSettings], Predictor]] = {
+    "image": _images,
+    "slide": _slides,
+    "volume": _volumes,
+    "sequence": _sequences,
+}

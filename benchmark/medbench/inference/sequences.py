@@ -1,0 +1,69 @@
+"""The standard predictor of networks that see sequences: features of frames in, one answer a frame out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.core.sample import Prediction, SequenceSample
+from medbench.inference.decoding import outputs_by_task
+from medbench.inference.predictor import TimedPredictor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+
+
+class SequencePredictor(TimedPredictor):
+    """Answers of a network for every frame of a sequence.
+
+    Args:
+        network: ``(1, frames, features)`` float32 to ``(1, frames)``, or to a mapping or tuple of one such
+            output a task; further axes behind the frames are kept.
+        tasks: names of the network's tasks in the order of its outputs.
+        device: where the network runs.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        *,
+        tasks: Sequence[str] = ("frame_scores",),
+        device: str = "cpu",
+        precision: str = "fp32",
+    ) -> None:
+        super().__init__(network, device, precision)
+        self.tasks = tuple(tasks)
+
+    def predict(self, sample: SequenceSample) -> Prediction:
+        """One answer a demanded task: float32, one entry a frame.
+
+        Raises:
+            MedbenchError: ``network.outputs`` when an output is missing or has not one entry a frame.
+        """
+        import torch
+
+        with self.timed("preprocess"):
+            features = np.ascontiguousarray(sample.features, np.float32)[np.newaxis]
+        with self.timed("forward"), self.inferring():
+            output = self.network(torch.from_numpy(features).to(self.device))
+        with self.timed("postprocess"):
+            outputs = outputs_by_task(output, self.tasks)
+            frames = len(sample.features)
+            return Prediction({task: _frames(task, outputs[task], frames) for task in sorted(sample.demands)})
+
+
+def _frames(task: str, output: Any, frames: int) -> npt.NDArray[np.float32]:
+    values: npt.NDArray[np.float32] = output.float().cpu().numpy()
+    if values.shape[:2] != (1, frames):
+        raise MedbenchError(
+            "network.outputs",
+            f"The network's output for {task} has the shape {values.shape}, where (1, {frames}) is due.",
+            "Return one entry for every frame of the sequence.",
+        )
+    return values[0]

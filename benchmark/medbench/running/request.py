@@ -1,0 +1,350 @@
+"""What is asked for: one frozen request, checked before data are drawn or a network is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.plugins import load_plugin, loaded_plugins
+from medbench.core.registry import unknown_name
+from medbench.core.slides import SlideSettings
+from medbench.running.modalities import known_modalities
+from medbench.running.networks import NetworkPlan, plan_network, recipe_for
+
+AUTO, NONE = "auto", "none"
+PRECISIONS = ("fp32", "bf16", "fp16")
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Settings of the forward pass that decide the result.
+
+    Attributes:
+        device: ``cpu``, ``cuda``, ``cuda:1`` …
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: images (``None``: 8) or windows of a volume (``None``: 1) a forward pass; batches never
+            mix cases.
+        image_size: side that images are resized to, or of a volume's windows; ``None`` takes the training's
+            or the published one.
+        modalities: modalities that may be seen, by any of their names; ``None`` shows all that are there.
+        overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
+        mirror: average over a volume's mirrored views; ``None``: as the model does by itself.
+        tiling: settings of slides that differ from the challenge's own, by the names of
+            :class:`medbench.core.slides.SlideSettings`.
+        stitch: average the probabilities of overlapping images of one slide before the labels are taken.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    batch_size: int | None = None
+    image_size: int | None = None
+    modalities: tuple[str, ...] | None = None
+    overlap: float | None = None
+    mirror: bool | None = None
+    tiling: Mapping[str, int] = field(default_factory=dict)
+    stitch: bool = False
+
+    def __post_init__(self) -> None:
+        if not _DEVICE.fullmatch(self.device):
+            raise MedbenchError(
+                "device.unknown", f"There is no device named '{self.device}'.", "Give cpu, cuda or cuda:N."
+            )
+        if self.overlap is not None and not 0 <= self.overlap < 1:
+            raise MedbenchError(
+                "inference.overlap",
+                f"An overlap of {self.overlap:g} is no share of a window.",
+                "Give 0 to 0.9.",
+            )
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        for flag in ("batch_size", "image_size"):
+            value = getattr(self, flag)
+            if value is not None and value < 1:
+                raise MedbenchError(
+                    "inference.setting",
+                    f"{flag}={value} is not positive.",
+                    "Give 1 or more, or leave it out.",
+                )
+
+    def arguments(self) -> list[str]:
+        """Options of the command line that ask for these settings."""
+        arguments = []
+        for flag in ("device", "precision", "batch_size", "image_size", "overlap"):
+            value = getattr(self, flag)
+            if value != getattr(_DEFAULT, flag):
+                arguments += [f"--{flag.replace('_', '-')}", str(value)]
+        if self.mirror is not None:
+            arguments.append("--mirror" if self.mirror else "--no-mirror")
+        arguments += ["--modalities", ",".join(self.modalities)] if self.modalities else []
+        for name, setting in self.tiling.items():
+            arguments += ["--tiling", f"{name}={setting}"]
+        return arguments + (["--stitch"] if self.stitch else [])
+
+
+_DEFAULT = Inference()
+
+
+class CaseKeywords(TypedDict, total=False):
+    """Keywords that say which cases are meant; see :class:`CaseRequest`."""
+
+    data: str | Path | None
+    split: str | None
+    cases: str
+    seed: int
+    runs: str | Path | None
+
+
+class ScoreKeywords(CaseKeywords, total=False):
+    """Keywords of an evaluation; see :class:`CaseRequest`."""
+
+    leaderboards: str | Path | None
+
+
+class PredictKeywords(CaseKeywords, total=False):
+    """Keywords of a prediction; see :class:`Request`."""
+
+    weights: str | Path
+    recipe: str | None
+    options: Mapping[str, Any] | None
+    inference: Inference | None
+
+
+class RunKeywords(PredictKeywords, total=False):
+    """Keywords of a run; see :class:`Request`."""
+
+    leaderboards: str | Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRequest:
+    """Cases of a challenge, and where results go.
+
+    Attributes:
+        challenge: challenge name.
+        data: folder with a real copy; else ``MEDBENCH_DATA/<challenge>``, else the synthetic sample.
+        split: the challenge's default (test) if not given.
+        cases: shell-style pattern of case ids; a part of a split enters no leaderboard.
+        seed: of fresh weights and of the resampling.
+        runs: folder of run directories.
+        leaderboards: folder of leaderboards.
+        plugins: Python files that register models, challenges …; those that are loaded if not given.
+    """
+
+    challenge: str
+    data: Path | None = None
+    split: str | None = None
+    cases: str = "*"
+    seed: int = 0
+    runs: Path | None = None
+    leaderboards: Path | None = None
+    plugins: tuple[Path, ...] = field(default_factory=lambda: tuple(loaded_plugins()))
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise MedbenchError("seed.negative", f"The seed {self.seed} is negative.", "Give 0 or more.")
+
+    @property
+    def runs_root(self) -> Path:
+        """The folder of run directories."""
+        return self.runs or runs_folder()
+
+    @property
+    def boards_root(self) -> Path:
+        """The folder of leaderboards."""
+        return self.leaderboards or leaderboards_folder()
+
+    def load_challenge(self) -> Challenge:
+        """The challenge, once the plug-ins are loaded and the split is known.
+
+        Raises:
+            MedbenchError: ``plugin.missing``, ``plugin.broken``, ``challenge.unknown`` or ``split.unknown``.
+        """
+        for path in self.plugins:
+            load_plugin(path)
+        challenge = load_challenge(self.challenge)
+        if self.split is not None:
+            challenge.release.check_split(self.split)
+        return challenge
+
+    def program(self) -> list[str]:
+        """The command without its verb."""
+        return ["medbench", *(word for path in self.plugins for word in ("--plugin", str(path)))]
+
+    def case_arguments(self) -> list[str]:
+        """Options of the command line that ask for these cases."""
+        arguments = ["--split", self.split] if self.split else []
+        arguments += ["--data", str(self.data)] if self.data is not None else []
+        arguments += ["--cases", self.cases] if self.cases != "*" else []
+        return arguments + (["--seed", str(self.seed)] if self.seed else [])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(CaseRequest):
+    """A run or a prediction as it is asked for, by command line, Python or a file.
+
+    Attributes:
+        model: model name.
+        weights: a file, ``auto`` (what training left; on the sample it is fitted now) or ``none``.
+        recipe: which training ``auto`` takes; on the sample also the one that is fitted (``quick``).
+        options: options of the model.
+        inference: device, precision, batch and image size; for volumes also the windows and which modalities
+            may be seen. A run on fewer modalities enters no leaderboard.
+    """
+
+    model: str
+    weights: str = AUTO
+    recipe: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    inference: Inference = _DEFAULT
+
+    @classmethod
+    def of(cls, model: str, challenge: str, **keywords: Unpack[RunKeywords]) -> Request:
+        """The request that keywords of Python make."""
+        return cls(model=model, challenge=challenge, **request_fields(keywords))
+
+    @property
+    def weights_file(self) -> Path | None:
+        """The file or folder of weights, where one is named."""
+        return None if self.weights in (AUTO, NONE) else Path(self.weights)
+
+    def command(self) -> str:
+        """The command that repeats the run, with everything that decides its result."""
+        arguments = [*self.program(), "run", "-m", self.model, "-c", self.challenge, *self.case_arguments()]
+        arguments += ["--weights", self.weights]
+        arguments += ["--recipe", self.recipe] if self.recipe else []
+        for name, value in self.options.items():
+            arguments += ["--set", f"{name}={json.dumps(value)}"]
+        arguments += self.inference.arguments()
+        if self.weights == AUTO and self.runs is not None:
+            arguments += ["--runs", str(self.runs)]
+        return shlex.join(arguments)
+
+    def match(self) -> tuple[Challenge, NetworkPlan]:
+        """The challenge and a network that fits it.
+
+        Raises:
+            MedbenchError: for unknown names of challenge, split, model, options or recipe, and for a model
+                that does not serve the challenge.
+        """
+        challenge = self.load_challenge()
+        network = plan_network(self.model, challenge, self.options)
+        if self.recipe is not None:
+            recipe_for(challenge, network, self.recipe)
+        return challenge, network
+
+    def plan(self) -> RunPlan:
+        """The request checked as far as that needs neither data nor a network.
+
+        Raises:
+            MedbenchError: as :meth:`match` and :func:`check_inference`; ``weights.missing``,
+                ``weights.planned``, or for unknown modalities.
+        """
+        challenge, network = self.match()
+        check_inference(challenge, network, self.inference)
+        if self.weights == NONE and network.framework is not None:
+            raise MedbenchError(
+                "weights.planned",
+                f"{self.model} has no network before it has planned one.",
+                f"Train first (medbench train -m {self.model} …), or give --weights.",
+            )
+        if self.weights_file is not None and not self.weights_file.exists():
+            raise MedbenchError(
+                "weights.missing", f"{self.weights}: there is no such checkpoint.", "Check --weights."
+            )
+        names = self.inference.modalities
+        modalities = None if names is None else known_modalities(challenge, names)
+        request = dataclasses.replace(
+            self,
+            split=self.split or challenge.release.default_split,
+            inference=dataclasses.replace(self.inference, modalities=modalities),
+        )
+        return RunPlan(request, challenge, network)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """A request whose names are known and whose settings fit together; nothing is read or built yet.
+
+    Attributes:
+        request: with its split, and with modalities by the challenge's own names.
+        challenge: the challenge.
+        network: the model with its options.
+    """
+
+    request: Request
+    challenge: Challenge
+    network: NetworkPlan
+
+
+def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a request from keywords of Python: paths as paths, absent values as their defaults."""
+    fields = dict(keywords)
+    for name in ("data", "runs", "leaderboards"):
+        if fields.get(name) is not None:
+            fields[name] = Path(fields[name])
+    if "weights" in fields:
+        fields["weights"] = str(fields["weights"])
+    if "options" in fields:
+        fields["options"] = dict(fields["options"] or {})
+    if "inference" in fields:
+        fields["inference"] = fields["inference"] or _DEFAULT
+    return fields
+
+
+def check_inference(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
+    """Refuse settings that the challenge's cases or the network cannot follow.
+
+    Raises:
+        MedbenchError: ``inference.setting``, ``inference.volumes_only``, ``inference.planned`` or
+            ``model.slides``.
+    """
+    known = (
+        [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.card.slide_settings else []
+    )
+    for name in inference.tiling:
+        if name not in known:
+            error = unknown_name("setting of slides", name, known)
+            hint = error.hint if known else f"Cases of {challenge.title} are no slides."
+            raise MedbenchError("inference.setting", error.message, hint)
+    if inference.stitch and challenge.exchange.patch_position is None:
+        raise MedbenchError(
+            "inference.setting",
+            f"Cases of {challenge.title} are not cut from larger images, so there is nothing to stitch.",
+            "Leave --stitch out.",
+        )
+    if network.framework is not None:
+        _refuse_planned(challenge, network.name, inference)
+    elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
+        raise MedbenchError(
+            "inference.volumes_only",
+            f"{network.name} sees {network.form}s; --mirror and --overlap are for volumes.",
+            "Leave them out, or choose a three-dimensional model.",
+        )
+
+
+def _refuse_planned(challenge: Challenge, model: str, inference: Inference) -> None:
+    """Refuse what a framework decides by its plan, and slides, which it would read whole."""
+    if challenge.card.slide_settings is not None or inference.stitch:
+        raise MedbenchError(
+            "model.slides",
+            f"{model} predicts whole images only, neither slides nor stitched patches.",
+            "Choose another model; 'medbench models' lists them.",
+        )
+    for flag in ("batch_size", "image_size", "precision"):
+        if getattr(inference, flag) != getattr(_DEFAULT, flag):
+            raise MedbenchError(
+                "inference.planned",
+                f"{model} takes its {flag.replace('_', ' ')} from its plan.",
+                f"Leave --{flag.replace('_', '-')} out.",
+            )

@@ -1,0 +1,182 @@
+"""A network with its weights and settings: all that predicting needs, on a machine or in a container."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.progress import Progress
+from medbench.core.sample import AnySample
+from medbench.core.slides import SlideSettings
+from medbench.inference.build import Patches, PredictorSettings, build_predictor
+from medbench.inference.predictor import Predictor
+from medbench.inference.weights import load_into
+from medbench.running.modalities import with_modalities
+from medbench.running.networks import NetworkPlan
+from medbench.running.request import Inference, RunPlan
+from medbench.running.weights import Weights, fit_to_weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from medbench.training.framework import FrameworkPredictor
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A network that is decided, its weights, and how it predicts.
+
+    The network is built when it is first needed, and once.
+
+    Attributes:
+        challenge: whose cases are read and answered.
+        network: the model with the options of its weights.
+        weights: read once.
+        inference: settings of the forward pass, modalities by the challenge's own names.
+        seed: of fresh weights.
+    """
+
+    challenge: Challenge
+    network: NetworkPlan
+    weights: Weights
+    inference: Inference
+    seed: int = 0
+
+    @classmethod
+    def of(cls, plan: RunPlan, weights: Weights) -> Setup:
+        """The setup of a checked request with its weights.
+
+        Raises:
+            MedbenchError: ``weights.other_model``.
+        """
+        request = plan.request
+        network = fit_to_weights(plan.network, weights)
+        return cls(plan.challenge, network, weights, request.inference, request.seed)
+
+    def settings(self) -> dict[str, Any]:
+        """What of the inference decides the result."""
+        inference, form = self.inference, self.network.form
+        settings: dict[str, Any] = {"device": inference.device.split(":")[0]}
+        if self.network.framework is not None:
+            settings |= {"overlap": self._overlap, "mirror": inference.mirror is not False}
+        else:
+            settings["precision"] = inference.precision
+            if form != "sequence":
+                settings |= {"batch_size": self._batch_size, "image_size": self._image_size}
+            if form == "volume":
+                settings |= {"overlap": self._overlap, "mirror": bool(inference.mirror)}
+        if self.slide_settings is not None:
+            settings["tiling"] = dataclasses.asdict(self.slide_settings)
+        settings |= {"stitch": True} if inference.stitch else {}
+        return settings | ({} if inference.modalities is None else {"modalities": list(inference.modalities)})
+
+    def read(self, case: Case) -> AnySample:
+        """What the network may see of a case.
+
+        Raises:
+            MedbenchError: as the challenge's own reading, or ``data.no_modality``.
+        """
+        names = self.inference.modalities
+        visible = case if names is None else with_modalities(case, names)
+        sample: AnySample = self.challenge.exchange.inputs[self.network.form].read(visible)
+        return sample
+
+    @property
+    def slide_settings(self) -> SlideSettings | None:
+        """How slides are predicted, if the cases are slides."""
+        own = self.challenge.card.slide_settings
+        return None if own is None else dataclasses.replace(own, **self.inference.tiling)
+
+    def predictor(
+        self, work: Path | None = None, progress: Progress | None = None, patches: Sequence[Case] = ()
+    ) -> Predictor:
+        """What answers the samples that :meth:`read` gives.
+
+        Args:
+            work: where unfinished slides are kept, so that a repeated call goes on with them.
+            progress: told of every tile of a slide.
+            patches: all cases that may overlap, where patches are stitched.
+
+        Raises:
+            MedbenchError: ``device.missing``, or as :func:`medbench.inference.weights.load_into`.
+        """
+        import torch
+
+        if self.inference.device.startswith("cuda") and not torch.cuda.is_available():
+            raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
+        if self.network.framework is not None:
+            return self._framework_predictor
+        stitched = Patches(exchange=self.challenge.exchange, cases=patches)
+        settings = PredictorSettings(
+            form=self.network.form,
+            tasks=tuple(self.network.outputs),
+            contract=self.network.input_contract(self._image_size),
+            device=self.inference.device,
+            precision=self.inference.precision,
+            batch_size=self._batch_size,
+            overlap=self._overlap,
+            mirror=bool(self.inference.mirror),
+            slides=self.slide_settings,
+            patches=stitched if self.inference.stitch else None,
+            work=work,
+            progress=progress,
+        )
+        return build_predictor(self._built[0], settings, self.network.entry.predictor)
+
+    def count_parameters(self) -> int:
+        """Number of the network's parameters."""
+        framework = self.network.framework
+        network = self._built[0] if framework is None else self._framework_predictor.network
+        return sum(parameter.numel() for parameter in network.parameters())
+
+    def untrained_parts(self) -> list[str]:
+        """Names of parameters that the checkpoint did not provide."""
+        return self._built[1] if self.network.framework is None else []
+
+    @functools.cached_property
+    def _built(self) -> tuple[nn.Module, list[str]]:
+        """The network with its weights, and names of parameters that the checkpoint did not provide."""
+        import torch
+
+        torch.manual_seed(self.seed)
+        network = self.network.build()
+        checkpoint = self.weights.checkpoint
+        if checkpoint is None:
+            return network, []
+        return network, load_into(network, self.network.name, checkpoint, str(self.weights.path))
+
+    @functools.cached_property
+    def _framework_predictor(self) -> FrameworkPredictor:
+        import torch
+
+        assert self.network.framework is not None
+        assert self.weights.checkpoint is not None, "a framework has no network before a plan"
+        torch.manual_seed(self.seed)
+        return self.network.framework.predictor(
+            self.weights.checkpoint,
+            self.challenge,
+            device=self.inference.device,
+            overlap=self._overlap,
+            mirror=self.inference.mirror is not False,
+        )
+
+    @property
+    def _overlap(self) -> float:
+        return 0.5 if self.inference.overlap is None else self.inference.overlap
+
+    @property
+    def _batch_size(self) -> int:
+        return self.inference.batch_size or (1 if self.network.sees_volumes else 8)
+
+    @property
+    def _image_size(self) -> int:
+        own = self.inference.image_size or self.weights.facts.get("image_size")
+        size: int = own or self.network.entry.image_size
+        return size

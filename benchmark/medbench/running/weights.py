@@ -1,0 +1,197 @@
+"""Which weights a network gets, read once: a file, what an earlier training left, or a quick fit now."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Data
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json
+from medbench.core.folders import cache_folder
+from medbench.core.progress import Progress
+from medbench.inference.weights import load_checkpoint
+from medbench.records.identity import manifest_sha256
+from medbench.running.networks import NetworkPlan, recipe_for
+from medbench.running.request import NONE, RunPlan
+from medbench.running.train import plan_training, train_planned, training_challenge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from medbench.inference.weights import Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weights as they were read from their file.
+
+    Attributes:
+        kind: ``none`` for fresh ones, ``file`` for a path that was given, ``trained`` for what training left.
+        path: the file.
+        checkpoint: what the file holds.
+    """
+
+    kind: Literal["none", "file", "trained"] = "none"
+    path: Path | None = None
+    checkpoint: Checkpoint | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the bytes that were read."""
+        return None if self.checkpoint is None else self.checkpoint.sha256
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What our own training recorded; empty for fresh weights and foreign files."""
+        return {} if self.checkpoint is None else self.checkpoint.facts
+
+
+def read_weights(
+    path: Path,
+    kind: Literal["file", "trained"] = "file",
+    verify: Callable[[str], None] | None = None,
+) -> Weights:
+    """Read a file of weights; the only time that a run reads it.
+
+    Args:
+        path: the file.
+        kind: where it comes from.
+        verify: as for :func:`medbench.inference.weights.load_checkpoint`.
+
+    Raises:
+        MedbenchError: as :func:`medbench.inference.weights.load_checkpoint`.
+    """
+    return Weights(kind, path, load_checkpoint(path, verify))
+
+
+def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
+    """The weights that a request means, fitted now where that is allowed.
+
+    Raises:
+        MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights` and a framework's own
+            reading.
+    """
+    request, challenge, network = plan.request, plan.challenge, plan.network
+    if request.weights == NONE:
+        return Weights()
+    path = request.weights_file
+    if path is not None:
+        if network.framework is not None:
+            path = network.framework.take_in(path, network.name, cache_folder() / "imported")
+        return read_weights(path)
+    split = str(request.split)
+    training_split = challenge.release.training_split_of(split)
+    refuse_leak(challenge, training_split, split, "Weights would be learnt from")
+    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
+    if trained is None and data.kind == "sample":
+        trained = _fit_quick(plan, data, training_split, progress)
+    if trained is None:
+        raise no_weights(challenge, network.name, data, training_split)
+    return read_weights(trained, "trained")
+
+
+def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str) -> None:
+    """Refuse to predict a split that shares cases with the one learnt from.
+
+    Raises:
+        MedbenchError: ``weights.leak``.
+    """
+    overlap = challenge.release.overlap
+    if not overlap(training_split, split):
+        return
+    other = challenge.release.training_split_of(split)
+    apart = [name for name in challenge.release.splits if name != other and not overlap(training_split, name)]
+    if not overlap(other, split):
+        hint = f"Train with --split {other}."
+    elif apart:
+        hint = f"Every training split shares cases with {split}: predict {' or '.join(apart)} instead."
+    else:
+        hint = f"Train with --split {other}, and predict a split apart from it."
+    raise MedbenchError(
+        "weights.leak", f"{what} the split {training_split}, which shares cases with {split}.", hint
+    )
+
+
+def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
+    """The network with the options that its weights were trained with.
+
+    Raises:
+        MedbenchError: ``weights.other_model``.
+    """
+    facts = weights.facts
+    if facts and facts.get("model") != network.name:
+        raise MedbenchError(
+            "weights.other_model",
+            f"{weights.path}: these are weights of {facts.get('model')}, not of {network.name}.",
+            f"Use -m {facts.get('model')}.",
+        )
+    return dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
+
+
+def find_trained(
+    challenge: Challenge,
+    data: Data,
+    network: NetworkPlan,
+    runs: Path,
+    recipe: str | None,
+    split: str | None = None,
+) -> Path | None:
+    """Weights that a finished training of this model on this very data left, the latest first.
+
+    Args:
+        challenge: the challenge.
+        data: its data; weights of another copy do not count.
+        network: the model with its options.
+        runs: folder of run directories.
+        recipe: only of this recipe.
+        split: what they learnt from; the challenge's own training split if not given.
+    """
+    from medbench.training.fit import SUMMARY, WEIGHTS
+
+    challenge = training_challenge(challenge)
+    folder = runs / challenge.name / network.folder_name / "training"
+    split = split or challenge.release.training_split
+    manifest = manifest_sha256(data.root, challenge.cases(data.root, split))
+    candidates = []
+    for summary_path in folder.glob(f"*/{SUMMARY}"):
+        weights = summary_path.with_name(WEIGHTS)
+        summary = read_json(summary_path)
+        fits = (
+            weights.exists()
+            and summary["manifest_sha256"] == manifest
+            and summary["split"] == split
+            and summary["options"] == network.options
+            and (recipe is None or summary["recipe"]["name"] == recipe)
+        )
+        if fits:
+            candidates.append((summary["finished"], weights))
+    return max(candidates)[1] if candidates else None
+
+
+def no_weights(challenge: Challenge, model: str, data: Data, split: str | None = None) -> MedbenchError:
+    """The error for a run on real data without weights."""
+    option = f" --split {split}" if split not in (None, challenge.release.training_split) else ""
+    return MedbenchError(
+        "weights.none",
+        f"There are no weights of {model} for {challenge.title} on {data.root}.",
+        f"Train first (medbench train -m {model} -c {challenge.name} --data {data.root}{option}), "
+        "give --weights FILE, or --weights none for fresh ones.",
+    )
+
+
+def _fit_quick(plan: RunPlan, data: Data, split: str, progress: Progress) -> Path:
+    from medbench.training.fit import Hardware
+
+    challenge, network, name = plan.challenge, plan.network, plan.request.recipe or "quick"
+    recipe = recipe_for(challenge, network, name)
+    progress.say(
+        f"No weights given: fitting {network.name} to the synthetic sample by the '{name}' recipe "
+        f"({recipe.describe(network.entry.spatial_dims)}). "
+        "Its scores say nothing about real data."
+    )
+    training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split)
+    return train_planned(training, Hardware(devices=1), progress)

@@ -1,0 +1,76 @@
+"""Rules of the house that no tool checks: sizes of files, functions and facades, and unique names of modules."""
+
+import ast
+from collections import defaultdict
+
+from medbench.challenges.base import Challenge
+from medbench.core.package import PACKAGE
+
+MOST_LINES, MOST_PARAMETERS, MOST_MEMBERS = 400, 8, 20
+NETWORK_ROOMS = ("models",)
+SHARED_NAMES = {
+    "__init__",
+    "__main__",
+    "base",
+    "catalogue",
+    "registry",
+    "files",
+    "folders",
+    "reading",
+    "tables",
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def functions(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def count_parameters(function):
+    own = function.args
+    names = [argument.arg for argument in (*own.posonlyargs, *own.args, *own.kwonlyargs)]
+    return len([name for name in names if name not in ("self", "cls")])
+
+
+def test_files_are_short():
+    lengths = {
+        path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
+        for path in FILES
+    }
+    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
+
+
+def test_functions_take_few_parameters():
+    long = [
+        f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name} takes {count_parameters(function)}"
+        for path in FILES
+        if path.relative_to(PACKAGE).parts[0] != "cli"
+        for function in functions(path)
+        if count_parameters(function) > MOST_PARAMETERS
+        and not (path.relative_to(PACKAGE).parts[0] in NETWORK_ROOMS and _constructs_a_network(function))
+    ]
+    assert long == []
+
+
+def _constructs_a_network(function):
+    names = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+    return function.name == "__init__" or "num_classes" in names
+
+
+def test_the_facade_is_small():
+    parts = ("card", "release", "exchange", "scorer")
+    members = [name for name in vars(Challenge) if not name.startswith("_")]
+    assert len(members) + len(parts) <= MOST_MEMBERS
+
+
+def test_module_names_are_unique():
+    owners = defaultdict(list)
+    for path in FILES:
+        relative = path.relative_to(PACKAGE)
+        free = ("cli", "platforms", "templates", "recipes")
+        in_challenge = relative.parts[0] == "challenges" and len(relative.parts) > 2
+        if in_challenge or set(relative.parts) & set(free) or path.stem in SHARED_NAMES:
+            continue
+        owners[path.stem].append(relative.as_posix())
+    assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}

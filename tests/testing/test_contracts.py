@@ -1,0 +1,119 @@
+"""Our own parts keep the contracts of medbench.testing, and broken ones are told by name."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+
+import medbench
+from medbench.challenges import list_challenges, load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.result_table import CaseScores
+from medbench.core.score import Score
+from medbench.models import ModelEntry, list_models, model_entry, registry
+from medbench.submissions.platforms import list_platforms
+from medbench.submissions.platforms.base import Mount
+from medbench.testing import ContractError, check_challenge, check_model, check_platform
+
+TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
+TINY.remove("fulltransnet.test")  # until its challenges are there
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_our_models(name, one_thread):
+    check_model(name, training_only=["deep_heads", "shared_decoder", "relation"] if name == "dmaf_net.test" else [])
+
+
+@pytest.mark.parametrize("name", ["hc18", "iugc2024", "psfhs", "myops2020", "cvc_clinicdb"])
+def test_our_challenges_with_their_samples(name):
+    check_challenge(name)
+
+
+@pytest.mark.parametrize("name", list_platforms())
+def test_our_platforms(name):
+    check_platform(name)
+
+
+@pytest.fixture
+def fresh_registry(monkeypatch):
+    registry._registry.cache_clear()
+    monkeypatch.setattr(registry, "_factories", {})
+    yield
+    registry._registry.cache_clear()
+
+
+class Leaky(nn.Module):
+    """Depends on the batch and answers at half the size."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.used = nn.Conv2d(in_channels, num_classes, 1)
+
+    def forward(self, images):
+        logits = self.used(images - images.mean())
+        return logits[:, :, ::2, ::2]
+
+
+def test_a_broken_model_is_told_point_by_point(fresh_registry):
+    medbench.register_model(ModelEntry("lab/leaky", "Leaky", image_size=64))(Leaky)
+    with pytest.raises(ContractError) as caught:
+        check_model("lab/leaky")
+    text = str(caught.value)
+    assert "logits have shape (2, 3, 32, 32), not (2, 3, 64, 64)" in text
+    assert "depends on what else is in the batch" in text
+
+
+class Dead(nn.Conv2d):
+    """Has a parameter that nothing uses."""
+
+    def __init__(self, in_channels, num_classes):
+        super().__init__(in_channels, num_classes, 1)
+        self.unused = nn.Parameter(torch.ones(1))
+
+
+def test_a_parameter_without_gradient_is_told(fresh_registry):
+    medbench.register_model(ModelEntry("lab/dead", "Dead", image_size=64))(Dead)
+    with pytest.raises(ContractError, match="no gradient reaches 1 parameters, the first is unused"):
+        check_model("lab/dead")
+    check_model("lab/dead", training_only=["unused"])
+
+
+def test_a_broken_challenge_is_told_point_by_point():
+    good = load_challenge("hc18")
+
+    class Generous(type(good.scorer)):
+        def score_failed(self, case, status, reason):
+            return CaseScores({"dice": Score(1.5), "other": Score(1.0)})
+
+    card = dataclasses.replace(good.card, citation="")
+    scorer = Generous(good.card, good.exchange, good.release)
+    with pytest.raises(ContractError) as caught:
+        check_challenge(Challenge(card, good.release, good.exchange, scorer))
+    assert "the card has no citation" in str(caught.value)
+    assert "the parts hold different cards" in str(caught.value)
+    with pytest.raises(ContractError) as caught:
+        check_challenge(Challenge(good.card, good.release, good.exchange, scorer))
+    text = str(caught.value)
+    assert "dice = 1.5 is outside (0.0, 1.0)" in text
+    assert "scores 'other', which is no column" in text
+    assert "a failed case has scores that are not marked failed" in text
+
+
+def test_a_broken_platform_is_told_point_by_point(monkeypatch):
+    from medbench.submissions.platforms import load_platform
+
+    platform = load_platform("grand-challenge")
+    monkeypatch.setattr(type(platform), "mounts", (Mount("input", "input", True), Mount("/o", "output")))
+    monkeypatch.setattr(type(platform), "source", "")
+    with pytest.raises(ContractError) as caught:
+        check_platform(platform)
+    for told in ("has no source", "mount input is not absolute", "output /o is not writable"):
+        assert told in str(caught.value)
+
+
+def test_every_challenge_has_a_complete_card():
+    from medbench.testing.challenges import _card_problems
+
+    problems = {name: list(_card_problems(load_challenge(name))) for name in list_challenges()}
+    assert {name: told for name, told in problems.items() if told} == {}
