@@ -47,6 +47,7 @@ class Exchange(abc.ABC):
             cases that they predict; empty where the challenge shows it to none.
         reference_answers: rows that tables show beside models, never ranked: name -> writes the prediction of a
             case into a folder and returns its path.
+        several_answers: whether a prediction may hold the answers of several networks, of which the mean counts.
         patch_position: top-left corner (row, column) of a case's image within its group's slide, in pixels,
             where cases are patches that overlap; ``None`` where nothing can be stitched.
     """
@@ -54,6 +55,7 @@ class Exchange(abc.ABC):
     inputs: Mapping[Form, Inputs]
     inputs_with_reference: Mapping[Form, Inputs] = MappingProxyType({})
     reference_answers: Mapping[str, Callable[[Case, Path], Path]] = MappingProxyType({})
+    several_answers: bool = False
     patch_position: Callable[[Case], tuple[int, int]] | None = None
 
     def __init__(self, card: Card) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 class Predictor(Protocol):
     """Anything that answers samples: a network, a container, a folder of earlier predictions.
+"""
 
-    Attributes:
-        time_s: seconds spent so far by phase (``preprocess``, ``forward``, ``postprocess``).
-    """
-
-    time_s: dict[str, float]
+    @property
+    def time_s(self) -> Mapping[str, float]:
+        """Seconds spent so far by phase (``preprocess``, ``forward``, ``postprocess``)."""
+        ...
 
     def predict(self, sample: Any) -> Prediction:
         """The prediction for one case: for a :class:`Sample`, or a :class:`VolumeSample` of a 3-D network."""

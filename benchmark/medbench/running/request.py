@@ -118,6 +118,7 @@ class PredictKeywords(CaseKeywords, total=False):
     recipe: str | None
     options: Mapping[str, Any] | None
     inference: Inference | None
+    repeats: int
 
 
 class RunKeywords(PredictKeywords, total=False):
@@ -200,6 +201,8 @@ class Request(CaseRequest):
         options: options of the model.
         inference: device, precision, batch and image size; for volumes also the windows and which modalities
             may be seen. A run on fewer modalities enters no leaderboard.
+        repeats: networks that learn with successive seeds and whose scores are averaged case by case, where the
+            challenge takes several answers.
     """
 
     model: str
@@ -207,6 +210,7 @@ class Request(CaseRequest):
     recipe: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     inference: Inference = _DEFAULT
+    repeats: int = 1
 
     @classmethod
     def of(cls, model: str, challenge: str, **keywords: Unpack[RunKeywords]) -> Request:
@@ -225,6 +229,7 @@ class Request(CaseRequest):
         arguments += ["--recipe", self.recipe] if self.recipe else []
         for name, value in self.options.items():
             arguments += ["--set", f"{name}={json.dumps(value)}"]
+        arguments += ["--repeats", str(self.repeats)] if self.repeats != 1 else []
         arguments += self.inference.arguments()
         if self.weights == AUTO and self.runs is not None:
             arguments += ["--runs", str(self.runs)]
@@ -252,6 +257,12 @@ class Request(CaseRequest):
         """
         challenge, network = self.match()
         check_inference(challenge, network, self.inference)
+        if self.repeats < 1 or (self.repeats > 1 and not challenge.exchange.several_answers):
+            raise MedbenchError(
+                "request.repeats",
+                f"{self.repeats} repeats: {challenge.title} takes one answer a case.",
+                "Run once a seed, and compare the runs.",
+            )
         if self.weights == NONE and network.framework is not None:
             raise MedbenchError(
                 "weights.planned",

@@ -10,10 +10,9 @@ from medbench.core.progress import Progress, SilentProgress
 from medbench.records.identity import code_sha256, manifest_sha256
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished
-from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
-from medbench.running.job import Job, resolve
+from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
 from medbench.running.request import Request, RunKeywords
 
@@ -56,7 +55,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
         key=key,
-        model=model_record(job),
+        model=job.model_record(),
         settings=job.settings(),
         seed=request.seed,
         device=request.inference.device,
@@ -72,13 +71,13 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     return finished
 
 
-def run_key(job: Job, manifest: str) -> str:
+def run_key(job: Job | FoldedJob, manifest: str) -> str:
     """Hash of everything that decides a run's result."""
     return sha256_json(
         {
             "model": job.request.model,
             "options": job.network.options,
-            "weights": job.setup.weights.sha256 or f"seed {job.request.seed}",
+            "weights": job.weights_sha256 or f"seed {job.request.seed}",
             "settings": job.settings(),
             "challenge": job.challenge.name,
             "split": job.split,
@@ -86,19 +85,4 @@ def run_key(job: Job, manifest: str) -> str:
             "manifest": manifest,
             "code": code_sha256(),
         }
-    )
-
-
-def model_record(job: Job) -> ModelRecord:
-    """What the record says of the network that predicted."""
-    network, weights = job.network, job.setup.weights
-    return ModelRecord(
-        name=network.name,
-        title=network.entry.title,
-        options=network.options,
-        parameters=job.setup.count_parameters(),
-        weights=weights.kind,
-        weights_sha256=weights.sha256,
-        untrained_parts=job.setup.untrained_parts(),
-        training=weights.facts or None,
     )

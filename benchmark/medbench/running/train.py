@@ -18,6 +18,8 @@ from medbench.records.identity import manifest_sha256
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import Request
+from medbench.running.train_sequences import train_sequences
+from medbench.running.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,29 +31,6 @@ if TYPE_CHECKING:
     from medbench.training.fit import Hardware
     from medbench.training.framework import FrameworkRecipe
     from medbench.training.recipes import Recipe
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """A training that is decided but not yet done.
-
-    Attributes:
-        challenge: what to learn.
-        data: where from.
-        network: what learns.
-        recipe: how; a :class:`Recipe`, or a framework's own.
-        folder: where its state and weights lie; named by everything that decides them.
-        split: the training split.
-        facts: what the weights file records.
-    """
-
-    challenge: Challenge
-    data: Data
-    network: NetworkPlan
-    recipe: Any
-    folder: Path
-    split: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def training_challenge(challenge: Challenge) -> Challenge:
@@ -108,6 +87,8 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             facts=plan.facts,
         )
         return plan.network.framework.train(lesson, hardware, progress)
+    if plan.network.form == "sequence" and "frame_scores" in plan.network.outputs:
+        return train_sequences(plan, hardware, progress)
     if "label_map" not in plan.network.outputs:
         raise MedbenchError(
             "training.task",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from medbench.inference.weights import Checkpoint
 
+QUICK = "quick"
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -68,15 +70,21 @@ def read_weights(
     return Weights(kind, path, load_checkpoint(path, verify))
 
 
-def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
+def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 0) -> Weights:
     """The weights that a request means, fitted now where that is allowed.
+
+    Args:
+        plan: the request.
+        data: what is learnt from.
+        progress: told of every step.
+        repeat: which of the request's repeats; each learns with a seed of its own.
 
     Raises:
         MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights` and a framework's own
             reading.
     """
     request, challenge, network = plan.request, plan.challenge, plan.network
-    if request.weights == NONE:
+    if request.weights == NONE or not network.entry.learns:
         return Weights()
     path = request.weights_file
     if path is not None:
@@ -86,9 +94,14 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
     refuse_leak(challenge, training_split, split, "Weights would be learnt from")
-    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
+    seed = None
+    if request.repeats > 1:
+        seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
+    trained = find_trained(
+        challenge, data, network, request.runs_root, request.recipe, training_split, seed
+    )
     if trained is None and data.kind == "sample":
-        trained = _fit_quick(plan, data, training_split, progress)
+        trained = _fit_quick(plan, data, training_split, seed, progress)
     if trained is None:
         raise no_weights(challenge, network.name, data, training_split)
     return read_weights(trained, "trained")
@@ -139,6 +152,7 @@ def find_trained(
     runs: Path,
     recipe: str | None,
     split: str | None = None,
+    seed: int | None = None,
 ) -> Path | None:
     """Weights that a finished training of this model on this very data left, the latest first.
 
@@ -149,6 +163,7 @@ def find_trained(
         runs: folder of run directories.
         recipe: only of this recipe.
         split: what they learnt from; the challenge's own training split if not given.
+        seed: only of this seed.
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 
@@ -166,6 +181,7 @@ def find_trained(
             and summary["split"] == split
             and summary["options"] == network.options
             and (recipe is None or summary["recipe"]["name"] == recipe)
+            and (seed is None or summary["seed"] == seed)
         )
         if fits:
             candidates.append((summary["finished"], weights))
@@ -183,11 +199,11 @@ def no_weights(challenge: Challenge, model: str, data: Data, split: str | None =
     )
 
 
-def _fit_quick(plan: RunPlan, data: Data, split: str, progress: Progress) -> Path:
+def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress: Progress) -> Path:
     from medbench.training.fit import Hardware
 
-    challenge, network, name = plan.challenge, plan.network, plan.request.recipe or "quick"
-    recipe = recipe_for(challenge, network, name)
+    challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
+    recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
     progress.say(
         f"No weights given: fitting {network.name} to the synthetic sample by the '{name}' recipe "
         f"({recipe.describe(network.entry.spatial_dims)}). "

@@ -31,6 +31,8 @@ class VideoSummaryExchange(Exchange):
     declared to see the reference has ``key_frames`` too, the sampled frames of the key-shot summary.
     """
 
+    several_answers = True
+
     def __init__(self, card: Card, release: VideoSummaryRelease) -> None:
         super().__init__(card)
         self.release = release
@@ -90,22 +92,22 @@ class VideoSummaryExchange(Exchange):
         return f"{case.id}{SUFFIX}"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write scores and the official summary that they lead to.
+        """Write scores and the official summary that they lead to; several rows of scores are several answers.
 
         Raises:
             MedbenchError: ``scores.not_finite`` or ``scores.length``.
         """
         timeline = self.release.timeline(case)
-        scores = np.asarray(prediction["frame_scores"], np.float32).reshape(-1)
-        if scores.shape != timeline.picks.shape or not np.isfinite(scores).all():
-            wrong = "length" if scores.shape != timeline.picks.shape else "not_finite"
+        scores = np.asarray(prediction["frame_scores"], np.float32)
+        fits = scores.ndim in (1, 2) and scores.shape[-1:] == timeline.picks.shape
+        if not fits or not np.isfinite(scores).all():
             raise MedbenchError(
-                f"scores.{wrong}",
-                f"{case.id}: the model gave {len(scores)} scores for {len(timeline.picks)} sampled frames, "
+                "scores.not_finite" if fits else "scores.length",
+                f"{case.id}: the model gave scores of shape {scores.shape} for {len(timeline.picks)} sampled frames, "
                 f"{int((~np.isfinite(scores)).sum())} of them not finite.",
                 "Give one finite number a sampled frame.",
             )
-        summary = timeline.summary(scores).astype(np.uint8)
+        summary = np.apply_along_axis(timeline.summary, -1, scores).astype(np.uint8)
         return write_answer(folder / self.prediction_name(case), {"scores": scores, "summary": summary})
 
     def random_answer(self, case: Case, folder: Path) -> Path:

@@ -128,7 +128,7 @@ class VideoSummaryRelease(Release):
             {"features": path},
             reference,
             group,
-            {"video": member.key, "fold": member.fold, "root": root},
+            {"video": member.key, "fold": member.fold, "root": str(root)},
         )
 
     def _raw_cases(self, root: Path) -> list[Case]:
@@ -138,7 +138,7 @@ class VideoSummaryRelease(Release):
         return [
             Case(
                 name, {}, {"raw": self.raw.file_of(place, name)}, name,
-                {"raw": name, "fold": "", "root": root},
+                {"raw": name, "fold": "", "root": str(root)},
             )
             for name in self.raw.names(place)
         ]  # fmt: skip
@@ -186,13 +186,13 @@ class VideoSummaryRelease(Release):
         return Annotations(stored.summaries, ratings, stored.scores)
 
     def _raw_name(self, case: Case, timeline: Timeline) -> str | None:
-        place = self.raw.locate(case.facts["root"])
+        place = self.raw.locate(Path(case.facts["root"]))
         if place is None or case.reference["annotations"].name != file_name(self.members.data_set):
             return None
         return raw_name(self.raw, place, _number(case.facts["video"]), timeline.n_frames)
 
     def _raw_of(self, case: Case, name: str) -> Any:
-        place = self.raw.locate(case.facts["root"])
+        place = self.raw.locate(Path(case.facts["root"]))
         assert place is not None, "a case with raw annotations has their place"
         return self.raw.read(place, name)
 

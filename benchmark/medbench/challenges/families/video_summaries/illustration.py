@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ def _bars(canvas: Canvas, values: npt.NDArray[np.float64], top: int, height: int
 
 def _thumbnails(case: Case, timeline: Timeline, answer: Answer) -> list[Canvas]:
     """Frames from the middle of chosen shots, where the video is there and its decoder too."""
-    root = case.facts["root"]
+    root = Path(case.facts["root"])
     names = (case.facts.get("raw"), case.facts.get("video"), case.group)
     paths = (
         root / folder / f"{name}{suffix}" for folder in _FOLDERS for name in names if name for suffix in _SUFFIXES

@@ -91,6 +91,8 @@ class VideoSummaryScorer(Scorer):
         shown = by_annotator[0] if len(answers) == 1 else np.array([values.mean() for values in by_annotator])
         share = float(np.mean([answer.summary.mean() for answer in answers]))
         evidence = self._evidence(case, timeline, said)
+        official = [values.max() if self.official == "f_max" else values.mean() for values in by_annotator]
+        evidence |= {"f_by_answer": [round(float(value), 8) for value in official]} if len(official) > 1 else {}
         evidence |= {"share": round(share, 6), "f_by_annotator": [round(float(value), 6) for value in shown]}
         return CaseScores(scores, evidence)
 
@@ -154,8 +156,9 @@ class VideoSummaryScorer(Scorer):
         if metric.name == "f_over_random":
             chance = np.array([row.evidence["random_f"] for row in rows])
             return _ratio(values, chance)
-        part = "fold" if metric.name == "f_spread_folds" else "seed"
-        return _spread(values, [str(row.evidence.get(part, "")) for row in rows])
+        if metric.name == "f_spread_folds":
+            return _spread(values, [str(row.evidence.get("fold", "")) for row in rows])
+        return _spread_of_answers([row.evidence.get("f_by_answer", []) for row in rows])
 
 
 def _rank(
@@ -198,6 +201,21 @@ def _spread(values: npt.NDArray[Any], groups: Sequence[str]) -> Statistic:
         centre = means.sum(axis=-1) / np.maximum(count, 1)
         squares = (there * (means - centre[..., None]) ** 2).sum(axis=-1)
         return np.where(count > 1, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+
+    return spread
+
+
+def _spread_of_answers(answers: Sequence[Sequence[float]]) -> Statistic:
+    """The spread of the means of networks with other seeds; undefined where a case lacks the answer of one."""
+    count = len(answers[0])
+    whole = count > 1 and all(len(each) == count for each in answers)
+    values = np.array(answers if whole else np.zeros((len(answers), 1)), float)
+
+    def spread(weights: Weights) -> npt.NDArray[np.float64]:
+        total = weights.sum(axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = weights @ values / total
+        return means.std(axis=-1, ddof=1) if whole else np.full(len(weights), np.nan)
 
     return spread
 
