@@ -62,9 +62,10 @@ def command(
         return
     if summary["data"] == "sample":
         typer.echo("Trained on the synthetic sample: these weights are of no use on real data.")
-    dice = summary["validation_dice"]
-    held_out = "no validation" if dice is None else f"best validation Dice {dice:.4f}"
-    seen = "volumes" if model_entry(model).spatial_dims == 3 else "images"
+    name = "validation_score" if "validation_score" in summary else "validation_dice"
+    best, told = summary[name], name.replace("_", " ").replace("dice", "Dice")
+    held_out = "no validation" if best is None else f"best {told} {best:.4f}"
+    seen = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, {held_out}; "
         f"medbench run finds these weights by itself."

@@ -65,6 +65,7 @@ class Table:
         rule: how the split is drawn.
         split_sha256: hash of the complete split's names, where known.
         subset: cases present and released, when some are missing.
+        mark: what sets the rows apart from those that are ranked; empty for a ranking.
         cost_headings: columns of what the models cost, where that was measured.
         plots: pictures of accuracy over cost, as SVG.
     """
@@ -79,6 +80,7 @@ class Table:
     rule: str = ""
     split_sha256: str = ""
     subset: tuple[int, int] | None = None
+    mark: str = ""
     cost_headings: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
 
@@ -97,6 +99,8 @@ class Table:
             parts.append(f"split {self.split}")
         if self.protocol:
             parts.append(f"protocol {self.protocol}")
+        if self.mark:
+            parts.append(f"not ranked: {self.mark}")
         if self.kind != "published":
             parts.append(f"{self.cases} cases ({self.manifest[:8]})")
         return ", ".join(parts)
@@ -166,22 +170,45 @@ def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterat
                 if (row["data"], row["split"], row["manifest_sha256"]) == (kind, split, manifest)
             ]
             for protocol, metrics in _protocols(challenge).items():
-                shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in chosen))
-                if not shown:
-                    continue
-                first = chosen[0]
-                yield Table(
-                    kind,
-                    split,
-                    protocol,
-                    shown,
-                    _ranked([_entry(row, shown) for row in chosen], shown[0]),
-                    first["counts"]["total"],
-                    manifest,
-                    first.get("split_rule") or "",
-                    first.get("split_sha256") or "",
-                    _subset(first),
-                )
+                for mark in _marks(chosen):
+                    yield from _table(kind, protocol, metrics, chosen, mark)
+
+
+def _marks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Marks of the rows, those of ranked ones first."""
+    return sorted({row.get("mark") or "" for row in rows if not row.get("reference_row")} or {""})
+
+
+def _table(
+    kind: Kind,
+    protocol: str,
+    metrics: Sequence[MetricSpec],
+    rows: Sequence[Mapping[str, Any]],
+    mark: str,
+) -> Iterator[Table]:
+    """The table of rows with one mark, best first, and below them the challenge's reference rows."""
+    shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
+    if not shown:
+        return
+    models = [row for row in rows if not row.get("reference_row") and (row.get("mark") or "") == mark]
+    references = [row for row in rows if row.get("reference_row")]
+    first = rows[0]
+    yield Table(
+        kind,
+        first["split"],
+        protocol,
+        shown,
+        (
+            *_ranked([_entry(row, shown) for row in models], shown[0]),
+            *(_entry(row, shown) for row in references),
+        ),
+        first["counts"]["total"],
+        first["manifest_sha256"],
+        first.get("split_rule") or "",
+        first.get("split_sha256") or "",
+        _subset(first),
+        mark,
+    )
 
 
 def _subset(row: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -199,6 +226,8 @@ def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
             cells[metric.name] = Cell(found["value"], low, high, tuple(found["counts"]))
     subset = _subset(row)
     name = row["title"] + (f" ({row['recipe']})" if row["recipe"] else "")
+    if row.get("mark") or row.get("reference_row"):
+        name += f" [{row.get('mark') or 'reference'}]"
     return Entry(
         name + (f" [subset {subset[0]} of {subset[1]}]" if subset else ""),
         cells,

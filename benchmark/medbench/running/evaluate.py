@@ -20,6 +20,7 @@ from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.finishing import store
 from medbench.running.loop import score_predictions
+from medbench.running.references import add_references
 from medbench.running.request import CaseRequest, ScoreKeywords, request_fields
 
 
@@ -117,6 +118,8 @@ def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     finished = Finished(make_record(subject, rows, timing, provenance), rows, folder)
     board = request.boards_root if request.cases == "*" else None
     store(finished, challenge, cases, request.predictions, board)
+    if board is not None:
+        add_references(subject, request, progress)
     return finished
 
 

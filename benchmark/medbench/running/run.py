@@ -14,6 +14,7 @@ from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
+from medbench.running.references import add_references
 from medbench.running.request import Request, RunKeywords
 
 
@@ -67,6 +68,8 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     finished = Finished(record, rows, folder, len(rows) - timing.cases)
     whole = request.cases == "*" and job.request.inference.modalities is None
     store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
+    if whole:
+        add_references(subject, request, progress)
     keep_phases(folder, timing)
     return finished
 

@@ -154,11 +154,11 @@ def train(
         hardware: accelerator, devices, nodes, precision.
         progress: told of every step.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
-            ``split`` to learn from, the challenge's own training split if not given; ``options`` of the
-            model; ``runs``, folder of run directories.
+            ``split`` to learn from, the challenge's own training split if not given, or those of all its folds;
+            ``options`` of the model; ``runs``, folder of run directories.
 
     Returns:
-        Path of the weights; ``training.json`` beside them says how they were made.
+        Path of the weights, of the last fold's where there are several; ``training.json`` beside them says how they were made.
 
     Raises:
         MedbenchError: for unknown names, unreadable data or a diverged training.
@@ -170,5 +170,9 @@ def train(
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
     data = resolve_data(subject, request.data, progress)
-    plan = plan_training(subject, data, network, settings, request.runs_root, request.split)
-    return train_planned(plan, hardware or DefaultHardware(), progress)
+    release = training_challenge(subject).release
+    folds = () if request.split else release.parts(release.default_split)
+    splits = [release.training_split_of(fold) for fold in folds] or [request.split]
+    plans = [plan_training(subject, data, network, settings, request.runs_root, split) for split in splits]
+    weights = [train_planned(plan, hardware or DefaultHardware(), progress) for plan in plans]
+    return weights[-1]
