@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class FullTransNetPredictor(TimedPredictor):
     """Scores by the published decoding.
 
-    The decoder is given evenly spaced frames, which tell nothing of any annotation; in the published form those
-    of the ground-truth summary, as the authors' program does in testing too.
+    The decoder is given every frame, which tells nothing of any annotation; in the published form those of the
+    ground-truth summary, as the authors' program does in testing too.
 
     Args:
         network: FullTransNet.
@@ -55,10 +55,8 @@ class FullTransNetPredictor(TimedPredictor):
     def _decoder_frames(self, sample: SequenceSample) -> Tensor:
         import torch
 
-        from medbench.models.fulltransnet import uniform_frames
-
         if not self.network.published:
-            return uniform_frames(len(sample.features))
+            return self.network.decoder_frames(len(sample.features))
         if "key_frames" not in sample.facts:
             raise MedbenchError(
                 "model.needs_reference",

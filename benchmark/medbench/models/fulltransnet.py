@@ -17,7 +17,9 @@ evaluation. Here they are parameters, and dropout ends with training. The progra
 never computes with (140,608 of 3,678,848) are left out.
 
 The decoder is given features of frames. The authors give it those of the *ground-truth* summary, in testing
-too; :func:`uniform_frames` names frames that tell nothing of it.
+too. The corrected form gives it every frame, which tells nothing of any summary: for a frame of the summary it
+learns to point at that frame, for any other at none. So that pointing is there to begin with, the last layer
+starts as the table of positions.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ Form = Literal["corrected", "published"]
 FORMS: tuple[Form, ...] = ("corrected", "published")
 FRAME_STEP = 15
 _ENTRIES_AT_ONCE = 1 << 24
+_POINTING = 0.3
 _SUMMARY_SHARE = 0.15
 _SHOT_FRAMES = 20
 
@@ -135,6 +138,9 @@ class FullTransNet(nn.Module):
         )
         self.decoder = nn.ModuleList(DecoderLayer(dim, heads, ffn_dim) for _ in range(decoder_layers))
         self.head = nn.Linear(dim, length, bias=False)
+        if not self.published:
+            with torch.no_grad():
+                self.head.weight.copy_(_POINTING * self.positions[0])
 
     def forward(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
         """For each frame of a summary, a distribution over the frames of the video.
@@ -187,12 +193,12 @@ class FullTransNet(nn.Module):
         parts = (self.distribution(part, n_frames) for part in tokens.split(rows, dim=1))
         return frame_scores_of(parts)
 
-    def decoder_frames(self, n_frames: int, key_frames: Tensor) -> Tensor:
-        """Frames whose features the decoder is given in training: as many as the summary has.
-
-        The published form gives it the summary's own, the other evenly spaced ones.
-        """
-        return key_frames if self.published else uniform_frames(n_frames, count=len(key_frames))
+    def decoder_frames(self, n_frames: int, key_frames: Tensor | None = None) -> Tensor:
+        """Frames whose features the decoder is given: the summary's own in the published form, else all."""
+        if not self.published:
+            return torch.arange(n_frames)
+        assert key_frames is not None, "the published form is given the summary"
+        return key_frames
 
     def encode(self, frames: Tensor, global_frames: Tensor) -> Tensor:
         """``(N, T, in_channels)`` to ``(N, T, dim)``; in the published form to ``(N, length, dim)``."""
@@ -226,14 +232,14 @@ def global_frames_of(change_points: Tensor, step: int = FRAME_STEP) -> Tensor:
     return torch.unique(torch.cat([first, last, (first + last) // 2]) // step)
 
 
-def uniform_frames(n_frames: int, share: float = _SUMMARY_SHARE, *, count: int | None = None) -> Tensor:
-    """Evenly spaced frames to give to the decoder: a summary's share of a video, without knowing any summary.
+def uniform_frames(n_frames: int, share: float = _SUMMARY_SHARE) -> Tensor:
+    """Evenly spaced frames to measure the cost with: a summary's share of a video.
 
     >>> uniform_frames(20).tolist()
     [3, 10, 16]
     """
-    number = max(1, round(share * n_frames)) if count is None else count
-    return ((torch.arange(number) + 0.5) * n_frames / number).long()
+    count = max(1, round(share * n_frames))
+    return ((torch.arange(count) + 0.5) * n_frames / count).long()
 
 
 def frame_scores(probabilities: Tensor) -> Tensor:

@@ -274,7 +274,8 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
     """The loss of one video.
 
     A network that scores frames is compared with the key frames, frame by frame. One that gives a distribution
-    over the frames for every frame of the summary is compared with one row a key frame, in order.
+    over the frames for every frame that its decoder is given is compared with a row each: 1 at that very frame
+    if it is a key frame, else 0 everywhere.
 
     Args:
         network: of either kind.
@@ -295,25 +296,28 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
     given = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
     everywhere = global_frames(lesson.facts).to(device)[None]
     tokens = network.summary_tokens(frames, frames[:, given], everywhere)  # type: ignore[operator]
-    sums = sum(_row_sums(network, tokens[0], chosen, n_frames, loss))
-    return loss.value(sums, len(chosen) * n_frames)  # type: ignore[arg-type]
+    is_key = torch.zeros(n_frames, device=device)
+    is_key[chosen] = 1.0
+    sums = sum(_row_sums(network, tokens[0], given, is_key, loss))
+    return loss.value(sums, len(given) * n_frames)  # type: ignore[arg-type]
 
 
 def _row_sums(
-    network: Any, tokens: Tensor, chosen: Tensor, n_frames: int, loss: SummaryLoss
+    network: Any, tokens: Tensor, given: Tensor, is_key: Tensor, loss: SummaryLoss
 ) -> Iterator[Tensor]:
     """Sums over some rows at a time; where there are several parts, their matrices are not kept."""
     import torch
     from torch.utils.checkpoint import checkpoint
 
+    n_frames = len(is_key)
     rows = max(1, _ENTRIES_AT_ONCE // n_frames)
 
     def sums_of(part: Tensor, columns: Tensor) -> Tensor:
         target = torch.zeros(len(part), n_frames, device=part.device)
-        target[torch.arange(len(part), device=part.device), columns] = 1.0
+        target[torch.arange(len(part), device=part.device), columns] = is_key[columns]
         return loss.sums(network.distribution(part, n_frames), target)
 
-    for part, columns in zip(tokens.split(rows), chosen.split(rows), strict=True):
+    for part, columns in zip(tokens.split(rows), given.split(rows), strict=True):
         if len(tokens) <= rows:
             yield sums_of(part, columns)
         else:
