@@ -16,6 +16,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
     )
+    parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
 
 
 @pytest.fixture(autouse=True, scope="session")

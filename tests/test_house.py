@@ -1,4 +1,4 @@
-"""Rules of the house that no tool checks: sizes of files, functions and facades, and unique names of modules."""
+"""Rules of the house that no tool checks: sizes of files, functions and facades, names of modules."""
 
 import ast
 from collections import defaultdict

@@ -342,6 +342,30 @@ def test_equal_rank_sums_are_separated_by_s_and_chance_is_no_rank():
     assert standings[0].tie_breaker > standings[1].tie_breaker
 
 
+@pytest.mark.parametrize(
+    ("measure", "thirds", "share"),
+    [("dice", 0.33333333, 0.25), ("hd", 0.00333333, -0.125), ("asd", 0.00333333, -0.125)],
+)
+def test_s_rounds_each_mean_over_structures_to_eight_decimals(measure, thirds, share):
+    """A third is 0.33333333 in S, as in evaluation.py; a hundredth of it is 0.00333333."""
+    from medbench.metrics.official.intrapartum import psfhs_score
+
+    means = {
+        f"{name}_{structure}": 0.0 for name in ("dice", "hd", "asd") for structure in ("ps", "fh", "all")
+    }
+    none = psfhs_score({**means, "aop_ellipse": 0.0})
+    one = psfhs_score({**means, f"{measure}_ps": 1.0, "aop_ellipse": 0.0})
+    assert one - none == pytest.approx(share * thirds, abs=1e-12)
+
+
+def test_entries_whose_s_differs_below_the_rounding_share_a_place():
+    first, second = ranked_rows(5), ranked_rows(5)
+    second[0].scores["dice_ps"] = Score(second[0].scores["dice_ps"].value + 3e-9)
+    standings = CHALLENGE.rank({"first": first, "second": second})
+    assert [(s.place, s.rank_sum) for s in standings] == [(1, 10), (1, 10)]
+    assert standings[0].tie_breaker == standings[1].tie_breaker
+
+
 def test_ranking_refuses_other_cases():
     with pytest.raises(MedbenchError, match="other cases"):
         CHALLENGE.scorer.rank({"a": ranked_rows(1), "b": ranked_rows(1)[1:]})
@@ -362,6 +386,16 @@ def test_compare_prints_the_challenge_s_ranking(drawn, answers, tmp_path):
     assert "Ranking of PSFHS 2023" in told.output
     table = told.output[told.output.index("Ranking of PSFHS 2023") :]
     assert table.index("whole") < table.index("cut")
+    arguments = ["rank", *folders, "--resamples", "20"]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    assert "the challenge's own" in told.output
+    ranks = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    assert ranks["official"]["ranks"] == [1, 2]
+    assert ranks["official"]["stability"]["resamples"] == 20
+    first = ranks["columns"][0]
+    assert (first["metric"], first["significance"]) == ("score", [])
+    assert [ranking["ranks"] for ranking in first["rankings"]] == [[1, 2]]
 
 
 def test_real_labels_and_one_team_s_predictions(shared_data, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
+from medbench.io.geometry import check_geometry
 from medbench.io.images import read_labels, read_volume
 from medbench.io.nifti_mha import write_volume
 
@@ -63,3 +64,15 @@ def test_a_nifti_with_voxels_that_are_no_numbers_is_refused(tmp_path, bad):
     write_volume(tmp_path / "image.nii.gz", Volume(array, (1.0, 1.0, 1.0)))
     with pytest.raises(MedbenchError, match="NaN or infinite"):
         read_volume(tmp_path / "image.nii.gz")
+
+
+def test_a_turned_prediction_is_refused_where_the_reference_cannot_confirm_it():
+    array = np.zeros((3, 4, 5), np.uint8)
+    turned = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+    plain = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    check_geometry(Volume(array), Volume(array, direction=plain), "a")
+    check_geometry(Volume(array, direction=turned), Volume(array, direction=turned), "a")
+    check_geometry(Volume(array, direction=turned), Volume(array), "a")
+    with pytest.raises(MedbenchError, match="none that could confirm") as caught:
+        check_geometry(Volume(array), Volume(array, direction=turned), "a")
+    assert caught.value.code == "data.direction"

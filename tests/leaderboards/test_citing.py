@@ -35,7 +35,7 @@ def test_a_model_cites_its_paper_and_code():
 
 def test_a_challenge_cites_its_data_with_the_licence():
     (citation,) = cite(["cvc_clinicdb"])
-    assert citation.licence == load_challenge("cvc_clinicdb").license
+    assert citation.licence == load_challenge("cvc_clinicdb").card.license
     assert "10.1016/j.compmedimag.2015.02.007" in citation.bibtex
 
 

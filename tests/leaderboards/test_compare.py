@@ -125,8 +125,13 @@ def test_three_runs_are_compared_in_pairs_and_corrected_together(evaluated):
     runs, folders = evaluated
     differences = compare_runs([find_run(folder, runs) for folder in folders])
     assert len(differences) == 3 * len(CHALLENGE.metrics)
-    raw = [d.p_permutation for d in differences]
-    assert [d.p_permutation_holm for d in differences] == holm(raw)
+    headline = [d for d in differences if d.metric.headline]
+    assert 0 < len(headline) < len(differences)
+    assert [d.p_permutation_holm for d in headline] == holm([d.p_permutation for d in headline])
+    assert [d.p_wilcoxon_holm for d in headline] == holm([d.p_wilcoxon for d in headline])
+    assert {d.hypotheses for d in headline} == {len(headline)}
+    others = [d for d in differences if not d.metric.headline]
+    assert {(d.p_permutation_holm, d.p_wilcoxon_holm, d.hypotheses) for d in others} == {(None, None, 0)}
     first_to_last = next(d for d in differences if (d.metric.name, "moved-8" in d.second) == ("dice", True))
     assert first_to_last.difference < 0
     assert all(d.groups == 3 for d in differences)
@@ -139,6 +144,105 @@ def test_equal_runs_differ_by_nothing(evaluated):
         assert difference.difference == 0
         assert difference.p_permutation == 1
         assert difference.p_wilcoxon == 1
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-16])
+def test_five_hundred_identical_pairs_differ_by_nothing(evaluated, noise):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    values = np.random.default_rng(0).beta(9, 2, 500)
+    (row,) = compare_runs([made_up(template, v, range(500)) for v in (values, values + noise)], ["dice"])
+    assert row.p_permutation == row.p_wilcoxon == row.least_p == 1.0
+    assert (row.interval.low, row.interval.high) == (0.0, 0.0)
+    assert (row.by_group.wins, row.by_group.ties, row.by_group.losses) == (0, 500, 0)
+    assert row.by_group.rank_biserial is None
+
+
+def test_a_named_family_is_corrected_alone(evaluated):
+    runs, folders = evaluated
+    pair = [find_run(folder, runs) for folder in folders[:2]]
+    rows = compare_runs(pair, ["precision_256", "dice"])
+    assert {row.hypotheses for row in rows} == {2}
+    assert [row.p_permutation_holm for row in rows] == holm([row.p_permutation for row in rows])
+
+
+def test_wins_losses_and_rank_biserial_are_the_second_run_s(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    one = np.full(8, 0.5)
+    change = np.array([0.1, 0.2, 0.3, 0.0, -0.05, 0.4, 0.25, 0.15])
+    (row,) = compare_runs([made_up(template, v, range(8)) for v in (one, one + change)], ["dice"])
+    assert (row.by_group.wins, row.by_group.ties, row.by_group.losses) == (6, 1, 1)
+    assert row.by_group.rank_biserial == pytest.approx((33 - 2) / 35)
+    assert row.p_wilcoxon == pytest.approx(
+        scipy.stats.wilcoxon(np.round(change, 9), zero_method="pratt").pvalue
+    )
+    assert row.least_p == 2 / 2**7
+
+
+def test_fewer_is_better_turns_wins_around(evaluated, monkeypatch):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    lower = dataclasses.replace(CHALLENGE.metric("dice"), better="lower")
+    monkeypatch.setattr(type(CHALLENGE), "metrics", (lower,))
+    one, other = np.linspace(0.2, 0.5, 7), np.linspace(0.3, 0.7, 7)
+    (row,) = compare_runs([made_up(template, v, range(7)) for v in (one, other)], ["dice"])
+    assert row.difference > 0
+    assert (row.by_group.wins, row.by_group.losses, row.by_group.rank_biserial) == (0, 7, -1.0)
+
+
+def test_intervals_of_differences_stay_in_their_range(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    worst, best = np.zeros(8), np.append(np.ones(7), 0.2)
+    (row,) = compare_runs([made_up(template, v, range(8)) for v in (worst, best)], ["dice"])
+    assert 0 < row.interval.low < row.difference < row.interval.high <= 1
+    (same,) = compare_runs([made_up(template, v, range(8)) for v in (worst, np.full(8, 0.9))], ["dice"])
+    assert -1 <= same.interval.low < 0.9 < same.interval.high <= 1
+    assert "exact bound" in same.interval.method
+
+
+def test_equivalence_within_a_margin(evaluated):
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(1)
+    one = rng.uniform(0.5, 0.9, 20)
+    change = rng.normal(0.001, 0.01, 20)
+    pair = [made_up(template, v, range(20)) for v in (one, one + change)]
+    (row,) = compare_runs(pair, ["dice"], margin=0.02)
+    both = [
+        scipy.stats.ttest_1samp(change, s * 0.02, alternative=a).pvalue
+        for s, a in ((-1, "greater"), (1, "less"))
+    ]
+    assert row.p_equivalence == pytest.approx(max(both), rel=1e-9)
+    assert row.p_equivalence < 0.001
+    assert compare_runs(pair, ["dice"])[0].p_equivalence is None
+    for arguments in (((), 0.02), (("dice",), 0.0), (("dice",), -1.0)):
+        with pytest.raises(MedbenchError, match="margin"):
+            compare_runs(pair, arguments[0], margin=arguments[1])
+
+
+def test_groups_weighted_by_the_challenge_are_exchanged_as_it_aggregates(evaluated, monkeypatch):
+    """A mean that weighs cases is no plain mean; its exchange test is that of the whole statistic."""
+    runs, folders = evaluated
+    template = find_run(folders[0], runs)
+    rng = np.random.default_rng(4)
+    one = rng.uniform(0.4, 0.9, 8)
+    other = one + rng.normal(0.04, 0.05, 8)
+    weight = np.arange(1.0, 9)
+
+    def weighted(self, metric, rows):
+        values = np.array([row.scores[metric.name].value for row in rows])
+        shares = np.array([weight[int(row.case[1:])] for row in rows])
+        return lambda w: (w * shares) @ values / np.maximum((w * shares).sum(-1), 1e-9)
+
+    monkeypatch.setattr(type(CHALLENGE), "statistic", weighted)
+    (row,) = compare_runs([made_up(template, v, range(8)) for v in (one, other)], ["dice"])
+    parts = weight * (other - one) / weight.sum()
+    signs = np.array(list(itertools.product((-1, 1), repeat=8)))
+    assert row.difference == pytest.approx(parts.sum())
+    assert row.p_permutation == pytest.approx((np.abs(signs @ parts) >= abs(parts.sum()) - 1e-12).mean())
+    assert row.interval.low < row.difference < row.interval.high
 
 
 def test_cases_without_a_value_in_one_run_are_counted_out(evaluated):
@@ -215,6 +319,11 @@ def test_the_command_prints_a_table_and_json(evaluated):
     assert table.exit_code == 0
     assert "moved-0" in table.stdout
     assert "Holm over 2 comparisons" in table.stdout
+    assert "2 of 2 comparisons cannot reach p ≤ 0.05" in table.stdout
+    assert "rank-biserial" in table.stdout
+    margin = invoke("compare", *folders[:2], "--metric", "dice", "--margin", "0.05")
+    assert "equivalence" in margin.stdout
+    assert "two one-sided t tests" in margin.stdout
     listing = json.loads(invoke("compare", *folders[:2], "--json").stdout)
     assert {entry["metric"] for entry in listing} == {metric.name for metric in CHALLENGE.metrics}
     with pytest.raises(MedbenchError, match="no such run"):

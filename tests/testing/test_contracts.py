@@ -16,13 +16,14 @@ from medbench.submissions.platforms import list_platforms
 from medbench.submissions.platforms.base import Mount
 from medbench.testing import ContractError, check_challenge, check_model, check_platform
 
+DISTILLATION = ["deep_heads", "shared_decoder", "relation"]
 TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
 TINY.remove("fulltransnet.test")  # until its challenges are there
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_our_models(name, one_thread):
-    check_model(name, training_only=["deep_heads", "shared_decoder", "relation"] if name == "dmaf_net.test" else [])
+    check_model(name, training_only=DISTILLATION if name == "dmaf_net.test" else [])
 
 
 @pytest.mark.parametrize("name", ["hc18", "iugc2024", "psfhs", "myops2020", "cvc_clinicdb"])

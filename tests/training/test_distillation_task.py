@@ -14,7 +14,7 @@ from medbench.core.progress import SilentProgress
 from medbench.core.sample import TrainingVolume, VolumeSample
 from medbench.inference.volumes import VolumeContract
 from medbench.training.distillation_task import ModalityDistillationTask
-from medbench.training.fit import RESUME, SUMMARY, Hardware, fit, training_summary
+from medbench.training.fit import RESUME, SUMMARY, Hardware, Learner, fit, training_summary
 from medbench.training.modality_distillation import (
     class_shares,
     deep_supervision,
@@ -245,13 +245,11 @@ def test_share_of_patches_on_a_structure(tmp_path, share):
 
 def train(folder, epochs, cache):
     fit(
-        network,
+        Learner(network, CONTRACT, 2),
         training_volumes(2),
         recipe(epochs=epochs, schedule="constant"),
-        CONTRACT,
         folder,
         {"model": "dmaf_net.test"},
-        num_classes=2,
         hardware=Hardware("cpu", 1),
         progress=SilentProgress(),
         cache=cache,

@@ -18,7 +18,7 @@ from medbench.core.case import Case
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import TrainingVolume, VolumeSample
 from medbench.inference.volumes import VolumeContract
-from medbench.training.fit import Hardware, fit
+from medbench.training.fit import Hardware, Learner, fit
 from medbench.training.recipes import load_recipe
 
 def load(number):
@@ -35,7 +35,7 @@ build = lambda: medbench.create_model(
 folder = Path(sys.argv[1])
 recipe = load_recipe("dmaf_net", "quick", epochs=2, patches=1, hide_sequences=False)
 weights = fit(
-    build, volumes, recipe, VolumeContract(32, "scaled", "uniform", True), folder, {}, num_classes=2,
+    Learner(build, VolumeContract(32, "scaled", "uniform", True), 2), volumes, recipe, folder, {},
     hardware=Hardware("cpu", 2), progress=SilentProgress(), cache=folder / "cache",
 )
 assert weights.exists()

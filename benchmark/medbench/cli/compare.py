@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medbench.cli import arguments
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from medbench.leaderboards.compare import Difference
+    from medbench.statistics.ranking import Standing
+
+_LEVEL = 0.05
+
 
 def command(
     runs: Annotated[list[str], typer.Argument(help="Run folders, record.json files or keys; two or more.")],
     metrics: Annotated[
-        list[str] | None, typer.Option("--metric", help="Only this column; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="Only this column; repeatable. Named columns are the family that Holm corrects over.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            help="Test equivalence: the largest difference that does not matter, in the metric's unit.",
+        ),
     ] = None,
     seed: arguments.Seed = 0,
     runs_folder: arguments.Runs = None,
@@ -20,58 +39,121 @@ def command(
 ) -> None:
     """Paired statistics of runs on the same cases: differences, intervals by group, corrected p-values."""
     from medbench.challenges import load_challenge
-    from medbench.cli.console import print_json, print_table
+    from medbench.cli.console import print_json
     from medbench.core.folders import runs_folder as default_folder
     from medbench.leaderboards.compare import compare_runs
     from medbench.records.reading import find_run
-    from medbench.records.tables import heading, interval, number
 
-    finished = [find_run(name, runs_folder or default_folder()) for name in runs]
-    differences = compare_runs(finished, metrics or (), seed)
+    entries = [find_run(name, runs_folder or default_folder()) for name in runs]
+    differences = compare_runs(entries, metrics or (), seed, margin)
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return
-
-    def chance(p: float | None) -> str:
-        return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-    record = finished[0].record
+    record = entries[0].record
     kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
-    headings = ("metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
-                "Wilcoxon p", "Holm", "cases", "groups")  # fmt: skip
-    pairs = dict.fromkeys((difference.first, difference.second) for difference in differences)
-    for first, second in pairs:
-        rows = []
-        for d in differences:
-            if (d.first, d.second) != (first, second):
-                continue
-            unit = d.metric.unit
-            sign = "+" if d.difference is not None and d.difference >= 0 else ""
-            rows.append(
-                (
-                    heading(d.metric) + (f" ({d.metric.protocol})" if d.metric.protocol else ""),
-                    number(d.values[0], unit),
-                    number(d.values[1], unit),
-                    sign + number(d.difference, unit),
-                    interval(d.interval.low, d.interval.high, unit),
-                    chance(d.p_permutation),
-                    chance(d.p_permutation_holm),
-                    chance(d.p_wilcoxon),
-                    chance(d.p_wilcoxon_holm),
-                    f"{d.cases}" + (f" (−{d.left_out})" if d.left_out else ""),
-                    str(d.groups),
-                )
-            )
+    for first, second in dict.fromkeys((difference.first, difference.second) for difference in differences):
+        pair = [d for d in differences if (d.first, d.second) == (first, second)]
         title = f"{first} → {second}, {record.challenge.title}, split {record.challenge.split}{kind}"
-        print_table(title, headings, rows, wrap=(0,))
+        _print_means(title, pair)
+        _print_groups(f"By group: {first} → {second}", pair)
     standings = load_challenge(record.challenge.name).scorer.rank(
-        {run.title: list(run.rows.values()) for run in finished}
+        {run.title: list(run.rows.values()) for run in entries}
     )
+    _print_standings(f"Ranking of {record.challenge.title}{kind}", standings)
+    for line in _legend(differences):
+        typer.echo(line)
+
+
+def _chance(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _print_means(title: str, differences: Sequence[Difference]) -> None:
+    """Differences of the metrics as the challenge aggregates them."""
+    from medbench.cli.console import print_table
+    from medbench.records.tables import interval, number
+
+    margin = differences[0].margin
+    headings = ["metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm",
+                "least p", "cases, groups"]  # fmt: skip
+    if margin is not None:
+        headings.insert(5, "equivalence p")
+    rows = []
+    for d in differences:
+        unit = d.metric.unit
+        sign = "+" if d.difference is not None and d.difference >= 0 else ""
+        row = [
+            _metric(d),
+            number(d.values[0], unit),
+            number(d.values[1], unit),
+            sign + number(d.difference, unit),
+            interval(d.interval.low, d.interval.high, unit),
+            _chance(d.p_permutation),
+            _chance(d.p_permutation_holm),
+            _chance(d.least_p),
+            f"{d.cases}" + (f" (−{d.left_out})" if d.left_out else "") + f", {d.groups}",
+        ]
+        if margin is not None:
+            row.insert(5, _chance(d.p_equivalence))
+        rows.append(tuple(row))
+    print_table(title, headings, rows, wrap=(0,))
+
+
+def _print_groups(title: str, differences: Sequence[Difference]) -> None:
+    """The groups' mean differences."""
+    from medbench.cli.console import print_table
+
+    headings = ("metric", "better", "equal", "worse", "rank-biserial", "Wilcoxon p", "Holm")
+    rows = [
+        (
+            _metric(d),
+            str(d.by_group.wins),
+            str(d.by_group.ties),
+            str(d.by_group.losses),
+            "–" if d.by_group.rank_biserial is None else f"{d.by_group.rank_biserial:+.2f}",
+            _chance(d.p_wilcoxon),
+            _chance(d.p_wilcoxon_holm),
+        )
+        for d in differences
+        if d.by_group
+    ]
+    if rows:
+        print_table(title, headings, rows, wrap=(0,))
+
+
+def _metric(difference: Difference) -> str:
+    from medbench.records.tables import heading
+
+    protocol = difference.metric.protocol
+    return heading(difference.metric) + (f" ({protocol})" if protocol else "")
+
+
+def _print_standings(title: str, standings: Sequence[Standing]) -> None:
+    from medbench.cli.console import print_table
+
     if standings:
         ranks = [(str(s.place), s.name, str(s.rank_sum), f"{s.tie_breaker:.4f}") for s in standings]
-        title = f"Ranking of {record.challenge.title}{kind}"
         print_table(title, ("place", "entry", "sum of ranks", "separates equal sums"), ranks, wrap=(1,))
-    typer.echo(
-        f"Second minus first. Holm over {len(differences)} comparisons. Groups are exchanged and resampled "
-        "as a whole; cases in brackets have no value in one of the runs."
-    )
+
+
+def _legend(differences: Sequence[Difference]) -> list[str]:
+    """What the tables say and what these groups cannot say."""
+    family = max((d.hypotheses for d in differences), default=0)
+    lines = [
+        f"Second minus first. Holm over {family} comparisons in the headline columns or in those named; a "
+        "dash stands for a column that is not of this family. Groups are exchanged as a whole; cases in "
+        "brackets have no value in one of the runs.",
+        "By group: groups in which the second run is better, equal or worse by the mean over their cases; "
+        "the rank-biserial correlation is +1 when it is better wherever they differ.",
+    ]
+    blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
+    if blind:
+        lines.append(
+            f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
+            "difference: least p is the smallest that exchanges of the differing groups can give."
+        )
+    if differences and differences[0].margin is not None:
+        lines.append(
+            "Equivalence p: two one-sided t tests by group that the difference lies within the margin."
+        )
+    return lines

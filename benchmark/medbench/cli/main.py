@@ -20,6 +20,7 @@ from medbench.cli import (
     models,
     predict,
     profile,
+    rank,
     report,
     run,
     submit,
@@ -48,6 +49,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(submit.app, name="submit")
 app.command("compare")(compare.command)
+app.command("rank")(rank.command)
 app.command("report")(report.command)
 app.command("cite")(cite.command)
 app.command("profile")(profile.command)

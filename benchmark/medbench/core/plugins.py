@@ -118,7 +118,7 @@ def _file_sha256(path: Path, modules: tuple[str, ...]) -> str:
     paths = {path}
     for name in modules:
         origin = getattr(sys.modules.get(name), "__file__", None)
-        if origin and Path(origin).resolve().is_relative_to(path.parent):
+        if origin and Path(origin).is_absolute() and Path(origin).resolve().is_relative_to(path.parent):
             paths.add(Path(origin).resolve())
     return _joint_sha256(path.parent, paths)
 

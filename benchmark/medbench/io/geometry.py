@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from medbench.core.case import Volume
@@ -20,7 +21,8 @@ def check_geometry(
 ) -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
-    Geometry that one of the files does not have (a PNG) is not compared.
+    Geometry that one of the files does not have (a PNG) is not compared; but a prediction whose axes are
+    turned or mirrored, by its own direction, is refused where the reference has none that could confirm it.
 
     Args:
         reference: the grid that is wanted.
@@ -30,8 +32,15 @@ def check_geometry(
         advice: what to do about a difference.
 
     Raises:
-        MedbenchError: ``data.geometry`` with the field and both values.
+        MedbenchError: ``data.geometry`` with the field and both values, or ``data.direction``.
     """
+    if reference.direction is None and prediction.direction is not None and _turned(prediction.direction):
+        raise MedbenchError(
+            "data.direction",
+            f"{name}: {what} has the direction {_text(prediction.direction)}, "
+            "and its reference has none that could confirm it.",
+            "Write it in the order of the reference's array, with the identity as direction (in LPS).",
+        )
     fields = [("size", reference.shape, prediction.shape)]
     fields += [
         (field, getattr(reference, field), getattr(prediction, field))
@@ -49,6 +58,13 @@ def check_geometry(
                 f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
                 advice,
             )
+
+
+def _turned(direction: Sequence[float]) -> bool:
+    """Whether a direction is not the identity."""
+    side = math.isqrt(len(direction))
+    identity = [float(row == column) for row in range(side) for column in range(side)]
+    return any(abs(a - b) > TOLERANCE for a, b in zip(direction, identity, strict=True))
 
 
 def _text(values: Sequence[float]) -> str:

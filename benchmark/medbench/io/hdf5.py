@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +11,29 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.arrays import read_npz
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.hdf5_arrays import read_datasets
 
 SUFFIXES = (".h5", ".hdf5", ".npz")
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
-    """The named arrays of a file; nothing in it is executed.
+def read_arrays(
+    path: Path, *names: str, root: Path | None = None, expected: Expected | None = None
+) -> dict[str, npt.NDArray[Any]]:
+    """The named arrays of a file; nothing in it is executed, and no other file is followed.
+
+    Args:
+        path: the file.
+        names: of the arrays.
+        root: the folder that it may not leave; its own if not given.
+        expected: whose file it is, and what it may take.
 
     Raises:
-        MedbenchError: ``file.unreadable``, ``file.corrupt``, ``file.type_unknown``, or ``data.array_missing``
-            naming the arrays that are there.
+        MedbenchError: what the gate refuses, ``file.type_unknown``, or ``data.array_missing`` naming the
+            arrays that are there.
     """
-    if not path.is_file():
-        raise MedbenchError("file.unreadable", f"{path}: there is no such file.", "Check the path.")
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise MedbenchError(
@@ -33,29 +41,11 @@ def read_arrays(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
             f"{path}: '{suffix}' holds no named arrays.",
             f"Known: {', '.join(SUFFIXES)}.",
         )
-    try:
-        return _read_npz(path, names) if suffix == ".npz" else _read_h5(path, names)
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MedbenchError(
-            "file.corrupt",
-            f"{path}: not a readable {suffix} file ({reason}).",
-            "Copy it again from its source.",
-        ) from error
-
-
-def _read_npz(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as file:
-        _check_names(path, names, list(file.files))
-        return {name: file[name] for name in names}
-
-
-def _read_h5(path: Path, names: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        _check_names(path, names, [name for name in file if isinstance(file[name], h5py.Dataset)])
-        return {name: np.asarray(file[name]) for name in names}
+    with entrance(path, "arrays", root=root, expected=expected) as admitted:
+        read = read_npz if suffix == ".npz" else read_datasets
+        arrays, there = read(admitted.content, names, admitted.budget_bytes)
+        _check_names(path, names, there)
+        return {name: arrays[name] for name in names}
 
 
 def _check_names(path: Path, names: tuple[str, ...], there: list[str]) -> None:

@@ -4,39 +4,47 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.io import nifti_mha, raster
+from medbench.io.gate import admission
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.arrays import decode_npy
+from medbench.io.gate.decode import decode_volume
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.meaning import check_finite, whole_labels
+from medbench.io.gate.volume_header import VolumeHeader
 
-SUFFIXES = (*nifti_mha.SUFFIXES, *raster.SUFFIXES, ".npy")
+VOLUME_SUFFIXES = (*nifti_mha.SUFFIXES, ".img", ".mgz", ".mgh")
+SUFFIXES = (*VOLUME_SUFFIXES, *raster.SUFFIXES, ".npy")
 
 
 def suffix_of(path: Path) -> str:
     """The file type's suffix in lower case, ``.nii.gz`` as one."""
-    name = path.name.lower()
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
+    return admission.suffix_of(path.name)
 
 
-def read_volume(path: Path) -> Volume:
-    """Read a NIfTI, MHA, NRRD, PNG, JPEG, TIFF or NPY file with whatever geometry it has.
+def read_volume(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
+    """Read a NIfTI, MHA, NRRD, FreeSurfer, PNG, JPEG, TIFF or NPY file with whatever geometry it states.
+
+    Args:
+        path: the file.
+        root: the folder that it may not leave; its own if not given.
+        expected: whose file it is, and what it may take.
 
     Raises:
-        MedbenchError: ``file.unreadable``, ``file.corrupt`` or ``file.type_unknown``.
+        MedbenchError: what the gate refuses, and ``file.type_unknown``.
     """
     suffix = suffix_of(path)
-    if suffix in nifti_mha.SUFFIXES:
-        return nifti_mha.read_volume(path)
+    if suffix in VOLUME_SUFFIXES:
+        return nifti_mha.read_volume(path, root=root, expected=expected)
     if suffix in raster.SUFFIXES:
-        return Volume(raster.read_picture(path))
+        return Volume(raster.read_picture(path, root=root, expected=expected))
     if suffix == ".npy":
-        try:
-            return Volume(np.load(path, allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise MedbenchError(
-                "file.corrupt", f"{path}: not a readable array ({error}).", "Save it with numpy.save."
-            ) from error
+        with entrance(path, "array", root=root, expected=expected) as admitted:
+            array = decode_npy(admitted.content)
+            check_finite(array)
+            return Volume(array)
     raise MedbenchError(
         "file.type_unknown",
         f"{path}: '{suffix}' is no image type known here.",
@@ -44,26 +52,28 @@ def read_volume(path: Path) -> Volume:
     )
 
 
-def read_labels(path: Path) -> Volume:
-    """Like :func:`read_volume`, for integer label maps: colour pictures are refused.
+def read_labels(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
+    """Like :func:`read_volume`, for integer label maps: whole numbers inside int32, no colour pictures.
 
     Raises:
         MedbenchError: as :func:`read_volume`, and ``data.not_a_label_map``.
     """
-    if suffix_of(path) in raster.SUFFIXES:
-        return Volume(raster.read_label_map(path))
-    volume = read_volume(path)
-    array = volume.array
-    if not (np.issubdtype(array.dtype, np.integer) or array.dtype == np.bool_):
-        whole = np.rint(array)
-        if not np.array_equal(whole, array):
-            raise MedbenchError(
-                "data.not_a_label_map",
-                f"{path}: holds fractional {array.dtype} values, not labels.",
-                "Threshold or argmax the probabilities before scoring.",
-            )
-        return Volume(whole.astype(np.int32), volume.spacing, volume.origin, volume.direction)
-    return volume
+    suffix = suffix_of(path)
+    if suffix in raster.SUFFIXES:
+        return Volume(raster.read_label_map(path, root=root, expected=expected))
+    if suffix in VOLUME_SUFFIXES:
+        with entrance(path, "volume", root=root, expected=expected) as admitted:
+            header, volume = admitted.header, decode_volume(admitted)
+            assert isinstance(header, VolumeHeader)
+            step = header.slope if header.scaled and header.dtype.kind in "iu" else 0.0
+            labels = whole_labels(volume.array, step)
+    elif suffix == ".npy":
+        with entrance(path, "array", root=root, expected=expected) as admitted:
+            volume = Volume(decode_npy(admitted.content))
+            labels = whole_labels(volume.array)
+    else:
+        return read_volume(path)
+    return Volume(labels, volume.spacing, volume.origin, volume.direction)
 
 
 def resample_labels(path: Path, like: Path) -> Volume:
@@ -73,7 +83,7 @@ def resample_labels(path: Path, like: Path) -> Volume:
         MedbenchError: as :func:`read_labels`, and ``data.no_geometry`` when a file has no geometry.
     """
     for file in (path, like):
-        if suffix_of(file) not in nifti_mha.SUFFIXES:
+        if suffix_of(file) not in VOLUME_SUFFIXES:
             raise MedbenchError(
                 "data.no_geometry",
                 f"{file}: has no geometry to resample by.",

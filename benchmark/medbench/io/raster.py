@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP and TIFF pictures and label maps, through OpenCV."""
+"""PNG, JPEG, BMP and TIFF pictures and label maps."""
 
 from __future__ import annotations
 
@@ -10,81 +10,92 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.decode import decode_picture
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.image_header import ImageHeader
+from medbench.io.gate.meaning import check_black_is_zero, shown, whole_labels
+from medbench.io.gate.refusal import Reject
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
-def _decode(path: Path) -> npt.NDArray[Any]:
-    import cv2
-
-    from medbench.io.pictures import ends_early, grey_tagged_colours
-
-    try:
-        encoded = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise MedbenchError(
-            "file.unreadable",
-            f"{path}: cannot be read ({error.strerror}).",
-            "Check the path and its permissions.",
-        ) from error
-    colours = grey_tagged_colours(path)
-    if colours is not None:
-        return np.ascontiguousarray(colours[:, :, ::-1])
-    whole = encoded.size and not ends_early(encoded.tobytes())
-    picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if whole else None
-    if picture is None:
-        raise MedbenchError(
-            "file.corrupt",
-            f"{path}: not a readable picture ({encoded.size:,} bytes).",
-            "Copy the file again from its source.",
-        )
-    return picture
-
-
-def read_picture(path: Path) -> npt.NDArray[Any]:
+def read_picture(
+    path: Path, *, root: Path | None = None, expected: Expected | None = None
+) -> npt.NDArray[Any]:
     """Read a picture as ``(height, width)`` grey or ``(height, width, 3)`` RGB; alpha is dropped.
 
+    Larger is brighter, also where a TIFF file says that 0 is white.
+
+    Args:
+        path: the file.
+        root: the folder that it may not leave; its own if not given.
+        expected: whose file it is, and what it may take.
+
     Raises:
-        MedbenchError: ``file.unreadable`` or ``file.corrupt``.
+        MedbenchError: what the gate refuses.
     """
-    picture = _decode(path)
-    if picture.ndim == 3:
-        picture = picture[:, :, 2::-1]
-    return np.ascontiguousarray(picture)
+    return described_picture(path, root=root, expected=expected)[0]
 
 
-def read_label_map(path: Path) -> npt.NDArray[Any]:
+def described_picture(
+    path: Path, *, root: Path | None = None, expected: Expected | None = None
+) -> tuple[npt.NDArray[Any], ImageHeader]:
+    """As :func:`read_picture`, with what the header says.
+
+    Raises:
+        MedbenchError: what the gate refuses.
+    """
+    with entrance(path, "picture", root=root, expected=expected) as admitted:
+        picture, header = decode_picture(admitted)
+        if header.white_is_zero:
+            picture = shown(picture, header.bits)
+        if picture.ndim == 3 and picture.shape[2] > 3:
+            picture = np.ascontiguousarray(picture[:, :, :3])
+        return picture, header
+
+
+def read_label_map(
+    path: Path, *, root: Path | None = None, expected: Expected | None = None
+) -> npt.NDArray[Any]:
     """Read a single-channel integer label map, ``(height, width)``, values as stored.
 
     A colour file whose three channels are equal counts as single-channel.
 
     Raises:
-        MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
-            picture, a semi-transparent one, or one with fractional values.
+        MedbenchError: what the gate refuses, ``data.white_is_zero`` for a TIFF file that says that 0 is
+            white, or ``data.not_a_label_map`` for a colour picture, a semi-transparent one, or one with
+            fractional values.
     """
-    picture = _decode(path)
-    if picture.ndim == 3:
-        colours = picture[:, :, :3]
-        if picture.shape[2] == 4 and np.any(picture[:, :, 3] != picture[0, 0, 3]):
-            raise MedbenchError(
+    with entrance(path, "picture", root=root, expected=expected) as admitted:
+        picture, header = decode_picture(admitted)
+        check_black_is_zero(header.white_is_zero)
+        if picture.ndim == 3:
+            picture = _one_channel(picture)
+        if picture.dtype.kind == "f":
+            raise Reject(
                 "data.not_a_label_map",
-                f"{path}: has a varying alpha channel, so its labels are ambiguous.",
-                "Export the mask as an 8-bit single-channel PNG.",
+                f"holds {picture.dtype} values, not integer labels",
+                "Save the mask with an integer type.",
             )
-        if np.any(colours != colours[:, :, :1]):
-            raise MedbenchError(
-                "data.not_a_label_map",
-                f"{path}: is a colour picture, not a map of label values.",
-                "Give the label map itself (single channel), not a colour view or a palette image of it.",
-            )
-        picture = colours[:, :, 0]
-    if not np.issubdtype(picture.dtype, np.integer):
-        raise MedbenchError(
+        return np.ascontiguousarray(whole_labels(picture))
+
+
+def _one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    colours = picture[:, :, :3]
+    if picture.shape[2] == 4 and np.any(picture[:, :, 3] != picture[0, 0, 3]):
+        raise Reject(
             "data.not_a_label_map",
-            f"{path}: holds {picture.dtype} values, not integer labels.",
-            "Save the mask with an integer type.",
+            "has a varying alpha channel, so its labels are ambiguous",
+            "Export the mask as an 8-bit single-channel PNG.",
         )
-    return np.ascontiguousarray(picture)
+    if np.any(colours != colours[:, :, :1]):
+        raise Reject(
+            "data.not_a_label_map",
+            "is a colour picture, not a map of label values",
+            "Give the label map itself (single channel), not a colour view or a palette image of it.",
+        )
+    return colours[:, :, 0]
 
 
 def write_label_map(path: Path, labels: npt.NDArray[np.integer[Any]]) -> None:

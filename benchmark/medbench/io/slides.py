@@ -21,6 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.refusal import corrupt
+from medbench.io.gate.tiff_pixels import CODED, check_coded_size
 
 CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
@@ -69,19 +72,17 @@ def slide_facts(path: Path, *, channels: int) -> SlideFacts:
 def _opened(path: Path) -> Iterator[Any]:
     import tifffile
 
-    try:
-        file = tifffile.TiffFile(path)
-    except OSError as error:
-        raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({error.strerror}).", "Check the path."
-        ) from error
-    except (tifffile.TiffFileError, ValueError, IndexError, KeyError, struct.error) as error:
-        raise MedbenchError(
-            "file.corrupt", f"{path}: is no readable TIFF file.", "Copy the file again from its source."
-        ) from error
-    with file:
-        file.filehandle.set_lock(True)
-        yield file
+    with entrance(path, "slide") as admitted:
+        assert admitted.stream is not None
+        try:
+            file = tifffile.TiffFile(admitted.stream)
+        except (
+            tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error,
+        ) as error:  # fmt: skip
+            raise corrupt("its header is damaged") from error
+        with file:
+            file.filehandle.set_lock(True)
+            yield file
 
 
 def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
@@ -214,6 +215,8 @@ class _Blocks:
         with file.lock:
             file.seek(page.dataoffsets[index])
             packed = file.read(page.databytecounts[index])
+        if page.compression in CODED:
+            check_coded_size(int(page.compression), packed, self.side, channels)
         tile = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
         return np.asarray(tile if channels > 1 else tile[..., 0], np.uint8)
 
@@ -357,8 +360,10 @@ def microns_per_pixel(path: Path) -> float | None:
     from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
 
     try:
-        with TiffSlide(path) as slide:
-            value = slide.properties.get(PROPERTY_NAME_MPP_X)
+        with entrance(path, "slide") as admitted:
+            assert admitted.stream is not None
+            with TiffSlide(admitted.stream) as slide:
+                value = slide.properties.get(PROPERTY_NAME_MPP_X)
     except Exception:  # noqa: BLE001 - vendors' private tags fail in many ways; the size is extra knowledge
         return None
     return float(value) if value else None

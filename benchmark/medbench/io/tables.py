@@ -1,37 +1,159 @@
-"""Comma-separated tables."""
+"""Tables of comma- or tab-separated values: columns, types and bounds, every complaint with its place."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from medbench.core.errors import MedbenchError
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.expected import Expected
+from medbench.io.gate.refusal import Reject
+
+LARGEST_TABLE_BYTES = 256 << 20
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+_REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_AS_RELEASED = "Use the file as released."
+
+Value = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a table's column must hold.
+
+    Attributes:
+        name: as it stands in the header line.
+        kind: ``text``, ``int`` or ``float``.
+        least: smallest number.
+        most: largest number.
+        choices: the only texts that are allowed; empty for any.
+        unique: whether no value may stand there twice.
+    """
+
+    name: str
+    kind: Literal["text", "int", "float"] = "text"
+    least: float = -math.inf
+    most: float = math.inf
+    choices: tuple[str, ...] = ()
+    unique: bool = False
 
 
 def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
     """Rows of a table with a header line, as text.
 
     Args:
-        path: the file, UTF-8.
+        path: the file, UTF-8; separated by tabs where its name ends in ``.tsv``, else by commas.
         columns: columns that must be there.
 
     Raises:
-        MedbenchError: ``file.unreadable``, or ``data.column_missing`` naming the column.
+        MedbenchError: what the gate refuses, ``data.column_missing`` naming the column, or ``data.table``
+            with line and column.
     """
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
+        header, rows = _rows(path, admitted.content, columns)
+        return [dict(zip(header, cells, strict=True)) for _, cells in rows]
+
+
+def read_typed_table(
+    path: Path, *columns: Column, root: Path | None = None, expected: Expected | None = None
+) -> list[dict[str, Value]]:
+    """Rows of a table with the values of the given columns; further columns are left out.
+
+    Args:
+        path: the file, as in :func:`read_table`.
+        columns: what must be there, and what it must hold.
+        root: the folder that it may not leave; its own if not given.
+        expected: whose file it is, and what it may take.
+
+    Raises:
+        MedbenchError: what the gate refuses, ``data.column_missing``, or ``data.table`` with line and column
+            for a value of another type, out of bounds, or twice where it must be unique.
+    """
+    expected = expected or Expected(memory_bytes=LARGEST_TABLE_BYTES)
+    with entrance(path, "table", root=root, expected=expected) as admitted:
+        header, rows = _rows(path, admitted.content, [column.name for column in columns])
+        places = [(column, header.index(column.name)) for column in columns]
+        firsts: dict[tuple[str, Value], int] = {}
+        table = []
+        for line, cells in rows:
+            row: dict[str, Value] = {}
+            for column, place in places:
+                value = row[column.name] = _value(column, cells[place], line)
+                if column.unique and firsts.setdefault((column.name, value), line) != line:
+                    first = firsts[column.name, value]
+                    raise _wrong(line, column.name, f"'{value}' stands in line {first} already")
+            table.append(row)
+        return table
+
+
+def _rows(
+    path: Path, content: bytearray, columns: Sequence[str]
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The header, and for each row its line and its cells, as many as the header has."""
+    reader = csv.reader(
+        io.StringIO(_text(content), newline=""),
+        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
+        strict=True,
+    )
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise MedbenchError(
-            "file.unreadable", f"{path}: cannot be read ({reason}).", "Check that the release is complete."
-        ) from error
-    reader = csv.DictReader(io.StringIO(text))
-    for column in columns:
-        if column not in (reader.fieldnames or ()):
-            raise MedbenchError(
-                "data.column_missing",
-                f"{path}: has no column '{column}'.",
-                "Use the file as released.",
+        header = [name.strip() for name in next(reader, [])]
+        rows = [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
+    for name in columns:
+        if name not in header:
+            apart = "; it is separated by semicolons" if ";" in "".join(header) else ""
+            raise Reject("data.column_missing", f"has no column '{name}'{apart}", _AS_RELEASED)
+    twice = next((name for name in header if header.count(name) > 1), None)
+    if twice is not None:
+        raise Reject("data.table", f"line 1: the column '{twice}' stands there twice", _AS_RELEASED)
+    for line, cells in rows:
+        if len(cells) != len(header):
+            facts = f"line {line}: {len(cells)} values where the header has {len(header)} columns"
+            raise Reject(
+                "data.table", facts, "Quote texts that hold a comma, and write decimals with a point."
             )
-    return list(reader)
+    return header, rows
+
+
+def _text(content: bytearray) -> str:
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise Reject("file.unreadable", "is UTF-16 text", "Save it as CSV in UTF-8.")
+    if 0 in content:
+        raise Reject("file.unreadable", "holds NUL bytes, so it is no text", "Save it as CSV in UTF-8.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Reject(
+            "file.unreadable", f"cannot be read (line {line} is not UTF-8 text)", "Save it as CSV in UTF-8."
+        ) from error
+
+
+def _value(column: Column, cell: str, line: int) -> Value:
+    text = cell.strip()
+    if column.kind == "text":
+        if column.choices and text not in column.choices:
+            raise _wrong(line, column.name, f"'{text[:40]}' is none of {', '.join(column.choices)}")
+        return text
+    if _DECIMAL_COMMA.fullmatch(text):
+        raise _wrong(line, column.name, f"'{text[:40]}' has a decimal comma")
+    pattern = _WHOLE if column.kind == "int" else _REAL
+    if not pattern.fullmatch(text):
+        wanted = "whole number" if column.kind == "int" else "number"
+        raise _wrong(line, column.name, f"'{text[:40]}' is no {wanted}")
+    number = int(text) if column.kind == "int" else float(text)
+    if not (math.isfinite(number) and column.least <= number <= column.most):
+        raise _wrong(line, column.name, f"{text[:40]} is not between {column.least:g} and {column.most:g}")
+    return number
+
+
+def _wrong(line: int, column: str, facts: str) -> Reject:
+    return Reject("data.table", f"line {line}, column '{column}': {facts}", "Correct that value.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,66 +13,91 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, sha256_json
+from medbench.core.files import atomic_path
+from medbench.io import caches
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.containers import VideoHeader
+from medbench.io.gate.expected import Expected, check_budget
+from medbench.io.gate.refusal import Reject, corrupt
 
 if TYPE_CHECKING:
     import cv2
 
+MEMORY_BYTES = 16 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Video:
+    capture: cv2.VideoCapture
+    stored_frames: int | None
+    budget_bytes: int
+
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+def _opened(path: Path, root: Path | None = None, expected: Expected | None = None) -> Iterator[_Video]:
+    """A video that is whole by its container, at its first frame."""
     import cv2
 
-    if not path.is_file():
-        raise MedbenchError("file.unreadable", f"{path}: there is no such video.", "Check the data folder.")
-    capture = cv2.VideoCapture(str(path))
-    try:
-        if not capture.isOpened():
-            raise MedbenchError(
-                "file.corrupt",
-                f"{path}: cannot be opened as a video ({path.stat().st_size:,} bytes).",
-                "Copy the file again from its source.",
-            )
-        yield capture
-    finally:
-        capture.release()
+    expected = expected or Expected(memory_bytes=MEMORY_BYTES)
+    with entrance(path, "video", root=root, expected=expected) as admitted:
+        assert isinstance(admitted.header, VideoHeader)
+        assert admitted.stream is not None
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        try:
+            if not capture.isOpened():
+                raise corrupt("it cannot be opened")
+            if not os.path.samestat(os.fstat(admitted.stream.fileno()), path.stat()):
+                raise Reject("file.unreadable", "changed while it was read", "Wait until it is written.")
+            yield _Video(capture, admitted.header.stored_frames, admitted.budget_bytes)
+        except cv2.error as error:
+            raise corrupt("its frames do not decode") from error
+        finally:
+            capture.release()
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames that the container announces.
+    """Number of frames that decode, whatever the container announces.
 
     Raises:
-        MedbenchError: ``file.unreadable`` or ``file.corrupt``.
+        MedbenchError: what the gate refuses.
     """
-    import cv2
+    with _opened(path) as video:
+        if video.stored_frames is not None:
+            return video.stored_frames
+        count = 0
+        while video.capture.grab():
+            count += 1
+        return count
 
-    with _opened(path) as capture:
-        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
 
-
-def read_frames(path: Path) -> npt.NDArray[np.uint8]:
+def read_frames(
+    path: Path, *, root: Path | None = None, expected: Expected | None = None
+) -> npt.NDArray[np.uint8]:
     """Decode a whole video: ``(frames, height, width, 3)`` RGB, 8 bit.
 
-    Raises:
-        MedbenchError: ``file.unreadable``, or ``file.corrupt`` when it does not open, holds no frame,
-            or ends before the number of frames that its container announces.
-    """
-    import cv2
+    Pauses and edit lists, for which a container announces more frames than it shows, are no damage.
 
-    frames = []
-    with _opened(path) as capture:
-        announced = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    Args:
+        path: the file.
+        root: the folder that it may not leave; its own if not given.
+        expected: whose file it is, and what it may take.
+
+    Raises:
+        MedbenchError: what the gate refuses, ``file.corrupt`` also for a file that is cut, holds no frame, or
+            holds frames that do not decode.
+    """
+    frames: list[npt.NDArray[np.uint8]] = []
+    with _opened(path, root, expected) as video:
         while True:
-            decoded, frame = capture.read()
+            decoded, frame = video.capture.read()
             if not decoded:
                 break
-            frames.append(frame[:, :, ::-1])
-    if not frames or len(frames) < announced:
-        raise MedbenchError(
-            "file.corrupt",
-            f"{path}: {len(frames)} of {announced} frames can be decoded.",
-            "The file is truncated or damaged: copy it again from its source.",
-        )
+            if frames and frame.shape != frames[0].shape:
+                raise corrupt("its frames differ in size")
+            frames.append(np.asarray(frame[:, :, ::-1], np.uint8))
+            check_budget(2 * len(frames) * frame.nbytes, video.budget_bytes)
+        if not frames or len(frames) < (video.stored_frames or 0):
+            raise corrupt(f"{len(frames)} of its {video.stored_frames or 0} frames decode")
     return np.stack(frames)
 
 
@@ -80,14 +107,13 @@ def read_frame(path: Path, index: int) -> npt.NDArray[np.uint8]:
     Earlier frames are decoded and skipped, never sought, since seeking is inexact for some codecs.
 
     Raises:
-        MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.frame_missing`` when the video
-            is shorter.
+        MedbenchError: what the gate refuses, or ``data.frame_missing`` when the video is shorter.
     """
-    with _opened(path) as capture:
+    with _opened(path) as video:
         position = 0
-        while position < index and capture.grab():
+        while position < index and video.capture.grab():
             position += 1
-        decoded, frame = capture.read() if position == index else (False, None)
+        decoded, frame = video.capture.read() if position == index else (False, None)
     if not decoded or frame is None:
         raise MedbenchError(
             "data.frame_missing",
@@ -126,11 +152,9 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     """
     from medbench.io.raster import resize_picture
 
-    state = path.stat() if path.is_file() else None
-    identity = [str(path.resolve()), size, state.st_size if state else 0, state.st_mtime_ns if state else 0]
-    kept = cache / f"{path.stem}-{sha256_json(identity)[:16]}.npy"
-    if not kept.exists():
-        small = np.stack([resize_picture(frame, size, size) for frame in read_frames(path)])
-        with atomic_path(kept) as temporary:
-            np.save(temporary, small)
-    return np.load(kept, mmap_mode="r")
+    kept = caches.place(cache, path, "video", size)
+    return caches.kept_array(
+        kept,
+        lambda: np.stack([resize_picture(frame, size, size) for frame in read_frames(path)]),
+        mapped=True,
+    )

@@ -1,10 +1,11 @@
-"""Paired comparison of runs on the same cases: differences, intervals, p-values.
+"""Paired comparison of runs on the same cases: differences, intervals, p-values, equivalence.
 
 Everything is by group (patient, sequence, video), since cases of one group are alike. The difference is
-second run minus first; its interval resamples groups. Two tests: a permutation test that exchanges the two
-runs' results group by group (it works for pooled metrics too), and Wilcoxon's signed-rank test on the groups'
-mean differences. p-values are corrected by Holm's step-down method over all metrics and pairs of one
-comparison.
+second run minus first, of the metric as the challenge aggregates it; its interval and its permutation test
+exchange the two runs' results group by group. What stands by group (wins, ties, losses, rank-biserial
+correlation, Wilcoxon's test) is of the groups' mean differences instead, where each group counts once.
+p-values are corrected by Holm's step-down method over one family of hypotheses: all pairs of runs in the
+headline columns, or in the columns that were asked for.
 """
 
 from __future__ import annotations
@@ -16,14 +17,40 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, MetricSpec, Statistic
 from medbench.records.reading import Run
-from medbench.statistics.intervals import Interval, group_interval
-from medbench.statistics.paired import Array, holm, permutation_p, wilcoxon_p
+from medbench.statistics import paired
+from medbench.statistics.intervals import NOISE, Array, Interval, leave_one_out, standard_error
+from medbench.statistics.signed_rank import signed_rank_p, signed_ranks, without_noise
+
+_PROBES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ByGroup:
+    """The groups' mean differences, each group once.
+
+    Attributes:
+        wins: groups in which the second run is better.
+        ties: groups in which both are equal.
+        losses: groups in which the second run is worse.
+        rank_biserial: matched-pairs rank-biserial correlation, 1 when the second run is better in all that
+            differ; ``None`` when none does.
+        p_wilcoxon: two-sided signed-rank test.
+        p_wilcoxon_holm: the same, corrected; ``None`` outside the family.
+    """
+
+    wins: int
+    ties: int
+    losses: int
+    rank_biserial: float | None
+    p_wilcoxon: float
+    p_wilcoxon_holm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +63,17 @@ class Difference:
         second: title of the second run.
         values: the metric of both, over the cases that both have a value for.
         difference: second minus first.
-        interval: 95 %, groups resampled.
+        interval: 95 %, by group.
         cases: cases that both have a value for.
         left_out: cases that only one of them, or neither, has a value for.
         groups: groups of those cases.
         p_permutation: two-sided, runs exchanged group by group.
-        p_wilcoxon: two-sided, on mean differences by group; ``None`` for pooled metrics.
-        p_permutation_holm: the same, corrected.
-        p_wilcoxon_holm: the same, corrected.
+        p_permutation_holm: the same, corrected; ``None`` outside the family.
+        least_p: the smallest ``p_permutation`` that these groups can give, corrected like the smallest.
+        hypotheses: size of the family; 0 when this row is not of it.
+        margin: the largest difference that was said not to matter.
+        p_equivalence: of two one-sided t tests that the difference lies within ± ``margin``.
+        by_group: the groups' mean differences; ``None`` for metrics that a single group has no value of.
     """
 
     metric: MetricSpec
@@ -56,12 +86,26 @@ class Difference:
     left_out: int
     groups: int
     p_permutation: float | None = None
-    p_wilcoxon: float | None = None
     p_permutation_holm: float | None = None
-    p_wilcoxon_holm: float | None = None
+    least_p: float | None = None
+    hypotheses: int = 0
+    margin: float | None = None
+    p_equivalence: float | None = None
+    by_group: ByGroup | None = None
+
+    @property
+    def p_wilcoxon(self) -> float | None:
+        """Two-sided p by group, where there is one."""
+        return self.by_group.p_wilcoxon if self.by_group else None
+
+    @property
+    def p_wilcoxon_holm(self) -> float | None:
+        """The same, corrected."""
+        return self.by_group.p_wilcoxon_holm if self.by_group else None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
+        by_group = self.by_group
         return {
             "metric": self.metric.name,
             "title": self.metric.title,
@@ -79,39 +123,77 @@ class Difference:
             "groups": self.groups,
             "p_permutation": self.p_permutation,
             "p_permutation_holm": self.p_permutation_holm,
+            "least_p": self.least_p,
+            "hypotheses": self.hypotheses,
+            "margin": self.margin,
+            "p_equivalence": self.p_equivalence,
+            "wins": by_group.wins if by_group else None,
+            "ties": by_group.ties if by_group else None,
+            "losses": by_group.losses if by_group else None,
+            "rank_biserial": by_group.rank_biserial if by_group else None,
             "p_wilcoxon": self.p_wilcoxon,
             "p_wilcoxon_holm": self.p_wilcoxon_holm,
         }
 
 
-def compare_runs(runs: Sequence[Run], metrics: Sequence[str] = (), seed: int = 0) -> list[Difference]:
+def compare_runs(
+    runs: Sequence[Run], metrics: Sequence[str] = (), seed: int = 0, margin: float | None = None
+) -> list[Difference]:
     """Every pair of runs in every metric.
 
     Args:
         runs: two or more, of the same challenge, split, files and kind of data.
-        metrics: columns; all that both runs have if none is named.
-        seed: of resampling and permutations.
+        metrics: columns, which are then the family of hypotheses; if none is named, all that both runs have,
+            of which the headline columns are the family.
+        seed: of permutations.
+        margin: the largest difference that does not matter, in the unit of the named metrics.
 
     Raises:
         MedbenchError: ``compare.runs`` for fewer than two, ``compare.population`` when they were not measured
-            on the same, ``metric.unknown``.
+            on the same, ``compare.margin``, ``metric.unknown``.
     """
     if len(runs) < 2:
         raise MedbenchError("compare.runs", "A comparison needs two runs.", "Give their folders or keys.")
     for run in runs[1:]:
-        _check_same(runs[0], run)
+        check_same(runs[0], run)
     challenge = load_challenge(runs[0].record.challenge.name)
-    wanted = [challenge.metric(name) for name in metrics] or list(challenge.metrics)
-    found = [
-        _difference(challenge, spec, first, second, seed)
+    named = [challenge.metric(name) for name in metrics]
+    _check_margin(margin, named)
+    family = {
+        spec.name for spec in named or [m for m in challenge.metrics if m.headline] or challenge.metrics
+    }
+    differences = [
+        _difference(challenge, spec, first, second, seed, margin)
         for first, second in itertools.combinations(runs, 2)
-        for spec in wanted
+        for spec in named or challenge.metrics
         if all(spec.name in run.record.metrics for run in (first, second))
     ]
-    return _corrected(found)
+    return _corrected(differences, family)
 
 
-def _check_same(first: Run, second: Run) -> None:
+def _check_margin(margin: float | None, named: Sequence[MetricSpec]) -> None:
+    if margin is None:
+        return
+    if margin <= 0:
+        raise MedbenchError(
+            "compare.margin",
+            f"A margin of {margin} is not above 0.",
+            "Give the largest difference that is none.",
+        )
+    if len({spec.unit for spec in named}) != 1:
+        raise MedbenchError(
+            "compare.margin",
+            "A margin of equivalence has the unit of its metric.",
+            "Name the metrics that it is meant for, all of one unit, with --metric.",
+        )
+
+
+def check_same(first: Run, second: Run) -> None:
+    """Check that two runs were measured on the same cases by the same definitions.
+
+    Raises:
+        MedbenchError: ``compare.population`` naming what differs.
+    """
     one, other = first.record, second.record
     for what, a, b in (
         ("challenge", one.challenge.name, other.challenge.name),
@@ -136,7 +218,56 @@ def _usable(metric: MetricSpec, row: CaseRow) -> bool:
     return score is not None and score.value is not None
 
 
-def _difference(challenge: Challenge, metric: MetricSpec, first: Run, second: Run, seed: int) -> Difference:
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A metric of two runs over the cases that both have a value for.
+
+    Attributes:
+        metric: the column.
+        rows: the first run's rows, then the second's.
+        owner: ``(cases,)`` group of each case.
+        of_both: the statistic of ``rows``.
+    """
+
+    metric: MetricSpec
+    rows: Sequence[CaseRow]
+    owner: npt.NDArray[np.int64]
+    of_both: Statistic
+
+    @property
+    def groups(self) -> int:
+        return int(self.owner.max()) + 1
+
+    def first(self, weights: Array) -> Array:
+        return self.of_both(np.concatenate([weights, np.zeros_like(weights)], axis=-1))
+
+    def second(self, weights: Array) -> Array:
+        return self.of_both(np.concatenate([np.zeros_like(weights), weights], axis=-1))
+
+    def change(self, weights: Array) -> Array:
+        return np.asarray(self.second(weights) - self.first(weights))
+
+    def exchanged(self, signs: Array) -> Array:
+        kept = (signs > 0).astype(np.float64)[:, self.owner]
+        first = self.of_both(np.concatenate([kept, 1 - kept], axis=-1))
+        second = self.of_both(np.concatenate([1 - kept, kept], axis=-1))
+        return np.asarray(second - first)
+
+    def mean_contributions(self, difference: float, noise: float) -> paired.Contributions | None:
+        """Contributions of the groups where the metric is a plain mean over cases, else nothing."""
+        if self.metric.pooled:
+            return None
+        values = np.array([row.scores[self.metric.name].value for row in self.rows], np.float64)
+        parts = paired.mean_contributions(values[: len(self.owner)], values[len(self.owner) :], self.owner)
+        probes = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), (_PROBES, self.groups))
+        expected = [parts.difference, *(probes @ parts.values)]
+        measured = [difference, *self.exchanged(probes)]
+        return parts if np.allclose(expected, measured, rtol=0, atol=1e3 * noise) else None
+
+
+def _difference(
+    challenge: Challenge, metric: MetricSpec, first: Run, second: Run, seed: int, margin: float | None
+) -> Difference:
     concerned = [
         name
         for name, row in first.rows.items()
@@ -148,47 +279,105 @@ def _difference(challenge: Challenge, metric: MetricSpec, first: Run, second: Ru
     units = [first.rows[name].group or name for name in shared]
     groups = {unit: index for index, unit in enumerate(dict.fromkeys(units))}
     counts = (len(shared), len(concerned) - len(shared), len(groups))
+
+    def nothing(why: str) -> Difference:
+        none = Interval(None, None, why)
+        return Difference(metric, first.title, second.title, (None, None), None, none, *counts)
+
     if not shared:
-        nothing = Interval(None, None, "no case has a value in both")
-        return Difference(metric, first.title, second.title, (None, None), None, nothing, *counts)
-    owner = np.array([groups[unit] for unit in units])
-    both = [run.rows[name] for run in (first, second) for name in shared]
-    of_both = challenge.scorer.statistic(metric, both)
+        return nothing("no case has a value in both")
+    rows = [run.rows[name] for run in (first, second) for name in shared]
+    pair = _Pair(
+        metric, rows, np.array([groups[unit] for unit in units]), challenge.scorer.statistic(metric, rows)
+    )
     ones = np.ones((1, len(shared)))
-    one, other = float(_of_first(of_both, ones)[0]), float(_of_second(of_both, ones)[0])
+    one, other = float(pair.first(ones)[0]), float(pair.second(ones)[0])
     if not (np.isfinite(one) and np.isfinite(other)):
-        nothing = Interval(None, None, "the metric has no value on these cases")
-        return Difference(metric, first.title, second.title, (None, None), None, nothing, *counts)
+        return nothing("the metric has no value on these cases")
+    bare = Difference(
+        metric, first.title, second.title, (one, other), other - one, nothing("").interval, *counts
+    )
+    return _tested(bare, pair, seed, margin)
 
-    def change(weights: Array) -> Array:
-        return np.asarray(_of_second(of_both, weights) - _of_first(of_both, weights))
 
-    interval = group_interval(change, owner, other - one, seed=seed)
-    return Difference(
-        metric,
-        first.title,
-        second.title,
-        (one, other),
-        other - one,
-        interval,
-        *counts,
-        permutation_p(of_both, owner, seed),
-        None if metric.pooled else wilcoxon_p(metric, both, owner),
+def _tested(bare: Difference, pair: _Pair, seed: int, margin: float | None) -> Difference:
+    """The difference with its interval and tests."""
+    one, other = (float(value or 0) for value in bare.values)
+    difference, noise = other - one, NOISE * max(1.0, abs(one), abs(other))
+    signs = paired.exchanges(pair.groups, seed)
+    parts = pair.mean_contributions(difference, noise)
+    if parts is not None:
+        without = (
+            (parts.difference - parts.values) / (1 - parts.weights) if pair.groups > 1 else np.array([np.nan])
+        )
+        p: float = paired.exchange_p(parts, signs)
+        differing = int(np.count_nonzero(parts.values))
+    else:
+        without = leave_one_out(pair.change, pair.owner)
+        p = paired.pooled_exchange_p(pair.exchanged, signs, difference, noise)
+        alone = pair.exchanged(1 - 2 * np.eye(pair.groups, dtype=np.float64))
+        differing = int(np.count_nonzero(~(np.abs(alone - difference) <= noise)))
+        parts = paired.pseudo_contributions(difference, without, noise) if differing else None
+    return dataclasses.replace(
+        bare,
+        interval=_interval(parts, signs, pair.metric),
+        p_permutation=p if pair.groups > 1 else None,
+        least_p=paired.least_p(differing, pair.groups),
+        margin=margin,
+        p_equivalence=_equivalence(difference, without, margin),
+        by_group=None if pair.metric.pooled else _by_group(pair),
     )
 
 
-def _of_first(of_both: Statistic, weights: Array) -> Array:
-    return of_both(np.concatenate([weights, np.zeros_like(weights)], axis=-1))
+def _interval(parts: paired.Contributions | None, signs: Array, metric: MetricSpec) -> Interval:
+    """The interval of the difference, within the range that differences have."""
+    if parts is None:
+        return Interval(0.0, 0.0, paired.IDENTICAL)
+    if not np.isfinite(parts.values).all():
+        return Interval(None, None, "undefined when one of the groups is left out")
+    low, high = metric.bounds
+    size = None if low is None or high is None else high - low
+    interval = paired.exchange_interval(parts, signs, size)
+    if size is None or interval.low is None or interval.high is None:
+        return interval
+    return dataclasses.replace(interval, low=max(-size, interval.low), high=min(size, interval.high))
 
 
-def _of_second(of_both: Statistic, weights: Array) -> Array:
-    return of_both(np.concatenate([np.zeros_like(weights), weights], axis=-1))
+def _equivalence(difference: float, without: Array, margin: float | None) -> float | None:
+    if margin is None or len(without) < 2 or not np.isfinite(without).all():
+        return None
+    return paired.equivalence_p(difference, standard_error(without), len(without), margin)
 
 
-def _corrected(differences: Sequence[Difference]) -> list[Difference]:
-    permutation = holm([d.p_permutation for d in differences])
-    wilcoxon = holm([d.p_wilcoxon for d in differences])
+def _by_group(pair: _Pair) -> ByGroup | None:
+    if pair.groups < 2:
+        return None
+    values = np.array([row.scores[pair.metric.name].value for row in pair.rows], np.float64)
+    cases = len(pair.owner)
+    means = np.bincount(pair.owner, values[cases:] - values[:cases]) / np.bincount(pair.owner)
+    gains = without_noise(means if pair.metric.better == "higher" else -means, float(np.abs(values).max()))
+    return ByGroup(
+        int(np.count_nonzero(gains > 0)),
+        int(np.count_nonzero(gains == 0)),
+        int(np.count_nonzero(gains < 0)),
+        signed_ranks(gains).biserial,
+        signed_rank_p(gains),
+    )
+
+
+def _corrected(differences: Sequence[Difference], family: set[str]) -> list[Difference]:
+    of_family = [difference.metric.name in family for difference in differences]
+    hypotheses = sum(of_family)
+    rows = list(zip(differences, of_family, strict=True))
+    permutation = paired.holm([d.p_permutation if inside else None for d, inside in rows])
+    wilcoxon = paired.holm([d.p_wilcoxon if inside else None for d, inside in rows])
     return [
-        dataclasses.replace(d, p_permutation_holm=p, p_wilcoxon_holm=w)
-        for d, p, w in zip(differences, permutation, wilcoxon, strict=True)
+        dataclasses.replace(
+            d,
+            p_permutation_holm=p,
+            hypotheses=hypotheses if inside else 0,
+            least_p=None if d.least_p is None else min(1.0, d.least_p * (hypotheses if inside else 1)),
+            by_group=d.by_group and dataclasses.replace(d.by_group, p_wilcoxon_holm=w),
+        )
+        for (d, inside), p, w in zip(rows, permutation, wilcoxon, strict=True)
     ]

@@ -47,7 +47,13 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def model_entries(pattern: str = "*") -> list[ModelEntry]:
     """Cards of the models that match a shell-style pattern; what cannot be loaded is reported in one line."""
-    return [_checked(name, entry) for name, entry in _registry().values(pattern)]
+    entries = []
+    for name, entry in _registry().values(pattern):
+        try:
+            entries.append(_checked(name, entry))
+        except MedbenchError as error:
+            _registry().report(error)
+    return entries
 
 
 def _checked(name: str, entry: ModelEntry) -> ModelEntry:

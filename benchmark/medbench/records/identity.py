@@ -12,6 +12,7 @@ from medbench.core.case import Case
 from medbench.core.files import read_json, sha256_file, sha256_json, write_json
 from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE, package_files
+from medbench.core.plugins import plugin_hashes
 
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
@@ -60,6 +61,12 @@ class _Digests:
     def store(self) -> None:
         if self.changed:
             write_json(self.path, self.entries)
+
+
+def plugin_settings() -> dict[str, dict[str, str]]:
+    """The entry ``plugins`` of a run's settings: name of each plug-in in use -> SHA-256; none without any."""
+    hashes = plugin_hashes()
+    return {"plugins": hashes} if hashes else {}
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, sha256_json
 from medbench.core.progress import Progress, SilentProgress
-from medbench.records.identity import code_sha256, manifest_sha256
+from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
@@ -108,7 +108,7 @@ def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     provenance = Provenance(
         key=key,
         model=ModelRecord(name="predictions", title=request.title, weights="foreign"),
-        settings={"cases": request.cases},
+        settings={"cases": request.cases, **plugin_settings()},
         seed=request.seed,
         device="cpu",
         command=request.command(),
@@ -150,6 +150,8 @@ def _key(request: Evaluation, subject: Subject, digests: list[str]) -> str:
             "data": subject.data.kind,
             "manifest": subject.manifest_sha256,
             "name": request.title,
+            "seed": request.seed,
+            **plugin_settings(),
             "code": code_sha256(),
         }
     )

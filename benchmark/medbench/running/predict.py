@@ -12,7 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
-from medbench.records.identity import code_sha256
+from medbench.records.identity import code_sha256, plugin_settings
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
 from medbench.running.request import PredictKeywords, Request
@@ -67,7 +67,7 @@ def _made_by(job: Job | FoldedJob) -> str:
             "model": job.request.model,
             "options": job.network.options,
             "weights_sha256": job.weights_sha256,
-            "settings": {**job.settings(), "cases": None},
+            "settings": {**job.settings(), **plugin_settings(), "cases": None},
             "code_sha256": code_sha256(),
         },
         indent=2,

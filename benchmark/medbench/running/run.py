@@ -7,7 +7,7 @@ from typing import Unpack
 
 from medbench.core.files import sha256_json
 from medbench.core.progress import Progress, SilentProgress
-from medbench.records.identity import code_sha256, manifest_sha256
+from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished
 from medbench.records.writing import Provenance, Subject, make_record, now
@@ -57,7 +57,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     provenance = Provenance(
         key=key,
         model=job.model_record(),
-        settings=job.settings(),
+        settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
         device=request.inference.device,
         command=job.request.command(),
@@ -81,7 +81,8 @@ def run_key(job: Job | FoldedJob, manifest: str) -> str:
             "model": job.request.model,
             "options": job.network.options,
             "weights": job.weights_sha256 or f"seed {job.request.seed}",
-            "settings": job.settings(),
+            "settings": {**job.settings(), **plugin_settings()},
+            "seed": job.request.seed,
             "challenge": job.challenge.name,
             "split": job.split,
             "data": job.data.kind,

@@ -14,7 +14,7 @@ from medbench.core.files import sha256_json
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
-from medbench.records.identity import manifest_sha256
+from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import Request
@@ -60,6 +60,7 @@ def plan_training(
         "data": data.kind,
         "manifest_sha256": manifest_sha256(data.root, cases),
         "seed": recipe.seed,
+        **plugin_settings(),
     }
     key = sha256_json({**facts, "recipe": recipe.as_json()})
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"

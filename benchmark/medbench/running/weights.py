@@ -12,6 +12,7 @@ from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.core.folders import cache_folder
+from medbench.core.plugins import plugin_hashes
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
 from medbench.records.identity import manifest_sha256
@@ -180,6 +181,7 @@ def find_trained(
             and summary["manifest_sha256"] == manifest
             and summary["split"] == split
             and summary["options"] == network.options
+            and summary.get("plugins", {}) == plugin_hashes()
             and (recipe is None or summary["recipe"]["name"] == recipe)
             and (seed is None or summary["seed"] == seed)
         )

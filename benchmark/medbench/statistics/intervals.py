@@ -1,8 +1,15 @@
-"""Confidence intervals by resampling whole groups (patients, slides, videos).
+"""Confidence intervals over groups (patients, slides, videos), since cases of one group are alike.
 
-Cases of one group are alike, so an interval over cases is far too narrow. Groups are resampled, and
-below fifty of them a bootstrap-t is used, whose coverage holds where the percentile interval's does not;
-for metrics bounded on both sides on the arcsine scale, where their errors are even up to the ends.
+Each interval is made of the values that the metric takes when one group is left out, so that none is dropped
+and the method is the same for any number of groups. Two methods, chosen by simulation (``docs/evidence``):
+
+- A metric with a range (Dice, accuracy) has a score interval: all values that Student's t, with the standard
+  error that belongs to that value, does not refute. Wilson's interval of a share is the case of one frame a
+  group.
+- A metric without an end on one side (distances) has a bootstrap-t interval over the groups' pseudo-values.
+
+Groups that all agree tell nothing of how groups differ. Then the interval is an exact bound: with 97.5 %
+confidence at most ``1 - 0.025 ** (1 / groups)`` of all groups differ, each by no more than the range.
 """
 
 from __future__ import annotations
@@ -15,10 +22,16 @@ import numpy.typing as npt
 
 from medbench.core.result_table import CaseRow, MetricSpec, Statistic
 
-FEW_GROUPS = 50
 LEAST_GROUPS = 6
-"""With fewer, a resample often holds one group alone, and ends of bootstrap-t intervals run off."""
+"""With fewer, no two-sided test of differences by group can reach 0.05, and an interval says nothing."""
 RESAMPLES = 1000
+NOISE = 1e-12
+"""Relative size, from 1 on, below which a difference is rounding."""
+SCORE = "Student score interval over groups"
+BOOTSTRAP_T = "bootstrap-t over groups"
+AGREEMENT = "all groups agree: exact bound"
+_LEAST_ERROR = 0.1
+"""Resamples whose groups agree have this share of the sample's standard error instead of none."""
 _BLOCK_ELEMENTS = 4_000_000
 
 Array = npt.NDArray[np.float64]
@@ -26,7 +39,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95 % confidence interval; ``None`` bounds where it cannot be had, and why in ``method``."""
+    """A 95 % confidence interval; ``None`` ends where it cannot be had, and why in ``method``."""
 
     low: float | None
     high: float | None
@@ -39,7 +52,7 @@ class Aggregate:
 
     Attributes:
         value: the challenge's own aggregate; ``None`` when no case has a value.
-        interval: 95 % confidence interval, resampled by group.
+        interval: 95 % confidence interval over groups.
         groups: number of groups that entered.
         scored: cases with an ordinary score.
         failed: cases that failed; they take the declared rule's value where there is one.
@@ -68,7 +81,7 @@ def aggregate(
         statistic_of: how cases combine, e.g. ``challenge.scorer.statistic``.
         metric: the column.
         rows: cases of a run.
-        seed: of the resampling; equal for all models, so that differences are paired.
+        seed: of the resampling of metrics without a range.
     """
     if metric.pooled:
         relevant = used = [row for row in rows if row.evidence]
@@ -99,98 +112,105 @@ def group_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """95 % interval of a statistic of case weights, by resampling groups.
+    """95 % interval of a statistic of case weights, over groups.
 
     Args:
-        statistic: ``(resamples, cases)`` weights to ``(resamples,)`` values; NaN where undefined.
+        statistic: ``(n, cases)`` weights to ``(n,)`` values; NaN where undefined.
         owner: ``(cases,)`` group index of each case, 0 … groups − 1.
         estimate: the statistic with equal weights.
-        bounds: the metric's range, which the interval is clipped to.
-        seed: of the generator.
-        resamples: number of bootstrap resamples.
+        bounds: the metric's range, which no end leaves.
+        seed: of the resampling; not used for a metric with a range.
+        resamples: number of bootstrap resamples; likewise.
     """
     n_groups = int(owner.max()) + 1
     if n_groups < LEAST_GROUPS:
-        return Interval(None, None, f"{n_groups} groups are too few to resample")
-    scale = _Scale(bounds)
-    generator = np.random.default_rng(seed)
-    drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples).astype(float)
-    values = scale.to(_evaluate(statistic, drawn, owner))
-    finite = np.isfinite(values)
-    if finite.sum() < resamples / 2:
-        return Interval(None, None, "undefined in most resamples")
-    if n_groups >= FEW_GROUPS:
-        low, high = np.quantile(values[finite], [0.025, 0.975])
-        return scale.back(low, high, "percentile bootstrap over groups")
-
-    def scaled(weights: Array) -> Array:
-        return scale.to(statistic(weights))
-
-    centre = float(scale.to(np.array([estimate]))[0])
-    own_error = _jackknife_errors(scaled, np.ones((1, n_groups)), owner)[0]
-    errors = _jackknife_errors(scaled, drawn, owner)
-    usable = finite & np.isfinite(errors) & (errors > 1e-12)
-    if own_error <= 1e-12:
-        return scale.back(centre, centre, "all groups agree")
-    if not np.isfinite(own_error) or usable.sum() < resamples / 2:
-        low, high = np.quantile(values[finite], [0.025, 0.975])
-        return scale.back(low, high, "percentile bootstrap over groups (bootstrap-t undefined)")
-    upper, lower = np.quantile((values[usable] - centre) / errors[usable], [0.975, 0.025])
-    return scale.back(centre - upper * own_error, centre - lower * own_error, "bootstrap-t over groups")
+        return Interval(None, None, f"{n_groups} groups are too few for an interval")
+    without = leave_one_out(statistic, owner)
+    if not np.isfinite(without).all():
+        return Interval(None, None, "undefined when one of the groups is left out")
+    low, high = bounds
+    if agree(without, estimate):
+        return agreement_bound(estimate, n_groups, bounds)
+    if low is not None and high is not None:
+        share = min(1.0, max(0.0, (estimate - low) / (high - low)))
+        ends = _score_ends(share, standard_error(without) / (high - low), n_groups)
+        return Interval(low + ends[0] * (high - low), low + ends[1] * (high - low), SCORE)
+    ends = _bootstrap_t_ends(without, estimate, np.random.default_rng(seed), resamples)
+    clip = (-np.inf if low is None else low, np.inf if high is None else high)
+    return Interval(float(np.clip(ends[0], *clip)), float(np.clip(ends[1], *clip)), BOOTSTRAP_T)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """The scale on which errors are even: arcsine of the square root for metrics bounded on both sides."""
+def leave_one_out(statistic: Statistic, owner: npt.NDArray[np.int64]) -> Array:
+    """The statistic without each of the groups in turn, ``(groups,)``; NaN where undefined.
 
-    bounds: tuple[float | None, float | None]
-
-    def to(self, values: Array) -> Array:
-        low, high = self.bounds
-        if low is None or high is None:
-            return values
-        share = np.clip((values - low) / (high - low), 0, 1)
-        angles: Array = np.arcsin(np.sqrt(share))
-        return angles
-
-    def back(self, low: float, high: float, method: str) -> Interval:
-        least, most = self.bounds
-        if least is not None and most is not None:
-            ends = np.sin(np.clip([low, high], 0, np.pi / 2)) ** 2 * (most - least) + least
-            return Interval(float(ends[0]), float(ends[1]), method)
-        clip = (-np.inf if least is None else least, np.inf if most is None else most)
-        return Interval(float(np.clip(low, *clip)), float(np.clip(high, *clip)), method)
-
-
-def _evaluate(statistic: Statistic, group_weights: Array, owner: npt.NDArray[np.int64]) -> Array:
-    """The statistic for ``(n, groups)`` multiplicities, in blocks of bounded memory."""
+    Args:
+        statistic: ``(n, cases)`` weights to ``(n,)`` values.
+        owner: ``(cases,)`` group index of each case.
+    """
+    n_groups = int(owner.max()) + 1
     block = max(1, _BLOCK_ELEMENTS // len(owner))
     parts = [
-        statistic(group_weights[start : start + block][:, owner])
-        for start in range(0, len(group_weights), block)
+        statistic((owner != np.arange(start, min(start + block, n_groups))[:, None]).astype(np.float64))
+        for start in range(0, n_groups, block)
     ]
     return np.concatenate(parts)
 
 
-def _jackknife_errors(statistic: Statistic, drawn: Array, owner: npt.NDArray[np.int64]) -> Array:
-    """Delete-one-group standard error of each resample ``(n,)``."""
-    n, n_groups = drawn.shape
-    resample, group = np.nonzero(drawn)
-    reduced = drawn[resample]
-    reduced[np.arange(len(group)), group] -= 1
-    values = _evaluate(statistic, reduced, owner)
-    copies = drawn[resample, group]
-    count = np.zeros(n)
-    total = np.zeros(n)
-    np.add.at(count, resample, np.where(np.isfinite(values), copies, 0))
-    np.add.at(total, resample, np.where(np.isfinite(values), values * copies, 0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / count
-        deviation = np.where(np.isfinite(values), copies * (values - mean[resample]) ** 2, 0)
-    squares = np.zeros(n)
-    np.add.at(squares, resample, deviation)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        error: npt.NDArray[np.float64] = np.sqrt(
-            (count - 1) / count * squares * (n_groups / np.maximum(count, 1))
-        )
-    return error
+def standard_error(without: Array) -> float:
+    """Delete-one-group (jackknife) standard error from the values without each group, ``(groups,)``."""
+    n_groups = len(without)
+    return float(np.sqrt((n_groups - 1) / n_groups * np.sum((without - without.mean()) ** 2)))
+
+
+def agree(without: Array, estimate: float) -> bool:
+    """Whether leaving out a group changes the estimate by no more than rounding."""
+    return bool(np.abs(without - estimate).max() <= NOISE * max(1.0, abs(estimate)))
+
+
+def agreement_bound(
+    estimate: float, n_groups: int, bounds: tuple[float | None, float | None] = (None, None)
+) -> Interval:
+    """Exact interval of a mean when all groups agree, as Clopper and Pearson's of 0 in ``n_groups``.
+
+    Args:
+        estimate: the value that all groups have.
+        n_groups: how many there are.
+        bounds: the metric's range; without one there is no interval.
+
+    >>> bound = agreement_bound(1.0, 12, (0.0, 1.0))
+    >>> round(bound.low, 3), bound.high
+    (0.735, 1.0)
+    """
+    low, high = bounds
+    if low is None or high is None:
+        return Interval(None, None, "all groups agree, and a metric without a range has no exact bound then")
+    differing = 1 - 0.025 ** (1 / n_groups)
+    return Interval(
+        estimate - differing * (estimate - low), estimate + differing * (high - estimate), AGREEMENT
+    )
+
+
+def _score_ends(share: float, error: float, n_groups: int) -> tuple[float, float]:
+    """Ends within 0 … 1: the shares p for which |share − p| is t standard errors, which go as √(p(1 − p))."""
+    from scipy.stats import t
+
+    quantile = t.ppf(0.975, n_groups - 1) ** 2
+    size = share * (1 - share) / error**2
+    centre = (share * size + quantile / 2) / (size + quantile)
+    half = np.sqrt(quantile * (share * (1 - share) * size + quantile / 4)) / (size + quantile)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def _bootstrap_t_ends(
+    without: Array, estimate: float, generator: np.random.Generator, resamples: int
+) -> tuple[float, float]:
+    """Ends from the Studentised means of resampled pseudo-values; every resample counts."""
+    n_groups = len(without)
+    pseudo_values = (n_groups - 1) * (without.mean() - without)
+    own_error = standard_error(without)
+    drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples) / n_groups
+    means = drawn @ pseudo_values
+    spread = np.maximum(drawn @ pseudo_values**2 - means**2, 0)
+    errors = np.maximum(np.sqrt(spread / (n_groups - 1)), _LEAST_ERROR * own_error)
+    upper, lower = np.quantile(means / errors, [0.975, 0.025])
+    return float(estimate - upper * own_error), float(estimate - lower * own_error)

@@ -68,7 +68,7 @@ def draw_heart(
     stretch = rng.uniform(0.92, 1.08)
     tissues = np.stack(
         [
-            _slice(rng, y, x, centre, radius * (1 - 0.13 * z), wall, stretch, (start, width), scar)
+            _slice(rng, (y, x), centre, (radius * (1 - 0.13 * z), wall, stretch), (start, width), scar)
             for z in range(count)
         ]
     )
@@ -82,15 +82,14 @@ def draw_heart(
 
 def _slice(
     rng: np.random.Generator,
-    y: npt.NDArray[np.floating],
-    x: npt.NDArray[np.floating],
+    grid: tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]],
     centre: npt.NDArray[np.float64],
-    radius: float,
-    wall: float,
-    stretch: float,
+    shape: tuple[float, float, float],
     sector: tuple[float, float],
     scar: bool,
 ) -> Tissues:
+    """One slice: ``grid`` holds rows and columns, ``shape`` the pool's radius, the wall and the stretch."""
+    (y, x), (radius, wall, stretch) = grid, shape
     down, right = (y - centre[0]) * stretch, x - centre[1]
     distance, angle = np.hypot(down, right), np.arctan2(down, right)
     wobble = 0.006 * smooth_noise(rng, y.shape, 12)

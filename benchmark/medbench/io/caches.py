@@ -1,0 +1,79 @@
+"""Arrays that are kept on disk: named by the content that they were made from, checked when they are read."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.files import atomic_path, sha256_json
+from medbench.io.gate import source
+from medbench.io.gate.refusal import Reject, refusal_of
+
+_HASH_BYTES = 32
+_PIECE = 1 << 20
+
+
+def content_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as hexadecimal.
+
+    Raises:
+        MedbenchError: where the file cannot be read.
+    """
+    try:
+        with source.opened(path, path.parent, "release") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except Reject as reject:
+        raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject
+
+
+def place(cache: Path, path: Path, *settings: Any) -> Path:
+    """Where the array is kept that is made from a file's content with these settings."""
+    name = sha256_json([content_sha256(path), *settings])[:24]
+    return cache / name[:2] / f"{path.stem}-{name}.npy"
+
+
+def kept_array(kept: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool = False) -> npt.NDArray[Any]:
+    """The array at ``kept``, made and stored where it is absent or damaged.
+
+    Args:
+        kept: an ``.npy`` file with the SHA-256 of its bytes, shape and type included, behind it.
+        make: gives the array.
+        mapped: give a memory map, whose content is checked once in a process.
+    """
+    if not _intact(kept, mapped):
+        array = make()
+        with atomic_path(kept) as temporary:
+            np.save(temporary, array)
+            with open(temporary, "rb+") as stream:
+                digest = hashlib.file_digest(stream, "sha256").digest()
+                stream.seek(0, os.SEEK_END)
+                stream.write(digest)
+        if not mapped:
+            return array
+    return np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def _intact(kept: Path, remember: bool) -> bool:
+    try:
+        state = os.stat(kept)
+    except OSError:
+        return False
+    check = _checked if remember else _checked.__wrapped__
+    return bool(check(kept, state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@functools.lru_cache(maxsize=4096)
+def _checked(kept: Path, size: int, *_state: int) -> bool:
+    digest, left = hashlib.sha256(), size - _HASH_BYTES
+    with open(kept, "rb") as stream:
+        while left > 0 and (piece := stream.read(min(_PIECE, left))):
+            digest.update(piece)
+            left -= len(piece)
+        return left == 0 and stream.read() == digest.digest()

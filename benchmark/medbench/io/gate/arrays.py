@@ -1,0 +1,116 @@
+"""NumPy files, read without NumPy's own parser of Python literals. Source: the NumPy format description."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import struct
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.io.gate.expected import check_budget
+from medbench.io.gate.refusal import Reject, corrupt
+
+MAGIC = b"\x93NUMPY"
+MOST_AXES, LARGEST_HEADER, MOST_MEMBERS = 4, 1 << 16, 4096
+_HEADER = re.compile(
+    r"\{'descr': '([<>|=][A-Za-z]\d{1,4})', 'fortran_order': (True|False), 'shape': \(([\d, ]*)\), ?\} *\n?"
+)
+_REAL = re.compile(r"[<>|=](b1|[iu][1248]|f[248])")
+
+
+def parse_npy(content: bytes | bytearray) -> tuple[tuple[int, ...], np.dtype[Any], bool, int]:
+    """Shape, type, whether columns run first, and first byte of the values of an ``.npy`` file.
+
+    Raises:
+        Reject: ``file.corrupt``, ``data.axes``, or ``data.not_real`` for objects, text and complex numbers.
+    """
+    if content[:6] != MAGIC or len(content) < 12 or content[6] not in (1, 2, 3):
+        raise corrupt("it is no NumPy array")
+    wide = content[6] > 1
+    (length,) = struct.unpack_from("<I" if wide else "<H", content, 8)
+    start = 12 if wide else 10
+    if length > LARGEST_HEADER or start + length > len(content):
+        raise corrupt("it ends within its header")
+    text = bytes(content[start : start + length]).decode("latin-1")
+    match = _HEADER.fullmatch(text)
+    if match is None:
+        if "'|O" in text:
+            raise corrupt("it holds pickled objects, which are never loaded")
+        raise corrupt("its header is damaged")
+    if not _REAL.fullmatch(match[1]):
+        if "O" in match[1]:
+            raise corrupt("it holds pickled objects, which are never loaded")
+        raise Reject("data.not_real", f"holds values of the type {match[1]}", "Save real numbers.")
+    words = [word.strip() for word in match[3].split(",") if word.strip()]
+    if len(words) > MOST_AXES or any(len(word) > 12 or " " in word for word in words):
+        raise Reject("data.axes", f"has {len(words)} axes, or sizes out of range", "Give at most 4 axes.")
+    return tuple(int(word) for word in words), np.dtype(match[1]), match[2] == "True", start + length
+
+
+def decode_npy(content: bytes | bytearray) -> npt.NDArray[Any]:
+    """The array of an ``.npy`` file, whose values end where the file ends.
+
+    Raises:
+        Reject: as :func:`parse_npy`.
+    """
+    shape, dtype, columns_first, start = parse_npy(content)
+    wanted = math.prod(shape) * dtype.itemsize
+    if len(content) - start != wanted:
+        raise corrupt(f"{len(content) - start:,} bytes of values where its header announces {wanted:,}")
+    values = np.frombuffer(content, dtype, offset=start)
+    if dtype == np.bool_ and wanted and values.view(np.uint8).max() > 1:
+        raise corrupt("its truth values are neither 0 nor 1")
+    return values.reshape(shape, order="F" if columns_first else "C")
+
+
+def read_npz(
+    content: bytes | bytearray, names: tuple[str, ...], budget_bytes: int
+) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """The named arrays of an ``.npz`` file, and the names of all that are there.
+
+    Every array is decompressed to its announced length and its checksum is verified.
+
+    Raises:
+        Reject: ``file.corrupt`` or ``file.too_large``.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            there = [member.filename.removesuffix(".npy") for member in members]
+            if len(there) > MOST_MEMBERS or len(set(there)) != len(there):
+                raise corrupt("two of its arrays have one name")
+            wanted = {name: members[there.index(name)] for name in names if name in there}
+            check_budget(len(content) + 2 * sum(member.file_size for member in wanted.values()), budget_bytes)
+            arrays = {name: decode_npy(_member(archive, member)) for name, member in wanted.items()}
+            return arrays, there
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise corrupt(reason[:120]) from error
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise Reject(
+            "file.codec", f"is packed with zip method {member.compress_type}", "Use savez_compressed."
+        )
+    if member.flag_bits & 1:
+        raise corrupt("it is encrypted")
+    with archive.open(member) as stream:
+        values = bytearray(stream.read(member.file_size + 1))
+        if len(values) != member.file_size or stream.read(1):
+            raise corrupt(f"'{member.filename[:60]}' is not as long as announced")
+    return values

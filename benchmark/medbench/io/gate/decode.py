@@ -1,0 +1,127 @@
+"""From admitted bytes to values: whole, counted and checksummed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.case import Volume
+from medbench.io.gate.admission import Admitted
+from medbench.io.gate.image_header import ImageHeader
+from medbench.io.gate.inflate import gunzip, inflate
+from medbench.io.gate.meaning import check_finite
+from medbench.io.gate.refusal import Reject, corrupt
+from medbench.io.gate.tiff import TiffPage
+from medbench.io.gate.tiff_pixels import decode_page
+from medbench.io.gate.volume_header import VolumeHeader
+
+PADDING_BYTES = 1 << 20
+
+
+def decode_volume(admitted: Admitted) -> Volume:
+    """A volume's values with the geometry that its file states.
+
+    Raises:
+        Reject: ``file.corrupt`` or ``data.not_finite``.
+    """
+    header = admitted.header
+    assert isinstance(header, VolumeHeader)
+    array = _stored(header, admitted.content if admitted.companion is None else admitted.companion)
+    if header.scaled:
+        small = header.dtype.itemsize <= 4
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = array * np.float64(header.slope)
+            array += header.intercept
+            array = array.astype(np.float32) if small else array
+    check_finite(array)
+    return Volume(array, header.spacing, header.origin, header.direction)
+
+
+def geometry(admitted: Admitted) -> Volume:
+    """The same without values: the array takes no memory."""
+    header = admitted.header
+    assert isinstance(header, VolumeHeader)
+    nothing = np.broadcast_to(np.uint8(0), header.shape)
+    return Volume(nothing, header.spacing, header.origin, header.direction)
+
+
+def _stored(header: VolumeHeader, content: bytearray) -> npt.NDArray[Any]:
+    wanted, start = header.value_bytes, header.offset
+    raw = content
+    if header.packing == "gzip":
+        raw = gunzip(content, start + wanted)
+    elif header.packing != "none":
+        raw, start = _unpacked_values(header, content), 0
+    else:
+        _check_length(header, len(content) - start)
+    values = np.frombuffer(raw, header.dtype, header.n_values, start).reshape(header.shape)
+    native = header.dtype.newbyteorder("=")
+    return values.astype(native, copy=native != header.dtype or not values.flags.aligned)
+
+
+def _unpacked_values(header: VolumeHeader, content: bytearray) -> bytearray:
+    packed = memoryview(content)[header.offset :]
+    if header.stored_bytes not in (None, len(packed)):
+        raise corrupt(f"{len(packed):,} compressed bytes where its header announces {header.stored_bytes:,}")
+    if header.packing == "zlib":
+        return inflate(packed, header.value_bytes, or_gzip=True)
+    return gunzip(packed, header.value_bytes, trailing=0)
+
+
+def _check_length(header: VolumeHeader, there: int) -> None:
+    least, most = header.value_bytes, header.value_bytes + (0 if header.exact else PADDING_BYTES)
+    if not least <= there <= most:
+        raise corrupt(f"{max(0, there):,} bytes of values where its header announces {least:,}")
+
+
+def decode_picture(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
+    """A picture's values as decoded, ``(height, width)`` or ``(height, width, channels)`` with red first.
+
+    Values of fewer than 8 bits are spread to 0-255, as every PNG decoder does. White-is-zero is not undone.
+
+    Raises:
+        Reject: ``file.corrupt`` or ``file.codec``.
+    """
+    page = admitted.header
+    if isinstance(page, TiffPage):
+        return _tiff(page, admitted.content)
+    assert isinstance(page, ImageHeader)
+    picture = _by_opencv(admitted.content)
+    if picture.shape[:2] != (page.height, page.width):
+        raise corrupt(f"it decodes to {picture.shape[0]} rows and {picture.shape[1]} columns")
+    return picture, page
+
+
+def _by_opencv(content: bytearray) -> npt.NDArray[Any]:
+    import cv2
+
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise corrupt("its pixels do not decode") from error
+    if picture is None:
+        raise corrupt("its pixels do not decode")
+    if picture.ndim == 3 and picture.shape[2] in (3, 4):
+        turn = cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        cv2.cvtColor(picture, turn, dst=picture)
+    return picture
+
+
+def _tiff(page: TiffPage, content: bytearray) -> tuple[npt.NDArray[Any], ImageHeader]:
+    values, header = decode_page(page, content), page.header
+    if values.ndim not in (2, 3) or values.shape[:2] != (header.height, header.width):
+        raise corrupt(f"it decodes to the sizes {values.shape}")
+    channels = 1 if values.ndim == 2 else values.shape[2]
+    if channels == 2 and header.colour == "grey with alpha":
+        values = np.ascontiguousarray(values[..., [0, 0, 0, 1]])
+    elif channels not in (1, 3, 4):
+        raise Reject(
+            "data.picture_format",
+            f"is a {header.kind} picture",
+            "Save it with one channel, or with three.",
+        )
+    if header.bits < 8 and header.colour == "grey":
+        values = values * np.uint8(255 // ((1 << header.bits) - 1))
+    return values, header

@@ -1,0 +1,80 @@
+"""Datasets of HDF5 files whose values lie in the file itself."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.io.gate.expected import check_budget
+from medbench.io.gate.refusal import Reject, corrupt
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MOST_AXES = 4
+_STARTS = (0, 512, 1024, 2048, 4096)
+_FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 32000: "LZF"}
+_ITSELF = "Save the values in the file itself."
+
+
+def read_datasets(
+    content: bytes | bytearray, names: tuple[str, ...], budget_bytes: int
+) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """The named datasets of a file, and the names of all at its top that are there.
+
+    Raises:
+        Reject: ``file.corrupt``, ``file.too_large``, ``file.refers_elsewhere`` for an external link, external
+            storage or a virtual dataset, ``file.codec`` for other filters than deflate, shuffle, Fletcher-32
+            and LZF, ``data.not_real``, ``data.axes``.
+    """
+    if not any(content[start : start + 8] == SIGNATURE for start in _STARTS):
+        raise corrupt("it has no HDF5 signature")
+    import h5py
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            there = [name if isinstance(name, str) else name.decode("utf-8", "replace") for name in file]
+            kinds = {name: file.get(name, getlink=True) for name in names if name in there}
+            arrays = {}
+            held = 2 * len(content)
+            for name, link in kinds.items():
+                if not isinstance(link, h5py.HardLink):
+                    raise Reject(
+                        "file.refers_elsewhere", f"keeps '{name}' behind a link, not in the file", _ITSELF
+                    )
+                if not isinstance(file[name], h5py.Dataset):
+                    there.remove(name)
+                    continue
+                held += _check_dataset(name, file[name])
+                check_budget(held, budget_bytes)
+                arrays[name] = np.asarray(file[name][()])
+            return arrays, there
+    except Reject:
+        raise
+    except Exception as error:  # whatever the HDF5 library raises, the file is damaged
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise corrupt(reason[:160]) from error
+
+
+def _check_dataset(name: str, dataset: Any) -> int:
+    """Refuse what is no plain array; the bytes that reading takes."""
+    if dataset.is_virtual or dataset.external:
+        kind = "a virtual dataset" if dataset.is_virtual else "external storage"
+        raise Reject("file.refers_elsewhere", f"keeps '{name}' in other files ({kind})", _ITSELF)
+    dtype, shape = dataset.dtype, dataset.shape
+    if shape is None or dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise Reject("data.not_real", f"holds values of the type {dtype} in '{name}'", "Save real numbers.")
+    if not 1 <= len(shape) <= MOST_AXES:
+        raise Reject("data.axes", f"has {len(shape)} axes in '{name}'", "Give 1 to 4 axes.")
+    properties = dataset.id.get_create_plist()
+    for index in range(properties.get_nfilters()):
+        kind = properties.get_filter(index)[0]
+        if kind not in _FILTERS:
+            raise Reject("file.codec", f"packs '{name}' with the HDF5 filter {kind}", "Use gzip.")
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if n_bytes and not dataset.id.get_storage_size():
+        raise corrupt(f"'{name}' was never written")
+    chunk = math.prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
+    return n_bytes + 2 * chunk

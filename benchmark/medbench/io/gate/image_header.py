@@ -1,0 +1,206 @@
+"""What the headers of PNG, JPEG and BMP pictures say, read by memory-safe code before any decoder sees them.
+
+Sources: the PNG specification (W3C, third edition), ITU-T T.81 for JPEG, and Microsoft's description of
+device-independent bitmaps.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+
+from medbench.io.gate.inflate import crc32
+from medbench.io.gate.refusal import Reject, corrupt
+
+PNG = b"\x89PNG\r\n\x1a\n"
+JPEG = b"\xff\xd8\xff"
+LONGEST_SIDE = 1 << 24
+_TRAILING_BYTES = 52
+_PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_JPEG_PROCESSES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
+
+Bytes = bytes | bytearray
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """A picture as its header announces it.
+
+    Attributes:
+        format: ``PNG``, ``JPEG``, ``BMP`` or ``TIFF``.
+        height: rows.
+        width: columns.
+        channels: values a pixel as decoded, colours of a palette included.
+        bits: of a stored value.
+        colour: ``grey``, ``RGB``, ``palette``, ``grey with alpha``, ``RGBA`` …
+        white_is_zero: whether the file says that 0 is white; ``None`` where its format has no such field.
+    """
+
+    format: str
+    height: int
+    width: int
+    channels: int
+    bits: int
+    colour: str
+    white_is_zero: bool | None = None
+
+    @property
+    def kind(self) -> str:
+        """In the words of a message: ``16-bit grey``, ``8-bit palette``, ``8-bit RGBA``."""
+        return f"{self.bits}-bit {self.colour}"
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes that decoding takes at its peak, without the file."""
+        return 2 * self.height * self.width * max(self.channels, 1) * max(1, -(-self.bits // 8))
+
+
+def check_sides(height: int, width: int) -> None:
+    """Refuse sides that no picture has.
+
+    Raises:
+        Reject: ``file.corrupt``.
+    """
+    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
+        raise corrupt(f"its header announces {height} rows and {width} columns")
+
+
+def parse_image(content: Bytes) -> ImageHeader:
+    """What a PNG, JPEG or BMP header says; every checksum of a PNG is verified.
+
+    Raises:
+        Reject: ``file.corrupt`` or ``file.codec``.
+    """
+    if content.startswith(PNG):
+        return parse_png(content)
+    if content.startswith(JPEG):
+        return parse_jpeg(content)
+    if content.startswith(b"BM"):
+        return parse_bmp(content)
+    raise corrupt(f"{len(content):,} bytes that are no PNG, JPEG, BMP or TIFF")
+
+
+def parse_png(content: Bytes) -> ImageHeader:
+    """Check every chunk of a PNG, its checksum included.
+
+    Raises:
+        Reject: ``file.corrupt``, or ``file.codec`` for an animation.
+    """
+    view, at = memoryview(content), len(PNG)
+    names: list[bytes] = []
+    while at + 12 <= len(content):
+        (length,) = struct.unpack_from(">I", content, at)
+        end = at + 12 + length
+        name = bytes(view[at + 4 : at + 8])
+        if end > len(content) or crc32(view[at + 4 : end - 4]) != _checksum(content, end):
+            raise corrupt("it ends too early" if end > len(content) else f"its chunk {name!r} is damaged")
+        if not names or names[-1] != name or name != b"IDAT":
+            names.append(name)
+        at = end
+        if name == b"IEND":
+            break
+    _check_png_order(names, len(content) - at)
+    width, height, bits, colour, *rest = struct.unpack_from(">IIBBBBB", content, 16)
+    if bits not in _PNG_DEPTHS.get(colour, ()) or rest[0] or rest[1] or rest[2] > 1:
+        raise corrupt("its IHDR is out of range")
+    if colour == 3 and b"PLTE" not in names:
+        raise corrupt("it has no palette")
+    if b"acTL" in names:
+        raise Reject("file.codec", "is an animation (APNG)", "Save it as a single picture.")
+    check_sides(height, width)
+    channels = 4 if b"tRNS" in names else _PNG_CHANNELS[colour]
+    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour])
+
+
+def _checksum(content: Bytes, end: int) -> int:
+    return int(struct.unpack_from(">I", content, end - 4)[0])
+
+
+def _check_png_order(names: list[bytes], after: int) -> None:
+    if names[:1] != [b"IHDR"] or names.count(b"IHDR") != 1:
+        raise corrupt("it does not begin with its header")
+    if names[-1] != b"IEND":
+        raise corrupt("it ends too early")
+    if names.count(b"IDAT") != 1:
+        raise corrupt("its pixels do not lie in one piece")
+    if after > _TRAILING_BYTES:
+        raise corrupt(f"{after:,} bytes follow its end")
+
+
+def parse_jpeg(content: Bytes) -> ImageHeader:
+    """Follow the markers of a JPEG from its start to its end.
+
+    Raises:
+        Reject: ``file.corrupt``, or ``file.codec`` naming the process that is not read.
+    """
+    header, scans, at = None, 0, 2
+    while True:
+        match = _JPEG_MARKER.search(content, at)
+        if match is None:
+            raise corrupt("it ends too early")
+        marker, at = content[match.end() - 1], match.end()
+        if marker == 0xD9:
+            break
+        if marker in (0xD8, 0x01):
+            continue
+        length = struct.unpack_from(">H", content, at)[0] if at + 2 <= len(content) else 0
+        if length < 2 or at + length > len(content):
+            raise corrupt("it ends too early" if length >= 2 else "a segment has no length")
+        if marker == 0xDA:
+            scans += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if header is not None:
+                raise corrupt("it has two frames")
+            header = _frame(content, at, marker, length)
+        at += length
+    if header is None or not scans:
+        raise corrupt("it holds no picture")
+    return header
+
+
+def _frame(content: Bytes, at: int, marker: int, length: int) -> ImageHeader:
+    if marker not in _JPEG_PROCESSES:
+        raise Reject(
+            "file.codec",
+            f"is a JPEG of the process SOF{marker - 0xC0}, which is not read here",
+            "Save it as baseline JPEG or as PNG.",
+        )
+    if length < 8:
+        raise corrupt("its frame header is too short")
+    bits, height, width, components = struct.unpack_from(">BHHB", content, at + 2)
+    if components not in (1, 3, 4) or length != 8 + 3 * components:
+        raise corrupt(f"its frame header announces {components} components")
+    if bits != 8:
+        raise Reject("file.codec", f"is a JPEG of {bits} bits", "Save it as PNG.")
+    check_sides(height, width)
+    return ImageHeader("JPEG", height, width, min(components, 3), 8, _CHANNELS[min(components, 3)])
+
+
+def parse_bmp(content: Bytes) -> ImageHeader:
+    """What a bitmap's header says; its rows must lie in the file.
+
+    Raises:
+        Reject: ``file.corrupt``, or ``file.codec`` for a compressed one.
+    """
+    if len(content) < 54:
+        raise corrupt("it ends within its header")
+    offset, size, width, height, planes, bits, packing = struct.unpack_from("<IIiiHHI", content, 10)
+    if size not in (40, 52, 56, 108, 124) or planes != 1 or bits not in (1, 4, 8, 16, 24, 32):
+        raise corrupt("its header is out of range")
+    if packing not in ((0, 3) if bits in (16, 32) else (0,)):
+        raise Reject("file.codec", f"is a compressed bitmap (type {packing})", "Save it as PNG.")
+    height = abs(height)
+    check_sides(height, width)
+    row = -(-width * bits // 32) * 4
+    if not 14 + size <= offset <= len(content) or offset + row * height > len(content):
+        raise corrupt("its pixels do not lie in the file")
+    (colours,) = struct.unpack_from("<I", content, 46)
+    if bits <= 8 and (colours > 1 << bits or 14 + size + 4 * (colours or 1 << bits) > offset):
+        raise corrupt("its palette does not lie in the file")
+    channels = 4 if bits == 32 else 3
+    return ImageHeader("BMP", height, width, channels, 8, _CHANNELS[channels])

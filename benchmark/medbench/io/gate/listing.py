@@ -1,0 +1,148 @@
+"""What lies in a folder: cases, metadata of file systems, unknown types, and files that could be one case."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench.io.gate.admission import suffix_of
+from medbench.io.gate.refusal import Refusal
+
+_METADATA = {".ds_store", "thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"}
+_COMPANIONS = {".hdr": (".img",), ".raw": (".mhd",), ".zraw": (".mhd",)}
+_KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_ISREG, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file that could be a case.
+
+    Attributes:
+        path: the file.
+        name: its name below the folder.
+        stem: its name without its suffix.
+        suffix: in lower case, ``.nii.gz`` as one.
+    """
+
+    path: Path
+    name: str
+    stem: str
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A folder's entries, each in one place.
+
+    Attributes:
+        folder: where the files lie; below the folder that was given when that holds a single folder alone.
+        entries: files of the wanted types, by name.
+        unknown: what is neither a case nor metadata, with the reason.
+        n_hidden: metadata of file systems and archives that were passed over.
+    """
+
+    folder: Path
+    entries: tuple[Entry, ...]
+    unknown: tuple[Refusal, ...]
+    n_hidden: int
+
+    def named(self, name: str) -> Entry | Refusal:
+        """The file of exactly that name, whatever lies beside it."""
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        alike = [entry.name for entry in self.entries if entry.name.lower() == name.lower()]
+        hint = f"{alike[0]} differs by case only: rename it." if alike else "Check the folder."
+        return Refusal("file.unreadable", name, "there is no such file", hint)
+
+    def of_case(self, stem: str) -> Entry | Refusal:
+        """The file of a case whose type is free; two that could be it are refused with both names."""
+        fitting = [entry for entry in self.entries if entry.stem == stem]
+        if len(fitting) == 1:
+            return fitting[0]
+        if fitting:
+            names = " and ".join(entry.name for entry in fitting)
+            return Refusal(
+                "file.ambiguous", fitting[0].name, f"could be the case {stem} as well: {names}", "Keep one."
+            )
+        alike = [entry.name for entry in self.entries if entry.stem.lower() == stem.lower()]
+        hint = f"{alike[0]} differs by case only: rename it." if alike else "Check the folder."
+        return Refusal("file.unreadable", stem, "there is no file of this case", hint)
+
+    def twins(self) -> tuple[tuple[Entry, ...], ...]:
+        """Files that could be one case: one stem with several types, or names that differ by case only."""
+        groups: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            groups.setdefault(entry.stem.lower(), []).append(entry)
+        return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+    def unused(self, names: Iterable[str]) -> tuple[Entry, ...]:
+        """Files that no case names."""
+        wanted = set(names)
+        return tuple(entry for entry in self.entries if entry.name not in wanted)
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a name is that of a file system's or archive's own data.
+
+    >>> [is_metadata(name) for name in ("._a.png", "__MACOSX", "Thumbs.db", "a.png")]
+    [True, True, True, False]
+    """
+    return name.startswith(".") or name.lower() in _METADATA
+
+
+def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
+    """Classify all that lies in a folder; the one folder at the top of an archive is opened.
+
+    Args:
+        folder: what was handed in.
+        suffixes: of the types that may be cases, in lower case.
+
+    Raises:
+        OSError: where the folder cannot be read.
+    """
+    present = _present(folder)
+    visible = [name for name in present if not is_metadata(name)]
+    n_hidden = len(present) - len(visible)
+    if len(visible) == 1 and present[visible[0]] == "a folder" and not (folder / visible[0]).is_symlink():
+        folder = folder / visible[0]
+        present = _present(folder)
+        visible = [name for name in present if not is_metadata(name)]
+        n_hidden += len(present) - len(visible)
+    entries, unknown = [], []
+    lower = {name.lower() for name in visible}
+    for name in visible:
+        suffix = suffix_of(name)
+        stem = name[: len(name) - len(suffix)]
+        owners = _COMPANIONS.get(suffix, ())
+        if present[name]:
+            unknown.append(
+                Refusal("file.not_regular", name, f"is {present[name]}, not a file", "Give the file itself.")
+            )
+        elif any(f"{stem.lower()}{owner}" in lower for owner in owners):
+            continue
+        elif suffix in suffixes:
+            entries.append(Entry(folder / name, name, stem, suffix))
+        else:
+            hint = f"Known: {', '.join(sorted(suffixes))}."
+            unknown.append(
+                Refusal("file.type_unknown", name, f"'{suffix}' is no type that is read here", hint)
+            )
+    return Listing(folder, tuple(entries), tuple(unknown), n_hidden)
+
+
+def _present(folder: Path) -> dict[str, str]:
+    """Names in their order, and what each is where that is no regular file; links are followed to see it."""
+    kinds = {}
+    with os.scandir(folder) as scan:
+        for item in scan:
+            try:
+                mode = item.stat().st_mode
+            except OSError:
+                kinds[item.name] = "a symbolic link to a file that does not exist"
+                continue
+            kinds[item.name] = next((kind for fits, kind in _KINDS if fits(mode)), "no regular file")
+    return dict(sorted(kinds.items()))

@@ -1,0 +1,91 @@
+"""TIFF's LZW (codes of growing length, highest bit first), counted. Source: TIFF 6.0, section 13."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medbench.io.gate.refusal import corrupt
+
+_CLEAR, _END = 256, 257
+_FULL = 4096
+_BYTES = [bytes([value]) for value in range(256)] + [b"", b""]
+
+
+def decode_lzw(packed: bytes | memoryview, wanted: int) -> bytes:
+    """Decode a strip or tile that holds at least ``wanted`` bytes; what exceeds them is left out.
+
+    Raises:
+        Reject: ``file.corrupt`` for a code that no table holds, or too few bytes.
+    """
+    table: list[bytes] = []
+    parts: list[bytes] = []
+    held, previous = 0, b""
+    for code in _codes(packed, table):
+        if code == _CLEAR:
+            table[:], previous = _BYTES, b""
+            continue
+        if code == _END or held >= wanted:
+            break
+        text = _text(code, table, previous)
+        parts.append(text)
+        held += len(text)
+        if previous and len(table) < _FULL:
+            table.append(previous + text[:1])
+        previous = text
+    if held < wanted:
+        raise corrupt(f"a strip decodes to {held:,} bytes where {wanted:,} are announced")
+    return b"".join(parts)[:wanted]
+
+
+def _codes(packed: bytes | memoryview, table: list[bytes]) -> Iterator[int]:
+    """The codes of a strip; a code grows by a bit just before the table outgrows it."""
+    pending = n_bits = 0
+    for byte in packed:
+        pending = (pending << 8) | byte
+        n_bits += 8
+        width = 9 if len(table) < 511 else (len(table) + 1).bit_length()
+        width = min(width, 12)
+        if n_bits >= width:
+            n_bits -= width
+            yield pending >> n_bits
+            pending &= (1 << n_bits) - 1
+
+
+def _text(code: int, table: list[bytes], previous: bytes) -> bytes:
+    if not table:
+        raise corrupt("a strip does not begin with a clear code")
+    if code < len(table):
+        return table[code]
+    if previous and code == len(table):
+        return previous + previous[:1]
+    raise corrupt("a strip holds a code that its table lacks")
+
+
+def decode_packbits(packed: bytes | memoryview, wanted: int) -> bytes:
+    """Decode a PackBits strip or tile of ``wanted`` bytes.
+
+    Raises:
+        Reject: ``file.corrupt`` for more or fewer bytes.
+
+    >>> decode_packbits(bytes([254, 7, 1, 8, 9]), 5)
+    b'\\x07\\x07\\x07\\x08\\t'
+    """
+    parts, held, at = [], 0, 0
+    packed = bytes(packed)
+    while at < len(packed) and held <= wanted:
+        count = packed[at]
+        if count < 128:
+            part = packed[at + 1 : at + 2 + count]
+            if len(part) != count + 1:
+                break
+            at += 2 + count
+        elif count > 128:
+            part = packed[at + 1 : at + 2] * (257 - count)
+            at += 2
+        else:
+            part, at = b"", at + 1
+        parts.append(part)
+        held += len(part)
+    if held != wanted or at < len(packed) - 1:
+        raise corrupt(f"a strip decodes to {held:,} bytes where {wanted:,} are announced")
+    return b"".join(parts)

@@ -1,0 +1,112 @@
+"""What values may be: real and finite, whole numbers where labels are wanted, 0 and 1 where masks are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.io.gate.refusal import Reject
+
+WHOLE = 1e-4
+COARSEST_WHOLE = 0.01
+LARGEST_LABEL = np.iinfo(np.int32).max
+SMALLEST_LABEL = np.iinfo(np.int32).min
+
+
+def check_finite(values: npt.NDArray[Any]) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises:
+        Reject: ``data.not_finite`` with their number.
+    """
+    if values.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.sum(values, dtype=np.float64)):
+            return
+    n_bad = values.size - int(np.count_nonzero(np.isfinite(values)))
+    if n_bad:
+        raise Reject(
+            "data.not_finite", f"holds NaN or infinite values ({n_bad:,})", "Repeat its preprocessing."
+        )
+
+
+def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any]:
+    """The values as labels: whole numbers inside int32.
+
+    Args:
+        values: of any shape.
+        step: distance between the values that a scaled file can hold at all (its slope); a label is then
+            allowed to miss its whole number by half a step, at most by 0.01, else by 1e-4.
+
+    Returns:
+        Integers and truth values of at most 32 bits as they are, everything else as int32.
+
+    Raises:
+        Reject: ``data.not_finite``, or ``data.not_a_label_map`` for fractions and for what exceeds int32.
+
+    >>> whole_labels(np.array([0.0, 0.99608, 2.0]), step=2 / 255)
+    array([0, 1, 2], dtype=int32)
+    """
+    if values.dtype.kind == "b" or (values.dtype.kind in "iu" and np.can_cast(values.dtype, np.int32)):
+        return values
+    check_finite(values)
+    labels = values if values.dtype.kind in "iu" else np.rint(values)
+    if labels.size and (labels.min() < SMALLEST_LABEL or labels.max() > LARGEST_LABEL):
+        raise Reject(
+            "data.not_a_label_map",
+            f"holds values up to {labels.max():g}, which no label has",
+            "Give the label map, not an image.",
+        )
+    tolerance = max(WHOLE, min(COARSEST_WHOLE, abs(step) / 2 * 1.001))
+    if labels is not values and np.any(np.abs(labels - values) > tolerance):
+        raise Reject(
+            "data.not_a_label_map",
+            f"holds fractional {values.dtype} values, not labels",
+            "Threshold or argmax the probabilities before scoring.",
+        )
+    return labels.astype(np.int32)
+
+
+def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
+    """A mask of 0 and 1 from one of 0/1 or 0/255; ``None`` for any other values.
+
+    >>> binary(np.array([0, 255])), binary(np.array([0, 2]))
+    (array([0, 1], dtype=uint8), None)
+    """
+    largest = labels.max(initial=0)
+    if largest not in (0, 1, 255):
+        return None
+    if not largest:
+        return None if np.any(labels) else np.zeros(labels.shape, np.uint8)
+    mask = np.asarray(labels == largest)
+    return mask.view(np.uint8) if np.count_nonzero(mask) == np.count_nonzero(labels) else None
+
+
+def check_black_is_zero(white_is_zero: bool | None) -> None:
+    """Refuse a label map whose file says that 0 is white.
+
+    Some programs write a mask's values under that tag as they are, others invert them: nobody can tell.
+
+    Raises:
+        Reject: ``data.white_is_zero``.
+    """
+    if white_is_zero:
+        raise Reject(
+            "data.white_is_zero",
+            "says that 0 is white (PhotometricInterpretation 0), so what its values mean is ambiguous",
+            "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
+        )
+
+
+def shown(values: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
+    """A white-is-zero picture as it is meant to be seen: larger is brighter.
+
+    >>> shown(np.array([0, 255], np.uint8), 8)
+    array([255,   0], dtype=uint8)
+    """
+    if values.dtype.kind != "u":
+        raise Reject("file.codec", "says that 0 is white, of values with a sign", "Save it anew.")
+    return values.dtype.type((1 << max(bits, 8)) - 1) - values

@@ -1,0 +1,208 @@
+"""Directories of TIFF and BigTIFF files, parsed by memory-safe code. Sources: TIFF 6.0, BigTIFF's design."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from medbench.io.gate.image_header import ImageHeader, check_sides
+from medbench.io.gate.refusal import Reject, corrupt
+
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MOST_ENTRIES, MOST_VALUES, MOST_DIRECTORIES = 4096, 1 << 25, 4096
+_TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_TAGS = {
+    256: "width", 257: "height", 258: "bits", 259: "compression", 262: "photometric", 273: "strip_offsets",
+    277: "samples", 278: "rows_per_strip", 279: "strip_counts", 266: "fill_order", 284: "planar",
+    317: "predictor", 322: "tile_width", 323: "tile_height", 324: "tile_offsets", 325: "tile_counts",
+    320: "colour_map", 338: "extra_samples", 339: "sample_format",
+}  # fmt: skip
+CODECS = {
+    1: "none", 2: "CCITT Huffman", 3: "CCITT fax 3", 4: "CCITT fax 4", 5: "LZW", 6: "old-style JPEG",
+    7: "JPEG", 8: "deflate", 32773: "PackBits", 32946: "deflate", 33003: "JPEG 2000", 33005: "JPEG 2000",
+    34712: "JPEG 2000", 34887: "LERC", 34892: "JPEG", 34925: "LZMA", 34933: "PNG", 34934: "JPEG XR",
+    22610: "JPEG XR", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
+}  # fmt: skip
+_COLOURS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 6: "RGB"}
+_ALPHA = {"grey": "grey with alpha", "RGB": "RGBA"}
+
+Read = Callable[[int, int], bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class TiffPage:
+    """One picture of a TIFF file.
+
+    Attributes:
+        header: sizes and colours.
+        order: ``<`` or ``>``.
+        codec: name of the compression.
+        compression: its number.
+        predictor: 1 for none, 2 for differences along a row, 3 for those of floating-point numbers.
+        planar: whether the channels lie one after the other.
+        sample_format: 1 for unsigned, 2 for signed integers, 3 for floating-point numbers.
+        block: height and width of a strip or tile.
+        tiled: whether blocks are tiles, which are whole at the border too.
+        offsets: first byte of each block.
+        counts: bytes of each block.
+        samples: values a pixel as stored.
+        swapped_bits: whether the bits of a byte run from the lowest.
+        colour_map: of a palette, all red values first, 16 bits each.
+    """
+
+    header: ImageHeader
+    order: str
+    codec: str
+    compression: int
+    predictor: int
+    planar: bool
+    sample_format: int
+    block: tuple[int, int]
+    tiled: bool
+    offsets: tuple[int, ...]
+    counts: tuple[int, ...]
+    samples: int
+    swapped_bits: bool
+    colour_map: tuple[int, ...] = ()
+
+
+def parse_tiff(read: Read, size: int) -> TiffPage:
+    """The first picture of a TIFF file.
+
+    Args:
+        read: gives the bytes from an offset on, of a length.
+        size: of the file in bytes.
+
+    Raises:
+        Reject: ``file.corrupt`` or ``file.codec``.
+    """
+    order, big, at = _start(read, size)
+    tags, _ = _directory(read, size, order, big, at)
+    return _page(tags, order, size)
+
+
+def _start(read: Read, size: int) -> tuple[str, bool, int]:
+    head = bytes(read(0, min(16, size)))
+    if len(head) < 8 or head[:4] not in SIGNATURES:
+        raise corrupt("it is no TIFF file")
+    order, big = ("<" if head[:2] == b"II" else ">"), head[:4] in SIGNATURES[2:]
+    if not big:
+        return order, False, struct.unpack_from(f"{order}I", head, 4)[0]
+    if len(head) < 16 or struct.unpack_from(f"{order}HH", head, 4) != (8, 0):
+        raise corrupt("it is no BigTIFF file")
+    return order, True, struct.unpack_from(f"{order}Q", head, 8)[0]
+
+
+def _directory(
+    read: Read, size: int, order: str, big: bool, at: int
+) -> tuple[dict[str, tuple[int, ...]], int]:
+    width, entry, pointer = (8, 20, "Q") if big else (2, 12, "I")
+    if not 8 <= at <= size - width:
+        raise corrupt("its directory lies outside the file")
+    (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", read(at, width))
+    end = at + width + count * entry
+    if not 1 <= count <= MOST_ENTRIES or end > size:
+        raise corrupt(f"its directory announces {count} entries")
+    block, tags = bytes(read(at + width, count * entry)), {}
+    inline = struct.calcsize(pointer)
+    for start in range(0, count * entry, entry):
+        tag, kind = struct.unpack_from(f"{order}HH", block, start)
+        (n_values,) = struct.unpack_from(order + pointer, block, start + 4)
+        name = _TAGS.get(tag)
+        if name is None or kind not in _TYPES:
+            continue
+        length = n_values * struct.calcsize(_TYPES[kind])
+        if n_values > MOST_VALUES or length > size:
+            raise corrupt(f"its tag {tag} announces {n_values:,} values")
+        place = start + 4 + inline
+        raw = block[place : place + length]
+        if length > inline:
+            (where,) = struct.unpack_from(order + pointer, block, place)
+            if where + length > size:
+                raise corrupt(f"its tag {tag} lies outside the file")
+            raw = bytes(read(where, length))
+        if name in tags:
+            raise corrupt(f"its tag {tag} stands there twice")
+        tags[name] = struct.unpack(f"{order}{n_values}{_TYPES[kind]}", raw)
+    following = read(end, inline) if end + inline <= size else bytes(inline)
+    return tags, struct.unpack(order + pointer, following)[0]
+
+
+def _page(tags: dict[str, tuple[int, ...]], order: str, size: int) -> TiffPage:
+    def one(name: str, default: int) -> int:
+        values = tags.get(name, (default,))
+        if len(values) != 1:
+            raise corrupt(f"its {name.replace('_', ' ')} is no single number")
+        return values[0]
+
+    width, height, samples = one("width", 0), one("height", 0), one("samples", 1)
+    check_sides(height, width)
+    if not 1 <= samples <= 16:
+        raise corrupt(f"its header announces {samples} samples a pixel")
+    bits, kind = _same(tags, "bits", 1, samples), _same(tags, "sample_format", 1, samples)
+    compression, photometric = one("compression", 1), one("photometric", -1)
+    if bits not in (1, 2, 4, 8, 16, 32, 64) or kind not in (1, 2, 3):
+        raise Reject("file.codec", f"holds values of {bits} bits, type {kind}", "Save it with 8 bits.")
+    if one("planar", 1) not in (1, 2) or one("fill_order", 1) not in (1, 2):
+        raise corrupt("its planar configuration is out of range")
+    tiled = "tile_offsets" in tags
+    block = (
+        (one("tile_height", 0), one("tile_width", 0))
+        if tiled
+        else (min(one("rows_per_strip", height), height), width)
+    )
+    check_sides(*block)
+    planar = one("planar", 1) == 2 and samples > 1
+    n_blocks = math.prod(-(-side // length) for side, length in zip((height, width), block, strict=True))
+    n_blocks *= samples if planar else 1
+    kind_of_block = "tile" if tiled else "strip"
+    offsets, counts = tags.get(f"{kind_of_block}_offsets", ()), tags.get(f"{kind_of_block}_counts", ())
+    if len(offsets) != n_blocks or len(counts) != n_blocks:
+        raise corrupt(f"it has {len(offsets)} {kind_of_block}s where its sizes need {n_blocks}")
+    if any(offset + count > size for offset, count in zip(offsets, counts, strict=True)):
+        raise corrupt("it ends too early")
+    return TiffPage(
+        _header(tags, (height, width), samples, bits, photometric),
+        order,
+        CODECS.get(compression, f"number {compression}"),
+        compression,
+        one("predictor", 1),
+        planar,
+        kind,
+        block,
+        tiled,
+        offsets,
+        counts,
+        samples,
+        one("fill_order", 1) == 2,
+        tags.get("colour_map", ()),
+    )
+
+
+def _same(tags: dict[str, Any], name: str, default: int, samples: int) -> int:
+    values = set(tags.get(name, (default,)))
+    if len(values) != 1 or len(tags.get(name, (0,))) not in (1, samples):
+        raise corrupt(f"its {name.replace('_', ' ')} differ between channels")
+    return int(values.pop())
+
+
+def _header(
+    tags: dict[str, tuple[int, ...]], sides: tuple[int, int], samples: int, bits: int, photometric: int
+) -> ImageHeader:
+    if photometric not in _COLOURS:
+        raise Reject(
+            "file.codec",
+            f"has the photometric interpretation {photometric}"
+            if photometric >= 0
+            else "does not say what its values mean (photometric interpretation)",
+            "Save it as grey or RGB.",
+        )
+    colour, extra = _COLOURS[photometric], len(tags.get("extra_samples", ()))
+    if colour == "grey" and samples == 3:
+        colour = "RGB"
+    elif samples > {"grey": 1, "RGB": 3, "palette": 1}.get(colour, 4):
+        colour = _ALPHA[colour] if extra == 1 and colour in _ALPHA else f"{samples}-channel"
+    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0)

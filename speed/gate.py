@@ -1,0 +1,187 @@
+"""What the gate costs: its readers beside the plain ones of before, in turns, in one run.
+
+python speed/gate.py --write      # also writes speed/gate.md
+
+Before is OpenCV for pictures (with a look for the file's end) and SimpleITK for volumes (with a look for
+NIfTI files that end early), as medbench read until the gate.
+"""
+
+import argparse
+import functools
+import gzip
+import os
+import platform
+import statistics
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import SimpleITK
+
+from medbench.core.case import Volume
+from medbench.io import images, nifti_mha, pictures
+
+BAR = 1.1
+
+
+def blobs(shape, seed, n_labels=4):
+    """A smooth label map, as networks give them."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.random([side // 12 + 2 for side in shape])
+    for axis, side in enumerate(shape):
+        coarse = np.repeat(coarse, 12, axis)[tuple([slice(None)] * axis + [slice(0, side)])]
+    centre = np.indices(shape, sparse=True)
+    radius = sum(((index - side / 2) / (side / 4)) ** 2 for index, side in zip(centre, shape, strict=True))
+    return np.where(radius + coarse * 0.6 < 1, 1 + (coarse * (n_labels - 1)).astype(np.uint8), 0).astype(
+        np.uint8
+    )
+
+
+def old_png(path):
+    """A picture as it was read: looked at for its end, decoded by OpenCV, looked at for its kind."""
+    encoded = np.fromfile(path, dtype=np.uint8)
+    assert b"IEND" in encoded.tobytes()[-64:]
+    picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    if picture.ndim == 3:
+        picture = picture[:, :, 2::-1]
+    picture = np.ascontiguousarray(picture)
+    with open(path, "rb") as stream:
+        assert stream.read(26)[24] == 8
+    return picture
+
+
+def old_mask(path):
+    """A mask as it was read."""
+    encoded = np.fromfile(path, dtype=np.uint8)
+    assert b"IEND" in encoded.tobytes()[-64:]
+    labels = np.ascontiguousarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))
+    binary = np.asarray(labels == labels.max(initial=0))
+    assert not np.any(labels[~binary])
+    return binary.astype(np.uint8)
+
+
+def old_volume(path):
+    """A volume as it was read."""
+    assert path.is_file()
+    if path.name.endswith(".nii.gz"):
+        with gzip.open(path) as stream:
+            header = stream.read(348)
+            dimensions = struct.unpack("<8h", header[40:56])
+            int(np.prod(dimensions[1 : 1 + dimensions[0]], dtype=np.int64))
+        with open(path, "rb") as stream:
+            stream.seek(-4, 2)
+            stream.read(4)
+    image = SimpleITK.ReadImage(str(path))
+    return Volume(
+        SimpleITK.GetArrayFromImage(image),
+        tuple(reversed(image.GetSpacing())),
+        tuple(reversed(image.GetOrigin())),
+        tuple(image.GetDirection()),
+    )
+
+
+def old_geometry(path):
+    """Geometry as it was read."""
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader.GetSpacing()
+
+
+def write_all(folder, n_pictures, n_volumes, n_frames):
+    """The files: half of the pictures are masks."""
+    sets = {
+        name: [] for name in ("PNG masks 512 × 512", "PNG pictures 384 × 288 RGB", "labels", "mha", "raw")
+    }
+    for index in range(n_pictures // 2):
+        path = folder / f"m{index}.png"
+        if index < 50:
+            cv2.imwrite(str(path), (blobs((512, 512), index) > 0).astype(np.uint8) * 255)
+            picture = cv2.GaussianBlur(
+                np.random.default_rng(index).integers(0, 256, (288, 384, 3), np.uint8), (9, 9), 3
+            )
+            cv2.imwrite(str(folder / f"p{index}.png"), picture)
+        else:
+            for kind in "mp":
+                (folder / f"{kind}{index}.png").write_bytes((folder / f"{kind}{index % 50}.png").read_bytes())
+        sets["PNG masks 512 × 512"].append(path)
+        sets["PNG pictures 384 × 288 RGB"].append(folder / f"p{index}.png")
+    for index in range(n_volumes):
+        path = folder / f"v{index}.nii.gz"
+        if index < 10:
+            image = SimpleITK.GetImageFromArray(blobs((155, 240, 240), index).astype(np.int16))
+            SimpleITK.WriteImage(image, str(path), True)
+        else:
+            path.write_bytes((folder / f"v{index % 10}.nii.gz").read_bytes())
+        sets["labels"].append(path)
+    for index in range(n_frames):
+        image = SimpleITK.GetImageFromArray(blobs((256, 256), index))
+        for name, packed in (("mha", True), ("raw", False)):
+            path = folder / f"{name}{index}.mha"
+            SimpleITK.WriteImage(image, str(path), packed)
+            sets[name].append(path)
+    return sets
+
+
+def seconds(read, paths):
+    """CPU time of reading all files once; wall time would tell of the machine's other users."""
+    started = time.process_time()
+    for path in paths:
+        read(path)
+    return time.process_time() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--volumes", type=int, default=100)
+    parser.add_argument("--frames", type=int, default=500)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    grown = functools.partial(nifti_mha.read_geometry)
+    with tempfile.TemporaryDirectory() as folder:
+        sets = write_all(Path(folder), arguments.pictures, arguments.volumes, arguments.frames)
+        rows = [
+            ("PNG masks 512 × 512", old_mask, pictures.read_binary_mask, sets["PNG masks 512 × 512"]),
+            ("PNG pictures 384 × 288 RGB", old_png, pictures.read_rgb, sets["PNG pictures 384 × 288 RGB"]),
+            (".nii.gz label maps 240 × 240 × 155", old_volume, images.read_labels, sets["labels"]),
+            (".nii.gz headers of the same", old_geometry, grown, sets["labels"]),
+            (".mha frames 256 × 256, zlib", old_volume, images.read_labels, sets["mha"]),
+            (".mha frames 256 × 256, plain", old_volume, images.read_labels, sets["raw"]),
+        ]
+        lines = [
+            "| files | number | before, ms a file | gate, ms a file | gate / before |",
+            "|---|---|---|---|---|",
+        ]
+        worst = 0.0
+        for name, old, new, paths in rows:
+            for path in paths[:3]:
+                old(path), new(path)
+            turns = [(seconds(old, paths), seconds(new, paths)) for _ in range(arguments.turns)]
+            before, after = (statistics.median(side) * 1000 / len(paths) for side in zip(*turns, strict=True))
+            ratio = statistics.median(new_s / old_s for old_s, new_s in turns)
+            worst = max(worst, ratio)
+            lines.append(f"| {name} | {len(paths):,} | {before:.3f} | {after:.3f} | {ratio:.2f} |")
+            print(lines[-1], flush=True)
+    told = (
+        f"# The gate\n\nWritten by `python speed/gate.py --write`: each set is read by both readers in "
+        f"turns, {arguments.turns} times, one thread, the file cache warm; medians of CPU time. "
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"load average {os.getloadavg()[0]:.1f}. Before is OpenCV and SimpleITK as "
+        f"medbench used them. Bar: at most {BAR} × before.\n\n"
+    )
+    text = told + "\n".join(lines) + "\n"
+    if arguments.write:
+        (Path(__file__).parent / "gate.md").write_text(text)
+    return int(worst > BAR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

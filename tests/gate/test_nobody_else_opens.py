@@ -1,0 +1,71 @@
+"""Foreign files are opened by the gate alone; modules that still open files stand in a list that shrinks."""
+
+import ast
+import json
+from pathlib import Path
+
+import medbench
+
+PACKAGE = Path(medbench.__file__).parent
+GATE = {"io/gate/source.py", "io/gate/hdf5_arrays.py", "io/gate/arrays.py", "io/gate/tiff_pixels.py"}
+
+# calls that open or decode a file, by their last names
+OPENERS = {
+    "open", "read_bytes", "read_text", "fromfile", "memmap", "open_memmap", "imread", "imreadmulti",
+    "VideoCapture", "ReadImage", "ImageFileReader", "File", "TiffFile", "TiffSlide", "ZipFile", "TarFile",
+    "loadtxt", "genfromtxt", "read_csv", "safe_open", "load_file",
+}  # fmt: skip
+LOADERS = {
+    ("np", "load"), ("numpy", "load"), ("torch", "load"), ("nibabel", "load"), ("nib", "load"),
+    ("jit", "load"), ("pickle", "load"), ("json", "load"), ("tomllib", "load"), ("yaml", "safe_load"),
+}  # fmt: skip
+# files inside io/ that are ours: streams that the gate opened, files that are written, caches of our own
+OURS = {
+    "io/caches.py": 3,  # writing and checking what it keeps itself
+    "io/hdf5.py": 2,  # np.savez and h5py, to write
+    "io/video.py": 1,  # OpenCV by the path of an admitted file
+    "io/slides.py": 3,  # tifffile, zarr and TiffSlide over the stream of an admitted file
+}
+STILL_OPENING = json.loads((Path(__file__).parent / "still_opening.json").read_text())
+
+
+def calls(path):
+    """Calls in a module that open or decode a file."""
+    count = 0
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name):
+            count += node.func.id in OPENERS
+        elif isinstance(node.func, ast.Attribute):
+            owner = node.func.value
+            name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+            count += node.func.attr in OPENERS or (name, node.func.attr) in LOADERS
+    return count
+
+
+def counted():
+    return {
+        path.relative_to(PACKAGE).as_posix(): count
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if (count := calls(path))
+    }
+
+
+def test_nothing_in_io_opens_foreign_files_but_the_gate():
+    inside = {name: count for name, count in counted().items() if name.startswith("io/") and name not in GATE}
+    assert inside == OURS
+
+
+def test_the_list_of_modules_that_still_open_files_only_shrinks(say):
+    outside = {name: count for name, count in counted().items() if not name.startswith("io/")}
+    new = {name: count for name, count in outside.items() if count > STILL_OPENING.get(name, 0)}
+    assert not new, f"read foreign files through medbench.io: {new}"
+    gone = {name: count for name, count in STILL_OPENING.items() if count > outside.get(name, 0)}
+    assert not gone, f"take these out of the list: {gone}"
+    say(f"{len(outside)} modules outside io/ open files themselves, {sum(outside.values())} calls")
+
+
+if __name__ == "__main__":  # prints the list anew, e.g. after modules were moved
+    modules = {name: count for name, count in counted().items() if not name.startswith("io/")}
+    print(json.dumps(modules, indent=1))  # noqa: T201
