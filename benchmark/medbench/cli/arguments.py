@@ -44,6 +44,9 @@ Repeats = Annotated[
         help="Networks that learn with successive seeds; their mean and spread, where the challenge allows it.",
     ),
 ]
+Sampling = Annotated[
+    str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
 BatchSize = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from medbench.challenges.card import Card
 from medbench.challenges.families.video_summaries.annotations import (
     RawFiles,
+    RawVideo,
     raw_name,
     rebuilt,
     sampled_ratings,
@@ -19,6 +20,8 @@ from medbench.challenges.families.video_summaries.annotations import (
 from medbench.challenges.families.video_summaries.layout import (
     Annotations,
     Timeline,
+    checked_timeline,
+    key_shots,
     read_annotations,
     read_features,
     read_timeline,
@@ -195,6 +198,24 @@ class VideoSummaryRelease(Release):
         place = self.raw.locate(Path(case.facts["root"]))
         assert place is not None, "a case with raw annotations has their place"
         return self.raw.read(place, name)
+
+    def annotation_arrays(self, raw: RawVideo, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """``user_summary``, ``gtscore`` and ``gtsummary`` of a video, rebuilt from its raw annotations.
+
+        Args:
+            raw: annotations of every frame.
+            arrays: ``n_frames``, ``picks`` and ``change_points`` of the video.
+
+        Raises:
+            MedbenchError: as :func:`rebuilt`.
+        """
+        timeline = checked_timeline(raw.name, int(arrays["n_frames"]), arrays["picks"], arrays["change_points"])
+        said = rebuilt(raw, timeline)
+        return {
+            "user_summary": said.summaries.astype(np.float32),
+            "gtscore": said.scores.astype(np.float32),
+            "gtsummary": key_shots(timeline, said.scores).astype(np.float32),
+        }
 
     def check(self, root: Path) -> list[Finding]:
         """Every video's arrays, the folds, and the stored summaries against the raw annotations."""
