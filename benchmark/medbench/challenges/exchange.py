@@ -45,9 +45,10 @@ class Exchange(abc.ABC):
             forms that stand here are those that the challenge serves, the challenge's own form first.
         inputs_with_reference: the same for models whose card says that they see the reference of the very
             cases that they predict; empty where the challenge shows it to none.
-        reference_answers: rows that tables show beside models, never ranked: name -> writes the prediction of a
-            case into a folder and returns its path.
-        several_answers: whether a prediction may hold the answers of several networks, of which the mean counts.
+        reference_answers: rows that tables show beside models, never ranked: name -> writes the prediction
+            of a case into a folder and returns its path.
+        several_answers: whether a prediction may hold the answers of several networks, of which the mean
+            counts.
         patch_position: top-left corner (row, column) of a case's image within its group's slide, in pixels,
             where cases are patches that overlap; ``None`` where nothing can be stitched.
     """

@@ -124,8 +124,8 @@ class Release(abc.ABC):
     def parts(self, split: str) -> Sequence[str]:
         """Splits that make up ``split``, each predicted by a network that learnt from its own training split.
 
-        Folds of a cross-validation, whose name and a slash begin the ids of the cases of ``split``; none where
-        one network predicts the whole split.
+        Folds of a cross-validation, whose name and a slash begin the ids of the cases of ``split``; none
+        where one network predicts the whole split.
         """
         return ()
 

@@ -41,7 +41,7 @@ Repeats = Annotated[
     typer.Option(
         "--repeats",
         min=1,
-        help="Networks that learn with successive seeds; their mean and spread, where the challenge allows it.",
+        help="Networks with successive seeds; their mean and spread, where the challenge allows it.",
     ),
 ]
 Sampling = Annotated[

@@ -16,7 +16,9 @@ def command(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="MP4 file; .json and .jpg of the same name lie beside it.")
     ],
-    weights: Annotated[Path | None, typer.Option("--weights", help="Weights that medbench train left.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Weights that medbench train left.")
+    ] = None,
     feature_weights: Annotated[
         Path | None, typer.Option("--feature-weights", help="torchvision's GoogLeNet weights.")
     ] = None,
@@ -50,6 +52,7 @@ def command(
         return
     chosen = [shot for shot in told["shots"] if shot["chosen"]]
     typer.echo(
-        f"{output}: {len(chosen)} of {len(told['shots'])} shots, {told['summary_frames']} of {told['frames']} frames; "
+        f"{output}: {len(chosen)} of {len(told['shots'])} shots, {told['summary_frames']} of "
+        f"{told['frames']} frames; "
         f"{output.with_suffix('.json')}, {output.with_suffix('.jpg')}"
     )

@@ -43,4 +43,6 @@ class FoldedPredictor:
         answers = [predictor.predict(sample) for predictor in some]
         if len(answers) == 1:
             return answers[0]
-        return Prediction({task: np.stack([answer[task] for answer in answers]) for task in answers[0].answers})
+        return Prediction(
+            {task: np.stack([answer[task] for answer in answers]) for task in answers[0].answers}
+        )

@@ -23,8 +23,8 @@ class FrameFeatures:
     """GoogLeNet up to its last pooling, in batches.
 
     Args:
-        weights: a file of torchvision's weights; ``None`` for random ones, which say what frames are alike and
-            no more.
+        weights: a file of torchvision's weights; ``None`` for random ones, which say what frames are alike
+            and no more.
         device: where the network runs.
         batch_size: frames a forward pass.
 
@@ -41,7 +41,7 @@ class FrameFeatures:
         self.device, self.batch_size = device, batch_size
 
     def of(self, frames: Iterator[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
-        """Features ``(frames, 1024)`` of RGB frames ``(height, width, 3)``, which are never all held at once."""
+        """Features ``(frames, 1024)`` of RGB frames ``(height, width, 3)``, a batch held at a time."""
         parts, waiting = [], []
         for frame in frames:
             waiting.append(prepare_frame(frame))
@@ -62,7 +62,7 @@ class FrameFeatures:
 
 
 def prepare_frame(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The frame as GoogLeNet wants it, ``(3, 224, 224)``: shorter side 256, centre cut out, ImageNet's scale."""
+    """The frame as GoogLeNet wants it: ``(3, 224, 224)``, shorter side 256, centre, ImageNet's scale."""
     import cv2
 
     height, width = frame.shape[:2]
@@ -81,7 +81,9 @@ def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        network = googlenet(weights=None, aux_logits=False, init_weights=False, transform_input=state is not None)
+        network = googlenet(
+            weights=None, aux_logits=False, init_weights=False, transform_input=state is not None
+        )
     if state is not None:
         own = network.state_dict()
         kept = {key: value for key, value in state.items() if key in own}
@@ -89,7 +91,8 @@ def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
         if missing:
             raise MedbenchError(
                 "weights.mismatch",
-                f"{source}: lacks {len(missing)} parameters of torchvision's GoogLeNet, the first is {missing[0]}.",
+                f"{source}: lacks {len(missing)} parameters of torchvision's GoogLeNet, the first is "
+                f"{missing[0]}.",
                 "Use torchvision's googlenet-1378be20.pth.",
             )
         network.load_state_dict(kept)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class FullTransNetPredictor(TimedPredictor):
     """Scores by the published decoding.
 
-    The decoder is given every frame, which tells nothing of any annotation; in the published form those of the
-    ground-truth summary, as the authors' program does in testing too.
+    The decoder is given every frame, which tells nothing of any annotation; in the published form those of
+    the ground-truth summary, as the authors' program does in testing too.
 
     Args:
         network: FullTransNet.
@@ -60,7 +60,8 @@ class FullTransNetPredictor(TimedPredictor):
         if "key_frames" not in sample.facts:
             raise MedbenchError(
                 "model.needs_reference",
-                f"{sample.case.id}: the published form of FullTransNet is given the ground-truth summary of the very "
+                f"{sample.case.id}: the published form of FullTransNet is given the ground-truth summary "
+                "of the very "
                 "video, which is not there.",
                 "Take the default form, fulltransnet.",
             )
@@ -75,7 +76,7 @@ class FullTransNetPredictor(TimedPredictor):
 
 
 def global_frames(facts: Any) -> Tensor:
-    """Frames that everything attends to: the first, last and middle one of each shot, as sampled, ``(G,)``."""
+    """Sampled frames that everything attends to: first, last and middle one of each shot, ``(G,)``."""
     import torch
 
     shots: npt.NDArray[np.int64] = np.asarray(facts["change_points"])

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """Anything that answers samples: a network, a container, a folder of earlier predictions.
-"""
+    """Anything that answers samples: a network, a container, a folder of earlier predictions."""
 
     @property
     def time_s(self) -> Mapping[str, float]:

@@ -58,7 +58,9 @@ def sample_video(path: Path, extractor: FrameFeatures, sampling: Sampling = "eve
         nonlocal count
         for index, time_s, frame in iterate_frames(path):
             count = index + 1
-            due = index % _STEP == 0 if sampling == "every_15th" else time_s >= len(picks) * _INTERVAL_S - 1e-6
+            due = (
+                index % _STEP == 0 if sampling == "every_15th" else time_s >= len(picks) * _INTERVAL_S - 1e-6
+            )
             if due:
                 picks.append(index)
                 yield frame.to_ndarray(format="rgb24")

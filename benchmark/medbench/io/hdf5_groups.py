@@ -36,7 +36,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise MedbenchError(
-            "file.corrupt", f"{path}: not a readable HDF5 file ({reason[:120]}).", "Copy it again from its source."
+            "file.corrupt",
+            f"{path}: not a readable HDF5 file ({reason[:120]}).",
+            "Copy it again from its source.",
         ) from error
 
 
@@ -113,7 +115,9 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
     dataset = group[name]
     place = f"{group.name}/{name}"
     if not isinstance(dataset, h5py.Dataset):
-        raise MedbenchError("data.array_missing", f"{path}: {place} is no array.", "Use the file as released.")
+        raise MedbenchError(
+            "data.array_missing", f"{path}: {place} is no array.", "Use the file as released."
+        )
     if dataset.is_virtual or dataset.external:
         kind = "a virtual dataset" if dataset.is_virtual else "external storage"
         raise _elsewhere(path, place, kind)

@@ -80,8 +80,8 @@ def iterate_frames(path: Path) -> Iterator[tuple[int, float, Any]]:
     """Index, time in seconds and PyAV frame of every frame, in the order of showing.
 
     Raises:
-        MedbenchError: also ``file.corrupt`` for a video that ends before the time that it announces, or holds no
-            frame. Fewer frames than announced are no fault: containers count pauses too.
+        MedbenchError: also ``file.corrupt`` for a video that ends before the time that it announces, or
+            holds no frame. Fewer frames than announced are no fault: containers count pauses too.
     """
     with _opened(path) as container:
         stream = container.streams.video[0]
@@ -138,7 +138,8 @@ def frames_at(path: Path, indices: Sequence[int]) -> list[npt.NDArray[np.uint8]]
 def cut_video(path: Path, target: Path, keep: Callable[[int], bool]) -> None:
     """Write the frames to keep, with the sound that belongs to them, to an MP4 file, atomically.
 
-    Frames are encoded anew as H.264 (MPEG-4 where this PyAV lacks it), sound as AAC; both run on without gaps.
+    Frames are encoded anew as H.264 (MPEG-4 where this PyAV lacks it), sound as AAC; both run on without
+    gaps.
 
     Args:
         path: the video.

@@ -1,4 +1,4 @@
-"""A bidirectional LSTM that scores frames, after vsLSTM (Zhang et al., Video summarization with LSTM, ECCV 2016)."""
+"""A bidirectional LSTM that scores frames, after vsLSTM (Zhang et al., ECCV 2016)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ evaluation. Here they are parameters, and dropout ends with training. The progra
 never computes with (140,608 of 3,678,848) are left out.
 
 The decoder is given features of frames. The authors give it those of the *ground-truth* summary, in testing
-too. The corrected form gives it every frame, which tells nothing of any summary: for a frame of the summary it
+too. The corrected form gives it every frame, which tells nothing of any summary: for a frame of the summary
+it
 learns to point at that frame, for any other at none. So that pointing is there to begin with, the last layer
 starts as the table of positions.
 """
@@ -186,7 +187,7 @@ class FullTransNet(nn.Module):
         return functional.linear(tokens, self.head.weight[:n_frames]).softmax(dim=-1)
 
     def frame_scores(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
-        """Scores ``(N, T)``, as :func:`frame_scores` of :meth:`forward`, in memory that grows with T alone."""
+        """Scores ``(N, T)``: :func:`frame_scores` of :meth:`forward`, in memory that grows with T alone."""
         tokens = self.summary_tokens(frames, decoder_features, global_frames)
         n_frames = frames.shape[1]
         rows = max(1, _ENTRIES_AT_ONCE // n_frames)

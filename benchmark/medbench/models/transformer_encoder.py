@@ -1,4 +1,4 @@
-"""A plain transformer encoder with full attention that scores frames: the ablation FullTransNet compares with.
+"""A plain transformer encoder with full attention that scores frames: an ablation of FullTransNet.
 
 Embedding, perceptrons and attention as in FullTransNet's encoder, but every frame attends to every frame, and
 each gets a score of its own by a linear layer and a sigmoid.

@@ -112,7 +112,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class FoldedJob:
-    """Networks on the parts of a split, each part predicted by networks that learnt from its own training split.
+    """Networks on the parts of a split, each part predicted by those that learnt from its training split.
 
     Attributes:
         request: with everything that was left open.
@@ -176,13 +176,18 @@ class FoldedJob:
             MedbenchError: as :meth:`Setup.predictor`.
         """
         return FoldedPredictor(
-            {part: [setup.predictor(work, progress) for setup in setups] for part, setups in self.setups.items()}
+            {
+                part: [setup.predictor(work, progress) for setup in setups]
+                for part, setups in self.setups.items()
+            }
         )
 
     def model_record(self) -> ModelRecord:
-        """What a record says of the networks: what they share, and each one's training split, seed and weights."""
+        """What a record says of the networks: what they share, and each one's split, seed and weights."""
         facts = self.setup.weights.facts
-        shared = {name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")}
+        shared = {
+            name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")
+        }
         each = [
             {
                 "part": part,

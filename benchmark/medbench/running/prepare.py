@@ -1,4 +1,4 @@
-"""``medbench data prepare``: features, shots and annotations of video files in the layout of the released data."""
+"""``medbench data prepare``: features, shots and annotations of videos in the released layout."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ def prepare(
         progress: told of every video.
 
     Raises:
-        MedbenchError: ``prepare.challenge``, ``prepare.no_weights``, ``data.empty``, or when every video fails.
+        MedbenchError: ``prepare.challenge``, ``prepare.no_weights``, ``data.empty``, or when every video
+            fails.
     """
     subject = load_challenge(challenge)
     members = getattr(subject.release, "members", None)
@@ -65,7 +66,8 @@ def prepare(
         raise MedbenchError(
             "prepare.no_weights",
             "Features of real videos need GoogLeNet's weights.",
-            "Give --weights googlenet-1378be20.pth, or --random-weights for features that tell frames apart only.",
+            "Give --weights googlenet-1378be20.pth, or --random-weights for features that tell frames "
+            "apart only.",
         )
     files = sorted(path for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not files:
@@ -104,7 +106,12 @@ def _provenance(preparation: Preparation, extractor: FrameFeatures) -> dict[str,
 
 
 def _prepared(
-    subject: Challenge, path: Path, number: int, place: Path | None, extractor: FrameFeatures, sampling: Sampling
+    subject: Challenge,
+    path: Path,
+    number: int,
+    place: Path | None,
+    extractor: FrameFeatures,
+    sampling: Sampling,
 ) -> tuple[str, dict[str, Any]]:
     """Group and arrays of one video."""
     release: Any = subject.release

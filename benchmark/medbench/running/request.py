@@ -201,8 +201,8 @@ class Request(CaseRequest):
         options: options of the model.
         inference: device, precision, batch and image size; for volumes also the windows and which modalities
             may be seen. A run on fewer modalities enters no leaderboard.
-        repeats: networks that learn with successive seeds and whose scores are averaged case by case, where the
-            challenge takes several answers.
+        repeats: networks that learn with successive seeds and whose scores are averaged case by case, where
+            the challenge takes several answers.
     """
 
     model: str

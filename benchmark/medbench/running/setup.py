@@ -99,7 +99,8 @@ class Setup:
         if form not in shown:
             raise MedbenchError(
                 "model.needs_reference",
-                f"{self.network.name} is shown the reference of what it predicts, and {self.challenge.title} shows none.",
+                f"{self.network.name} is shown the reference of what it predicts, and "
+                f"{self.challenge.title} shows none.",
                 "Take a form of the model that needs none.",
             )
         sample: AnySample = shown[form].read(visible)

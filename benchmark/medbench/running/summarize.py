@@ -85,7 +85,9 @@ def _network(request: SummaryRequest) -> tuple[Any, Any]:
     entry = model_entry(request.model)
     if "frame_scores" not in entry.offers:
         raise MedbenchError(
-            "model.task", f"{request.model} does not score frames.", "Take fulltransnet or a baseline/… model."
+            "model.task",
+            f"{request.model} does not score frames.",
+            "Take fulltransnet or a baseline/… model.",
         )
     if entry.sees_reference:
         raise MedbenchError(
@@ -149,9 +151,7 @@ def _told(
     }
 
 
-def _contact_sheet(
-    path: Path, video: SampledVideo, summary: npt.NDArray[np.bool_], target: Path
-) -> None:
+def _contact_sheet(path: Path, video: SampledVideo, summary: npt.NDArray[np.bool_], target: Path) -> None:
     """The middle frame of every chosen shot, in rows of four."""
     from medbench.io.raster import resize_picture, write_picture
 

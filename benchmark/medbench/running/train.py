@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -155,11 +154,12 @@ def train(
         hardware: accelerator, devices, nodes, precision.
         progress: told of every step.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
-            ``split`` to learn from, the challenge's own training split if not given, or those of all its folds;
-            ``options`` of the model; ``runs``, folder of run directories.
+            ``split`` to learn from, the challenge's own training split if not given, or those of all its
+            folds; ``options`` of the model; ``runs``, folder of run directories.
 
     Returns:
-        Path of the weights, of the last fold's where there are several; ``training.json`` beside them says how they were made.
+        Path of the weights, of the last fold's where there are several; ``training.json`` beside them says
+        how they were made.
 
     Raises:
         MedbenchError: for unknown names, unreadable data or a diverged training.

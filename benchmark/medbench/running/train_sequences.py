@@ -64,12 +64,16 @@ def _held_out(plan: TrainingPlan) -> Sequence[Case]:
     release = plan.challenge.release
     if rule == "test_split":
         tests = [
-            name for name in release.splits if name != plan.split and release.training_split_of(name) == plan.split
+            name
+            for name in release.splits
+            if name != plan.split and release.training_split_of(name) == plan.split
         ]
         own = [name for name in tests if plan.split.startswith(name)] or tests
         return release.cases(plan.data.root, own[0])
     cases = release.cases(plan.data.root, plan.split)
-    shares = {case.resampling_unit: hashed_share(f"{plan.recipe.seed}/{case.resampling_unit}") for case in cases}
+    shares = {
+        case.resampling_unit: hashed_share(f"{plan.recipe.seed}/{case.resampling_unit}") for case in cases
+    }
     ordered = sorted(shares, key=shares.__getitem__)
     chosen = set(ordered[: max(1, round(HELD_OUT * len(ordered)))])
     return [case for case in cases if case.resampling_unit in chosen]

@@ -98,9 +98,7 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     seed = None
     if request.repeats > 1:
         seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
-    trained = find_trained(
-        challenge, data, network, request.runs_root, request.recipe, training_split, seed
-    )
+    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
     if trained is None and data.kind == "sample":
         trained = _fit_quick(plan, data, training_split, seed, progress)
     if trained is None:

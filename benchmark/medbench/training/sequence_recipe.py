@@ -24,8 +24,8 @@ class SequenceRecipe:
         smooth: of the loss ``jaccard``.
         gradient_clip: largest norm of the whole gradient; 0 does not clip.
         validation: ``by_group`` holds out a fifth of the videos and keeps the epoch that scores best on them;
-            ``test_split`` keeps the epoch that scores best on the very split that is reported, as the authors'
-            program does: results are marked and never ranked; ``none`` keeps the last epoch.
+            ``test_split`` keeps the epoch that scores best on the very split that is reported, as the
+            authors' program does: results are marked and never ranked; ``none`` keeps the last epoch.
         least_steps: where videos are few there are more epochs, so as to come to this many steps.
         seed: of the initial weights, the order of the videos and dropout.
     """

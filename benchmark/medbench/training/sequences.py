@@ -1,4 +1,4 @@
-"""Fitting a network that sees sequences: one optimiser step a video; a repeated call goes on where it stopped."""
+"""Fitting a network that sees sequences, one step a video; a repeated call goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> li
     """All videos, read before the first step; those without a chosen frame are told and left out.
 
     Raises:
-        MedbenchError: naming file and video of the first that cannot be read, ``training.no_labels`` when none
-            has a chosen frame.
+        MedbenchError: naming file and video of the first that cannot be read, ``training.no_labels`` when
+            none has a chosen frame.
     """
     import torch
 
@@ -61,7 +61,9 @@ def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> li
         sample, targets = example.load()
         chosen = np.flatnonzero(targets["key_frames"])
         if len(chosen) == 0:
-            progress.say(f"{example.id}: its key-shot summary has no sampled frame, so nothing is learnt from it.")
+            progress.say(
+                f"{example.id}: its key-shot summary has no sampled frame, so nothing is learnt from it."
+            )
             continue
         lessons.append(
             Lesson(example.id, torch.from_numpy(sample.features), sample.facts, torch.from_numpy(chosen))
@@ -151,7 +153,9 @@ def device_of(hardware: Hardware) -> torch.device:
 
     if hardware.nodes > 1 or hardware.devices not in ("auto", 1, "1"):
         raise MedbenchError(
-            "training.devices", "Networks of sequences train on one device, a video a step.", "Give --devices 1."
+            "training.devices",
+            "Networks of sequences train on one device, a video a step.",
+            "Give --devices 1.",
         )
     if hardware.accelerator == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -242,7 +246,6 @@ class _Course:
 
     def _keep(self) -> None:
         """Write the weights if they are the best so far, and the state to go on from."""
-        import torch
 
         last = self.epoch == self.epochs
         score = None
@@ -273,9 +276,10 @@ def _store(path: Path, state: Any) -> None:
 def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor:
     """The loss of one video.
 
-    A network that scores frames is compared with the key frames, frame by frame. One that gives a distribution
-    over the frames for every frame that its decoder is given is compared with a row each: 1 at that very frame
-    if it is a key frame, else 0 everywhere.
+    A network that scores frames is compared with the key frames, frame by frame. One that gives a
+    distribution
+    over the frames for every frame that its decoder is given is compared with a row each: 1 at that very
+    frame if it is a key frame, else 0 everywhere.
 
     Args:
         network: of either kind.

@@ -85,8 +85,8 @@ def draw_video(rng: np.random.Generator, shots: tuple[int, int] = (18, 26)) -> E
 def draw_importance(video: EventVideo, rng: np.random.Generator, users: int, contrary: int) -> Array:
     """Importance of every frame, 0 to 1, by annotator, ``(users, frames)``.
 
-    Most annotators weigh the events alike, give or take; the last ``contrary`` ones care for scenes without any.
-    Everybody's opinion of a shot wavers.
+    Most annotators weigh the events alike, give or take; the last ``contrary`` ones care for scenes without
+    any. Everybody's opinion of a shot wavers.
 
     Args:
         video: what they see.
@@ -102,7 +102,9 @@ def draw_importance(video: EventVideo, rng: np.random.Generator, users: int, con
     return opinion[:, video.shot_of_frame]
 
 
-def draw_ratings(video: EventVideo, rng: np.random.Generator, users: int, contrary: int) -> npt.NDArray[np.int64]:
+def draw_ratings(
+    video: EventVideo, rng: np.random.Generator, users: int, contrary: int
+) -> npt.NDArray[np.int64]:
     """Ratings from 1 to 5 of every second, by annotator, ``(users, frames)``."""
     importance = draw_importance(video, rng, users, contrary)
     starts = np.arange(0, video.n_frames, RATED_FRAMES)

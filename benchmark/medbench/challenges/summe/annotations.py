@@ -1,4 +1,4 @@
-"""SumMe's annotations: one ``GT/<video>.mat`` a video with ``user_score`` (frames, users), above 0 where chosen."""
+"""SumMe's annotations: ``GT/<video>.mat`` with ``user_score`` (frames, users), above 0 where chosen."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class SumMeFiles:
                 "Copy it again from its source.",
             ) from error
         if "user_score" not in arrays or arrays["user_score"].ndim != 2:
-            raise MedbenchError("annotation.layout", f"{path}: has no user_score (frames, users).", "Use the release.")
+            raise MedbenchError(
+                "annotation.layout", f"{path}: has no user_score (frames, users).", "Use the release."
+            )
         values = np.asarray(arrays["user_score"], np.float64).T
         frames = int(arrays["nFrames"].reshape(-1)[0]) if "nFrames" in arrays else values.shape[1]
         if values.shape[1] != frames:

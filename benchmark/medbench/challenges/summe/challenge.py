@@ -21,7 +21,9 @@ CARD = Card(
     metrics=columns("max"),
     failure_rule=FAILURE_RULE,
     case_columns=("share", "random_f"),
-    citation="Gygli, Grabner, Riemenschneider, Van Gool: Creating summaries from user videos. ECCV 2014, 505–520",
+    citation=(
+        "Gygli, Grabner, Riemenschneider, Van Gool: Creating summaries from user videos. ECCV 2014, 505–520"
+    ),
     bibtex="""@inproceedings{gygli2014creating,
   title = {Creating summaries from user videos},
   author = {Gygli, Michael and Grabner, Helmut and Riemenschneider, Hayko and Van Gool, Luc},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class TVSumFiles:
             MedbenchError: ``annotation.layout`` for a file that is none of TVSum's.
         """
         if place.suffix == ".tsv":
-            return list(dict.fromkeys(name for name, _ in _lines(place)))
+            return list(_lines(place, place.stat().st_mtime_ns))
         with opened(place) as file:
             return _titles(place, file)
 
@@ -45,12 +46,12 @@ class TVSumFiles:
         """Ratings ``(users, frames)`` of one video.
 
         Raises:
-            MedbenchError: ``annotation.layout``, ``annotation.length`` or ``annotation.not_finite`` naming the
-                annotator.
+            MedbenchError: ``annotation.layout``, ``annotation.length`` or ``annotation.not_finite`` naming
+                the annotator.
         """
         where = f"{place}: {name}"
         if place.suffix == ".tsv":
-            rows = [_numbers(where, text) for other, text in _lines(place) if other == name]
+            rows = [_numbers(where, text) for text in _lines(place, place.stat().st_mtime_ns).get(name, [])]
             return RawVideo(name, equal_rows(where, rows), rated=True)
         with opened(place) as file:
             number = _titles(place, file).index(name)
@@ -62,7 +63,9 @@ class TVSumFiles:
                 f"{where}: ratings have the shape {values.shape} where the video has {frames} frames.",
                 "Copy the file again.",
             )
-        return RawVideo(name, equal_rows(where, list(values if values.shape[1] == frames else values.T)), rated=True)
+        return RawVideo(
+            name, equal_rows(where, list(values if values.shape[1] == frames else values.T)), rated=True
+        )
 
 
 def _titles(place: Path, file: Any) -> list[str]:
@@ -73,12 +76,15 @@ def _titles(place: Path, file: Any) -> list[str]:
             f"Use {MATLAB} as released.",
         )
     references = file[f"{_GROUP}/video"][:, 0]
-    return ["".join(chr(int(letter)) for letter in np.asarray(file[place]).reshape(-1)) for place in references]
+    return [
+        "".join(chr(int(letter)) for letter in np.asarray(file[place]).reshape(-1)) for place in references
+    ]
 
 
-def _lines(place: Path) -> list[tuple[str, str]]:
-    """Video and its ratings as text, one entry an annotator."""
-    lines = []
+@functools.lru_cache(maxsize=2)
+def _lines(place: Path, stamp: int) -> dict[str, list[str]]:
+    """Video -> its ratings as text, one entry an annotator."""
+    videos: dict[str, list[str]] = {}
     for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
             continue
@@ -86,11 +92,12 @@ def _lines(place: Path) -> list[tuple[str, str]]:
         if len(cells) < 3:
             raise MedbenchError(
                 "annotation.layout",
-                f"{place}: line {number} has {len(cells)} columns, where video, category and ratings are due.",
+                f"{place}: line {number} has {len(cells)} columns, where video, category and ratings are "
+                "due.",
                 f"Use {TABLE} as released.",
             )
-        lines.append((cells[0], cells[2]))
-    return lines
+        videos.setdefault(cells[0], []).append(cells[2])
+    return videos
 
 
 def _numbers(where: str, text: str) -> npt.NDArray[np.float64]:

@@ -1,10 +1,12 @@
 """Kernel temporal segmentation of long videos: the same optimum in memory that grows with the length.
 
-The kernel is taken a few columns at a time, and of the scatter only the column of the frame just read is kept.
-Two bounds leave out what cannot be part of the optimum: a number of changes whose penalty alone costs more than
+The kernel is taken a few columns at a time, and of the scatter only the column of the frame just read is
+kept.
+Two bounds leave out what cannot be part of the optimum: a number of changes whose penalty alone costs more
+than
 some segmentation costs altogether; and a beginning of the last segment that a later one beats by more than
-rounding, since splitting a segment never adds scatter (the inequality of PELT, Killick et al. 2012, which holds
-for kernels too).
+rounding, since splitting a segment never adds scatter (the inequality of PELT, Killick et al. 2012, which
+holds for kernels too).
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ Array = npt.NDArray[np.float64]
 def segment_features(
     features: npt.ArrayLike, max_changes: int | None = None, *, penalty: float = 1.0
 ) -> npt.NDArray[np.int64]:
-    """Where the shots of a video change, as :func:`kernel_temporal_segmentation` of ``features @ features.T``.
+    """Where the shots of a video change: :func:`kernel_temporal_segmentation` of ``features @ features.T``.
 
     Args:
         features: of the frames, shape ``(n, channels)``.
@@ -42,7 +44,9 @@ def segment_features(
     """
     frames = np.asarray(features, np.float64)
     if frames.ndim != 2 or frames.size == 0:
-        raise MedbenchError("metric.shape", f"Features have the shape (frames, channels), not {frames.shape}.")
+        raise MedbenchError(
+            "metric.shape", f"Features have the shape (frames, channels), not {frames.shape}."
+        )
     if not np.isfinite(frames).all():
         raise MedbenchError("metric.not_finite", "Features hold NaN or infinity.", "Extract them again.")
     n = len(frames)
@@ -61,7 +65,7 @@ def segment_features(
 
 
 def _cost_bound(frames: Array, penalties: Array) -> float:
-    """What the best segmentation costs at most: that of the best one whose shots begin at every so many frames."""
+    """What the best segmentation costs at most: the best one whose shots begin at every so many frames."""
     n = len(frames)
     step = -(-n // _COARSE_FRAMES)
     starts = np.arange(0, n, step)
@@ -108,7 +112,9 @@ def _forward(frames: Array, changes: int) -> tuple[Array, npt.NDArray[np.int32]]
                 back[low:high, last + 1] = begin + chosen
                 if last % _PRUNE_EVERY == 0:
                     beaten = totals > least[low - 1 : high - 1, last + 1, None] + slack
-                    lowest[place] = begin + int(np.where(beaten.all(axis=1), last + 1 - begin, beaten.argmin(axis=1)).min())
+                    lowest[place] = begin + int(
+                        np.where(beaten.all(axis=1), last + 1 - begin, beaten.argmin(axis=1)).min()
+                    )
     return least[:, n], back
 
 

@@ -131,8 +131,8 @@ def rank_correlation(
         prediction: importance scores, shape ``(frames,)``.
 
     Raises:
-        MedbenchError: ``metric.shape`` when the lengths differ, ``metric.not_finite`` naming the annotator, or
-            for a prediction with NaN.
+        MedbenchError: ``metric.shape`` when the lengths differ, ``metric.not_finite`` naming the annotator,
+            or for a prediction with NaN.
 
     >>> round(rank_correlation([[1, 2, 3, 4], [1, 2, 4, 3]], [0.1, 0.2, 0.3, 0.4], kind="spearman"), 6)
     0.9

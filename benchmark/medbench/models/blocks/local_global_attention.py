@@ -21,9 +21,10 @@ class LocalGlobalAttention(nn.Module):
     """Attention to the frames of a window and to global frames, which themselves attend to every frame.
 
     Queries are taken in blocks of ``window``, each with the keys of three blocks, so that n frames with G
-    global ones take n · (3 · window + G) scores. A global key counts once, also inside the window. No more than
-    :data:`SCORES_AT_ONCE` scores are held at a time: where there are more, they are computed part by part, and
-    again for the gradient.
+    global ones take n · (3 · window + G) scores. A global key counts once, also inside the window. No more
+    than
+    :data:`SCORES_AT_ONCE` scores are held at a time: where there are more, they are computed part by part,
+    and again for the gradient.
 
     Args:
         dim: channels.
@@ -67,7 +68,9 @@ class LocalGlobalAttention(nn.Module):
     def _local_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
         """Context ``(N, heads, n, channels)`` of every frame as if it were none of the global ones."""
         n, window = tokens.shape[1], self.window
-        query, key, value = (split_heads(part(tokens), self.heads) for part in (self.query, self.key, self.value))
+        query, key, value = (
+            split_heads(part(tokens), self.heads) for part in (self.query, self.key, self.value)
+        )
         missing = -n % window
         query = functional.pad(query * SCALE, (0, 0, 0, missing)).unflatten(2, (-1, window))
         chosen = _index(global_frames, key)

@@ -83,10 +83,12 @@ def equal_rows(where: str, rows: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.f
 
 
 def uniform_timeline(where: str, n_frames: int) -> Timeline:
-    """Every 15th frame, and shots of 60 frames: two seconds at thirty frames a second, as TVSum rates them."""
+    """Every 15th frame, and shots of 60 frames: two seconds at thirty frames a second."""
     starts = np.arange(0, n_frames, SHOT_FRAMES)
     ends = np.append(starts[1:], n_frames) - 1
-    return checked_timeline(where, n_frames, np.arange(0, n_frames, FRAME_STEP), np.stack([starts, ends], axis=1))
+    return checked_timeline(
+        where, n_frames, np.arange(0, n_frames, FRAME_STEP), np.stack([starts, ends], axis=1)
+    )
 
 
 def rebuilt(raw: RawVideo, timeline: Timeline) -> Annotations:

@@ -1,6 +1,7 @@
-"""A prediction on disk: ``<video>.npz`` with ``scores`` of the sampled frames, ``summary`` of all frames, or both.
+"""A prediction on disk: ``<video>.npz`` with ``scores`` of sampled frames, ``summary`` of all frames, or both.
 
-``scores`` is ``(steps,)``, real numbers; ``summary`` is ``(frames,)``, 0 and 1. Where the summary is missing, the
+``scores`` is ``(steps,)``, real numbers; ``summary`` is ``(frames,)``, 0 and 1. Where the summary is
+missing, the
 official one is made of the scores; where the scores are missing, nothing can be correlated. Several rows,
 ``(rows, …)``, are several answers whose mean counts; ``annotator`` then says, row by row, whose answer it is
 (from 0), and that annotator is left out of the reference.
@@ -58,7 +59,9 @@ def read_answers(path: Path, timeline: Timeline) -> list[Answer]:
             f"{path}: holds neither 'scores' nor 'summary'.",
             "Give scores of the sampled frames, or 0 and 1 for every frame.",
         )
-    scored = None if scores is None else [_checked_scores(path, row, timeline) for row in np.atleast_2d(scores)]
+    scored = (
+        None if scores is None else [_checked_scores(path, row, timeline) for row in np.atleast_2d(scores)]
+    )
     if summaries is None:
         assert scored is not None
         rows = [timeline.summary(row.astype(np.float32)) for row in scored]
@@ -72,7 +75,8 @@ def read_answers(path: Path, timeline: Timeline) -> list[Answer]:
             "Give as many of both.",
         )
     return [
-        Answer(row, None if scored is None else scored[place], owners[place]) for place, row in enumerate(rows)
+        Answer(row, None if scored is None else scored[place], owners[place])
+        for place, row in enumerate(rows)
     ]
 
 
@@ -89,7 +93,8 @@ def _checked_scores(path: Path, row: npt.NDArray[Any], timeline: Timeline) -> np
     if row.dtype.kind not in "biuf" or row.shape != timeline.picks.shape:
         raise MedbenchError(
             "scores.length",
-            f"{path}: holds scores of shape {row.shape} where the video has {len(timeline.picks)} sampled frames.",
+            f"{path}: holds scores of shape {row.shape} where the video has {len(timeline.picks)} sampled "
+            "frames.",
             "Give one number a sampled frame.",
         )
     if not np.isfinite(row).all():

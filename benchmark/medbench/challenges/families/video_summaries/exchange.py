@@ -66,7 +66,10 @@ class VideoSummaryExchange(Exchange):
         """
         sample = self.read(case)
         return SequenceSample(
-            case, sample.features, sample.demands, {**sample.facts, "key_frames": self._targets(case)["key_frames"]}
+            case,
+            sample.features,
+            sample.demands,
+            {**sample.facts, "key_frames": self._targets(case)["key_frames"]},
         )
 
     def examples(self, root: Path, split: str, cache: Path) -> Sequence[TrainingSequence]:
@@ -92,7 +95,7 @@ class VideoSummaryExchange(Exchange):
         return f"{case.id}{SUFFIX}"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write scores and the official summary that they lead to; several rows of scores are several answers.
+        """Write scores and the official summary that they lead to; several rows are several answers.
 
         Raises:
             MedbenchError: ``scores.not_finite`` or ``scores.length``.
@@ -103,7 +106,8 @@ class VideoSummaryExchange(Exchange):
         if not fits or not np.isfinite(scores).all():
             raise MedbenchError(
                 "scores.not_finite" if fits else "scores.length",
-                f"{case.id}: the model gave scores of shape {scores.shape} for {len(timeline.picks)} sampled frames, "
+                f"{case.id}: the model gave scores of shape {scores.shape} for {len(timeline.picks)} "
+                "sampled frames, "
                 f"{int((~np.isfinite(scores)).sum())} of them not finite.",
                 "Give one finite number a sampled frame.",
             )

@@ -168,7 +168,8 @@ class VideoSummaryRelease(Release):
             raise MedbenchError(
                 "data.no_features",
                 f"{case.id}: raw annotations have no features to predict from.",
-                f"Put {file_name(self.members.data_set)} beside them, or score summaries with medbench evaluate.",
+                f"Put {file_name(self.members.data_set)} beside them, or score summaries with medbench "
+                "evaluate.",
             )
         return read_features(case.inputs["features"], case.facts["video"], timeline)
 
@@ -209,7 +210,9 @@ class VideoSummaryRelease(Release):
         Raises:
             MedbenchError: as :func:`rebuilt`.
         """
-        timeline = checked_timeline(raw.name, int(arrays["n_frames"]), arrays["picks"], arrays["change_points"])
+        timeline = checked_timeline(
+            raw.name, int(arrays["n_frames"]), arrays["picks"], arrays["change_points"]
+        )
         said = rebuilt(raw, timeline)
         return {
             "user_summary": said.summaries.astype(np.float32),
@@ -222,7 +225,9 @@ class VideoSummaryRelease(Release):
         path = root / file_name(self.members.data_set)
         if not path.is_file():
             cases = self.cases(root, ANNOTATIONS)
-            note = f"{len(cases)} videos of raw annotations; without {path.name} summaries can be scored only."
+            note = (
+                f"{len(cases)} videos of raw annotations; without {path.name} summaries can be scored only."
+            )
             return [Finding("note", note), *(f for case in cases for f in self._check_case(case))]
         cases = self.cases(root, ALL)
         whole = self.split_facts(ALL)
@@ -263,7 +268,8 @@ def _compare(case: Case, name: str, stored: Annotations, again: Annotations) -> 
     if stored.summaries.shape != again.summaries.shape:
         yield Finding(
             "warning",
-            f"{case.id}: {len(stored.summaries)} annotators' summaries are stored, {name} has {len(again.summaries)}.",
+            f"{case.id}: {len(stored.summaries)} annotators' summaries are stored, {name} has "
+            f"{len(again.summaries)}.",
             "The files may be of different releases.",
         )
         return
@@ -272,7 +278,8 @@ def _compare(case: Case, name: str, stored: Annotations, again: Annotations) -> 
         share = (stored.summaries != again.summaries).mean()
         yield Finding(
             "warning",
-            f"{case.id}: user_summary of {differing} of {len(stored.summaries)} annotators is not what {name} gives "
+            f"{case.id}: user_summary of {differing} of {len(stored.summaries)} annotators is not what "
+            f"{name} gives "
             f"({share:.1%} of the frames differ).",
             "The release may have made them with other shots.",
         )
@@ -280,7 +287,8 @@ def _compare(case: Case, name: str, stored: Annotations, again: Annotations) -> 
     if np.abs(one - other).max() > _CLOSE:
         yield Finding(
             "warning",
-            f"{case.id}: gtscore is not the mean that {name} gives (correlation {np.corrcoef(one, other)[0, 1]:.3f}).",
+            f"{case.id}: gtscore is not the mean that {name} gives (correlation "
+            f"{np.corrcoef(one, other)[0, 1]:.3f}).",
             "Networks learn from gtscore; scores do not depend on it.",
         )
 

@@ -25,9 +25,7 @@ _FOLDERS = ("videos", "video", ".")
 Canvas = npt.NDArray[np.uint8]
 
 
-def illustrate(
-    case: Case, timeline: Timeline, said: Annotations, answer: Answer
-) -> Sequence[Illustration]:
+def illustrate(case: Case, timeline: Timeline, said: Annotations, answer: Answer) -> Sequence[Illustration]:
     """The scores' curve over the annotators' mean, shot boundaries, chosen shots as a strip, F by annotator.
 
     Args:
@@ -38,7 +36,9 @@ def illustrate(
     """
     thumbnails = _thumbnails(case, timeline, answer)
     rows = len(said.summaries)
-    height = 2 * MARGIN + CURVE + 2 * (STRIP + GAP) + rows * 5 + GAP + 110 + (THUMBNAIL + GAP if thumbnails else 0)
+    height = (
+        2 * MARGIN + CURVE + 2 * (STRIP + GAP) + rows * 5 + GAP + 110 + (THUMBNAIL + GAP if thumbnails else 0)
+    )
     canvas = np.full((height, WIDTH, 3), _PAPER_RGB, np.uint8)
     top = MARGIN
     if thumbnails:
@@ -58,8 +58,10 @@ def illustrate(
     _bars(canvas, values, top + GAP, 80)
     nothing = np.zeros(canvas.shape[:2], np.uint8)
     caption = (
-        f"Above: scores (blue) over the annotators' mean (orange), grey lines between the {len(timeline.change_points)} "
-        f"shots. Strips: chosen frames ({answer.summary.mean():.1%} of the video), then each annotator's. Below: F "
+        "Above: scores (blue) over the annotators' mean (orange), grey lines between the "
+        f"{len(timeline.change_points)} "
+        f"shots. Strips: chosen frames ({answer.summary.mean():.1%} of the video), then each annotator's. "
+        "Below: F "
         f"against each of {rows} annotators, largest {values.max():.3f}, mean {values.mean():.3f}."
     )
     return [Illustration(canvas, nothing, nothing, "overview", caption)]
@@ -76,14 +78,19 @@ def _shots(canvas: Canvas, timeline: Timeline, top: int, bottom: int) -> None:
 
 
 def _curve(
-    canvas: Canvas, timeline: Timeline, scores: npt.NDArray[np.float64], top: int, colour: tuple[int, int, int]
+    canvas: Canvas,
+    timeline: Timeline,
+    scores: npt.NDArray[np.float64],
+    top: int,
+    colour: tuple[int, int, int],
 ) -> None:
     import cv2
 
     spread = np.ptp(scores)
     level = (scores - scores.min()) / spread if spread > 0 else np.full(len(scores), 0.5)
     points = np.stack(
-        [_across(timeline.picks.astype(float), timeline.n_frames), top + CURVE - 4 - level * (CURVE - 8)], axis=1
+        [_across(timeline.picks.astype(float), timeline.n_frames), top + CURVE - 4 - level * (CURVE - 8)],
+        axis=1,
     )
     cv2.polylines(canvas, [np.rint(points).astype(np.int32)], False, colour, 2, cv2.LINE_AA)
 
@@ -108,7 +115,9 @@ def _bars(canvas: Canvas, values: npt.NDArray[np.float64], top: int, height: int
         canvas[top + height - bar : top + height, left : left + width - 6] = PREDICTION_RGB
         canvas[top + height : top + height + 1, left : left + width - 6] = _INK_RGB
         place_of = (left, top + height - bar - 3)
-        cv2.putText(canvas, f"{value:.2f}", place_of, cv2.FONT_HERSHEY_SIMPLEX, 0.34, _INK_RGB, 1, cv2.LINE_AA)
+        cv2.putText(
+            canvas, f"{value:.2f}", place_of, cv2.FONT_HERSHEY_SIMPLEX, 0.34, _INK_RGB, 1, cv2.LINE_AA
+        )
         label = (left, top + height + 13)
         cv2.putText(canvas, str(place + 1), label, cv2.FONT_HERSHEY_SIMPLEX, 0.34, _INK_RGB, 1, cv2.LINE_AA)
 
@@ -118,7 +127,11 @@ def _thumbnails(case: Case, timeline: Timeline, answer: Answer) -> list[Canvas]:
     root = Path(case.facts["root"])
     names = (case.facts.get("raw"), case.facts.get("video"), case.group)
     paths = (
-        root / folder / f"{name}{suffix}" for folder in _FOLDERS for name in names if name for suffix in _SUFFIXES
+        root / folder / f"{name}{suffix}"
+        for folder in _FOLDERS
+        for name in names
+        if name
+        for suffix in _SUFFIXES
     )
     path = next((path for path in paths if path.is_file()), None)
     if path is None:

@@ -1,7 +1,7 @@
 """One video of an ``eccv16_dataset_*_google_pool5.h5``: what the file holds, checked.
 
-A group ``video_k`` has ``features`` (steps, 1024), ``gtscore`` (steps,), ``user_summary`` (users, frames) of 0
-and 1, ``change_points`` (shots, 2) with both ends inclusive, ``n_frame_per_seg`` (shots,), ``n_frames``,
+A group ``video_k`` has ``features`` (steps, 1024), ``gtscore`` (steps,), ``user_summary`` (users, frames) of
+0 and 1, ``change_points`` (shots, 2) with both ends inclusive, ``n_frame_per_seg`` (shots,), ``n_frames``,
 ``picks`` (steps,) and ``n_steps``.
 """
 
@@ -75,7 +75,10 @@ def read_timeline(path: Path, key: str) -> Timeline:
     """
     arrays = read_group(path, key, _TIMELINE, ("n_frame_per_seg", "n_steps"))
     timeline = checked_timeline(
-        f"{path}: {key}", int(_number(path, key, arrays["n_frames"])), arrays["picks"], arrays["change_points"]
+        f"{path}: {key}",
+        int(_number(path, key, arrays["n_frames"])),
+        arrays["picks"],
+        arrays["change_points"],
     )
     lengths = timeline.change_points[:, 1] - timeline.change_points[:, 0] + 1
     listed = arrays.get("n_frame_per_seg")
@@ -105,7 +108,8 @@ def checked_timeline(where: str, n_frames: int, picks: Any, change_points: Any) 
     if not np.isfinite(picks).all() or picks[0] < 0 or picks[-1] >= n_frames or (np.diff(picks) < 1).any():
         raise MedbenchError(
             "summary.picks",
-            f"{where}: picks run from {picks.min():g} to {picks.max():g} where the video has {n_frames} frames.",
+            f"{where}: picks run from {picks.min():g} to {picks.max():g} where the video has {n_frames} "
+            "frames.",
             "Picks ascend and lie within the video; they may be of another one.",
         )
     if shots.ndim != 2 or shots.shape[1] != 2 or len(shots) == 0:
@@ -124,7 +128,8 @@ def checked_timeline(where: str, n_frames: int, picks: Any, change_points: Any) 
     if not follows or shots[0, 0] != 0 or (shots[:, 1] < shots[:, 0]).any() or shots[-1, 1] >= n_frames:
         raise MedbenchError(
             "summary.shots",
-            f"{where}: its {len(shots)} shots do not follow one another from frame 0 to at most {n_frames - 1}.",
+            f"{where}: its {len(shots)} shots do not follow one another from frame 0 to at most "
+            f"{n_frames - 1}.",
             "Both ends of a shot are inclusive, and the next one begins right after.",
         )
     return Timeline(n_frames, picks.astype(np.int64), shots.astype(np.int64))
@@ -154,7 +159,8 @@ def read_features(path: Path, key: str, timeline: Timeline) -> npt.NDArray[np.fl
     if wrong.any():
         raise MedbenchError(
             "features.not_finite",
-            f"{path}: {key}: features of {int(wrong.sum())} sampled frames hold NaN or infinity, the first is "
+            f"{path}: {key}: features of {int(wrong.sum())} sampled frames hold NaN or infinity, the first "
+            "is "
             f"step {int(np.argmax(wrong))}.",
             "Extract them again.",
         )
@@ -173,7 +179,8 @@ def read_annotations(path: Path, key: str, timeline: Timeline) -> Annotations:
     if users.ndim != 2 or users.shape[1] != timeline.n_frames or len(users) == 0:
         raise MedbenchError(
             "annotation.length",
-            f"{path}: {key}: user_summary has the shape {users.shape}, where (users, {timeline.n_frames}) is due.",
+            f"{path}: {key}: user_summary has the shape {users.shape}, where (users, {timeline.n_frames}) "
+            "is due.",
             "Every annotator has one 0 or 1 for every frame of the video.",
         )
     check_annotators(f"{path}: {key}", users)
@@ -210,7 +217,9 @@ def checked_scores(where: str, scores: npt.NDArray[Any], timeline: Timeline) -> 
             "Give one value a sampled frame.",
         )
     if not np.isfinite(values).all():
-        raise MedbenchError("annotation.not_finite", f"{where}: gtscore holds NaN or infinity.", "Rebuild it.")
+        raise MedbenchError(
+            "annotation.not_finite", f"{where}: gtscore holds NaN or infinity.", "Rebuild it."
+        )
     if np.ptp(values) == 0:
         raise MedbenchError(
             "annotation.constant",

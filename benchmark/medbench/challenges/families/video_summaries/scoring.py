@@ -27,7 +27,8 @@ OFFICIAL = (
 )
 RANKS = "rank correlation with every annotator (Otani et al. 2019)"
 FAILURE_RULE = (
-    "F 0, and a rank correlation of 0 (ours; the protocols do not say). Where the annotations cannot be read, "
+    "F 0, and a rank correlation of 0 (ours; the protocols do not say). Where the annotations cannot be "
+    "read, "
     "the scores are undefined and enter no mean. A summary without scores has no rank correlation."
 )
 CHANCE_DRAWS = 50
@@ -92,13 +93,13 @@ class VideoSummaryScorer(Scorer):
         share = float(np.mean([answer.summary.mean() for answer in answers]))
         evidence = self._evidence(case, timeline, said)
         official = [values.max() if self.official == "f_max" else values.mean() for values in by_annotator]
-        evidence |= {"f_by_answer": [round(float(value), 8) for value in official]} if len(official) > 1 else {}
+        evidence |= (
+            {"f_by_answer": [round(float(value), 8) for value in official]} if len(official) > 1 else {}
+        )
         evidence |= {"share": round(share, 6), "f_by_annotator": [round(float(value), 6) for value in shown]}
         return CaseScores(scores, evidence)
 
-    def _ranks(
-        self, answers: Sequence[Answer], said: Annotations, timeline: Timeline
-    ) -> dict[str, Score]:
+    def _ranks(self, answers: Sequence[Answer], said: Annotations, timeline: Timeline) -> dict[str, Score]:
         none = None
         if any(answer.scores is None for answer in answers):
             none = Score.undefined("the prediction is a summary without scores")
@@ -108,7 +109,10 @@ class VideoSummaryScorer(Scorer):
             return {"kendall": none, "spearman": none}
         chosen = said.summaries[:, timeline.picks].astype(np.float64)
         ratings = chosen if said.ratings is None else said.ratings
-        return {"kendall": _rank(answers, ratings, "kendall"), "spearman": _rank(answers, ratings, "spearman")}
+        return {
+            "kendall": _rank(answers, ratings, "kendall"),
+            "spearman": _rank(answers, ratings, "spearman"),
+        }
 
     def _evidence(self, case: Case, timeline: Timeline, said: Annotations) -> dict[str, Any]:
         over = self.official.removeprefix("f_")
@@ -206,7 +210,7 @@ def _spread(values: npt.NDArray[Any], groups: Sequence[str]) -> Statistic:
 
 
 def _spread_of_answers(answers: Sequence[Sequence[float]]) -> Statistic:
-    """The spread of the means of networks with other seeds; undefined where a case lacks the answer of one."""
+    """The spread of the means of networks with other seeds; undefined where a case lacks an answer."""
     count = len(answers[0])
     whole = count > 1 and all(len(each) == count for each in answers)
     values = np.array(answers if whole else np.zeros((len(answers), 1)), float)

@@ -73,7 +73,7 @@ class Splits:
         return range(1, len(self.tests) + 1)
 
     def parts(self, split: str) -> tuple[str, ...]:
-        """The folds that a setting consists of, each predicted by a network of its own; none for other splits."""
+        """The folds that a setting consists of; none for other splits."""
         for prefix, setting in SETTINGS.items():
             if split == setting:
                 return tuple(f"{prefix}{number}" for number in self._numbers)
@@ -114,8 +114,13 @@ class Splits:
     def facts(self, split: str) -> SplitFacts | None:
         """Rule, number of cases and hash of their names."""
         if split in (ALL, ANNOTATIONS):
-            told = "every video of the file" if split == ALL else (
-                "every video of the raw annotation files; shots of 60 frames, importance at every 15th frame"
+            told = (
+                "every video of the file"
+                if split == ALL
+                else (
+                    "every video of the raw annotation files; shots of 60 frames, importance at every "
+                    "15th frame"
+                )
             )
             return SplitFacts(told, len(VIDEOS[self.data_set]))
         names = [self.case_id(member) for member in self.members(split)]
@@ -130,9 +135,12 @@ class Splits:
         test, _, training = split.partition("_")
         more = " and the other three sets" if test.startswith("augmented") else ""
         if self.parts(split):
-            return f"the five published folds ({_SOURCE}); each learns from the rest of the set{more}; {self.note}"
+            told = f"the five published folds ({_SOURCE}); each learns from the rest of the set{more}"
+            return f"{told}; {self.note}"
         number = test[-1]
-        told = f"learns from what fold {number} of 5 does not test{more}" if training else (
-            f"fold {number} of 5; learns from the rest of the set{more}"
+        told = (
+            f"learns from what fold {number} of 5 does not test{more}"
+            if training
+            else (f"fold {number} of 5; learns from the rest of the set{more}")
         )
         return f"{told} ({_SOURCE}); {self.note}"
