@@ -94,7 +94,7 @@ def iterate_frames(path: Path) -> Iterator[tuple[int, float, Any]]:
             time_s = index / float(rate) if frame.time is None else float(frame.time)
             end = max(end, time_s + 1 / float(rate))
             yield index, time_s, frame
-        start = float((stream.start_time or 0) * stream.time_base)
+        start = float((stream.start_time or 0) * (stream.time_base or 0))
         if index < 0 or end - start < announced - max(_LOST_S, 2 / float(rate)):
             raise _cut(path, f"{index + 1} frames, {end - start:.1f} of {announced:.1f} s")
 
@@ -156,7 +156,7 @@ def cut_video(path: Path, target: Path, keep: Callable[[int], bool]) -> None:
     import av
 
     with atomic_path(target) as temporary, av.open(str(temporary), "w", format="mp4") as output:
-        picture = output.add_stream(_encoder(), rate=facts.frames_per_second)
+        picture: Any = output.add_stream(_encoder(), rate=facts.frames_per_second)
         picture.width, picture.height = facts.width // 2 * 2, facts.height // 2 * 2
         picture.pix_fmt = "yuv420p"
         sound = output.add_stream("aac", rate=_SOUND_RATE, layout="stereo") if facts.sound else None
@@ -217,7 +217,7 @@ def _copy_sound(path: Path, output: Any, stream: Any, spans: Sequence[tuple[floa
                     inside |= (times >= begin) & (times < end)
                 if not inside.any():
                     continue
-                samples = np.ascontiguousarray(frame.to_ndarray()[:, inside])
+                samples = np.ascontiguousarray(frame.to_ndarray()[:, inside], np.float32)
                 piece = av.AudioFrame.from_ndarray(samples, format="fltp", layout="stereo")
                 piece.rate, piece.pts, piece.time_base = _SOUND_RATE, written, Fraction(1, _SOUND_RATE)
                 written += samples.shape[1]

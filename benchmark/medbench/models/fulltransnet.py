@@ -25,6 +25,7 @@ starts as the table of positions.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -260,18 +261,24 @@ def frame_scores(probabilities: Tensor) -> Tensor:
 
 def frame_scores_of(parts: Iterable[Tensor]) -> Tensor:
     """As :func:`frame_scores`, from some rows at a time."""
-    largest = chosen = least = None
-    for rows in parts:
-        peak = rows.amax(dim=-2, keepdim=True)
-        here = ((rows == peak) & (rows == rows.amax(dim=-1, keepdim=True))).any(dim=-2)
-        peak, low = peak.squeeze(-2), rows.amin(dim=-2)
-        if largest is None:
-            largest, chosen, least = peak, here, low
-            continue
-        chosen = torch.where(peak > largest, here, torch.where(peak == largest, here | chosen, chosen))
-        largest, least = torch.maximum(largest, peak), torch.minimum(least, low)
-    assert largest is not None, "there is a row"
+    largest, chosen, least = functools.reduce(_joined_columns, map(_columns, parts))
     return torch.where(chosen, largest, least)
+
+
+def _columns(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Largest value of each column, whether it is the largest of a row there, and the least value."""
+    peak = rows.amax(dim=-2, keepdim=True)
+    here = ((rows == peak) & (rows == rows.amax(dim=-1, keepdim=True))).any(dim=-2)
+    return peak.squeeze(-2), here, rows.amin(dim=-2)
+
+
+def _joined_columns(
+    one: tuple[Tensor, Tensor, Tensor], other: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of two parts of the rows together."""
+    (largest, chosen, least), (peak, here, low) = one, other
+    tied = torch.where(peak == largest, here | chosen, chosen)
+    return torch.maximum(largest, peak), torch.where(peak > largest, here, tied), torch.minimum(least, low)
 
 
 def further_inputs(frames: Tensor) -> tuple[Tensor, Tensor]:

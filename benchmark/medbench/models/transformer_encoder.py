@@ -53,15 +53,14 @@ class TransformerEncoder(nn.Module):
         super().__init__()
         self.dim = dim
         self.embedding = Embedding(in_channels, dim, dropout)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([PostNormAttention(dim, heads), FeedForward(dim, ffn_dim)]) for _ in range(layers)
-        )
+        self.attentions = nn.ModuleList(PostNormAttention(dim, heads) for _ in range(layers))
+        self.perceptrons = nn.ModuleList(FeedForward(dim, ffn_dim) for _ in range(layers))
         self.head = nn.Linear(dim, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Features ``(N, T, in_channels)`` to scores ``(N, T)`` from 0 to 1."""
         tokens = self.embedding(frames)
         tokens = tokens + positions(tokens.shape[1], self.dim).to(tokens)
-        for attention, perceptron in self.layers:  # type: ignore[misc]
+        for attention, perceptron in zip(self.attentions, self.perceptrons, strict=True):
             tokens = perceptron(attention(tokens, tokens))
         return self.head(tokens)[..., 0].sigmoid()

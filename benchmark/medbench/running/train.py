@@ -173,7 +173,7 @@ def train(
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
     folds = () if request.split else release.parts(release.default_split)
-    splits = [release.training_split_of(fold) for fold in folds] or [request.split]
+    splits: list[str | None] = [*map(release.training_split_of, folds)] if folds else [request.split]
     plans = [plan_training(subject, data, network, settings, request.runs_root, split) for split in splits]
     weights = [train_planned(plan, hardware or DefaultHardware(), progress) for plan in plans]
     return weights[-1]

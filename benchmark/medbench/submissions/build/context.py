@@ -18,7 +18,7 @@ from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.environment import git_state
-from medbench.running.job import Job, resolve
+from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.request import Inference, Request
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
 from medbench.submissions.description import Packages, Submission
@@ -129,6 +129,12 @@ def build_context(
         inference=_inference(submission),
     )
     job = resolve(request, progress)
+    if isinstance(job, FoldedJob):
+        raise MedbenchError(
+            "submission.folds",
+            f"{submission.challenge}: split {job.split} takes one network a fold, a submission has one.",
+            "Name one fold as the split.",
+        )
     folder = (output or Path("build")) / submission.name
     shutil.rmtree(folder / "context", ignore_errors=True)
     built = Built(submission, platform, job, folder, _manifest(submission, job))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -44,7 +44,7 @@ class RawVideo:
         return int(self.values.shape[1])
 
 
-class RawFiles(Protocol):
+class RawFiles(Hashable, Protocol):
     """A challenge's raw annotation files."""
 
     def locate(self, root: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""A prediction on disk: ``<video>.npz`` with ``scores`` of sampled frames, ``summary`` of all frames, or both.
+"""A prediction on disk: ``<video>.npz`` with ``scores`` of sampled frames, ``summary`` of all, or both.
 
 ``scores`` is ``(steps,)``, real numbers; ``summary`` is ``(frames,)``, 0 and 1. Where the summary is
 missing, the

@@ -132,7 +132,7 @@ class VideoSummaryExchange(Exchange):
         timeline = self.release.timeline(case)
         said = self.release.annotations(case, timeline)
         rated = said.summaries[:, timeline.picks] if said.ratings is None else said.ratings
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "scores": rated.astype(np.float32),
             "summary": said.summaries.astype(np.uint8),
             "annotator": np.arange(len(said.summaries)),
