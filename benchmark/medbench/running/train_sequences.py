@@ -29,9 +29,9 @@ def train_sequences(plan: TrainingPlan, hardware: Hardware, progress: Progress) 
 
     Raises:
         MedbenchError: ``training.nothing`` for a model that has nothing to learn, and as
-            :func:`medbench.training.sequences.fit_sequences`.
+            :func:`medbench.training.sequence_fit.fit_sequences`.
     """
-    from medbench.training.sequences import device_of, fit_sequences
+    from medbench.training.sequence_fit import device_of, fit_sequences
 
     if not plan.network.entry.learns:
         raise MedbenchError(

@@ -13,10 +13,10 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import SequenceSample, TrainingSequence
-from medbench.inference.fulltransnet import FullTransNetPredictor
+from medbench.inference.fulltransnet_predictor import FullTransNetPredictor
 from medbench.models.blocks import local_global_attention
 from medbench.models.fulltransnet import frame_scores, frame_scores_of
-from medbench.training import sequences
+from medbench.training import sequence_fit as sequences
 from medbench.training.fit import RESUME, SUMMARY, Hardware
 from medbench.training.recipes import list_recipes, load_recipe_as
 from medbench.training.sequence_recipe import SequenceRecipe
@@ -67,7 +67,10 @@ def test_losses_are_the_authors():
         target = torch.zeros_like(output)
         target[torch.arange(len(selected)), selected] = 1
         for loss, value in losses.items():
-            assert float(summary_loss(loss)(output, target)) == pytest.approx(value, rel=1e-6), (case, loss)
+            ours = float(summary_loss(loss)(output, target))
+            # theirs is a square of a small float32 difference: 1.5e-5 from its own float64 value
+            tolerance = 2e-5 if loss == "focal_tversky" else 1e-6
+            assert ours == pytest.approx(value, rel=tolerance), (case, loss)
 
 
 def test_an_unknown_loss_is_refused_by_name():

@@ -295,7 +295,7 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
         target = torch.zeros(n_frames, device=device)
         target[chosen] = 1.0
         return loss(network(frames)[0], target)
-    from medbench.inference.fulltransnet import global_frames
+    from medbench.inference.fulltransnet_predictor import global_frames
 
     given = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
     everywhere = global_frames(lesson.facts).to(device)[None]
