@@ -105,7 +105,9 @@ class VideoSummaryScorer(Scorer):
         evidence = self._evidence(case, timeline, said)
         official = [values.max() if self.official == "f_max" else values.mean() for values in by_annotator]
         evidence |= (
-            {"f_by_answer": [round(float(value), 8) for value in official]} if len(official) > 1 else {}
+            {"f_by_answer": [round(float(value), 8) for value in official]}
+            if len(official) > 1 and answers[0].annotator is None
+            else {}
         )
         evidence |= {"share": round(share, 6), "f_by_annotator": [round(float(value), 6) for value in shown]}
         return CaseScores(scores, evidence)
