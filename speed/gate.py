@@ -2,7 +2,7 @@
 
 python speed/gate.py --write      # also writes speed/gate.md
 
-Before is OpenCV for pictures (with a look for the file's end) and SimpleITK for volumes (with a look for
+Before is OpenCV for images (with a look for the file's end) and SimpleITK for volumes (with a look for
 NIfTI files that end early), as medbench read until the gate.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import SimpleITK
 
 from medbench.core.case import Volume
-from medbench.io import images, nifti_mha, pictures
+from medbench.io import eight_bit, images, nifti_mha
 
 BAR = 1.1
 
@@ -42,7 +42,7 @@ def blobs(shape, seed, n_labels=4):
 
 
 def old_png(path):
-    """A picture as it was read: looked at for its end, decoded by OpenCV, looked at for its kind."""
+    """An image as it was read: looked at for its end, decoded by OpenCV, looked at for its kind."""
     encoded = np.fromfile(path, dtype=np.uint8)
     assert b"IEND" in encoded.tobytes()[-64:]
     picture = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
@@ -93,10 +93,8 @@ def old_geometry(path):
 
 
 def write_all(folder, n_pictures, n_volumes, n_frames):
-    """The files: half of the pictures are masks."""
-    sets = {
-        name: [] for name in ("PNG masks 512 × 512", "PNG pictures 384 × 288 RGB", "labels", "mha", "raw")
-    }
+    """The files: half of the images are masks."""
+    sets = {name: [] for name in ("PNG masks 512 × 512", "PNG images 384 × 288 RGB", "labels", "mha", "raw")}
     for index in range(n_pictures // 2):
         path = folder / f"m{index}.png"
         if index < 50:
@@ -109,7 +107,7 @@ def write_all(folder, n_pictures, n_volumes, n_frames):
             for kind in "mp":
                 (folder / f"{kind}{index}.png").write_bytes((folder / f"{kind}{index % 50}.png").read_bytes())
         sets["PNG masks 512 × 512"].append(path)
-        sets["PNG pictures 384 × 288 RGB"].append(folder / f"p{index}.png")
+        sets["PNG images 384 × 288 RGB"].append(folder / f"p{index}.png")
     for index in range(n_volumes):
         path = folder / f"v{index}.nii.gz"
         if index < 10:
@@ -137,7 +135,7 @@ def seconds(read, paths):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--volumes", type=int, default=100)
     parser.add_argument("--frames", type=int, default=500)
     parser.add_argument("--turns", type=int, default=3)
@@ -147,10 +145,10 @@ def main():
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     grown = functools.partial(nifti_mha.read_geometry)
     with tempfile.TemporaryDirectory() as folder:
-        sets = write_all(Path(folder), arguments.pictures, arguments.volumes, arguments.frames)
+        sets = write_all(Path(folder), arguments.images, arguments.volumes, arguments.frames)
         rows = [
-            ("PNG masks 512 × 512", old_mask, pictures.read_binary_mask, sets["PNG masks 512 × 512"]),
-            ("PNG pictures 384 × 288 RGB", old_png, pictures.read_rgb, sets["PNG pictures 384 × 288 RGB"]),
+            ("PNG masks 512 × 512", old_mask, eight_bit.read_binary_mask, sets["PNG masks 512 × 512"]),
+            ("PNG images 384 × 288 RGB", old_png, eight_bit.read_rgb, sets["PNG images 384 × 288 RGB"]),
             (".nii.gz label maps 240 × 240 × 155", old_volume, images.read_labels, sets["labels"]),
             (".nii.gz headers of the same", old_geometry, grown, sets["labels"]),
             (".mha frames 256 × 256, zlib", old_volume, images.read_labels, sets["mha"]),

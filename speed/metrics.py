@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import time
@@ -26,9 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from metrics_cases import CASES, frame_pairs, organ_maps, worst_pairs
+from metrics_cases import CASES, frame_pairs, worst_pairs
+from metrics_labels import label_lines
+from metrics_plain import compare
 from metrics_tables import DISTANCES as THREE
-from metrics_tables import frame_table, instance_lines, surface_table, synapse_table, worst_table
+from metrics_tables import frame_table, instance_lines, surface_table, worst_table
+from metrics_timing import interleaved, peak_resident, timed
 
 HERE = Path(__file__).resolve()
 UNIT = (1.0, 1.0, 1.0)
@@ -78,6 +80,27 @@ def surface_distance(ids, reference, prediction, spacing) -> Values:
     }
 
 
+def plain_scipy(ids, reference, prediction, spacing) -> Values:
+    from scipy.spatial import cKDTree
+
+    return plain(cKDTree, ids, reference, prediction, spacing)
+
+
+def plain_pykdtree(ids, reference, prediction, spacing) -> Values:
+    from pykdtree.kdtree import KDTree
+
+    return plain(KDTree, ids, reference, prediction, spacing)
+
+
+def plain(tree, ids, reference, prediction, spacing) -> Values:
+    from scipy import ndimage
+
+    boxes = [ndimage.find_objects(mask.view(np.uint8))[0] for mask in (reference, prediction)]
+    box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*boxes, strict=True))
+    scores = compare(reference[box], prediction[box], spacing, tree)
+    return {id: scores[id] for id in ids}
+
+
 def one_transform(ids, reference, prediction, spacing) -> Values:
     """The yardstick of the worst cases: one distance transform of the crop."""
     from scipy import ndimage
@@ -91,6 +114,8 @@ def one_transform(ids, reference, prediction, spacing) -> Values:
 
 TOOLS: dict[str, tuple[str, Callable[..., Values], Any]] = {
     "ours": ("medbench", ours, np.uint8),
+    "plain cKDTree": ("plain recipe, cKDTree", plain_scipy, np.bool_),
+    "plain pykdtree": ("plain recipe, pykdtree", plain_pykdtree, np.bool_),
     "medpy": ("medpy", medpy, np.bool_),
     "monai": ("MONAI", monai, np.float32),
     "surface-distance": ("surface-distance", surface_distance, np.bool_),
@@ -98,36 +123,7 @@ TOOLS: dict[str, tuple[str, Callable[..., Values], Any]] = {
 }
 
 
-def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    value = call()
-    return time.perf_counter() - wall, time.process_time() - cpu, value
-
-
-def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Medians over rounds in which every tool that still has runs left gets one."""
-    wall: dict[str, list[float]] = {name: [] for name in calls}
-    cpu: dict[str, list[float]] = {name: [] for name in calls}
-    values: dict[str, Any] = {}
-    for name in calls:
-        if repeats[name] > 1:
-            calls[name]()
-    for round_ in range(max(repeats.values())):
-        for name, call in calls.items():
-            if round_ < repeats[name]:
-                took = timed(call)
-                wall[name].append(took[0])
-                cpu[name].append(took[1])
-                values[name] = took[2]
-    return {
-        name: {
-            "wall_s": statistics.median(wall[name]),
-            "cpu_s": statistics.median(cpu[name]),
-            "runs": len(wall[name]),
-            "values": values[name],
-        }
-        for name in calls
-    }
+PEERS = ("ours", "plain cKDTree", "plain pykdtree", "medpy", "monai", "surface-distance")
 
 
 def prepared(case: str, tool: str) -> tuple[Any, Any, tuple[float, ...]]:
@@ -137,13 +133,6 @@ def prepared(case: str, tool: str) -> tuple[Any, Any, tuple[float, ...]]:
     if kind is np.bool_:
         return reference.view(np.bool_), prediction.view(np.bool_), spacing
     return reference.astype(kind), prediction.astype(kind), spacing
-
-
-def peak_resident() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def memory_child(case: str, tool: str) -> None:
@@ -168,7 +157,7 @@ def extra_memory(case: str, tool: str) -> int:
 def surfaces(case: str, quick: bool) -> dict[str, Any]:
     """One pair of masks: all peers, three metrics and HD95 alone."""
     slow = case in ("liver", "gall_bladder")
-    arrays = {tool: prepared(case, tool) for tool in ("ours", "medpy", "monai", "surface-distance")}
+    arrays = {tool: prepared(case, tool) for tool in PEERS}
     calls = {
         f"{tool}, HD + HD95 + ASSD": (lambda tool=tool: TOOLS[tool][1](THREE, *arrays[tool]))
         for tool in arrays
@@ -177,7 +166,8 @@ def surfaces(case: str, quick: bool) -> dict[str, Any]:
         f"{tool}, HD95 alone": (lambda tool=tool: TOOLS[tool][1](("hd95.pooled",), *arrays[tool]))
         for tool in ("ours", "medpy", "monai")
     }
-    repeats = {name: (7 if name.startswith(("ours", "surface")) else 1 if slow else 3) for name in calls}
+    quick_ones = ("ours", "plain", "surface")
+    repeats = {name: (7 if name.startswith(quick_ones) else 1 if slow else 3) for name in calls}
     if quick and slow:
         calls = {name: call for name, call in calls.items() if "medpy" not in name}
     found = interleaved(calls, {name: repeats[name] for name in calls})
@@ -195,19 +185,6 @@ def surfaces(case: str, quick: bool) -> dict[str, Any]:
         / sum(np.count_nonzero(mask) for mask in arrays["medpy"][:2])
     )
     return {"title": CASES[case][0], "dice": float(dice), "rows": found}
-
-
-def synapse() -> dict[str, Any]:
-    """Eight organs of one CT: Dice, HD, HD95 and ASSD of each."""
-    from medbench.metrics import evaluate_arrays
-
-    maps = organ_maps()
-    ids = ("dice", *THREE)
-    calls = {
-        "one thread": lambda: evaluate_arrays(*maps, ids, spacing_mm=(2.5, 0.8, 0.8)),
-        "two threads": lambda: evaluate_arrays(*maps, ids, spacing_mm=(2.5, 0.8, 0.8), workers=2),
-    }
-    return interleaved(calls, dict.fromkeys(calls, 5))
 
 
 def score_frames(n: int, repeats: int) -> None:
@@ -312,10 +289,12 @@ def worst_cases() -> dict[str, dict[str, Any]]:
     for name, (reference, prediction) in worst_pairs().items():
         calls = {
             "ours": lambda r=reference, p=prediction: ours(THREE, r.view(np.uint8), p.view(np.uint8), UNIT),
+            "plain cKDTree": lambda r=reference, p=prediction: plain_scipy(THREE, r, p, UNIT),
+            "plain pykdtree": lambda r=reference, p=prediction: plain_pykdtree(THREE, r, p, UNIT),
             "one transform": lambda r=reference, p=prediction: one_transform((), r, p, UNIT),
             "medpy": lambda r=reference, p=prediction: medpy(THREE, r, p, UNIT),
         }
-        found[name] = interleaved(calls, {"ours": 5, "one transform": 5, "medpy": 1})
+        found[name] = interleaved(calls, {**dict.fromkeys(calls, 3), "medpy": 1})
     return found
 
 
@@ -327,7 +306,9 @@ def heading() -> str:
         f"NumPy {np.__version__}. CPU seconds are `process_time`: a tool that uses several threads is "
         'charged for all of them. "Difference" is the largest deviation of its values from ours under '
         "the same definition. Masks are synthetic. medpy ran once where a run takes minutes. "
-        f"Load average before it began: {os.getloadavg()[0]:.1f}.\n"
+        "The plain recipe is speed/metrics_plain.py: crop, surfaces, one KD-tree a side. "
+        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}; load average before it began: "
+        f"{os.getloadavg()[0]:.1f}.\n"
     )
 
 
@@ -336,7 +317,7 @@ def sections(quick: bool) -> dict[str, Callable[[], list[str]]]:
     parts: dict[str, Callable[[], list[str]]] = {
         case: (lambda case=case: surface_table(surfaces(case, quick))) for case in CASES
     }
-    parts["organs"] = lambda: synapse_table(synapse())
+    parts["labels"] = label_lines
     parts["frames"] = lambda: frame_table(frame_peer(), {n: frames(n) for n in (1, 2)})
     parts["instances"] = lambda: instance_lines(instances())
     parts["worst"] = lambda: worst_table(worst_cases())

@@ -71,6 +71,53 @@ def organ_maps():
     return maps
 
 
+SCAN, SCAN_SPACING = (200, 512, 512), (2.5, 0.8, 0.8)
+
+
+def scan_pairs():
+    """Name -> what makes large pairs of one CT: liver, rough liver, lobe missed, far blob, specks, body."""
+
+    def liver(seed, moved=0, roughness=0.06):
+        return ellipsoid(SCAN, (100 + moved, 250 + moved, 220 + moved), (45, 110, 130), seed, roughness)
+
+    def without_lobe():
+        mask = liver(2, 1)
+        mask[:, :, :180] = 0
+        return mask
+
+    def with_blob():
+        return liver(2, 1) | ellipsoid(SCAN, (160, 420, 430), (12, 25, 25), 5)
+
+    def with_specks():
+        mask = liver(2, 1)
+        mask[tuple(np.random.default_rng(7).integers(0, SCAN, (3000, 3)).T)] = 1
+        return mask
+
+    def body(seed, moved):
+        return ellipsoid(SCAN, (100, 256 + moved, 256 + moved), (140, 180, 235), seed, 0.03)
+
+    return {
+        "liver": lambda: (liver(1), liver(2, 1)),
+        "liver, rough": lambda: (liver(1, 0, 0.25), liver(2, 1, 0.25)),
+        "liver, a lobe missed": lambda: (liver(1), without_lobe()),
+        "liver, a far blob": lambda: (liver(1), with_blob()),
+        "liver, 3,000 specks": lambda: (liver(1), with_specks()),
+        "whole body": lambda: (body(3, 0), body(4, 1)),
+    }
+
+
+def many_labels():
+    """Two label maps of 300 x 320 x 320 with 117 structures."""
+    rng = np.random.default_rng(0)
+    maps = [np.zeros((300, 320, 320), np.uint8) for _ in range(2)]
+    for label in range(1, 118):
+        center, radii = rng.uniform((20, 30, 30), (280, 290, 290)), rng.uniform(6, 26, 3)
+        for number, labels in enumerate(maps):
+            at = center + number * rng.uniform(-1, 1, 3)
+            labels[ellipsoid(labels.shape, at, radii, 2 * label + number) > 0] = label
+    return maps
+
+
 def frame_pairs(n: int) -> tuple[list[Any], list[Any]]:
     """Frames of 256 x 256 with a symphysis and a head, Dice around 0.9."""
     references, predictions = [], []

@@ -22,7 +22,7 @@ class Pair:
         ours_from: tensors by the plain one's parameter names to ours; for weights and for gradients.
         num_classes: labels that a training step of a network takes; 0 for a single layer, whose training step
             is forward and backward of its input as well.
-        dense: one label a pixel, not one a picture.
+        dense: one label a pixel, not one an image.
     """
 
     title: str

@@ -86,14 +86,14 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
     slide = challenge.read(case).slide
     grid = tile_grid(slide.shape, predictor.settings, predictor.network.contract.size)
     contract = replace(predictor.network.contract, size=grid.tile)
-    with open_slide(slide.path, factor=slide.factor) as picture:
+    with open_slide(slide.path, factor=slide.factor) as image:
         started = time.perf_counter()
-        tissue = tissue_mask(picture.thumbnail(CELL))
+        tissue = tissue_mask(image.thumbnail(CELL))
         looked = time.perf_counter()
         wanted = list(wanted_tiles(grid, tissue, CELL))
         for row, columns in enumerate(wanted):
             for column in columns:
-                tile = read_mirrored(picture, *grid.window(row, column))
+                tile = read_mirrored(image, *grid.window(row, column))
         read = time.perf_counter()
     size = predictor._batch_size(grid)
     batches = [

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medbench.core import plugins
+
 GOLDEN = Path(__file__).parent / "golden"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -76,6 +78,7 @@ def _private_folders(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+    monkeypatch.setattr(plugins, "_files", dict(plugins._files))
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +122,7 @@ def small_cvc(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_isic(tmp_path_factory):
-    """Twenty-two small pictures of the three sets in the organisers' folders."""
+    """Twenty-two small images of the three sets in the organisers' folders."""
     from medbench.challenges.isic2018.sample import drawn_names, write_sample
 
     root = tmp_path_factory.mktemp("isic")
@@ -157,3 +160,14 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real samples beside the checkout ({SHARED_DATA})")
     return SHARED_DATA
+
+
+@pytest.fixture
+def say(capsys):
+    """Print a line although output is captured."""
+
+    def _say(line):
+        with capsys.disabled():
+            print(f"\n{line}", end="")  # noqa: T201
+
+    return _say

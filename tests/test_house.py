@@ -8,7 +8,26 @@ from medbench.core.package import PACKAGE
 
 MOST_LINES, MOST_PARAMETERS, MOST_MEMBERS = 400, 8, 20
 NETWORK_ROOMS = ("models",)
-SHARED_NAMES = {
+SHARED_NAMES = {  # the folder says the rest
+    "arrays",
+    "package",
+    "rehearsal",
+    "summaries",
+    "child",
+    "data",
+    "entry",
+    "job",
+    "page",
+    "predictor",
+    "request",
+    "sequences",
+    "serving",
+    "slides",
+    "task",
+    "training",
+    "volumes",
+    "weights",
+    "workflow",
     "__init__",
     "__main__",
     "base",

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from medbench.core.errors import MedbenchError
     from medbench.core.score import Score
     from medbench.core.task import register_task
-    from medbench.metrics import list_metrics, score
+    from medbench.metrics import list_metrics, register_metric, score
     from medbench.models import create_model, list_models, official_state_dict, register_model
     from medbench.running.evaluate import evaluate
     from medbench.running.predict import predict
@@ -29,6 +29,7 @@ _API = {
     "official_state_dict": "medbench.models",
     "predict": "medbench.running.predict",
     "register_challenge": "medbench.challenges",
+    "register_metric": "medbench.metrics",
     "register_model": "medbench.models",
     "register_platform": "medbench.submissions.platforms",
     "register_task": "medbench.core.task",
@@ -49,6 +50,7 @@ __all__ = [
     "official_state_dict",
     "predict",
     "register_challenge",
+    "register_metric",
     "register_model",
     "register_platform",
     "register_task",

@@ -255,7 +255,7 @@ def damage(copy, kind):
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("another affine", "the origin of this sequence, unlike"),
+        ("another affine", "the origin of this modality, unlike"),
         ("NaN", "holds NaN"),
         ("all zero", "every voxel is 0"),
         ("truncated", "not a readable volume"),

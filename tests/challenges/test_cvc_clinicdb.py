@@ -15,7 +15,7 @@ from medbench.challenges.cvc_clinicdb.files import FRAMES, sequence_of, split_fr
 from medbench.challenges.cvc_clinicdb.sample import drawn_frames, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder
-from medbench.io import pictures
+from medbench.io import eight_bit
 from medbench.running.evaluate import evaluate
 from medbench.running.request import Inference
 from medbench.running.run import run
@@ -160,13 +160,13 @@ def spoil_truncate(path):
 
 
 def spoil_16_bit(path):
-    cv2.imwrite(str(path), pictures.raster.read_picture(path)[:, :, ::-1].astype(np.uint16) * 257)
+    cv2.imwrite(str(path), eight_bit.raster.read_image(path)[:, :, ::-1].astype(np.uint16) * 257)
 
 
 def spoil_palette(path):
     from PIL import Image
 
-    Image.fromarray(pictures.raster.read_picture(path)).quantize(16).save(path)
+    Image.fromarray(eight_bit.raster.read_image(path)).quantize(16).save(path)
 
 
 def spoil_rgba(path):
@@ -198,7 +198,7 @@ def fresh(data, **options):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (spoil_truncate, "not a readable picture"),
+        (spoil_truncate, "not a readable image"),
         (spoil_16_bit, "16-bit RGB"),
         (spoil_palette, "palette"),
         (spoil_rgba, "RGBA"),
@@ -237,10 +237,10 @@ def mask_in_colours(path):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (spoil_truncate, "not a readable picture"),
+        (spoil_truncate, "not a readable image"),
         (mask_of_wrong_size, "50×60"),
         (mask_as_jpeg, "JPEG"),
-        (mask_in_colours, "colour picture"),
+        (mask_in_colours, "colour image"),
         (spoil_lose, "cannot be read"),
     ],
 )
@@ -262,9 +262,9 @@ def test_a_bad_reference_fails_alone_and_enters_no_mean(release, answers, spoil,
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (spoil_truncate, "not a readable picture"),
+        (spoil_truncate, "not a readable image"),
         (mask_of_wrong_size, "50×60"),
-        (mask_in_colours, "colour picture"),
+        (mask_in_colours, "colour image"),
         (lambda path: cv2.imwrite(str(path), np.full((72, 96), 128, np.uint8)), "128"),
     ],
 )

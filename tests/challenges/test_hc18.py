@@ -1,4 +1,4 @@
-"""HC18: measures, outlines, splits, bad input, the submission table, the sample, real pictures."""
+"""HC18: measures, outlines, splits, bad input, the submission table, the sample, real images."""
 
 import csv
 import hashlib
@@ -31,7 +31,7 @@ SMALL = (216, 320)
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Pictures of nine training subjects, five of them of the split test, and of two test pictures."""
+    """Images of nine training subjects, five of them of the split test, and of two test images."""
     root = tmp_path_factory.mktemp("hc18")
     subjects = [f"{number:03}" for number in range(60)]
     test = [subject for subject in subjects if subject_split(subject) == "test"][:4]
@@ -200,12 +200,12 @@ def test_an_empty_or_missing_prediction_has_no_head(drawn, answers, tmp_path):
 
 def truncated(picture, outline, table):
     picture.write_bytes(picture.read_bytes()[:5000])
-    return "not a readable picture"
+    return "not a readable image"
 
 
 def colours(picture, outline, table):
     cv2.imwrite(str(picture), np.zeros((*SMALL, 3), np.uint8))
-    return "8-bit RGB picture; the release holds 8-bit grey"
+    return "8-bit RGB image; the release holds 8-bit grey"
 
 
 def sixteen_bits(picture, outline, table):
@@ -220,7 +220,7 @@ def palette(picture, outline, table):
 
 def opacity(picture, outline, table):
     cv2.imwrite(str(picture), np.zeros((*SMALL, 4), np.uint8))
-    return "8-bit RGBA picture; the release holds 8-bit grey"
+    return "8-bit RGBA image; the release holds 8-bit grey"
 
 
 def outline_of_another_size(picture, outline, table):
@@ -329,7 +329,7 @@ def test_an_incomplete_submission_is_not_written(drawn, tmp_path):
 def test_real_pictures(shared_data, tmp_path):
     root = shared_data / "hc18"
     if not (root / "training_set").is_dir():
-        pytest.skip("no real pictures of HC18 beside the checkout")
+        pytest.skip("no real images of HC18 beside the checkout")
     cases = CHALLENGE.cases(root, "val")
     assert len(cases) >= 5
     with open(root / TABLES["training_set"], newline="") as stream:

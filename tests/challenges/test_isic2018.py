@@ -1,4 +1,4 @@
-"""ISIC 2018 task 1: splits, scores, file formats, the sample, real pictures."""
+"""ISIC 2018 task 1: splits, scores, file formats, the sample, real images."""
 
 import hashlib
 import shutil
@@ -150,9 +150,9 @@ def test_one_bad_file_of_each_kind_fails_alone(small_isic, tmp_path):
     cv2.imwrite(str(mask(2).with_suffix(".jpg")), smeared, [cv2.IMWRITE_JPEG_QUALITY, 50])
     told[ids[2]] = "JPEG"
     mask(3).write_bytes(mask(3).read_bytes()[:60])
-    told[ids[3]] = f"{mask(3)}: not a readable picture"
+    told[ids[3]] = f"{mask(3)}: not a readable image"
     (folder / f"{ids[4]}_segmentation.png").write_bytes(b"")
-    told[ids[4]] = f"{ids[4]}_segmentation.png: not a readable picture"
+    told[ids[4]] = f"{ids[4]}_segmentation.png: not a readable image"
     finished = evaluate("isic2018", folder, data=data, split="official_train")
     bad = {row.case: row.reason for row in finished.rows if row.status != "ok"}
     assert set(bad) == set(told)
@@ -185,7 +185,7 @@ def opacity(path):
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (truncated, "not a readable picture"),
+        (truncated, "not a readable image"),
         (sixteen_bits, "16-bit RGB"),
         (palette, "palette"),
         (opacity, "RGBA"),

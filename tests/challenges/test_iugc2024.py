@@ -245,7 +245,7 @@ def test_losing_a_prediction_never_improves_a_metric(challenge, release, tmp_pat
 
 @pytest.mark.parametrize(
     ("damage", "expected"),
-    [("size", "48×48"), ("label", "9"), ("colour", "colour picture"), ("bytes", "not a readable picture")],
+    [("size", "48×48"), ("label", "9"), ("colour", "colour image"), ("bytes", "not a readable image")],
 )
 def test_a_bad_prediction_is_named(challenge, release, tmp_path, damage, expected):
     import cv2

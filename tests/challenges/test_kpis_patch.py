@@ -13,10 +13,10 @@ from medbench.challenges.kpis import files as layout
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 from medbench.io import raster
-from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
 from medbench.running.request import Inference
 from medbench.running.run import run
+from medbench.running.samples import sample_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KPIS = json.loads((GOLDEN / "kpis_metrics.json").read_text())

@@ -18,11 +18,11 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.io.pyramids import write_pyramid
 from medbench.metrics.official.kpis import slide_dice_official
-from medbench.running.data import sample_folder
 from medbench.running.evaluate import evaluate
 from medbench.running.report import report
 from medbench.running.request import Inference
 from medbench.running.run import run
+from medbench.running.samples import sample_folder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 KPIS = json.loads((GOLDEN / "kpis_metrics.json").read_text())

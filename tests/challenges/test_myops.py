@@ -153,7 +153,7 @@ def test_bad_files_are_one_line_each_and_the_rest_goes_on(release, copy, tmp_pat
     path = first.inputs["T2"]
     volume = read_volume(path)
     write_volume(path, Volume(volume.array, volume.spacing, (0.0, 9.0, 0.0), volume.direction))
-    with pytest.raises(MedbenchError, match="the origin of this sequence, unlike") as caught:
+    with pytest.raises(MedbenchError, match="the origin of this modality, unlike") as caught:
         CHALLENGE.exchange.inputs["volume"].read(first)
     assert path.name in caught.value.message
     assert CHALLENGE.exchange.inputs["volume"].read(second).volumes.any()

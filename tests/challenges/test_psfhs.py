@@ -113,7 +113,7 @@ def test_every_number_is_in_one_split():
     assert not CHALLENGE.release.overlap("train", "test")
 
 
-def test_neighbouring_pictures_are_one_group_and_splits_share_none(drawn):
+def test_neighbouring_images_are_one_group_and_splits_share_none(drawn):
     by_split = {split: CHALLENGE.cases(drawn, split) for split in ("train", "test", "all")}
     assert [case.id for case in by_split["test"]] == ["03201", "03202", "03260", "03910"]
     assert len(by_split["all"]) == 6
@@ -137,7 +137,7 @@ def test_the_sample_has_the_release_s_files(drawn):
     assert {finding.severity for finding in findings[1:]} == {"note"}
 
 
-def test_predictions_carry_the_picture_s_geometry(release, tmp_path):
+def test_predictions_carry_the_image_s_geometry(release, tmp_path):
     case = CHALLENGE.cases(release, "test")[0]
     image = SimpleITK.ReadImage(str(case.inputs["image"]))
     image.SetSpacing((0.3, 0.4, 1.0))
@@ -197,7 +197,7 @@ def damage(expected):
     return keep
 
 
-@damage("ends too early")
+@damage("compressed bytes where its header announces")
 def truncated(image, label):
     image.write_bytes(image.read_bytes()[:20_000])
 
@@ -215,7 +215,7 @@ def sixteen_bits(image, label):
 
 
 @damage("is 3×128×256")
-def picture_of_another_size(image, label):
+def image_of_another_size(image, label):
     nifti_mha.write_volume(image, Volume(nifti_mha.read_volume(image).array[:, ::2]))
 
 
@@ -281,13 +281,13 @@ def test_bad_predictions_cost_their_own_case_only(drawn, answers, tmp_path):
     assert [rows[case].status for case in ("03201", "03202", "03260", "03910")] == [
         "failed", "failed", "missing", "ok",
     ]  # fmt: skip
-    assert "ends too early" in rows["03201"].reason
+    assert "compressed bytes where its header announces" in rows["03201"].reason
     assert "0, 1, 3" in rows["03202"].reason
     assert finished.record.metrics["dice_all"].value == pytest.approx(0.25)
     assert finished.record.metrics["hd_fh"].value == pytest.approx(75)
 
 
-def test_pictures_in_two_splits_are_found(release):
+def test_images_in_two_splits_are_found(release):
     for folder in ("image_mha", "label_mha"):
         shutil.copy(release / folder / "00001.mha", release / folder / "03300.mha")
     errors = [finding.message for finding in CHALLENGE.release.check(release) if finding.severity == "error"]
@@ -361,7 +361,7 @@ def test_s_rounds_each_mean_over_structures_to_eight_decimals(measure, thirds, s
 def test_entries_whose_s_differs_below_the_rounding_share_a_place():
     first, second = ranked_rows(5), ranked_rows(5)
     second[0].scores["dice_ps"] = Score(second[0].scores["dice_ps"].value + 3e-9)
-    standings = CHALLENGE.rank({"first": first, "second": second})
+    standings = CHALLENGE.scorer.rank({"first": first, "second": second})
     assert [(s.place, s.rank_sum) for s in standings] == [(1, 10), (1, 10)]
     assert standings[0].tie_breaker == standings[1].tie_breaker
 
@@ -437,3 +437,59 @@ def test_real_frames_in_the_release_s_layout(shared_data, tmp_path):
         assert CHALLENGE.read(case).images.shape == (1, 256, 256, 3)
         scores = CHALLENGE.score_arrays(*[CHALLENGE.release.read_reference(case)] * 2)
         assert scores["dice_fh"].value == 1
+
+
+def second_release(root, count, first=3744):
+    """Names of a release; nothing opens the files."""
+    for number in range(first, first + count):
+        for folder in ("image_mha", "label_mha"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / folder / f"{number:05}.mha").touch()
+    return root
+
+
+def test_the_release_of_1358_pairs_has_splits_of_its_own(tmp_path):
+    release, root = CHALLENGE.release, second_release(tmp_path, 1358)
+    sizes = {}
+    owners = {}
+    for split in ("scidata_train", "scidata_val", "scidata_test"):
+        cases = release.cases(root, split)
+        sizes[split] = len(cases)
+        assert release.completeness(root, split) == (1358, 1358)
+        assert release.training_split_of(split) == "scidata_train"
+        for case in cases:
+            assert owners.setdefault(case.group, split) == split
+    assert sum(sizes.values()) == 1358
+    assert 0.65 < sizes["scidata_train"] / 1358 < 0.75
+    assert 0.15 < sizes["scidata_test"] / 1358 < 0.25
+    assert "10969427" in release.split_facts("scidata_test").rule
+
+
+@pytest.mark.parametrize(
+    ("count", "split", "told"),
+    [
+        (1358, "test", "holds that of Zenodo 10969427"),
+        (1358, "all", "holds that of Zenodo 10969427"),
+        (1357, "scidata_test", "holds the challenge's training set"),
+    ],
+)
+def test_splits_of_one_release_are_refused_on_the_other(tmp_path, count, split, told):
+    with pytest.raises(MedbenchError) as caught:
+        CHALLENGE.cases(second_release(tmp_path, count), split)
+    assert caught.value.code == "data.other_release"
+    assert told in caught.value.message
+
+
+def test_weights_of_one_release_never_test_on_the_other():
+    for first, second in (("train", "scidata_test"), ("scidata_train", "test"), ("scidata_train", "all")):
+        assert CHALLENGE.release.overlap(first, second)
+    assert not CHALLENGE.release.overlap("scidata_train", "scidata_test")
+    assert not CHALLENGE.release.overlap("train", "test")
+
+
+def test_the_check_says_which_release_it_is(drawn, monkeypatch):
+    monkeypatch.setattr("medbench.challenges.psfhs.files.SCIDATA", 6)
+    messages = [finding.message for finding in CHALLENGE.release.check(drawn)]
+    assert messages[0] == "6 images: the release is that of Zenodo 10969427."
+    assert any(message.startswith("scidata_train: ") for message in messages)
+    assert not any(message.startswith("train: ") for message in messages)

@@ -139,7 +139,7 @@ def test_any_size(size):
     ("content", "expected"),
     [("symphysis_and_head", {0, 1, 2}), ("symphysis", {0, 1}), ("head", {0, 2})],
 )
-def test_single_pictures_hold_what_is_asked_for(content, expected):
+def test_single_images_hold_what_is_asked_for(content, expected):
     drawn = frame(2, content=content)
     assert drawn.image.shape == (256, 256)
     assert set(np.unique(drawn.labels)) == expected

@@ -12,7 +12,7 @@ def test_an_object_is_imported_on_first_use_only():
     )
     assert registry.names("o*") == ["ordered"]
     assert registry.get("ordered").__name__ == "OrderedDict"
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(MedbenchError, match=r"thing broken of no_such_module:x: .*ModuleNotFoundError"):
         registry.get("broken")
 
 

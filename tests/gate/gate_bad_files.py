@@ -116,7 +116,7 @@ def complex_values(h5py, file):
 
 
 volume, labels, array = nifti_mha.read_volume, images.read_labels, made.read_h5
-mask, picture, table, film = raster.read_label_map, raster.read_picture, made.read_scores, video.read_frames
+mask, picture, table, film = raster.read_label_map, raster.read_image, made.read_scores, video.read_frames
 
 CORRUPT, LARGE, CODEC, ELSEWHERE = "file.corrupt", "file.too_large", "file.codec", "file.refers_elsewhere"
 NO_LABELS, NOT_REAL = "data.not_a_label_map", "data.not_real"
@@ -124,7 +124,7 @@ NO_LABELS, NOT_REAL = "data.not_a_label_map", "data.not_real"
 # name, suffix, bytes (or a function of the path that makes the file), reader, code
 BAD = [
     ("empty volume", ".nii.gz", b"", volume, CORRUPT),
-    ("empty picture", ".png", b"", mask, CORRUPT),
+    ("empty image", ".png", b"", mask, CORRUPT),
     ("empty table", ".csv", b"", table, "data.column_missing"),
     ("text as volume", ".nii.gz", b"hello", volume, CORRUPT),
     ("NIfTI cut in its header", ".nii", GOOD[:200], volume, CORRUPT),
@@ -199,7 +199,7 @@ BAD = [
      made.png_of([PNG[0], (b"acTL", struct.pack(">II", 1, 0)), *PNG[1:]]), mask, CODEC),
     ("PNG followed by a second file", ".png", made.png() * 2, mask, CORRUPT),
     ("PNG palette without colours", ".png", ihdr(colour=3), mask, CORRUPT),
-    ("colour picture as mask", ".png", made.png(made.colours()), mask, NO_LABELS),
+    ("colour image as mask", ".png", made.png(made.colours()), mask, NO_LABELS),
     ("GIF named PNG", ".png", b"GIF89a" + bytes(40), picture, CORRUPT),
     ("JPEG cut", ".jpg", made.encoded(".jpg")[:-60], picture, CORRUPT),
     ("lossless JPEG", ".jpg", made.encoded(".jpg").replace(b"\xff\xc0", b"\xff\xc3"), picture, CODEC),
@@ -244,7 +244,7 @@ BAD = [
     ("HDF5 of five axes", ".h5", h5_with(five_axes), array, "data.axes"),
     ("HDF5 cut", ".h5", made.h5()[:-900], array, CORRUPT),
     ("video cut", ".avi", made.avi()[:-3000], film, CORRUPT),
-    ("video with a damaged picture", ".avi",
+    ("video with a damaged image", ".avi",
      made.avi().replace(b"\xff\xd8\xff", b"\0\0\0", 3), film, CORRUPT),
     ("playlist named video", ".avi", b"#EXTM3U\n/etc/passwd\n", film, CORRUPT),
     ("concatenation list named video", ".avi", b"ffconcat version 1.0\nfile a.avi\n", film, CORRUPT),

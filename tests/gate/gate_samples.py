@@ -198,8 +198,8 @@ def read_scores(path):
     return Volume(np.array([[row["frame"], row["score"]] for row in rows], float))
 
 
-def read_picture(path):
-    return Volume(raster.read_picture(path))
+def read_image(path):
+    return Volume(raster.read_image(path))
 
 
 @dataclass(frozen=True)
@@ -244,18 +244,18 @@ FORMATS = [
     Format("FreeSurfer", ".mgh", mgh, images.read_labels),
     Format("FreeSurfer, gzip", ".mgz", lambda: gzip.compress(mgh(), mtime=0), images.read_labels, "all"),
     Format("PNG, grey", ".png", png, images.read_labels, "all"),
-    Format("PNG, RGB", ".png", lambda: png(colours()), read_picture, "all"),
-    Format("JPEG", ".jpg", lambda: encoded(".jpg"), read_picture),
-    Format("BMP", ".bmp", lambda: encoded(".bmp"), read_picture),
+    Format("PNG, RGB", ".png", lambda: png(colours()), read_image, "all"),
+    Format("JPEG", ".jpg", lambda: encoded(".jpg"), read_image),
+    Format("BMP", ".bmp", lambda: encoded(".bmp"), read_image),
     Format("TIFF", ".tif", tiff, images.read_labels),
     Format("TIFF, LZW", ".tif", lambda: tiff(compression="lzw"), images.read_labels),
     Format("TIFF, deflate", ".tif", lambda: tiff(compression="zlib"), images.read_labels),
     Format("TIFF, PackBits", ".tif", lambda: tiff(compression="packbits"), images.read_labels),
-    Format("TIFF, JPEG", ".tif", lambda: tiled(compression="jpeg"), read_picture),
+    Format("TIFF, JPEG", ".tif", lambda: tiled(compression="jpeg"), read_image),
     Format("TIFF, Zstandard", ".tif", lambda: tiff(compression="zstd"), images.read_labels),
     Format("TIFF, LZMA", ".tif", lambda: tiff(compression="lzma"), images.read_labels),
     Format("TIFF, JPEG 2000", ".tif", lambda: tiff(compression="jpeg2000"), images.read_labels),
-    Format("BigTIFF, tiled", ".tif", lambda: tiled(bigtiff=True), read_picture),
+    Format("BigTIFF, tiled", ".tif", lambda: tiled(bigtiff=True), read_image),
     Format("slide", ".tiff", tiled, read_slide),
     Format("NumPy", ".npy", npy, images.read_labels),
     Format("NumPy, zip", ".npz", npz, read_h5, "all"),

@@ -11,7 +11,7 @@ from gate_bad_files import BAD
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file
-from medbench.io import hdf5, nifti_mha, pictures, raster, slides, tables
+from medbench.io import eight_bit, hdf5, nifti_mha, raster, slides, tables
 from medbench.io.gate.admission import admit
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.refusal import Refusal
@@ -148,8 +148,8 @@ def test_the_hash_is_that_of_the_bytes_that_are_decoded(tmp_path):
             ".npz": "arrays",
             ".h5": "arrays",
         }
-        pictures_too = (".png", ".jpg", ".bmp", ".tif")
-        kind = kinds.get(form.suffix, "picture" if form.suffix in pictures_too else "volume")
+        images_too = (".png", ".jpg", ".bmp", ".tif")
+        kind = kinds.get(form.suffix, "image" if form.suffix in images_too else "volume")
         admitted = admit(path, tmp_path, kind)
         before = sha256_file(path)
         path.unlink()
@@ -164,10 +164,10 @@ def test_a_mask_is_0_and_1_or_0_and_255_and_nothing_else(tmp_path):
         path = tmp_path / f"{high}.png"
         path.write_bytes(made.png((made.mask() > 0).astype(np.uint8) * np.uint8(high)))
         if code is None:
-            assert np.array_equal(pictures.read_binary_mask(path), made.mask() > 0)
+            assert np.array_equal(eight_bit.read_binary_mask(path), made.mask() > 0)
         else:
             with pytest.raises(MedbenchError) as caught:
-                pictures.read_binary_mask(path)
+                eight_bit.read_binary_mask(path)
             assert caught.value.code == code
 
 
@@ -200,11 +200,11 @@ def test_the_named_arrays_of_a_file_are_counted_together(tmp_path):
     assert set(hdf5.read_arrays(path, "image", "label")) == {"image", "label"}
 
 
-def test_a_slide_of_a_codec_that_is_not_read_is_refused_as_the_picture_is(tmp_path):
+def test_a_slide_of_a_codec_that_is_not_read_is_refused_as_the_image_is(tmp_path):
     path = tmp_path / "a.tiff"
     path.write_bytes(made.tiled(compression="jpegxl"))
     messages = []
-    for read in (raster.read_picture, made.read_slide, lambda file: slides.slide_facts(file, channels=3)):
+    for read in (raster.read_image, made.read_slide, lambda file: slides.slide_facts(file, channels=3)):
         with pytest.raises(MedbenchError) as caught:
             read(path)
         messages.append((caught.value.code, caught.value.message))

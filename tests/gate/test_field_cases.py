@@ -273,7 +273,7 @@ def test_white_is_zero(tmp_path, name):
     else:
         tifffile.imwrite(path, mask.astype(np.uint8) * 255, photometric="miniswhite")
     assert refused(read_labels, path) == "data.white_is_zero"
-    assert np.array_equal(raster.read_picture(path), np.where(mask, 0, 255))
+    assert np.array_equal(raster.read_image(path), np.where(mask, 0, 255))
     assert np.array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), np.where(mask, 0, 255))
 
 

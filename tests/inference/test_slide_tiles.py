@@ -68,11 +68,11 @@ def predictor(settings, size=None, network=None, **options):
 
 def masked(sample, settings, **options):
     owner = predictor(settings, **options)
-    return np.concatenate(list(owner.predict(sample).mask.strips()))
+    return np.concatenate(list(owner.predict(sample)["label_map"].strips()))
 
 
 def whole(values, network=None):
-    """The network on the whole mirrored picture at once."""
+    """The network on the whole mirrored image at once."""
     padded = np.pad(values, ((64, 64), (64, 64), (0, 0)), mode="reflect")
     with torch.inference_mode():
         logits = (network or Local())(torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32)))
@@ -150,8 +150,8 @@ def test_weights_add_up_to_one_everywhere(shape, size, blend):
             total[index * grid.step : index * grid.step + grid.span] += grid.weights(index, count)
         assert (total[:side] == ONE).all()
         assert grid.step * (count - 1) + grid.span >= side
-    assert grid.window(0, 0)[0][0] == -grid.picture(grid.margin)
-    assert grid.picture(grid.step) * grid.scale == grid.step
+    assert grid.window(0, 0)[0][0] == -grid.slide_px(grid.margin)
+    assert grid.slide_px(grid.step) * grid.scale == grid.step
 
 
 def test_tiles_that_leave_nothing_are_refused():

@@ -162,7 +162,7 @@ def test_what_a_missing_sequence_holds_does_not_matter():
     noisy[1] = np.random.default_rng(3).integers(0, 999, noisy.shape[1:])
     network = convolution(2)
     predictor = VolumePredictor(network, VolumeContract(8))
-    first, second = (predictor.predict(sample(v, (True, False))).labels for v in (volumes, noisy))
+    first, second = (predictor.predict(sample(v, (True, False)))["label_map"] for v in (volumes, noisy))
     assert np.array_equal(first, second)
     assert first.any()
 
@@ -170,7 +170,7 @@ def test_what_a_missing_sequence_holds_does_not_matter():
 def test_labels_have_the_size_of_the_volume_and_stay_in_the_box():
     volumes, brain = head(np.random.default_rng(4))
     predictor = VolumePredictor(Recorder(), VolumeContract(8))
-    labels = predictor.predict(sample(volumes)).labels
+    labels = predictor.predict(sample(volumes))["label_map"]
     assert labels.shape == brain.shape
     assert labels.dtype == np.uint8
     assert np.array_equal(labels[brain], (lambda a: a[1] > a[0])(_scaled(volumes, brain))[brain])
@@ -190,11 +190,11 @@ def test_mirrors_make_the_answer_symmetric():
     mirrored = VolumePredictor(network, VolumeContract(8), mirror=True)
     assert len(mirrored.flips) == 8
     flipped = sample(volumes[:, ::-1, :, ::-1])
-    ours, other = (mirrored.predict(s).labels for s in (sample(volumes), flipped))
+    ours, other = (mirrored.predict(s)["label_map"] for s in (sample(volumes), flipped))
     agree = (ours == other[::-1, :, ::-1]).mean()
     assert agree > 0.999
     assert (
-        plain.predict(sample(volumes)).labels == plain.predict(flipped).labels[::-1, :, ::-1]
+        plain.predict(sample(volumes))["label_map"] == plain.predict(flipped)["label_map"][::-1, :, ::-1]
     ).mean() < 0.9
 
 
@@ -214,9 +214,9 @@ def test_mirrors_average_logits():
 def test_precision_and_windows_together():
     volumes, _ = head(np.random.default_rng(7))
     network = convolution(2)
-    exact = VolumePredictor(network, VolumeContract(8)).predict(sample(volumes)).labels
+    exact = VolumePredictor(network, VolumeContract(8)).predict(sample(volumes))["label_map"]
     half = VolumePredictor(network, VolumeContract(8), precision="bf16", batch_size=4, overlap=0.25)
-    assert (half.predict(sample(volumes)).labels == exact).mean() > 0.95
+    assert (half.predict(sample(volumes))["label_map"] == exact).mean() > 0.95
 
 
 def test_scores_of_the_whole_volume_never_exist():

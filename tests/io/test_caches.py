@@ -5,7 +5,7 @@ import os
 import cv2
 import numpy as np
 
-from medbench.io import caches, pictures
+from medbench.io import caches, eight_bit
 
 
 def test_every_edit_of_a_kept_array_is_noticed(tmp_path):
@@ -18,7 +18,7 @@ def test_every_edit_of_a_kept_array_is_noticed(tmp_path):
         made.append(1)
         return right
 
-    assert np.array_equal(caches.kept_array(kept, make), right)
+    assert np.array_equal(caches.cached_array(kept, make), right)
     whole = kept.read_bytes()
     for index in range(200):
         bad = bytearray(whole)
@@ -30,9 +30,9 @@ def test_every_edit_of_a_kept_array_is_noticed(tmp_path):
         else:
             bad[at] ^= 1 << int(rng.integers(8))
         kept.write_bytes(bad)
-        assert np.array_equal(caches.kept_array(kept, make, mapped=index % 2 == 0), right)
+        assert np.array_equal(caches.cached_array(kept, make, mapped=index % 2 == 0), right)
     assert len(made) == 201
-    assert np.array_equal(caches.kept_array(kept, make), right)
+    assert np.array_equal(caches.cached_array(kept, make), right)
     assert len(made) == 201
     assert kept.read_bytes() == whole
 
@@ -41,10 +41,10 @@ def test_content_decides_and_not_size_and_time(tmp_path):
     path, cache = tmp_path / "a.png", tmp_path / "cache"
     cv2.imwrite(str(path), np.zeros((20, 20, 3), np.uint8))
     before = os.stat(path)
-    assert pictures.resized_picture(path, 8, cache).max() == 0
+    assert eight_bit.resized_image(path, 8, cache).max() == 0
     content = bytearray(path.read_bytes())
     cv2.imwrite(str(path), np.full((20, 20, 3), 7, np.uint8))
     other = path.read_bytes()
     path.write_bytes(other + bytes(max(0, len(content) - len(other))))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert pictures.resized_picture(path, 8, cache).min() == 7
+    assert eight_bit.resized_image(path, 8, cache).min() == 7

@@ -1,4 +1,4 @@
-"""Pictures and label maps."""
+"""Images and label maps."""
 
 import cv2
 import numpy as np
@@ -8,11 +8,11 @@ from medbench.core.errors import MedbenchError
 from medbench.io import raster
 
 
-def test_pictures_come_as_rgb(tmp_path):
+def test_images_come_as_rgb(tmp_path):
     colours = np.zeros((4, 5, 3), np.uint8)
     colours[..., 0] = 200
     cv2.imwrite(str(tmp_path / "red.png"), colours[:, :, ::-1])
-    assert np.array_equal(raster.read_picture(tmp_path / "red.png"), colours)
+    assert np.array_equal(raster.read_image(tmp_path / "red.png"), colours)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -31,9 +31,9 @@ def test_a_grey_mask_saved_in_three_channels_is_understood(tmp_path):
 
 
 def test_a_varying_alpha_channel_is_refused(tmp_path):
-    picture = np.zeros((4, 4, 4), np.uint8)
-    picture[0, 0, 3] = 255
-    cv2.imwrite(str(tmp_path / "mask.png"), picture)
+    image = np.zeros((4, 4, 4), np.uint8)
+    image[0, 0, 3] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), image)
     with pytest.raises(MedbenchError, match="alpha"):
         raster.read_label_map(tmp_path / "mask.png")
 
@@ -58,4 +58,4 @@ def test_write_and_resize_round_trip(tmp_path):
 
 def test_shrinking_averages():
     checks = np.indices((8, 8)).sum(axis=0) % 2 * 200
-    assert np.allclose(raster.resize_picture(checks.astype(np.uint8), 4, 4), 100, atol=1)
+    assert np.allclose(raster.resize_image(checks.astype(np.uint8), 4, 4), 100, atol=1)

@@ -11,7 +11,7 @@ from medbench.io.pyramids import level_shapes, rebanded, write_pyramid
 from medbench.metrics.official.kpis import halved_size
 
 
-def picture(height, width, seed=0):
+def image(height, width, seed=0):
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
     return np.ascontiguousarray(np.kron(coarse, np.ones((8, 8, 1), np.uint8))[:height, :width])
@@ -44,7 +44,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_any_region_of_any_layout(tmp_path, layout, compression, monkeypatch):
     monkeypatch.setattr(slides, "CACHE_BYTES", 40_000)
-    values = picture(203, 317)
+    values = image(203, 317)
     stored = np.moveaxis(values, -1, 0) if layout == "planes" else values
     path = written(tmp_path / "a.tiff", stored, compression=compression, **LAYOUTS[layout])
     rng = np.random.default_rng(1)
@@ -69,7 +69,7 @@ def test_threads_share_blocks(tmp_path, monkeypatch):
     from concurrent.futures import ThreadPoolExecutor
 
     monkeypatch.setattr(slides, "CACHE_BYTES", 20_000)
-    values = picture(203, 317)
+    values = image(203, 317)
     path = written(tmp_path / "a.tiff", values, compression="deflate", tile=(64, 48))
     with slides.open_slide(path) as slide, ThreadPoolExecutor(4) as pool:
         starts = [(top, left) for top in range(0, 160, 9) for left in range(0, 250, 7)]
@@ -80,7 +80,7 @@ def test_threads_share_blocks(tmp_path, monkeypatch):
 
 
 def test_pyramids_are_what_other_readers_see(tmp_path):
-    values = picture(2345, 3001)
+    values = image(2345, 3001)
     path = tmp_path / "deep" / "a.tiff"
     write_pyramid(path, [values[:1000], values[1000:]], values.shape, compression="deflate")
     facts = slides.slide_facts(path, channels=3)
@@ -107,7 +107,7 @@ def test_pyramids_are_what_other_readers_see(tmp_path):
 
 @pytest.mark.parametrize("compression", ["deflate", "lzw"])
 def test_mask_pyramids_stay_binary_and_do_not_depend_on_the_strips(tmp_path, compression):
-    mask = np.where(picture(1500, 1100)[..., 0] > 128, 255, 0).astype(np.uint8)
+    mask = np.where(image(1500, 1100)[..., 0] > 128, 255, 0).astype(np.uint8)
     contents = []
     for index, step in enumerate((7, 512, 1500)):
         path = tmp_path / f"{index}.tiff"
@@ -135,11 +135,11 @@ def test_rows_that_do_not_add_up_leave_no_file(tmp_path, rows):
 
 
 def sixteen_bit(path):
-    return written(path, picture(40, 40).astype(np.uint16)), "3 channels of uint16"
+    return written(path, image(40, 40).astype(np.uint16)), "3 channels of uint16"
 
 
 def grey(path):
-    return written(path, picture(40, 40)[..., 0]), "1 channel of uint8"
+    return written(path, image(40, 40)[..., 0]), "1 channel of uint8"
 
 
 def truncated(path):
@@ -149,7 +149,7 @@ def truncated(path):
 
 
 def header_only(path):
-    written(path, picture(300, 300), compression="deflate")
+    written(path, image(300, 300), compression="deflate")
     path.write_bytes(path.read_bytes()[:60])
     return path, "no readable TIFF|damaged|ends early"
 
@@ -173,7 +173,7 @@ def test_bad_files_are_named(tmp_path, make):
 
 
 def test_pixels_that_do_not_decode_are_named_with_their_rows(tmp_path):
-    path = written(tmp_path / "a.tiff", picture(300, 300), tile=(64, 64), compression="deflate")
+    path = written(tmp_path / "a.tiff", image(300, 300), tile=(64, 64), compression="deflate")
     with tifffile.TiffFile(path) as file:
         offset = file.pages[0].dataoffsets[12]
     content = bytearray(path.read_bytes())
@@ -186,7 +186,7 @@ def test_pixels_that_do_not_decode_are_named_with_their_rows(tmp_path):
 
 
 def test_a_slide_in_one_huge_compressed_block_is_refused(tmp_path, monkeypatch):
-    path = written(tmp_path / "a.tiff", picture(300, 300), rowsperstrip=300, compression="deflate")
+    path = written(tmp_path / "a.tiff", image(300, 300), rowsperstrip=300, compression="deflate")
     monkeypatch.setattr(slides, "LARGEST_BLOCK_BYTES", 1000)
     with pytest.raises(MedbenchError, match="one compressed block"):
         slides.slide_facts(path, channels=3)
@@ -195,10 +195,10 @@ def test_a_slide_in_one_huge_compressed_block_is_refused(tmp_path, monkeypatch):
 def test_the_resolution_is_found_where_it_is_stored(tmp_path):
     path = written(
         tmp_path / "a.tiff",
-        picture(64, 64),
+        image(64, 64),
         tile=(32, 32),
         resolution=(40000, 40000),
         resolutionunit="CENTIMETER",
     )
     assert slides.microns_per_pixel(path) == pytest.approx(0.25)
-    assert slides.microns_per_pixel(written(tmp_path / "b.tiff", picture(64, 64))) is None
+    assert slides.microns_per_pixel(written(tmp_path / "b.tiff", image(64, 64))) is None

@@ -38,7 +38,7 @@ def evaluated(small_cvc, tmp_path_factory):
         folder = base / f"moved-{shift}"
         folder.mkdir()
         for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.read_reference(case), shift, axis=1)
+            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
             cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
         found.append(
             evaluate("cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards")
@@ -185,6 +185,7 @@ def test_fewer_is_better_turns_wins_around(evaluated, monkeypatch):
     template = find_run(folders[0], runs)
     lower = dataclasses.replace(CHALLENGE.metric("dice"), better="lower")
     monkeypatch.setattr(type(CHALLENGE), "metrics", (lower,))
+    monkeypatch.setattr(type(CHALLENGE), "metric", lambda self, name: lower)
     one, other = np.linspace(0.2, 0.5, 7), np.linspace(0.3, 0.7, 7)
     (row,) = compare_runs([made_up(template, v, range(7)) for v in (one, other)], ["dice"])
     assert row.difference > 0
@@ -236,7 +237,7 @@ def test_groups_weighted_by_the_challenge_are_exchanged_as_it_aggregates(evaluat
         shares = np.array([weight[int(row.case[1:])] for row in rows])
         return lambda w: (w * shares) @ values / np.maximum((w * shares).sum(-1), 1e-9)
 
-    monkeypatch.setattr(type(CHALLENGE), "statistic", weighted)
+    monkeypatch.setattr(type(CHALLENGE.scorer), "statistic", weighted)
     (row,) = compare_runs([made_up(template, v, range(8)) for v in (one, other)], ["dice"])
     parts = weight * (other - one) / weight.sum()
     signs = np.array(list(itertools.product((-1, 1), repeat=8)))
@@ -282,7 +283,7 @@ def test_runs_on_other_cases_are_refused(evaluated, small_cvc, tmp_path):
     folder = tmp_path / "p"
     folder.mkdir()
     for case in CHALLENGE.cases(small_cvc, "val"):
-        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.read_reference(case) * 255)
+        cv2.imwrite(str(folder / f"{case.id}.png"), CHALLENGE.release.read_reference(case) * 255)
     other = evaluate("cvc_clinicdb", folder, data=small_cvc, split="val", runs=tmp_path)
     with pytest.raises(MedbenchError, match="split: test and val"):
         compare_runs([find_run(folders[0], runs), find_run(other.folder, tmp_path)])
@@ -301,7 +302,7 @@ def test_runs_are_found_by_folder_record_and_key(evaluated, tmp_path):
     assert find_run(by_folder.record.key[:10], runs).record == by_folder.record
     assert find_run(by_folder.record.key, runs).record == by_folder.record
     for wrong in ("zzzz", by_folder.record.key[:2], tmp_path):
-        with pytest.raises(MedbenchError, match=r"no such run|no record"):
+        with pytest.raises(MedbenchError, match=r"no run in|no record"):
             find_run(wrong, runs)
     torn = shutil.copytree(folders[0], tmp_path / "torn")
     lines = (torn / "cases.jsonl").read_text().splitlines(keepends=True)
@@ -326,5 +327,5 @@ def test_the_command_prints_a_table_and_json(evaluated):
     assert "two one-sided t tests" in margin.stdout
     listing = json.loads(invoke("compare", *folders[:2], "--json").stdout)
     assert {entry["metric"] for entry in listing} == {metric.name for metric in CHALLENGE.metrics}
-    with pytest.raises(MedbenchError, match="no such run"):
+    with pytest.raises(MedbenchError, match="no run in"):
         invoke("compare", folders[0], "nothing-here")

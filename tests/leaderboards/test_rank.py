@@ -36,7 +36,7 @@ def evaluated(small_cvc, tmp_path_factory):
         folder = base / f"moved-{shift}"
         folder.mkdir()
         for case in CHALLENGE.cases(small_cvc, "test"):
-            moved = np.roll(CHALLENGE.read_reference(case), shift, axis=1)
+            moved = np.roll(CHALLENGE.release.read_reference(case), shift, axis=1)
             cv2.imwrite(str(folder / f"{case.id}.png"), moved * 255)
         run = evaluate(
             "cvc_clinicdb", folder, data=small_cvc, runs=base / "runs", leaderboards=base / "boards"
@@ -137,7 +137,7 @@ def test_a_leaderboard_row_s_evidence_is_an_entry(evaluated, tmp_path):
     shutil.copytree(run.folder, evidence)
     assert find_entry(run.record.key[:10], tmp_path / "none", tmp_path / "boards").record == run.record
     assert find_entry(run.record.key[:10], runs, tmp_path / "boards").folder == run.folder
-    with pytest.raises(MedbenchError, match="no such run"):
+    with pytest.raises(MedbenchError, match="no run in"):
         find_entry("zzzz", tmp_path / "none", tmp_path / "boards")
 
 

@@ -17,16 +17,11 @@ import medbench
 from medbench.core.errors import MedbenchError
 from medbench.metrics import evaluate_arrays, metric
 from medbench.metrics.convention import EMPTY_POLICIES, EmptyPolicy
-from medbench.metrics.masks.overlap import joint_histogram
+from medbench.metrics.masks.joint_histogram import joint_histogram
 
 MASKS = [id for id in medbench.list_metrics() if metric(id).family in ("overlap", "surface")]
 DISTANCES = [id for id in MASKS if metric(id).family == "surface" and id != "asd.edge8"]
-SYMMETRIC = [
-    id for id in MASKS
-    if id.partition(".")[0] not in ("sensitivity", "precision", "specificity")
-    and not id.endswith("volume_difference")
-    and not id.startswith("asd.")
-]  # fmt: skip
+SYMMETRIC = [id for id in MASKS if metric(id).symmetric and id != "asd.edge8"]
 
 
 def value(id, reference, prediction, **extra):

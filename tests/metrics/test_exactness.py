@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 import medbench
-from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.masks.pair import MaskPair
 
 UNIT = {2: (1.0, 1.0), 3: (1.0, 1.0, 1.0)}
 

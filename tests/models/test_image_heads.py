@@ -3,7 +3,7 @@ import torch
 from medbench.models.blocks.image_heads import SegmentationEvidence
 
 
-def picture(structure_logit: float) -> torch.Tensor:
+def image(structure_logit: float) -> torch.Tensor:
     """Two labels, 16 × 16; the second claims the upper left corner with that logit."""
     logits = torch.zeros(1, 2, 16, 16)
     logits[:, 1] = -4.0
@@ -11,9 +11,9 @@ def picture(structure_logit: float) -> torch.Tensor:
     return logits
 
 
-def test_evidence_does_not_depend_on_the_place_or_the_size_of_the_picture():
+def test_evidence_does_not_depend_on_the_place_or_the_size_of_the_image():
     head = SegmentationEvidence(2, 3)
-    clear = picture(4.0)
+    clear = image(4.0)
     moved = torch.roll(clear, (5, 7), dims=(2, 3))
     enlarged = clear.repeat_interleave(2, 2).repeat_interleave(2, 3)
     torch.testing.assert_close(head(clear), head(moved))
@@ -25,13 +25,13 @@ def test_evidence_learns_to_tell_a_clear_structure_from_a_faint_one():
     head = SegmentationEvidence(2, 2)
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     faint, clear = torch.linspace(-3, 0, 8), torch.linspace(1, 5, 8)
-    pictures = torch.cat([picture(float(value)) for value in (*faint, *clear)])
+    images = torch.cat([image(float(value)) for value in (*faint, *clear)])
     classes = torch.tensor([0] * 8 + [1] * 8)
     for _ in range(100):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(head(pictures), classes).backward()
+        torch.nn.functional.cross_entropy(head(images), classes).backward()
         optimizer.step()
-    assert (head(pictures).argmax(1) == classes).all()
+    assert (head(images).argmax(1) == classes).all()
 
 
 def test_evidence_is_finite_when_a_label_wins_everything_or_nothing():

@@ -115,7 +115,7 @@ def tiny_detector(kind, n_win=4):
 
 @pytest.fixture
 def lesion():
-    """A picture with one bright square, and torchvision's target for it."""
+    """An image with one bright square, and torchvision's target for it."""
     picture = 0.3 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(1))
     picture[:, 20:52, 12:44] += 0.7
     return picture, {"boxes": torch.tensor([[12.0, 20.0, 44.0, 52.0]]), "labels": torch.tensor([1])}
@@ -198,7 +198,7 @@ def test_wrong_options_of_the_detector_are_refused(options):
 
 @pytest.mark.parametrize("name", list_models("medformer*.classifier*"))
 def test_what_makes_no_label_maps_is_refused_for_segmentation(name):
-    with pytest.raises(MedbenchError, match=r"asks for label maps.*model\.task"):
+    with pytest.raises(MedbenchError, match=r"demands label maps.*model\.task"):
         plan_network(name, load_challenge("isic2018"), {})
 
 

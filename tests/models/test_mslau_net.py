@@ -185,7 +185,7 @@ def test_padding_is_that_of_zeros_at_the_bottom_and_right():
         torch.testing.assert_close(network(images), network(padded)[..., :75, :100])
 
 
-def test_grey_pictures_are_repeated_for_three_channels():
+def test_grey_images_are_repeated_for_three_channels():
     network = medbench.create_model("mslau_net.test", num_classes=2).eval()
     images = torch.randn(1, 1, 64, 64)
     with torch.inference_mode():

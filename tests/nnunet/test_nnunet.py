@@ -1,6 +1,5 @@
 """nnU-Net among the networks: data sets, folds, training, resumption, foreign models, refusals."""
 
-import collections
 import json
 import os
 import shutil
@@ -19,9 +18,8 @@ pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnu
 import torch
 
 from medbench.inference.weights import load_checkpoint
-from medbench.models.nnunet import planned_unet
 from medbench.nnunet.data import split_folds, write_raw
-from medbench.nnunet.files import load_safely, take_in
+from medbench.nnunet.files import import_weights, load_safely
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor
 from medbench.nnunet.recipe import NnunetRecipe
@@ -68,88 +66,12 @@ def trained(small_cvc, tmp_path_factory):
     return train_tiny(small_cvc, tmp_path_factory.mktemp("runs"))
 
 
-@pytest.fixture
-def model_folder(tmp_path):
-    """A model of nnU-Net with fresh weights, as its trainer writes it, for cvc_clinicdb's classes."""
-    torch.manual_seed(0)
-    network = planned_unet(in_channels=3, num_classes=2, image_size=16, base_features=4)
-    architecture = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": 3,
-            "features_per_stage": [4, 8, 16],
-            "conv_op": "torch.nn.modules.conv.Conv2d",
-            "kernel_sizes": [[3, 3]] * 3,
-            "strides": [[1, 1], [2, 2], [2, 2]],
-            "n_conv_per_stage": [2, 2, 2],
-            "n_conv_per_stage_decoder": [2, 2],
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d",
-            "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
-    resampling = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
-    configuration = {
-        "data_identifier": "nnUNetPlans_2d",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": 2,
-        "patch_size": [16, 16],
-        "median_image_size_in_voxels": [16.0, 16.0],
-        "spacing": [1.0, 1.0],
-        "normalization_schemes": ["ZScoreNormalization"] * 3,
-        "use_mask_for_norm": [False] * 3,
-        "architecture": architecture,
-        "batch_dice": True,
-        **{
-            f"resampling_fn_{what}": "resample_data_or_seg_to_shape"
-            for what in ("data", "seg", "probabilities")
-        },
-        **{f"resampling_fn_{what}_kwargs": resampling for what in ("data", "seg", "probabilities")},
-    }
-    plans = {
-        "dataset_name": "Dataset007_Polyps",
-        "plans_name": "nnUNetPlans",
-        "image_reader_writer": "NaturalImage2DIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {str(channel): {} for channel in range(3)},
-        "configurations": {"2d": configuration},
-    }
-    dataset = {
-        "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, load_challenge("cvc_clinicdb").labels[1]: 1},
-        "file_ending": ".png",
-    }
-    folder = tmp_path / "Dataset007_Polyps" / "nnUNetTrainer__nnUNetPlans__2d"
-    (folder / "fold_0").mkdir(parents=True)
-    (folder / "plans.json").write_text(json.dumps(plans))
-    (folder / "dataset.json").write_text(json.dumps(dataset))
-    checkpoint = {
-        "network_weights": collections.OrderedDict(network.state_dict()),
-        "optimizer_state": {"state": {}, "param_groups": [{"lr": np.float64(0.01)}]},
-        "logging": {"mean_fg_dice": [np.float64(0.5)], "train_losses": [np.float32(1.0)]},
-        "_best_ema": np.float64(0.5),
-        "current_epoch": 1,
-        "init_args": {"configuration": "2d", "fold": 0, "device": torch.device("cpu")},
-        "trainer_name": "nnUNetTrainer",
-        "inference_allowed_mirroring_axes": (0, 1),
-    }
-    torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
-    return folder
-
-
 def change(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def predictor_of(folder, cache):
-    checkpoint = load_checkpoint(take_in(folder, "nnunet", cache))
+    checkpoint = load_checkpoint(import_weights(folder, "nnunet", cache))
     return NnunetPredictor(
         checkpoint, load_challenge("cvc_clinicdb"), device="cpu", overlap=0.5, mirror=False
     )
@@ -177,7 +99,7 @@ def test_no_group_is_in_both_parts_of_a_fold():
 
 
 def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
-    from medbench.io.raster import read_label_map, read_picture
+    from medbench.io.raster import read_image, read_label_map
 
     challenge = load_challenge("cvc_clinicdb")
     groups = write_raw(
@@ -190,20 +112,18 @@ def test_pictures_become_a_raw_data_set(small_cvc, tmp_path):
     assert list(described["labels"].values()) == [0, 1]
     assert (described["numTraining"], described["file_ending"]) == (len(images), ".png")
     picture, labels = images[3].load(32)
-    np.testing.assert_array_equal(
-        read_picture(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture
-    )
+    np.testing.assert_array_equal(read_image(tmp_path / "raw" / "imagesTr" / "case_00003_0000.png"), picture)
     np.testing.assert_array_equal(read_label_map(tmp_path / "raw" / "labelsTr" / "case_00003.png"), labels)
 
 
 def test_folder_and_archive_of_nnunet_answer_the_same(model_folder, tmp_path, small_cvc):
     challenge = load_challenge("cvc_clinicdb")
     sample = challenge.read(challenge.cases(small_cvc, "test")[0])
-    first = predictor_of(model_folder, tmp_path / "cache").predict(sample).labels
+    first = predictor_of(model_folder, tmp_path / "cache").predict(sample)["label_map"]
     again = predictor_of(zipped(model_folder, tmp_path / "model.zip"), tmp_path / "other")
     assert first.shape == sample.images.shape[:3]
     assert 0 < first.mean() < 1
-    np.testing.assert_array_equal(first, again.predict(sample).labels)
+    np.testing.assert_array_equal(first, again.predict(sample)["label_map"])
 
 
 def test_labels_in_another_order_are_put_right():
@@ -216,7 +136,8 @@ def test_labels_in_another_order_are_put_right():
 
 
 def test_channels_match_by_any_name():
-    challenge = SimpleNamespace(modalities={"t1n": ("t1",), "t1c": ("t1ce", "t1gd")}, title="T")
+    card = SimpleNamespace(modalities={"t1n": ("t1",), "t1c": ("t1ce", "t1gd")})
+    challenge = SimpleNamespace(card=card, title="T")
     order = channel_order({"channel_names": {"0": "T1ce", "1": "T1"}}, challenge, "model")
     assert order == [1, 0]
     error = refused(
@@ -226,7 +147,7 @@ def test_channels_match_by_any_name():
 
 
 def test_a_folder_without_plans_is_refused(tmp_path):
-    refused("nnunet.no_plans", lambda: take_in(tmp_path, "nnunet", tmp_path / "cache"))
+    refused("nnunet.no_plans", lambda: import_weights(tmp_path, "nnunet", tmp_path / "cache"))
 
 
 def test_code_in_a_checkpoint_is_refused_and_does_not_run(model_folder, tmp_path):
@@ -239,7 +160,7 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(model_folder, tmp_path
     path = model_folder / "fold_0" / "checkpoint_final.pth"
     assert load_safely(path)["_best_ema"] == 0.5
     torch.save({"network_weights": {}, "trainer_name": Code(), "init_args": {}}, path)
-    refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    refused("weights.unsafe", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert not mark.exists()
 
 
@@ -247,7 +168,7 @@ def test_plans_that_name_other_things_than_layers_are_refused(model_folder, tmp_
     plans = json.loads((model_folder / "plans.json").read_text())
     plans["configurations"]["2d"]["architecture"]["network_class_name"] = "subprocess.run"
     change(model_folder / "plans.json", **plans)
-    error = refused("weights.unsafe", lambda: take_in(model_folder, "nnunet", tmp_path / "cache"))
+    error = refused("weights.unsafe", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert "subprocess.run" in error.message
 
 
@@ -257,7 +178,7 @@ def test_archives_write_nothing_outside_their_folder(name, tmp_path):
     path.parent.mkdir()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(name, "{}")
-    refused("archive.outside", lambda: take_in(path, "nnunet", tmp_path / "inner" / "cache"))
+    refused("archive.outside", lambda: import_weights(path, "nnunet", tmp_path / "inner" / "cache"))
     assert not list(tmp_path.rglob("plans.json"))
 
 
@@ -269,7 +190,7 @@ def test_models_of_other_data_are_refused(model_folder, tmp_path):
 
 
 def test_what_cannot_be_is_refused_at_once(small_cvc, tmp_path, monkeypatch):
-    refused("nnunet.task", lambda: run("nnunet", "iugc2024"))
+    refused("model.task", lambda: run("nnunet", "iugc2024"))
     refused("weights.planned", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc, weights="none"))
     volumes = {"configuration": "3d_fullres"}
     refused("model.option", lambda: run("nnunet", "cvc_clinicdb", data=small_cvc, options=volumes))

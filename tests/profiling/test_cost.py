@@ -13,11 +13,11 @@ from medbench.models import list_models, model_entry
 from medbench.profiling import cost as cost_module
 from medbench.profiling import formulas
 from medbench.profiling.cost import PRODUCTS, count_cost
-from medbench.profiling.known_networks import Of, known_networks
 from medbench.profiling.profile import saved_bytes
+from medbench.profiling.reference_networks import Of, reference_networks
 from medbench.profiling.self_test import self_test
 
-KNOWN = known_networks()
+KNOWN = reference_networks()
 
 
 def without_values(name):
@@ -105,7 +105,7 @@ def test_unet_with_resnet34_as_worked_out_by_hand():
 
 @pytest.mark.parametrize("known", KNOWN, ids=[known.name for known in KNOWN])
 @pytest.mark.parametrize("way", ["shapes", "values"])
-def test_known_networks(known, way):
+def test_reference_networks(known, way):
     counted = count_cost(known.build(), known.shape, way=way, activations=False)
     assert counted.macs == known.macs
     assert counted.uncounted == {}

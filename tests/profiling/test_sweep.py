@@ -94,7 +94,7 @@ def test_shapes():
         parse_range("frames=8:16:8").shape((3, 4, 4), 16)
 
 
-def test_pictures(attentions, tmp_path):
+def test_images(attentions, tmp_path):
     pytest.importorskip("matplotlib")
     curves = sweep([Workload("dense", (8, 4), 1)], parse_range("frames=8:24:8"))
     draw_curves(curves, tmp_path / "curves.png")

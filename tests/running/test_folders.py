@@ -6,7 +6,7 @@ import pytest
 import medbench
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json_lines
+from medbench.core.seals import read_lines
 from medbench.io.nifti_mha import write_volume
 from medbench.running.folders import evaluate_folders
 
@@ -41,7 +41,7 @@ def test_formats_mix_and_spacing_comes_from_the_file(folders, tmp_path):
     assert scores.aggregates["1/hd95.pooled"].value == pytest.approx(np.mean(expected))
     assert scores.aggregates["2/dice"].value == 1
     assert scores.specs["1/hd95.pooled"].unit == "mm"
-    assert len(read_json_lines(tmp_path / "pairs.jsonl")) == 4
+    assert len(read_lines(tmp_path / "pairs.jsonl")) == 4
     assert scores.exit_code == 0
 
 
@@ -81,7 +81,7 @@ def test_missing_and_unreadable_predictions_are_counted(folders):
     assert "case1.mha" in scores.rows[1].reason
 
 
-def test_pictures_need_a_spacing_for_distances(tmp_path):
+def test_images_need_a_spacing_for_distances(tmp_path):
     from medbench.io.raster import write_label_map
 
     for folder in ("ref", "pred"):

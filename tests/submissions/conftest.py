@@ -1,12 +1,26 @@
 """A tiny trained-looking submission to grand-challenge, built once."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.containers.engines import find_engine
 
+HERE = Path(__file__).parent
+CONTAINERS = """[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+[engine]
+{runtime}
+"""
+STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/store"\nrunroot = "{0}/run"\n'
 GRAND_CHALLENGE = """
 name = "{name}"
 challenge = "iugc2024"
@@ -55,12 +69,15 @@ def save_weights(path: Path, model: str, **options) -> None:
     save_checkpoint(path, network.state_dict(), {"model": model, "options": {}})
 
 
-def write_toml(folder, platform, challenge, model, image_size, weights, delivery="baked"):
-    """A submission file without sockets."""
+def write_toml(folder, platform, challenge, model, image_size, weights, **extra):
+    """A submission file without sockets; ``delivery``, ``packages`` and ``registry`` may be given."""
+    values = {"delivery": "baked", "packages": "index", "registry": "", **extra}
     path = folder / "tiny.toml"
     path.write_text(
         f'name = "tiny"\nchallenge = "{challenge}"\nmodel = "{model}"\nplatform = "{platform}"\n'
-        f'[weights]\nfile = "{weights}"\ndelivery = "{delivery}"\n[inference]\nimage_size = {image_size}\n'
+        f'registry = "{values["registry"]}"\n[image]\npackages = "{values["packages"]}"\n'
+        f'[weights]\nfile = "{weights}"\ndelivery = "{values["delivery"]}"\n'
+        f"[inference]\nimage_size = {image_size}\n"
     )
     return path
 
@@ -96,7 +113,9 @@ def write_submission(tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(write_submission, small_iugc, one_thread, tmp_path_factory):
     """A built submission, not to be changed."""
-    return build_context(write_submission(), data=small_iugc, output=tmp_path_factory.mktemp("build"))
+    return build_context(
+        BuildRequest(write_submission(), data=small_iugc, output=tmp_path_factory.mktemp("build"))
+    )
 
 
 @pytest.fixture
@@ -112,3 +131,95 @@ def stage(built, tmp_path, monkeypatch):
         (tmp_path / "input" / "inputs.json").write_text(json.dumps(entries))
 
     return tmp_path, inputs
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory):
+    """An engine with a storage of its own and the template's base image made from this Python."""
+    folder = tmp_path_factory.mktemp("engine")
+    before = {name: os.environ.get(name) for name in ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")}
+    runtime = 'runtime = "runc"' if shutil.which("runc") else ""
+    (folder / "containers.conf").write_text(CONTAINERS.format(runtime=runtime))
+    (folder / "storage.conf").write_text(STORAGE.format(folder))
+    os.environ |= {
+        "CONTAINERS_CONF": str(folder / "containers.conf"),
+        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+    }
+    try:
+        program = find_engine()
+        if program is None or sys.platform != "linux":
+            pytest.skip("skipped: no container engine")
+        subprocess.run([sys.executable, HERE / "base_image.py", folder / "base.tar"], check=True)
+        base = f"docker.io/library/python:{sys.version.split()[0]}-slim-bookworm"
+        done = subprocess.run(
+            [program.program, "import", str(folder / "base.tar"), base], capture_output=True, text=True
+        )
+        probe = [program.program, "run", "--rm", "--network", "none", base, "python", "-c", "print(1)"]
+        if done.returncode or subprocess.run(probe, capture_output=True).returncode:
+            pytest.skip("skipped: no container engine that runs here")
+        yield program
+        subprocess.run([program.program, "rmi", "--all", "--force"], capture_output=True)
+        subprocess.run(["umount", str(folder / "store" / "overlay")], capture_output=True)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def two_heads(tmp_path_factory):
+    """Two heads of 24 × 32 × 32 in the layout of 2023."""
+    import SimpleITK
+
+    root, noise = tmp_path_factory.mktemp("brats"), np.random.default_rng(0)
+    for number in (3, 7):
+        case = f"BraTS-GLI-{number:05d}-000"
+        for sequence in ("t1n", "t1c", "t2w", "t2f"):
+            image = SimpleITK.GetImageFromArray(noise.integers(1, 900, (24, 32, 32)).astype(np.int16))
+            image.SetSpacing((1.0, 1.0, 1.5))
+            image.SetOrigin((0.0, -239.0, 0.0))
+            path = root / "test" / case / f"{case}-{sequence}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            SimpleITK.WriteImage(image, str(path))
+    return root
+
+
+@pytest.fixture(scope="session")
+def brats(two_heads, one_thread, write_toml, tmp_path_factory):
+    """Builds for a platform of BraTS."""
+
+    def build(platform, challenge="brats2023_gli", **extra):
+        folder = tmp_path_factory.mktemp("brats-build")
+        save_weights(folder / "w.pt", "dmaf_net.test", in_channels=4, num_classes=4)
+        text = write_toml(folder, platform, challenge, "dmaf_net.test", 32, "w.pt", **extra)
+        return build_context(BuildRequest(text, data=two_heads, output=folder / "build"))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def two_patches(tmp_path_factory):
+    """Two patches of 96 × 96 in the release's layout."""
+    import cv2
+
+    root, noise = tmp_path_factory.mktemp("kpis"), np.random.default_rng(1)
+    for group, slide in (("DN", "11-362"), ("56Nx", "12-117")):
+        folder = root / "KPIs24 Testing Data" / "Task1_patch_level" / group / slide / "img"
+        folder.mkdir(parents=True)
+        patch = cv2.resize(noise.integers(0, 255, (6, 6, 3), np.uint8), (96, 96))
+        cv2.imwrite(str(folder / f"{group}_{slide}_0_0_0_img.jpg"), patch)
+    return root
+
+
+@pytest.fixture(scope="session")
+def patches(two_patches, one_thread, write_toml, tmp_path_factory):
+    """Builds for the KPIs docker of patches."""
+
+    def build(**extra):
+        folder = tmp_path_factory.mktemp("kpis-build")
+        save_weights(folder / "w.pt", "mslau_net.test", in_channels=3, num_classes=2)
+        text = write_toml(folder, "kpis-patch", "kpis_patch", "mslau_net.test", 64, "w.pt", **extra)
+        return build_context(BuildRequest(text, data=two_patches, output=folder / "build"))
+
+    return build

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from medbench.submissions.serving.entry import run
+from medbench.submissions.entry import run
+from medbench.submissions.serving.session import Session
 
 IMAGES = "input/images/ultrasound"
 
@@ -22,7 +23,7 @@ def put(root, array, name="a.mha", vector=False, spacing=None):
     return path
 
 
-def picture(side=128, seed=0):
+def image(side=128, seed=0):
     return np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
 
 
@@ -40,8 +41,8 @@ def nothing_at_all(root, inputs):
 
 def two_images(root, inputs):
     inputs("ultrasound")
-    put(root, picture(), vector=True)
-    put(root, picture(), "b.mha", vector=True)
+    put(root, image(), vector=True)
+    put(root, image(), "b.mha", vector=True)
 
 
 def four_dimensions(root, inputs):
@@ -56,7 +57,7 @@ def a_volume(root, inputs):
 
 def other_size(root, inputs):
     inputs("ultrasound")
-    put(root, picture(64), vector=True)
+    put(root, image(64), vector=True)
 
 
 def fractions(root, inputs):
@@ -71,7 +72,7 @@ def sixteen_bits(root, inputs):
 
 def truncated(root, inputs):
     inputs("ultrasound")
-    path = put(root, picture(), vector=True)
+    path = put(root, image(), vector=True)
     path.write_bytes(path.read_bytes()[:500])
 
 
@@ -95,13 +96,13 @@ def other_interface(root, inputs):
 
 def value_no_json(root, inputs):
     inputs("ultrasound", "age")
-    put(root, picture(), vector=True)
+    put(root, image(), vector=True)
     (root / "input" / "age.json").write_text("forty")
 
 
 def value_missing(root, inputs):
     inputs("age", "ultrasound")
-    put(root, picture(), vector=True)
+    put(root, image(), vector=True)
 
 
 @pytest.mark.parametrize(
@@ -110,8 +111,8 @@ def value_missing(root, inputs):
         (empty, "images/ultrasound: holds no .mha, .tif, .tiff file. One image is due."),
         (nothing_at_all, "holds no .mha, .tif, .tiff file. One image is due."),
         (two_images, "holds 2 images (a.mha, b.mha). One image is due."),
-        (four_dimensions, "a.mha: is 4-dimensional, 2×3×16×16; a 2-D picture is due."),
-        (a_volume, "a.mha: is 3-dimensional, 9×128×128; a 2-D picture is due."),
+        (four_dimensions, "a.mha: is 4-dimensional, 2×3×16×16; a 2-D image is due."),
+        (a_volume, "a.mha: is 3-dimensional, 9×128×128; a 2-D image is due."),
         (other_size, "a.mha: is 64×64 pixels where 128×128 are due."),
         (fractions, "a.mha: holds fractional float32 values."),
         (sixteen_bits, "a.mha: holds values from 4000 to 4000; 0 to 255 are due."),
@@ -136,10 +137,10 @@ def test_bad_input_ends_with_code_two_one_line_and_no_output(built, stage, capfd
 
 
 @pytest.mark.parametrize("form", ["vector", "planes", "slice", "grey", "tiff"])
-def test_every_form_of_a_picture_gives_labels_on_its_grid(built, stage, form):
+def test_every_form_of_an_image_gives_labels_on_its_grid(built, stage, form):
     root, inputs = stage
     inputs("ultrasound", key="interface" if form == "grey" else "socket")
-    array = picture()
+    array = image()
     spacing = {"planes": (0.3, 0.4, 1.0), "slice": (0.3, 0.4, 2.0)}.get(form, (0.3, 0.4))
     if form == "planes":
         put(root, np.moveaxis(array, -1, 0), spacing=spacing)
@@ -163,7 +164,7 @@ def test_planes_and_vectors_give_the_same_labels(built, stage):
     root, inputs = stage
     inputs("ultrasound")
     found = []
-    for array, vector in ((picture(), True), (np.moveaxis(picture(), -1, 0), False)):
+    for array, vector in ((image(), True), (np.moveaxis(image(), -1, 0), False)):
         shutil.rmtree(root / IMAGES, ignore_errors=True)
         put(root, array, vector=vector)
         assert run(built.app, ["exec"]) == 0
@@ -175,18 +176,18 @@ def test_planes_and_vectors_give_the_same_labels(built, stage):
 def test_old_folders_without_inputs_json_are_looped_over(built, stage, capfd):
     root, _ = stage
     for number in range(3):
-        put(root, picture(seed=number), f"{number}.mha", vector=True)
-    put(root, picture(64), "small.mha", vector=True)
+        put(root, image(seed=number), f"{number}.mha", vector=True)
+    put(root, image(64), "small.mha", vector=True)
     assert run(built.app, ["exec"]) == 2
     assert sorted(path.name for path in outputs(root)) == ["0.mha", "1.mha", "2.mha"]
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("error: 1 of 4 cases failed, first small: small.mha: is 64×64 pixels")
 
 
-def test_a_value_beside_the_picture_chooses_the_other_interface(built, stage):
+def test_a_value_beside_the_image_chooses_the_other_interface(built, stage):
     root, inputs = stage
     inputs("age", "ultrasound")
-    put(root, picture(96), vector=True)
+    put(root, image(96), vector=True)
     (root / "input" / "age.json").write_text("40")
     assert run(built.app, ["exec"]) == 0
     assert len(outputs(root)) == 1
@@ -195,17 +196,30 @@ def test_a_value_beside_the_picture_chooses_the_other_interface(built, stage):
 def test_unwritable_output_is_told(built, stage, capfd, monkeypatch):
     root, inputs = stage
     inputs("ultrasound")
-    put(root, picture(), vector=True)
+    put(root, image(), vector=True)
     (root / "output" / "images").write_text("in the way")
     assert run(built.app, ["exec"]) == 2
     assert "cannot be written" in capfd.readouterr().err.splitlines()[-1]
+
+
+def test_the_output_is_tried_before_the_model_is_loaded(built, stage, capfd, monkeypatch):
+    root, inputs = stage
+    inputs("ultrasound")
+    put(root, image(), vector=True)
+    (root / "output").rmdir()
+    (root / "output").write_text("no folder")
+    monkeypatch.setattr(Session, "predictor", property(lambda self: pytest.fail("the model was loaded")))
+    assert run(built.app, ["exec"]) == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"error: {root / 'output'}: cannot be written by user ")
+    assert "--user $(id -u):$(id -g)" in last
 
 
 @pytest.mark.parametrize("content", [None, b"other weights"])
 def test_missing_and_other_weights_are_told(built, stage, tmp_path, capfd, content):
     root, inputs = stage
     inputs("ultrasound")
-    put(root, picture(), vector=True)
+    put(root, image(), vector=True)
     app = tmp_path / "app"
     shutil.copytree(built.app, app, ignore=shutil.ignore_patterns("medbench", "weights.pt"))
     if content is not None:
@@ -230,7 +244,7 @@ def test_an_unexpected_error_has_code_one_its_traceback_and_one_last_line(built,
     monkeypatch.setattr(NetworkPredictor, "predict", fail)
     root, inputs = stage
     inputs("ultrasound")
-    put(root, picture(), vector=True)
+    put(root, image(), vector=True)
     assert run(built.app, ["exec"]) == 1
     errors = capfd.readouterr().err
     assert "Traceback" in errors
@@ -241,7 +255,7 @@ def test_an_unexpected_error_has_code_one_its_traceback_and_one_last_line(built,
 def test_the_cases_time_and_memory_are_logged(built, stage, capfd):
     root, inputs = stage
     inputs("ultrasound")
-    put(root, picture(), vector=True)
+    put(root, image(), vector=True)
     assert run(built.app, ["exec"]) == 0
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("medbench-case ")]
     logged = json.loads(line.removeprefix("medbench-case "))

@@ -6,6 +6,7 @@ import pytest
 
 from medbench.core.errors import MedbenchError
 from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.platforms import load_platform, platform_for
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save
@@ -15,7 +16,7 @@ HEADER = "filename,center_x_mm,center_y_mm,semi_axes_a_mm,semi_axes_b_mm,angle_r
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
-    """Three pictures of the test set."""
+    """Three images of the test set."""
     from medbench.challenges.hc18.sample import write_sample
 
     root = tmp_path_factory.mktemp("hc18")
@@ -35,10 +36,10 @@ def table(release, one_thread, save_weights, write_toml, tmp_path_factory):
     state["state_dict"][name].copy_(torch.tensor([-1.0, 1.0]))
     torch.save(state, folder / "w.pt")
     file = write_toml(folder, "hc18", "hc18", "dssau_net.test", 64, "w.pt")
-    return build_context(file, data=release, output=folder / "build"), file
+    return build_context(BuildRequest(file, data=release, output=folder / "build")), file
 
 
-def test_the_table_has_a_row_for_every_picture_as_medbench_run_predicts_it(table, release):
+def test_the_table_has_a_row_for_every_image_as_medbench_run_predicts_it(table, release):
     built, file = table
     result = rehearse(built)
     assert result.passed, result.findings
@@ -80,12 +81,12 @@ def test_other_columns_are_refused_and_the_platform_is_found(tmp_path):
     assert platform_for("hc18") == "hc18"
 
 
-def test_a_table_without_every_picture_is_not_written(table, release, tmp_path):
+def test_a_table_without_every_image_is_not_written(table, release, tmp_path):
     _built, file = table
     partial = shutil.copytree(release, tmp_path / "partial")
     sizes = partial / "test_set_pixel_size.csv"
     lines = sizes.read_text().splitlines()
     sizes.write_text("\n".join(lines[:2]) + "\n")
     with pytest.raises(MedbenchError):
-        build_context(file, data=partial, output=tmp_path / "build")
+        build_context(BuildRequest(file, data=partial, output=tmp_path / "build"))
     assert not list(tmp_path.rglob("hc18.csv"))

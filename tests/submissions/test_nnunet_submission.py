@@ -12,6 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.running.run import run
 from medbench.running.train import train
 from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.rehearse.rehearsal import rehearse
 
 FILE = Path(__file__).parents[2] / "submissions/brats2025_gli/nnunet-brats2025-gli.toml"
@@ -22,7 +23,7 @@ TINY = {"epochs": 1, "steps": 1, "validation_steps": 1, "base_features": 4, "bat
 def weights(one_thread, tmp_path_factory):
     """Data, and the weights of one step on it."""
     folder = tmp_path_factory.mktemp("nnunet-brats")
-    write_sample(folder / "data", load_challenge("brats2025_gli").edition)
+    write_sample(folder / "data", load_challenge("brats2025_gli").release.edition)
     trained = train(
         "nnunet", "brats2025_gli", data=folder / "data", recipe="quick", recipe_changes=TINY, runs=folder
     )
@@ -37,8 +38,8 @@ def test_nnunet_for_brats_2025_gives_the_bytes_of_medbench_run(weights, tmp_path
     file = tmp_path / FILE.name
     file.write_text(text.replace('file = "auto"', f'file = "{trained}"'))
     with pytest.raises(MedbenchError, match="shares cases with all"):
-        build_context(file, data=data, split="all", output=tmp_path / "build")
-    built = build_context(file, data=data, output=tmp_path / "build")
+        build_context(BuildRequest(file, data=data, split="all", output=tmp_path / "build"))
+    built = build_context(BuildRequest(file, data=data, output=tmp_path / "build"))
     locked = (built.context / "requirements.lock").read_text()
     assert "nnunetv2==" in locked
     result = rehearse(built, count=2)

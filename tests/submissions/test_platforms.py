@@ -1,55 +1,26 @@
 """Every other platform rehearsed in a relocated root, and the files that go with it."""
 
+import hashlib
 import json
 import shutil
 import zipfile
 
-import numpy as np
 import pytest
+import yaml
 
 from medbench.core.errors import MedbenchError
 from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.entry import run
 from medbench.submissions.lint.image import lint_bundle
 from medbench.submissions.platforms import list_platforms, load_platform
 from medbench.submissions.platforms.brats import parse_options
 from medbench.submissions.rehearse.rehearsal import rehearse
-from medbench.submissions.serving.entry import run
 from medbench.submissions.workflow import check, save
 
 
 def passed(result):
     return [one for one in result.findings if one.severity != "note"] == [] and result.passed
-
-
-@pytest.fixture(scope="module")
-def small_brats(tmp_path_factory):
-    """Two heads of 24 × 32 × 32 in the layout of 2023."""
-    import SimpleITK
-
-    root, noise = tmp_path_factory.mktemp("brats"), np.random.default_rng(0)
-    for number in (3, 7):
-        case = f"BraTS-GLI-{number:05d}-000"
-        for sequence in ("t1n", "t1c", "t2w", "t2f"):
-            image = SimpleITK.GetImageFromArray(noise.integers(1, 900, (24, 32, 32)).astype(np.int16))
-            image.SetSpacing((1.0, 1.0, 1.5))
-            image.SetOrigin((0.0, -239.0, 0.0))
-            path = root / "test" / case / f"{case}-{sequence}.nii.gz"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            SimpleITK.WriteImage(image, str(path))
-    return root
-
-
-@pytest.fixture(scope="module")
-def brats(small_brats, one_thread, save_weights, write_toml, tmp_path_factory):
-    """Builds for a platform of BraTS."""
-
-    def build(platform, challenge="brats2023_gli", **extra):
-        folder = tmp_path_factory.mktemp("brats-build")
-        save_weights(folder / "w.pt", "dmaf_net.test", in_channels=4, num_classes=4)
-        text = write_toml(folder, platform, challenge, "dmaf_net.test", 32, "w.pt", **extra)
-        return build_context(text, data=small_brats, output=folder / "build")
-
-    return build
 
 
 def test_brats_as_mlcube_gives_the_bytes_of_medbench_run(brats):
@@ -59,8 +30,11 @@ def test_brats_as_mlcube_gives_the_bytes_of_medbench_run(brats):
     assert result.identical == 2
     assert result.cases == ["BraTS-GLI-00003-000", "BraTS-GLI-00007-000"]
     cube = (built.folder / "mlcube.yaml").read_text()
-    assert "image: docker.synapse.org/synPROJECT/tiny:1" in cube
-    assert (built.folder / "parameters.yaml").read_text() == "{}\n"
+    assert f"image: {built.tag}\n" in cube
+    workspace = built.folder / "workspace"
+    assert (workspace / "parameters.yaml").read_text() == "{}\n"
+    laid = (workspace / "additional_files" / "weights.pt").read_bytes()
+    assert hashlib.sha256(laid).hexdigest() == built.manifest["weights_sha256"]
 
 
 @pytest.mark.parametrize(
@@ -90,11 +64,11 @@ def test_brats_as_mlcube_gives_the_bytes_of_medbench_run(brats):
     ],
 )
 def test_one_entry_answers_every_call_of_brats(
-    brats, small_brats, tmp_path, monkeypatch, capfd, platform, arguments, source, target
+    brats, two_heads, tmp_path, monkeypatch, capfd, platform, arguments, source, target
 ):
     monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
     built = brats(platform)
-    shutil.copytree(small_brats / "test", tmp_path / source)
+    shutil.copytree(two_heads / "test", tmp_path / source)
     (tmp_path / source / "BraTS-GLI-00009-000").mkdir()
     broken = tmp_path / source / "BraTS-GLI-00007-000" / "BraTS-GLI-00007-000-t2w.nii.gz"
     broken.write_bytes(broken.read_bytes()[:300])
@@ -120,47 +94,34 @@ def test_empty_input_and_unknown_arguments_are_told(brats, tmp_path, monkeypatch
 
 def test_medperf_is_described_by_its_file(brats):
     built = brats("medperf")
-    text = (built.folder / "container_config.yaml").read_text()
-    assert "container_type: DockerImage" in text
-    assert "mount_path: /mlcommons/volumes/parameters/parameters_file.yaml" in text
-    assert (built.folder / "parameters_file.yaml").is_file()
+    content = yaml.safe_load((built.folder / "container_config.yaml").read_text())
+    assert content["container_type"] == "DockerImage"
+    infer = content["tasks"]["infer"]
+    assert list(infer["input_volumes"]) == ["data_path", "parameters_file", "additional_files"]
+    assert list(infer["output_volumes"]) == ["output_path"]
+    volumes = {**infer["input_volumes"], **infer["output_volumes"]}
+    assert {one["type"] for one in volumes.values()} == {"file", "directory"}
+    told = dict(word.removeprefix("--").split("=") for word in infer["run_args"]["command"][1:])
+    assert told == {name: one["mount_path"] for name, one in volumes.items()}
+    assert set(infer["run_args"]) <= {"shm_size", "gpus", "command", "entrypoint", "environment"}
+    assert (built.folder / "parameters.yaml").is_file()
+    result = rehearse(built, count=1)
+    assert passed(result)
 
 
-@pytest.fixture(scope="module")
-def small_kpis(tmp_path_factory):
-    """Two patches of 96 × 96 in the release's layout."""
-    import cv2
-
-    root, noise = tmp_path_factory.mktemp("kpis"), np.random.default_rng(1)
-    for group, slide in (("DN", "11-362"), ("56Nx", "12-117")):
-        folder = root / "KPIs24 Testing Data" / "Task1_patch_level" / group / slide / "img"
-        folder.mkdir(parents=True)
-        picture = cv2.resize(noise.integers(0, 255, (6, 6, 3), np.uint8), (96, 96))
-        cv2.imwrite(str(folder / f"{group}_{slide}_0_0_0_img.jpg"), picture)
-    return root
-
-
-@pytest.fixture(scope="module")
-def kpis(small_kpis, one_thread, save_weights, write_toml, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kpis-build")
-    save_weights(folder / "w.pt", "mslau_net.test", in_channels=3, num_classes=2)
-    text = write_toml(folder, "kpis-patch", "kpis_patch", "mslau_net.test", 64, "w.pt")
-    return build_context(text, data=small_kpis, output=folder / "build")
-
-
-def test_patches_of_kpis_give_the_bytes_of_medbench_run(kpis):
-    result = rehearse(kpis)
+def test_patches_of_kpis_give_the_bytes_of_medbench_run(patches):
+    result = rehearse(patches())
     assert passed(result)
     assert result.identical == 2
 
 
 def test_patches_are_found_without_masks_and_whatever_the_groups_spelling(
-    kpis, small_kpis, tmp_path, monkeypatch
+    patches, two_patches, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("MEDBENCH_ROOT", str(tmp_path))
-    source = next(small_kpis.rglob("56Nx/12-117/img"))
+    source = next(two_patches.rglob("56Nx/12-117/img"))
     shutil.copytree(source, tmp_path / "input" / "56NX" / "12-117" / "img")
-    assert run(kpis.app, []) == 0
+    assert run(patches().app, []) == 0
     (mask,) = (tmp_path / "output").rglob("*.png")
     assert mask.relative_to(tmp_path).as_posix() == "output/56Nx/12-117/56Nx_12-117_0_0_0_mask.png"
 
@@ -170,7 +131,7 @@ def codalab(small_iugc, one_thread, save_weights, write_toml, tmp_path_factory):
     folder = tmp_path_factory.mktemp("codalab")
     save_weights(folder / "w.pt", "dssau_net.test", in_channels=3, num_classes=3, num_image_classes=2)
     text = write_toml(folder, "codalab", "iugc2024", "dssau_net.test", 64, "w.pt")
-    return build_context(text, data=small_iugc, output=folder / "build"), text
+    return build_context(BuildRequest(text, data=small_iugc, output=folder / "build")), text
 
 
 def test_the_codalab_zip_gives_the_labels_and_classes_of_medbench_run(codalab):

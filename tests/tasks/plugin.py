@@ -23,8 +23,8 @@ from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Sample, SequenceSample
 from medbench.core.score import Score
 from medbench.core.task import Task
-from medbench.io.pictures import read_rgb
-from medbench.io.raster import write_picture
+from medbench.io.eight_bit import read_rgb
+from medbench.io.raster import write_image
 from medbench.models import ModelEntry
 
 HEIGHT, WIDTH, FRAMES, FEATURES, CASES = 12, 16, 10, 4, 6
@@ -90,7 +90,7 @@ class TinyRelease(Release):
                 row, column = generator.integers(1, 6, 2)
                 image[row : row + 4, column : column + 4] = 40 + 30 * number
                 (root / split).mkdir(parents=True, exist_ok=True)
-                write_picture(root / split / f"{name}.png", image)
+                write_image(root / split / f"{name}.png", image)
                 bright = (image[..., 0] > 100).astype(int)
                 answers[name] = {
                     "label_map": [bright.tolist()],

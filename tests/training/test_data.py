@@ -138,7 +138,7 @@ def test_black_squares_leave_labels_alone_and_other_moves_take_them_along():
 def test_no_labels_is_an_error():
     from medbench.training.data import TrainingData
 
-    with pytest.raises(MedbenchError, match="no labelled picture"):
+    with pytest.raises(MedbenchError, match="no labelled image"):
         TrainingData(images(labelled=0), recipe(validation="none"), InputContract(SIZE))
 
 

@@ -94,7 +94,7 @@ def volume(number, group, seen=()):
 def test_all_cases_of_a_patient_lack_the_same():
     groups = [f"patient{number // 2}" for number in range(40)]
     shown = with_missing([volume(n, group) for n, group in enumerate(groups)], MR2468, MODALITIES)
-    seen = np.array([item.seen for item in shown])
+    seen = np.array([item.visible for item in shown])
     assert (seen[::2] == seen[1::2]).all()
     assert len(np.unique(seen, axis=0)) > 3
 
@@ -102,7 +102,7 @@ def test_all_cases_of_a_patient_lack_the_same():
 def test_nothing_is_shown_that_the_files_lack():
     has = (True, False, False, False)
     for item in with_missing([volume(n, f"p{n}", has) for n in range(30)], MR2468, MODALITIES):
-        assert item.seen == has
+        assert item.visible == has
 
 
 def test_subsets_are_drawn_evenly_and_never_empty():

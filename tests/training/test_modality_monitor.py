@@ -105,3 +105,11 @@ def test_the_state_survives_a_checkpoint():
     for each in (monitor, other):
         each.observe(terms(1.0, 1.0, 2.0, 1.0), torch.ones(4))
     assert monitor.end_epoch() == other.end_epoch()
+
+
+def test_a_loss_below_zero_by_rounding_is_no_gap():
+    """One less a cosine of 1 can be −1e-7; divided by its running mean it was a gap of −10⁵."""
+    monitor = ModalityMonitor([1.0, 1.0])
+    losses = torch.stack([torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]), torch.tensor([-1e-7, -1e-7])])
+    monitor.observe(losses, torch.ones(2))
+    assert monitor.gap.tolist() == pytest.approx([2 / 1.5, 4 / 1.5])

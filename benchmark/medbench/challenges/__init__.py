@@ -1,4 +1,4 @@
-"""Challenges: one room each, with its layout, labels, official scoring, declared rules and sample."""
+"""Challenges: each a folder with its card, files, official scoring, failure rule and synthetic sample."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2024_ped": "medbench.challenges.brats.challenge:brats2024_ped",
         "brats2025_gli": "medbench.challenges.brats.challenge:brats2025_gli",
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
+        "acdc": "medbench.challenges.acdc.challenge:acdc",
+        "brain_tumor_mri": "medbench.challenges.brain_tumor_mri.challenge:brain_tumor_mri",
+        "colonpath": "medbench.challenges.colonpath.challenge:colonpath",
+        "isic2018_task3": "medbench.challenges.isic2018_task3.challenge:isic2018_task3",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
         "isic2018": "medbench.challenges.isic2018.challenge:isic2018",
         "iugc2024": "medbench.challenges.iugc2024.challenge:iugc2024",
@@ -44,15 +48,15 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
 
 
 def register_challenge(name: str, factory: Callable[[], Challenge]) -> Callable[[], Challenge]:
-    """Make a challenge known by its name.
+    """Register a challenge under its name.
 
-    Packages register without being imported: by an entry point in the group ``medbench.challenges`` whose
-    name is the challenge's and whose object is the factory.
+    An installed package registers by an entry point of the group ``medbench.challenges``, with the
+    challenge's name and the factory as object, and is imported on first use.
 
     Args:
-        name: what the command line will call the challenge; equal to the card's name.
-        factory: called without arguments, returns the :class:`Challenge`; cheap, as every command calls
-            it.
+        name: name on the command line, equal to the card's.
+        factory: called without arguments, returns the :class:`Challenge`; must be fast, as every command
+            calls it.
 
     Raises:
         MedbenchError: ``challenge.factory`` when the factory does not return a challenge of that name,
@@ -91,7 +95,7 @@ def list_challenges(pattern: str = "*") -> list[str]:
 
 
 def all_challenges(pattern: str = "*") -> Iterator[Challenge]:
-    """Challenges that match a shell-style pattern; what cannot be loaded is reported in one line."""
+    """Challenges that match a shell-style pattern; one that cannot be loaded is logged and left out."""
     for name, factory in REGISTRY.values(pattern):
         try:
             yield _checked(name, factory)
@@ -104,13 +108,13 @@ def load_challenge(name: str) -> Challenge:
 
     Raises:
         MedbenchError: ``challenge.unknown`` with the nearest names; ``challenge.factory`` or
-            ``plugin.broken`` for a third party's that is none.
+            ``plugin.broken`` where a plug-in's factory fails.
     """
     return _checked(name, REGISTRY.get(name))
 
 
 def load_data_set(name: str) -> Challenge:
-    """The challenge of that name, or the first of those that share a release of that name.
+    """The challenge of that name, or the first challenge whose release has that name.
 
     Raises:
         MedbenchError: ``challenge.unknown`` with the nearest names.

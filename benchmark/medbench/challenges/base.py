@@ -1,4 +1,4 @@
-"""A challenge: its card, release, exchange and scorer behind one facade."""
+"""The facade of a challenge over its card, release, exchange and scorer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from medbench.core.score import Score
 
 
 class Challenge:
-    """A challenge.
+    """A challenge, made of four parts.
 
     Attributes:
         card: frozen facts: name, title, demands, labels, metrics, licence, citation.
         release: files, cases, splits, checks and the synthetic sample.
-        exchange: what models may see of a case, and how answers are written and found.
-        scorer: official scoring, rule for failed cases, pooling and ranking.
+        exchange: reads what models may see of a case, and writes and locates predictions.
+        scorer: official scoring, scores of failed cases, pooling and ranking.
     """
 
     def __init__(self, card: Card, release: Release, exchange: Exchange, scorer: Scorer) -> None:
@@ -34,17 +34,17 @@ class Challenge:
 
     @property
     def name(self) -> str:
-        """What the command line calls the challenge."""
+        """Name of the challenge on the command line."""
         return self.card.name
 
     @property
     def title(self) -> str:
-        """What tables call the challenge."""
+        """Title of the challenge in tables."""
         return self.card.title
 
     @property
     def labels(self) -> Mapping[int, str]:
-        """Values of label maps in the challenge's files -> names; empty where none are demanded."""
+        """Values of label maps in the challenge's files -> names; empty where no label map is demanded."""
         return self.card.labels
 
     @property
@@ -69,7 +69,7 @@ class Challenge:
         return self.release.cases(root, split)
 
     def read(self, case: Case) -> AnySample:
-        """What a model of the challenge's own form sees of a case.
+        """The sample of a case, in the challenge's first form.
 
         Raises:
             MedbenchError: naming the file that cannot be read.
@@ -82,11 +82,11 @@ class Challenge:
         return self.exchange.write(prediction, case, folder)
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``; ``rename`` is ``(old, new)`` text of foreign file names."""
+        """Path of the case's prediction in ``folder``, or ``None``; ``rename`` replaces text in its name."""
         return self.exchange.locate(case, folder, rename)
 
     def score(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> CaseScores:
-        """Score the case's prediction in ``folder``; a missing one by the declared rule.
+        """Scores of the case's prediction in ``folder``; a missing one is scored by the failure rule.
 
         Raises:
             MedbenchError: when the prediction or the reference cannot be read or does not fit.
@@ -100,10 +100,10 @@ class Challenge:
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """The pure core of :meth:`score`: name of the column -> score, from arrays.
+        """Scores by column of a prediction in memory.
 
         Args:
-            reference: as the challenge's reference, label values of its files.
+            reference: reference of a case, with the label values of the challenge's files.
             prediction: the same shape.
             spacing: mm along each axis of the array, where columns need it.
         """

@@ -1,4 +1,4 @@
-"""The facts of a challenge that need neither its data nor its code."""
+"""Cards of challenges: facts that need neither data nor code."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ from medbench.core.slides import SlideSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What a challenge is, demands and reports.
+    """Facts of a challenge: what it demands, reports and cites.
 
     Attributes:
-        name: what the command line calls the challenge.
-        title: what tables call it.
-        summary: what is to be done, in a few words.
+        name: name on the command line.
+        title: title in tables.
+        summary: the challenge's aim in a few words.
         metrics: columns of the result table.
-        failure_rule: which scores a failed or missing case takes, in words.
+        failure_rule: scores of a failed or missing case, in words.
         citation: how to cite the challenge, in one line.
         license: licence of the data.
         homepage: address of the challenge or its data.
-        labels: demanded label maps: value in the challenge's files -> name, the background first; empty where
-            no label map is demanded.
-        demands_besides: other demanded tasks -> names of what an answer consists of: image classes, classes
-            of boxes, landmarks, frame scores.
-        modalities: modalities that a case may have, in the order of a volume's channels: key of
-            :attr:`Case.inputs` -> other names of it; empty where cases are not volumes on one grid.
+        labels: labels of demanded label maps: value in the challenge's files -> name, the background first;
+            empty where no label map is demanded.
+        demands_besides: other demanded tasks -> names of their classes, landmarks or scores.
+        modalities: modalities of a case in the order of a volume's channels: key of :attr:`Case.inputs` ->
+            other names; empty where cases are not volumes on one grid.
         modality_combinations: non-empty subsets of the modalities in the order of published tables.
         resampling: how the protocol resizes images and label maps.
-        slide_settings: how slides are predicted, where cases are slides.
-        augmentation: takes the place of a recipe's own where the images call for it; empty keeps the
+        slide_settings: settings of prediction on slides, where cases are slides.
+        augmentation: augmentation in place of a recipe's, where the images need another; empty keeps the
             recipe's.
-        learns_from: the challenge whose training split serves this one; empty: its own.
-        case_columns: entries of a row's evidence that tables of cases show beside its id.
+        learns_from: name of the challenge whose training split is used; empty for its own.
+        case_columns: entries of a case's evidence that tables of cases show beside its id.
         bibtex: BibTeX of the citation.
         published_file: TOML file of published results with their sources; ``None`` where there is none.
     """
@@ -65,7 +64,7 @@ class Card:
 
     @property
     def demands(self) -> Mapping[str, tuple[str, ...]]:
-        """Every demanded task -> names of what an answer consists of."""
+        """All demanded tasks -> names of their classes, landmarks or scores."""
         own = {"label_map": tuple(self.labels.values())} if self.labels else {}
         return {**own, **self.demands_besides}
 

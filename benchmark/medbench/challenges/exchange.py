@@ -1,4 +1,4 @@
-"""What models may see of a case, and how their answers are written and found."""
+"""Exchanges: samples that models see of cases, and files of their predictions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def size_text(shape: Sequence[int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What models of one form see and learn from.
+    """Samples and training examples for models of one form.
 
     Attributes:
-        read: what such a model sees of a case: a :class:`Sample`, :class:`VolumeSample` or
-            :class:`SequenceSample`; raises :class:`MedbenchError` naming the file that cannot be read.
-        examples: what such a model learns from, :class:`TrainingImage` and its like: called with the data
-            folder, the split and a folder for decoded images; raises as ``Release.cases``. Files are opened
-            by the examples' ``load`` only.
+        read: the :class:`Sample`, :class:`VolumeSample` or :class:`SequenceSample` of a case; raises
+            :class:`MedbenchError` naming the file that cannot be read.
+        examples: training examples, :class:`TrainingImage` and its like: called with the data folder, the
+            split and a folder for decoded images; raises as ``Release.cases``. Only the ``load`` of an
+            example opens its files.
     """
 
     read: Callable[[Case], Any]
@@ -38,19 +38,19 @@ class Inputs:
 
 
 class Exchange(abc.ABC):
-    """What models may see of a case, and how their answers are written and found.
+    """Reads what models may see of a case, and writes, locates and shows predictions.
 
     Attributes:
-        inputs: form (``image``, ``volume``, ``slide``, ``sequence``) -> what models of that form see. The
-            forms that stand here are those that the challenge serves, the challenge's own form first.
+        inputs: form (``image``, ``volume``, ``slide``, ``sequence``) -> samples and training examples of that
+            form. Its keys are the forms that the challenge serves, the first being its own.
         inputs_with_reference: the same for models whose card says that they see the reference of the very
             cases that they predict; empty where the challenge shows it to none.
         reference_answers: rows that tables show beside models, never ranked: name -> writes the prediction
             of a case into a folder and returns its path.
         several_answers: whether a prediction may hold the answers of several networks, of which the mean
             counts.
-        patch_position: top-left corner (row, column) of a case's image within its group's slide, in pixels,
-            where cases are patches that overlap; ``None`` where nothing can be stitched.
+        patch_position: top-left corner (row, column) of a patch within its slide, in pixels. Patches of one
+            slide overlap, and ``--stitch`` averages them. ``None`` where cases are no such patches.
     """
 
     inputs: Mapping[Form, Inputs]
@@ -64,19 +64,19 @@ class Exchange(abc.ABC):
 
     @abc.abstractmethod
     def prediction_name(self, case: Case) -> str:
-        """Where :meth:`write` puts the case's prediction, relative to the folder."""
+        """Path of the case's prediction, relative to the folder of predictions."""
 
     @abc.abstractmethod
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the prediction in the challenge's format, atomically; the path written."""
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The case's prediction in ``folder``: at its own place, or by its file name alone.
+        """Path of the case's prediction in ``folder``: by relative path, else by file name; else ``None``.
 
         Args:
             case: the case.
-            folder: predictions, ours or foreign.
-            rename: ``(old, new)`` text to replace in the file name, for foreign naming schemes.
+            folder: of predictions, made by medbench or by others.
+            rename: ``(old, new)`` text to replace in the file name, where others name files differently.
         """
         name = Path(self.prediction_name(case))
         if rename is not None:
@@ -86,8 +86,23 @@ class Exchange(abc.ABC):
                 return candidate
         return None
 
+    def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
+        """Write the one file that the challenge takes, from the predictions of all cases in ``folder``.
+
+        Args:
+            cases: those that the file is about, in its order; ones without a prediction are left out.
+            folder: predictions as :meth:`write` wrote them; gets the file.
+
+        Returns:
+            The file; ``None`` where the challenge takes a file a case.
+
+        Raises:
+            MedbenchError: when a prediction cannot be read.
+        """
+        return None
+
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """What a report shows of a case and its prediction; nothing where no image tells more than numbers.
+        """Images of a case and its prediction for the report; empty where the challenge has none.
 
         Raises:
             MedbenchError: when a file cannot be read.

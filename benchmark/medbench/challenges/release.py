@@ -1,4 +1,4 @@
-"""The files of a challenge: where they lie, which split each case belongs to, and what is wrong with them."""
+"""Releases: files of a challenge, their splits, checks and the synthetic sample."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from medbench.core.registry import load_object, unknown_name
 
 @dataclass(frozen=True, slots=True)
 class SplitFacts:
-    """How a split is drawn.
+    """Rule and size of a split.
 
     Attributes:
-        rule: the rule in a sentence, with its seed and source.
+        rule: how the split is drawn, in a sentence, with seed and source.
         cases: cases of the split in the complete release; ``None`` where that is not known.
         names_sha256: SHA-256 of the complete split's case ids in order, joined by newlines; empty where the
             list is not known.
@@ -32,7 +32,7 @@ class SplitFacts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One observation of a check of a data folder."""
+    """A finding of the check of a data folder."""
 
     severity: Literal["error", "warning", "note"]
     message: str
@@ -40,18 +40,18 @@ class Finding:
 
 
 class Release(abc.ABC):
-    """The files of a challenge.
+    """Files of a challenge: cases, splits, checks and the synthetic sample.
 
     Attributes:
         splits: names of the splits.
-        default_split: the split that is predicted when none is named.
-        training_split: the split that networks learn from when none is named.
+        default_split: split of a run when the user names none.
+        training_split: split of a training when the user names none.
         data_hint: what a folder of the data looks like and where to get it.
         sample_writer: ``"module:function"`` that draws the synthetic sample; called with an empty folder and
             the options.
-        sample_version: version of the synthetic sample; raised when a drawn byte changes.
-        sample_options: what :meth:`draw_sample` understands: name -> what it is, a whole number each.
-        shared_data: name of the data where several challenges share one release; empty: the challenge's own.
+        sample_version: version of the synthetic sample; changes with every byte of the sample.
+        sample_options: options of :meth:`draw_sample`: name -> meaning; values are whole numbers.
+        shared_data: name of the data where several challenges share one release; else empty.
     """
 
     splits: Sequence[str] = ("train", "val", "test")
@@ -68,7 +68,7 @@ class Release(abc.ABC):
 
     @property
     def data_set(self) -> str:
-        """Name of the folder that holds the data."""
+        """Name of the data folder, below ``MEDBENCH_DATA``."""
         return self.shared_data or self.card.name
 
     @abc.abstractmethod
@@ -81,7 +81,7 @@ class Release(abc.ABC):
 
     @abc.abstractmethod
     def check(self, root: Path) -> list[Finding]:
-        """Look a data folder over: counts, sizes, labels, cases and groups in two splits."""
+        """Findings on a data folder: counts, sizes, labels, cases and groups in two splits."""
 
     def write_sample(self, root: Path, options: Mapping[str, int]) -> None:
         """Write the synthetic sample into ``root`` in the challenge's own layout.
@@ -93,18 +93,18 @@ class Release(abc.ABC):
         load_object(self.sample_writer)(root, **options)
 
     def draw_sample(self, root: Path, options: Mapping[str, int]) -> None:
-        """Write the synthetic sample; options that the sample does not have are refused.
+        """Write the synthetic sample, after a check of the options.
 
         Raises:
             MedbenchError: ``sample.option``.
         """
         unknown = [name for name in options if name not in self.sample_options]
         if unknown:
-            known = ", ".join(self.sample_options) or "none"
+            names = ", ".join(self.sample_options) or "none"
             raise MedbenchError(
                 "sample.option",
                 f"The sample of {self.card.title} has no option '{unknown[0]}'.",
-                f"Its options: {known}.",
+                f"Its options: {names}.",
             )
         self.write_sample(root, options)
 
@@ -118,7 +118,7 @@ class Release(abc.ABC):
             raise unknown_name("split", split, self.splits)
 
     def split_facts(self, split: str) -> SplitFacts | None:
-        """How the split is drawn, where the challenge has several ways or drew it itself."""
+        """Rule and size of a split; ``None`` where the organisers' folders decide."""
         return None
 
     def parts(self, split: str) -> Sequence[str]:
@@ -130,20 +130,20 @@ class Release(abc.ABC):
         return ()
 
     def training_split_of(self, split: str) -> str:
-        """The split to learn from before ``split`` is predicted; :meth:`overlap` says if it may be."""
+        """The training split that goes with ``split``; :meth:`overlap` says whether the two share cases."""
         return self.training_split
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """Whether two splits share cases by their definition, so that one cannot test what the other taught.
+        """Whether two splits share cases by definition, so that training on one spoils testing on the other.
 
-        Predicting the very split that was learnt from is the caller's own wish and no overlap.
+        A split does not overlap with itself.
         """
         return False
 
     def completeness(self, root: Path, split: str) -> tuple[int, int] | None:
-        """Cases that the folder holds, and cases of the complete release; ``None`` where not known.
+        """Number of cases in the folder, and in the complete release; ``None`` where the latter is not known.
 
-        Both are of the split where the release says how large it is, else of what the split is drawn from.
+        Both numbers are of the split where its size is known, else of the set that the split is drawn from.
 
         Raises:
             MedbenchError: as :meth:`cases`.
@@ -152,7 +152,7 @@ class Release(abc.ABC):
         return None if facts is None or facts.cases is None else (len(self.cases(root, split)), facts.cases)
 
     def layout_error(self, root: Path, expected: Iterable[str]) -> MedbenchError:
-        """The error for a folder that holds none of the known layouts."""
+        """The error for a folder in none of the layouts that the release understands."""
         return MedbenchError(
             "data.layout_unknown",
             f"{root}: holds no {self.card.title} data (looked for {', '.join(expected)}).",

@@ -1,4 +1,4 @@
-"""How a challenge's organisers score."""
+"""Scorers: official scoring of a challenge."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.card import Card
 from medbench.core.case import Case
+from medbench.core.chart import Chart
 from medbench.core.result_table import CaseRow, CaseScores, MetricSpec, Statistic, mean_statistic
 from medbench.core.score import Score, Status
 
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Scorer(abc.ABC):
-    """How a challenge's organisers score: one case, failed cases, all cases together, and several entries."""
+    """Official scoring of a case, scores of failed cases, pooling over cases, and ranking of entries."""
 
     def __init__(self, card: Card) -> None:
         self.card = card
 
     @abc.abstractmethod
     def score_file(self, case: Case, path: Path) -> CaseScores:
-        """Score one prediction file against the case's reference.
+        """Scores and evidence of one prediction file.
 
         Raises:
             MedbenchError: when the prediction or the reference cannot be read or does not fit.
@@ -32,20 +33,24 @@ class Scorer(abc.ABC):
 
     @abc.abstractmethod
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
-        """The scores that a failed or missing case takes by the card's ``failure_rule``."""
+        """Scores of a failed or missing case by the card's ``failure_rule``."""
 
     @abc.abstractmethod
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """The pure core of the scoring, on arrays."""
+        """Scores by column of a prediction in memory."""
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-        """A column's value as a function of case weights: the weighted mean unless the column is pooled."""
+        """A column's value as a function of weights of the cases; the weighted mean, unless it is pooled."""
         return mean_statistic(metric, rows)
 
+    def charts(self, rows: Sequence[CaseRow]) -> Sequence[Chart]:
+        """Figures over all cases that a report shows; none where the columns say everything."""
+        return ()
+
     def rank(self, entries: Mapping[str, Sequence[CaseRow]]) -> Sequence[Standing]:
-        """Entries in the challenge's own ranking, best first; none where it has no scheme beyond its columns.
+        """Entries in the challenge's own ranking, best first; empty where it has none beyond its columns.
 
         Args:
             entries: name -> its rows, all of the same cases.

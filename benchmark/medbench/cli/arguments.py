@@ -21,17 +21,28 @@ RequestFile = Annotated[
     Path | None,
     typer.Option(
         "--request",
-        help='TOML file with options by their names (model = "…"); those of the command come first.',
+        help='TOML file of options by name (model = "…"); options of the command line override it.',
         metavar="FILE",
     ),
 ]
 DataFolder = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder with a real copy; else MEDBENCH_DATA/<challenge>, else the sample."),
+    typer.Option(
+        "--data",
+        help="Folder of the release; else MEDBENCH_DATA/<challenge>, else the synthetic sample.",
+    ),
 ]
 Split = Annotated[str | None, typer.Option("--split", help="Split; the challenge's default if not given.")]
-Weights = Annotated[str, typer.Option("--weights", help="A checkpoint, 'auto' or 'none'.")]
-RecipeName = Annotated[str | None, typer.Option("--recipe", help="Recipe of the training that 'auto' takes.")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        help="Checkpoint file, 'auto' (the last training on these data), or 'none' (fresh weights).",
+    ),
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="With --weights auto: recipe of the training to use.")
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Model option as name=value; repeatable.", metavar="NAME=VALUE"),
@@ -51,28 +62,33 @@ Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Images (8) or windows of a volume (1) a forward pass."),
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Images (default 8) or windows of a volume (default 1) per forward pass.",
+    ),
 ]
 ImageSize = Annotated[
     int | None,
     typer.Option(
         "--image-size",
         min=16,
-        help="Side that images are resized to, or of a volume's windows; the training's if not given.",
+        help="Side of images, or of a volume's windows, as the network gets them; else as in training.",
     ),
 ]
 Modalities = Annotated[
     str | None,
-    typer.Option("--modalities", help="Modalities that may be seen, e.g. t1,flair; all if not given."),
+    typer.Option("--modalities", help="Modalities that the model may see, e.g. t1,flair; else all."),
 ]
 Overlap = Annotated[
-    float | None, typer.Option("--overlap", help="Of a volume's windows, 0 to below 1 (0.5).")
+    float | None,
+    typer.Option("--overlap", help="Share of a volume's window that neighbours overlap, default 0.5."),
 ]
 Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Average over a volume's mirrored views; not given: as the model does by itself.",
+        help="Whether to average over mirrored windows of a volume; else as the model's default.",
     ),
 ]
 Tiling = Annotated[
@@ -84,9 +100,9 @@ Tiling = Annotated[
     ),
 ]
 Stitch = Annotated[
-    bool, typer.Option("--stitch", help="Average overlapping patches of one slide before scoring them.")
+    bool, typer.Option("--stitch", help="Average the predictions of overlapping patches of one slide.")
 ]
-Cases = Annotated[str, typer.Option("--cases", help="Only cases whose id matches this pattern.")]
+Cases = Annotated[str, typer.Option("--cases", help="Shell-style pattern: only cases whose id matches it.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
 Runs = Annotated[
     Path | None, typer.Option("--runs", help="Folder of run directories (MEDBENCH_RUNS, ./runs).")
@@ -95,4 +111,4 @@ Leaderboards = Annotated[
     Path | None,
     typer.Option("--leaderboards", help="Folder of leaderboards (MEDBENCH_LEADERBOARDS, ./leaderboards)."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]

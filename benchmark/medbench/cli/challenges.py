@@ -77,7 +77,7 @@ def list_all(
 
 @app.command("show")
 def show(name: str, as_json: arguments.AsJson = False) -> None:
-    """Everything that medbench knows of a challenge."""
+    """Show a challenge: demands, labels, columns, splits, failure rule, data, licence and citation."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 

@@ -13,7 +13,7 @@ def command(
     names: Annotated[list[str], typer.Argument(help="Models and challenges.")],
     as_json: arguments.AsJson = False,
 ) -> None:
-    """BibTeX and licences of models and challenges."""
+    """Print BibTeX entries and licences of models and challenges."""
     import dataclasses
 
     from medbench.cli.console import print_json

@@ -23,7 +23,7 @@ def command(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="Only this column; repeatable. Named columns are the family that Holm corrects over.",
+            help="Compare only this column; repeatable. Holm corrects over these columns.",
         ),
     ] = None,
     margin: Annotated[
@@ -37,7 +37,7 @@ def command(
     runs_folder: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Paired statistics of runs on the same cases: differences, intervals by group, corrected p-values."""
+    """Compare runs on the same cases: paired differences, intervals by group, corrected p-values."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json
     from medbench.core.folders import runs_folder as default_folder

@@ -1,7 +1,8 @@
-"""Printing: tables, progress bars (plain lines when not a terminal), errors as one line."""
+"""Output of the command line: tables, JSON, errors, and progress as bars or plain lines."""
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 import time
@@ -11,12 +12,32 @@ from typing import Any
 import typer
 
 from medbench.core.errors import MedbenchError
+from medbench.core.text import printable
 
 PLAIN_EVERY_S = 10.0
+_PLAIN = {
+    "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
+    "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
+}  # fmt: skip
+
+
+def speak_in_any_encoding() -> None:
+    """Let standard output and error write a plain letter for one that their encoding does not have."""
+    codecs.register_error("medbench.plain", _in_plain_letters)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="medbench.plain")
+
+
+def _in_plain_letters(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(letter, "?") for letter in letters), error.end
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False))
 
 
@@ -28,9 +49,9 @@ def print_table(
     wrap: Sequence[int] = (),
     error: bool = False,
 ) -> None:
-    """A table on standard output (or error); numbers to the right, the columns in ``wrap`` folded.
+    """Print a table on standard output or error, numbers to the right, the columns in ``wrap`` folded.
 
-    Without any heading there is no line for them.
+    Without headings the table has no line of headings.
     """
     from rich.console import Console
     from rich.table import Table
@@ -47,7 +68,7 @@ def print_table(
             min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
         )
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell, None)) for cell in row))
     console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
         console = Console(width=max(console.width, 160), stderr=error)
@@ -55,14 +76,14 @@ def print_table(
 
 
 def print_error(error: MedbenchError) -> None:
-    """One line saying what is wrong, one what to do, on standard error."""
-    typer.echo(f"error: {error.message} [{error.code}]", err=True)
+    """Print an error on standard error: a line that says what is wrong, and a line with the hint."""
+    typer.echo(f"error: {printable(error.message, None)} [{error.code}]", err=True)
     if error.hint:
-        typer.echo(f"hint:  {error.hint}", err=True)
+        typer.echo(f"hint:  {printable(error.hint, None)}", err=True)
 
 
 class ConsoleProgress:
-    """A bar on a terminal; otherwise a line now and then. Everything goes to standard error."""
+    """Progress on standard error: a bar on a terminal, else a line now and then."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -76,7 +97,7 @@ class ConsoleProgress:
         self.part_started = 0.0
 
     def start(self, title: str, total: int) -> None:
-        """Show a new task."""
+        """Show a new bar."""
         self.title, self.total, self.done, self.last = title, total, 0, time.monotonic()
         if self.console.is_terminal:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -94,7 +115,7 @@ class ConsoleProgress:
             self.task = self.bar.add_task(title, total=total, note="")
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Move on."""
+        """Move the bar on."""
         self.done += steps
         if self.bar is not None:
             self.bar.update(self.task, advance=steps, note=note)
@@ -103,20 +124,20 @@ class ConsoleProgress:
             self.say(f"{self.title} {self.done}/{self.total} {note}".rstrip())
 
     def finish(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
 
     def start_part(self, title: str, total: int, done: int = 0) -> None:
-        """Show a long step below its task."""
+        """Show the bar of a part below the main bar."""
         self.part_title, self.part_total, self.part_done, self.part_before = title, total, done, done
         self.part_started = time.monotonic()
         if self.bar is not None:
             self.part = self.bar.add_task(title, total=total, completed=done, note="")
 
     def advance_part(self, steps: int = 1) -> None:
-        """Move on within the step, with the time left."""
+        """Move the bar of the part on, with the time left."""
         self.part_done += steps
         if self.bar is not None and self.part is not None:
             self.bar.update(self.part, advance=steps)
@@ -130,18 +151,18 @@ class ConsoleProgress:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
     def finish_part(self) -> None:
-        """Take the step's bar away."""
+        """Remove the bar of the part."""
         if self.bar is not None and self.part is not None:
             self.bar.remove_task(self.part)
         self.part = None
 
     def say(self, line: str) -> None:
         """Print one line."""
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(printable(line, None), markup=False, soft_wrap=True)
 
 
 def fail(error: BaseException, debug: bool) -> int:
-    """Report an error and give the exit code; with ``debug`` the traceback is raised instead."""
+    """Print an error; the exit code. With ``debug`` the error is raised with its traceback."""
     if debug:
         raise error
     if isinstance(error, MedbenchError):

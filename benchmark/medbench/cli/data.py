@@ -9,7 +9,7 @@ import typer
 
 from medbench.cli import arguments
 
-app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a real copy.")
+app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a data folder.")
 
 
 @app.command("sample")
@@ -25,10 +25,10 @@ def sample(
         int | None, typer.Option(min=64, help="Side of a slide in pixels, where the data are slides.")
     ] = None,
 ) -> None:
-    """Write the synthetic sample in the challenge's own layout and say where."""
+    """Draw the synthetic sample in the layout of the release, and print its folder."""
     from medbench.challenges import load_data_set
     from medbench.cli.console import ConsoleProgress
-    from medbench.running.data import sample_folder
+    from medbench.running.samples import sample_folder
 
     values = {"slides": slides, "size": size}
     options = {name: value for name, value in values.items() if value is not None}
@@ -72,7 +72,7 @@ def prepare(
 
 @app.command("check")
 def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None:
-    """Look a copy over: files, counts, labels, sizes, and leaks between splits."""
+    """Check a data folder: files, counts, labels, sizes, and leaks between splits."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 

@@ -8,7 +8,7 @@ from medbench.cli import arguments
 
 
 def command(as_json: arguments.AsJson = False) -> None:
-    """What this machine has, what it lacks and what to do about it."""
+    """Check this machine: packages, devices, folders, container engines, and how to get what is missing."""
     from medbench.cli.console import print_json, print_table
     from medbench.running.doctor import examine
 

@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 
 def command(
     predictions: Annotated[
-        Path, typer.Option("--predictions", "-p", help="Folder of predictions, whoever made them.")
-    ],
+        Path | None, typer.Option("--predictions", "-p", help="Folder of predictions, ours or others'.")
+    ] = None,
+    predictions_json: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions-json",
+            help="Instead: predictions.json of a phase on grand-challenge, its jobs' outputs beside it.",
+        ),
+    ] = None,
     challenge: Annotated[
-        str | None, typer.Option("--challenge", "-c", help="Score as this challenge's organisers do.")
+        str | None, typer.Option("--challenge", "-c", help="Challenge for official scoring.")
     ] = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
-    name: Annotated[str | None, typer.Option("--name", help="How the leaderboard calls the entry.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the entry in the leaderboard.")] = None,
     rename: Annotated[
         str | None,
         typer.Option(
-            "--rename", metavar="OLD=NEW", help="A prediction is named as its reference with OLD replaced."
+            "--rename",
+            metavar="OLD=NEW",
+            help="Replace OLD by NEW in a reference's file name to get the name of its prediction.",
         ),
     ] = None,
     cases: arguments.Cases = "*",
@@ -47,18 +56,18 @@ def command(
         typer.Option("--spacing", help="mm per array axis, e.g. 2.5,0.8,0.8, or 'pixel'; else the files'."),
     ] = None,
     empty: Annotated[
-        str | None, typer.Option("--empty", help="Rule for empty masks; each definition's own if not given.")
+        str | None, typer.Option("--empty", help="Rule for empty masks; else that of each definition.")
     ] = None,
     resample_to_reference: Annotated[
         bool,
         typer.Option(
-            "--resample-to-reference", help="Accept another geometry and resample to the reference."
+            "--resample-to-reference", help="Resample predictions of another geometry to the reference."
         ),
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Threads over the pairs.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of threads.")] = 2,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Without a challenge: file for one JSON line a pair."),
+        typer.Option("--output", "-o", help="Without a challenge: file with one JSON line per pair."),
     ] = None,
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
@@ -75,6 +84,22 @@ def command(
         raise MedbenchError(
             "option.missing", "Give either --challenge or --references.", "For example --references labels/."
         )
+    if (predictions is None) == (predictions_json is None):
+        raise MedbenchError(
+            "option.missing",
+            "Give either --predictions or --predictions-json.",
+            "For example --predictions masks/.",
+        )
+    if predictions_json is not None:
+        if challenge is None:
+            raise MedbenchError("option.missing", "--predictions-json needs --challenge.", "Add -c NAME.")
+        from medbench.submissions.host.phase import collect_phase
+
+        phase = collect_phase(predictions_json, challenge, data, split, ConsoleProgress())
+        for line in phase.notes:
+            typer.echo(line, err=True)
+        predictions = phase.folder
+    assert predictions is not None
     if challenge is not None:
         from medbench.cli.results import show_finished
         from medbench.running.evaluate import evaluate

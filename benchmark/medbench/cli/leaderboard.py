@@ -17,12 +17,13 @@ def build(
         list[str] | None, typer.Argument(help="Challenges; all that have results if not given.")
     ] = None,
     leaderboards: arguments.Leaderboards = None,
+    runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Write README.md, index.html, tables.tex and values.csv of each challenge from its results.jsonl."""
     from medbench.cli.console import print_json
     from medbench.core.errors import MedbenchError
-    from medbench.core.folders import leaderboards_folder
+    from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.leaderboards.results import build_board, measured_challenges
 
     folder = leaderboards or leaderboards_folder()
@@ -31,11 +32,11 @@ def build(
         raise MedbenchError(
             "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
         )
-    written = [path for name in names for path in build_board(folder, name)]
+    paths = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
     if as_json:
-        print_json([str(path) for path in written])
+        print_json([str(path) for path in paths])
     else:
-        typer.echo("\n".join(map(str, written)))
+        typer.echo("\n".join(map(str, paths)))
 
 
 @app.command("references")
@@ -67,20 +68,21 @@ def show(
         str, typer.Option("--format", "-f", help="table, markdown, latex, csv or html.")
     ] = "table",
     leaderboards: arguments.Leaderboards = None,
+    runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Print a challenge's tables: measured on real data, on the sample, published; never mixed."""
     import dataclasses
 
     from medbench.cli.console import print_json, print_table
-    from medbench.core.folders import leaderboards_folder
+    from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
     from medbench.leaderboards.rendering import FORMATS, cells, headings, notes
     from medbench.leaderboards.results import load_board
 
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))
-    board = load_board(leaderboards or leaderboards_folder(), challenge)
+    board = load_board(leaderboards or leaderboards_folder(), challenge, runs or runs_folder())
     if as_json:
         print_json(dataclasses.asdict(board))
     elif form != "table":

@@ -27,7 +27,8 @@ from medbench.cli import (
     summarize,
     train,
 )
-from medbench.cli.console import fail
+from medbench.cli.console import fail, speak_in_any_encoding
+from medbench.cli.parsing import with_home
 
 app = typer.Typer(
     name="medbench",
@@ -58,8 +59,8 @@ app.command("profile")(profile.command)
 app.command("doctor")(doctor.command)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(version_flag: bool) -> None:
+    if version_flag:
         from importlib.metadata import version
 
         typer.echo(f"medbench {version('medbench')}")
@@ -73,7 +74,8 @@ def options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     plugin: Annotated[
-        list[str] | None, typer.Option("--plugin", help="Python file that registers models or challenges.")
+        list[str] | None,
+        typer.Option("--plugin", help="Python file that registers models, challenges or metrics."),
     ] = None,
 ) -> None:
     """Global options."""
@@ -87,8 +89,9 @@ def options(
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 some cases failed, 2 the request cannot be met, 130 interrupted."""
+    speak_in_any_encoding()
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = [with_home(argument) for argument in sys.argv[1:] if argument != "--debug"]
     if not debug:
         warnings.simplefilter("ignore")
     try:

@@ -38,7 +38,7 @@ def list_all(match: Match = "*", as_json: arguments.AsJson = False) -> None:
 
 @app.command("show")
 def show(id: str, as_json: arguments.AsJson = False) -> None:
-    """One definition: rule, source, range, empty masks, options, a runnable example."""
+    """Show a metric's definition: rule, source, range, empty masks, options, and a runnable example."""
     from medbench.cli.console import print_json, print_table
     from medbench.metrics import metric
 
@@ -54,8 +54,8 @@ def show(id: str, as_json: arguments.AsJson = False) -> None:
 
 @app.command("compare")
 def compare(
-    reference: Annotated[Path, typer.Argument(help="The truth: NIfTI, MHA, PNG, TIFF or npy.")],
-    prediction: Annotated[Path, typer.Argument(help="What is compared with it.")],
+    reference: Annotated[Path, typer.Argument(help="Reference label map: NIfTI, MHA, PNG, TIFF or npy.")],
+    prediction: Annotated[Path, typer.Argument(help="Predicted label map of the same size.")],
     label: Annotated[
         list[int] | None,
         typer.Option("--label", help="Label of the map; repeat for a union. Else all that is not 0."),
@@ -71,7 +71,7 @@ def compare(
     ] = "",
     as_json: arguments.AsJson = False,
 ) -> None:
-    """All definitions on one pair, with what makes them differ."""
+    """Compute every metric on one pair of label maps, and show what makes definitions differ."""
     from medbench.cli.console import print_json
     from medbench.io.images import read_labels
     from medbench.metrics.checks.one_pair import compare_pair

@@ -40,7 +40,7 @@ def list_all(
 
 @app.command("show")
 def show(name: str, leaderboards: arguments.Leaderboards = None, as_json: arguments.AsJson = False) -> None:
-    """A model's card: paper, code, licence, input contract, options, recipes, measured costs."""
+    """Show a model's card: paper, code, licence, input, options, recipes, and measured costs."""
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder
     from medbench.models import model_entry
@@ -49,8 +49,8 @@ def show(name: str, leaderboards: arguments.Leaderboards = None, as_json: argume
 
     entry = model_entry(name)
     facts = {**_facts(entry), "recipes": list_recipes(entry.recipe_family)}
-    measured = read_profiles(leaderboards or leaderboards_folder())
-    profiles = [record for record in measured if record.model == entry.name]
+    records = read_profiles(leaderboards or leaderboards_folder())
+    profiles = [record for record in records if record.model == entry.name]
     if as_json:
         print_json({**facts, "profiles": [record.model_dump(mode="json") for record in profiles]})
         return

@@ -1,8 +1,9 @@
-"""Values of command-line options."""
+"""Parsing of values of command-line options."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from medbench.core.registry import unknown_name
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """``name=value`` pairs with values as JSON where they parse, else as text.
+    """Settings from ``name=value`` pairs, with values as JSON where they parse, else as text.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -31,7 +32,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_rename(text: str | None) -> tuple[str, str] | None:
-    """``OLD=NEW`` as a pair.
+    """The two texts of ``OLD=NEW``.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -47,7 +48,7 @@ def parse_rename(text: str | None) -> tuple[str, str] | None:
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:
-    """Comma-separated numbers.
+    """Numbers from comma-separated text.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -61,7 +62,7 @@ def parse_numbers(text: str, option: str) -> tuple[float, ...]:
 
 
 def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | None:
-    """``pixel``, mm along each array axis, or nothing.
+    """Spacing from text: ``pixel``, mm along each array axis, or ``None``.
 
     Raises:
         MedbenchError: ``option.malformed``.
@@ -82,3 +83,15 @@ def parse_sampling(text: str) -> Literal["every_15th", "two_a_second"]:
     if text == "two_a_second":
         return "two_a_second"
     raise unknown_name("sampling", text, ("every_15th", "two_a_second"))
+
+
+def with_home(argument: str) -> str:
+    """A word of the command line with ``~/`` after ``--option=``, which shells leave as it is, spelt out.
+
+    >>> with_home("--cases=a~/b")
+    '--cases=a~/b'
+    """
+    option, equals, value = argument.partition("=")
+    if option.startswith("--") and equals and (value == "~" or value.startswith("~/")):
+        return f"{option}={os.path.expanduser(value)}"
+    return argument

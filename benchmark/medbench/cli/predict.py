@@ -13,11 +13,11 @@ from medbench.cli import arguments
 def command(
     context: typer.Context,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder; files go to its folder 'predictions'.")
+        Path, typer.Option("--output", "-o", help="Folder that gets a subfolder 'predictions'.")
     ],
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
-    request: arguments.RequestFile = None,
+    request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
@@ -36,13 +36,13 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
-    """Write predictions in the challenge's format; needs no reference; repeat to resume."""
+    """Predict a split and write the challenge's format, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.request import given_options
+    from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
 
-    rows = predict_request(request_of(given_options(context)), output, ConsoleProgress())
+    rows = predict_request(request_of(request_options(context)), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)

@@ -21,49 +21,61 @@ def command(
     ] = None,
     input_shape: Annotated[
         str | None,
-        typer.Option("--input", help="Batch and sample, e.g. 1x3x256x256; else the card's."),
+        typer.Option("--input", help="Shape with the batch, e.g. 1x3x256x256; else that of the card."),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, all; comma-separated.")] = "cpu",
     batch: Annotated[
-        str | None, typer.Option("--batch", help="Batch sizes, e.g. 1,8; that of --input, else 1.")
+        str | None, typer.Option("--batch", help="Batch sizes, e.g. 1,8; else that of --input, or 1.")
     ] = None,
-    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16, fp16, by commas.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, bf16, fp16; comma-separated.")
+    ] = "fp32",
     measure: Annotated[
         str, typer.Option("--measure", help="cost, memory, latency; comma-separated. Cost is always counted.")
     ] = "cost,memory,latency",
     settings: arguments.Settings = None,
-    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Classes; the card's.")] = None,
-    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 is torch's number.")] = 0,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Longest timing of each.")] = 5.0,
-    channels_last: Annotated[bool, typer.Option("--channels-last", help="Memory format.")] = False,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=1, help="Number of classes; else the card's.")
+    ] = None,
+    threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 for torch's default.")] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Most time for each latency.")] = 5.0,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Use the memory format channels last.")
+    ] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="Run through torch.compile.")] = False,
     max_batch: Annotated[bool, typer.Option("--max-batch", help="Find the largest batch that fits.")] = False,
     memory_limit: Annotated[
-        str | None, typer.Option("--memory-limit", help="What a process may allocate, e.g. 2GiB.")
+        str | None, typer.Option("--memory-limit", help="Limit on the memory of a process, e.g. 2GiB.")
     ] = None,
-    energy: Annotated[bool, typer.Option("--energy", help="Joules a sample, by codecarbon.")] = False,
-    by_module: Annotated[bool, typer.Option("--by-module", help="The tree of modules.")] = False,
-    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of that tree.")] = 2,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Measure joules per sample by codecarbon.")
+    ] = False,
+    by_module: Annotated[bool, typer.Option("--by-module", help="Show the cost of every module.")] = False,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of modules with --by-module.")] = 2,
     sweep: Annotated[
         str | None, typer.Option("--sweep", help="Cost against size, e.g. size=128:1024:128.")
     ] = None,
-    sweep_time: Annotated[bool, typer.Option("--sweep-time", help="Time every point of it, too.")] = False,
+    sweep_time: Annotated[
+        bool, typer.Option("--sweep-time", help="Time every point of the sweep too.")
+    ] = False,
     plot: Annotated[
         list[Path] | None,
         typer.Option("--plot", help="Chart of the sweep: .png, .svg, .pdf; repeatable."),
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="One page with everything.")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write all results as one HTML page.")] = None,
     table_format: Annotated[
         str | None, typer.Option("--format", help="latex or markdown, to paste into a paper.")
     ] = None,
     self_test: Annotated[
-        bool, typer.Option("--self-test", help="Check the counters against known costs.")
+        bool, typer.Option("--self-test", help="Check the counters on networks counted by hand.")
     ] = False,
-    keep: Annotated[bool, typer.Option("--keep/--no-keep", help="Keep figures for cards and boards.")] = True,
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Store figures for cards and boards.")
+    ] = True,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Parameters, operations, memory and time of models, each with how it was had."""
+    """Measure models: parameters, operations, memory and time, each with the way of counting."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_settings
     from medbench.core.errors import MedbenchError
@@ -184,5 +196,5 @@ def _self_test(as_json: bool) -> None:
         print_json([{**dataclasses.asdict(check), "passed": check.passed} for check in checks])
         return
     for check in (check for check in checks if check.expected):
-        typer.echo(f"ok  {check.name}: {check.found:,.6g}")
+        typer.echo(f"ok  {check.name}: {check.count:,.6g}")
     typer.echo(f"All {len(checks)} counters agree with the costs worked out by hand.")

@@ -24,7 +24,7 @@ def command(
     ] = None,
     runs: arguments.Runs = None,
 ) -> None:
-    """Write a finished run's page again: scores, failures, worst cases with outlines, provenance."""
+    """Write the report of a finished run again: scores, failures, worst cases with outlines, provenance."""
     from medbench.cli.console import ConsoleProgress
     from medbench.running.report import report
 

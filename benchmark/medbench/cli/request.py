@@ -1,4 +1,4 @@
-"""The request of ``medbench run`` and ``medbench predict``: a file's options, then those of the command."""
+"""Options of ``medbench run`` and ``medbench predict``, from the command line and from a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SETTINGS = {"settings": "set", "tiling": "tiling"}
 
 
-def given_options(context: typer.Context) -> dict[str, Any]:
+def request_options(context: typer.Context) -> dict[str, Any]:
     """Options by their names: those of ``--request FILE``, and before them those that the command names.
 
     Raises:
@@ -21,7 +21,7 @@ def given_options(context: typer.Context) -> dict[str, Any]:
     """
     from medbench.running.request_file import OPTIONS, read_options
 
-    file = context.params.get("request")
+    file = context.params["request_file"]
     options = read_options(Path(file)) if file is not None else {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)

@@ -1,4 +1,4 @@
-"""Showing a finished run."""
+"""Printing of finished runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from medbench.running.combinations import Combinations
 
 
 def show_finished(finished: Finished, as_json: bool) -> None:
-    """The result table with its denominators, or the record as JSON."""
+    """Print the result table with its denominators, or the record as JSON."""
     record = finished.record
     if as_json:
         print_json({**record.model_dump(mode="json"), "folder": str(finished.folder)})
@@ -23,11 +23,11 @@ def show_finished(finished: Finished, as_json: bool) -> None:
             f"{record.challenge.released_cases} cases)"
         )
     title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
-    if seen := record.settings.get("modalities"):
-        title = f"{title}, seeing {', '.join(seen)} alone"
+    if modalities := record.settings.get("modalities"):
+        title = f"{title}, seeing {', '.join(modalities)} alone"
     for protocol, metrics in result_tables(record).items():
-        named = f"{title}, protocol {protocol}" if protocol else title
-        print_table(named, RESULT_HEADINGS, result_rows(metrics))
+        caption = f"{title}, protocol {protocol}" if protocol else title
+        print_table(caption, RESULT_HEADINGS, result_rows(metrics))
     counts = record.counts
     typer.echo(
         f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
@@ -43,12 +43,14 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Intervals: {'; '.join(methods)}.")
     if record.model.untrained_parts:
         typer.echo(f"Not in the checkpoint, so untrained: {', '.join(record.model.untrained_parts)}.")
+    if finished.command:
+        typer.echo(f"Repeat: {finished.command}")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
 
 
 def show_combinations(combinations: Combinations, as_json: bool) -> None:
-    """The table over all combinations of modalities, and where it lies as Markdown and LaTeX."""
+    """Print the table over all combinations of modalities, and the paths of its Markdown and LaTeX files."""
     if as_json:
         print_json(combinations.as_json())
         return
@@ -63,12 +65,12 @@ def show_combinations(combinations: Combinations, as_json: bool) -> None:
 
 
 def show_phases(finished: Finished) -> None:
-    """Times by phase of the cases that were predicted last, and the verdict, on standard error."""
+    """Print the times by phase of the last predicted cases, and the phase to speed up, on standard error."""
     from medbench.records.phases import HEADINGS, read_phases
 
     profile = read_phases(finished.folder)
     if profile is None:
-        typer.echo("An older call predicted every case and left no times; give another --runs.", err=True)
+        typer.echo("An earlier call predicted all cases without times; choose another --runs.", err=True)
         return
     print_table("Where the time went", HEADINGS, profile.rows(), error=True)
     typer.echo(profile.verdict(), err=True)

@@ -10,13 +10,13 @@ import typer
 from medbench.cli.console import print_json, print_table
 
 if TYPE_CHECKING:
-    from medbench.submissions.lint.findings import Finding
+    from medbench.submissions.findings import Finding
     from medbench.submissions.rehearse.rehearsal import Rehearsal
 
 
 def show_findings(findings: Sequence[Finding], looked_at: Sequence[str], as_json: bool) -> int:
     """Findings with cause and fix; the exit code, 1 when there is an error."""
-    from medbench.submissions.lint.findings import failed
+    from medbench.submissions.findings import failed
 
     if as_json:
         print_json({"looked_at": list(looked_at), "findings": [finding.as_json() for finding in findings]})

@@ -15,7 +15,7 @@ def command(
     context: typer.Context,
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
-    request: arguments.RequestFile = None,
+    request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
@@ -29,7 +29,7 @@ def command(
         str | None,
         typer.Option(
             "--modalities",
-            help="Modalities that may be seen, e.g. t1,flair, or all-combinations for a table over all.",
+            help="Modalities that the model may see, e.g. t1,flair, or all-combinations for a table.",
         ),
     ] = None,
     overlap: arguments.Overlap = None,
@@ -42,28 +42,28 @@ def command(
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Where the time goes, phase by phase, and which one to fix.")
+        bool, typer.Option("--profile", help="Print the time by phase, and which phase to speed up.")
     ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Predict a split, score it officially, record it and add it to the leaderboard; repeat to resume."""
+    """Predict, score officially, and record a split; add it to the leaderboard. Repeat to resume."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.request import given_options
+    from medbench.cli.request import request_options
     from medbench.cli.results import show_combinations, show_finished, show_phases
     from medbench.running.combinations import combine_request
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
 
-    options = given_options(context)
+    options = request_options(context)
     every = options.get("modalities") == ALL_COMBINATIONS
     if every:
         del options["modalities"]
-    asked = request_of(options)
+    request = request_of(options)
     if every:
-        combinations = combine_request(asked, ConsoleProgress())
+        combinations = combine_request(request, ConsoleProgress())
         show_combinations(combinations, as_json)
         raise typer.Exit(combinations.exit_code)
-    finished = run_request(asked, ConsoleProgress())
+    finished = run_request(request, ConsoleProgress())
     show_finished(finished, as_json)
     if profile:
         show_phases(finished)

@@ -16,6 +16,17 @@ app = typer.Typer(
 
 File = Annotated[Path, typer.Argument(help="The submission's TOML.", metavar="FILE")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of builds; each gets its own in it.")]
+Registry = Annotated[
+    str,
+    typer.Option("--registry", help="Where the image is pushed, e.g. docker.synapse.org/syn123."),
+]
+Train = Annotated[
+    bool, typer.Option("--train", help="Fit the synthetic sample where file = 'auto' finds no weights.")
+]
+Stamp = Annotated[
+    str,
+    typer.Option("--stamp", help="Text of a label, for a platform that refuses an image it has already."),
+]
 EngineName = Annotated[
     str, typer.Option("--engine", help="podman, docker, none, or auto: the first that works here.")
 ]
@@ -27,9 +38,9 @@ def init(
     model: arguments.Model,
     platform: Annotated[
         str | None,
-        typer.Option("--platform", help="Where it is handed in; the challenge's own if not given."),
+        typer.Option("--platform", help="Platform of the upload; the challenge's own if not given."),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Of the submission.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the submission.")] = None,
 ) -> None:
     """Write submissions/<challenge>/<name>.toml with every key explained."""
     from medbench.submissions.template import write_submission
@@ -59,12 +70,17 @@ def build(
     split: arguments.Split = None,
     output: Output = Path("build"),
     engine: EngineName = "auto",
+    train: Train = False,
+    registry: Registry = "",
+    stamp: Stamp = "",
 ) -> None:
     """Make the build context and, where podman or docker is there, the image."""
     from medbench.cli.console import ConsoleProgress
+    from medbench.submissions.build.request import BuildRequest
     from medbench.submissions.workflow import build as build_submission
 
-    for line in build_submission(file, data, split, output, engine, ConsoleProgress()):
+    request = BuildRequest(file, data, split, output, train, registry, stamp)
+    for line in build_submission(request, engine, ConsoleProgress()):
         typer.echo(line)
 
 
@@ -75,13 +91,14 @@ def check(
         Path | None, typer.Option("--archive", help="A saved image; build/<name>/<name>.tar.gz if not given.")
     ] = None,
     output: Output = Path("build"),
+    registry: Registry = "",
     as_json: arguments.AsJson = False,
 ) -> None:
     """Lint a submission file, its context and its saved image, or what 'host' wrote; needs no engine."""
     from medbench.cli.results_submit import show_findings
     from medbench.submissions.workflow import check as check_submission
 
-    raise typer.Exit(show_findings(*check_submission(file, archive, output), as_json))
+    raise typer.Exit(show_findings(*check_submission(file, archive, output, registry), as_json))
 
 
 @app.command("rehearse")
@@ -93,14 +110,18 @@ def rehearse(
     count: Annotated[int, typer.Option("--count", min=1, help="How many of them.")] = 3,
     output: Output = Path("build"),
     engine: EngineName = "auto",
+    train: Train = False,
+    stamp: Stamp = "",
     as_json: arguments.AsJson = False,
 ) -> None:
     """Run it as the platform does and compare every output with that of 'medbench run'."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.results_submit import show_rehearsal
+    from medbench.submissions.build.request import BuildRequest
     from medbench.submissions.workflow import rehearse as rehearse_submission
 
-    result = rehearse_submission(file, data, split, output, engine, cases, count, ConsoleProgress())
+    request = BuildRequest(file, data, split, output, train, stamp=stamp)
+    result = rehearse_submission(request, engine, ConsoleProgress(), pattern=cases, count=count)
     raise typer.Exit(show_rehearsal(result, as_json))
 
 
@@ -115,31 +136,33 @@ def host(
     ] = None,
     ingestion: Annotated[
         bool,
-        typer.Option("--ingestion", help="Codabench: participants hand in programs, not results."),
+        typer.Option("--ingestion", help="Codabench: participants submit programs, not results."),
     ] = False,
     packages: Annotated[
         Literal["index", "vendored", "base"],
         typer.Option("--packages", help="Of the image: pip installs them, copied from here, in its base."),
     ] = "index",
     output: Output = Path("build"),
-    engine: Annotated[
-        str,
-        typer.Option("--engine", help="Rehearse the image itself: podman, docker, auto; none: no image."),
-    ] = "none",
+    engine: EngineName = "auto",
+    registry: Registry = "",
 ) -> None:
-    """For organisers: write the evaluation program of a challenge, and rehearse it."""
+    """For organisers: write a challenge's evaluation program, rehearse it, and save what is uploaded."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.submissions.host.package import host_challenge
+    from medbench.submissions.host.program import HostRequest
+    from medbench.submissions.host.workflow import host_challenge, host_named
 
-    given = challenge, platform, data, split, predictions, output, ConsoleProgress(), packages, engine
-    for line in host_challenge(*given, ingestion=ingestion):
+    request = HostRequest(challenge, host_named(platform), data, split, packages, ingestion, registry)
+    lines = host_challenge(request, output, ConsoleProgress(), predictions=predictions, engine=engine)
+    for line in lines:
         typer.echo(line)
 
 
 @app.command("save")
-def save(file: File, output: Output = Path("build"), engine: EngineName = "auto") -> None:
+def save(
+    file: File, output: Output = Path("build"), engine: EngineName = "auto", registry: Registry = ""
+) -> None:
     """Write what is uploaded, with its sha256 and the report of the last rehearsal beside it."""
     from medbench.submissions.workflow import save as save_submission
 
-    for line in save_submission(file, output, engine):
+    for line in save_submission(file, output, engine, registry):
         typer.echo(line)

@@ -14,7 +14,7 @@ def command(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Split to learn from; the challenge's own if not given.")
+        str | None, typer.Option("--split", help="Training split; the challenge's default if not given.")
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="default, quick, official …")] = "default",
     changes: Annotated[
@@ -28,11 +28,13 @@ def command(
     ] = "auto",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Processes that read images.")] = 0,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Number of processes that read images.")
+    ] = 0,
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Fit a model to a challenge's training split; repeat to resume after an interruption."""
+    """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_settings
     from medbench.models import model_entry
@@ -61,12 +63,14 @@ def command(
         print_json({"weights": str(weights), **summary})
         return
     if summary["data"] == "sample":
-        typer.echo("Trained on the synthetic sample: these weights are of no use on real data.")
-    name = "validation_score" if "validation_score" in summary else "validation_dice"
-    best, told = summary[name], name.replace("_", " ").replace("dice", "Dice")
-    held_out = "no validation" if best is None else f"best {told} {best:.4f}"
+        typer.echo("Trained on the synthetic sample: the weights are of no use on real data.")
+    held_out = ", ".join(
+        f"best {name.replace('_', ' ')} {value:.4f}"
+        for name, value in summary.items()
+        if name.startswith("validation_") and value is not None
+    )
     seen = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, {held_out}; "
-        f"medbench run finds these weights by itself."
+        f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, "
+        f"{held_out or 'no validation'}; medbench run finds these weights by itself."
     )

@@ -1,1 +1,1 @@
-"""The nouns: cases, volumes, scores, run records, registries, errors and safe file writing."""
+"""What all rooms share: cases, samples, tasks, scores, result tables, plug-ins, errors and atomic files."""

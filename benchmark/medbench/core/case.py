@@ -1,4 +1,4 @@
-"""Cases and images."""
+"""Cases, volumes and data folders."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Case:
     Attributes:
         id: unique within the split.
         inputs: name -> path of what the predictor may read.
-        reference: name -> path of the truth; empty when it is not public.
+        reference: name -> path of the reference; empty where the organisers do not publish it.
         group: patient, slide or video: the unit of resampling and of leakage checks.
-        facts: whatever else the challenge knows of the case (frame index, task, stain …).
+        facts: other facts of the case (frame index, task, stain …).
     """
 
     id: str
@@ -31,13 +31,13 @@ class Case:
 
     @property
     def resampling_unit(self) -> str:
-        """The group, or the case itself when it stands alone."""
+        """What intervals resample: the case's group, or the case itself where it has none."""
         return self.group or self.id
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """An array with its geometry.
+    """An array of two or more axes with spacing, origin and direction.
 
     Attributes:
         array: spatial axes first, in the order that the file stores them.
@@ -59,7 +59,7 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """A data folder and what kind it is."""
+    """A data folder, and whether it holds the release or the synthetic sample."""
 
     root: Path
     kind: Literal["real", "sample"]

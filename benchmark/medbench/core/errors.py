@@ -1,10 +1,10 @@
-"""The one exception that users see: one line saying what is wrong and one saying what to do."""
+"""The exception that users see: one line says what is wrong, one says what to do."""
 
 from __future__ import annotations
 
 
 class MedbenchError(Exception):
-    """A request that cannot be met, told to a person.
+    """An error in a request or in input data; the command line prints it without a traceback.
 
     Attributes:
         code: stable dotted identifier, e.g. ``data.label_unknown``.

@@ -1,4 +1,4 @@
-"""Writing that never leaves half a file, reading JSON lines with a torn tail, and hashing."""
+"""Atomic writing, JSON, and hashes of files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -16,16 +16,12 @@ from typing import IO, Any
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder with the same suffixes, renamed to ``path`` on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix="".join(path.suffixes))
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".partial-{secrets.token_hex(8)}{''.join(path.suffixes)}")
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -33,7 +29,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_open(path: Path) -> Iterator[IO[str]]:
-    """Like ``open(path, "w")``, but the file appears whole or not at all."""
+    """A text stream like ``open(path, "w")``; the file appears whole or not at all."""
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as stream:
         yield stream
 
@@ -59,22 +55,9 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read JSON lines; a torn last line (the writer was killed) is left out."""
-    if not path.exists():
-        return []
-    rows: list[dict[str, Any]] = []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    for number, line in enumerate(lines):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number == len(lines) - 1:
-                break
-            raise
-    return rows
+def read_pieces(path: Path) -> list[bytes]:
+    """What lies between a file's line breaks; the last piece is empty where the file ends with one."""
+    return path.read_bytes().split(b"\n")
 
 
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:

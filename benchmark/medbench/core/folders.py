@@ -1,4 +1,4 @@
-"""Where things lie on disk when the command does not say."""
+"""Default folders: cache, runs, leaderboards and data."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """``MEDBENCH_CACHE``, else the user's cache folder."""
+    """The cache: ``MEDBENCH_CACHE``, else the user's cache folder."""
     import platformdirs
 
-    configured = os.environ.get("MEDBENCH_CACHE")
-    return Path(configured) if configured else Path(platformdirs.user_cache_dir("medbench"))
+    setting = os.environ.get("MEDBENCH_CACHE")
+    return Path(setting).expanduser() if setting else Path(platformdirs.user_cache_dir("medbench"))
 
 
 def runs_folder() -> Path:
-    """``MEDBENCH_RUNS``, else ``runs`` in the current folder."""
-    return Path(os.environ.get("MEDBENCH_RUNS", "runs"))
+    """The folder of runs: ``MEDBENCH_RUNS``, else ``runs`` in the current folder."""
+    return Path(os.environ.get("MEDBENCH_RUNS", "runs")).expanduser()
 
 
 def leaderboards_folder() -> Path:
-    """``MEDBENCH_LEADERBOARDS``, else ``leaderboards`` in the current folder."""
-    return Path(os.environ.get("MEDBENCH_LEADERBOARDS", "leaderboards"))
+    """The folder of leaderboards: ``MEDBENCH_LEADERBOARDS``, else ``leaderboards`` in the current folder."""
+    return Path(os.environ.get("MEDBENCH_LEADERBOARDS", "leaderboards")).expanduser()
 
 
 def data_folder(challenge: str) -> Path | None:
-    """``MEDBENCH_DATA/<challenge>`` when it exists."""
-    configured = os.environ.get("MEDBENCH_DATA")
-    if not configured:
+    """The challenge's data: ``MEDBENCH_DATA/<challenge>``, or ``None`` where there is no such folder."""
+    setting = os.environ.get("MEDBENCH_DATA")
+    if not setting:
         return None
-    folder = Path(configured) / challenge
+    folder = Path(setting).expanduser() / challenge
     return folder if folder.is_dir() else None

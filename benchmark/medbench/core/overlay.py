@@ -1,4 +1,4 @@
-"""What a challenge shows of a case in a report."""
+"""Images of a case for reports, with reference, prediction and marks of single objects."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class ObjectMark:
-    """An object without its counterpart.
+    """The mark of an object that only the reference or only the prediction has.
 
     Attributes:
-        kind: ``missed``, of the reference, or ``false positive``, of the prediction.
-        row: its centre, in pixels of the image.
-        column: its centre.
-        radius: half its longer side.
+        kind: ``missed`` for an object of the reference, ``false positive`` for one of the prediction.
+        row: of the object's centre, in pixels of the image.
+        column: of the object's centre, in pixels of the image.
+        radius: half the object's longer side, in pixels of the image.
     """
 
     kind: Literal["missed", "false positive"]
@@ -34,10 +34,10 @@ class Illustration:
         image: ``(height, width, 3)``, 8-bit RGB.
         reference: labels ``(height, width)``, 0 outside.
         prediction: the same shape.
-        kind: ``case``, the whole of it, small; ``overview``, the whole of something large; ``detail``, a part
-            of it at full resolution.
-        caption: what is seen, in words.
-        marks: objects that lack a counterpart.
+        kind: ``case`` for a whole image; ``overview`` for a whole slide, reduced; ``detail`` for a window of
+            a slide at full resolution.
+        caption: text below the image.
+        marks: objects that only one side has.
     """
 
     image: npt.NDArray[Any]

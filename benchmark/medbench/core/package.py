@@ -1,4 +1,4 @@
-"""The package's own files, by what they are needed for: a result, a container, an evaluation program."""
+"""Files of the package by use: those that decide a result, enter a container, or an evaluation program."""
 
 from __future__ import annotations
 

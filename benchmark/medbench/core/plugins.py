@@ -1,7 +1,7 @@
 """Plug-ins: a user's own Python files, and installed distributions that register models, challenges …
 
-What a plug-in computes is as much part of a result as our own code, so its identity enters the key and the
-record of every run.
+A plug-in's code decides results as the package's own does, so its hash enters the key and the record of every
+run.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _files: dict[Path, tuple[str, ...]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plug-in that is in use.
+    """A plug-in in use.
 
     Attributes:
         name: file name, or name and version of a distribution.
-        sha256: of the file with what it imported from its own folder; of a distribution's RECORD, or of its
-            sources where it is installed in editable form.
+        sha256: of the file and of what the file imported from its own folder; of a distribution's RECORD, or
+            of its sources where the distribution is installed in editable form.
         path: the file; ``None`` for a distribution.
     """
 
@@ -41,7 +41,7 @@ class Plugin:
 
 
 def load_plugin(path: Path) -> None:
-    """Import a file given by ``--plugin``; it registers what it has while it is imported.
+    """Import a file of ``--plugin``; its models, challenges … register themselves on import.
 
     Raises:
         MedbenchError: ``plugin.missing``, or ``plugin.broken`` with the line of the file that failed.
@@ -71,7 +71,7 @@ def load_plugin(path: Path) -> None:
 
 
 def broken(where: str, error: BaseException) -> MedbenchError:
-    """The error for a plug-in that fails while it is imported: its name and the line in one sentence."""
+    """The error for a plug-in that fails on import, with the line that failed."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
     line = f", line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
@@ -81,19 +81,19 @@ def broken(where: str, error: BaseException) -> MedbenchError:
     return MedbenchError(
         "plugin.broken",
         f"{where}: the plug-in cannot be loaded ({type(error).__name__}: {text}{line}).",
-        "Mend it, or leave it out.",
+        "Repair the plug-in, or leave it out.",
     )
 
 
 def loaded_plugins() -> list[Path]:
-    """Files that :func:`load_plugin` has loaded, for processes that need the same."""
+    """Files that :func:`load_plugin` has imported; child processes import the same."""
     return list(_files)
 
 
 def plugins_in_use() -> list[Plugin]:
-    """Every loaded file and every installed distribution that registers something, by name.
+    """Files of ``--plugin`` and installed distributions that register something, sorted by name.
 
-    A distribution counts as soon as it is installed: which of its parts a run uses may show only later.
+    An installed distribution counts whether or not the run uses one of its parts.
     """
     files = [Plugin(path.name, _file_sha256(path, modules), path) for path, modules in _files.items()]
     names = {
@@ -102,11 +102,11 @@ def plugins_in_use() -> list[Plugin]:
         for point in importlib.metadata.entry_points(group=group)
         if point.dist is not None
     }
-    installed = [
+    packages = [
         Plugin(f"{name} {distribution.version}", _distribution_sha256(distribution))
         for name, distribution in names.items()
     ]
-    return sorted([*files, *installed], key=lambda plugin: plugin.name)
+    return sorted([*files, *packages], key=lambda plugin: plugin.name)
 
 
 def plugin_hashes() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How long work reports its progress: the command line draws it, a script may ignore it."""
+"""Progress of long work: the command line draws a bar, a script leaves it out."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Receives the progress of one task at a time."""
+    """A receiver of progress, one piece of work at a time."""
 
     def start(self, title: str, total: int) -> None:
-        """A task begins."""
+        """Begin a piece of work of ``total`` steps."""
         ...
 
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Steps are done; ``note`` is the latest figure worth showing."""
+        """Count steps as done; ``note`` is the latest figure, such as a loss."""
         ...
 
     def finish(self) -> None:
-        """The task ended."""
+        """End the work."""
         ...
 
     def start_part(self, title: str, total: int, done: int = 0) -> None:
-        """A long step of the task begins, or goes on after ``done`` of its own steps."""
+        """Begin a part of one step, or resume it after ``done`` of its ``total`` steps."""
         ...
 
     def advance_part(self, steps: int = 1) -> None:
-        """Steps of the part are done."""
+        """Count steps of the part as done."""
         ...
 
     def finish_part(self) -> None:
-        """The part ended."""
+        """End the part."""
         ...
 
     def say(self, line: str) -> None:
-        """One line of plain information."""
+        """Print one line of text."""
         ...
 
 
 class SilentProgress:
-    """Reports nothing."""
+    """A receiver that shows nothing."""
 
     def start(self, title: str, total: int) -> None:
         """Ignore."""

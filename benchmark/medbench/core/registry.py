@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def load_object(target: str) -> Any:
-    """Import ``"package.module:object"``."""
+    """The object of ``"package.module:object"``, imported."""
     module, _, attribute = target.partition(":")
     value: Any = importlib.import_module(module)
     for part in attribute.split("."):
@@ -27,18 +27,18 @@ def load_object(target: str) -> Any:
     return value
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> MedbenchError:
-    """The error for a name that nobody registered, with the nearest known names."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+def unknown_name(kind: str, name: str, names: Iterable[str]) -> MedbenchError:
+    """The error for an unknown name, with the nearest names as hint."""
+    names = sorted(names)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if not close:
-        close = [candidate for candidate in known if name.lower() in candidate.lower()][:3]
-    hint = f"Did you mean {', '.join(close)}?" if close else f"Known: {', '.join(known) or 'none'}."
+        close = [candidate for candidate in names if name.lower() in candidate.lower()][:3]
+    hint = f"Did you mean {', '.join(close)}?" if close else f"Known: {', '.join(names) or 'none'}."
     return MedbenchError(f"{kind}.unknown", f"There is no {kind} named '{name}'.", hint)
 
 
 class Registry(Generic[T]):
-    """Name -> object, where the object may still be an unimported ``"module:object"``.
+    """Objects by name; an object may still be an unimported ``"module:object"``.
 
     Third parties add entries through the entry-point group ``medbench.<kind>s``.
     """
@@ -60,7 +60,7 @@ class Registry(Generic[T]):
 
     @staticmethod
     def report(error: MedbenchError) -> None:
-        """Say once, in one line, that something could not be registered; the rest works on."""
+        """Log one line about an entry that cannot be registered or imported; other entries stay usable."""
         logger.warning("%s %s", error.message, error.hint)
 
     @staticmethod
@@ -85,7 +85,7 @@ class Registry(Generic[T]):
         self._targets[name] = value
 
     def get(self, name: str) -> T:
-        """The registered object, imported now if it was not yet.
+        """The object of that name, imported on first use.
 
         Raises:
             MedbenchError: ``<kind>.unknown`` with the nearest names; ``plugin.broken`` when a third party's
@@ -111,7 +111,7 @@ class Registry(Generic[T]):
             raise broken(f"{self.kind} {name} of {target}", error) from error
 
     def values(self, pattern: str = "*") -> Iterator[tuple[str, T]]:
-        """Name and object of all that match and can be loaded; what cannot is reported in one line."""
+        """Names and objects that match a pattern; an entry that cannot be imported is logged and left out."""
         for name in self.names(pattern):
             try:
                 yield name, self.get(name)

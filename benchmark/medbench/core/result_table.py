@@ -27,10 +27,11 @@ class MetricSpec:
         better: which direction is better.
         convention: id of the metric definition.
         bounds: least and greatest possible value; ``None`` where unbounded.
-        pooled: computed once over all cases (a rate over frames), not averaged over cases.
+        pooled: computed once over all cases (such as a rate over frames), not averaged over cases.
         headline: shown in the short table.
-        protocol: where the challenge has several evaluation protocols, which one the column belongs to, in a
-            few words; columns of two protocols never share a table.
+        protocol: the evaluation protocol of the column in a few words, where the challenge has several;
+        columns
+            of two protocols never share a table.
     """
 
     name: str
@@ -46,7 +47,7 @@ class MetricSpec:
 
 @dataclass(frozen=True, slots=True)
 class CaseScores:
-    """A case's scores and what pooled metrics need to know of it (JSON values only)."""
+    """A case's scores, and its evidence for pooled metrics (JSON values only)."""
 
     scores: Mapping[str, Score] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -91,20 +92,20 @@ class CaseRow:
 
 
 def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-    """Mean over the cases that have a value, as a function of case weights.
+    """Mean over the cases that have a value, as a function of weights of the cases.
 
     Returns:
-        Function from weights ``(resamples, cases)`` to means ``(resamples,)``; NaN where no case counts.
+        Function from weights ``(resamples, cases)`` to means ``(resamples,)``; NaN where no case has weight.
     """
     scores = [row.scores.get(metric.name) for row in rows]
     present = np.array([score is not None and score.value is not None for score in scores])
     values = np.array([score.value if score and score.value is not None else 0.0 for score in scores])
 
     def mean(weights: Weights) -> npt.NDArray[np.float64]:
-        counted = weights * present
-        total = counted.sum(axis=-1)
+        shares = weights * present
+        total = shares.sum(axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(total > 0, (counted @ values) / total, np.nan)
+            return np.where(total > 0, (shares @ values) / total, np.nan)
 
     return mean
 
@@ -112,5 +113,5 @@ def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
 def ratio_column(
     name: str, title: str, convention: str, protocol: str = "", *, headline: bool = False
 ) -> MetricSpec:
-    """A column between 0 and 1 where more is better."""
+    """The column of a metric from 0 to 1, higher is better."""
     return MetricSpec(name, title, "", "higher", convention, (0.0, 1.0), headline=headline, protocol=protocol)

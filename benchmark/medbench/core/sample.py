@@ -1,4 +1,4 @@
-"""What a predictor sees, what it answers, and what a network learns from."""
+"""Samples that models see, predictions, and training examples."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Sample:
         case: where the images come from.
         images: ``(images, height, width, channels)`` with three channels (RGB) or one (grey): 8 bit as
             stored, or floating-point numbers from 0 to 1.
-        demands: names of tasks (:mod:`medbench.core.task`).
-        slide: instead of images, a slide too large for memory.
+        demands: names of the tasks to answer (:mod:`medbench.core.task`).
+        slide: a slide too large for memory, in place of images.
     """
 
     case: Case
@@ -42,9 +42,9 @@ class VolumeSample:
         case: where the volumes come from.
         modalities: one name a channel, in the challenge's order.
         volumes: ``(modalities, depth, height, width)`` as stored; zeros where the modality is absent.
-        present: which modalities are there, one a channel; at least one is.
+        present: whether the case has the modality, one flag a channel; at least one is set.
         spacing_mm: along depth, height and width.
-        demands: names of tasks.
+        demands: names of the tasks to answer.
     """
 
     case: Case
@@ -57,13 +57,13 @@ class VolumeSample:
 
 @dataclass(frozen=True, slots=True)
 class SequenceSample:
-    """One case as a sequence of feature vectors, for networks that see sequences.
+    """One case as a sequence of feature vectors of its frames.
 
     Attributes:
         case: where the features come from.
         features: ``(frames, features)``, float32.
-        demands: names of tasks.
-        facts: whatever else such networks see: shot boundaries, sampling positions …
+        demands: names of the tasks to answer.
+        facts: other inputs of networks for sequences: shot boundaries, sampling positions …
     """
 
     case: Case
@@ -106,11 +106,11 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class TrainingImage:
-    """One image to learn from.
+    """A training image.
 
     Attributes:
         id: unique within the split.
-        group: patient, slide or video: never split between training and validation.
+        group: patient, slide or video, never split between training and validation.
         load: reads ``(image, labels)`` at a square size in pixels: image ``(height, width, 3)``, 8 bit or
             float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
@@ -126,30 +126,30 @@ class TrainingImage:
 
 @dataclass(frozen=True, slots=True)
 class TrainingVolume:
-    """One case to learn from, for networks that see volumes.
+    """A training case for networks of volumes.
 
     Attributes:
         id: unique within the split.
-        group: patient: never split between training and validation.
-        load: reads the sequences and ``(depth, height, width)`` class indices, 8 bit.
+        group: patient, never split between training and validation.
+        load: reads the modalities and ``(depth, height, width)`` class indices, 8 bit.
         files: what ``load`` reads, for caches that must notice a change.
-        seen: which sequences training may show, one a channel; empty: all that are there.
+        visible: modalities that training may show, one flag a channel; empty: all that the case has.
     """
 
     id: str
     group: str
     load: Callable[[], tuple[VolumeSample, npt.NDArray[np.uint8]]]
     files: tuple[Path, ...]
-    seen: tuple[bool, ...] = ()
+    visible: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """One sequence to learn from, for networks that see sequences.
+    """A training case for networks of sequences.
 
     Attributes:
         id: unique within the split.
-        group: video: never split between training and validation.
+        group: video, never split between training and validation.
         load: reads the sample and the targets by name, each ``(frames,)``.
         files: what ``load`` reads, for caches that must notice a change.
     """

@@ -1,4 +1,4 @@
-"""A score is a value and a status: an undefined or failed number is never disguised as a number."""
+"""Scores: a value with a status, so that an undefined or failed score is never mistaken for a number."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ class Score:
 
     @classmethod
     def undefined(cls, reason: str, value: float | None = None) -> Score:
-        """The metric's definition has no answer here."""
+        """A score where the metric's definition has no answer."""
         return cls(value, "undefined", reason)
 
     @classmethod
     def failed(cls, reason: str, value: float | None = None) -> Score:
-        """The prediction exists but cannot be scored."""
+        """A score of a prediction that cannot be scored."""
         return cls(value, "failed", reason)
 
     @classmethod
     def missing(cls, reason: str, value: float | None = None) -> Score:
-        """There is no prediction."""
+        """A score of a case without a prediction."""
         return cls(value, "missing", reason)
 
     def as_json(self) -> dict[str, Any]:

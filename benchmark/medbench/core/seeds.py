@@ -1,4 +1,4 @@
-"""Seeds that depend on what they are for, not on when they are drawn."""
+"""Seeds and shares that depend on what they are for, not on the order of the draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that do not fit in memory: what a predictor gets of one, and what it answers."""
+"""Whole slides: the input of a predictor, its settings, and the mask that it leaves on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Slide:
 
     Attributes:
         path: the file.
-        factor: pixels of the finest level a pixel at the working level, along each side.
+        factor: pixels of the finest level per pixel of the working level, along each side.
         shape: height and width at the working level in pixels.
     """
 
@@ -29,16 +29,15 @@ class Slide:
 
 @dataclass(frozen=True, slots=True)
 class SlideSettings:
-    """How slides are predicted; lengths are pixels at the working level.
+    """Settings of prediction on slides; lengths are in pixels at the working level.
 
     Attributes:
-        patch_px: side of the patches that networks learn from; resized to the network's own picture size.
-        tile_px: side of a tile as the network sees it; 0 is that of the patches.
-        margin_px: context on each side of a tile that is predicted and thrown away; at least the radius of
-            what the network sees around a pixel makes the result independent of the tiles.
-        blend_px: at least so wide is the zone where neighbouring tiles are weighted into one another, as far
-            as half of a tile allows.
-        tissue: predict where there is tissue alone, 1 or 0.
+        patch_px: side of the training patches, which are resized to the network's own image size.
+        tile_px: side of a tile that the network predicts; 0 takes the side of the patches.
+        margin_px: context on each side of a tile, predicted and cut off; from the radius of the network's
+            receptive field on, the result does not depend on the tiles.
+        blend_px: least width of the zone where neighbouring tiles are blended, limited to half a tile.
+        tissue: 1 predicts only where there is tissue, 0 everywhere.
         min_object_px: objects with fewer pixels are removed; 0 keeps all.
         max_hole_px: holes with at most so many pixels are filled; 0 keeps all.
     """
@@ -65,13 +64,14 @@ class StoredMask:
     shape: tuple[int, int]
 
     def window(self, start: int, stop: int, mode: str = "r") -> np.memmap:
-        """Rows ``start`` to ``stop``, mapped; drop it to give the memory back."""
+        """Rows ``start`` to ``stop`` as a memory map."""
         size = (stop - start, self.shape[1])
-        mapped: np.memmap = np.memmap(self.path, np.uint8, mode, start * self.shape[1], size)  # type: ignore[call-overload]
-        return mapped
+        offset = start * self.shape[1]
+        rows: np.memmap = np.memmap(self.path, np.uint8, mode, offset, size)  # type: ignore[call-overload]
+        return rows
 
     def bands(self) -> Iterator[tuple[int, int]]:
-        """First and last (exclusive) rows of bands of about eight megabytes, the same at every call."""
+        """First and last (exclusive) row of each band of about eight megabytes, from the top."""
         step = max(1, STRIP_BYTES // self.shape[1])
         for start in range(0, self.shape[0], step):
             yield start, min(start + step, self.shape[0])
@@ -82,7 +82,7 @@ class StoredMask:
             yield np.array(self.window(start, stop))
 
     def allocate(self) -> None:
-        """Make the file, all zeros."""
+        """Create the file, filled with zeros."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "wb") as stream:
             stream.truncate(self.shape[0] * self.shape[1])

@@ -1,4 +1,4 @@
-"""Tasks: what a challenge demands of every case, and a model offers."""
+"""Tasks: the kinds of answers that challenges demand and models offer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry
 
 Form = Literal["image", "volume", "slide", "sequence"]
-"""What a case looks like to a model: 2-D images, a 3-D volume, a whole slide, a sequence of features."""
+"""Form of a case for a model: 2-D images, a 3-D volume, a whole slide, a sequence of feature vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ LANDMARKS = Task(
 
 
 def register_task(task: Task) -> Task:
-    """Make a task known by its name, so that challenges may demand it and models offer it.
+    """Register a task under its name; challenges may then demand the task and models offer it.
 
     Raises:
         MedbenchError: ``task.clash`` when the name is taken by another task.
@@ -78,7 +78,7 @@ def register_task(task: Task) -> Task:
 
 
 def titles(names: Iterable[str]) -> str:
-    """Titles of tasks for a sentence.
+    """Titles of tasks, joined for a sentence.
 
     >>> titles(["label_map", "boxes"])
     'label maps and bounding boxes'

@@ -1,1 +1,1 @@
-"""From pictures to predictions: preprocessing, forward passes, postprocessing."""
+"""Inference: predictors for images, volumes, slides and sequences, decoding of outputs, and checkpoints."""

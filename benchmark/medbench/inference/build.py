@@ -1,4 +1,4 @@
-"""The predictor that serves a network's form: images, stitched patches, slides, volumes, sequences."""
+"""Building of predictors by form of case: images, stitched patches, slides, volumes, sequences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Patches:
     """Patches of slides whose probabilities are averaged where they overlap.
 
     Attributes:
-        exchange: reads the patches and says where they lie.
+        exchange: reads the patches and gives their positions.
         cases: all patches that may overlap.
     """
 
@@ -36,21 +36,21 @@ class Patches:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorSettings:
-    """What a predictor is built with, besides its network.
+    """Settings of a predictor.
 
     Attributes:
-        form: form of the cases that the network sees.
+        form: form of the network's cases.
         tasks: demanded tasks in the order of the network's outputs.
-        contract: how the network wants its images or volumes; ``None`` for sequences.
+        contract: preparation of images or volumes for the network; ``None`` for sequences.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32``, ``bf16`` or ``fp16``.
-        batch_size: images or windows of a volume a forward pass.
-        overlap: share of a volume's window that the next window sees again.
-        mirror: whether a volume's mirrored views are averaged.
-        slides: how slides are predicted, where cases are slides.
-        patches: the patches to stitch, where that is asked for.
-        work: folder for what is done of a slide that is not finished; ``None``: a temporary one.
-        progress: told of every tile of a slide.
+        batch_size: images, or windows of a volume, per forward pass.
+        overlap: share of a volume's window that the next window repeats.
+        mirror: whether to average over mirrored windows of a volume.
+        slides: settings of slides, where cases are slides.
+        patches: the patches to stitch; ``None`` stitches none.
+        work: folder for unfinished slides; ``None`` takes a temporary one.
+        progress: advanced by every tile of a slide.
     """
 
     form: Form
@@ -68,13 +68,13 @@ class PredictorSettings:
 
 
 def build_predictor(network: nn.Module, settings: PredictorSettings, own: str = "") -> Predictor:
-    """The predictor that answers cases of the settings' form with a network.
+    """The predictor of a network for the form of the settings.
 
     Args:
-        network: with its weights.
-        settings: everything else.
+        network: network with its weights.
+        settings: form, tasks, contract, device and more.
         own: ``"module:callable"`` of a model's own predictor, called with the network and the settings;
-            empty: the package's own.
+            empty for the package's predictors.
     """
     if own:
         predictor: Predictor = load_object(own)(network, settings)

@@ -1,4 +1,4 @@
-"""From a network's output for a batch of images to the answers of a task, at the images' own size."""
+"""Decoding of a network's output for a batch of images to answers of a task, at the size of the images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Resampling = Literal["image", "spline"]
 
 @dataclass(frozen=True, slots=True)
 class ImageGeometry:
-    """Sizes before and after a network's preparation.
+    """Sizes of images before and after their preparation for a network.
 
     Attributes:
         size: height and width of the images.
-        network_size: height and width that the network saw.
+        network_size: height and width of the network's input.
         resampling: how the challenge's protocol resizes label maps.
     """
 
@@ -36,28 +36,28 @@ class ImageGeometry:
 
 
 def outputs_by_task(output: Any, tasks: Sequence[str]) -> dict[str, Any]:
-    """A network's return value by task: a mapping as it is, a tuple or a single value in the tasks' order.
+    """Outputs of a network by task, from a mapping, a tuple in the order of the tasks, or a single value.
 
     Raises:
         MedbenchError: ``network.outputs`` when the network returns fewer outputs than it has tasks.
     """
     if isinstance(output, Mapping):
-        named = dict(output)
+        by_task = dict(output)
     else:
         values = output if isinstance(output, tuple) else (output,)
-        named = dict(zip(tasks, values, strict=False))
-    missing = [task for task in tasks if task not in named]
+        by_task = dict(zip(tasks, values, strict=False))
+    missing = [task for task in tasks if task not in by_task]
     if missing:
         raise MedbenchError(
             "network.outputs",
             f"The network returned no output for {', '.join(missing)}.",
             f"Return a tuple in the order {', '.join(tasks)}, or a mapping by task.",
         )
-    return named
+    return by_task
 
 
 def decode(task: str, output: Any, geometry: ImageGeometry) -> Any:
-    """Answers of a task for a batch: an array or a list with one entry an image.
+    """Answers of a task for a batch, an array or a list with one entry per image.
 
     Raises:
         MedbenchError: ``task.decode`` for a task that only a model's own predictor can answer.
@@ -76,8 +76,8 @@ def decode(task: str, output: Any, geometry: ImageGeometry) -> Any:
 def label_maps(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.uint8]:
     """Label maps ``(N, height, width)`` from logits ``(N, classes, h, w)``.
 
-    Logits are enlarged (bilinear) before the argmax, unless the protocol resamples label maps. A single
-    channel of logits is foreground from 0 up.
+    Logits are resized (bilinear) before the argmax, unless the protocol resizes label maps. A single channel
+    of logits is foreground where it is 0 or more.
     """
     import torch
     from torch.nn import functional
@@ -105,7 +105,7 @@ def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[
 
 def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeometry) -> list[Boxes]:
     """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on)."""
-    rows, columns = (own / seen for own, seen in zip(geometry.size, geometry.network_size, strict=True))
+    rows, columns = (own / network for own, network in zip(geometry.size, geometry.network_size, strict=True))
     factors = np.array([columns, rows, columns, rows], np.float32)
     return [
         Boxes(

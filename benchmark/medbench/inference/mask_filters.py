@@ -1,4 +1,4 @@
-"""Cleaning a stored mask of any size: small objects removed, small holes filled."""
+"""Removal of small objects and filling of small holes in stored masks of any size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _INSIDE = 255
 def clean(mask: StoredMask, *, min_object_px: int, max_hole_px: int) -> tuple[int, int]:
     """Remove small objects, then fill small holes, in place.
 
-    A hole lies within the box of the object around it, so only those are looked at, unless one is too large.
+    A hole lies within the bounding box of the object around it, so only boxes are read, unless one is too
+    large.
 
     Args:
         mask: 255 in objects, which are 8-connected.
@@ -22,7 +23,7 @@ def clean(mask: StoredMask, *, min_object_px: int, max_hole_px: int) -> tuple[in
             are filled; 0 keeps all.
 
     Returns:
-        How many objects were removed, and how many holes filled.
+        Number of removed objects, and number of filled holes.
     """
     if min_object_px <= 1 and max_hole_px <= 0:
         return 0, 0
@@ -68,7 +69,7 @@ def _fill_in_bands(mask: StoredMask, max_hole_px: int) -> int:
 
 
 def _look(mask: StoredMask, outside: int, connectivity: int) -> tuple[BandedObjects, list[int]]:
-    """Objects of the pixels that differ from ``outside``, and what to add to the labels of each band."""
+    """Objects of pixels that differ from ``outside``, and the first label of each band."""
     objects = BandedObjects(connectivity)
     firsts = [objects.see(np.asarray(mask.window(*rows) != outside)) for rows in mask.bands()]
     return objects, firsts
@@ -78,13 +79,13 @@ def _paint(
     mask: StoredMask,
     objects: BandedObjects,
     firsts: list[int],
-    chosen: set[int],
+    selection: set[int],
     value: int,
     connectivity: int,
 ) -> None:
-    """Give the pixels of the chosen objects a value."""
+    """Set the pixels of some objects to a value."""
     roots = objects.roots()
-    hit = np.isin(roots, sorted(chosen))
+    hit = np.isin(roots, sorted(selection))
     bands = list(mask.bands())
     ends = [*firsts[1:], len(roots) - 1]
     for rows, first, last in zip(bands, firsts, ends, strict=True):

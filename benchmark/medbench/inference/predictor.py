@@ -1,4 +1,4 @@
-"""The standard predictor of two-dimensional networks: images in, an answer a demanded task out."""
+"""The predictor of two-dimensional networks, and the interface of all predictors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """Anything that answers samples: a network, a container, a folder of earlier predictions."""
+    """The interface of predictors: anything that gives predictions of samples."""
 
     @property
     def time_s(self) -> Mapping[str, float]:
@@ -29,20 +29,20 @@ class Predictor(Protocol):
         ...
 
     def predict(self, sample: Any) -> Prediction:
-        """The prediction for one case: for a :class:`Sample`, or a :class:`VolumeSample` of a 3-D network."""
+        """The prediction of a sample, with an answer for each of its demands."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class InputContract:
-    """How a network wants its pictures.
+    """Preparation of images for a network.
 
     Attributes:
-        size: side in pixels that pictures are resized to; ``None`` keeps their own size.
+        size: side in pixels that images are resized to; ``None`` keeps the size of the images.
         channel_order: ``RGB`` or ``BGR``.
         scale: 8-bit values are divided by this.
-        mean: subtracted after scaling, one a channel.
-        std: divided by afterwards, one a channel.
+        mean: subtracted after scaling, one number per channel.
+        std: divisor after the subtraction, one number per channel.
         resampling: ``image`` averages areas on the way in and interpolates logits on the way back;
             ``spline`` is the protocol of TransUNet: cubic splines on the way in, and the label map by nearest
             neighbour on the way back (``scipy.ndimage.zoom`` of order 3 and 0).
@@ -56,7 +56,7 @@ class InputContract:
     resampling: Resampling = "image"
 
     def prepare(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Pictures to normalised ``(images, 3, size, size)`` float32.
+        """Prepared images ``(images, 3, size, size)``, float32.
 
         Args:
             images: ``(images, height, width, 3)`` RGB or ``(images, height, width, 1)`` grey; 8 bit, or
@@ -75,17 +75,17 @@ class InputContract:
         return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
     def _resize(self, image: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-        from medbench.io.raster import resize_picture, spline_zoom
+        from medbench.io.raster import resize_image, spline_zoom
 
         if self.resampling == "spline":
             return np.stack([spline_zoom(plane, size, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
-        resized = resize_picture(image, size, size)
+        resized = resize_image(image, size, size)
         return resized if resized.ndim == 3 else resized[..., np.newaxis]
 
 
 @contextlib.contextmanager
 def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
-    """Set the number of threads and determinism for a block, and put both back."""
+    """Set torch's number of threads and determinism for a block, then restore both."""
     import torch
 
     before_threads = torch.get_num_threads()
@@ -102,7 +102,7 @@ def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
 
 
 class TimedPredictor:
-    """What predictors that run a network share: its device, its precision and the time by phase."""
+    """The base of predictors with a network: device, precision and time by phase."""
 
     def __init__(self, network: torch.nn.Module, device: str, precision: str) -> None:
         import torch
@@ -114,7 +114,7 @@ class TimedPredictor:
 
     @contextlib.contextmanager
     def inferring(self) -> Iterator[None]:
-        """No gradients, autocast at the chosen precision, and nothing left to do on the device afterwards."""
+        """Run a block without gradients and by autocast, and wait for the device at its end."""
         import torch
 
         autocast = torch.autocast(
@@ -127,14 +127,14 @@ class TimedPredictor:
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
-        """Add the time that a block takes to a phase."""
+        """Add the time of a block to a phase."""
         started = time.perf_counter()
         yield
         self.time_s[phase] += time.perf_counter() - started
 
 
 class NetworkPredictor(TimedPredictor):
-    """A 2-D network with one output a task.
+    """A predictor that runs a 2-D network with one output per task.
 
     Batches never mix cases, so a case's prediction does not depend on where a run started.
     """
@@ -155,7 +155,7 @@ class NetworkPredictor(TimedPredictor):
         self.batch_size = batch_size
 
     def predict(self, sample: Sample) -> Prediction:
-        """One answer a demanded task, at the images' own size."""
+        """The prediction of a sample of images, at the size of the images."""
         batches: dict[str, list[Any]] = {task: [] for task in sorted(sample.demands)}
         for start in range(0, len(sample.images), self.batch_size):
             images = sample.images[start : start + self.batch_size]
@@ -197,7 +197,27 @@ class NetworkPredictor(TimedPredictor):
 
         with self.inferring():
             output = self.network(torch.from_numpy(prepared).to(self.device))
-        return outputs_by_task(output, self.tasks)
+        outputs = outputs_by_task(output, self.tasks)
+        for answer in outputs.values():
+            if isinstance(answer, torch.Tensor):
+                refuse_not_finite(answer)
+        return outputs
+
+
+def refuse_not_finite(answer: torch.Tensor) -> None:
+    """Refuse an answer that is no number, of which no label map may be made.
+
+    Raises:
+        MedbenchError: ``network.not_finite``.
+    """
+    import torch
+
+    if not bool(torch.isfinite(answer).all()):
+        raise MedbenchError(
+            "network.not_finite",
+            "The network's answer holds NaN or infinity.",
+            "Use --precision fp32, or other weights.",
+        )
 
 
 def _joined(batches: list[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The standard predictor of networks that see sequences: features of frames in, one answer a frame out."""
+"""The predictor of networks for sequences: features of frames to one value per frame."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class SequencePredictor(TimedPredictor):
-    """Answers of a network for every frame of a sequence.
+    """A predictor that runs a network on the frames of a sequence.
 
     Args:
         network: ``(1, frames, features)`` float32 to ``(1, frames)``, or to a mapping or tuple of one such
-            output a task; further axes behind the frames are kept.
+            output per task; further axes behind the frames are kept.
         tasks: names of the network's tasks in the order of its outputs.
         device: where the network runs.
         precision: ``fp32``, ``bf16`` or ``fp16``.
@@ -41,7 +41,7 @@ class SequencePredictor(TimedPredictor):
         self.tasks = tuple(tasks)
 
     def predict(self, sample: SequenceSample) -> Prediction:
-        """One answer a demanded task: float32, one entry a frame.
+        """The prediction of a sequence: float32 with one entry per frame for each task.
 
         Raises:
             MedbenchError: ``network.outputs`` when an output is missing or has not one entry a frame.

@@ -1,8 +1,8 @@
-"""Predicting a whole slide with a 2-D network, with bounded memory, resumable after every row of tiles.
+"""The predictor of whole slides, with bounded memory, which resumes after every row of tiles.
 
-The foreground's probability goes, in 255ths, into a map on disk at the network's own resolution; only the row
-of tiles that is being worked on is in memory. When the map is complete, it is enlarged to the working level,
-thresholded at one half, restricted to tissue and cleaned, band by band.
+The probability of the foreground, 0 to 255, is written to a map on disk at the network's resolution; only one
+row of tiles is in memory. The complete map is resized to the working level, thresholded at one half, limited
+to tissue and cleaned, band by band.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import NetworkPredictor, foreground_255
 from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid, wanted_tiles
 from medbench.inference.tissue import CELL, tissue_mask
-from medbench.io.slides import SlidePicture, open_slide
+from medbench.io.slides import SlideImage, open_slide
 
 CPU_BATCH_PIXELS = 1 << 20
 MOST_THREADS = 4
@@ -43,24 +43,24 @@ Band = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What is done of a slide: rows of tiles, and the sums that the next row begins with."""
+    """State of an unfinished slide: finished rows of tiles, and sums that the next row continues."""
 
     rows_done: int
     carried: npt.NDArray[np.uint32]
 
 
 class SlidePredictor:
-    """Answers slides tile by tile, and anything else as its network does.
+    """A predictor that runs a 2-D network on slides tile by tile, and on other samples as the network's own.
 
-    The same network, settings and slide give the same bytes, whether or not a call was interrupted: what was
-    done is kept in ``work`` row by row of tiles, batches never cross rows, and overlaps are added in whole
-    numbers. A network that sees no further than the margin gives the same mask for every size of tile.
+    The same network, settings and slide give the same bytes, also after an interruption: finished rows of
+    tiles are kept in ``work``, batches never cross rows, and overlaps are added in whole numbers. A network
+    whose receptive field is within the margin gives the same mask for every size of tile.
 
     Args:
         network: has two classes, or a single channel of foreground logits.
         settings: tiles and cleaning.
         work: folder for unfinished slides, kept between calls; a temporary one if not given.
-        progress: told of every tile.
+        progress: advanced by every tile.
     """
 
     def __init__(
@@ -91,19 +91,19 @@ class SlidePredictor:
         mask = StoredMask(folder / "mask.raw", sample.slide.shape)
         if not (folder / "done.json").exists() or not self._same(folder, sample.slide):
             grid = tile_grid(sample.slide.shape, self.settings, self.network.contract.size)
-            with open_slide(sample.slide.path, factor=sample.slide.factor) as picture:
-                tissue = self._tissue(picture)
-                self._fill_map(picture, grid, tissue, folder, sample)
+            with open_slide(sample.slide.path, factor=sample.slide.factor) as image:
+                tissue = self._tissue(image)
+                self._fill_map(image, grid, tissue, folder, sample)
             with self._timed("postprocess"):
                 self._finish(grid, tissue, folder, mask)
             write_json(folder / "done.json", {"slide": self._identity(sample.slide)})
         return Prediction({"label_map": mask})
 
-    def _tissue(self, picture: SlidePicture) -> npt.NDArray[np.bool_]:
+    def _tissue(self, image: SlideImage) -> npt.NDArray[np.bool_]:
         with self._timed("preprocess"):
             if self.settings.tissue:
-                return tissue_mask(picture.thumbnail(CELL))
-            return np.ones((-(-picture.shape[0] // CELL), -(-picture.shape[1] // CELL)), bool)
+                return tissue_mask(image.thumbnail(CELL))
+            return np.ones((-(-image.shape[0] // CELL), -(-image.shape[1] // CELL)), bool)
 
     def _identity(self, slide: Slide) -> str:
         state = slide.path.stat()
@@ -119,25 +119,26 @@ class SlidePredictor:
 
     def _fill_map(
         self,
-        picture: SlidePicture,
+        image: SlideImage,
         grid: TileGrid,
         tissue: npt.NDArray[np.bool_],
         folder: Path,
         sample: Sample,
     ) -> None:
-        """Predict every row of tiles that the folder does not hold yet."""
+        """Predict the rows of tiles that the folder does not hold."""
         assert sample.slide is not None
         identity = self._identity(sample.slide)
         state = self._resumed(folder, grid, identity)
-        wanted = list(wanted_tiles(grid, tissue, CELL))
-        counts = [len(columns) for columns in wanted]
+        tile_columns = list(wanted_tiles(grid, tissue, CELL))
+        counts = [len(columns) for columns in tile_columns]
         self.progress.start_part(f"{sample.case.id} tiles", sum(counts), sum(counts[: state.rows_done]))
         rows, stored = grid.counts[0], StoredMask(folder / "map.raw", grid.map_shape)
         size = self._batch_size(grid)
         batches = [
-            [columns[first : first + size] for first in range(0, len(columns), size)] for columns in wanted
+            [columns[first : first + size] for first in range(0, len(columns), size)]
+            for columns in tile_columns
         ]
-        prepared = self._prepared(picture, grid, batches, state.rows_done)
+        prepared = self._prepared(image, grid, batches, state.rows_done)
         for row in range(state.rows_done, rows):
             sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
             sums[: grid.blend] = state.carried
@@ -146,8 +147,8 @@ class SlidePredictor:
                     self._add(sums, tile, grid, row, column)
                     self.progress.advance_part()
             last = row + 1 == rows
-            finished = sums if last else sums[: grid.step]
-            self._store(stored, finished, row * grid.step)
+            rows_to_store = sums if last else sums[: grid.step]
+            self._store(stored, rows_to_store, row * grid.step)
             carried = np.zeros_like(state.carried) if last else sums[grid.step : grid.step + grid.blend]
             state = _State(row + 1, np.ascontiguousarray(carried))
             self._keep(folder, state, identity)
@@ -156,9 +157,9 @@ class SlidePredictor:
     def _resumed(self, folder: Path, grid: TileGrid, identity: str) -> _State:
         path = folder / "state.npz"
         if path.exists():
-            with np.load(path, allow_pickle=False) as kept:
-                if str(kept["identity"]) == identity:
-                    return _State(int(kept["rows_done"]), kept["carried"])
+            with np.load(path, allow_pickle=False) as file:
+                if str(file["identity"]) == identity:
+                    return _State(int(file["rows_done"]), file["carried"])
         StoredMask(folder / "map.raw", grid.map_shape).allocate()
         return _State(0, np.zeros((grid.blend, grid.map_shape[1]), np.uint32))
 
@@ -168,12 +169,12 @@ class SlidePredictor:
             np.savez(temporary, identity=identity, rows_done=state.rows_done, carried=state.carried)
 
     def _prepared(
-        self, picture: SlidePicture, grid: TileGrid, batches: Sequence[Sequence[Sequence[int]]], first: int
+        self, image: SlideImage, grid: TileGrid, batches: Sequence[Sequence[Sequence[int]]], first: int
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """The tiles of every batch from row ``first`` on.
+        """Prepared tiles of every batch from row ``first`` on.
 
-        The next batch is read while an accelerator works; a processor's cores are busy with the network
-        then, and a reader beside them would hold all of them up, so they read together between two batches.
+        On an accelerator the next batch is read during the forward pass; on the CPU, whose cores are busy
+        with the network then, batches are read in between.
         """
         contract = dataclasses.replace(self.network.contract, size=grid.tile)
         plan = [
@@ -184,7 +185,7 @@ class SlidePredictor:
         ahead = int(self.network.device.type != "cpu")
 
         def prepare(row: int, column: int) -> npt.NDArray[np.float32]:
-            return contract.prepare(read_mirrored(picture, *grid.window(row, column))[np.newaxis])
+            return contract.prepare(read_mirrored(image, *grid.window(row, column))[np.newaxis])
 
         with _workers() as readers:
             submitted = ([readers.submit(prepare, *place) for place in batch] for batch in plan)
@@ -196,7 +197,7 @@ class SlidePredictor:
                 yield tiles
 
     def _predicted(self, prepared: npt.NDArray[np.float32], grid: TileGrid) -> Band:
-        """Probabilities of a batch of tiles in 255ths, without margins, ``(tiles, span, span)``."""
+        """Probabilities of a batch of tiles, 0 to 255, without margins, ``(tiles, span, span)``."""
         with self._timed("forward"):
             inner = slice(grid.margin, grid.tile - grid.margin)
             return foreground_255(self.network.logits(prepared)[..., inner, inner])
@@ -225,7 +226,7 @@ class SlidePredictor:
                 window.flush()
 
     def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path, mask: StoredMask) -> None:
-        """Enlarge, threshold and clean."""
+        """Resize the map to the working level, threshold and clean it."""
         stored = StoredMask(folder / "map.raw", grid.map_shape)
         mask.allocate()
         columns = np.minimum(np.arange(mask.shape[1]) // CELL, tissue.shape[1] - 1)
@@ -237,8 +238,8 @@ class SlidePredictor:
                 return
             inside = enlarged_rows(stored, grid, start, stop)[:, : mask.shape[1]] > _HALF
             for cell in np.unique(rows):
-                chosen = slice(*np.searchsorted(rows, [cell, cell + 1]))
-                inside[chosen] &= tissue[cell][columns]
+                part = slice(*np.searchsorted(rows, [cell, cell + 1]))
+                inside[part] &= tissue[cell][columns]
             window = mask.window(start, stop, "r+")
             np.multiply(inside, np.uint8(255), out=window)
             window.flush()
@@ -260,17 +261,17 @@ def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(usable_cores(), MOST_THREADS))
 
 
-def read_mirrored(picture: SlidePicture, rows: tuple[int, int], columns: tuple[int, int]) -> Band:
-    """A region of a slide that is mirrored beyond its borders, ``(rows, columns, 3)``.
+def read_mirrored(image: SlideImage, rows: tuple[int, int], columns: tuple[int, int]) -> Band:
+    """A region of a slide, mirrored beyond the slide's borders, ``(rows, columns, 3)``.
 
     Raises:
-        MedbenchError: as :meth:`medbench.io.slides.SlidePicture.read`.
+        MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
     """
     import cv2
 
-    down, across = mirrored(*rows, picture.shape[0]), mirrored(*columns, picture.shape[1])
+    down, across = mirrored(*rows, image.shape[0]), mirrored(*columns, image.shape[1])
     top, left = int(down.min()), int(across.min())
-    region = picture.read((top, int(down.max()) + 1), (left, int(across.max()) + 1))
+    region = image.read((top, int(down.max()) + 1), (left, int(across.max()) + 1))
     if region.shape[:2] == (len(down), len(across)) and down[0] == top and across[0] == left:
         return region
     before = max(0, top - rows[0]), max(0, left - columns[0])
@@ -285,7 +286,7 @@ def read_mirrored(picture: SlidePicture, rows: tuple[int, int], columns: tuple[i
 
 
 def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> npt.NDArray[np.float32]:
-    """Picture rows of the map, interpolated between the centres of its pixels; any rows, always the same.
+    """Rows of the map at the working level, interpolated between the centres of its pixels.
 
     Returns:
         ``(stop - start, width)`` from 0 to 255; the width may exceed the slide's by less than a map pixel.
@@ -298,12 +299,12 @@ def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> 
     first = int(low[0])
     window = np.asarray(stored.window(first, int(high[-1]) + 1), np.float32)
     rows = window[low - first] * (1 - share) + window[high - first] * share
-    width = grid.picture(stored.shape[1])
+    width = grid.slide_px(stored.shape[1])
     return np.asarray(cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _any_above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> bool:
-    """Whether interpolating between these rows' pixels can exceed one half at all."""
+    """Whether interpolation between the pixels of these rows can exceed one half."""
     if grid.scale != 1:
         low, high, _ = _between_rows(stored, grid, start, stop)
         start, stop = int(low[0]), int(high[-1]) + 1
@@ -313,7 +314,7 @@ def _any_above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -
 def _between_rows(
     stored: StoredMask, grid: TileGrid, start: int, stop: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """For each picture row the map's rows around it, and the share of the second as a column."""
+    """For each row of the slide, the two rows of the map around it, and the weight of the second."""
     places = np.clip((np.arange(start, stop) + 0.5) * float(grid.scale) - 0.5, 0, stored.shape[0] - 1)
     low = np.floor(places).astype(np.int64)
     return low, np.minimum(low + 1, stored.shape[0] - 1), (places - low).astype(np.float32)[:, None]

@@ -1,4 +1,4 @@
-"""Overlapping patches of one slide, averaged before the labels are taken."""
+"""The predictor of overlapping patches, whose probabilities are averaged on their slide."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HALF = 127.5
 
 
 class StitchingPredictor:
-    """Gives every pixel of a patch the mean probability over all patches that show it.
+    """A predictor that averages the probability of each pixel over all patches with this pixel.
 
-    As huuquan1994/wsi_glomerulus_seg@95fdb39 does for KPIs 2024 (probabilities summed at stride 1024, then
-    cut back). A patch's answer depends on the patch and those that overlap it alone, never on the order.
+    As in huuquan1994/wsi_glomerulus_seg@95fdb39 for KPIs 2024 (probabilities summed at stride 1024, then cut
+    to patches). A prediction depends on the patch and its overlapping patches alone, not on their order.
 
     Args:
         network: has two classes, or a single channel of foreground logits.
-        exchange: says where patches lie, and reads them.
+        exchange: gives positions of patches, and reads them.
         cases: all patches that may overlap.
     """
 
@@ -42,7 +42,7 @@ class StitchingPredictor:
         self._kept: OrderedDict[str, npt.NDArray[np.uint8]] = OrderedDict()
 
     def predict(self, sample: Sample) -> Prediction:
-        """The labels of one patch, averaged with its neighbours'."""
+        """The label map of a patch, from probabilities averaged with those of its neighbours."""
         own = self._probability(sample)
         row, column = self.position(sample.case)
         sums = own.astype(np.uint16)
@@ -57,13 +57,13 @@ class StitchingPredictor:
             theirs = self._of_neighbour(other)
             if theirs is None or theirs.shape != own.shape:
                 continue
-            mine, shifted = _overlap(down, across, own.shape)
-            sums[mine] += theirs[shifted]
+            mine, neighbour = _overlap(down, across, own.shape)
+            sums[mine] += theirs[neighbour]
             counts[mine] += 1
         return Prediction({"label_map": (sums > counts * _HALF).astype(np.uint8)[np.newaxis]})
 
     def _of_neighbour(self, case: Case) -> npt.NDArray[np.uint8] | None:
-        """Another patch's probabilities; nothing where it cannot be read, which its own row reports."""
+        """Probabilities of another patch; ``None`` where it cannot be read, which its own case reports."""
         if case.id in self._kept:
             return self._kept[case.id]
         try:
@@ -72,7 +72,7 @@ class StitchingPredictor:
             return None
 
     def _probability(self, sample: Sample) -> npt.NDArray[np.uint8]:
-        """Probability of the foreground from 0 to 255 at the patch's own size, the last ones kept."""
+        """Probability of the foreground, 0 to 255, at the size of the patch; the last ones are cached."""
         key = sample.case.id
         if key not in self._kept:
             self._kept[key] = self.network.foreground(sample.images)[0]
@@ -85,7 +85,7 @@ class StitchingPredictor:
 def _overlap(
     down: int, across: int, shape: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where two images of one size overlap, in the first and in the one (down, across) from it."""
+    """The overlap of two images of one size, in the first and in the second, at (down, across) from it."""
     height, width = shape
     mine = (slice(max(0, down), height + min(0, down)), slice(max(0, across), width + min(0, across)))
     theirs = (slice(max(0, -down), height - max(0, down)), slice(max(0, -across), width - max(0, across)))

@@ -1,13 +1,13 @@
-"""Where the tiles of a slide lie, and how their overlaps are weighted.
+"""Grids of tiles on slides, and the weights of their overlaps.
 
-Tiles lie on a fixed grid that begins outside the slide; what lies beyond the border is the slide mirrored. So
-every pixel has its full context, none is predicted less often than its neighbours, and a slide smaller than a
-tile is nothing special. (The organisers' example moves the last tile inwards and wants two votes a pixel, so
-that corners can never be positive.)
+Tiles lie on a fixed grid that begins outside the slide; beyond its borders the slide is mirrored. So every
+pixel has its full context, no pixel is predicted less often than its neighbours, and slides smaller than a
+tile need no case of their own. (The organisers' example moves the last tile inwards and needs two votes for
+each pixel, so that corners can never be positive.)
 
-A tile has three rings: the margin, which is thrown away; the zone where it is blended into its neighbours;
-the rest, which it has for itself. Weights rise and fall as a Hann window does, in whole 256ths that add up to
-one exactly, so that tiles which agree give the same result however they are cut.
+A tile has three rings: the margin, which is cut off; the zone that is blended with its neighbours; and the
+rest. Weights rise and fall as a Hann window, in whole 256ths with a sum of exactly 1, so that tiles with
+equal probabilities give these probabilities for every grid.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ STRIDE = 32
 
 @dataclass(frozen=True, slots=True)
 class TileGrid:
-    """Tiles of one slide.
+    """The grid of tiles on a slide.
 
-    Lengths of the map are network pixels, lengths of the picture are pixels at the working level.
+    Lengths in the map are in network pixels, lengths in the slide in pixels at the working level.
 
     Attributes:
         shape: height and width of the slide.
-        scale: network pixels a picture pixel.
+        scale: network pixels per pixel of the slide.
         tile: side of a tile in network pixels.
-        margin: thrown away on each side, in network pixels.
-        step: from one tile to the next, in network pixels.
+        margin: width that is cut off on each side, in network pixels.
+        step: distance of neighbouring tiles in network pixels.
     """
 
     shape: tuple[int, int]
@@ -54,12 +54,12 @@ class TileGrid:
 
     @property
     def span(self) -> int:
-        """Side of what a tile contributes, in network pixels."""
+        """Side of a tile without its margins, in network pixels."""
         return self.tile - 2 * self.margin
 
     @property
     def map_shape(self) -> tuple[int, int]:
-        """Height and width of the map that covers the slide, so that both sides have whole pixels of it."""
+        """Height and width of the map, whole network pixels that cover the slide."""
         unit = self.scale.numerator
         height, width = (math.ceil(math.ceil(side * self.scale) / unit) * unit for side in self.shape)
         return height, width
@@ -70,18 +70,18 @@ class TileGrid:
         rows, columns = (max(1, math.ceil((side - self.blend) / self.step)) for side in self.map_shape)
         return rows, columns
 
-    def picture(self, length: int) -> int:
-        """A length of the map in picture pixels, which is whole for all the grid's own lengths."""
+    def slide_px(self, length: int) -> int:
+        """A length of the grid in pixels of the slide."""
         return int(length / self.scale)
 
     def window(self, row: int, column: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """First and last (exclusive) picture row and column of a tile, which may lie beyond the slide."""
-        starts = [self.picture(index * self.step - self.margin) for index in (row, column)]
-        side = self.picture(self.tile)
+        """First and last (exclusive) row and column of a tile in the slide, perhaps beyond its borders."""
+        starts = [self.slide_px(index * self.step - self.margin) for index in (row, column)]
+        side = self.slide_px(self.tile)
         return (starts[0], starts[0] + side), (starts[1], starts[1] + side)
 
     def weights(self, index: int, count: int) -> npt.NDArray[np.uint32]:
-        """``(span,)`` weights of a tile's pixels along one side, in 256ths."""
+        """Weights of a tile's pixels along one side, in 256ths, ``(span,)``."""
         along = np.full(self.span, ONE, np.uint32)
         places = (np.arange(self.blend) + 0.5) / max(1, self.blend)
         rising = np.rint(ONE * np.sin(places * np.pi / 2) ** 2).astype(np.uint32)
@@ -97,9 +97,9 @@ def tile_grid(shape: tuple[int, int], settings: SlideSettings, image_size: int |
 
     Args:
         shape: height and width of the slide at the working level.
-        settings: tile, margin and blending zone, in pixels at the working level; they grow to what the
-            network's scale can divide.
-        image_size: side in pixels that the network's pictures have; ``None`` takes patches as they are.
+        settings: tile, margin and blending zone in pixels at the working level, which are rounded up to
+            multiples that the network's scale divides.
+        image_size: side of the network's images in pixels; ``None`` keeps the size of patches.
 
     Raises:
         MedbenchError: ``slide.tile`` when margin and blending leave nothing of a tile.
@@ -128,7 +128,7 @@ def _up(length: int, unit: int) -> int:
 
 
 def mirrored(start: int, stop: int, size: int) -> npt.NDArray[np.int64]:
-    """Indices from ``start`` to ``stop`` in a side of ``size`` pixels that is mirrored at its ends.
+    """Indices from ``start`` to ``stop`` into a side of ``size`` pixels that is mirrored at its ends.
 
     >>> mirrored(-2, 5, 3).tolist()
     [2, 1, 0, 1, 2, 1, 0]
@@ -141,12 +141,12 @@ def mirrored(start: int, stop: int, size: int) -> npt.NDArray[np.int64]:
 
 
 def wanted_tiles(grid: TileGrid, tissue: npt.NDArray[np.bool_], cell: int) -> Iterator[list[int]]:
-    """For each row of tiles, the columns of those that contribute to tissue.
+    """For each row of tiles, the columns of tiles that cover tissue.
 
     Args:
         grid: the tiles.
-        tissue: where there is tissue, a value for ``cell`` × ``cell`` picture pixels.
-        cell: its side.
+        tissue: mask of the tissue, with a value for ``cell`` × ``cell`` pixels of the slide.
+        cell: side of a cell in pixels of the slide.
     """
     rows, columns = grid.counts
     for row in range(rows):
@@ -155,7 +155,7 @@ def wanted_tiles(grid: TileGrid, tissue: npt.NDArray[np.bool_], cell: int) -> It
 
 
 def _cells(grid: TileGrid, index: int, cell: int, count: int) -> slice:
-    """Cells that a tile's contribution touches along one side."""
-    first = grid.picture(index * grid.step) // cell
+    """Cells that a tile without its margins touches along one side."""
+    first = grid.slide_px(index * grid.step) // cell
     last = math.ceil((index * grid.step + grid.span) / grid.scale / cell)
     return slice(min(first, count - 1), max(min(last, count), min(first, count - 1) + 1))

@@ -1,4 +1,4 @@
-"""Where a slide has tissue, from a small picture of it."""
+"""Detection of tissue on a slide, from its thumbnail."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ GROWN = 2
 
 
 def tissue_mask(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Tissue in a thumbnail, generously: closed, without holes, grown by two pixels.
+    """Mask of the tissue in a thumbnail, closed, without holes, and dilated by two pixels.
 
-    A slide whose outside was blanked (at least one pixel in a hundred is black) has tissue wherever it is not
-    black; else tissue is what is more colourful than the threshold of Otsu 1979 (IEEE SMC 9:62).
+    On a slide with blanked background (at least one pixel in a hundred is black) tissue is all that is not
+    black; else tissue has a saturation above the threshold of Otsu 1979 (IEEE SMC 9:62).
 
     Args:
         small: ``(height, width, 3)`` RGB.
@@ -27,14 +27,14 @@ def tissue_mask(small: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
     dark = small.max(axis=2) <= BLACK
     if dark.mean() >= 0.01:
-        found = ~dark
+        mask = ~dark
     else:
         saturation = cv2.cvtColor(np.ascontiguousarray(small), cv2.COLOR_RGB2HSV)[..., 1]
         level, _ = cv2.threshold(saturation, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-        found = saturation > min(level, 40)
-    if not found.any():
-        return np.asarray(found)
+        mask = saturation > min(level, 40)
+    if not mask.any():
+        return np.asarray(mask)
     square = np.ones((3, 3), bool)
-    closed = ndimage.binary_closing(np.pad(found, 2), square, iterations=2)[2:-2, 2:-2]
-    filled = ndimage.binary_fill_holes(closed | found)
-    return np.asarray(ndimage.binary_dilation(filled, square, iterations=GROWN))
+    closing = ndimage.binary_closing(np.pad(mask, 2), square, iterations=2)[2:-2, 2:-2]
+    filling = ndimage.binary_fill_holes(closing | mask)
+    return np.asarray(ndimage.binary_dilation(filling, square, iterations=GROWN))

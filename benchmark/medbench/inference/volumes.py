@@ -1,8 +1,8 @@
-"""The standard predictor of three-dimensional networks: sequences in, a label map out.
+"""The predictor of three-dimensional networks: modalities to a label map.
 
-A case is cropped to its brain, normalised, and seen through overlapping windows as MONAI's
-``sliding_window_inference`` places and weighs them. The class is chosen slab by slab while the windows move
-along the longer of the first two axes, so that scores of the whole volume never exist at once.
+A case is cropped to the brain, normalised, and predicted in overlapping windows with the positions and
+weights of MONAI's ``sliding_window_inference``. The class is taken slab by slab while the windows move along
+the longer of the first two axes, so that scores of the whole volume are never in memory at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.sample import Prediction, VolumeSample
-from medbench.inference.predictor import TimedPredictor
+from medbench.inference.predictor import TimedPredictor, refuse_not_finite
 
 if TYPE_CHECKING:
     import torch
@@ -30,13 +30,13 @@ _PLANES_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class PreparedVolume:
-    """A case as a network sees it.
+    """A case as the input of a network.
 
     Attributes:
         array: ``(modalities, depth, height, width)`` float32 of the cropped volume, normalised; channels of
-            missing sequences are zero.
-        present: which sequences are there, one a channel.
-        box: where the crop lies in the volume.
+            missing modalities are zero.
+        present: whether the case has the modality, one flag a channel.
+        box: position of the crop in the volume.
         shape: of the whole volume.
     """
 
@@ -48,13 +48,13 @@ class PreparedVolume:
 
 @dataclass(frozen=True, slots=True)
 class VolumeContract:
-    """How a network wants its volumes.
+    """Preparation of volumes for a network.
 
     Attributes:
         size: side of the cubic window in voxels.
-        background: ``zero`` leaves what is not brain 0, ``scaled`` gives it the z-score of its value 0.
+        background: value outside the brain: ``zero`` is 0, ``scaled`` is the z-score of 0.
         blending: of overlapping windows, as :attr:`medbench.models.entry.ModelEntry.blending`.
-        modality_mask: whether the network takes which sequences are there as a second argument.
+        modality_mask: whether the network takes the present modalities as a second argument.
     """
 
     size: int
@@ -63,10 +63,10 @@ class VolumeContract:
     modality_mask: bool = False
 
     def prepare(self, sample: VolumeSample) -> PreparedVolume:
-        """Crop to the brain and give every sequence zero mean and unit variance over it.
+        """The case cropped to the brain, every modality with zero mean and unit variance over the brain.
 
-        The brain is where any present sequence is not 0; the box around it is widened to the window's size
-        where the volume allows it.
+        The brain is where any present modality is not 0; the crop is at least as large as the window where
+        the volume allows it.
         """
         present = np.array(sample.present, bool)
         brain = np.zeros(sample.volumes.shape[1:], bool)
@@ -87,9 +87,9 @@ class VolumeContract:
 
 
 def widened_box(mask: npt.NDArray[np.bool_], size: int) -> Box:
-    """The bounding box of a mask, both ends included, each side at least ``size`` where the array allows it.
+    """The bounding box of a mask, with sides of at least ``size`` where the array allows it.
 
-    An empty mask gives the whole array.
+    The box of an empty mask is the whole array.
 
     >>> mask = np.zeros((9, 9), bool); mask[7, 2:8] = True
     >>> widened_box(mask, 4)
@@ -98,10 +98,10 @@ def widened_box(mask: npt.NDArray[np.bool_], size: int) -> Box:
     box = []
     for axis, side in enumerate(mask.shape):
         others = tuple(other for other in range(mask.ndim) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
-        if not found.size:
+        positions = np.flatnonzero(mask.any(axis=others))
+        if not positions.size:
             return tuple(slice(0, length) for length in mask.shape)
-        low, high = int(found[0]), int(found[-1]) + 1
+        low, high = int(positions[0]), int(positions[-1]) + 1
         length = min(max(size, high - low), side)
         start = min(max(0, low - (length - (high - low)) // 2), side - length)
         box.append(slice(start, start + length))
@@ -109,7 +109,7 @@ def widened_box(mask: npt.NDArray[np.bool_], size: int) -> Box:
 
 
 def window_starts(side: int, size: int, overlap: float) -> list[int]:
-    """Where windows begin along an axis; the last one ends where the axis ends.
+    """First positions of the windows along an axis; the last window ends at the end of the axis.
 
     >>> window_starts(150, 80, 0.5)
     [0, 40, 70]
@@ -119,7 +119,7 @@ def window_starts(side: int, size: int, overlap: float) -> list[int]:
 
 
 def gaussian_weights(size: Sequence[int]) -> Tensor:
-    """How much each voxel of a window counts: a Gaussian of an eighth of each side, at least 0.001.
+    """Weights of a window's voxels: a Gaussian with an eighth of each side as deviation, at least 0.001.
 
     >>> weights = gaussian_weights((8, 8, 4))
     >>> tuple(weights.shape), round(float(weights.max()), 3), round(float(weights.min()), 3)
@@ -143,19 +143,19 @@ def slide_windows(
     blending: Blending = "gaussian",
     batch_size: int = 1,
 ) -> Tensor:
-    """The most likely class of every voxel.
+    """The most likely class of every voxel, by sliding windows.
 
-    Windows, padding (zeros on both sides of axes that are shorter than the window) and Gaussian weights are
-    those of MONAI's ``sliding_window_inference``, of whose result this is the argmax.
+    The result is the argmax of MONAI's ``sliding_window_inference``, with its windows, padding (zeros on both
+    sides of axes shorter than the window) and Gaussian weights.
 
     Args:
         forward: ``(N, channels, *size)`` to new ``(N, classes, *size)`` logits, which are overwritten; a
-            single class counts as foreground from 0 up.
+            single class is foreground where its logit is 0 or more.
         volume: ``(channels, depth, height, width)``.
-        size: of the window.
-        overlap: share of the window that the next one sees again, from 0 to below 1.
+        size: sides of the window.
+        overlap: share of the window that the next window repeats, from 0 to below 1.
         blending: ``gaussian`` adds weighted logits, ``uniform`` adds probabilities.
-        batch_size: windows a call of ``forward``.
+        batch_size: windows per call of ``forward``.
 
     Returns:
         ``(depth, height, width)`` 8-bit class indices on the volume's device.
@@ -192,15 +192,15 @@ def _batches(corners: Iterator[Any], count: int) -> Iterator[tuple[Any, ...]]:
 
 
 class _Slab:
-    """Scores of as many planes as a window is deep; planes that no later window reaches become labels.
+    """Scores of the planes within a window's depth; planes that no later window reaches become labels.
 
-    Only the lead over the first class is kept, which is all that decides: a class fewer in memory.
+    Scores are kept as differences to the first class, which needs the memory of one class less.
 
     Args:
-        labels: where the classes go.
-        axis: that the windows move along.
-        depth: planes of a window.
-        weights: of a window's voxels, for logits; without them probabilities count equally.
+        labels: array for the classes.
+        axis: axis along which the windows move.
+        depth: number of planes of a window.
+        weights: weights of a window's voxels for logits; ``None`` adds probabilities with equal weights.
     """
 
     def __init__(self, labels: Tensor, axis: int, depth: int, weights: Tensor | None) -> None:
@@ -219,9 +219,9 @@ class _Slab:
         lead = self._lead(scores.float())
         if self.lead is None:
             self.lead = torch.zeros((lead.shape[1], *self.shape), device=lead.device)
-        for box, found in zip(boxes, lead, strict=True):
+        for box, difference in zip(boxes, lead, strict=True):
             inside = tuple(slice(None) if at == self.axis else part for at, part in enumerate(box))
-            self.lead[(slice(None), *inside)] += found
+            self.lead[(slice(None), *inside)] += difference
 
     def _lead(self, scores: Tensor) -> Tensor:
         if self.weights is None:
@@ -232,19 +232,24 @@ class _Slab:
         return scores if self.weights is None else scores.mul_(self.weights)
 
     def finish(self, first: int, count: int) -> None:
-        """Write the classes of the slab's first planes, a few at a time, and move the others down in place.
+        """Write the classes of the slab's first planes and move the other planes down in place.
 
-        As with ``argmax``, the first of equal scores wins; comparing class by class is several times faster.
+        As with ``argmax``, the first of equal scores wins; a comparison class by class is several times
+        faster.
+
+        Raises:
+            MedbenchError: ``network.not_finite``.
         """
         import torch
 
         assert self.lead is not None
         for start in range(0, count, _PLANES_AT_ONCE):
             planes = self.lead.narrow(self.axis + 1, start, min(_PLANES_AT_ONCE, count - start))
-            chosen = self.labels.narrow(self.axis, first + start, planes.shape[self.axis + 1])
+            refuse_not_finite(planes)
+            classes = self.labels.narrow(self.axis, first + start, planes.shape[self.axis + 1])
             best = torch.zeros_like(planes[0])
             for index, scores in enumerate(planes, 1):
-                chosen.masked_fill_(scores >= best if self.single else scores > best, index)
+                classes.masked_fill_(scores >= best if self.single else scores > best, index)
                 torch.maximum(best, scores, out=best)
         depth = self.shape[self.axis]
         for start in range(0, depth, count):
@@ -256,17 +261,17 @@ class _Slab:
 
 
 class VolumePredictor(TimedPredictor):
-    """A 3-D network behind a sliding window.
+    """A predictor that runs a 3-D network in sliding windows.
 
     Args:
         network: ``(N, modalities, depth, height, width)`` to logits of the same size; with
             :attr:`VolumeContract.modality_mask` it takes a boolean ``(N, modalities)`` as well.
-        contract: how it wants its volumes.
-        device: where it runs.
-        batch_size: windows a forward pass.
+        contract: preparation of volumes.
+        device: device of the network.
+        batch_size: windows per forward pass.
         precision: ``fp32``, ``bf16`` or ``fp16``.
-        overlap: of the windows, from 0 to below 1.
-        mirror: average over the eight mirrored views of every window.
+        overlap: share of a window that the next window repeats, from 0 to below 1.
+        mirror: whether to average over the eight mirrored views of every window.
     """
 
     def __init__(
@@ -289,7 +294,7 @@ class VolumePredictor(TimedPredictor):
         ]
 
     def predict(self, sample: VolumeSample) -> Prediction:
-        """The label map at the volume's own size; what lies outside the brain's box is background."""
+        """The label map at the size of the volume; outside the crop to the brain it is background."""
         import torch
 
         with self.timed("preprocess"):
@@ -297,7 +302,7 @@ class VolumePredictor(TimedPredictor):
             volume = torch.from_numpy(prepared.array).to(self.device)
             present = torch.from_numpy(prepared.present).to(self.device)
         with self.timed("forward"), self.inferring():
-            chosen = slide_windows(
+            classes = slide_windows(
                 lambda windows: self._scores(windows, present),
                 volume,
                 [self.contract.size] * 3,
@@ -307,11 +312,11 @@ class VolumePredictor(TimedPredictor):
             )
         with self.timed("postprocess"):
             labels = np.zeros(prepared.shape, np.uint8)
-            labels[prepared.box] = chosen.cpu().numpy()
+            labels[prepared.box] = classes.cpu().numpy()
         return Prediction({"label_map": labels})
 
     def _scores(self, windows: Tensor, present: Tensor) -> Tensor:
-        """Logits of the windows, averaged over the views."""
+        """Logits of the windows, averaged over mirrored views."""
         extra = (present.expand(len(windows), -1),) if self.contract.modality_mask else ()
         total: Tensor | None = None
         for axes in self.flips:

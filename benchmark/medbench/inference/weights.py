@@ -1,17 +1,21 @@
-"""Checkpoints: ours with their facts, the authors' by renaming, and nothing that executes code."""
+"""Checkpoints of medbench and of authors, read without running code in them."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.core.text import printable
+from medbench.inference.facts import read_facts
+from medbench.inference.wrappers import DICTIONARIES, peelings, unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -21,11 +25,11 @@ FACTS_KEY = "medbench"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A state dictionary and what is known of it.
+    """A state dictionary with the facts of its training.
 
     Attributes:
         state: parameter name -> tensor, on the CPU.
-        facts: what our own training recorded (model, options, image size, recipe …); empty for foreign files.
+        facts: model, options, image size, recipe … of a training by medbench; empty for other files.
         sha256: of the file.
     """
 
@@ -35,7 +39,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-    """Write weights with their facts, atomically; equal weights and facts give equal bytes."""
+    """Write a checkpoint atomically; equal weights and facts give equal bytes."""
     import torch
 
     buffer = io.BytesIO()
@@ -45,18 +49,19 @@ def save_checkpoint(path: Path, state: dict[str, torch.Tensor], facts: dict[str,
 
 
 def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> Checkpoint:
-    """Read a checkpoint once, without executing anything in it.
+    """The checkpoint in a file, read once and without running code in it.
 
-    Bare state dictionaries and the usual wrappers (``state_dict``, ``model``, ``net``, ``network``) are
-    understood; a ``module.`` prefix is dropped.
+    Files of torch and of safetensors, bare state dictionaries and the usual wrappers (``state_dict``,
+    ``model``, ``net``, ``network``; :mod:`medbench.inference.wrappers`) are understood.
 
     Args:
         path: the file.
-        verify: called with the SHA-256 of the bytes before anything is made of them; may raise.
+        verify: called with the SHA-256 of the file before it is parsed; may raise.
 
     Raises:
         MedbenchError: ``weights.missing``, ``weights.unsafe`` for a file that holds anything but tensors
-            and plain values, ``weights.corrupt``, or ``weights.not_a_state_dict``.
+            and plain values, ``weights.corrupt``, ``weights.not_a_state_dict``, ``weights.not_finite``, or
+            ``weights.facts``.
     """
     if not path.is_file():
         raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
@@ -64,20 +69,67 @@ def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> 
     sha256 = hashlib.sha256(content).hexdigest()
     if verify is not None:
         verify(sha256)
-    state, facts = _parsed(content, path)
-    if all(key.startswith("module.") for key in state):
-        state = {key.removeprefix("module."): tensor for key, tensor in state.items()}
+    state, facts = _parse(content, path)
+    state = unwrapped(state)
+    refuse_infinite(state, str(path))
     return Checkpoint(state, facts, sha256)
 
 
-def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Refuse weights that no training leaves that went well.
+
+    Raises:
+        MedbenchError: ``weights.not_finite`` naming the first parameter with NaN or infinity.
+    """
+    import torch
+
+    for name, tensor in state.items():
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
+            raise MedbenchError(
+                "weights.not_finite",
+                f"{source}: the parameter {printable(name)} holds NaN or infinity, so every answer would be "
+                "nonsense.",
+                "The training diverged or the file was damaged: use another checkpoint.",
+            )
+
+
+def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary and facts in the bytes of a checkpoint."""
+    import torch
+
+    stored = _stored(content, path)
+    facts: dict[str, Any] = {}
+    state = stored
+    if isinstance(stored, dict):
+        if isinstance(stored.get(FACTS_KEY), str):
+            facts = read_facts(stored[FACTS_KEY], path)
+        state = next((stored[name] for name in DICTIONARIES if isinstance(stored.get(name), dict)), stored)
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(key, str) for key in state)
+        or not all(isinstance(t, torch.Tensor) for t in state.values())
+    ):
+        raise MedbenchError(
+            "weights.not_a_state_dict",
+            f"{path}: holds no state dictionary.",
+            "Expected parameter names and tensors.",
+        )
+    return state, facts
+
+
+def _stored(content: bytes, path: Path) -> Any:
+    """What the bytes of a checkpoint hold: tensors and plain values."""
     import pickle
 
     import torch
 
     try:
-        stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if _is_safetensors(content):
+            from safetensors.torch import load
+
+            return load(content)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise MedbenchError(
             "weights.unsafe",
@@ -90,45 +142,26 @@ def _parsed(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[s
             f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
             "Copy the file again from its source.",
         ) from error
-    facts: dict[str, Any] = {}
-    state = stored
-    if isinstance(stored, dict):
-        if isinstance(stored.get(FACTS_KEY), str):
-            facts = json.loads(stored[FACTS_KEY])
-        for wrapper in ("state_dict", "model", "net", "network", "model_state_dict"):
-            if isinstance(stored.get(wrapper), dict):
-                state = stored[wrapper]
-                break
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(t, torch.Tensor) for t in state.values())
-    ):
-        raise MedbenchError(
-            "weights.not_a_state_dict",
-            f"{path}: holds no state dictionary.",
-            "Expected parameter names and tensors.",
-        )
-    return state, facts
+
+
+def _is_safetensors(content: bytes) -> bool:
+    """Whether the bytes begin as safetensors do: the length of a JSON object, and that object."""
+    return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:
-    """Load our own or the authors' weights into a network, strictly.
+    """Load weights of medbench or of the authors into a network, strictly.
 
-    A part of our own that the authors never released (an image-level head) may keep its initial weights.
+    A part that the authors' network lacks (an image-level head) may keep its initial weights.
 
     Returns:
-        Names of the parameters that the checkpoint did not provide.
+        Names of parameters that the checkpoint lacks.
 
     Raises:
         MedbenchError: ``weights.mismatch`` naming the first parameters that do not fit.
     """
-    from medbench.models import model_entry, official_state_dict
-
     own = network.state_dict()
-    state = checkpoint.state
-    if not set(own) & set(state) and model_entry(model_name).official_keys:
-        state = official_state_dict(model_name, state)
+    state = _in_our_names(model_name, own, checkpoint.state)
     missing = [key for key in own if key not in state]
     excess = [key for key in state if key not in own]
     wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
@@ -143,3 +176,21 @@ def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint,
         )
     network.load_state_dict({**{key: own[key] for key in optional}, **state})
     return optional
+
+
+def _in_our_names(
+    model_name: str, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The weights without wrappers, in our names where they are in the authors'."""
+    from medbench.models import model_entry, official_state_dict
+
+    candidates = list(peelings(state))
+    for candidate in candidates:
+        if set(own) & set(candidate):
+            return candidate
+    if not model_entry(model_name).official_keys:
+        return candidates[0]
+    for candidate in candidates[:0:-1]:
+        with contextlib.suppress(MedbenchError):
+            return official_state_dict(model_name, candidate)
+    return official_state_dict(model_name, candidates[0])

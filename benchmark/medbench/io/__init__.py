@@ -1,1 +1,1 @@
-"""Reading and writing image files, one file a format family."""
+"""Reading and writing of images, volumes, slides, videos, tables and arrays."""

@@ -1,4 +1,4 @@
-"""Arrays that are kept on disk: named by the content that they were made from, checked when they are read."""
+"""Cached arrays on disk, named by the content of their source file and checked on reading."""
 
 from __future__ import annotations
 
@@ -34,22 +34,24 @@ def content_sha256(path: Path) -> str:
 
 
 def place(cache: Path, path: Path, *settings: Any) -> Path:
-    """Where the array is kept that is made from a file's content with these settings."""
+    """Path of the cached array that is made from a file's content with these settings."""
     name = sha256_json([content_sha256(path), *settings])[:24]
     return cache / name[:2] / f"{path.stem}-{name}.npy"
 
 
-def kept_array(kept: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool = False) -> npt.NDArray[Any]:
-    """The array at ``kept``, made and stored where it is absent or damaged.
+def cached_array(
+    entry: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool = False
+) -> npt.NDArray[Any]:
+    """The cached array, made and stored where it is absent or damaged.
 
     Args:
-        kept: an ``.npy`` file with the SHA-256 of its bytes, shape and type included, behind it.
-        make: gives the array.
-        mapped: give a memory map, whose content is checked once in a process.
+        entry: path of an ``.npy`` file, followed by the SHA-256 of its bytes, shape and type included.
+        make: makes the array.
+        mapped: whether to return a memory map, whose content is checked once per process.
     """
-    if not _intact(kept, mapped):
+    if not _intact(entry, mapped):
         array = make()
-        with atomic_path(kept) as temporary:
+        with atomic_path(entry) as temporary:
             np.save(temporary, array)
             with open(temporary, "rb+") as stream:
                 digest = hashlib.file_digest(stream, "sha256").digest()
@@ -57,22 +59,22 @@ def kept_array(kept: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool
                 stream.write(digest)
         if not mapped:
             return array
-    return np.load(kept, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return np.load(entry, mmap_mode="r" if mapped else None, allow_pickle=False)
 
 
-def _intact(kept: Path, remember: bool) -> bool:
+def _intact(entry: Path, remember: bool) -> bool:
     try:
-        state = os.stat(kept)
+        state = os.stat(entry)
     except OSError:
         return False
     check = _checked if remember else _checked.__wrapped__
-    return bool(check(kept, state.st_size, state.st_mtime_ns, state.st_ino))
+    return bool(check(entry, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino))
 
 
 @functools.lru_cache(maxsize=4096)
-def _checked(kept: Path, size: int, *_state: int) -> bool:
+def _checked(entry: Path, size: int, *_state: int) -> bool:
     digest, left = hashlib.sha256(), size - _HASH_BYTES
-    with open(kept, "rb") as stream:
+    with open(entry, "rb") as stream:
         while left > 0 and (piece := stream.read(min(_PIECE, left))):
             digest.update(piece)
             left -= len(piece)

@@ -1,4 +1,4 @@
-"""Whether two volumes lie on the same grid."""
+"""Check that two volumes lie on the same grid."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def check_geometry(
 ) -> None:
     """Refuse a pair whose size, spacing, origin or direction differ.
 
-    Geometry that one of the files does not have (a PNG) is not compared; but a prediction whose axes are
-    turned or mirrored, by its own direction, is refused where the reference has none that could confirm it.
+    Geometry that one of the files lacks (a PNG) is not compared; but a prediction with turned or mirrored
+    axes is refused where the reference has no direction to compare with.
 
     Args:
-        reference: the grid that is wanted.
-        prediction: what must lie on it.
+        reference: volume with the grid.
+        prediction: volume to check.
         name: case or file, for the message.
-        what: what ``prediction`` is, for the message.
-        advice: what to do about a difference.
+        what: name of ``prediction`` in the message.
+        advice: hint of the error.
 
     Raises:
         MedbenchError: ``data.geometry`` with the field and both values, or ``data.direction``.
@@ -46,16 +46,16 @@ def check_geometry(
         (field, getattr(reference, field), getattr(prediction, field))
         for field in ("spacing", "origin", "direction")
     ]
-    for field, expected, found in fields:
-        if expected is None or found is None:
+    for field, expected, actual in fields:
+        if expected is None or actual is None:
             continue
-        same = len(expected) == len(found) and all(
-            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, found, strict=True)
+        same = len(expected) == len(actual) and all(
+            abs(a - b) <= TOLERANCE * max(1.0, abs(a)) for a, b in zip(expected, actual, strict=True)
         )
         if not same:
             raise MedbenchError(
                 "data.geometry",
-                f"{name}: the {field} of {what} is {_text(found)}, not {_text(expected)}.",
+                f"{name}: the {field} of {what} is {_text(actual)}, not {_text(expected)}.",
                 advice,
             )
 

@@ -27,12 +27,12 @@ def read_arrays(
     Args:
         path: the file.
         names: of the arrays.
-        root: the folder that it may not leave; its own if not given.
-        expected: whose file it is, and what it may take.
+        root: folder that the file must lie in; the file's own if ``None``.
+        expected: role and memory limit of the file.
 
     Raises:
-        MedbenchError: what the gate refuses, ``file.type_unknown``, or ``data.array_missing`` naming the
-            arrays that are there.
+        MedbenchError: refusals of the gate, ``file.type_unknown``, or ``data.array_missing`` naming the
+            arrays of the file.
     """
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -59,7 +59,7 @@ def _check_names(path: Path, names: tuple[str, ...], there: list[str]) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write named arrays, compressed, atomically; the suffix picks the format."""
+    """Write named arrays, compressed, atomically, in the format of the suffix."""
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".npz":
             with open(temporary, "wb") as stream:

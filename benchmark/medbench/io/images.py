@@ -1,4 +1,4 @@
-"""Any image file by its suffix."""
+"""Reading of any image or volume by the suffix of its file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def suffix_of(path: Path) -> str:
 
 
 def read_volume(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
-    """Read a NIfTI, MHA, NRRD, FreeSurfer, PNG, JPEG, TIFF or NPY file with whatever geometry it states.
+    """A NIfTI, MHA, NRRD, FreeSurfer, PNG, JPEG, TIFF or NPY file as a volume, with the geometry of the file.
 
     Args:
         path: the file.
@@ -39,7 +39,7 @@ def read_volume(path: Path, *, root: Path | None = None, expected: Expected | No
     if suffix in VOLUME_SUFFIXES:
         return nifti_mha.read_volume(path, root=root, expected=expected)
     if suffix in raster.SUFFIXES:
-        return Volume(raster.read_picture(path, root=root, expected=expected))
+        return Volume(raster.read_image(path, root=root, expected=expected))
     if suffix == ".npy":
         with entrance(path, "array", root=root, expected=expected) as admitted:
             array = decode_npy(admitted.content)
@@ -53,7 +53,7 @@ def read_volume(path: Path, *, root: Path | None = None, expected: Expected | No
 
 
 def read_labels(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
-    """Like :func:`read_volume`, for integer label maps: whole numbers inside int32, no colour pictures.
+    """A label map as a volume of whole numbers within int32; colour images are refused.
 
     Raises:
         MedbenchError: as :func:`read_volume`, and ``data.not_a_label_map``.

@@ -1,4 +1,4 @@
-"""NIfTI, MetaImage and NRRD volumes with their geometry in array-axis order."""
+"""Reading of NIfTI, MetaImage and NRRD volumes, with geometry in the order of the array's axes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 
 
 def read_volume(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> Volume:
-    """Read a volume as ``(z, y, x)`` (or ``(y, x)``) with spacing and origin in mm in that same order.
+    """A volume ``(z, y, x)`` (or ``(y, x)``) with spacing and origin in mm in the same order.
 
-    Spacing, origin and direction are what the file states, ``None`` where it states nothing.
+    Spacing, origin and direction are those of the file, ``None`` where the file has none.
 
     Args:
         path: the file.
@@ -65,7 +65,7 @@ def resample_labels(path: Path, like: Path) -> Volume:
 
 
 def write_volume(path: Path, volume: Volume) -> None:
-    """Write a volume with its geometry, compressed, atomically; the suffix picks the format.
+    """Write a volume with its geometry, compressed, atomically, in the format of the suffix.
 
     Raises:
         MedbenchError: ``file.unwritable`` for another suffix, or values that the format cannot hold.

@@ -1,4 +1,4 @@
-"""Writing slides and slide masks: tiled, compressed TIFF files with their pyramid, from strips of rows."""
+"""Writing of slides and slide masks as tiled, compressed TIFF pyramids, from strips of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JPEG_QUALITY = 85
 _BUFFER_BYTES = 32 << 20
 _BIG_BYTES = 3 << 30
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
@@ -37,13 +37,13 @@ def level_shapes(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
 
 def write_pyramid(
     path: Path,
-    strips: Iterable[Picture],
+    strips: Iterable[Pixels],
     shape: tuple[int, ...],
     *,
     compression: Literal["jpeg", "deflate", "lzw"] = "deflate",
     tile: int = TILE,
 ) -> None:
-    """Write a picture or mask of any size with memory for a few rows of tiles, atomically.
+    """Write an image or mask of any size with memory for a few rows of tiles, atomically.
 
     Coarser levels are averages of 2 × 2 pixels; those of a mask are set to 0 or 255, whichever is nearer.
     Equal strips give equal bytes, however the rows are divided among them.
@@ -52,7 +52,7 @@ def write_pyramid(
         path: the TIFF file; BigTIFF where it may exceed 4 GB.
         strips: rows from the top, ``(rows, width, 3)`` or, for a mask of 0 and 255, ``(rows, width)``.
         shape: ``(height, width, 3)`` or ``(height, width)``.
-        compression: of the tiles; ``jpeg`` for pictures alone.
+        compression: of the tiles; ``jpeg`` for images alone.
         tile: side of the tiles, a multiple of 16.
 
     Raises:
@@ -61,11 +61,11 @@ def write_pyramid(
     import tifffile
 
     shapes = level_shapes(shape)
-    picture = len(shape) == 3
+    is_rgb = len(shape) == 3
     options: dict[str, Any] = {
         "dtype": np.uint8,
         "tile": (tile, tile),
-        "photometric": "rgb" if picture else "minisblack",
+        "photometric": "rgb" if is_rgb else "minisblack",
         "compression": compression,
         "compressionargs": {"level": JPEG_QUALITY} if compression == "jpeg" else None,
         "buffersize": _BUFFER_BYTES,
@@ -77,7 +77,7 @@ def write_pyramid(
         stores = [stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for _ in shapes[1:]]
         big = int(np.prod(shape)) > _BIG_BYTES
         with tifffile.TiffWriter(temporary, bigtiff=big) as writer:
-            rows: Iterable[Picture] = strips
+            rows: Iterable[Pixels] = strips
             for index, level in enumerate(shapes):
                 below = stores[index] if index < len(stores) else None
                 writer.write(
@@ -92,8 +92,8 @@ def write_pyramid(
 
 
 def _tiles(
-    rows: Iterable[Picture], shape: tuple[int, ...], tile: int, below: IO[bytes] | None
-) -> Iterator[Picture]:
+    rows: Iterable[Pixels], shape: tuple[int, ...], tile: int, below: IO[bytes] | None
+) -> Iterator[Pixels]:
     """Tiles in reading order, filled up with zeros at the border; rows of the next level go to ``below``."""
     for band in rebanded(rows, shape, tile):
         if below is not None:
@@ -104,8 +104,8 @@ def _tiles(
             yield np.ascontiguousarray(padded[:, column : column + tile])
 
 
-def rebanded(rows: Iterable[Picture], shape: tuple[int, ...], height: int) -> Iterator[Picture]:
-    """The same rows in bands of ``height``; the last may be lower.
+def rebanded(rows: Iterable[Pixels], shape: tuple[int, ...], height: int) -> Iterator[Pixels]:
+    """Bands of ``height`` rows from strips of any height; the last band may have fewer rows.
 
     Raises:
         ValueError: when there are more or fewer rows than ``shape`` says, or of another width.
@@ -132,7 +132,7 @@ def rebanded(rows: Iterable[Picture], shape: tuple[int, ...], height: int) -> It
         yield held[:filled]
 
 
-def _halved(band: Picture) -> Picture:
+def _halved(band: Pixels) -> Pixels:
     """Averages of 2 × 2 pixels, the last row or column repeated where there is none; masks stay 0 and 255."""
     import cv2
 
@@ -144,7 +144,7 @@ def _halved(band: Picture) -> Picture:
     return np.asarray(small)
 
 
-def _stored_rows(file: IO[bytes], shape: tuple[int, ...], height: int) -> Iterator[Picture]:
+def _stored_rows(file: IO[bytes], shape: tuple[int, ...], height: int) -> Iterator[Pixels]:
     file.seek(0)
     row = int(np.prod(shape[1:]))
     for start in range(0, shape[0], height):

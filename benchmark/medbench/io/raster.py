@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP and TIFF pictures and label maps."""
+"""Reading, writing and resizing of images and label maps in PNG, JPEG, BMP and TIFF."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 from medbench.io.gate.admission import entrance
-from medbench.io.gate.decode import decode_picture
+from medbench.io.gate.decode import decode_image
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.meaning import check_black_is_zero, shown, whole_labels
@@ -20,12 +20,10 @@ from medbench.io.gate.refusal import Reject
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
-def read_picture(
-    path: Path, *, root: Path | None = None, expected: Expected | None = None
-) -> npt.NDArray[Any]:
-    """Read a picture as ``(height, width)`` grey or ``(height, width, 3)`` RGB; alpha is dropped.
+def read_image(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> npt.NDArray[Any]:
+    """An image, ``(height, width)`` grey or ``(height, width, 3)`` RGB; alpha is dropped.
 
-    Larger is brighter, also where a TIFF file says that 0 is white.
+    Larger is brighter, also for a TIFF file with 0 as white.
 
     Args:
         path: the file.
@@ -35,55 +33,55 @@ def read_picture(
     Raises:
         MedbenchError: what the gate refuses.
     """
-    return described_picture(path, root=root, expected=expected)[0]
+    return read_image_and_header(path, root=root, expected=expected)[0]
 
 
-def described_picture(
+def read_image_and_header(
     path: Path, *, root: Path | None = None, expected: Expected | None = None
 ) -> tuple[npt.NDArray[Any], ImageHeader]:
-    """As :func:`read_picture`, with what the header says.
+    """An image as by :func:`read_image`, and its header.
 
     Raises:
         MedbenchError: what the gate refuses.
     """
-    with entrance(path, "picture", root=root, expected=expected) as admitted:
-        picture, header = decode_picture(admitted)
+    with entrance(path, "image", root=root, expected=expected) as admitted:
+        image, header = decode_image(admitted)
         if header.white_is_zero:
-            picture = shown(picture, header.bits)
-        if picture.ndim == 3 and picture.shape[2] > 3:
-            picture = np.ascontiguousarray(picture[:, :, :3])
-        return picture, header
+            image = shown(image, header.bits)
+        if image.ndim == 3 and image.shape[2] > 3:
+            image = np.ascontiguousarray(image[:, :, :3])
+        return image, header
 
 
 def read_label_map(
     path: Path, *, root: Path | None = None, expected: Expected | None = None
 ) -> npt.NDArray[Any]:
-    """Read a single-channel integer label map, ``(height, width)``, values as stored.
+    """A label map of one channel, ``(height, width)``, with values as stored.
 
     A colour file whose three channels are equal counts as single-channel.
 
     Raises:
         MedbenchError: what the gate refuses, ``data.white_is_zero`` for a TIFF file that says that 0 is
-            white, or ``data.not_a_label_map`` for a colour picture, a semi-transparent one, or one with
+            white, or ``data.not_a_label_map`` for a colour image, a semi-transparent one, or one with
             fractional values.
     """
-    with entrance(path, "picture", root=root, expected=expected) as admitted:
-        picture, header = decode_picture(admitted)
+    with entrance(path, "image", root=root, expected=expected) as admitted:
+        image, header = decode_image(admitted)
         check_black_is_zero(header.white_is_zero)
-        if picture.ndim == 3:
-            picture = _one_channel(picture)
-        if picture.dtype.kind == "f":
+        if image.ndim == 3:
+            image = _one_channel(image)
+        if image.dtype.kind == "f":
             raise Reject(
                 "data.not_a_label_map",
-                f"holds {picture.dtype} values, not integer labels",
+                f"holds {image.dtype} values, not integer labels",
                 "Save the mask with an integer type.",
             )
-        return np.ascontiguousarray(whole_labels(picture))
+        return np.ascontiguousarray(whole_labels(image))
 
 
-def _one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    colours = picture[:, :, :3]
-    if picture.shape[2] == 4 and np.any(picture[:, :, 3] != picture[0, 0, 3]):
+def _one_channel(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    colours = image[:, :, :3]
+    if image.shape[2] == 4 and np.any(image[:, :, 3] != image[0, 0, 3]):
         raise Reject(
             "data.not_a_label_map",
             "has a varying alpha channel, so its labels are ambiguous",
@@ -92,7 +90,7 @@ def _one_channel(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if np.any(colours != colours[:, :, :1]):
         raise Reject(
             "data.not_a_label_map",
-            "is a colour picture, not a map of label values",
+            "is a colour image, not a map of label values",
             "Give the label map itself (single channel), not a colour view or a palette image of it.",
         )
     return colours[:, :, 0]
@@ -105,35 +103,35 @@ def write_label_map(path: Path, labels: npt.NDArray[np.integer[Any]]) -> None:
     _write(path, labels.astype(np.uint8))
 
 
-def write_picture(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write an 8-bit ``(height, width)`` grey or ``(height, width, 3)`` RGB picture atomically."""
+def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write an 8-bit ``(height, width)`` grey or ``(height, width, 3)`` RGB image atomically."""
     import cv2
 
-    _write(path, picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    _write(path, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
-def _write(path: Path, picture: npt.NDArray[Any]) -> None:
+def _write(path: Path, image: npt.NDArray[Any]) -> None:
     import cv2
 
-    done, encoded = cv2.imencode(path.suffix, picture)
+    done, encoded = cv2.imencode(path.suffix, image)
     if not done:
         raise MedbenchError("file.unwritable", f"{path}: this file type cannot be encoded.", "Use .png.")
     with atomic_path(path) as temporary:
         encoded.tofile(temporary)
 
 
-def resize_picture(picture: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Resize ``(height, width[, channels])``: area averaging when shrinking, bilinear when enlarging."""
+def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
+    """The image ``(height, width[, channels])`` resized, by area averages if smaller, else bilinear."""
     import cv2
 
-    if picture.shape[:2] == (height, width):
-        return picture
-    shrinks = height < picture.shape[0] or width < picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height < image.shape[0] or width < image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def resize_labels(labels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
-    """Resize a label map ``(height, width)`` by nearest neighbour, pixel centres aligned."""
+    """The label map ``(height, width)`` resized by nearest neighbour, with aligned pixel centres."""
     import cv2
 
     if labels.shape == (height, width):
@@ -142,13 +140,13 @@ def resize_labels(labels: npt.NDArray[Any], height: int, width: int) -> npt.NDAr
 
 
 def spline_zoom(plane: npt.NDArray[Any], height: int, width: int, order: int = 3) -> npt.NDArray[Any]:
-    """Resize ``(height, width)`` as ``scipy.ndimage.zoom`` does: corner pixels stay in the corners.
+    """A plane ``(height, width)`` resized as by ``scipy.ndimage.zoom``, with aligned corner pixels.
 
     Args:
-        plane: picture or label map.
-        height: rows wanted.
-        width: columns wanted.
-        order: of the spline; 3 for pictures, 0 (nearest neighbour) for labels.
+        plane: image or label map.
+        height: rows of the result.
+        width: columns of the result.
+        order: of the spline; 3 for images, 0 (nearest neighbour) for labels.
     """
     from scipy.ndimage import zoom
 

@@ -1,8 +1,8 @@
-"""Whole slides in pieces: regions of pyramidal or flat TIFF files at a working level.
+"""Reading of regions of whole slides, pyramidal or flat TIFF files, at a working level.
 
-Any compression that tifffile knows will do (JPEG, LZW, deflate …). The tiles of a tiled page are decoded by
-the thread that wants them, any other layout comes through tifffile's zarr view; the blocks read last are kept
-up to a budget, so that neighbouring regions do not decode them again.
+Every compression of tifffile is read (JPEG, LZW, deflate …). Tiles of a tiled page are decoded by the thread
+that reads them, other layouts by tifffile's zarr view; the blocks read last stay in memory up to a limit, so
+that neighbouring regions do not decode them again.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
 BLOCK_SIDE = 512
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class SlideFacts:
-    """What a slide's header says.
+    """Sizes of a slide by its header.
 
     Attributes:
         path: the file.
         shape: height and width of the finest level in pixels.
         levels: height and width of every level, the finest first.
-        channels: 3 for a picture, 1 for a mask.
+        channels: 3 for an image, 1 for a mask.
     """
 
     path: Path
@@ -49,16 +49,16 @@ class SlideFacts:
     channels: int
 
     def working_shape(self, factor: int) -> tuple[int, int]:
-        """Height and width at a level that is ``factor`` times coarser, rounded, a tie to the even number."""
+        """Height and width at a level that is ``factor`` times coarser, rounded, halves to even."""
         return max(1, round(self.shape[0] / factor)), max(1, round(self.shape[1] / factor))
 
 
 def slide_facts(path: Path, *, channels: int) -> SlideFacts:
-    """Read a slide's header and see that its pixels can be read.
+    """Sizes of a slide, after a check that its pixels can be read.
 
     Args:
         path: a TIFF file.
-        channels: 3 for a picture, 1 for a mask.
+        channels: 3 for an image, 1 for a mask.
 
     Raises:
         MedbenchError: ``file.unreadable``, ``file.corrupt`` for what is no TIFF file or ends early, or
@@ -88,7 +88,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
     try:
         levels = file.series[0].levels
-        sizes, found, dtype = _sizes(levels)
+        sizes, n_channels, dtype = _sizes(levels)
         ends = [
             (offset + count)
             for level in levels
@@ -106,11 +106,11 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
             f"{path}: ends early ({size:,} of at least {max(ends, default=0):,} bytes).",
             "Copy the file again from its source.",
         )
-    wanted = {3: "8-bit RGB slide", 1: "8-bit single-channel mask"}[channels]
-    if dtype != np.uint8 or found != channels:
+    due = {3: "8-bit RGB slide", 1: "8-bit single-channel mask"}[channels]
+    if dtype != np.uint8 or n_channels != channels:
         raise MedbenchError(
             "data.slide_format",
-            f"{path}: has {found} channel{'s' * (found != 1)} of {dtype}; an {wanted} is wanted.",
+            f"{path}: has {n_channels} channel{'s' * (n_channels != 1)} of {dtype}; an {due} is due.",
             "Convert it, or copy the original again.",
         )
     page = file.series[0].levels[0].pages[0]
@@ -132,15 +132,15 @@ def _sizes(levels: Any) -> tuple[list[tuple[int, int]], int, np.dtype[Any]]:
         sizes.append((size.pop("Y"), size.pop("X")))
         channels = size.pop("S", 1)
         if any(length != 1 for length in size.values()):
-            raise ValueError("more than one picture")
+            raise ValueError("more than one image")
     return sizes, channels, np.dtype(levels[0].dtype)
 
 
 @dataclass(slots=True)
 class _Blocks:
-    """Pieces of one level in memory, the ones used last; several threads may ask.
+    """The blocks of one level that were read last, in memory, for several threads.
 
-    They are tiles of ``page``, or parts of ``array`` where that is ``None``.
+    Blocks are tiles of ``page``, or parts of ``array`` where ``page`` is ``None``.
     """
 
     array: Any
@@ -149,41 +149,41 @@ class _Blocks:
     path: Path
     side: tuple[int, int]
     shape: tuple[int, int]
-    kept: OrderedDict[tuple[int, int], Future[Picture]] = field(default_factory=OrderedDict)
-    held_bytes: int = 0
+    blocks: OrderedDict[tuple[int, int], Future[Pixels]] = field(default_factory=OrderedDict)
+    blocks_bytes: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def block(self, row: int, column: int) -> Picture:
-        """The block in that place, ``(rows, columns[, 3])``; threads that ask for the same one share it."""
+    def block(self, row: int, column: int) -> Pixels:
+        """A block, ``(rows, columns[, 3])``, decoded once for all threads."""
         key = row, column
         with self.lock:
-            found = self.kept.get(key)
-            mine = found is None
-            if found is None:
-                found = self.kept[key] = Future()
-            self.kept.move_to_end(key)
+            future = self.blocks.get(key)
+            mine = future is None
+            if future is None:
+                future = self.blocks[key] = Future()
+            self.blocks.move_to_end(key)
         if mine:
-            self._decode(key, found)
-        return found.result()
+            self._decode(key, future)
+        return future.result()
 
-    def _decode(self, key: tuple[int, int], found: Future[Picture]) -> None:
+    def _decode(self, key: tuple[int, int], future: Future[Pixels]) -> None:
         try:
             values = self._values(*key)
         except BaseException as error:  # noqa: BLE001 - threads that wait for this block must hear of it
             with self.lock:
-                self.kept.pop(key, None)
-            found.set_exception(error)
+                self.blocks.pop(key, None)
+            future.set_exception(error)
             return
-        found.set_result(values)
+        future.set_result(values)
         with self.lock:
-            self.held_bytes += values.nbytes
-            ready = [key for key, block in self.kept.items() if block.done()]
+            self.blocks_bytes += values.nbytes
+            ready = [key for key, block in self.blocks.items() if block.done()]
             for oldest in ready[:-1]:
-                if self.held_bytes <= CACHE_BYTES:
+                if self.blocks_bytes <= CACHE_BYTES:
                     break
-                self.held_bytes -= self.kept.pop(oldest).result().nbytes
+                self.blocks_bytes -= self.blocks.pop(oldest).result().nbytes
 
-    def _values(self, row: int, column: int) -> Picture:
+    def _values(self, row: int, column: int) -> Pixels:
         window = {
             "Y": slice(row * self.side[0], min((row + 1) * self.side[0], self.shape[0])),
             "X": slice(column * self.side[1], min((column + 1) * self.side[1], self.shape[1])),
@@ -206,8 +206,8 @@ class _Blocks:
         left = [axis for axis in self.axes if axis in "YXS"]
         return np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
 
-    def _tile(self, index: int) -> Picture:
-        """One tile of the page, ``(rows, columns[, 3])``; a tile that takes no bytes is the background."""
+    def _tile(self, index: int) -> Pixels:
+        """A tile of the page, ``(rows, columns[, 3])``; a tile without bytes is background."""
         page, file = self.page, self.page.parent.filehandle
         channels = page.samplesperpixel
         if not page.databytecounts[index]:
@@ -220,10 +220,10 @@ class _Blocks:
         tile = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
         return np.asarray(tile if channels > 1 else tile[..., 0], np.uint8)
 
-    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
         """A region within the level."""
         height, width = self.side
-        parts: Picture | None = None
+        parts: Pixels | None = None
         for row in range(rows[0] // height, -(-rows[1] // height)):
             for column in range(columns[0] // width, -(-columns[1] // width)):
                 block = self.block(row, column)
@@ -244,7 +244,7 @@ class _Blocks:
         return parts
 
 
-class SlidePicture:
+class SlideImage:
     """An open slide or mask at its working level; made by :func:`open_slide`."""
 
     def __init__(self, facts: SlideFacts, file: Any, factor: int) -> None:
@@ -261,11 +261,11 @@ class SlidePicture:
         self._level = coarser[0] if coarser else 0
         self._shrink = 1 if coarser else factor
 
-    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
         """A region at the working level: first and last (exclusive) row and column, within the slide.
 
         Returns:
-            ``(rows, columns, 3)`` for a picture, ``(rows, columns)`` for a mask; 2 × 2 pixels averaged where
+            ``(rows, columns, 3)`` for an image, ``(rows, columns)`` for a mask; 2 × 2 pixels averaged where
             the file has no level of the working size.
 
         Raises:
@@ -273,8 +273,8 @@ class SlidePicture:
         """
         return self._averaged(self._level, self._shrink, rows, columns)
 
-    def thumbnail(self, step: int) -> Picture:
-        """The whole picture, one pixel for ``step`` × ``step`` at the working level, read strip by strip."""
+    def thumbnail(self, step: int) -> Pixels:
+        """The whole slide, one pixel for ``step`` × ``step`` at the working level, read strip by strip."""
         import cv2
 
         step_full = step * self.factor
@@ -293,7 +293,7 @@ class SlidePicture:
             strips.append(cv2.resize(strip, (small[1], stop - row), interpolation=cv2.INTER_AREA))
         return np.concatenate(strips)
 
-    def _averaged(self, level: int, shrink: int, rows: tuple[int, int], columns: tuple[int, int]) -> Picture:
+    def _averaged(self, level: int, shrink: int, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
         import cv2
 
         size = self.facts.levels[level]
@@ -301,14 +301,14 @@ class SlidePicture:
             (min(start * shrink, end - 1), min(stop * shrink, end))
             for (start, stop), end in zip((rows, columns), size, strict=True)
         ]
-        picture = self._blocks(level).read(spans[0], spans[1])
+        image = self._blocks(level).read(spans[0], spans[1])
         height, width = (rows[1] - rows[0]) * shrink, (columns[1] - columns[0]) * shrink
-        if picture.shape[:2] != (height, width):
-            lacking = [(0, height - picture.shape[0]), (0, width - picture.shape[1])]
-            picture = np.pad(picture, lacking + [(0, 0)] * (picture.ndim - 2), mode="edge")
+        if image.shape[:2] != (height, width):
+            lacking = [(0, height - image.shape[0]), (0, width - image.shape[1])]
+            image = np.pad(image, lacking + [(0, 0)] * (image.ndim - 2), mode="edge")
         if shrink == 1:
-            return picture
-        return np.asarray(cv2.resize(picture, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+            return image
+        return np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
 
     def _blocks(self, level: int) -> _Blocks:
         if level not in self._levels:
@@ -334,9 +334,9 @@ def _length(part: slice) -> int:
     return int(part.stop - part.start)
 
 
-def _fits(size: tuple[int, int], wanted: tuple[int, int]) -> bool:
-    """Whether a level has the wanted size, but for a pixel of rounding."""
-    return all(abs(own - other) <= 1 for own, other in zip(size, wanted, strict=True))
+def _fits(size: tuple[int, int], target: tuple[int, int]) -> bool:
+    """Whether a level has the size ``target``, up to one pixel of rounding."""
+    return all(abs(own - other) <= 1 for own, other in zip(size, target, strict=True))
 
 
 def _multiple(unit: int, least: int) -> int:
@@ -345,18 +345,18 @@ def _multiple(unit: int, least: int) -> int:
 
 
 @contextlib.contextmanager
-def open_slide(path: Path, *, factor: int = 1, channels: int = 3) -> Iterator[SlidePicture]:
+def open_slide(path: Path, *, factor: int = 1, channels: int = 3) -> Iterator[SlideImage]:
     """Open a slide (or, with one channel, a mask) at the level that is ``factor`` (1 or 2) times coarser.
 
     Raises:
         MedbenchError: as :func:`slide_facts`.
     """
     with _opened(path) as file:
-        yield SlidePicture(_facts(path, file, channels), file, factor)
+        yield SlideImage(_facts(path, file, channels), file, factor)
 
 
 def microns_per_pixel(path: Path) -> float | None:
-    """Size of a pixel of the finest level, where the scanner wrote it, as TiffSlide finds it."""
+    """Size of a pixel of the finest level in micrometres by TiffSlide; ``None`` where the file has none."""
     from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
 
     try:

@@ -1,4 +1,4 @@
-"""Tables of comma- or tab-separated values: columns, types and bounds, every complaint with its place."""
+"""Tables of comma- or tab-separated values, with checks of columns, types and bounds."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Value = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What a table's column must hold.
+    """Type and bounds of a table's column.
 
     Attributes:
-        name: as it stands in the header line.
+        name: name in the header line.
         kind: ``text``, ``int`` or ``float``.
         least: smallest number.
         most: largest number.
-        choices: the only texts that are allowed; empty for any.
-        unique: whether no value may stand there twice.
+        choices: allowed texts; empty for any.
+        unique: whether values must differ.
     """
 
     name: str
@@ -50,7 +50,7 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
 
     Args:
         path: the file, UTF-8; separated by tabs where its name ends in ``.tsv``, else by commas.
-        columns: columns that must be there.
+        columns: required columns.
 
     Raises:
         MedbenchError: what the gate refuses, ``data.column_missing`` naming the column, or ``data.table``
@@ -61,6 +61,21 @@ def read_table(path: Path, *columns: str) -> list[dict[str, str]]:
         return [dict(zip(header, cells, strict=True)) for _, cells in rows]
 
 
+def read_lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Lines of a table, the header first: each with its number, from 1 on, and its cells as text.
+
+    Rows may have more or fewer cells than the header, so that each can be complained of by itself.
+
+    Args:
+        path: the file, as in :func:`read_table`.
+
+    Raises:
+        MedbenchError: what the gate refuses, or ``data.table`` naming the line.
+    """
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
+        return [(line, [cell.strip() for cell in cells]) for line, cells in _lines(path, admitted.content)]
+
+
 def read_typed_table(
     path: Path, *columns: Column, root: Path | None = None, expected: Expected | None = None
 ) -> list[dict[str, Value]]:
@@ -68,7 +83,7 @@ def read_typed_table(
 
     Args:
         path: the file, as in :func:`read_table`.
-        columns: what must be there, and what it must hold.
+        columns: required columns.
         root: the folder that it may not leave; its own if not given.
         expected: whose file it is, and what it may take.
 
@@ -96,17 +111,9 @@ def read_typed_table(
 def _rows(
     path: Path, content: bytearray, columns: Sequence[str]
 ) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and for each row its line and its cells, as many as the header has."""
-    reader = csv.reader(
-        io.StringIO(_text(content), newline=""),
-        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
-        strict=True,
-    )
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num, cells) for cells in reader if cells]
-    except csv.Error as error:
-        raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
+    """The header, and for each row its line number and its cells, as many as the header has."""
+    lines = _lines(path, content)
+    header, rows = ([name.strip() for name in lines[0][1]], lines[1:]) if lines else ([], [])
     for name in columns:
         if name not in header:
             apart = "; it is separated by semicolons" if ";" in "".join(header) else ""
@@ -121,6 +128,19 @@ def _rows(
                 "data.table", facts, "Quote texts that hold a comma, and write decimals with a point."
             )
     return header, rows
+
+
+def _lines(path: Path, content: bytearray) -> list[tuple[int, list[str]]]:
+    """Lines that are not empty, each with its number and its cells."""
+    reader = csv.reader(
+        io.StringIO(_text(content), newline=""),
+        delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
+        strict=True,
+    )
+    try:
+        return [(reader.line_num, cells) for cells in reader if cells]
+    except csv.Error as error:
+        raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
 
 
 def _text(content: bytearray) -> str:
@@ -147,8 +167,8 @@ def _value(column: Column, cell: str, line: int) -> Value:
         raise _wrong(line, column.name, f"'{text[:40]}' has a decimal comma")
     pattern = _WHOLE if column.kind == "int" else _REAL
     if not pattern.fullmatch(text):
-        wanted = "whole number" if column.kind == "int" else "number"
-        raise _wrong(line, column.name, f"'{text[:40]}' is no {wanted}")
+        word = "whole number" if column.kind == "int" else "number"
+        raise _wrong(line, column.name, f"'{text[:40]}' is no {word}")
     number = int(text) if column.kind == "int" else float(text)
     if not (math.isfinite(number) and column.least <= number <= column.most):
         raise _wrong(line, column.name, f"{text[:40]} is not between {column.least:g} and {column.most:g}")

@@ -1,4 +1,4 @@
-"""Videos through OpenCV, decoded in order: a frame's index is its true position in the stream."""
+"""Reading and writing of videos by OpenCV, decoded in order, so that indices of frames are exact."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Video:
 
 @contextlib.contextmanager
 def _opened(path: Path, root: Path | None = None, expected: Expected | None = None) -> Iterator[_Video]:
-    """A video that is whole by its container, at its first frame."""
+    """A video at its first frame, after a check that its container is complete."""
     import cv2
 
     expected = expected or Expected(memory_bytes=MEMORY_BYTES)
@@ -56,7 +56,7 @@ def _opened(path: Path, root: Path | None = None, expected: Expected | None = No
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames that decode, whatever the container announces.
+    """Number of frames that decode, which may differ from the number in the container.
 
     Raises:
         MedbenchError: what the gate refuses.
@@ -73,9 +73,9 @@ def count_frames(path: Path) -> int:
 def read_frames(
     path: Path, *, root: Path | None = None, expected: Expected | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Decode a whole video: ``(frames, height, width, 3)`` RGB, 8 bit.
+    """All frames of a video, ``(frames, height, width, 3)`` RGB, 8 bit.
 
-    Pauses and edit lists, for which a container announces more frames than it shows, are no damage.
+    Pauses and edit lists, with more frames in the container than are played, are no errors.
 
     Args:
         path: the file.
@@ -83,8 +83,8 @@ def read_frames(
         expected: whose file it is, and what it may take.
 
     Raises:
-        MedbenchError: what the gate refuses, ``file.corrupt`` also for a file that is cut, holds no frame, or
-            holds frames that do not decode.
+        MedbenchError: refusals of the gate, ``file.corrupt`` also for a truncated file, without a frame or
+            with frames that do not decode.
     """
     frames: list[npt.NDArray[np.uint8]] = []
     with _opened(path, root, expected) as video:
@@ -104,7 +104,7 @@ def read_frames(
 def read_frame(path: Path, index: int) -> npt.NDArray[np.uint8]:
     """The frame at zero-based position ``index``: ``(height, width, 3)`` RGB, 8 bit.
 
-    Earlier frames are decoded and skipped, never sought, since seeking is inexact for some codecs.
+    Earlier frames are decoded and skipped, since seeking is inexact for some codecs.
 
     Raises:
         MedbenchError: what the gate refuses, or ``data.frame_missing`` when the video is shorter.
@@ -142,7 +142,7 @@ def write_video(path: Path, frames: npt.NDArray[Any], frames_per_second: float =
 
 
 def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
-    """All frames at ``size`` × ``size``, decoded once and kept under ``cache``, memory-mapped.
+    """All frames resized to ``size`` × ``size``, decoded once, cached in the folder ``cache``, memory-mapped.
 
     Returns:
         ``(frames, size, size, 3)`` RGB, 8 bit.
@@ -150,11 +150,11 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     Raises:
         MedbenchError: as :func:`read_frames`.
     """
-    from medbench.io.raster import resize_picture
+    from medbench.io.raster import resize_image
 
-    kept = caches.place(cache, path, "video", size)
-    return caches.kept_array(
-        kept,
-        lambda: np.stack([resize_picture(frame, size, size) for frame in read_frames(path)]),
+    entry = caches.place(cache, path, "video", size)
+    return caches.cached_array(
+        entry,
+        lambda: np.stack([resize_image(frame, size, size) for frame in read_frames(path)]),
         mapped=True,
     )

@@ -29,7 +29,7 @@ _NRRD = {
 
 
 def write_volume(path: Path, volume: Volume) -> None:
-    """Write a volume with its geometry, atomically; the suffix picks the format.
+    """Write a volume with its geometry, atomically, in the format of the suffix.
 
     Four-dimensional arrays hold channels last, unless their geometry has four axes too.
 
@@ -38,8 +38,8 @@ def write_volume(path: Path, volume: Volume) -> None:
     """
     encode = _ENCODERS.get(suffix_of(path.name))
     if encode is None:
-        known = ", ".join(_ENCODERS)
-        raise MedbenchError("file.unwritable", f"{path}: volumes are not written so.", f"Known: {known}.")
+        suffixes = ", ".join(_ENCODERS)
+        raise MedbenchError("file.unwritable", f"{path}: volumes are not written so.", f"Known: {suffixes}.")
     array = np.ascontiguousarray(volume.array)
     if array.dtype == np.bool_:
         array = array.view(np.uint8)

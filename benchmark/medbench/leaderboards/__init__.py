@@ -1,1 +1,1 @@
-"""Statistics, rankings and tables."""
+"""Leaderboards: boards, rankings, paired comparisons and costs."""

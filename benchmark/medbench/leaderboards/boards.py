@@ -1,4 +1,4 @@
-"""A challenge's leaderboard as data: tables that hold only what may be compared.
+"""A challenge's leaderboard as data: tables of entries that may be compared.
 
 Rows share a table when kind of data, split, the very files (their manifest hash) and protocol are the same.
 Synthetic samples, subsets of a release and numbers from papers therefore never stand among results on the
@@ -19,7 +19,7 @@ Kind = Literal["real", "sample", "published"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A value with its 95 % interval and its denominators (scored, failed, missing, undefined)."""
+    """A metric of an entry: value, 95 % interval, and counts (scored, failed, missing, undefined)."""
 
     value: float | None
     low: float | None = None
@@ -29,16 +29,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a table.
+    """A row of a table.
 
     Attributes:
-        name: model and recipe, or who published.
+        name: model and recipe, or authors of a published number.
         cells: column -> value.
-        lost: failed and missing cases of all cases; empty for published numbers.
+        lost: failed and missing cases out of all cases, as text; empty for published numbers.
         run: key of the run; empty for published numbers.
-        source: where a published number comes from.
-        population: what a published number was measured on.
-        costs: under the table's ``cost_headings``.
+        source: source of a published number.
+        population: data of a published number.
+        costs: cells under the table's ``cost_headings``.
+        sealed: whether the row carries its own hash, so that an edit would show.
     """
 
     name: str
@@ -48,26 +49,27 @@ class Entry:
     source: str = ""
     population: str = ""
     costs: tuple[str, ...] = ()
+    sealed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Entries that may be compared.
+    """A table of entries that may be compared.
 
     Attributes:
         kind: real data, synthetic sample, or numbers from papers.
         split: name of the split.
         protocol: evaluation protocol, where the challenge has several.
         metrics: the columns.
-        entries: best first by the first column.
+        entries: sorted by the first column, best first.
         cases: number of cases.
         manifest: hash of the split's files.
-        rule: how the split is drawn.
+        rule: rule of the split.
         split_sha256: hash of the complete split's names, where known.
-        subset: cases present and released, when some are missing.
+        subset: numbers of present and of released cases, where some are missing.
         mark: what sets the rows apart from those that are ranked; empty for a ranking.
-        cost_headings: columns of what the models cost, where that was measured.
-        plots: pictures of accuracy over cost, as SVG.
+        cost_headings: headings of columns with costs, where these were measured.
+        plots: charts of accuracy over cost, as SVG.
     """
 
     kind: Kind
@@ -86,7 +88,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """What was measured, on what."""
+        """Kind of data, split, protocol and cases of the table."""
         where = {
             "real": "Measured on real data",
             "sample": "Synthetic sample: no result on real data",
@@ -111,11 +113,11 @@ class Board:
     """All tables of a challenge.
 
     Attributes:
-        challenge: its name.
-        title: its title.
-        task: what is asked.
-        homepage: its address.
-        failure_rule: what failed and missing cases score.
+        challenge: name of the challenge.
+        title: title of the challenge.
+        task: summary of the challenge.
+        homepage: address of the challenge.
+        failure_rule: scores of failed and missing cases, in words.
         measured: tables of runs, real data first.
         published: tables of numbers from papers.
     """
@@ -130,12 +132,12 @@ class Board:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Measured ones, then published ones."""
+        """Measured tables, then published ones."""
         return (*self.measured, *self.published)
 
 
 def make_board(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Board:
-    """Sort a challenge's measured rows and its published numbers into tables.
+    """The board of a challenge, from its measured rows and its published numbers.
 
     Args:
         challenge: the challenge.
@@ -153,10 +155,10 @@ def make_board(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Board
 
 
 def _protocols(challenge: Challenge) -> dict[str, list[MetricSpec]]:
-    found: dict[str, list[MetricSpec]] = {}
+    by_protocol: dict[str, list[MetricSpec]] = {}
     for metric in challenge.metrics:
-        found.setdefault(metric.protocol, []).append(metric)
-    return found
+        by_protocol.setdefault(metric.protocol, []).append(metric)
+    return by_protocol
 
 
 def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
@@ -164,14 +166,14 @@ def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterat
     for kind in kinds:
         populations = sorted({(row["split"], row["manifest_sha256"]) for row in rows if row["data"] == kind})
         for split, manifest in populations:
-            chosen = [
+            table_rows = [
                 row
                 for row in rows
                 if (row["data"], row["split"], row["manifest_sha256"]) == (kind, split, manifest)
             ]
             for protocol, metrics in _protocols(challenge).items():
-                for mark in _marks(chosen):
-                    yield from _table(kind, protocol, metrics, chosen, mark)
+                for mark in _marks(table_rows):
+                    yield from _table(kind, protocol, metrics, table_rows, mark)
 
 
 def _marks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -220,10 +222,10 @@ def _subset(row: Mapping[str, Any]) -> tuple[int, int] | None:
 def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
     cells = {}
     for metric in metrics:
-        found = row["metrics"].get(metric.name)
-        if found is not None:
-            low, high = found["ci95"]
-            cells[metric.name] = Cell(found["value"], low, high, tuple(found["counts"]))
+        result = row["metrics"].get(metric.name)
+        if result is not None:
+            low, high = result["ci95"]
+            cells[metric.name] = Cell(result["value"], low, high, tuple(result["counts"]))
     subset = _subset(row)
     name = row["title"] + (f" ({row['recipe']})" if row["recipe"] else "")
     if row.get("mark") or row.get("reference_row"):
@@ -233,6 +235,7 @@ def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
         cells,
         f"{row['counts']['failed'] + row['counts']['missing']}/{row['counts']['total']}",
         row["key"],
+        sealed=bool(row.get("sealed")),
     )
 
 
@@ -247,7 +250,7 @@ def _ranked(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
 
 
 def _published(challenge: Challenge) -> Iterator[Table]:
-    found: dict[tuple[str, str], list[Entry]] = {}
+    entries_by_key: dict[tuple[str, str], list[Entry]] = {}
     columns: dict[tuple[str, str], set[str]] = {}
     protocols = _protocols(challenge)
     for result in challenge.published():
@@ -258,9 +261,9 @@ def _published(challenge: Challenge) -> Iterator[Table]:
                 continue
             key = (result.get("split", ""), protocol)
             entry = Entry(result["name"], cells, source=result["source"], population=result["population"])
-            found.setdefault(key, []).append(entry)
+            entries_by_key.setdefault(key, []).append(entry)
             columns.setdefault(key, set()).update(cells)
-    for (split, protocol), entries in found.items():
-        shown = tuple(m for m in protocols[protocol] if m.name in columns[split, protocol])
-        ranked = _ranked(entries, shown[0]) if shown else tuple(entries)
-        yield Table("published", split, protocol, shown, ranked)
+    for (split, protocol), entries in entries_by_key.items():
+        table_columns = tuple(m for m in protocols[protocol] if m.name in columns[split, protocol])
+        in_order = _ranked(entries, table_columns[0]) if table_columns else tuple(entries)
+        yield Table("published", split, protocol, table_columns, in_order)

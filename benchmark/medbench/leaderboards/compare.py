@@ -203,10 +203,10 @@ def check_same(first: Run, second: Run) -> None:
         ("definitions", one.challenge.conventions, other.challenge.conventions),
     ):
         if a != b:
-            shown = "" if isinstance(a, dict) else f": {a} and {b}"
+            both = "" if isinstance(a, dict) else f": {a} and {b}"
             raise MedbenchError(
                 "compare.population",
-                f"{first.title} and {second.title} differ in their {what}{shown}.",
+                f"{first.title} and {second.title} differ in their {what}{both}.",
                 "Paired statistics need runs on the same cases by the same definitions.",
             )
 
@@ -248,9 +248,9 @@ class _Pair:
         return np.asarray(self.second(weights) - self.first(weights))
 
     def exchanged(self, signs: Array) -> Array:
-        kept = (signs > 0).astype(np.float64)[:, self.owner]
-        first = self.of_both(np.concatenate([kept, 1 - kept], axis=-1))
-        second = self.of_both(np.concatenate([1 - kept, kept], axis=-1))
+        own = (signs > 0).astype(np.float64)[:, self.owner]
+        first = self.of_both(np.concatenate([own, 1 - own], axis=-1))
+        second = self.of_both(np.concatenate([1 - own, own], axis=-1))
         return np.asarray(second - first)
 
     def mean_contributions(self, difference: float, noise: float) -> paired.Contributions | None:

@@ -1,4 +1,4 @@
-"""What the models of a leaderboard cost: columns of its tables, and accuracy over cost with the Pareto front.
+"""Costs of a leaderboard's models: columns of its tables, and charts of accuracy over cost.
 
 Figures come from ``profiles.jsonl``. A column holds one input size, and a time one machine: models that
 were measured elsewhere have a dash there.
@@ -37,12 +37,12 @@ class CostColumns:
     values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def of(self, run: str) -> tuple[str, ...]:
-        """The cells of a run; dashes for one that is not known."""
+        """The cells of a run; dashes where its costs are unknown."""
         return self.cells.get(run, ("–",) * len(self.headings))
 
 
 def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]) -> CostColumns:
-    """Find the figures of a challenge's runs.
+    """Columns with the costs of a challenge's runs.
 
     A profile belongs to a run with the same model and options. Of several input sizes the one that most
     models were profiled at is taken; only single samples in fp32 without further options count.
@@ -91,7 +91,7 @@ def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRe
 
 
 def with_costs(board: Board, rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]) -> Board:
-    """The board with cost columns and pictures in the tables of runs, as far as there are profiles."""
+    """The board with cost columns and charts in the tables of runs, as far as there are profiles."""
     columns = cost_columns(rows, profiles)
     if not columns.headings:
         return board
@@ -157,7 +157,7 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 380, 64, 48, 16, 150
 
 
 def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better) -> str:
-    """Accuracy over cost (logarithmic) as an SVG picture; the front is drawn through, names stand beside.
+    """A chart of accuracy over cost (logarithmic) as SVG, with the Pareto front as a line.
 
     Args:
         points: models; nothing is drawn for fewer than two.
@@ -228,7 +228,7 @@ def pareto_plots(
     label: str,
     better: Better,
 ) -> list[str]:
-    """One picture for the operations and one for every machine's times.
+    """One chart for the operations and one for every machine's times.
 
     Args:
         names: run key -> what the table calls it.
@@ -237,15 +237,15 @@ def pareto_plots(
         label: that metric's heading.
         better: its direction.
     """
-    pictures = []
+    charts = []
     for name in columns.headings:
         if name == PARAMETERS:
             continue
-        found = columns.values[name]
+        costs = columns.values[name]
         points = [
-            Point(names[run], found[run], value)
+            Point(names[run], costs[run], value)
             for run, value in accuracies.items()
-            if run in found and run in names
+            if run in costs and run in names
         ]
-        pictures.append(pareto_svg(points, name, label, better))
-    return [picture for picture in pictures if picture]
+        charts.append(pareto_svg(points, name, label, better))
+    return [chart for chart in charts if chart]

@@ -116,10 +116,10 @@ class Rankings:
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         plain = dataclasses.asdict(self)
-        for column, given in zip(plain["columns"], self.columns, strict=True):
-            column["metric"] = given.metric.name
-            column["better"] = given.metric.better
-            column["protocol"] = given.metric.protocol
+        for column, rankings in zip(plain["columns"], self.columns, strict=True):
+            column["metric"] = rankings.metric.name
+            column["better"] = rankings.metric.better
+            column["protocol"] = rankings.metric.protocol
         return {**plain, "missing_values": MISSING}
 
 
@@ -163,8 +163,8 @@ def rank_runs(
         check_same(runs[0], run)
     record = runs[0].record
     challenge = load_challenge(record.challenge.name)
-    asked = [challenge.metric(name) for name in metrics] or [m for m in challenge.metrics if m.headline]
-    specs = [spec for spec in asked if all(spec.name in run.record.metrics for run in runs)]
+    candidates = [challenge.metric(name) for name in metrics] or [m for m in challenge.metrics if m.headline]
+    specs = [spec for spec in candidates if all(spec.name in run.record.metrics for run in runs)]
     entries = _Entries(challenge, runs)
     weights = np.concatenate(
         [np.ones((1, entries.groups)), resampled_groups(entries.groups, resamples, seed)]
@@ -223,13 +223,13 @@ class _Entries:
         owner, silent = self.owner[present], self.owner[applies & ~present]
         goodness = schemes.fill_missing(values, spec.better, spec.bounds)[:, present]
         sign = 1.0 if spec.better == "higher" else -1.0
-        known = np.where(np.isfinite(goodness), goodness, 0.0)
+        finite = np.where(np.isfinite(goodness), goodness, 0.0)
         statistics = []
-        for rows, own in zip(self.rows.values(), known, strict=True):
-            kept = [row for row, there in zip(rows, present, strict=True) if there]
+        for rows, own in zip(self.rows.values(), finite, strict=True):
+            with_values = [row for row, there in zip(rows, present, strict=True) if there]
             scored = [
                 dataclasses.replace(row, scores={spec.name: Score(float(sign * value))})
-                for row, value in zip(kept, own, strict=True)
+                for row, value in zip(with_values, own, strict=True)
             ]
             statistics.append(self.challenge.scorer.statistic(spec, scored))
 
@@ -274,13 +274,13 @@ def _ranking(name: str, scheme: Scheme, weights: Array) -> Ranking:
 def _by_column(entries: _Entries, spec: MetricSpec, column: schemes.Column, weights: Array) -> ColumnRankings:
     sign = 1.0 if spec.better == "higher" else -1.0
     aggregates = sign * column.aggregate(weights[:1])[0]
-    given: dict[str, Callable[[schemes.Column, Array], schemes.Ranks]] = {
+    named_schemes: dict[str, Callable[[schemes.Column, Array], schemes.Ranks]] = {
         "aggregate, then rank": schemes.aggregate_then_rank
     }
     missing = [0] * len(aggregates)
     significance: list[list[float | None]] = []
     if not spec.pooled:
-        given |= {
+        named_schemes |= {
             "median, then rank": schemes.median_then_rank,
             "rank, then aggregate": schemes.rank_then_aggregate,
             "test, then rank": schemes.significance_then_rank,
@@ -292,7 +292,7 @@ def _by_column(entries: _Entries, spec: MetricSpec, column: schemes.Column, weig
         spec,
         tuple(float(value) if np.isfinite(value) else None for value in aggregates),
         tuple(missing),
-        tuple(_ranking(name, partial(scheme, column), weights) for name, scheme in given.items()),
+        tuple(_ranking(name, partial(scheme, column), weights) for name, scheme in named_schemes.items()),
         tuple(map(tuple, significance)),
     )
 

@@ -1,4 +1,4 @@
-"""A leaderboard as Markdown, LaTeX, CSV and HTML."""
+"""Rendering of a board as Markdown, LaTeX, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from medbench.core.result_table import MetricSpec
+from medbench.core.text import CONTENT_POLICY, csv_text, markdown_text, printable
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
+from medbench.records.page import seen
+from medbench.records.reading import UNSEALED
 from medbench.records.tables import heading, interval, number
 
 _LATEX = {
@@ -33,12 +36,12 @@ _LATEX = {
 CSV_COLUMNS = (
     "kind", "split", "protocol", "entry", "metric", "unit", "better", "convention", "value", "ci95_low",
     "ci95_high", "scored", "failed", "missing", "undefined", "cases", "present_cases", "released_cases",
-    "manifest_sha256", "split_sha256", "run", "population", "source",
+    "manifest_sha256", "split_sha256", "run", "population", "source", "sealed",
 )  # fmt: skip
 
 
 def text(cell: Cell | None, metric: MetricSpec) -> str:
-    """Value and interval, or a dash."""
+    """A cell as text: value and interval, or a dash."""
     if cell is None or cell.value is None:
         return "–"
     spread = interval(cell.low, cell.high, metric.unit)
@@ -46,21 +49,26 @@ def text(cell: Cell | None, metric: MetricSpec) -> str:
 
 
 def headings(table: Table) -> list[str]:
-    """Column names of a table."""
+    """Headings of a table's columns."""
     last = ["measured on", "source"] if table.kind == "published" else ["failed or missing", "run"]
     last = [*table.cost_headings, *last]
     return ["who" if table.kind == "published" else "model", *map(heading, table.metrics), *last]
 
 
 def cells(table: Table, entry: Entry) -> list[str]:
-    """One line of a table."""
-    last = [entry.population, entry.source] if table.kind == "published" else [entry.lost, entry.run[:8]]
+    """Cells of an entry's row."""
+    last = [entry.population, entry.source] if table.kind == "published" else [entry.lost, _run(entry)]
     last = [*entry.costs, *last]
     return [entry.name, *(text(entry.cells.get(m.name), m) for m in table.metrics), *last]
 
 
+def _run(entry: Entry) -> str:
+    """The beginning of a run's key, and whether its row is from before rows carried their hashes."""
+    return entry.run[:8] if entry.sealed else f"{entry.run[:8]} ({UNSEALED})"
+
+
 def notes(board: Board) -> list[str]:
-    """What a reader must know of all tables."""
+    """Notes below all tables: intervals, failure rule and order of rows."""
     return [
         f"Brackets: 95 % intervals, resampled by group. Failed and missing cases: {board.failure_rule}",
         "The order of rows is that of the first column and is not the organisers' ranking. Tables differ in "
@@ -69,23 +77,30 @@ def notes(board: Board) -> list[str]:
 
 
 def markdown(board: Board) -> str:
-    """A page for a repository."""
+    """The board as a Markdown page."""
     from tabulate import tabulate
 
-    parts = [f"# {board.title}", "", f"{board.task}. {board.homepage}", ""]
+    parts = [f"# {markdown_text(board.title)}", "", markdown_text(f"{board.task}. {board.homepage}"), ""]
     for table in board.tables:
-        parts += [f"## {table.title}", ""]
+        parts += [f"## {markdown_text(table.title)}", ""]
         if table.rule:
-            parts += [f"Split: {table.rule}.", ""]
-        lines = [[cell.replace("|", "\\|") for cell in cells(table, entry)] for entry in table.entries]
-        parts += [str(tabulate(lines, headings(table), tablefmt="github", disable_numparse=True)), ""]
+            parts += [markdown_text(f"Split: {table.rule}."), ""]
+        lines = [list(map(markdown_text, cells(table, entry))) for entry in table.entries]
+        parts += [
+            str(
+                tabulate(
+                    lines, list(map(markdown_text, headings(table))), tablefmt="github", disable_numparse=True
+                )
+            ),
+            "",
+        ]
     for note in notes(board):
-        parts += [note, ""]
+        parts += [markdown_text(note), ""]
     return "\n".join(parts)
 
 
 def latex(board: Board) -> str:
-    """One ``table`` environment each; needs ``booktabs``."""
+    """The tables as LaTeX, one ``table`` environment each; needs ``booktabs``."""
     parts = [f"% {board.title}: {board.homepage}. Needs \\usepackage{{booktabs}}."]
     for table in board.tables:
         columns = headings(table)
@@ -106,11 +121,11 @@ def latex(board: Board) -> str:
 
 
 def _latex(words: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in words)
+    return "".join(_LATEX.get(letter, letter) for letter in printable(words, None))
 
 
 def as_csv(board: Board) -> str:
-    """One line a value, whole precision, so that no line needs the columns of another table."""
+    """All values as CSV in full precision, with a row per value."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -119,7 +134,8 @@ def as_csv(board: Board) -> str:
             for metric in table.metrics:
                 cell = entry.cells.get(metric.name)
                 if cell is not None:
-                    writer.writerow(_line(table, entry, metric, cell))
+                    line = _line(table, entry, metric, cell)
+                    writer.writerow({k: csv_text(v) if isinstance(v, str) else v for k, v in line.items()})
     return stream.getvalue()
 
 
@@ -147,11 +163,12 @@ def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping
         "run": entry.run,
         "population": entry.population,
         "source": entry.source,
+        "sealed": "" if table.kind == "published" else str(entry.sealed).lower(),
     }
 
 
 def html(board: Board) -> str:
-    """A page of its own, escaped; it needs no network."""
+    """The board as one HTML file without links to other files."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -160,12 +177,14 @@ def html(board: Board) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
+        finalize=seen,
     )
-    shown: Sequence[tuple[Table, list[str], list[list[str]]]] = [
+    tables: Sequence[tuple[Table, list[str], list[list[str]]]] = [
         (table, headings(table), [cells(table, entry) for entry in table.entries]) for table in board.tables
     ]
     page = environment.get_template("board.html.j2")
-    return page.render(board=board, tables=shown, notes=notes(board))
+    link = board.homepage if board.homepage.startswith(("https://", "http://")) else ""
+    return page.render(board=board, tables=tables, notes=notes(board), link=link, policy=CONTENT_POLICY)
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Board], str]]] = MappingProxyType(

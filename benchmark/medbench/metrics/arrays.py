@@ -1,4 +1,4 @@
-"""From what the caller holds to cropped binary masks: types, labels, shapes, spacing, bounding boxes."""
+"""Arrays of callers as binary masks: checks of types, labels, shapes and spacing; bounding boxes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ Spacing = tuple[float, ...]
 SpacingLike = Sequence[float] | npt.NDArray[Any] | Literal["pixel"]
 """Step along each array axis in mm, or ``"pixel"``: distances then count array elements."""
 
+_MAX_LABELS = 1 << 12
+_TABLE = 1 << 20
+_CHUNK = 1 << 20
+
 
 def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
-    """Both as arrays.
+    """Reference and prediction as arrays of one shape.
 
     Raises:
         MedbenchError: ``metric.shape`` when the shapes differ or have no axis.
@@ -38,7 +42,7 @@ def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Arr
 
 
 def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
-    """The step along each of ``ndim`` axes.
+    """The spacing along each of ``ndim`` axes.
 
     Raises:
         MedbenchError: ``metric.spacing`` when it is not given, has another length or is not positive.
@@ -65,6 +69,11 @@ def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
     return steps
 
 
+def first_axis_is_nearest(array: Array) -> bool:
+    """Whether neighbours along the first axis lie closest in memory, as in Fortran's order."""
+    return array.ndim > 1 and array.strides == tuple(sorted(array.strides))
+
+
 def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     """The foreground of a mask (``label=None``), or one label or a union of labels of a label map.
 
@@ -75,7 +84,9 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
     """
     if label is not None:
         if isinstance(label, Collection):
-            return np.isin(array, np.asarray(sorted(label)))
+            turned = first_axis_is_nearest(array)
+            mask = np.isin(array.T if turned else array, np.asarray(sorted(label)))
+            return mask.T if turned else mask
         return np.asarray(array == label)
     if array.dtype == np.bool_:
         return array
@@ -92,13 +103,70 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
 
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
-    found = np.unique(array)
-    shown = ", ".join(f"{value:g}" for value in found[:6]) + (" …" if len(found) > 6 else "")
-    if array.dtype.kind == "f" and not np.array_equal(found, np.rint(found)):
+    values = np.unique(array)
+    examples = ", ".join(f"{value:g}" for value in values[:6]) + (" …" if len(values) > 6 else "")
+    if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         hint = "Threshold probabilities first."
     else:
         hint = "Pass label=… (a number, or several for their union)."
-    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {shown}.", hint)
+    return MedbenchError("metric.labels", f"The {role} is not a binary mask: it holds {examples}.", hint)
+
+
+def whole_numbers(array: Array, role: str) -> Array:
+    """A label map as integers in native byte order; booleans as bytes.
+
+    Raises:
+        MedbenchError: ``metric.labels`` when it holds fractions, NaN or infinity.
+    """
+    if array.dtype.kind == "b":
+        return array.view(np.uint8)
+    if array.dtype.kind in "ui":
+        return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.kind != "f":
+        raise MedbenchError("metric.labels", f"The {role} has the type {array.dtype}, not a number.")
+    with np.errstate(invalid="ignore"):
+        rounded = array.astype(np.int32)
+    if not np.array_equal(rounded, array):
+        raise MedbenchError(
+            "metric.labels",
+            f"The {role} holds fractions, NaN or infinity: it is not a label map.",
+            "Threshold probabilities or take their argmax first.",
+        )
+    return rounded
+
+
+def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:
+    """Labels that occur in any of the arrays of whole numbers, sorted, with 0.
+
+    Raises:
+        MedbenchError: ``metric.labels`` for more than 4,096 different ones.
+
+    >>> labels_of(np.array([[3, -2], [3, 3]])).tolist()
+    [-2, 0, 3]
+    """
+    labels: set[int] = {0}
+    for array in arrays:
+        if array.size:
+            labels.update(_values_of(array).tolist())
+    if len(labels) > _MAX_LABELS:
+        raise MedbenchError(
+            "metric.labels",
+            f"The label maps hold {len(labels)} different values.",
+            "This looks like an image or like instance numbers; a label map has a few classes.",
+        )
+    return np.array(sorted(labels), np.int64)
+
+
+def _values_of(array: Array) -> npt.NDArray[Any]:
+    low, high = (0, 255) if array.dtype == np.uint8 else (int(array.min()), int(array.max()))
+    if high - low >= _TABLE:
+        return np.unique(array)
+    present = np.zeros(high - low + 1, np.bool_)
+    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
+    for begin in range(0, flat.size, _CHUNK):
+        part = flat[begin : begin + _CHUNK]
+        present[part if low == 0 else part.astype(np.int64) - low] = True
+    return np.flatnonzero(present) + low
 
 
 def bounding_box(mask: Mask) -> Box | None:
@@ -121,8 +189,13 @@ def bounding_box(mask: Mask) -> Box | None:
         plane = np.asarray(plane[first:last].any(axis=0))
 
 
+def some_element(shape: tuple[int, ...]) -> Box:
+    """The box of the first element, for masks without objects; an empty box for an empty array."""
+    return tuple(slice(0, min(1, side)) for side in shape)
+
+
 def union_box(first: Box, second: Box) -> Box:
-    """The smallest box around both."""
+    """The smallest box around two boxes."""
     return tuple(
         slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True)
     )

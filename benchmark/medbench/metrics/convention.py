@@ -1,4 +1,4 @@
-"""What a metric's name means, as data: one frozen record a definition.
+"""Conventions: each definition of a metric as data, one frozen record per definition.
 
 Metrics of one name differ between libraries and organisers; each definition has its own id, and the id stands
 in every record and table. The part after the dot says what is particular; a bare id is used where all agree.
@@ -6,12 +6,14 @@ in every record and table. The part after the dot says what is particular; a bar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.registry import load_object
 from medbench.core.score import Better
 
 EmptyValue = float | Literal["undefined", "diagonal"] | None
@@ -37,11 +39,11 @@ class EmptyPolicy:
     None: what the definition itself gives, which for a distance is undefined too.
 
     Attributes:
-        name: how the policy is called on the command line and in records.
+        name: name of the policy on the command line and in records.
         both: both masks empty.
         prediction: only the prediction empty.
         reference: only the reference empty.
-        source: who scores so.
+        source: organiser or library that scores so.
     """
 
     name: str
@@ -106,24 +108,39 @@ def empty_policy(policy: EmptyPolicy | str) -> EmptyPolicy:
     return EMPTY_POLICIES[policy]
 
 
+@cache
+def _imported(target: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = load_object(target)
+    return function
+
+
 @dataclass(frozen=True, slots=True)
 class Convention:
     """One definition of one metric.
 
     Attributes:
         id: the name that stands in records and tables.
-        title: what it is, in the field's words.
-        family: what it compares (masks, lesions, labels, boxes …).
+        title: name of the metric in the field.
+        family: kind of data that the metric compares (masks, lesions, labels, boxes …).
         definition: the rule in a sentence or a formula.
         differs: in a few words, what sets it apart from others of the same name.
         source: organiser, library with version, or paper with section.
-        target: ``"module:function"`` that computes it.
+        target: the function that computes it, or ``"module:function"``. For masks it takes a
+            :class:`medbench.metrics.MaskPair`, else reference and prediction (and ``spacing`` where
+            ``needs_spacing``); then the options by name. It gives a number, or None where the definition has
+            no answer.
         unit: ``"1"`` for ratios; ``"mm"`` for distances, which are pixels under ``spacing="pixel"``.
         better: ``"higher"`` or ``"lower"``.
         range: least and largest possible value.
         needs_spacing: whether ``spacing`` has to be given.
         empty: rule for empty masks unless another is asked for.
-        options: further keywords with their defaults.
+        options: further keywords with their defaults; None for one that has to be given.
+        needs_frame: for masks, whether the number depends on more than the objects: on where in the image
+            they lie, or on the background far from them. Left at False, this is a promise: the function
+            gives the same number when both masks are cut to any box that holds all of both objects and, where
+            the image goes on, eight elements around them. All metrics of a case share one such box. With
+            True, the function gets the masks of the whole image, which costs time on large ones.
+        symmetric: whether exchanging reference and prediction leaves the number as it is.
         equals: what else gives this number (library functions, for tests and tables).
         example: a doctest.
     """
@@ -133,7 +150,7 @@ class Convention:
     family: Family
     definition: str
     source: str
-    target: str
+    target: str | Callable[..., Any]
     differs: str = ""
     unit: str = "1"
     better: Better = "higher"
@@ -141,6 +158,8 @@ class Convention:
     needs_spacing: bool = False
     empty: EmptyPolicy = EMPTY_POLICIES["definition"]
     options: Mapping[str, Any] = field(default_factory=dict)
+    needs_frame: bool = False
+    symmetric: bool = False
     equals: tuple[str, ...] = ()
     example: str = ""
 
@@ -148,6 +167,19 @@ class Convention:
     def compares_masks(self) -> bool:
         """Whether reference and prediction are arrays of one shape that ``label`` can select from."""
         return self.family in ("overlap", "surface", "lesions", "instances")
+
+    @property
+    def rule(self) -> Callable[..., Any]:
+        """The function that computes the metric, imported at first use."""
+        return self.target if callable(self.target) else _imported(self.target)
+
+    @property
+    def origin(self) -> str:
+        """``"module:function"``, for messages."""
+        if isinstance(self.target, str):
+            return self.target
+        module = getattr(self.target, "__module__", "?")
+        return f"{module}:{getattr(self.target, '__qualname__', self.target)}"
 
     def with_empty(self, policy: EmptyPolicy | str) -> Convention:
         """The same definition under another rule for empty masks."""
@@ -174,6 +206,13 @@ class Convention:
                 "reference": self.empty.reference,
             },
             "options": dict(self.options),
+            "needs_frame": self.needs_frame,
+            "symmetric": self.symmetric,
             "equals": list(self.equals),
             "example": self.example,
         }
+
+
+def example_call(setup: str, id: str, expected: str, extra: str = "") -> str:
+    """A doctest of one call, its value rounded to four digits."""
+    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{expected}"

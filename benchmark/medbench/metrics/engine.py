@@ -1,30 +1,33 @@
-"""One call for one metric, and one call for many metrics on many labels that share all work."""
+"""Scores: one call for one metric, and one call for many metrics on many labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.registry import Registry, load_object
+from medbench.core.registry import Registry
 from medbench.core.score import Score
 from medbench.metrics.arrays import (
     Array,
     Label,
+    Mask,
     Spacing,
     SpacingLike,
     as_mask,
     check_spacing,
     same_shape,
+    some_element,
+    whole_numbers,
 )
 from medbench.metrics.convention import Convention, EmptyPolicy, empty_policy
-from medbench.metrics.masks.formulas import MaskPair
-from medbench.metrics.masks.overlap import JointHistogram, foreground_box, joint_histogram, whole_numbers
+from medbench.metrics.definition_check import check_definition
+from medbench.metrics.masks.joint_histogram import JointHistogram, joint_histogram
+from medbench.metrics.masks.pair import MaskPair
 
-_MARGIN = 8
 _EMPTY_WORDS = {
     "both": "both masks are empty",
     "prediction": "the prediction is empty",
@@ -47,8 +50,8 @@ def list_metrics(pattern: str = "*") -> list[str]:
     return _registry().names(pattern)
 
 
-def metric(id: str) -> Convention:
-    """The definition behind an id.
+def metric(id: str | Convention) -> Convention:
+    """The definition of an id; a definition is returned as it is.
 
     Raises:
         MedbenchError: ``metric.unknown`` with the nearest ids.
@@ -56,11 +59,48 @@ def metric(id: str) -> Convention:
     >>> metric("hd95.pooled").equals
     ('medpy.metric.binary.hd95',)
     """
-    return _registry().get(id)
+    return id if isinstance(id, Convention) else _registry().get(id)
+
+
+def register_metric(convention: Convention) -> Convention:
+    """Register a metric by its id for :func:`medbench.score`, ``medbench evaluate`` and all listings.
+
+    A package registers without being imported: by an entry point in the group ``medbench.metrics`` whose name
+    is the id and whose object is the :class:`Convention`. A file given by ``--plugin`` calls this function.
+    :func:`medbench.testing.check_metric` tells whether the metric keeps what its definition promises.
+
+    Args:
+        convention: the definition; its ``target`` may be the function itself. For masks the function gets a
+            :class:`medbench.metrics.MaskPair`, which may hold a part of the image only: see ``needs_frame``.
+
+    Returns:
+        The definition as it was given.
+
+    Raises:
+        MedbenchError: ``metric.definition`` for an incomplete definition, ``metric.clash`` when the id is
+            taken by another one.
+
+    A file for ``--plugin``::
+
+        import medbench
+        from medbench.metrics import Convention, MaskPair
+
+        def missed(pair: MaskPair) -> float | None:
+            n = pair.overlap
+            return n.fn / n.n_reference if n.n_reference else None
+
+        medbench.register_metric(Convention(
+            id="lab.missed", title="Missed share", family="overlap", definition="FN / (TP + FN)",
+            source="our laboratory", better="lower", target=missed,
+        ))
+    """
+    check_definition(convention)
+    _registry().add(convention.id, convention)
+    return convention
 
 
 def score(
-    id: str,
+    id: str | Convention,
     reference: Any,
     prediction: Any,
     *,
@@ -70,10 +110,10 @@ def score(
     workers: int = 1,
     **options: Any,
 ) -> Score:
-    """One metric of one pair.
+    """Score of one pair by one metric.
 
     Args:
-        id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`.
+        id: e.g. ``"hd95.pooled"``; see :func:`list_metrics`. Or a definition, which need not be registered.
         reference: the truth: a binary mask, a label map (with ``label``), or what the metric's family
             compares.
         prediction: the same kind and shape.
@@ -105,20 +145,18 @@ def score(
     policy = convention.empty if empty is None else empty_policy(empty)
     first, second = same_shape(reference, prediction)
     steps = check_spacing(spacing, first.ndim) if convention.needs_spacing or spacing is not None else None
-    pair = MaskPair(
-        as_mask(first, label, "reference"), as_mask(second, label, "prediction"), steps, workers=workers
-    )
-    return score_pair(convention, pair, policy, options)
+    masks = as_mask(first, label, "reference"), as_mask(second, label, "prediction")
+    return score_pair(convention, MaskPair.cut(*masks, steps, workers=workers), policy, options)
 
 
-def _options(convention: Convention, given: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = sorted(set(given) - set(convention.options))
+def _options(convention: Convention, options: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(options) - set(convention.options))
     if unknown:
-        known = ", ".join(convention.options) or "none"
+        names = ", ".join(convention.options) or "none"
         raise MedbenchError(
-            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {known}."
+            "metric.option", f"{convention.id} has no option '{unknown[0]}'.", f"Its options: {names}."
         )
-    merged = {**convention.options, **given}
+    merged = {**convention.options, **options}
     lacking = [name for name, value in merged.items() if value is None]
     if lacking:
         raise MedbenchError("metric.option", f"{convention.id} needs {lacking[0]}=….")
@@ -132,7 +170,7 @@ def _other(
     spacing: SpacingLike | None,
     options: dict[str, Any],
 ) -> Score:
-    rule = load_object(convention.target)
+    rule = convention.rule
     if convention.needs_spacing:
         options["spacing"] = check_spacing(spacing, np.ndim(reference))
     value = rule(reference, prediction, **options)
@@ -144,12 +182,11 @@ def _other(
 def score_pair(
     convention: Convention, pair: MaskPair, policy: EmptyPolicy, options: Mapping[str, Any]
 ) -> Score:
-    """A mask metric under a rule for empty masks."""
+    """Score of a mask pair by one metric, with a rule for empty masks."""
     state = pair.emptiness
     natural: float | None = None
     if state is None or convention.family != "surface":
-        rule: Callable[..., float | None] = load_object(convention.target)
-        natural = rule(pair, **options)
+        natural = convention.rule(pair.whole if convention.needs_frame else pair, **options)
     if state is None:
         if natural is None:
             return Score.undefined("the definition has no answer here")
@@ -167,7 +204,7 @@ def score_pair(
 
 
 def _regions(labels: Any, histogram: JointHistogram) -> dict[str, Label]:
-    """What to score: a name for each label or union of labels."""
+    """Name -> label or union of labels to score."""
     if labels is None:
         return {str(value): int(value) for value in histogram.labels.tolist() if value != 0}
     if isinstance(labels, Mapping):
@@ -178,7 +215,7 @@ def _regions(labels: Any, histogram: JointHistogram) -> dict[str, Label]:
 def evaluate_arrays(
     reference: npt.ArrayLike,
     prediction: npt.ArrayLike,
-    metric_ids: Iterable[str],
+    metric_ids: Iterable[str | Convention],
     labels: Mapping[str, Label] | Sequence[int] | None = None,
     spacing_mm: SpacingLike | None = None,
     *,
@@ -186,7 +223,7 @@ def evaluate_arrays(
     options: Mapping[str, Mapping[str, Any]] | None = None,
     workers: int = 1,
 ) -> dict[str, dict[str, Score]]:
-    """Many mask metrics on every label of a pair of label maps.
+    """Scores of every label of a pair of label maps by many mask metrics.
 
     One pass counts all labels; each label's surfaces are taken once, in its own box, for all of its
     distances.
@@ -194,7 +231,7 @@ def evaluate_arrays(
     Args:
         reference: label map (whole numbers of any type, any number of axes).
         prediction: the same shape.
-        metric_ids: ids of mask metrics.
+        metric_ids: ids of mask metrics, or definitions.
         labels: name -> label or labels (a region); a list of labels; or None for every label that occurs.
         spacing_mm: mm per step along each axis, or ``"pixel"``; needed as soon as one metric needs it.
         empty: rule for empty masks, for all metrics or per id.
@@ -222,21 +259,17 @@ def evaluate_arrays(
             )
     needs_spacing = any(convention.needs_spacing for convention in conventions)
     steps = check_spacing(spacing_mm, first.ndim) if needs_spacing or spacing_mm is not None else None
-    first, second = whole_numbers(first, "reference"), whole_numbers(second, "prediction")
-    if first.ndim > 2 and first.flags.f_contiguous and second.flags.f_contiguous:
-        first, second = first.T, second.T
-        steps = None if steps is None else steps[::-1]
-    histogram = joint_histogram(first, second)
-    given = {id: _options(metric(id), (options or {}).get(id, {})) for id in {c.id for c in conventions}}
-    policies = {c.id: _policy(c, empty) for c in conventions}
-    crop = _widened(foreground_box(first, second), first.shape)
-
-    regions = _regions(labels, histogram)
+    jobs = [
+        (c, _options(c, (options or {}).get(c.id, {})), _policy(c, empty))
+        for c in {c.id: c for c in conventions}.values()
+    ]
+    maps = _LabelMaps(whole_numbers(first, "reference"), whole_numbers(second, "prediction"))
+    regions = _regions(labels, maps.histogram)
+    threads = workers if len(regions) == 1 else 1
 
     def one(label: Label) -> dict[str, Score]:
-        pair = _pair_of(first, second, label, histogram, crop, steps)
-        pair.workers = workers if len(regions) == 1 else 1
-        return {c.id: score_pair(c, pair, policies[c.id], given[c.id]) for c in conventions}
+        pair = maps.pair(label, steps, threads)
+        return {c.id: score_pair(c, pair, policy, own) for c, own, policy in jobs}
 
     if workers > 1 and len(regions) > 1:
         from concurrent.futures import ThreadPoolExecutor
@@ -249,31 +282,29 @@ def evaluate_arrays(
 def _policy(
     convention: Convention, empty: EmptyPolicy | str | Mapping[str, EmptyPolicy | str] | None
 ) -> EmptyPolicy:
-    chosen = empty.get(convention.id) if isinstance(empty, Mapping) else empty
-    return convention.empty if chosen is None else empty_policy(chosen)
+    rule = empty.get(convention.id) if isinstance(empty, Mapping) else empty
+    return convention.empty if rule is None else empty_policy(rule)
 
 
-def _widened(box: tuple[slice, ...] | None, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    if box is None:
-        return tuple(slice(0, 0) for _ in shape)
-    return tuple(
-        slice(max(part.start - _MARGIN, 0), min(part.stop + _MARGIN, side))
-        for part, side in zip(box, shape, strict=True)
-    )
+class _LabelMaps:
+    """Two label maps, read along the axis that lies closest in memory, and where their labels are."""
 
+    def __init__(self, reference: Array, prediction: Array) -> None:
+        turned = reference.ndim > 2 and reference.flags.f_contiguous and prediction.flags.f_contiguous
+        self.turned = turned and not reference.flags.c_contiguous
+        self.reference, self.prediction = (a.T if self.turned else a for a in (reference, prediction))
+        self.histogram = joint_histogram(self.reference, self.prediction)
 
-def _pair_of(
-    first: Array,
-    second: Array,
-    label: Label,
-    histogram: JointHistogram,
-    crop: tuple[slice, ...],
-    spacing: Spacing | None,
-) -> MaskPair:
-    """One label's masks, cut to where it occurs along the first axis and to the foreground elsewhere."""
-    rows = histogram.span(label)
-    if rows.stop > rows.start:
-        rows = slice(max(rows.start - _MARGIN, 0), min(rows.stop + _MARGIN, len(first)))
-    part = (rows, *crop[1:])
-    masks = as_mask(first[part], label, "reference"), as_mask(second[part], label, "prediction")
-    return MaskPair(*masks, spacing, overlap=histogram.overlap(label), shape=first.shape)
+    def pair(self, label: Label, spacing: Spacing | None, workers: int) -> MaskPair:
+        """The masks of a region, in the order of the axes that the caller knows."""
+        shape = self.reference.shape
+        box = self.histogram.box(label) or some_element(shape)
+
+        def read() -> tuple[Mask, Mask]:
+            first = as_mask(self.reference[box], label, "reference")
+            second = as_mask(self.prediction[box], label, "prediction")
+            return (first.T, second.T) if self.turned else (first, second)
+
+        overlap, whole = self.histogram.overlap(label), shape[::-1] if self.turned else shape
+        place = box[::-1] if self.turned else box
+        return MaskPair.of_box(read, place, whole, spacing, overlap, workers=workers)

@@ -1,4 +1,4 @@
-"""Models: one file a paper, shared parts in ``blocks``, one card of facts a family in ``cards``.
+"""Models: a file per paper, shared parts in ``blocks``, a card of facts per family in ``cards``.
 
 Importing this imports no torch.
 """

@@ -82,7 +82,7 @@ class BRAUNet(nn.Module):
         drop_path: rate of left-out branches in the last block of each stage; it grows from 0 in the first.
         merge: ``official`` or ``spatial``.
         expansion: ``patch`` or ``inverted_bottleneck``.
-        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
+        image_head: input of the image-level head, ``segmentation`` or ``encoder``.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.
@@ -174,7 +174,7 @@ def join(dim: int) -> nn.Linear:
 
 
 def as_map(images: Tensor, in_channels: int) -> Tensor:
-    """``(N, in_channels, H, W)`` to ``(N, H', W', in_channels)``, zeros added up to multiples of 32.
+    """Images ``(N, in_channels, H, W)`` as ``(N, H', W', in_channels)``, zero-padded to multiples of 32.
 
     One channel is repeated where three are needed.
     """
@@ -192,8 +192,8 @@ def _check_choices(merge: str, expansion: str) -> None:
     refuse_options(
         "brau_net",
         (
-            (value not in known, f"{option}={value!r} is neither '{known[0]}' nor '{known[1]}'")
-            for option, value, known in choices
+            (value not in names, f"{option}={value!r} is neither '{names[0]}' nor '{names[1]}'")
+            for option, value, names in choices
         ),
     )
 
@@ -207,7 +207,9 @@ def check_options(
     num_heads: Sequence[int],
     side_dwconv: int,
 ) -> None:
-    """Of both networks; there is a depth and a number of heads for each level that has blocks.
+    """Refuse options of BRAU-Net and BRAU-Net++ that do not go together.
+
+    There is a depth and a number of heads for each level with blocks.
 
     Raises:
         MedbenchError: ``model.option``.

@@ -73,7 +73,7 @@ class BRAUNetPP(nn.Module):
         mlp_ratio: hidden width of the perceptrons.
         side_dwconv: kernel of the attention's depthwise convolution, odd.
         drop_path: largest rate of left-out branches.
-        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
+        image_head: input of the image-level head, ``segmentation`` or ``encoder``.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.

@@ -1,4 +1,4 @@
-"""CM-CGNS, arXiv 2506.11674: the networks that its image-text pre-training is judged by on chest X-rays.
+"""CM-CGNS, arXiv 2506.11674: the segmentation networks that evaluate its pre-training on chest X-rays.
 
 The authors' code (violet-42/CM-CGNS@4e75806, no licence stated) was read for facts. Its pre-training, whose
 published files do not import, is not here: these are the two segmentation networks that take its encoders,
@@ -46,7 +46,7 @@ def unet(
     Args:
         in_channels: input channels.
         num_classes: labels with the background; the authors have 1.
-        num_image_classes: adds the library's head for classes of the whole picture.
+        num_image_classes: adds the library's head for classes of the whole image.
         encoder_weights: path of a pre-trained encoder's ``state_dict`` in the library's names.
 
     Raises:
@@ -65,7 +65,7 @@ def unet(
 class SETR(nn.Module):
     """SETR with progressive enlargement on a vision transformer.
 
-    The transformer sees pictures of ``image_size``: others are resized to it, and their logits back.
+    The transformer sees images of ``image_size``: others are resized to it, and their logits back.
 
     Args:
         in_channels: input channels.
@@ -75,8 +75,8 @@ class SETR(nn.Module):
         depth: its blocks.
         num_heads: of its attention.
         decoder_channels: after each enlargement by 2.
-        num_image_classes: classes of the whole picture, by a head of ours.
-        image_head: what that looks at, ``segmentation`` or ``encoder``.
+        num_image_classes: classes of the whole image, by a head of ours.
+        image_head: input of that head, ``segmentation`` or ``encoder``.
 
     Raises:
         MedbenchError: ``model.option``.
@@ -137,7 +137,7 @@ class SETR(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, channels, H, W)`` to logits ``(N, num_classes, H, W)``; and image logits, with that head."""
+        """Logits ``(N, num_classes, H, W)`` of images, and image logits with an image-level head."""
         sides = images.shape[-2:]
         tokens = self.projection(self.encoder(_resized(images, (self.image_size,) * 2))[:, 1:])
         grid = self.image_size // PATCH

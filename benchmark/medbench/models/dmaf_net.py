@@ -41,13 +41,13 @@ from medbench.models.options import refuse_options
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Everything that the losses of a training step look at.
+    """Outputs that the losses of a training step compare.
 
     Attributes:
-        logits: ``(N, num_classes, depth, height, width)`` of what was fused.
+        logits: ``(N, num_classes, depth, height, width)`` of the fused features.
         deep: logits of the coarser levels at their own sizes, finest first.
-        separate: logits of every modality alone, one a modality; of the samples that have it only.
-        modalities: deepest features of every modality ``(N, C, *sides)``; zeros where it is missing.
+        separate: logits of each modality alone, for the samples that have the modality.
+        modalities: deepest features of each modality ``(N, C, *sides)``, zeros where it is missing.
         fused: the deepest fused features.
     """
 
@@ -66,7 +66,7 @@ def _conv_unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> n
 
 
 class EncoderLevel(nn.Module):
-    """A convolution, and two more with a residual.
+    """A level of an encoder: a convolution, and two more with a residual.
 
     Args:
         inputs: channels in.
@@ -81,13 +81,13 @@ class EncoderLevel(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, inputs, *sides)`` to ``(N, outputs, *(sides / stride))``, rounded up."""
-        entered: Tensor = self.enter(features)
-        refined: Tensor = self.refine(entered)
-        return entered + refined
+        base: Tensor = self.enter(features)
+        residual: Tensor = self.refine(base)
+        return base + residual
 
 
 class Encoder(nn.Module):
-    """The levels of one modality.
+    """The encoder of one modality.
 
     Args:
         channels: of every level.
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, volume: Tensor, present: Tensor | None) -> list[Tensor]:
-        """``(N, 1, *sides)`` to features of every level; zeros of the samples without this modality.
+        """Features of every level, zeros for samples without this modality.
 
         In training, features of a modality that no sample has depend on its parameters with gradient zero,
         so that every process of a distributed training has the same gradients to share.
@@ -111,8 +111,8 @@ class Encoder(nn.Module):
             return self._compute(volume)
         if bool(present.any()):
             return [
-                found.new_zeros(len(volume), *found.shape[1:]).index_put((present,), found)
-                for found in self._compute(volume[present])
+                level.new_zeros(len(volume), *level.shape[1:]).index_put((present,), level)
+                for level in self._compute(volume[present])
             ]
         nothing = volume.new_zeros(())
         if torch.is_grad_enabled():
@@ -124,15 +124,15 @@ class Encoder(nn.Module):
         return features
 
     def _compute(self, features: Tensor) -> list[Tensor]:
-        found = []
+        levels = []
         for level in self.levels:
             features = level(features)
-            found.append(features)
-        return found
+            levels.append(features)
+        return levels
 
 
 class DecoderStep(nn.Module):
-    """Enlargement, a convolution, the skip beside it, and two convolutions.
+    """A step of a decoder: upsampling, a convolution, concatenation with the skip, and two convolutions.
 
     Args:
         inputs: channels of the coarser level.
@@ -152,7 +152,7 @@ class DecoderStep(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the features of all levels to logits.
+    """A decoder of the features of all levels.
 
     Args:
         channels: of every level, the finest first.
@@ -167,14 +167,14 @@ class Decoder(nn.Module):
         self.head = nn.Conv3d(channels[0], num_classes, 1)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Features of every level, finest first, to those of the decoder's levels, coarsest first.
+        """Features of the decoder's levels, coarsest first, from the encoder's levels, finest first.
 
-        The last is the finest level's; :attr:`head` makes logits of it.
+        :attr:`head` makes logits of the last, those of the finest level.
         """
-        decoded = [features[-1]]
+        levels = [features[-1]]
         for step, skip in zip(self.steps, reversed(features[:-1]), strict=True):
-            decoded.append(step(decoded[-1], skip))
-        return decoded
+            levels.append(step(levels[-1], skip))
+        return levels
 
 
 class DMAFNet(nn.Module):
@@ -224,14 +224,14 @@ class DMAFNet(nn.Module):
         Sides below 32 are padded at their ends by repeating the edge, and the logits cropped.
 
         Args:
-            volumes: what stands in the channels of missing modalities has no influence.
-            present: boolean ``(N, in_channels)``, at least one modality a sample; ``None``: all are there.
+            volumes: input; channels of missing modalities have no influence.
+            present: boolean ``(N, in_channels)``, at least one modality per sample; ``None``: all present.
         """
         _, fused = self._fuse(pad_ends(volumes, 1, self.least_side), present)
         return crop_ends(self.decoder.head(self.decoder(fused)[-1]), volumes.shape[2:])
 
     def paths(self, volumes: Tensor, present: Tensor) -> Paths:
-        """All that training compares, at sides from 32 on; arguments as in :meth:`forward`."""
+        """Outputs for the losses of training, at sides from 32 on; arguments as in :meth:`forward`."""
         features, fused = self._fuse(volumes, present)
         *coarse, finest = self.decoder(fused)
         deep = [head(level) for head, level in zip(self.deep_heads, coarse, strict=True)]
@@ -249,7 +249,7 @@ class DMAFNet(nn.Module):
         )
 
     def _fuse(self, volumes: Tensor, present: Tensor | None) -> tuple[list[list[Tensor]], list[Tensor]]:
-        """Features by modality and level, and fused ones by level."""
+        """Features by modality and level, and fused features by level."""
         features = [
             encoder(volumes[:, number : number + 1], None if present is None else present[:, number])
             for number, encoder in enumerate(self.encoders)

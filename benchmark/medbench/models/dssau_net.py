@@ -8,8 +8,8 @@ bilinear enlargement that theirs does first (the two commute).
 
 The paper also reports frame classification, but that branch was not released. ``num_image_classes`` adds our
 own light head, on what the segmentation found (``image_head="segmentation"``) or on the mean of the deepest
-encoder map (``"encoder"``). With few videos the first is the one that generalises: the second learns to know
-the videos instead.
+encoder map (``"encoder"``). With few videos only the first generalises; the second learns to tell the videos
+apart.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class DSSAUNet(SparsePyramid):
         mlp_ratio: hidden width of the perceptrons.
         side_dwconv: kernel of the attention's depthwise convolution, odd.
         drop_path: largest rate of left-out branches; in the decoder the lowest resolution has it.
-        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
+        image_head: input of the image-level head, ``segmentation`` or ``encoder``.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.

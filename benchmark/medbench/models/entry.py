@@ -1,4 +1,4 @@
-"""Model cards: what is known of a model, without importing torch."""
+"""Model cards: the facts of a model, without importing torch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CARDS = Path(__file__).parent / "cards"
 
 @dataclass(frozen=True, slots=True)
 class ModelOption:
-    """A keyword of a model's factory.
+    """An option of a model: a keyword of its factory.
 
     Attributes:
-        default: its value when not given.
-        help: one line for people.
+        default: default value.
+        help: one line of help.
     """
 
     default: Any
@@ -30,24 +30,24 @@ class ModelOption:
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A model's card. ``None`` and empty text mean that the fact is not known, not that it is zero.
+    """A model's card; ``None`` and empty text mean that a fact is unknown, not that it is zero.
 
     Attributes:
-        name: what the command line calls it; ``family.test`` is the tiny variant of a family.
-        title: what tables call it.
+        name: name on the command line; ``family.test`` is the tiny variant of a family.
+        title: title in tables.
         factory: ``"module:callable"``; called with ``in_channels``, ``num_classes`` and the options.
         framework: ``"module:object"``, a :class:`medbench.training.framework.Framework` that plans,
             trains and predicts by itself; empty for plain networks.
-        offers: task -> keyword of the factory that takes how many classes, points … the task has; empty where
-            the factory need not know. The network returns one output a task in this order: a tensor, a tuple,
-            or a mapping by task.
+        offers: task -> keyword of the factory for the number of classes, points … of the task; empty where
+            the factory takes no number. The network returns one output per task in this order: a tensor, a
+            tuple, or a mapping by task.
         predictor: ``"module:callable"``, called with the network and a
             :class:`medbench.inference.build.PredictorSettings`, where the package's own predictors do not
             fit; empty otherwise.
-        family: models that share a card file.
-        aliases: other names for it; they work everywhere but are not listed.
-        recipe_family: whose training recipes apply.
-        default_recipe: the recipe of that family to start with.
+        family: name of the card file that several models share.
+        aliases: other names; usable everywhere but not listed.
+        recipe_family: family of the training recipes.
+        default_recipe: recipe of a training when the user names none.
         paper_title: title of the paper.
         arxiv: its arXiv number.
         doi: its DOI, where there is no arXiv number.
@@ -57,39 +57,42 @@ class ModelEntry:
         sees_reference: whether it is shown the reference of the very cases that it predicts, as its authors'
             program does; its results are marked and never ranked.
         in_channels: channels of the published input.
-        spatial_dims: 2 for pictures, 3 for volumes ``(N, modalities, depth, height, width)``, 1 for sequences
+        spatial_dims: 2 for images, 3 for volumes ``(N, modalities, depth, height, width)``, 1 for sequences
             ``(N, frames, features)``.
-        modality_mask: whether ``forward`` takes which modalities are there as a second argument, a boolean
-            tensor ``(N, modalities)``; channels of the missing ones are zero.
-        background: of volumes: ``zero`` leaves voxels outside the brain 0; ``scaled`` gives them the z-score
-            of their value, as the programs for incomplete modalities do.
+        modality_mask: whether ``forward`` takes a second argument, the boolean tensor ``(N, modalities)`` of
+            present modalities; channels of missing modalities are zero.
+        background: value outside the brain in volumes: ``zero`` is 0; ``scaled`` is the z-score of 0, as in
+            programs for incomplete modalities.
         blending: of overlapping windows: ``gaussian`` adds logits with Gaussian weights, ``uniform`` adds
-            probabilities with equal ones.
+            probabilities with equal weights.
         image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
-        further_inputs: ``"module:callable"``; called with the input, it makes what else ``forward`` takes, to
-            measure with.
-        size_divisor: the network pads its input to multiples of this; sides that are cost nothing extra.
-        min_size: smaller sides are padded to this.
+        further_inputs: ``"module:callable"``; called with the input, it makes the other inputs of ``forward``
+            for profiling.
+        size_divisor: the network pads the sides of its input to multiples of this number.
+        min_size: the network pads smaller sides to this size.
         size_rule: which input sizes work, in words.
         channel_order: ``RGB`` or ``BGR`` input.
         scale: 8-bit values are divided by this.
         mean: subtracted afterwards, one a channel.
         std: divided by afterwards, one a channel.
-        published_parameters: the paper's number, if it gives one.
-        published_gflops: the paper's number, if it gives one.
-        authors_parameters: counted in the authors' program, with ``num_classes``.
+        published_parameters: number of parameters in the paper.
+        published_gflops: GFLOPs in the paper.
+        authors_parameters: number of parameters of the authors' program, with ``num_classes``.
         authors_gmacs: billions of multiply-accumulates of the authors' program, counted by torch's
             ``FlopCounterMode`` for one input of ``image_size`` with ``num_classes``.
-        cost_note: why the paper's, the authors' program's and our figures differ, or that none was found.
-        counted_parameters: counted here with the default options, ``in_channels`` and ``num_classes``.
+        cost_note: why figures of the paper, of the authors' program and of medbench differ, or that no reason
+            was found.
+        counted_parameters: number of parameters here, with default options, ``in_channels`` and
+            ``num_classes``.
         num_classes: classes that the counted number and the authors' checkpoint have.
-        checkpoint_data: what the authors' released weights were trained on.
+        checkpoint_data: training data of the authors' released weights.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
-        official_shapes: ``in_channels`` and ``num_classes`` -> (our parameter, axis) that shows them.
-        exports: ways of export that a test covers.
-        options: keyword -> default and help.
+        official_shapes: ``in_channels`` and ``num_classes`` -> (parameter, axis) whose size equals the
+        number.
+        exports: formats of export that a test covers.
+        options: options of the model by keyword.
         fixed_options: options that this variant sets.
-        notes: what is ours where the paper is silent.
+        notes: decisions of medbench where the paper is silent.
     """
 
     name: str
@@ -140,7 +143,7 @@ class ModelEntry:
 
     @property
     def forms(self) -> tuple[Form, ...]:
-        """Forms of cases that the model can serve, the one it serves best first."""
+        """Forms of cases that the model can predict, the preferred form first."""
         if self.framework:
             return ("volume", "image")
         by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
@@ -148,10 +151,7 @@ class ModelEntry:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """The published input without the batch: channels, then a side for every spatial axis.
-
-        A sequence has frames, then features.
-        """
+        """Shape of the published input without the batch: channels and sides, or frames and features."""
         if self.spatial_dims == 1:
             return (self.image_size, self.in_channels)
         return (self.in_channels, *(self.image_size,) * self.spatial_dims)
@@ -168,10 +168,10 @@ _TUPLES = {item.name for item in dataclasses.fields(ModelEntry) if str(item.type
 
 
 def read_card(path: Path) -> dict[str, ModelEntry]:
-    """Entries of one card file: the family's facts, and those that each variant changes.
+    """Cards of the models in one file, by name.
 
     ``[options.NAME]`` holds ``default`` and ``help``; ``[variants."NAME"]`` whatever differs in that variant,
-    among it ``fixed_options``.
+    including ``fixed_options``.
 
     Raises:
         MedbenchError: ``card.syntax`` for what is no TOML or has no variants, ``card.fact`` for a fact that
@@ -181,9 +181,9 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
         card = tomllib.loads(path.read_text(encoding="utf-8"))
         variants = card.pop("variants")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
-        told = f"no variants ({error})" if isinstance(error, KeyError) else str(error)
+        fault = f"no variants ({error})" if isinstance(error, KeyError) else str(error)
         raise MedbenchError(
-            "card.syntax", f"{path}: the card cannot be read: {told}.", "Mend it, or take it away."
+            "card.syntax", f"{path}: the card cannot be read: {fault}.", "Repair the card, or remove it."
         ) from error
     options = {name: ModelOption(**option) for name, option in card.pop("options", {}).items()}
     entries = {}
@@ -199,8 +199,8 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
     return entries
 
 
-def _check_names(path: Path, kind: str, given: dict[str, Any], known: set[str]) -> None:
-    for name in given:
-        if name not in known:
-            error = unknown_name(kind, name, known)
+def _check_names(path: Path, kind: str, entries: dict[str, Any], names: set[str]) -> None:
+    for name in entries:
+        if name not in names:
+            error = unknown_name(kind, name, names)
             raise MedbenchError(f"card.{kind}", f"{path.name}: {error.message}", error.hint)

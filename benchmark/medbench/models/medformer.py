@@ -3,13 +3,13 @@
 Authors' code: XiaZunhui/MedFormer@3ede415, no licence stated; read and run for facts, nothing copied. The
 pyramid is :mod:`medbench.models.blocks.sparse_pyramid`; here are its three heads.
 
-* :class:`MedFormerClassifier`: batch norm, mean over all places, a linear layer, as in the authors' program.
+* :class:`MedFormerClassifier`: batch norm, mean over all pixels, a linear layer, as in the authors' program.
 * :class:`MedFormerUPerNet`: the UPerNet of their segmentation programs (arXiv 1807.10221 without batch norm).
 * :func:`detection_network`: lesion detection is in the paper's abstract alone; no program of it was released.
   Ours puts the pyramid behind torchvision's RetinaNet or Faster R-CNN with their feature pyramids.
 
 Ours computes the same function; only the order of steps that commute differs. Where the paper and the
-program leave room, this is ours: pictures smaller than the regions need are padded with zeros at the bottom
+program leave room, this is ours: images smaller than the regions need are padded with zeros at the bottom
 and right (theirs fail), logits have the size of the input (theirs that of the option ``image_size``),
 ``in_channels`` other than three (one channel is repeated to three, as in their program for Synapse), and an
 image-level head beside the segmentation (``num_image_classes``).
@@ -48,7 +48,7 @@ class MedFormerClassifier(SparsePyramid):
 
     Args:
         in_channels: input channels.
-        num_classes: classes of a picture.
+        num_classes: classes of an image.
         n_win: regions along each side.
         topk: regions that a region attends to, at 1/4, 1/8 and 1/16.
         embed_dim: channels at 1/4, 1/8, 1/16 and 1/32.
@@ -115,7 +115,7 @@ class ConvReLU(nn.Module):
 
 
 class MedFormerUPerNet(SparsePyramid):
-    """The pyramid under UPerNet.
+    """MedFormer's segmentation network: UPerNet on the pyramid.
 
     Args:
         in_channels: input channels.
@@ -131,7 +131,7 @@ class MedFormerUPerNet(SparsePyramid):
         drop_path: largest rate of left-out branches.
         decoder_dim: channels of UPerNet.
         dropout: rate of left-out channels before the last layer.
-        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
+        image_head: input of the image-level head, ``segmentation`` or ``encoder``.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.
@@ -218,14 +218,14 @@ def _with_channels(images: Tensor, in_channels: int) -> Tensor:
 
 
 class DetectionFeatures(SparsePyramid):
-    """The pyramid under a feature pyramid network, as torchvision's detectors want it.
+    """The backbone of torchvision's detectors: a feature pyramid network on the pyramid.
 
     Args:
         in_channels: input channels.
         options: of the blocks.
         out_channels: channels of every map.
         first_level: the largest map that is used, 0 to 3.
-        extra: what makes coarser maps.
+        extra: module that adds coarser maps.
     """
 
     def __init__(
@@ -240,26 +240,26 @@ class DetectionFeatures(SparsePyramid):
         self.out_channels = out_channels
         self.first_level = first_level
         self.least_size = 16 * options.n_win
-        used = list(options.embed_dim[first_level:])
+        widths = list(options.embed_dim[first_level:])
         for level in range(first_level):
             self.encoder_norms[level] = nn.Identity()
-        self.feature_pyramid = FeaturePyramidNetwork(used, out_channels, extra)
+        self.feature_pyramid = FeaturePyramidNetwork(widths, out_channels, extra)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """``(N, in_channels, H, W)`` to maps ``(N, out_channels, H / s, W / s)`` by name, finest first.
 
-        Where pictures are padded for the regions, the maps are cropped again: torchvision takes a map's
+        Where images are padded for the regions, the maps are cropped again: torchvision takes a map's
         stride from its size.
         """
         height, width = images.shape[-2:]
         maps = self.encode(at_least(images, self.least_size))
-        named = OrderedDict()
+        pyramid = OrderedDict()
         for level in range(self.first_level, len(maps)):
             stride = 4 << level
-            cropped = maps[level][:, : -(-height // stride), : -(-width // stride)]
-            named[str(level - self.first_level)] = cropped.permute(0, 3, 1, 2)
-        found: dict[str, Tensor] = self.feature_pyramid(named)
-        return found
+            crop = maps[level][:, : -(-height // stride), : -(-width // stride)]
+            pyramid[str(level - self.first_level)] = crop.permute(0, 3, 1, 2)
+        features: dict[str, Tensor] = self.feature_pyramid(pyramid)
+        return features
 
 
 def detection_network(
@@ -278,12 +278,12 @@ def detection_network(
     decoder_dim: int = 256,
     image_size: int = 512,
 ) -> RetinaNet | FasterRCNN:
-    """A detector of torchvision on the pyramid; it takes and gives what torchvision's do.
+    """A detector of torchvision on the pyramid, with torchvision's inputs and outputs.
 
-    In training ``detector(images, targets)`` gives a dictionary of losses, in evaluation
-    ``detector(images)`` one of ``boxes`` (``(x1, y1, x2, y2)`` in pixels of the picture), ``labels`` and
-    ``scores`` a picture. RetinaNet sees the maps from 1/8 on and two coarser ones (arXiv 1708.02002), Faster
-    R-CNN those from 1/4 on and one coarser (arXiv 1612.03144).
+    In training ``detector(images, targets)`` gives a dictionary of losses, in evaluation ``detector(images)``
+    one of ``boxes`` (``(x1, y1, x2, y2)`` in pixels of the image), ``labels`` and ``scores`` for each image.
+    RetinaNet sees the maps from 1/8 on and two coarser ones (arXiv 1708.02002), Faster R-CNN those from 1/4
+    on and one coarser (arXiv 1612.03144).
 
     Args:
         in_channels: input channels.
@@ -298,7 +298,7 @@ def detection_network(
         side_dwconv: kernel of the attention's depthwise convolution, odd.
         drop_path: largest rate of left-out branches.
         decoder_dim: channels of the feature pyramid.
-        image_size: side that pictures are resized to, the longer at most twice that.
+        image_size: side that images are resized to, the longer at most twice that.
 
     Raises:
         MedbenchError: ``model.option``.
@@ -315,7 +315,7 @@ def detection_network(
             ),
         ),
     )
-    pictures = {
+    transform = {
         "min_size": image_size,
         "max_size": 2 * image_size,
         "image_mean": [0.0] * in_channels,
@@ -327,10 +327,10 @@ def detection_network(
         )
         sizes = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in _ANCHOR_SIDES)
         anchors = AnchorGenerator(sizes, _ANCHOR_RATIOS)
-        return RetinaNet(features, num_classes, anchor_generator=anchors, **pictures)
+        return RetinaNet(features, num_classes, anchor_generator=anchors, **transform)
     features = DetectionFeatures(in_channels, options, decoder_dim, 0, LastLevelMaxPool())
     anchors = AnchorGenerator(tuple((side,) for side in _ANCHOR_SIDES), _ANCHOR_RATIOS)
-    return FasterRCNN(features, num_classes, rpn_anchor_generator=anchors, **pictures)
+    return FasterRCNN(features, num_classes, rpn_anchor_generator=anchors, **transform)
 
 
 _ANCHOR_SIDES = (32, 64, 128, 256, 512)

@@ -1,4 +1,4 @@
-"""Three-dimensional networks of MONAI as baselines.
+"""Three-dimensional baseline networks of MONAI.
 
 Library: Project-MONAI/MONAI (Apache-2.0).
 """
@@ -140,7 +140,7 @@ def swinunetr(
 
 
 def _built(title: str, kind: Callable[..., nn.Module], **options: Any) -> nn.Module:
-    """The network on the current default device; MONAI reads numbers off tensors while it builds."""
+    """The network on the default device; MONAI reads values of tensors while it builds."""
     device = torch.get_default_device()
     try:
         with torch.device("cpu"):

@@ -12,7 +12,7 @@ As in theirs, the last bias of the deepest block has no gradient in training: a 
 
 Where the paper and their program leave room, this is ours: other sizes than multiples of 32 are padded with
 zeros at the bottom and right and cropped back, sides may differ (theirs takes squares of the size it was
-built for), and ``in_channels`` is obeyed (theirs always has three; as there, a grey picture given to three
+built for), and ``in_channels`` is free (theirs always has three; as there, a grey image given to three
 channels is repeated). ``num_image_classes`` adds our own image-level head, on what the segmentation found
 (``image_head="segmentation"``) or on the mean of the deepest encoder map (``"encoder"``).
 """
@@ -127,7 +127,7 @@ class MSLAUNet(nn.Module):
         decoder_dim: decoder channels.
         mlp_ratio: hidden width of the perceptrons.
         drop_path: largest rate of left-out branches, reached at the deepest block.
-        image_head: what the image-level head looks at, ``segmentation`` or ``encoder``.
+        image_head: input of the image-level head, ``segmentation`` or ``encoder``.
         raw_view: tokens are re-read as images without moving an axis, as in the authors' program.
         mixed_heads: so are the heads' outputs.
         exchanged_softmax: queries are normalised over tokens and keys over channels, as there.

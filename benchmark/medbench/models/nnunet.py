@@ -1,4 +1,4 @@
-"""The U-Net that nnU-Net plans for square pictures or cubic volumes, as a plain network.
+"""The U-Net that nnU-Net plans for square images or cubic volumes, as a plain network.
 
 Paper: Isensee et al. 2021, doi 10.1038/s41592-020-01008-z. Library: MIC-DKFZ/nnUNet (Apache-2.0), whose own
 functions decide the topology here. What ``medbench train -m nnunet`` trains is planned from the data instead.
@@ -21,7 +21,7 @@ WIDEST = {2: 512, 3: 320}
 
 
 def require_nnunet() -> None:
-    """Refuse in one line where the library is not installed.
+    """Refuse to go on where the library is not installed.
 
     Raises:
         MedbenchError: ``nnunet.missing``.

@@ -1,4 +1,4 @@
-"""Refusing options that do not go together, in one form for every model."""
+"""Errors for model options that do not go together."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from medbench.core.errors import MedbenchError
 
 
 def refuse_options(model: str, problems: Iterable[tuple[bool, str]]) -> None:
-    """Raise the first problem that is there.
+    """Raise an error for the first problem that applies.
 
     Args:
-        model: name of the model.
-        problems: for each whether it is there, and what is wrong as a clause.
+        model: model name.
+        problems: for each whether it applies, and a clause that names the option and its fault.
 
     Raises:
         MedbenchError: ``model.option``.

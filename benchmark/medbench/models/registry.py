@@ -1,4 +1,4 @@
-"""Models by name: listing them, building them, and loading their authors' weights.
+"""Models by name: lists, cards, networks and weights of the authors.
 
 Importing this imports no torch.
 """
@@ -13,6 +13,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry, load_object, unknown_name
 from medbench.models.entry import CARDS, ModelEntry, read_card
 from medbench.models.smp_table import smp_entries
+from medbench.models.timm_table import PREFIX, timm_entries, timm_entry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +32,7 @@ def _registry() -> Registry[ModelEntry]:
                 registry.add(name, entry)
         except MedbenchError as error:
             registry.report(error)
-    for entry in smp_entries():
+    for entry in (*smp_entries(), *timm_entries()):
         registry.add(entry.name, entry)
     return registry
 
@@ -46,7 +47,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_entries(pattern: str = "*") -> list[ModelEntry]:
-    """Cards of the models that match a shell-style pattern; what cannot be loaded is reported in one line."""
+    """Cards of the models that match a shell-style pattern; a broken card is logged and left out."""
     entries = []
     for name, entry in _registry().values(pattern):
         try:
@@ -67,27 +68,29 @@ def _checked(name: str, entry: ModelEntry) -> ModelEntry:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """A model's card, by its name or an alias.
+    """A model's card, by its name or an alias; ``timm/NAME`` for any classifier of timm.
 
     Raises:
         MedbenchError: ``model.unknown`` with the nearest names.
     """
     registry = _registry()
     if name not in registry:
-        for known in registry:
-            if name in registry.get(known).aliases:
-                return registry.get(known)
+        for candidate in registry:
+            if name in registry.get(candidate).aliases:
+                return registry.get(candidate)
+        if name.startswith(PREFIX):
+            return timm_entry(name.removeprefix(PREFIX))
     return _checked(name, registry.get(name))
 
 
 def register_model(entry: ModelEntry) -> Callable[[Factory], Factory]:
-    """Decorator for a plugin's factory: makes it known under its card, whose ``factory`` may be empty.
+    """Decorator that registers a plug-in's factory with its card, whose ``factory`` may be empty.
 
-    Packages register without being imported: by an entry point in the group ``medbench.models`` whose name
-    is the model's and whose object is a :class:`ModelEntry`.
+    An installed package registers by an entry point of the group ``medbench.models``, with the model's name
+    and a :class:`ModelEntry` as object, and is imported on first use.
 
     Raises:
-        MedbenchError: ``model.entry`` for what is no card, ``model.clash`` when the name is taken.
+        MedbenchError: ``model.entry`` unless ``entry`` is a card, ``model.clash`` when the name is taken.
     """
 
     _checked(getattr(entry, "name", repr(entry)), entry)
@@ -108,16 +111,16 @@ def create_model(
     image_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Build a network with fresh weights.
+    """A network with fresh weights.
 
     Args:
         name: model name.
-        in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if not given.
+        in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if ``None``.
         num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background.
         image_size: side of the square input in pixels; ignored where the architecture does not depend on it.
-        options: the model's own. ``num_image_classes`` is understood by every model that has an image-level
-            head: with a number, the network returns ``(segmentation logits, image logits)``, and with
-            ``None``, the default, the segmentation logits alone.
+        options: options of the model. ``num_image_classes`` is an option of every model with an image-level
+            head: with a number the network returns ``(segmentation logits, image logits)``, with ``None``,
+            the default, the segmentation logits alone.
 
     Raises:
         MedbenchError: ``model.unknown``, or ``model.option`` for an option that the model does not have or a
@@ -141,16 +144,16 @@ def create_model(
 
 
 def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
-    """Refuse an option that a model does not have; ``image_size`` is every model's, see :func:`create_model`.
+    """Refuse an option that the model does not have; ``image_size`` is an option of every model.
 
     Raises:
         MedbenchError: ``model.option`` with the nearest names.
     """
-    known = {*entry.options, *entry.offers.values()} - {"", "num_classes"}
+    names = {*entry.options, *entry.offers.values()} - {"", "num_classes"}
     for option in options:
-        if option not in known and option != "image_size":
-            hint = unknown_name("option", option, known).hint
-            listed = f"Options of {entry.name}: {', '.join(sorted(known)) or 'none'}."
+        if option not in names and option != "image_size":
+            hint = unknown_name("option", option, names).hint
+            listed = f"Options of {entry.name}: {', '.join(sorted(names)) or 'none'}."
             raise MedbenchError(
                 "model.option",
                 f"{entry.name} has no option '{option}'.",
@@ -161,13 +164,13 @@ def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
 def official_state_dict(
     name: str, authors_state_dict: Mapping[str, Tensor], **options: Any
 ) -> dict[str, Tensor]:
-    """The authors' weights under our names, complete and of the right shapes.
+    """The authors' weights under medbench's names, checked to be complete and of the right shapes.
 
     Args:
         name: model name.
         authors_state_dict: as their program saves it.
-        options: those that the authors' network was built with, where they differ from the model's own;
-            the channels and classes are read from the weights.
+        options: options of the authors' network, where they differ from the defaults; numbers of channels and
+            classes are read from the weights.
 
     Raises:
         MedbenchError: ``model.no_official_keys``; ``weights.unknown_keys`` for parameters that their program
@@ -178,7 +181,7 @@ def official_state_dict(
         raise MedbenchError(
             "model.no_official_keys",
             f"{name} has no table of the authors' parameter names.",
-            "Use our names.",
+            "Use medbench's parameter names.",
         )
     translate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = load_object(entry.official_keys)
     ours = translate(authors_state_dict)

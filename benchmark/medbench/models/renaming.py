@@ -1,4 +1,4 @@
-"""From the authors' parameter names to ours."""
+"""Renaming of parameters from the authors' names to medbench's."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def rename_parameters(
     parts: Rules = (),
     unused: str | None = None,
 ) -> dict[str, Tensor]:
-    """Rename every parameter; where two of theirs become one of ours, the later wins, as it does in torch.
+    """The state dictionary with every parameter renamed; of two with the same new name the later is kept.
 
     Args:
         authors_state_dict: as their program saves it.
-        title: of the model, for errors.
-        places: patterns of the beginning of a name and what replaces it; the first that fits applies, and a
-            name that none fits is an error.
-        parts: patterns replaced anywhere in the result, in order.
+        title: title of the model, for errors.
+        places: patterns and replacements of the beginning of a name; the first match applies, and a name
+            without a match is an error.
+        parts: patterns and replacements anywhere in the result, in order.
         unused: pattern of the beginning of names that their program registers but never computes with.
 
     Raises:
@@ -40,8 +40,8 @@ def rename_parameters(
         if unused and re.match(unused, key):
             continue
         for pattern, replacement in places:
-            name, found = re.subn(rf"\A(?:{pattern})", replacement, key)
-            if found:
+            name, count = re.subn(rf"\A(?:{pattern})", replacement, key)
+            if count:
                 for part, substitute in parts:
                     name = re.sub(part, substitute, name)
                 ours[name] = tensor
@@ -53,13 +53,13 @@ def rename_parameters(
             "weights.unknown_keys",
             f"{len(unknown)} of {len(authors_state_dict)} parameters are not of the authors' {title} "
             f"(first: {', '.join(unknown[:3])}).",
-            "Is this checkpoint of another model, or already in our names?",
+            "Is the checkpoint of another model, or does it have medbench's parameter names already?",
         )
     return ours
 
 
 def as_matrices(state: dict[str, Tensor], names: str) -> dict[str, Tensor]:
-    """Turn the 1×1 convolution weights ``(out, in, 1, 1)`` whose names match into ``(out, in)``."""
+    """The state with 1×1 convolution weights ``(out, in, 1, 1)`` whose names match as ``(out, in)``."""
     return {
         key: tensor.flatten(1) if re.search(names, key) and tensor.shape[2:] == (1, 1) else tensor
         for key, tensor in state.items()

@@ -1,4 +1,4 @@
-"""Networks of segmentation-models-pytorch with any of its encoders; nothing is ever downloaded.
+"""Networks of segmentation-models-pytorch with any of its encoders; nothing is downloaded.
 
 Library: qubvel-org/segmentation_models.pytorch (MIT).
 """
@@ -33,16 +33,16 @@ def smp_network(
     encoder_weights: str | Path | None = None,
     **options: Any,
 ) -> PaddedNetwork:
-    """A network of the library.
+    """A network of segmentation-models-pytorch.
 
     Args:
-        architecture: the library's name of it.
+        architecture: name of the architecture in the library.
         in_channels: input channels.
         num_classes: segmentation classes.
         num_image_classes: adds the library's own classification head on the deepest features.
         encoder: any encoder of the library, or ``tu-<timm name>``; the architecture's default if not given.
         encoder_weights: path of a checkpoint of the encoder.
-        options: further ones of the architecture.
+        options: further options of the architecture.
 
     Raises:
         MedbenchError: ``encoder.unknown``; ``model.option`` for values that do not go together;
@@ -82,23 +82,23 @@ def smp_network(
         load_encoder(network.encoder, Path(encoder_weights))
     stride = network.encoder.output_stride
     if architecture == "dpt":
-        return PaddedNetwork(network, 2 * stride, renamed=_HEAD_NAMES)
+        return PaddedNetwork(network, 2 * stride, new_names=_HEAD_NAMES)
     return PaddedNetwork(network, stride, 8 * stride if architecture == "pan" else 1, _HEAD_NAMES)
 
 
 def check_encoder(name: str) -> None:
-    """Raise ``encoder.unknown`` with the nearest names unless the library or timm has that encoder."""
+    """Refuse an encoder that neither library nor timm has, by ``encoder.unknown`` with the nearest names."""
     if name.startswith("tu-"):
         if not timm.is_model(name.removeprefix("tu-")):
-            raise unknown_name("encoder", name, [f"tu-{known}" for known in timm.list_models()])
+            raise unknown_name("encoder", name, [f"tu-{encoder}" for encoder in timm.list_models()])
         return
-    known = smp.encoders.get_encoder_names()
-    if name not in known:
-        raise unknown_name("encoder", name, known)
+    names = smp.encoders.get_encoder_names()
+    if name not in names:
+        raise unknown_name("encoder", name, names)
 
 
 def load_encoder(encoder: nn.Module, path: Path) -> None:
-    """Load a local encoder checkpoint, without executing anything in it; further parameters are left out.
+    """Load weights of an encoder from a file without running code in it; other parameters are ignored.
 
     Raises:
         MedbenchError: ``weights.missing``, ``weights.unsafe``, or ``weights.mismatch`` when it does not

@@ -1,4 +1,4 @@
-"""The architectures of segmentation-models-pytorch as model cards; a test compares it with the library."""
+"""Cards of the architectures of segmentation-models-pytorch; a test compares them with the library."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ class Architecture:
     """An architecture of the library.
 
     Attributes:
-        title: its usual name.
-        paper_title: of the paper.
-        arxiv: number of the paper.
-        doi: where there is no arXiv number.
+        title: usual name of the architecture.
+        paper_title: title of the paper.
+        arxiv: arXiv number of the paper.
+        doi: DOI of the paper, where it has no arXiv number.
         parameters: counted with the default options, 3 channels and 2 classes.
         options: keyword of the library's constructor -> its default.
-        encoder: the library's default.
-        alias: another common name.
+        encoder: the library's default encoder.
+        alias: another common name of the architecture.
     """
 
     title: str

@@ -1,1 +1,1 @@
-"""nnU-Net v2 behind the package's interfaces: files, labels, training, prediction."""
+"""nnU-Net v2 as a framework: its data sets, trained models, training and prediction."""

@@ -1,7 +1,8 @@
 """nnU-Net's planning, preprocessing and training: ``python -m medbench.nnunet.child FILE``.
 
-nnU-Net takes its folders from the environment and prints as it goes, so it gets a process of its own. What it
-prints goes to ``nnunet.log``; this process's standard output carries one JSON object a line to its parent.
+nnU-Net takes its folders from the environment and prints as it goes, so it runs in a process of its own. Its
+output goes to ``nnunet.log``; on its standard output the process writes events for its parent, one JSON
+object a line.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ AUGMENTERS = "nnUNet_n_proc_DA"
 
 
 def main(path: Path) -> int:
-    """Do what a request asks for; 0, or 1 with the reason sent to the parent."""
+    """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
     request = read_json(path)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(request["log"], "a", encoding="utf-8") as log:
@@ -61,7 +62,7 @@ def _work(request: dict[str, Any], emit: Emit) -> None:
         _stay_in_this_process()
     dataset = Path(request["preprocessed"])
     if not (dataset / PREPROCESSED).exists():
-        emit({"event": "say", "line": "nnU-Net looks at the data, plans and preprocesses."})
+        emit({"event": "say", "line": "nnU-Net reads the data, plans and preprocesses."})
         write_json(dataset / PREPROCESSED, {"plans": _prepare(request, dataset)})
     plans_name = read_json(dataset / PREPROCESSED)["plans"]
     if request["device"] == "cpu" or request["workers"]:
@@ -76,7 +77,7 @@ def _work(request: dict[str, Any], emit: Emit) -> None:
 
 
 def _stay_in_this_process() -> None:
-    """Let a thread of this process do what nnU-Net spawns processes for."""
+    """Make nnU-Net use a thread of this process where it would start processes."""
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.preprocessing.preprocessors import default_preprocessor
 
@@ -86,7 +87,7 @@ def _stay_in_this_process() -> None:
 
 
 def _prepare(request: dict[str, Any], dataset: Path) -> str:
-    """Fingerprint, plan and preprocessed cases; the plans' name."""
+    """Write fingerprint, plans and preprocessed cases; the name of the plans."""
     import nnunetv2
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import (
         DatasetFingerprintExtractor,
@@ -111,9 +112,9 @@ def _prepare(request: dict[str, Any], dataset: Path) -> str:
     plans = planner.plan_experiment()
     configuration = request["configuration"]
     if configuration not in plans["configurations"]:
-        planned = [name for name in plans["configurations"] if "cascade" not in name]
+        configurations = [name for name in plans["configurations"] if "cascade" not in name]
         raise ValueError(
-            f"nnU-Net plans no {configuration} for these data, only {', '.join(planned)}: choose one of those"
+            f"nnU-Net plans no {configuration} for these data: choose {' or '.join(configurations)}"
         )
     if request["batch_size"]:
         plans["configurations"][configuration]["batch_size"] = request["batch_size"]
@@ -125,7 +126,7 @@ def _prepare(request: dict[str, Any], dataset: Path) -> str:
 
 
 def seed_all(*parts: int) -> None:
-    """Seed what nnU-Net draws from."""
+    """Seed every generator that nnU-Net draws from."""
     import numpy as np
     import torch
 
@@ -136,7 +137,7 @@ def seed_all(*parts: int) -> None:
 
 
 def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | str, emit: Emit) -> None:
-    """Train a fold, or go on with it; a finished one only tells how it went."""
+    """Train a fold, or resume it, and write its history; a finished fold is left as it is."""
     import torch
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -151,9 +152,9 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
     latest = place / "checkpoint_latest.pth"
     plans = read_json(dataset / f"{plans_name}.json")
     plans["continue_training"] = latest.exists()
-    described = read_json(dataset / "dataset.json")
+    dataset_json = read_json(dataset / "dataset.json")
     device = torch.device(request["device"])
-    trainer = nnUNetTrainer(plans, request["configuration"], fold, described, device)
+    trainer = nnUNetTrainer(plans, request["configuration"], fold, dataset_json, device)
     trainer.num_epochs = request["epochs"]
     trainer.num_iterations_per_epoch = request["steps"]
     trainer.num_val_iterations_per_epoch = request["validation_steps"]
@@ -176,7 +177,7 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
 
 
 def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: Emit) -> None:
-    """Seed every epoch, write checkpoints whole, report, and leave out what draws plots or names the host."""
+    """Make the trainer seed every epoch, save atomically, report, and neither plot nor name the host."""
     save, begin, end = trainer.save_checkpoint, trainer.on_train_epoch_start, trainer.on_epoch_end
 
     def save_whole(filename: str) -> None:
@@ -204,7 +205,7 @@ def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: E
 
 
 def _load_safely(trainer: nnUNetTrainer, path: Path) -> None:
-    """nnU-Net's own loading with ``weights_only``, for it asks torch for the opposite."""
+    """Load a checkpoint as nnU-Net does, but with ``weights_only``, so that no code in it runs."""
     import torch
 
     from medbench.nnunet.files import harmless_types

@@ -1,4 +1,4 @@
-"""Trained models as nnU-Net keeps them, folders and exported archives, read without running any of it."""
+"""Weights of nnU-Net's trained models, folders and exported archives, read without running code in them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file, sha256_json
-from medbench.inference.weights import save_checkpoint
-from medbench.nnunet.labels import PICTURE_SIZE
+from medbench.core.seals import broken_seals, seal_of, write_seal
+from medbench.inference.weights import refuse_infinite, save_checkpoint
+from medbench.inference.wrappers import unwrapped
+from medbench.nnunet.architectures import check_plans
+from medbench.nnunet.labels import IMAGE_SIZE
 
 if TYPE_CHECKING:
     import torch
@@ -26,11 +29,10 @@ PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 FACTS_KEY = "nnunet"
 _FORM = 1
-_TRUSTED = ("dynamic_network_architectures.", "torch.nn.")
 
 
 def is_model(path: Path) -> bool:
-    """Whether a path is a folder, or an archive that holds nnU-Net's plans, and no checkpoint of ours."""
+    """Whether a path is a model of nnU-Net, a folder or an archive with plans, and no medbench checkpoint."""
     if path.is_dir():
         return True
     if not zipfile.is_zipfile(path):
@@ -40,14 +42,14 @@ def is_model(path: Path) -> bool:
     return PLANS in names or path.suffix == ".zip" or "data.pkl" not in names
 
 
-def take_in(path: Path, model: str, cache: Path) -> Path:
-    """A checkpoint file of ours with the weights of a model folder or archive, made once.
+def import_weights(path: Path, model: str, cache: Path) -> Path:
+    """A medbench checkpoint with the weights of a model folder or archive, made once and cached.
 
     Args:
         path: a folder ``TRAINER__PLANS__CONFIGURATION``, one that holds exactly one of them, or an archive
             by ``nnUNetv2_export_model_to_zip``.
-        model: name that the checkpoint is to carry.
-        cache: where checkpoints are kept.
+        model: model name for the checkpoint's facts.
+        cache: folder of cached checkpoints.
 
     Raises:
         MedbenchError: ``weights.missing``, ``archive.outside``, ``nnunet.no_plans``, ``nnunet.several``,
@@ -56,15 +58,15 @@ def take_in(path: Path, model: str, cache: Path) -> Path:
     if not path.exists():
         raise MedbenchError("weights.missing", f"{path}: there is no such model.", "Check --weights.")
     if path.is_dir():
-        return _kept(_model_folder(path, path), path, model, cache)
+        return _cached_checkpoint(_model_folder(path, path), path, model, cache)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".unpacking-") as folder:
         unpack(path, Path(folder))
-        return _kept(_model_folder(Path(folder), path), path, model, cache)
+        return _cached_checkpoint(_model_folder(Path(folder), path), path, model, cache)
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Unpack what a prediction needs of an archive, within the folder.
+    """Unpack from an archive what prediction needs; nothing is written outside ``folder``.
 
     Raises:
         MedbenchError: ``archive.outside`` for a member that would lie elsewhere, ``archive.unreadable``.
@@ -95,138 +97,131 @@ def unpack(path: Path, folder: Path) -> None:
         ) from error
 
 
-def _model_folder(folder: Path, named: Path) -> Path:
-    """The one folder with plans and data set at or below a folder."""
-    found = [folder] if (folder / PLANS).is_file() else []
-    found = found or sorted(
+def _model_folder(folder: Path, source: Path) -> Path:
+    """The only folder with plans and data set at or below a folder."""
+    folders = [folder] if (folder / PLANS).is_file() else []
+    folders = folders or sorted(
         plans.parent
         for plans in folder.glob("**/plans.json")
         if any(plans.parent.glob("fold_*")) or (plans.parent / DATASET).is_file()
     )
-    if not found:
+    if not folders:
         raise MedbenchError(
             "nnunet.no_plans",
-            f"{named}: holds no {PLANS}, so it is no trained model of nnU-Net.",
+            f"{source}: holds no {PLANS}, so it is no trained model of nnU-Net.",
             "Give the folder TRAINER__PLANS__CONFIGURATION with its fold_* folders, or an exported zip.",
         )
-    if len(found) > 1:
-        names = ", ".join(str(place.relative_to(folder)) for place in found)
-        raise MedbenchError("nnunet.several", f"{named}: holds several models: {names}.", "Name one of them.")
-    if not (found[0] / DATASET).is_file():
+    if len(folders) > 1:
+        names = ", ".join(str(place.relative_to(folder)) for place in folders)
         raise MedbenchError(
-            "nnunet.no_plans", f"{named}: holds {PLANS} but no {DATASET}.", "Copy the whole model folder."
+            "nnunet.several", f"{source}: holds several models: {names}.", "Name one of them."
         )
-    return found[0]
+    if not (folders[0] / DATASET).is_file():
+        raise MedbenchError(
+            "nnunet.no_plans", f"{source}: holds {PLANS} but no {DATASET}.", "Copy the whole model folder."
+        )
+    return folders[0]
 
 
-def _checkpoints(folder: Path, named: Path) -> dict[str, Path]:
-    """Checkpoints by fold; ``all`` only where there is no other, as nnU-Net chooses."""
-    found: dict[str, Path] = {}
-    for place in sorted(folder.glob("fold_*")):
-        there = [place / name for name in CHECKPOINTS if (place / name).is_file()]
-        if there:
-            found[place.name.removeprefix("fold_")] = there[0]
-    if len(found) > 1:
-        found.pop("all", None)
-    if not found:
+def _checkpoints(folder: Path, source: Path) -> dict[str, Path]:
+    """Checkpoints by fold, all of one kind: of the finished folds, or, where none is finished, the best.
+
+    ``all`` only where there is no other, as nnU-Net chooses.
+    """
+    paths: dict[str, Path] = {}
+    for name in CHECKPOINTS:
+        places = [place for place in sorted(folder.glob("fold_*")) if (place / name).is_file()]
+        paths = {place.name.removeprefix("fold_"): place / name for place in places}
+        if paths:
+            break
+    if len(paths) > 1:
+        paths.pop("all", None)
+    if not paths:
         raise MedbenchError(
             "nnunet.no_checkpoint",
-            f"{named}: has no fold_*/{CHECKPOINTS[0]}.",
+            f"{source}: has no fold_*/{CHECKPOINTS[0]}.",
             "Train it to the end, or copy the whole model folder.",
         )
-    return found
+    return paths
 
 
-def _kept(folder: Path, named: Path, model: str, cache: Path) -> Path:
-    checkpoints = _checkpoints(folder, named)
+def _cached_checkpoint(folder: Path, source: Path, model: str, cache: Path) -> Path:
+    checkpoints = _checkpoints(folder, source)
     files = [folder / PLANS, folder / DATASET, *checkpoints.values()]
     digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
-    kept = cache / f"nnunet-{sha256_json([_FORM, model, digests])[:24]}.pt"
-    if not kept.exists():
-        state, facts = read_network(folder, checkpoints, str(named))
-        save_checkpoint(kept, state, {"model": model, "options": {}, FACTS_KEY: {**facts, "files": digests}})
-    return kept
+    checkpoint = cache / f"nnunet-{sha256_json([_FORM, model, digests])[:24]}.pt"
+    seal = seal_of(checkpoint)
+    if not checkpoint.exists() or not seal.exists() or broken_seals(seal, [checkpoint.name]):
+        state, facts = read_network(folder, checkpoints, str(source))
+        save_checkpoint(
+            checkpoint, state, {"model": model, "options": {}, FACTS_KEY: {**facts, "files": digests}}
+        )
+        write_seal(seal, [checkpoint])
+    return checkpoint
 
 
 def read_network(
-    folder: Path, checkpoints: dict[str, Path], named: str
+    folder: Path, checkpoints: dict[str, Path], source: str
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Weights ``fold_N.parameter`` and facts of a model folder.
+    """Weights of all folds, named ``fold_N.parameter``, and facts of a model folder.
 
     Args:
         folder: with plans and data set.
-        checkpoints: by fold.
-        named: names it in errors.
+        checkpoints: path of each fold's checkpoint.
+        source: name of the folder or archive in errors.
 
     Raises:
         MedbenchError: ``nnunet.no_plans`` for damaged JSON, ``weights.unsafe``, ``weights.corrupt``,
-            ``nnunet.configuration``.
+            ``weights.not_finite``, ``nnunet.configuration``.
     """
     try:
         plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
-        known = plans["configurations"]
+        configurations = plans["configurations"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise MedbenchError(
             "nnunet.no_plans",
-            f"{named}: its plans cannot be read ({type(error).__name__}: {error}).",
+            f"{source}: its plans cannot be read ({type(error).__name__}: {error}).",
             "Copy the model folder again from its source.",
         ) from error
     state: dict[str, torch.Tensor] = {}
     facts: dict[str, Any] = {}
     for fold, path in checkpoints.items():
-        loaded = load_safely(path)
-        described = {
-            "trainer": loaded["trainer_name"],
-            "configuration": loaded["init_args"]["configuration"],
-            "mirror_axes": list(loaded.get("inference_allowed_mirroring_axes") or ()),
+        checkpoint = load_safely(path)
+        description = {
+            "trainer": checkpoint["trainer_name"],
+            "configuration": checkpoint["init_args"]["configuration"],
+            "mirror_axes": list(checkpoint.get("inference_allowed_mirroring_axes") or ()),
         }
-        if facts and described != facts:
+        if facts and description != facts:
             raise MedbenchError(
                 "nnunet.configuration",
-                f"{named}: its folds differ ({described} and {facts}).",
+                f"{source}: its folds differ ({description} and {facts}).",
                 "Name a folder of one training.",
             )
-        facts = described
-        for key, tensor in loaded["network_weights"].items():
-            name = key.removeprefix("module.").removeprefix("_orig_mod.")
+        facts = description
+        for name, tensor in unwrapped(checkpoint["network_weights"]).items():
             state[f"fold_{fold}.{name}"] = tensor.detach()
     configuration = facts["configuration"]
-    if configuration not in known or "previous_stage" in known[configuration]:
+    if configuration not in configurations or "previous_stage" in configurations[configuration]:
         raise MedbenchError(
             "nnunet.configuration",
-            f"{named}: was trained as {configuration}, which needs an earlier stage or is not in its plans.",
+            f"{source}: was trained as {configuration}, which needs an earlier stage or is not in its plans.",
             "Use a model trained as 2d, 3d_fullres or 3d_lowres.",
         )
-    _check_plan(known, named)
+    check_plans(plans, source)
+    refuse_infinite(state, source)
     return state, {
         **facts,
         "plans_identifier": plans["plans_name"],
         "folds": list(checkpoints),
         "plans": plans,
         "dataset": dataset,
-        "image_size": dataset.get(PICTURE_SIZE),
+        "image_size": dataset.get(IMAGE_SIZE),
     }
 
 
-def _check_plan(configurations: dict[str, Any], named: str) -> None:
-    """Refuse plans that name anything but layers: nnU-Net imports and calls what they name."""
-    for plan in configurations.values():
-        architecture = plan.get("architecture") or {}
-        kwargs = architecture.get("arch_kwargs", {})
-        names = [architecture.get("network_class_name")]
-        names += [kwargs.get(key) for key in architecture.get("_kw_requires_import", ())]
-        for name in names:
-            if name is not None and not str(name).startswith(_TRUSTED):
-                raise MedbenchError(
-                    "weights.unsafe",
-                    f"{named}: refused: its plans name {name}, which is no layer of nnU-Net, so using them "
-                    "could run code.",
-                    "Use plans made by nnU-Net itself.",
-                )
-
-
 def harmless_types() -> Sequence[Any]:
-    """What nnU-Net's checkpoints hold besides tensors and plain values: numbers of numpy's."""
+    """Types in nnU-Net's checkpoints besides tensors and plain values: numpy's numbers, which run no code."""
     kinds = ("Float16", "Float32", "Float64", "Int32", "Int64", "Bool")
     scalar = importlib.import_module("numpy._core.multiarray").scalar
     return [
@@ -247,10 +242,10 @@ def load_safely(path: Path) -> dict[str, Any]:
 
     try:
         with torch.serialization.safe_globals(list(harmless_types())):
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-        weights = loaded["network_weights"]
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        weights = checkpoint["network_weights"]
         wrong = not all(isinstance(tensor, torch.Tensor) for tensor in weights.values())
-        if wrong or not {"trainer_name", "init_args"} <= set(loaded):
+        if wrong or not {"trainer_name", "init_args"} <= set(checkpoint):
             raise TypeError("it is no checkpoint of nnU-Net v2")
     except pickle.UnpicklingError as error:
         raise MedbenchError(
@@ -264,4 +259,4 @@ def load_safely(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read as a checkpoint of nnU-Net ({type(error).__name__}: {error}).",
             "Copy the file again from its source.",
         ) from error
-    return dict(loaded)
+    return dict(checkpoint)

@@ -1,4 +1,4 @@
-"""Which of a challenge's labels and channels those of an nnU-Net data set are."""
+"""Matching labels and channels of an nnU-Net data set with those of a challenge."""
 
 from __future__ import annotations
 
@@ -11,8 +11,18 @@ import numpy.typing as npt
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 
-PICTURE_CHANNELS = ("R", "G", "B")
-PICTURE_SIZE = "medbench_picture_size"
+RGB_CHANNELS = ("R", "G", "B")
+IMAGE_SIZE = "medbench_picture_size"
+
+
+_GREY = frozenset(
+    (
+        *("gray", "grey", "grayscale", "greyscale", "grayvalue", "greyvalue", "l", "luminance", "intensity"),
+        *("ultrasound", "us", "bmode", "image", "0", "channel0"),
+        *("nonorm", "zscore", "rescaleto01", "rgbto01"),
+    )
+)
+"""Names by which nnU-Net's data sets call the one channel of a grey image, or how it is normalised."""
 
 
 def class_names(challenge: Challenge) -> list[str]:
@@ -25,66 +35,91 @@ def _plain(name: str) -> str:
 
 
 def class_table(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
-    """The challenge's class index of every value that the network answers.
+    """The challenge's class index of every value that nnU-Net writes.
 
-    Labels match by name, whatever case and punctuation; so their order may differ.
+    Labels match by name, ignoring case and punctuation, so their order may differ. A model of overlapping
+    regions writes the values of its ``regions_class_order``, which are then the challenge's own values.
 
     Args:
         dataset: ``dataset.json``.
         challenge: the challenge.
-        source: names the weights in errors.
+        source: name of the weights in errors.
 
     Raises:
         MedbenchError: ``nnunet.regions`` or ``nnunet.labels``.
     """
     labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
-    if any(isinstance(value, list | tuple) and len(value) > 1 for value in labels.values()):
-        raise MedbenchError(
-            "nnunet.regions",
-            f"{source}: learnt overlapping regions ({', '.join(labels)}), whose classes have no names.",
-            "Use a model trained on labels.",
-        )
+    if has_regions(dataset):
+        return _table_of_regions(dataset, challenge, source)
     values = {_plain(name): int(np.ravel(value)[0]) for name, value in labels.items()}
-    wanted = [_plain(name) for name in class_names(challenge)]
-    if set(values) != set(wanted) or sorted(values.values()) != list(range(len(wanted))):
+    class_order = [_plain(name) for name in class_names(challenge)]
+    if set(values) != set(class_order) or sorted(values.values()) != list(range(len(class_order))):
         raise MedbenchError(
             "nnunet.labels",
-            f"{source}: learnt the labels {', '.join(labels)}; {challenge.title} has "
+            f"{source}: was trained on the labels {', '.join(labels)}; {challenge.title} has "
             f"{', '.join(class_names(challenge))}.",
             "Use a model of this challenge; where only the names differ, rename them in its dataset.json.",
         )
-    table = np.zeros(len(wanted), np.uint8)
-    for index, name in enumerate(wanted):
+    table = np.zeros(len(class_order), np.uint8)
+    for index, name in enumerate(class_order):
         table[values[name]] = index
     return table
 
 
-def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> list[int]:
-    """For each channel of the network, which of the challenge's it is.
+def has_regions(dataset: Mapping[str, Any]) -> bool:
+    """Whether a model learnt overlapping regions instead of labels."""
+    return any(isinstance(value, list | tuple) and len(value) > 1 for value in dataset["labels"].values())
 
-    Sequences match by any of their names; colours only by their number.
+
+def _table_of_regions(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
+    """The class index of every value that a model of regions writes.
+
+    BraTS had the value 4 for enhancing tumour until 2022; nnU-Net's data sets have 3 for it ever since.
+    """
+    order = dataset.get("regions_class_order")
+    written = sorted(order) if isinstance(order, list) and all(isinstance(v, int) for v in order) else []
+    own = [value for value in challenge.labels if value != 0]
+    consecutive = list(range(1, len(own) + 1))
+    if written not in (own, consecutive) or len(set(written)) != len(written):
+        raise MedbenchError(
+            "nnunet.regions",
+            f"{source}: learnt overlapping regions ({', '.join(dataset['labels'])}) and writes the values "
+            f"{', '.join(map(str, written)) or 'none'}; {challenge.title} has {', '.join(map(str, own))}.",
+            "Use a model whose regions_class_order has the challenge's values.",
+        )
+    table = np.zeros(max(written) + 1, np.uint8)
+    for index, value in enumerate(written, start=1):
+        table[value] = index
+    return table
+
+
+def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> list[int]:
+    """Index of the challenge's channel for each channel of the network.
+
+    Modalities match by any of their names; colours only by their number. A network of one channel is fed the
+    first of the three equal channels of a grey image.
 
     Raises:
         MedbenchError: ``nnunet.channels``.
     """
-    named = dataset.get("channel_names") or dataset["modality"]
-    names = [named[key] for key in sorted(named, key=int)]
+    channels = dataset.get("channel_names") or dataset["modality"]
+    names = [channels[key] for key in sorted(channels, key=int)]
     if not challenge.card.modalities:
-        if len(names) == len(PICTURE_CHANNELS):
+        if len(names) == len(RGB_CHANNELS) or (len(names) == 1 and _plain(names[0]) in _GREY):
             return list(range(len(names)))
-        known = list(PICTURE_CHANNELS)
+        own = list(RGB_CHANNELS)
     else:
-        known = list(challenge.card.modalities)
+        own = list(challenge.card.modalities)
         aliases = {
             _plain(alias): index
             for index, (key, others) in enumerate(challenge.card.modalities.items())
             for alias in (key, *others)
         }
         order = [aliases.get(_plain(name), -1) for name in names]
-        if sorted(order) == list(range(len(known))):
+        if sorted(order) == list(range(len(own))):
             return order
     raise MedbenchError(
         "nnunet.channels",
-        f"{source}: learnt from the channels {', '.join(names)}; {challenge.title} has {', '.join(known)}.",
+        f"{source}: was trained on the channels {', '.join(names)}; {challenge.title} has {', '.join(own)}.",
         "Use a model of these channels; where only the names differ, rename them in its dataset.json.",
     )

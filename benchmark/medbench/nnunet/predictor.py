@@ -1,10 +1,11 @@
-"""nnU-Net's own predictor behind ours: its preprocessing, sliding window, mirroring and resampling."""
+"""Prediction by nnU-Net's own predictor: its preprocessing, sliding window, mirroring and resampling."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,24 +15,28 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.decoding import ImageGeometry, label_maps
+from medbench.inference.facts import GREATEST_SIDE
 from medbench.inference.predictor import InputContract, TimedPredictor
 from medbench.models.nnunet import require_nnunet
+from medbench.nnunet.architectures import check_configuration, check_plans
 from medbench.nnunet.files import FACTS_KEY
-from medbench.nnunet.labels import channel_order, class_table
+from medbench.nnunet.labels import channel_order, class_table, has_regions
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from medbench.inference.weights import Checkpoint
 
-_PICTURE_SPACING = (999.0, 1.0, 1.0)
+_SOURCE = "nnU-Net's weights"
+_IMAGE_SPACING = (999.0, 1.0, 1.0)
 
 
 def network_of(checkpoint: Checkpoint) -> nn.Module:
     """The network that the plans describe, with fresh weights.
 
     Raises:
-        MedbenchError: ``nnunet.missing``, ``weights.not_nnunet`` or ``nnunet.trainer``.
+        MedbenchError: ``nnunet.missing``, ``weights.not_nnunet``, ``weights.unsafe`` or ``nnunet.trainer``.
     """
     require_nnunet()
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -40,18 +45,22 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     facts = facts_of(checkpoint)
+    check_plans(facts["plans"], _SOURCE)
     trainer: Any = nnUNetTrainer
     if facts["trainer"] != "nnUNetTrainer":
         try:
             trainer = recursive_find_trainer_class_by_name(facts["trainer"])
-        except RuntimeError as error:
+        except RuntimeError:
+            trainer = None
+        if not (isinstance(trainer, type) and issubclass(trainer, nnUNetTrainer)):
             raise MedbenchError(
                 "nnunet.trainer",
                 f"The weights were made by {facts['trainer']}, which this nnU-Net does not have.",
                 "Install the package that brings this trainer.",
-            ) from error
+            )
     plans = PlansManager(facts["plans"])
     configuration = plans.get_configuration(facts["configuration"])
+    check_configuration(configuration.configuration, _SOURCE)
     network: nn.Module = trainer.build_network_architecture(
         plans,
         configuration,
@@ -63,10 +72,10 @@ def network_of(checkpoint: Checkpoint) -> nn.Module:
 
 
 def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the checkpoint knows of plan, data set and folds.
+    """Facts in the checkpoint on plans, data set and folds.
 
     Raises:
-        MedbenchError: ``weights.not_nnunet``.
+        MedbenchError: ``weights.not_nnunet``, or ``weights.facts`` for facts that cannot be true.
     """
     facts = checkpoint.facts.get(FACTS_KEY)
     if not isinstance(facts, dict):
@@ -75,12 +84,34 @@ def facts_of(checkpoint: Checkpoint) -> dict[str, Any]:
             "These weights come without nnU-Net's plans.",
             "Give a model folder or an exported zip of nnU-Net, or what medbench train -m nnunet left.",
         )
+    wrong = next((name for name, is_right in _FACTS.items() if not is_right(facts.get(name))), None)
+    if wrong is not None:
+        raise MedbenchError(
+            "weights.facts",
+            f"nnU-Net's facts in these weights give {wrong} as {str(facts.get(wrong))[:80]}.",
+            "Use the model folder of nnU-Net, or the file that medbench train left, unchanged.",
+        )
     return facts
+
+
+def _is_list_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(is_right, value))
+
+
+_FACTS: Mapping[str, Callable[[Any], bool]] = {
+    "trainer": lambda value: bool(re.fullmatch(r"nnUNetTrainer\w{0,80}", str(value))),
+    "configuration": lambda value: bool(re.fullmatch(r"\w{1,80}", str(value))),
+    "folds": lambda value: _is_list_of(value, lambda fold: bool(re.fullmatch(r"\d{1,3}|all", str(fold)))),
+    "mirror_axes": lambda value: _is_list_of(value, lambda axis: axis in (0, 1, 2)),
+    "plans": lambda value: isinstance(value, dict),
+    "dataset": lambda value: isinstance(value, dict) and isinstance(value.get("labels"), dict),
+    "image_size": lambda value: value is None or (isinstance(value, int) and 0 < value <= GREATEST_SIDE),
+}
 
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """nnU-Net prints and switches on cuDNN's benchmark where it is built; neither stays."""
+    """Discard what nnU-Net prints in a block, and restore cuDNN's benchmark setting after it."""
     import torch
 
     before = torch.backends.cudnn.benchmark
@@ -92,14 +123,14 @@ def _quietly() -> Iterator[None]:
 
 
 class NnunetPredictor(TimedPredictor):
-    """Predicts by nnU-Net, averaging the logits of its folds.
+    """A predictor that runs nnU-Net and averages the logits of its folds.
 
     Args:
         checkpoint: weights with plans.
-        challenge: whose samples it answers.
-        device: where it runs.
-        overlap: of neighbouring windows, from 0 to below 1; nnU-Net's own is one half.
-        mirror: average over the mirrored views that training saw, as nnU-Net does.
+        challenge: whose samples are predicted.
+        device: device of the network.
+        overlap: share of a window that neighbours overlap, from 0 to below 1; nnU-Net's default is 0.5.
+        mirror: whether to average over mirrored inputs, along the axes that training mirrored.
     """
 
     def __init__(
@@ -116,6 +147,7 @@ class NnunetPredictor(TimedPredictor):
         self.plans = PlansManager(facts["plans"])
         self.configuration = self.plans.get_configuration(facts["configuration"])
         self.dataset = facts["dataset"]
+        self.regions = self.dataset["regions_class_order"] if has_regions(self.dataset) else ()
         self.contract = InputContract(
             size=facts["image_size"], scale=1.0, resampling=challenge.card.resampling
         )
@@ -146,7 +178,8 @@ class NnunetPredictor(TimedPredictor):
                 tuple(facts["mirror_axes"]) or None,
             )
         try:
-            self.network.load_state_dict(folds[0])
+            for state in reversed(folds):
+                self.network.load_state_dict(state)
         except RuntimeError as error:
             raise MedbenchError(
                 "weights.mismatch",
@@ -168,15 +201,32 @@ class NnunetPredictor(TimedPredictor):
         """Classes ``(height, width)`` of ``(1, height, width, channels)``."""
         import torch
 
+        if len(self.channels) == 1 and (image != image[..., :1]).any():
+            raise MedbenchError(
+                "nnunet.channels",
+                "The image has colours; the network learnt from one grey channel.",
+                "Use a model of three channels.",
+            )
         with self.timed("preprocess"):
             prepared = self.contract.prepare(image)
-        probabilities = self._segment(prepared[0][:, np.newaxis], _PICTURE_SPACING, as_probabilities=True)
+        probabilities = self._segment(prepared[0][:, np.newaxis], _IMAGE_SPACING, as_probabilities=True)
         with self.timed("postprocess"):
             scores = torch.from_numpy(np.ascontiguousarray(probabilities[:, 0]))[None]
             geometry = ImageGeometry(image.shape[1:3], prepared.shape[2:], self.contract.resampling)
-            labels = label_maps(scores, geometry)[0]
+            labels = self._of_regions(scores, geometry) if self.regions else label_maps(scores, geometry)[0]
         classes: npt.NDArray[np.uint8] = self.table[labels]
         return classes
+
+    def _of_regions(self, scores: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.int64]:
+        """Values ``(height, width)`` from probabilities ``(1, regions, h, w)``: the last likely region's.
+
+        nnU-Net writes regions over one another in the order of ``regions_class_order``.
+        """
+        values = np.zeros(geometry.size, np.int64)
+        for region, value in enumerate(self.regions):
+            unlikely = label_maps(0.5 - scores[:, region : region + 1], geometry)[0]
+            values[unlikely == 0] = value
+        return values
 
     def _segment(
         self, channels: npt.NDArray[Any], spacing: tuple[float, ...], as_probabilities: bool = False

@@ -1,4 +1,4 @@
-"""How nnU-Net is steered: what a recipe may change of its own planning and training."""
+"""Recipes of nnU-Net: settings that change its own planning and training."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ PLANNERS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class NnunetRecipe:
-    """Settings of nnU-Net; those that are not given are its own defaults.
+    """Settings of nnU-Net's planning and training; the defaults are nnU-Net's own.
 
     Attributes:
         name: ``default``, ``quick``, ``official``.
         description: one line for people.
-        image_size: side of the square that pictures are resized to; volumes keep their own grid.
-        epochs: of ``steps`` optimizer steps each.
-        steps: an epoch.
-        validation_steps: random batches of the held-out fold, an epoch.
+        image_size: side of the square that images are resized to; volumes keep their own grid.
+        epochs: number of epochs.
+        steps: optimizer steps per epoch.
+        validation_steps: random batches of the held-out fold per epoch.
         learning_rate: of stochastic gradient descent at the start; it falls to zero with the power 0.9.
-        weight_decay: of it.
+        weight_decay: of stochastic gradient descent.
         planner: ``default``, or one of nnU-Net's residual encoder presets ``ResEncM``, ``ResEncL``,
             ``ResEncXL``.
         base_features: width at the full resolution.
         memory_gb: GPU memory that the plan is made for; 0 leaves the planner's own.
-        batch_size: patches a step; 0 takes the planned number.
+        batch_size: patches per step; 0 takes the planned number.
         folds: 0 to 4, a list of them for an ensemble, or ``all`` to hold nothing out.
         seed: of the initial weights, the patches and the augmentation.
     """
@@ -72,7 +72,7 @@ class NnunetRecipe:
 
     @property
     def fold_list(self) -> list[int | str]:
-        """The folds one by one."""
+        """The folds to train, as a list."""
         if isinstance(self.folds, int | str):
             return [self.folds]
         return list(dict.fromkeys(self.folds))
@@ -82,6 +82,6 @@ class NnunetRecipe:
         return {**dataclasses.asdict(self), "folds": self.fold_list}
 
     def describe(self, spatial_dims: int) -> str:
-        """How long and how large it trains, in words."""
-        size = f", pictures at {self.image_size}×{self.image_size}" if spatial_dims == 2 else ""
+        """Length of the training and size of its images, in words."""
+        size = f", images at {self.image_size}×{self.image_size}" if spatial_dims == 2 else ""
         return f"{self.epochs} epochs of {self.steps} steps{size}"

@@ -1,4 +1,4 @@
-"""nnU-Net among the networks: its data set, its process, its weights as a checkpoint of ours."""
+"""nnU-Net as a framework: training in a process of its own, and its weights as a medbench checkpoint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from medbench.models.options import refuse_options
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.recipe import PLANNERS, NnunetRecipe
 from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
-from medbench.training.framework import Lesson
+from medbench.training.framework import TrainingOrder
 from medbench.training.recipes import load_recipe_as
 
 if TYPE_CHECKING:
@@ -38,18 +38,12 @@ class Nnunet:
     """The framework of the models ``nnunet`` and ``nnunet.test``."""
 
     def check(self, model: str, challenge: Challenge, options: Mapping[str, Any]) -> None:
-        """Refuse challenges that want more than label maps, and configurations that cannot be.
+        """Refuse configurations that do not fit the data.
 
         Raises:
-            MedbenchError: ``nnunet.missing``, ``nnunet.task`` or ``model.option``.
+            MedbenchError: ``nnunet.missing`` or ``model.option``.
         """
         require_nnunet()
-        if challenge.card.image_classes:
-            raise MedbenchError(
-                "nnunet.task",
-                f"nnU-Net answers label maps alone; {challenge.title} also asks for image classes.",
-                "Choose a model with an image-level head; 'medbench models' lists the tasks of each.",
-            )
         configuration = options.get("configuration") or ""
         refuse_options(
             model,
@@ -65,7 +59,7 @@ class Nnunet:
                 ),
                 (
                     configuration.startswith("3d") and not challenge.card.modalities,
-                    f"configuration={configuration} needs volumes, and {challenge.title} has pictures",
+                    f"configuration={configuration} needs volumes, and {challenge.title} has images",
                 ),
             ],
         )
@@ -74,37 +68,37 @@ class Nnunet:
         """A recipe of nnU-Net's own settings."""
         return load_recipe_as(NnunetRecipe, family, name, changes)
 
-    def train(self, lesson: Lesson, hardware: Hardware, progress: Progress) -> Path:
-        """Convert, plan, preprocess and train every fold of the recipe in a process of its own.
+    def train(self, order: TrainingOrder, hardware: Hardware, progress: Progress) -> Path:
+        """Convert the data, then plan, preprocess and train every fold of the recipe in a child process.
 
-        The data set and what was preprocessed from it are removed at the end; nnU-Net's own model folder
-        stays under ``nnUNet_results``.
+        The raw and preprocessed data sets are removed at the end; nnU-Net's own model folder stays under
+        ``nnUNet_results``.
 
         Raises:
             MedbenchError: ``nnunet.missing``, ``nnunet.hardware``, ``nnunet.one_group``, ``nnunet.failed``,
                 and as :func:`medbench.nnunet.data.write_raw`.
         """
-        weights = lesson.folder / WEIGHTS
-        if weights.exists() and (lesson.folder / SUMMARY).exists():
+        weights = order.folder / WEIGHTS
+        if weights.exists() and (order.folder / SUMMARY).exists():
             return weights
         require_nnunet()
         device = _device(hardware)
         started = time.perf_counter()
-        recipe: NnunetRecipe = lesson.recipe
-        name = f"Dataset001_{lesson.challenge.name}"
-        raw = lesson.folder / "nnUNet_raw" / name
+        recipe: NnunetRecipe = order.recipe
+        name = f"Dataset001_{order.challenge.name}"
+        raw = order.folder / "nnUNet_raw" / name
         groups = write_raw(
-            lesson.challenge, lesson.root, lesson.split, recipe.image_size, raw, lesson.cache, progress
+            order.challenge, order.root, order.split, recipe.image_size, raw, order.cache, progress
         )
         splits = split_folds(groups)
-        _check_folds(recipe, splits, lesson)
-        configuration = lesson.options.get("configuration") or (
-            "3d_fullres" if lesson.challenge.card.modalities else "2d"
+        _check_folds(recipe, splits, order)
+        configuration = order.options.get("configuration") or (
+            "3d_fullres" if order.challenge.card.modalities else "2d"
         )
         request = {
             **recipe.as_json(),
             "recipe": recipe.name,
-            "base_features": lesson.options.get("base_features", recipe.base_features),
+            "base_features": order.options.get("base_features", recipe.base_features),
             "planner": PLANNERS[recipe.planner],
             "folds": recipe.fold_list,
             "configuration": configuration,
@@ -112,23 +106,23 @@ class Nnunet:
             "splits": splits,
             "device": device,
             "workers": hardware.workers,
-            "log": str(lesson.folder / LOG),
-            "preprocessed": str(lesson.folder / "nnUNet_preprocessed" / name),
-            "results": str(lesson.folder / "nnUNet_results" / name),
+            "log": str(order.folder / LOG),
+            "preprocessed": str(order.folder / "nnUNet_preprocessed" / name),
+            "results": str(order.folder / "nnUNet_results" / name),
         }
-        self._run(request, lesson.folder, progress)
-        trained = next((lesson.folder / "nnUNet_results" / name).glob(f"*__{configuration}"))
-        facts = self._finish(lesson, trained, weights, len(groups))
+        self._run(request, order.folder, progress)
+        model_folder = next((order.folder / "nnUNet_results" / name).glob(f"*__{configuration}"))
+        facts = self._finish(order, model_folder, weights, len(groups))
         facts["last_session_time_s"] = round(time.perf_counter() - started, 1)
         facts["finished"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(lesson.folder / SUMMARY, facts)
+        write_json(order.folder / SUMMARY, facts)
         for folder in FOLDERS[:2]:
-            shutil.rmtree(lesson.folder / folder, ignore_errors=True)
+            shutil.rmtree(order.folder / folder, ignore_errors=True)
         return weights
 
     @staticmethod
     def _run(request: dict[str, Any], folder: Path, progress: Progress) -> None:
-        """Start the process, show its progress, and end it if we are interrupted."""
+        """Run the child process, pass on its progress, and end the process on an interrupt."""
         path = folder / "request.json"
         write_json(path, request)
         places = {name: str(folder / name) for name in FOLDERS}
@@ -161,20 +155,20 @@ class Nnunet:
             )
 
     @staticmethod
-    def _finish(lesson: Lesson, trained: Path, weights: Path, count: int) -> dict[str, Any]:
-        """Write our checkpoint from nnU-Net's; what ``training.json`` says."""
+    def _finish(order: TrainingOrder, model_folder: Path, weights: Path, count: int) -> dict[str, Any]:
+        """Write the medbench checkpoint from nnU-Net's; the content of ``training.json``."""
         import torch
 
         from medbench.inference.weights import save_checkpoint
         from medbench.nnunet.files import CHECKPOINTS, FACTS_KEY, read_network
 
-        recipe: NnunetRecipe = lesson.recipe
-        checkpoints = {str(fold): trained / f"fold_{fold}" / CHECKPOINTS[0] for fold in recipe.fold_list}
-        state, facts = read_network(trained, checkpoints, str(trained))
+        recipe: NnunetRecipe = order.recipe
+        checkpoints = {str(fold): model_folder / f"fold_{fold}" / CHECKPOINTS[0] for fold in recipe.fold_list}
+        state, facts = read_network(model_folder, checkpoints, str(model_folder))
         if not all(torch.isfinite(tensor).all() for tensor in state.values()):
             raise MedbenchError(
                 "training.diverged",
-                f"{lesson.folder}: training ended with infinite weights.",
+                f"{order.folder}: training ended with infinite weights.",
                 "Lower the learning rate.",
             )
         histories = {fold: read_json(path.with_name("history.json")) for fold, path in checkpoints.items()}
@@ -183,8 +177,8 @@ class Nnunet:
             for fold, history in histories.items()
             if fold != "all" and any(value is not None for value in history["pseudo_dice"])
         ]
-        stored = {
-            **lesson.facts,
+        checkpoint_facts = {
+            **order.facts,
             "recipe": recipe.as_json(),
             "image_size": facts["image_size"],
             "n_training_images": count,
@@ -192,21 +186,21 @@ class Nnunet:
             "validation_dice": round(sum(dice) / len(dice), 6) if dice else None,
             FACTS_KEY: facts,
         }
-        save_checkpoint(weights, state, stored)
-        summary = {key: value for key, value in stored.items() if key != FACTS_KEY}
+        save_checkpoint(weights, state, checkpoint_facts)
+        summary = {key: value for key, value in checkpoint_facts.items() if key != FACTS_KEY}
         short = {key: value for key, value in facts.items() if key not in ("plans", "dataset")}
-        return {**summary, FACTS_KEY: short, "history": histories, "model_folder": trained.name}
+        return {**summary, FACTS_KEY: short, "history": histories, "model_folder": model_folder.name}
 
-    def take_in(self, path: Path, model: str, cache: Path) -> Path:
-        """A checkpoint of ours with a model folder's or exported zip's weights."""
+    def import_weights(self, path: Path, model: str, cache: Path) -> Path:
+        """A medbench checkpoint with the weights of a model folder or exported zip."""
         from medbench.nnunet import files as nnunet_files
 
-        return nnunet_files.take_in(path, model, cache) if nnunet_files.is_model(path) else path
+        return nnunet_files.import_weights(path, model, cache) if nnunet_files.is_model(path) else path
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
     ) -> NnunetPredictor:
-        """nnU-Net's predictor."""
+        """The predictor that runs nnU-Net."""
         from medbench.nnunet.predictor import NnunetPredictor
 
         require_nnunet()
@@ -230,25 +224,25 @@ def _device(hardware: Hardware) -> str:
     return hardware.accelerator
 
 
-def _check_folds(recipe: NnunetRecipe, splits: list[dict[str, list[str]]], lesson: Lesson) -> None:
-    wanted = [fold for fold in recipe.fold_list if fold != "all"]
-    if not splits and wanted:
+def _check_folds(recipe: NnunetRecipe, splits: list[dict[str, list[str]]], order: TrainingOrder) -> None:
+    numbers = [fold for fold in recipe.fold_list if fold != "all"]
+    if not splits and numbers:
         raise MedbenchError(
             "nnunet.one_group",
-            f"{lesson.root}: all cases of {lesson.split} are of one group, so nothing can be held out.",
+            f"{order.root}: all cases of {order.split} are of one group, so nothing can be held out.",
             "Train on everything: --recipe-set folds=all.",
         )
-    excess = [fold for fold in wanted if int(fold) >= len(splits)]
+    excess = [fold for fold in numbers if int(fold) >= len(splits)]
     if excess:
         raise MedbenchError(
             "nnunet.one_group",
-            f"{lesson.root}: the groups of {lesson.split} make {len(splits)} folds; there is no {excess[0]}.",
+            f"{order.root}: the groups of {order.split} make {len(splits)} folds; there is no {excess[0]}.",
             f"Choose folds of 0 to {len(splits) - 1}.",
         )
 
 
 def _show(event: dict[str, Any], progress: Progress) -> str:
-    """Pass an event of the child on; the reason if it is an error."""
+    """Pass an event of the child process to the progress; the reason where the event is an error."""
     kind = event["event"]
     if kind == "say":
         progress.say(event["line"])

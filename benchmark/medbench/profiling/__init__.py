@@ -1,1 +1,1 @@
-"""What a model costs: parameters, operations, memory and time, each labelled with how it was had."""
+"""Cost of models: parameters, operations, memory and time, each with the way it was counted or measured."""

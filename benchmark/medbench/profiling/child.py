@@ -1,4 +1,4 @@
-"""The fresh process in which memory is measured: a job on standard input, one JSON line as the answer."""
+"""The fresh process that measures memory: a workload on standard input, a JSON line on standard output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def main() -> None:
-    """Read the job, do it, print the result."""
+    """Read a workload, measure it, and print the result."""
     job = json.load(sys.stdin)
     with contextlib.redirect_stdout(sys.stderr):
         workload = Workload.from_json(job["workload"])
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: bool) -> PeakMemory:
-    """Measure in this very process, which should be fresh."""
+    """Peak memory of a pass, measured in this process, which should be fresh."""
     import torch
 
     import medbench.models.registry  # noqa: F401 - counts to the libraries, not to the limit
@@ -64,20 +64,20 @@ def measured(workload: Workload, what: Pass, limit_bytes: int | None, *, probe: 
 
 
 def return_freed_memory() -> None:
-    """Let the C library give back what was freed, so that it counts neither for nor against a pass."""
+    """Return freed memory to the system, so that memory of earlier work does not count."""
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit_memory(device: str, limit_bytes: int) -> None:
-    """Let this process allocate so much more and no more.
+    """Limit what this process may allocate from now on.
 
-    On the CPU by the operating system's limit on private writable memory (``RLIMIT_DATA``, Linux), counted
-    from what the loaded libraries have taken; on CUDA by torch's share of the device.
+    On the CPU by the operating system's limit on private writable memory (``RLIMIT_DATA``, Linux), on top of
+    what the imported libraries have taken; on CUDA by torch's share of the device.
 
     Raises:
-        MedbenchError: ``profile.no_limit`` where the system cannot.
+        MedbenchError: ``profile.no_limit`` where the system has no such limit.
     """
     if device.startswith("cuda"):
         import torch
@@ -97,9 +97,9 @@ def limit_memory(device: str, limit_bytes: int) -> None:
 
 def status_bytes(field: str) -> int:
     """A field of ``/proc/self/status`` in bytes."""
-    found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024
+    match = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
 
 
 def _cuda_peaks(call: Callable[[], Any], device: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _cpu_peaks(call: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _resident_peaks(call: Callable[[], Any]) -> dict[str, Any]:
-    """By the kernel's high-water mark, reset before the pass; elsewhere by the process's own maximum."""
+    """Resident peaks by the kernel's high-water mark, reset before the pass, or the process's maximum."""
     if not _STATUS.exists():
         import resource
 
@@ -173,7 +173,7 @@ def allocation_peak(call: Callable[[], Any]) -> int:
 
 @contextlib.contextmanager
 def _quiet_profiler() -> Iterator[None]:
-    """Keeps the lines that the profiler's C++ part writes to standard error out of the output."""
+    """Keep the lines that the profiler's C++ part writes to standard error out of the output of a block."""
     sys.stderr.flush()
     before = os.dup(2)
     try:

@@ -1,10 +1,10 @@
-"""Operations of a network: multiply-accumulates, other arithmetic, and what could not be counted.
+"""Operations of a network: multiply-accumulates, other arithmetic, and operators without a formula.
 
-Torch's ``FlopCounterMode`` counts, with the plain ("math") attention kernel and without the fast paths, whose
-insides it cannot see. The tensors have shapes and a device but no values (torch's fake tensors: meta tensors
-that say they are on the CPU, as a network may ask), so nothing is computed or allocated; a network that needs
-values is counted while it really runs. Operators that torch's table lacks have formulas of ours, and those
-that nobody has a formula for are named in the result.
+Torch's ``FlopCounterMode`` counts, with the plain ("math") attention kernel and without fast paths, whose
+operations it cannot see. The tensors have shapes and a device but no values (torch's fake tensors: meta
+tensors that say they are on the CPU, as a network may ask), so nothing is computed or allocated; a network
+that needs values is counted while it runs. Operators that torch's table lacks have formulas in
+:mod:`medbench.profiling.formulas`; operators without any formula are named in the result.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Way = Literal["shapes", "values"]
 
 @dataclass(frozen=True, slots=True)
 class ModuleCost:
-    """A module's share.
+    """Cost of one module of a network.
 
     Attributes:
         name: dotted name from the root, which is the empty string.
         parameters: of the module and all below it.
-        macs: likewise.
-        other_flops: likewise.
+        macs: of the module and all below it.
+        other_flops: of the module and all below it.
     """
 
     name: str
@@ -62,22 +62,22 @@ class ModuleCost:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One forward pass in evaluation mode.
+    """Cost of one forward pass in evaluation mode.
 
     Attributes:
         macs: multiply-accumulates of convolutions and matrix products; biases are other arithmetic.
-        other_flops: everything else that computes, by the conventions of :mod:`medbench.profiling.formulas`.
+        other_flops: other arithmetic, by the conventions of :mod:`medbench.profiling.formulas`.
         kinds: multiply-accumulates by kind (convolution, linear, products of activations).
         attention_macs: products of activations within modules that call themselves attention (by class or
             attribute name), or all of them where no module does; projections are in it only where a network
             writes them as batched products.
         uncounted: operator -> calls, for operators without a formula; their arithmetic is in no number here.
-        modules: the tree, parents before children.
-        activation_bytes: what a training forward keeps for the backward pass, each storage once, without
-            parameters, buffers and the input; ``None`` where the network refuses to train on this input.
-        way: ``shapes``, or ``values`` where the network cannot run without them.
-        counter: what counted, with its version.
-        note: why not ``shapes``, or why there are no activations.
+        modules: modules of the network, parents before children.
+        activation_bytes: memory that a training forward pass keeps for the backward pass, each storage once,
+            without parameters, buffers and the input; ``None`` where the network cannot train on this input.
+        way: ``shapes``, or ``values`` where the network cannot run on shapes alone.
+        counter: name and version of the counter.
+        note: why the way is ``values``, or why there are no activations.
     """
 
     macs: int
@@ -93,7 +93,7 @@ class Cost:
 
     @property
     def flops(self) -> int:
-        """Two a multiply-accumulate; other arithmetic is apart."""
+        """FLOPs: two per multiply-accumulate, without other arithmetic."""
         return 2 * self.macs
 
 
@@ -105,14 +105,14 @@ def count_cost(
     way: Way | None = None,
     activations: bool = True,
 ) -> Cost:
-    """Count one forward pass over a random input.
+    """Cost of one forward pass over a random input.
 
     Args:
-        network: any network of a float32 tensor; neither its weights nor its modes are changed.
-        input_shape: with the batch first.
-        further: makes of that tensor what else the network takes.
+        network: network of a float32 tensor; its weights and modes stay as they are.
+        input_shape: shape of the input, the batch first.
+        further: makes the network's other inputs from that tensor.
         way: ``shapes`` or ``values``; the first that works if not given.
-        activations: whether to run a training forward for ``activation_bytes`` too.
+        activations: whether to run a training forward pass for ``activation_bytes`` too.
     """
     note = ""
     if way != "values":
@@ -135,18 +135,18 @@ def _inputs(images: Tensor, further: Callable[[Tensor], tuple[Tensor, ...]] | No
 
 
 def counter_version() -> str:
-    """What counts, for records."""
+    """Name and version of the counter, for records."""
     return f"torch.utils.flop_counter {torch.__version__.partition('+')[0]} with medbench's formulas"
 
 
 def _without_values(network: nn.Module) -> nn.Module:
-    """A copy whose tensors have no values, made without copying the values; inside a fake tensor mode."""
-    shared: dict[int, Any] = {}
+    """A copy of the network on fake tensors, made without copying values; needs a fake tensor mode."""
+    replacements: dict[int, Any] = {}
     for tensor in (*network.parameters(), *network.buffers()):
         empty = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
         is_parameter = isinstance(tensor, nn.Parameter)
-        shared[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
-    return copy.deepcopy(network, shared)
+        replacements[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if is_parameter else empty
+    return copy.deepcopy(network, replacements)
 
 
 def _count(
@@ -157,10 +157,10 @@ def _count(
     with _modes(network, training=False), _plain_attention(), torch.no_grad(), census, counter:
         network(*inputs)
     kinds = _kinds(counter.flop_counts["Global"])
-    kept = None
+    activation_bytes = None
     if activations:
         try:
-            kept = _kept_for_backward(network, inputs)
+            activation_bytes = _kept_for_backward(network, inputs)
         except (RuntimeError, ValueError, NotImplementedError) as error:
             reason = (str(error).strip().splitlines() or ["no message"])[0]
             note = "; ".join(part for part in (note, f"no training on this input: {reason}") if part)
@@ -171,7 +171,7 @@ def _count(
         attention_macs=_attention(network, counter),
         uncounted=dict(sorted(census.uncounted.items())),
         modules=tuple(_tree(network, counter, census)),
-        activation_bytes=kept,
+        activation_bytes=activation_bytes,
         way=way,
         counter=counter_version(),
         note=note,
@@ -190,9 +190,13 @@ def _attention(network: nn.Module, counter: FlopCounterMode) -> int:
     outermost: list[str] = []
     for name, module in network.named_modules():
         own = name.rpartition(".")[2]
-        called = keys[name] in counter.flop_counts
-        named = "attention" in type(module).__name__.lower() or own in ("attn", "attention", "self_attn")
-        if called and named and not any(name.startswith(f"{above}.") for above in outermost):
+        is_called = keys[name] in counter.flop_counts
+        is_attention = "attention" in type(module).__name__.lower() or own in (
+            "attn",
+            "attention",
+            "self_attn",
+        )
+        if is_called and is_attention and not any(name.startswith(f"{above}.") for above in outermost):
             outermost.append(name)
     places = [keys[name] for name in outermost] or ["Global"]
     return sum(_kinds(counter.flop_counts.get(place, {}))[PRODUCTS] for place in places)
@@ -211,7 +215,7 @@ def _halved(flops: int) -> int:
 
 
 class _Census(TorchDispatchMode):
-    """Sees every operator that runs below the counter: sums other arithmetic, notes what has no formula."""
+    """A mode below the counter that sums other arithmetic and counts operators without a formula."""
 
     def __init__(self, counter: FlopCounterMode) -> None:
         super().__init__()
@@ -245,7 +249,7 @@ def _modes(network: nn.Module, *, training: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _plain_attention() -> Iterator[None]:
-    """No fused attention kernels, whose insides cannot be seen; both settings are put back."""
+    """Use the plain attention kernel in a block, since operations of fused kernels cannot be seen."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -257,12 +261,12 @@ def _plain_attention() -> Iterator[None]:
 
 def _kept_for_backward(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
     own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), *inputs)}
-    kept: dict[int, torch.UntypedStorage] = {}
+    storages: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
-            kept[storage._cdata] = storage
+            storages[storage._cdata] = storage
         return tensor
 
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
@@ -275,11 +279,11 @@ def _kept_for_backward(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
         network(*inputs)
     for name, buffer in network.named_buffers():
         buffer.copy_(buffers[name])
-    return sum(storage.nbytes() for storage in kept.values())
+    return sum(storage.nbytes() for storage in storages.values())
 
 
 def _tree(network: nn.Module, counter: FlopCounterMode, census: _Census) -> Iterator[ModuleCost]:
-    """Modules with what they and those below cost; a container that is never called has its children's."""
+    """Cost of every module; a container that is never called has the sum of its children."""
     keys = _keys(network)
 
     def figures(name: str, module: nn.Module) -> tuple[int, float]:

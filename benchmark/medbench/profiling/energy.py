@@ -1,4 +1,4 @@
-"""Energy of forward passes, by codecarbon."""
+"""Energy of forward passes, measured by codecarbon."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from medbench.profiling.workload import Workload
 
 
 def measure_energy(workload: Workload, seconds: float) -> dict[str, Any]:
-    """Joules a sample over forward passes that repeat for ``seconds``; nothing is sent or written.
+    """Joules per sample over forward passes of ``seconds`` in all; nothing is sent or written.
 
     Where the processor's counters cannot be read, codecarbon estimates from its nominal power; ``method``
-    says what it used, and such a figure ranks nothing.
+    says which, and an estimate does not rank models.
 
     Raises:
         MedbenchError: ``profile.no_codecarbon``.

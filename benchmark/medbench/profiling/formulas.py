@@ -1,11 +1,11 @@
-"""What one call of an operator costs, where torch's own table has no formula.
+"""Cost of one call of an operator, where torch's own table has no formula.
 
-Every operator is in one of four classes, so that nothing is zero by silence:
+Every operator is in one of four classes, so that no operator costs zero by omission:
 
 * multiply-accumulates: convolutions and matrix products, by torch's table and :func:`product_formulas`;
-* other arithmetic: :func:`other_flops`, by the conventions that stand in its table;
-* moves and selections (views, copies, padding, gathering, sorting, nearest enlargement): no arithmetic;
-* the rest: not counted, and named in the result.
+* other arithmetic: :func:`other_flops`, by the conventions in its table;
+* moves and selections (views, copies, padding, gathering, sorting, nearest upsampling): no arithmetic;
+* other operators: not counted, and named in the result.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BICUBIC = 31
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in an operator's arguments or result."""
+    """All tensors in an operator's arguments or result."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
@@ -81,18 +81,18 @@ _PRODUCTS: dict[str, Callable[..., int]] = {
 
 
 def product_formulas() -> dict[Any, Callable[..., int]]:
-    """Operator -> FLOPs (two a multiply-accumulate), for products that torch's table lacks.
+    """Operator -> formula of its FLOPs (two per multiply-accumulate), for products that torch's table lacks.
 
     Attention is two products, ``(…, L, E) × (…, E, S)`` and ``(…, L, S) × (…, S, V)``; a causal mask saves
-    nothing. A deformable convolution costs what an ordinary one does; its sampling is other arithmetic.
+    nothing. A deformable convolution has the FLOPs of an ordinary one; its sampling is other arithmetic.
     """
-    found = {}
+    formulas = {}
     for name, formula in _PRODUCTS.items():
         library, _, operator = name.partition(".")
         packet = getattr(getattr(torch.ops, library), operator, None)
         if packet is not None:
-            found[packet] = formula
-    return found
+            formulas[packet] = formula
+    return formulas
 
 
 Arguments = Sequence[Any]
@@ -140,7 +140,7 @@ def _sampled(neighbours: int) -> Formula:
 
 
 def _antialiased(support: int) -> Formula:
-    """Two passes; along each axis ``2 * support`` neighbours, more where the picture shrinks."""
+    """Two passes with ``2 * support`` neighbours along each axis, more where the image shrinks."""
 
     def count(arguments: Arguments, result: Any) -> float:
         planes: Tensor = arguments[0]
@@ -268,7 +268,7 @@ def _name(operator: Any) -> str:
 
 
 def moves_only(operator: Any) -> bool:
-    """Whether an operator only makes views, copies, places or selects values."""
+    """Whether an operator only views, copies, places or selects values."""
     if _name(operator) in _MOVES or operator.namespace in ("prim", "prims"):
         return True
     aliases = [returned.alias_info for returned in operator._schema.returns]
@@ -276,10 +276,10 @@ def moves_only(operator: Any) -> bool:
 
 
 def other_flops(operator: Any, arguments: Arguments, result: Any) -> float | None:
-    """Arithmetic of a call beside multiply-accumulates; ``None`` for an operator without a formula.
+    """FLOPs of a call besides multiply-accumulates; ``None`` for an operator without a formula.
 
-    Element-wise operators and biases count one an output element, reductions one an input element, pooling
-    one an element of each window, interpolation ``2 ** (axes + 1) - 1`` an output element, softmax
+    Element-wise operators and biases count 1 per output element, reductions 1 per input element, pooling 1
+    per element of each window, interpolation ``2 ** (axes + 1) - 1`` per output element, softmax
     :data:`SOFTMAX`, norms :data:`NORM` or :data:`FOLDED_NORM`, a Fourier transform ``5 n log2(n)`` (half of
     it for real values), sampling at given places as the interpolation of that mode.
     """

@@ -1,4 +1,4 @@
-"""Time of a forward pass: warm, repeated until it is steady, and interleaved when several are compared.
+"""Time of a forward pass: warm, repeated until it is steady, and in turns where several are compared.
 
 By ``torch.utils.benchmark`` on the CPU, by CUDA events on a GPU. Rounds go through all workloads, so that a
 machine that slows down for a while slows all of them.
@@ -28,21 +28,21 @@ _SLICE_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Times of one forward pass over a whole batch.
+    """Latency of a forward pass over a batch.
 
     Attributes:
         status: ``ok``, ``out_of_memory`` or ``failed``.
-        reason: in words, unless ``ok``.
+        reason: of a status other than ``ok``, in words.
         p50_s: median.
-        p90_s: nine tenths are at most this.
+        p90_s: 90th percentile.
         iqr_s: interquartile range.
-        samples: timed calls.
+        samples: number of timed calls.
         steady: whether the spread is at most :data:`STEADY`.
         samples_per_s: batch over median.
-        threads: of the CPU.
-        clock_mhz: of the processor before and after, where the system tells.
-        load: processes that wanted a core meanwhile (one-minute average), where the system tells.
-        timer: what timed.
+        threads: threads of the CPU.
+        clock_mhz: clock rate of the processor before and after, where the system reports it.
+        load: one-minute average of runnable processes, where the system reports it.
+        timer: name of the timer.
     """
 
     status: str
@@ -62,12 +62,12 @@ class Latency:
 def measure_latency(
     workloads: Sequence[Workload], *, seconds: float = 5.0, progress: Progress | None = None
 ) -> list[Latency]:
-    """Time forward passes, round by round through all workloads.
+    """Latencies of forward passes, measured in rounds through all workloads.
 
     Args:
-        workloads: what runs; all on this machine.
-        seconds: at most this long for each, warm-up apart; at least two samples are taken.
-        progress: told of every round.
+        workloads: networks with their inputs, all on this machine.
+        seconds: most time for each without warm-up; at least two samples are taken.
+        progress: advanced in every round.
     """
     progress = progress or SilentProgress()
     runners: list[_Runner] = [_Runner(workload) for workload in workloads]
@@ -97,7 +97,7 @@ def summarise(times_s: Sequence[float]) -> tuple[float, float, float]:
 
 
 class _Runner:
-    """One workload: built and warmed on its first round."""
+    """A workload under measurement, built and warmed up in its first round."""
 
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
@@ -108,7 +108,7 @@ class _Runner:
         self.threads = 0
 
     def round(self) -> None:
-        """Take some samples; what stops the network is kept as the result."""
+        """Take some samples; an error of the network becomes the result."""
         try:
             if self._sample is None:
                 self._sample = self._prepare()
@@ -123,7 +123,7 @@ class _Runner:
             self.reason = f"{type(error).__name__}: {first}"
 
     def finished(self, seconds: float) -> bool:
-        """Whether it failed, is steady, or has used its time."""
+        """Whether the workload failed, is steady, or has used its time."""
         if self.status != "ok" or (self.spent >= seconds and len(self.times) > 1):
             return True
         return len(self.times) >= LEAST_SAMPLES and self._steady()
@@ -142,7 +142,7 @@ class _Runner:
         return cpu_sampler(call, self.threads)
 
     def result(self, clocks: tuple[float | None, float | None]) -> Latency:
-        """The summary."""
+        """Latency of the workload from all its samples."""
         if self.status != "ok" or not self.times:
             return Latency(self.status, self.reason)
         median, ninety, spread = summarise(self.times)
@@ -162,7 +162,7 @@ class _Runner:
 
 
 def cpu_sampler(call: Callable[[], Any], threads: int) -> Callable[[], list[float]]:
-    """Samples of single calls (of several where a call is far below a millisecond)."""
+    """A function that times single calls, or several together where one is far below a millisecond."""
     with _quiet_import():
         from torch.utils.benchmark import Timer
 
@@ -173,7 +173,7 @@ def cpu_sampler(call: Callable[[], Any], threads: int) -> Callable[[], list[floa
 
 @contextlib.contextmanager
 def _quiet_import() -> Iterator[None]:
-    """Torch's benchmark tools look for a compiler when imported, and warn where there is no GPU."""
+    """Silence torch's benchmark tools on import, which look for a compiler and warn without a GPU."""
     logger = logging.getLogger("torch.utils.cpp_extension")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -184,7 +184,7 @@ def _quiet_import() -> Iterator[None]:
 
 
 def _cuda_sampler(call: Callable[[], Any], device: str) -> Callable[[], list[float]]:
-    """Samples of single calls between CUDA events; warm-up lets cuDNN choose and ``compile`` compile."""
+    """A function that times single calls by CUDA events, after a warm-up of cuDNN and ``torch.compile``."""
     import torch
 
     for _ in range(3):

@@ -1,9 +1,8 @@
 """Peak memory of a forward pass and of a training step, each in a fresh process.
 
-On the CPU two figures that answer two questions: what torch's allocator handed out at once (the profiler's
-running sum; the same on every machine), and how much larger the process became (resident, with the scratch
-space of its libraries). On CUDA the allocator's own: tensors (allocated) and with its cache (reserved).
-Running out of memory is a result.
+On the CPU there are two figures: the largest sum of torch's allocations (by the profiler; the same on every
+machine), and the growth of the process (resident, with the scratch space of its libraries). On CUDA they are
+the allocator's: tensors alone (allocated), and with its cache (reserved). Running out of memory is a result.
 """
 
 from __future__ import annotations
@@ -24,20 +23,21 @@ _ABORTED = (-6, -11)
 
 @dataclass(frozen=True, slots=True)
 class PeakMemory:
-    """What a pass took; ``None`` where it does not apply or did not get so far.
+    """Peak memory of a pass; ``None`` where a figure does not apply or was not reached.
 
     Attributes:
         what: ``forward`` or ``training_step``.
-        batch: samples in it.
-        status: ``ok``; ``out_of_memory``, then ``limit_bytes`` was not enough; ``failed`` otherwise.
-        reason: in words, unless ``ok``.
-        limit_bytes: what it could have at most, where a limit was set.
+        batch: samples per pass.
+        status: ``ok``; ``out_of_memory`` where memory or ``limit_bytes`` was not enough; ``failed``
+            otherwise.
+        reason: of a status other than ``ok``, in words.
+        limit_bytes: limit on the memory, where one was set.
         allocated_bytes: largest sum of allocations alive during a warm pass, without weights and input (CPU,
             torch's profiler), nor the optimizer's state; with all of them on CUDA (``max_memory_allocated``).
         reserved_bytes: CUDA's ``max_memory_reserved``.
         resident_extra_bytes: growth of the process's resident size during a warm pass (CPU).
-        resident_peak_bytes: its largest resident size, Python and libraries included (CPU).
-        resident_by: how the resident size was had.
+        resident_peak_bytes: largest resident size, Python and libraries included (CPU).
+        resident_by: how the resident size was measured.
     """
 
     what: Pass
@@ -55,13 +55,13 @@ class PeakMemory:
 def measure_memory(
     workload: Workload, what: Pass, *, limit_bytes: int | None = None, probe: bool = False
 ) -> PeakMemory:
-    """Run a pass in a fresh process and report its peaks.
+    """Peak memory of a pass, measured in a fresh process.
 
     Args:
-        workload: what runs.
+        workload: network, input and device.
         what: ``forward`` or ``training_step``.
-        limit_bytes: what the process may allocate beside its libraries (CPU), or of the device (CUDA).
-        probe: only find out whether it fits.
+        limit_bytes: limit on allocations besides the libraries (CPU), or on the device's memory (CUDA).
+        probe: whether to test only if the pass fits.
     """
     job = {"workload": workload.as_json(), "what": what, "limit_bytes": limit_bytes, "probe": probe}
     done = subprocess.run(
@@ -86,7 +86,7 @@ def measure_memory(
 
 
 def available_bytes(device: str) -> int:
-    """Memory that is free now: of the machine and the container, or of the CUDA device."""
+    """Free memory in bytes, of the machine and the container, or of the CUDA device."""
     if device.startswith("cuda"):
         import torch
 
@@ -99,14 +99,14 @@ def available_bytes(device: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LargestBatch:
-    """The largest batch that fits.
+    """The largest batch that fits within a limit.
 
     Attributes:
         what: ``forward`` or ``training_step``.
-        batch: 0 when not even one sample fits.
-        limit_bytes: within this.
+        batch: number of samples; 0 where not even one fits.
+        limit_bytes: the limit on memory.
         tried: batch -> whether it fitted.
-        reason: why nothing was found, or why the search ended early.
+        reason: why no batch fits, or why the search ended early.
     """
 
     what: Pass
@@ -116,23 +116,23 @@ class LargestBatch:
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """For records."""
+        """Plain values for records."""
         return {**asdict(self), "tried": {str(batch): fitted for batch, fitted in self.tried.items()}}
 
 
 def search_largest_batch(
     workload: Workload, what: Pass, limit_bytes: int, *, most: int = 1024, least: int = 1
 ) -> LargestBatch:
-    """Double the batch until it no longer fits, then bisect; every try is a fresh process.
+    """The largest batch that fits, by doubling and then bisection; every try is a fresh process.
 
     Args:
-        workload: what runs; its own batch is ignored.
+        workload: network, input and device; its own batch is ignored.
         what: ``forward`` or ``training_step``.
         limit_bytes: see :func:`measure_memory`.
-        most: where to stop looking.
-        least: first batch to try.
+        most: largest batch to try.
+        least: smallest batch to try.
     """
-    tried: dict[int, bool] = {}
+    outcomes: dict[int, bool] = {}
     failure = ""
 
     def fits(batch: int) -> bool:
@@ -140,8 +140,8 @@ def search_largest_batch(
         result = measure_memory(_with_batch(workload, batch), what, limit_bytes=limit_bytes, probe=True)
         if result.status == "failed":
             failure = result.reason
-        tried[batch] = result.status == "ok"
-        return tried[batch]
+        outcomes[batch] = result.status == "ok"
+        return outcomes[batch]
 
     good, bad = 0, most + 1
     batch = least
@@ -158,7 +158,7 @@ def search_largest_batch(
         else:
             bad = middle
     reason = failure or (f"{most} still fits; the search ends there" if good == most else "")
-    return LargestBatch(what, good, limit_bytes, dict(sorted(tried.items())), reason)
+    return LargestBatch(what, good, limit_bytes, dict(sorted(outcomes.items())), reason)
 
 
 def _with_batch(workload: Workload, batch: int) -> Workload:

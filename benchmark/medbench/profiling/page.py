@@ -1,4 +1,4 @@
-"""One HTML page of profiles and curves; it needs no network."""
+"""Profiles and curves as one HTML page, readable offline."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 
 from medbench.core.files import write_text
+from medbench.core.text import CONTENT_POLICY
 from medbench.profiling.plots import render_curves
 from medbench.profiling.sweep import Curve
 from medbench.profiling.tables import Table, giga, mebi, milliseconds
@@ -21,13 +22,13 @@ _STYLE = (
 
 
 def write_page(path: Path, tables: Sequence[Table], curves: Sequence[Curve] = ()) -> None:
-    """Write the page, escaped and self-contained."""
+    """Write tables and curves as one HTML file without links to other files."""
     body = ["<h1>What the models cost</h1>", *(_table(table) for table in tables if table.rows)]
     if curves:
-        picture = base64.b64encode(render_curves(curves, "svg")).decode()
+        chart = base64.b64encode(render_curves(curves, "svg")).decode()
         body += ["<h2>Cost against input size</h2>", _table(sweep_table(curves))]
-        body.append(f'<img alt="Cost against input size" src="data:image/svg+xml;base64,{picture}">')
-    head = f'<meta charset="utf-8"><title>medbench profile</title><style>{_STYLE}</style>'
+        body.append(f'<img alt="Cost against input size" src="data:image/svg+xml;base64,{chart}">')
+    head = f'<meta charset="utf-8">{CONTENT_POLICY}<title>medbench profile</title><style>{_STYLE}</style>'
     write_text(
         path, f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
     )
@@ -43,8 +44,8 @@ def _table(table: Table) -> str:
 
 
 def sweep_table(curves: Sequence[Curve]) -> Table:
-    """Every point, and the exponents below."""
-    timed = any(point.p50_s is not None for curve in curves for point in curve.points)
+    """The points of all curves as a table, with their exponents as notes."""
+    has_times = any(point.p50_s is not None for curve in curves for point in curve.points)
     headings = ["model", curves[0].axis, "GMACs", "of it attention", "activations [MiB]"]
     rows = [
         (
@@ -53,7 +54,7 @@ def sweep_table(curves: Sequence[Curve]) -> Table:
             giga(point.macs),
             giga(point.attention_macs),
             mebi(point.activation_bytes),
-            *([milliseconds(point.p50_s)] if timed else []),
+            *([milliseconds(point.p50_s)] if has_times else []),
         )
         for curve in curves
         for point in curve.points
@@ -74,4 +75,4 @@ def sweep_table(curves: Sequence[Curve]) -> Table:
         + "."
         for curve in curves
     ]
-    return Table("", (*headings, *(["p50 [ms]"] if timed else [])), rows, notes)
+    return Table("", (*headings, *(["p50 [ms]"] if has_times else [])), rows, notes)

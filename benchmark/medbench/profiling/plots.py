@@ -19,7 +19,7 @@ LABELS = {
 
 
 def draw_curves(curves: Sequence[Curve], path: Path) -> None:
-    """Write the picture in the format of its suffix.
+    """Write the curves as PNG, SVG or PDF, by the suffix of ``path``.
 
     Raises:
         MedbenchError: ``plot.library`` or ``plot.format``.
@@ -27,23 +27,23 @@ def draw_curves(curves: Sequence[Curve], path: Path) -> None:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in ("png", "svg", "pdf"):
         raise MedbenchError("plot.format", f"{path}: is no PNG, SVG or PDF.", "Use one of these suffixes.")
-    picture = render_curves(curves, kind)
+    chart = render_curves(curves, kind)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(picture)
+        temporary.write_bytes(chart)
 
 
 def render_curves(curves: Sequence[Curve], kind: str) -> bytes:
-    """A panel a quantity, both axes logarithmic, exponents in the legends."""
+    """A chart as PNG, SVG or PDF: a panel per quantity, both axes logarithmic, exponents in the legends."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MedbenchError(
             "plot.library", "matplotlib is not installed.", "pip install 'medbench[plots]'"
         ) from error
-    shown = [name for name in QUANTITIES if any(name in curve.exponents for curve in curves)]
-    figure = Figure(figsize=(4.6 * len(shown), 4.2), layout="constrained")
-    axes = figure.subplots(1, len(shown), squeeze=False)[0]
-    for panel, name in zip(axes, shown, strict=True):
+    quantities = [name for name in QUANTITIES if any(name in curve.exponents for curve in curves)]
+    figure = Figure(figsize=(4.6 * len(quantities), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for panel, name in zip(axes, quantities, strict=True):
         label, unit = LABELS[name]
         for curve in curves:
             if name not in curve.exponents:
@@ -68,5 +68,5 @@ def _frames(curves: Sequence[Curve]) -> bool:
 
 
 def axis_label(axis: str) -> str:
-    """What the horizontal axis shows."""
+    """Label of the horizontal axis."""
     return "frames" if axis == "frames" else "side of the input [pixels]"

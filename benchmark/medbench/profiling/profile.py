@@ -1,4 +1,4 @@
-"""``medbench profile``: cost, memory and time of models, stored by machine."""
+"""Profiles of models, as ``medbench profile`` makes them: cost, memory and time, stored by machine."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ _SHARE_OF_FREE_MEMORY = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to measure.
+    """Models, inputs, devices and measures of a profile.
 
     Attributes:
         models: model names.
-        shape: of one sample; the card's published input if ``None``.
-        num_classes: the card's if ``None``.
+        shape: of one sample; the published input on the card if ``None``.
+        num_classes: of every model; the card's number if ``None``.
         options: of every model.
-        devices: ``cpu``, ``cuda``, ``cuda:N``, or ``all`` there are.
-        batches: samples a forward pass.
+        devices: ``cpu``, ``cuda``, ``cuda:N``, or ``all``.
+        batches: samples per forward pass.
         precisions: ``fp32``, ``bf16``, ``fp16``.
         measures: some of :data:`MEASURES`; the cost is always counted.
         channels_last: memory format.
-        compiled: whether ``torch.compile`` runs it.
+        compiled: whether to compile networks by ``torch.compile``.
         threads: of the CPU; 0 for torch's own number.
         seconds: time for each latency.
-        memory_limit_bytes: what a process may allocate.
-        largest_batch: whether to search for it.
-        energy: whether to measure it.
+        memory_limit_bytes: limit on a process's allocations.
+        largest_batch: whether to search the largest batch that fits.
+        energy: whether to measure energy.
     """
 
     models: tuple[str, ...]
@@ -73,7 +73,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A model's figures and the tree that only the caller sees."""
+    """A model's record, and its cost by module, which the record does not hold."""
 
     record: ProfileRecord
     cost: Cost
@@ -82,12 +82,12 @@ class Profile:
 def profile(
     request: Request, *, keep_in: Path | None = None, progress: Progress | None = None
 ) -> list[Profile]:
-    """Measure every model on every device, with every batch and precision.
+    """Profiles of every model on every device, with every batch and precision.
 
     Args:
-        request: what.
-        keep_in: folder of leaderboards whose ``profiles.jsonl`` takes the rows; none are kept if ``None``.
-        progress: told of every step.
+        request: what to measure.
+        keep_in: folder of leaderboards whose ``profiles.jsonl`` gets the rows; ``None`` stores nothing.
+        progress: advanced by every measurement.
 
     Raises:
         MedbenchError: for unknown names, a device that is not there, or a wrong input.
@@ -119,7 +119,7 @@ def profile(
 
 
 def plan(request: Request) -> list[Workload]:
-    """The workloads of a request.
+    """Workloads of a request: every model with every device, batch and precision.
 
     Raises:
         MedbenchError: ``model.unknown``, ``precision.unknown``, ``device.missing``; ``profile.input`` for a
@@ -147,17 +147,17 @@ def plan(request: Request) -> list[Workload]:
 
 
 def published_shape(name: str) -> tuple[int, ...]:
-    """Channels and sides, or frames and features, of the input that a model's card names."""
+    """Shape of the published input on a model's card: channels and sides, or frames and features."""
     entry = model_entry(name)
     return entry.input_shape
 
 
 def _fitting_shape(name: str, request: Request) -> tuple[int, ...]:
-    published = published_shape(name)
-    shape = request.shape or published
-    if len(shape) != len(published):
-        given, example = ("x".join(map(str, (1, *sides))) for sides in (shape, published))
-        raise MedbenchError("profile.input", f"{name} takes no {given}.", f"For example --input {example}.")
+    card_shape = published_shape(name)
+    shape = request.shape or card_shape
+    if len(shape) != len(card_shape):
+        text, example = ("x".join(map(str, (1, *sides))) for sides in (shape, card_shape))
+        raise MedbenchError("profile.input", f"{name} takes no {text}.", f"For example --input {example}.")
     if request.channels_last and len(shape) < 3:
         raise MedbenchError(
             "profile.input", f"{name} takes sequences, which have one memory format.", "Omit --channels-last."
@@ -165,8 +165,8 @@ def _fitting_shape(name: str, request: Request) -> tuple[int, ...]:
     return shape
 
 
-def present_devices(asked: Sequence[str]) -> list[str]:
-    """``all`` becomes the CPU and every CUDA device.
+def present_devices(names: Sequence[str]) -> list[str]:
+    """Devices of this machine by name, where ``all`` is the CPU and every CUDA device.
 
     Raises:
         MedbenchError: ``device.missing``.
@@ -174,13 +174,15 @@ def present_devices(asked: Sequence[str]) -> list[str]:
     import torch
 
     devices: list[str] = []
-    for device in asked:
+    for device in names:
         if device == "all":
             devices += ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
         elif device == "cpu" or (device.startswith("cuda") and torch.cuda.is_available()):
             devices.append(device)
         else:
-            raise MedbenchError("device.missing", f"There is no device '{device}' here.", "Use --device cpu.")
+            raise MedbenchError(
+                "device.missing", f"This machine has no device '{device}'.", "Use --device cpu."
+            )
     return list(dict.fromkeys(devices))
 
 
@@ -191,23 +193,23 @@ class _Counted:
 
 
 def _count_all(workloads: Sequence[Workload], progress: Progress) -> list[_Counted]:
-    """Costs, counted once where workloads differ in nothing that they depend on."""
+    """Cost of every workload, counted once for all workloads of one model and input."""
     progress.start("counting operations", len(workloads))
-    known: dict[str, _Counted] = {}
-    counted = []
+    by_identity: dict[str, _Counted] = {}
+    costs = []
     for workload in workloads:
         identity = f"{workload.model} {workload.shape}"
-        if identity not in known:
+        if identity not in by_identity:
             progress.advance(0, workload.model)
-            known[identity] = count_workload(workload)
-        counted.append(known[identity])
+            by_identity[identity] = count_workload(workload)
+        costs.append(by_identity[identity])
         progress.advance()
     progress.finish()
-    return counted
+    return costs
 
 
 def count_workload(workload: Workload) -> _Counted:
-    """Operations of one sample, and sizes."""
+    """Operations of one sample, and sizes of parameters and file."""
     network, further = workload.network(), workload.further_inputs()
     cost = count_cost(network, (1, *workload.shape), further=further)
     activations, batch = cost.activation_bytes, 1
@@ -238,7 +240,7 @@ def count_workload(workload: Workload) -> _Counted:
 
 
 def saved_bytes(network: Any) -> int:
-    """Size of the file that ``torch.save`` makes of the state dictionary; nothing is written."""
+    """Size in bytes of the state dictionary as ``torch.save`` writes it; nothing is written."""
     import torch
 
     class Meter:
@@ -258,10 +260,10 @@ def saved_bytes(network: Any) -> int:
 
 
 def _peak(workload: Workload, what: Pass, limit: int | None) -> PeakMemory:
-    """A training step of one sample that batch norm refuses is measured with two."""
+    """Peak memory of a pass; a training step that batch norm refuses with one sample is measured with two."""
     result = measure_memory(workload, what, limit_bytes=limit)
-    refused = result.status == "failed" and "more than 1 value per channel" in result.reason
-    if refused and workload.batch == 1:
+    is_refused = result.status == "failed" and "more than 1 value per channel" in result.reason
+    if is_refused and workload.batch == 1:
         return measure_memory(dataclasses.replace(workload, batch=2), what, limit_bytes=limit)
     return result
 
@@ -272,7 +274,7 @@ def _time_all(
     seconds: float,
     progress: Progress,
 ) -> list[Latency | None]:
-    """Models that differ in nothing else are timed in turns; what did not fit into memory is not tried."""
+    """Latency of every workload, the models of one setting in turns; untimed where memory ran out."""
     times: list[Latency | None] = [None] * len(workloads)
     groups: dict[str, list[int]] = {}
     for place, workload in enumerate(workloads):
@@ -282,8 +284,8 @@ def _time_all(
             continue
         groups.setdefault(f"{workload.device} {workload.precision} {workload.batch}", []).append(place)
     for places in groups.values():
-        measured = measure_latency([workloads[i] for i in places], seconds=seconds, progress=progress)
-        for place, latency in zip(places, measured, strict=True):
+        latencies = measure_latency([workloads[i] for i in places], seconds=seconds, progress=progress)
+        for place, latency in zip(places, latencies, strict=True):
             times[place] = latency
     return times
 
@@ -292,7 +294,7 @@ def _search_all(
     workloads: Sequence[Workload], request: Request, progress: Progress
 ) -> list[dict[str, LargestBatch]]:
     progress.start("largest batch, each try in a fresh process", len(workloads) * len(PASSES))
-    found: list[dict[str, LargestBatch]] = []
+    searches: list[dict[str, LargestBatch]] = []
     for workload in workloads:
         free = int(available_bytes(workload.device) * _SHARE_OF_FREE_MEMORY)
         limit = request.memory_limit_bytes or free
@@ -302,9 +304,9 @@ def _search_all(
             if row[what].reason and "more than 1 value per channel" in row[what].reason:
                 row[what] = search_largest_batch(workload, what, limit, least=2)
             progress.advance(1, f"{workload.model}, {what.replace('_', ' ')}: {row[what].batch}")
-        found.append(row)
+        searches.append(row)
     progress.finish()
-    return found
+    return searches
 
 
 def _record(

@@ -1,8 +1,7 @@
-"""Measured figures on disk: one row a workload and machine, in ``profiles.jsonl`` beside the leaderboards."""
+"""Profiles on disk: a row per workload and machine, in ``profiles.jsonl`` beside the leaderboards."""
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json_lines, sha256_json, write_json_lines
+from medbench.core.files import sha256_json
 from medbench.core.machine import processor_name, usable_cores
+from medbench.core.seals import Line, read_table, sealed_line, write_table
 
 PROFILES = "profiles.jsonl"
 
@@ -21,7 +21,7 @@ class _Part(BaseModel):
 
 
 class Hardware(_Part):
-    """A machine as far as times depend on it."""
+    """The parts of a machine that times depend on."""
 
     key: str = Field(description="tables never mix times of different keys")
     processor: str
@@ -32,7 +32,7 @@ class Hardware(_Part):
 
 
 class CostRecord(_Part):
-    """What does not depend on the machine; operations of one sample."""
+    """Operations of one sample, and sizes, which do not depend on the machine."""
 
     parameters: int
     trainable_parameters: int
@@ -55,7 +55,7 @@ class CostRecord(_Part):
 
 
 class ProfileRecord(_Part):
-    """A row."""
+    """A row of ``profiles.jsonl``: a workload on a machine."""
 
     schema_version: Literal[1] = 1
     key: str = Field(description="hash of workload and machine; measuring again replaces the row")
@@ -80,7 +80,7 @@ class ProfileRecord(_Part):
 
 
 def hardware(device: str, threads: int) -> Hardware:
-    """This machine, for a device."""
+    """This machine, with the device of a measurement."""
     import torch
 
     version = importlib.metadata.version("torch").partition("+")[0]
@@ -100,25 +100,29 @@ def hardware(device: str, threads: int) -> Hardware:
 
 
 def record_key(facts: dict[str, Any]) -> str:
-    """The identity of a row: its workload and its machine."""
+    """Key of a row: hash of its workload and machine."""
     return sha256_json(facts)
 
 
 def add_profiles(leaderboards: Path, records: list[ProfileRecord]) -> Path:
-    """Add rows to the file; the same workload on the same machine replaces its own row.
+    """Add rows to the file; a row replaces that of the same workload on the same machine.
 
-    A figure that was not measured this time (memory, time, largest batch) is kept from the row before.
+    A figure that the new row lacks (memory, time, largest batch) is kept from the old one.
     """
+    from filelock import FileLock
+
     path = leaderboards / PROFILES
     leaderboards.mkdir(parents=True, exist_ok=True)
-    with open(leaderboards / ".profiles.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = {row.key: row for row in read_profiles(leaderboards)}
+    with FileLock(leaderboards / ".profiles.lock"):
+        lines = _lines(path)
+        rows = {row.key: row for row in map(_record, lines)}
+        texts = {line.row["key"]: line.text for line in lines}
         for record in records:
             before = rows.get(record.key)
             rows[record.key] = record if before is None else _merged(before, record)
+            texts[record.key] = sealed_line(rows[record.key].model_dump(mode="json"))
         ordered = sorted(rows.values(), key=lambda row: (row.model, row.shape, row.batch, row.key))
-        write_json_lines(path, [row.model_dump(mode="json") for row in ordered])
+        write_table(path, [texts[row.key] for row in ordered])
     return path
 
 
@@ -136,14 +140,24 @@ def _merged(before: ProfileRecord, now: ProfileRecord) -> ProfileRecord:
 
 
 def read_profiles(leaderboards: Path) -> list[ProfileRecord]:
-    """All rows; none where there is no file.
+    """All rows of the file; an empty list where there is no file.
 
     Raises:
-        MedbenchError: ``profile.file`` for a row of another schema.
+        MedbenchError: ``profile.file`` for a row that was edited or is of another schema.
     """
-    path = leaderboards / PROFILES
+    return [_record(line) for line in _lines(leaderboards / PROFILES)]
+
+
+def _lines(path: Path) -> list[Line]:
+    """The intact lines of the file, all of this schema.
+
+    Raises:
+        MedbenchError: ``profile.file``.
+    """
+    lines = read_table(path, "profile.file")
     try:
-        return [ProfileRecord.model_validate(row) for row in read_json_lines(path)]
+        for line in lines:
+            _record(line)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -152,3 +166,8 @@ def read_profiles(leaderboards: Path) -> list[ProfileRecord]:
             f"{path}: a row does not fit the schema ({place}: {first['msg']}).",
             "Move the file away and measure again.",
         ) from error
+    return lines
+
+
+def _record(line: Line) -> ProfileRecord:
+    return ProfileRecord.model_validate(line.row)

@@ -1,4 +1,4 @@
-"""From the words of a command to a request."""
+"""Requests of profiles from the text of command-line options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "ki": 1 << 10, "mi": 1 <
 
 
 def parse_shape(text: str) -> tuple[int, ...]:
-    """``1x3x256x256`` to numbers.
+    """Shape from text such as ``1x3x256x256``.
 
     Raises:
         MedbenchError: ``profile.input``.
@@ -31,7 +31,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 
 def parse_bytes(text: str) -> int:
-    """``512MiB``, ``2GB``, ``1000000``.
+    """Bytes from text such as ``512MiB``, ``2GB`` or ``1000000``.
 
     Raises:
         MedbenchError: ``profile.bytes``.
@@ -39,28 +39,28 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("2 GiB")
     2147483648
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", text.strip().lower())
-    if found is None or found[2] not in _UNITS or float(found[1]) <= 0:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmg]?i?)b?", text.strip().lower())
+    if match is None or match[2] not in _UNITS or float(match[1]) <= 0:
         raise MedbenchError("profile.bytes", f"'{text}' is no amount of memory.", "For example 2GiB.")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def choose_models(patterns: Sequence[str]) -> tuple[str, ...]:
-    """Names, aliases and shell-style patterns to names.
+    """Model names that match names, aliases or shell-style patterns.
 
     Raises:
-        MedbenchError: ``model.unknown``, or ``profile.no_model`` when none is asked for.
+        MedbenchError: ``model.unknown``, or ``profile.no_model`` without a pattern.
     """
     if not patterns:
         raise MedbenchError("profile.no_model", "No model is named.", "For example -m dssau_net -m smp/unet.")
     names: list[str] = []
     for pattern in patterns:
-        found = (
+        matches = (
             list_models(pattern) if any(mark in pattern for mark in "*?[") else [model_entry(pattern).name]
         )
-        if not found:
+        if not matches:
             raise unknown_name("model", pattern, list_models())
-        names += found
+        names += matches
     return tuple(dict.fromkeys(names))
 
 
@@ -76,10 +76,10 @@ def make_request(
     options: dict[str, Any],
     **others: Any,
 ) -> Request:
-    """Check what the command says, before anything heavy begins.
+    """The request of a command's options, checked before anything is built or measured.
 
     Raises:
-        MedbenchError: for a word that means nothing.
+        MedbenchError: naming the option that has no meaning.
     """
     shape = parse_shape(input_shape) if input_shape else None
     sizes = _words(batches) if batches else [str(shape[0]) if shape else "1"]
@@ -92,8 +92,8 @@ def make_request(
         options=options,
         devices=tuple(_words(devices)),
         batches=tuple(map(int, sizes)),
-        precisions=_known("precision", precisions, PRECISIONS),
-        measures=_known("measure", measures, MEASURES),
+        precisions=_choice("precision", precisions, PRECISIONS),
+        measures=_choice("measure", measures, MEASURES),
         **others,
     )
 
@@ -102,9 +102,9 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _known(kind: str, text: str, known: Sequence[str]) -> tuple[str, ...]:
+def _choice(kind: str, text: str, vocabulary: Sequence[str]) -> tuple[str, ...]:
     words = tuple(_words(text))
     for word in words:
-        if word not in known:
-            raise unknown_name(kind, word, known)
+        if word not in vocabulary:
+            raise unknown_name(kind, word, vocabulary)
     return words

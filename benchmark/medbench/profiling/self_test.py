@@ -1,7 +1,7 @@
-"""Whether the counters can be trusted here: networks whose cost is known by hand.
+"""Self-test of the counters on networks whose operations are counted by hand.
 
-Torch changes which kernels and formulas it uses; a counter that silently lost one would print a tenth of a
-transformer. The expected numbers come from the shapes alone, never from a counter.
+Kernels and formulas change between versions of torch; a counter that misses one would print a tenth of a
+transformer's operations. The expected numbers follow from shapes alone, never from a counter.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ _TIME_TOLERANCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison.
+    """A comparison of a counter with a number counted by hand.
 
     Attributes:
-        name: what was counted, and how.
-        expected: by hand.
-        found: by our counter.
-        tolerance: relative difference that is allowed; operations have none.
+        name: quantity and way of counting.
+        expected: number counted by hand.
+        count: number of the counter.
+        tolerance: largest relative difference that passes; 0 for operations.
     """
 
     name: str
     expected: float
-    found: float
+    count: float
     tolerance: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Whether they agree."""
-        return abs(self.found - self.expected) <= self.tolerance * abs(self.expected)
+        """Whether both numbers agree."""
+        return abs(self.count - self.expected) <= self.tolerance * abs(self.expected)
 
 
 def self_test() -> list[Check]:
-    """Count, allocate and time what is known.
+    """Comparisons of all counters with numbers counted by hand.
 
     Raises:
         MedbenchError: ``profile.self_test`` naming every counter that is wrong.
@@ -49,10 +49,10 @@ def self_test() -> list[Check]:
     checks = [*_operations(), _allocation(), _timing()]
     wrong = [check for check in checks if not check.passed]
     if wrong:
-        listed = "; ".join(f"{check.name}: {check.found:,.6g}, not {check.expected:,.6g}" for check in wrong)
+        faults = "; ".join(f"{check.name}: {check.count:,.6g}, not {check.expected:,.6g}" for check in wrong)
         raise MedbenchError(
             "profile.self_test",
-            f"{len(wrong)} of {len(checks)} counters are wrong here: {listed}.",
+            f"{len(wrong)} of {len(checks)} counters are wrong here: {faults}.",
             "Trust no figure of 'medbench profile' with this version of torch; please report it.",
         )
     return checks
@@ -62,18 +62,18 @@ def _operations() -> Iterator[Check]:
     import torch
 
     from medbench.profiling.cost import Way, count_cost
-    from medbench.profiling.known_networks import known_networks
+    from medbench.profiling.reference_networks import reference_networks
 
     ways: tuple[Way, ...] = ("shapes", "values")
-    for known in known_networks():
+    for reference in reference_networks():
         with torch.random.fork_rng(devices=[]):
-            network = known.build()
+            network = reference.build()
         for way in ways:
-            cost = count_cost(network, known.shape, way=way, activations=False)
-            yield Check(f"{known.name}, MACs by {way}", known.macs, cost.macs)
-            yield Check(f"{known.name}, uncounted by {way}", 0, sum(cost.uncounted.values()))
-            if known.other_flops is not None:
-                yield Check(f"{known.name}, other by {way}", known.other_flops, cost.other_flops)
+            cost = count_cost(network, reference.shape, way=way, activations=False)
+            yield Check(f"{reference.name}, MACs by {way}", reference.macs, cost.macs)
+            yield Check(f"{reference.name}, uncounted by {way}", 0, sum(cost.uncounted.values()))
+            if reference.other_flops is not None:
+                yield Check(f"{reference.name}, other by {way}", reference.other_flops, cost.other_flops)
 
 
 def _allocation() -> Check:

@@ -1,4 +1,4 @@
-"""Cost against input size, with the exponent: attention to everything grows with the square of the tokens."""
+"""Cost against input size with its exponent; that of full attention is 2 in the number of tokens."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ AXES = ("size", "frames")
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """``size=128:1024:128``: both ends are in it.
+    """A range of input sizes such as ``size=128:1024:128``, both ends included.
 
     Attributes:
-        axis: ``size`` (all sides of a picture or volume) or ``frames`` (the first axis after the batch of
+        axis: ``size`` (all sides of an image or volume) or ``frames`` (the first axis after the batch of
             ``(frames, features)``, the first side of ``(channels, frames, height, width)``).
-        values: what it takes.
+        values: sizes along the axis.
     """
 
     axis: str
     values: tuple[int, ...]
 
     def shape(self, shape: Sequence[int], value: int) -> tuple[int, ...]:
-        """The shape of one sample with the axis at a value.
+        """Shape of one sample with the axis set to a value.
 
         Raises:
             MedbenchError: ``profile.sweep`` when the input has no such axis.
@@ -51,7 +51,7 @@ class Range:
 
 
 def parse_range(text: str) -> Range:
-    """Read ``axis=first:last:step``.
+    """Range from text ``axis=first:last:step``.
 
     Raises:
         MedbenchError: ``profile.sweep``.
@@ -59,31 +59,31 @@ def parse_range(text: str) -> Range:
     >>> parse_range("size=128:512:128").values
     (128, 256, 384, 512)
     """
-    found = re.fullmatch(r"(\w+)=(\d+):(\d+):(\d+)", text.strip())
-    if found is None or found[1] not in AXES:
+    match = re.fullmatch(r"(\w+)=(\d+):(\d+):(\d+)", text.strip())
+    if match is None or match[1] not in AXES:
         raise MedbenchError(
             "profile.sweep",
             f"'{text}' is no range of size or frames.",
             "For example --sweep size=128:1024:128.",
         )
-    first, last, step = (int(part) for part in found.groups()[1:])
+    first, last, step = (int(part) for part in match.groups()[1:])
     if first < 1 or step < 1 or last < first + step:
         raise MedbenchError(
             "profile.sweep", f"'{text}' has fewer than two values.", "For example size=128:1024:128."
         )
-    return Range(found[1], tuple(range(first, last + 1, step)))
+    return Range(match[1], tuple(range(first, last + 1, step)))
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A model at one size.
+    """Cost of a model at one input size.
 
     Attributes:
-        value: of the swept axis.
-        elements: positions of the input (pixels, voxels, frames), which the exponents refer to.
-        macs: of one sample.
-        attention_macs: of it the products of attention.
-        activation_bytes: kept for the backward pass; ``None`` where it cannot be trained on.
+        value: size along the axis.
+        elements: pixels, voxels or frames of the input, which the exponents refer to.
+        macs: multiply-accumulates of one sample.
+        attention_macs: multiply-accumulates of attention among them.
+        activation_bytes: memory kept for the backward pass; ``None`` where the network cannot train.
         p50_s: median time of a forward pass, where measured.
     """
 
@@ -97,14 +97,15 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A model over a range.
+    """Cost of a model over a range of input sizes.
 
     Attributes:
-        model: its name.
-        axis: what was swept.
-        points: in the order of the range.
+        model: model name.
+        axis: axis of the range.
+        points: cost at every size, in the order of the range.
         exponents: quantity -> slope of log cost over log elements, by least squares.
-        last_exponents: the same between the last two points, where the fastest growing part shows most.
+        last_exponents: quantity -> slope between the last two points, where the fastest growing part of the
+            cost shows most.
     """
 
     model: str
@@ -114,7 +115,7 @@ class Curve:
     last_exponents: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """For files."""
+        """Plain values for files."""
         return asdict(self)
 
 
@@ -133,13 +134,13 @@ def sweep(
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> list[Curve]:
-    """Count every model at every size.
+    """Cost of every model at every size of a range.
 
     Args:
-        workloads: one a model; the swept axis of their shapes is replaced.
+        workloads: one per model; the range replaces its axis of their shapes.
         over: the range.
-        seconds: time forward passes too, so long for each; only counted if ``None``.
-        progress: told of every point.
+        seconds: time for each latency; ``None`` measures none.
+        progress: advanced at every size.
     """
     progress = progress or SilentProgress()
     progress.start("sweeping", len(workloads) * len(over.values))
@@ -174,12 +175,12 @@ def _point(workload: Workload, value: int, axis: str, seconds: float | None) -> 
 
 def _exponents(points: Sequence[Point]) -> dict[str, float]:
     sizes = [point.elements for point in points]
-    found = {}
+    slopes = {}
     for name, figure in QUANTITIES.items():
         values = [figure(point) for point in points]
         if all(values):
-            found[name] = exponent(sizes, [float(value) for value in values if value])
-    return found
+            slopes[name] = exponent(sizes, [float(value) for value in values if value])
+    return slopes
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

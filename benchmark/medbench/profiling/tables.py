@@ -1,4 +1,4 @@
-"""Profiles as tables: for the terminal, for a README, for a paper."""
+"""Profiles as tables in plain text, Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ UNSTEADY = "*"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Text cells with what must be said of them.
+    """A table of text cells with title and notes.
 
     Attributes:
-        title: what all rows share.
+        title: text above the table, with what all rows share.
         headings: of the columns, with units.
-        rows: cells.
-        notes: sentences below.
+        rows: cells of every row.
+        notes: sentences below the table.
     """
 
     title: str
@@ -34,7 +34,7 @@ class Table:
     notes: Sequence[str] = ()
 
     def text(self, style: str) -> str:
-        """In one of :data:`FORMATS`, with the title above and the notes below."""
+        """The table in one of :data:`FORMATS`, with the title above and the notes below."""
         from tabulate import tabulate
 
         body = tabulate(self.rows, self.headings, tablefmt=FORMATS[style], disable_numparse=True)
@@ -45,7 +45,7 @@ class Table:
 
 
 def millions(value: int) -> str:
-    """Parameters.
+    """Number of parameters in millions.
 
     >>> millions(29_250_115)
     '29.25'
@@ -54,7 +54,7 @@ def millions(value: int) -> str:
 
 
 def giga(value: float) -> str:
-    """Operations.
+    """Number of operations in billions.
 
     >>> giga(7_496_056_832), giga(51_444_736)
     ('7.496', '0.0514')
@@ -78,9 +78,9 @@ def shape_text(shape: Sequence[int]) -> str:
 
 
 def cost_table(records: Sequence[ProfileRecord]) -> Table:
-    """What does not depend on the machine: one row a model and input."""
+    """Operations and sizes, which do not depend on the machine: a row per model and input."""
     distinct = list({(record.model, record.shape): record for record in records}.values())
-    shared, varying = _settings(distinct, ("input",))
+    common, varying = _settings(distinct, ("input",))
     headings = (
         "model",
         *varying,
@@ -107,12 +107,12 @@ def cost_table(records: Sequence[ProfileRecord]) -> Table:
                 mebi(cost.file_bytes),
             )
         )
-    return Table(f"Cost of one sample{shared}", headings, rows, list(_cost_notes(distinct)))
+    return Table(f"Cost of one sample{common}", headings, rows, list(_cost_notes(distinct)))
 
 
 def machine_table(records: Sequence[ProfileRecord]) -> Table:
-    """Memory and time on this machine: one row a workload."""
-    shared, varying = _settings(records, ("input", "batch", "device", "precision"))
+    """Memory and time: a row per workload and machine."""
+    common, varying = _settings(records, ("input", "batch", "device", "precision"))
     on_cpu = any(record.hardware.accelerator is None for record in records)
     headings = (
         "model",
@@ -138,20 +138,20 @@ def machine_table(records: Sequence[ProfileRecord]) -> Table:
             )
         )
     machines = "; ".join(dict.fromkeys(record.hardware.key for record in records))
-    title = f"Memory and time{shared}; {machines}"
+    title = f"Memory and time{common}; {machines}"
     return Table(title, headings, rows, list(_machine_notes(records)))
 
 
 def _settings(records: Sequence[ProfileRecord], names: Sequence[str]) -> tuple[str, dict[str, list[str]]]:
-    """What all rows share, as words for the title, and the columns of what they do not."""
+    """Settings that all rows share, as words for the title, and columns of the other settings."""
     columns = {
         "input": [shape_text(record.shape) for record in records],
         "batch": [str(record.batch) for record in records],
         "device": [_device(record) for record in records],
         "precision": [record.precision for record in records],
     }
-    shared = [f", {name} {columns[name][0]}" for name in names if len(set(columns[name])) == 1]
-    return "".join(shared), {name: columns[name] for name in names if len(set(columns[name])) > 1}
+    common = [f", {name} {columns[name][0]}" for name in names if len(set(columns[name])) == 1]
+    return "".join(common), {name: columns[name] for name in names if len(set(columns[name])) > 1}
 
 
 def _device(record: ProfileRecord) -> str:
@@ -162,7 +162,7 @@ def _device(record: ProfileRecord) -> str:
 
 
 def peak_text(peak: dict[str, Any] | None) -> str:
-    """Allocated MiB, or that it did not fit."""
+    """Peak memory in MiB as text, or that the pass ran out of memory."""
     if peak is None:
         return "–"
     if peak["status"] == "out_of_memory":
@@ -192,8 +192,8 @@ def _cost_notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
     )
     for record in records:
         if record.cost.uncounted:
-            listed = ", ".join(f"{name} ({calls}×)" for name, calls in record.cost.uncounted.items())
-            yield f"+ {record.model}: not counted, no formula: {listed}."
+            operators = ", ".join(f"{name} ({calls}×)" for name, calls in record.cost.uncounted.items())
+            yield f"+ {record.model}: not counted, no formula: {operators}."
         if record.cost.way != "shapes":
             yield f"{record.model}: {record.cost.note}."
 
@@ -230,9 +230,9 @@ def _machine_notes(records: Sequence[ProfileRecord]) -> Iterator[str]:
 
 
 def published_table(records: Sequence[ProfileRecord]) -> Table:
-    """What papers state and their authors' programs have beside what was counted here; reasons below.
+    """Parameters and operations of papers and of authors' programs beside those counted here.
 
-    Only records of the card's own input, classes and options are compared; the others are asked for.
+    Only records with the input, classes and options of the card are compared; notes name missing records.
     """
     headings = (
         "model",
@@ -247,8 +247,8 @@ def published_table(records: Sequence[ProfileRecord]) -> Table:
     rows, notes = [], []
     for name in dict.fromkeys(record.model for record in records):
         entry = model_entry(name)
-        known = entry.published_gflops or entry.published_parameters or entry.authors_gmacs
-        if not (known or entry.cost_note):
+        has_figures = entry.published_gflops or entry.published_parameters or entry.authors_gmacs
+        if not (has_figures or entry.cost_note):
             continue
         own = next((r for r in records if r.model == name and _as_on_card(r, entry)), None)
         here = ("–", "–") if own is None else (millions(own.cost.parameters), giga(own.cost.macs))
@@ -266,7 +266,7 @@ def _as_on_card(record: ProfileRecord, entry: ModelEntry) -> bool:
 
 
 def published_cells(entry: ModelEntry) -> tuple[str, str, str, str]:
-    """Paper's parameters and GFLOPs, and the authors' program's parameters and GMACs."""
+    """Cells of parameters and GFLOPs in the paper, and of parameters and GMACs in the authors' program."""
 
     def count(value: int | None) -> str:
         return "not found" if value is None else millions(value)
@@ -280,7 +280,7 @@ def published_cells(entry: ModelEntry) -> tuple[str, str, str, str]:
 
 
 def module_table(model: str, modules: Sequence[ModuleCost], depth: int) -> Table:
-    """The tree down to a depth; modules without parameters and operations are left out."""
+    """Cost by module down to a depth; modules without parameters and operations are left out."""
     total = max(modules[0].macs, 1)
     rows = []
     for module in modules:

@@ -1,4 +1,4 @@
-"""What is measured: a network, its input and how it runs."""
+"""Workloads: a network, its input and the way it runs."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "cannot allocate
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A network on an input, with nothing that depends on the machine.
+    """A network with its input and settings; nothing depends on the machine.
 
     Attributes:
         model: model name.
         shape: of one sample, without the batch: ``(channels, height, width)``, ``(frames, features)``, or
-            whatever the network takes.
+            another input of the network.
         num_classes: of the network.
         options: of the network.
-        batch: samples a forward pass.
+        batch: samples per forward pass.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32``, or ``bf16`` and ``fp16`` by autocast.
         channels_last: memory format of weights and input.
-        compiled: whether ``torch.compile`` runs it.
+        compiled: whether to compile the network by ``torch.compile``.
         threads: of the CPU; 0 leaves torch's own number.
     """
 
@@ -54,7 +54,7 @@ class Workload:
             raise unknown_name("precision", self.precision, PRECISIONS)
 
     def network(self) -> nn.Module:
-        """A fresh network on the CPU, in evaluation mode."""
+        """The network with fresh weights on the CPU, in evaluation mode."""
         import torch
 
         from medbench.models import create_model
@@ -65,7 +65,7 @@ class Workload:
         return network.eval()
 
     def _sizes(self) -> dict[str, Any]:
-        """What the network needs to know of its input; sequences may be longer than the published length."""
+        """Options that depend on the size of the input; sequences may be longer than the published length."""
         from medbench.models import model_entry
 
         entry = model_entry(self.model)
@@ -80,14 +80,14 @@ class Workload:
         return {}
 
     def further_inputs(self) -> Callable[[Tensor], tuple[Tensor, ...]] | None:
-        """What makes of the input whatever else the network takes; ``None`` where that is nothing."""
+        """A function that makes the network's other inputs from the first; ``None`` where there are none."""
         from medbench.models import model_entry
 
         maker = model_entry(self.model).further_inputs
         return load_object(maker) if maker else None
 
     def placed(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
-        """Network and random inputs on the device, as the workload says.
+        """Network and random inputs on the device, in the memory format of the workload.
 
         Raises:
             MedbenchError: ``device.missing``.
@@ -95,7 +95,7 @@ class Workload:
         import torch
 
         if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
+            raise MedbenchError("device.missing", "This machine has no CUDA device.", "Use --device cpu.")
         if self.threads:
             torch.set_num_threads(self.threads)
         images = torch.randn(self.batch, *self.shape, generator=torch.Generator().manual_seed(0))
@@ -107,7 +107,7 @@ class Workload:
         return network, (images, *further(images)) if further else (images,)
 
     def forward_pass(self) -> Callable[[], Any]:
-        """A call that predicts once, in evaluation mode and without gradients."""
+        """A function that runs one forward pass in evaluation mode, without gradients."""
         import torch
 
         network, inputs = self.placed()
@@ -120,7 +120,7 @@ class Workload:
         return predict
 
     def training_step(self) -> Callable[[], Any]:
-        """A call that trains once: forward, mean square of all logits, backward, AdamW."""
+        """A function that runs one training step: forward, mean square of all logits, backward, AdamW."""
         import torch
 
         network, inputs = self.placed()
@@ -148,12 +148,12 @@ class Workload:
             yield
 
     def as_json(self) -> dict[str, Any]:
-        """For another process, with the plugins that it must load."""
+        """Plain values for a child process, with the plug-ins to import."""
         return {**asdict(self), "plugins": [str(path.resolve()) for path in loaded_plugins()]}
 
     @staticmethod
     def from_json(entry: dict[str, Any]) -> Workload:
-        """The inverse of :meth:`as_json`; loads the plugins."""
+        """The inverse of :meth:`as_json`; imports the plug-ins."""
         facts = dict(entry)
         for plugin in facts.pop("plugins"):
             load_plugin(Path(plugin))
@@ -161,7 +161,7 @@ class Workload:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what caused it, says that there was not enough memory."""
+    """Whether an error or its cause says that memory ran out."""
     import torch
 
     if isinstance(error, MemoryError | torch.OutOfMemoryError):

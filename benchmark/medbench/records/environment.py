@@ -1,4 +1,4 @@
-"""What the record says about the machine and the software, without names of people or hosts."""
+"""Machine and software of a run, for its record; no names of people or hosts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def git_state() -> tuple[str | None, bool | None]:
 
 
 def environment(device: str) -> Environment:
-    """The present environment."""
+    """Machine and software of this process."""
     import psutil
 
     packages = {}

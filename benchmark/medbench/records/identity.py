@@ -1,4 +1,4 @@
-"""What decides a run: hashes of the data and of the code."""
+"""Hashes of data and code, which decide a run's key."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ import functools
 import hashlib
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from medbench.core.case import Case
-from medbench.core.files import read_json, sha256_file, sha256_json, write_json
-from medbench.core.folders import cache_folder
+from medbench.core.files import sha256_file, sha256_json
 from medbench.core.package import PACKAGE, package_files
 from medbench.core.plugins import plugin_hashes
 
+_READERS = 4
+
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
-    """Hash over ids, relative file names, facts and contents of a split, missing files included."""
+    """Hash over ids, relative file names, facts and contents of a split, missing files included.
+
+    Every file is read: neither its size nor its time tells whether its content is still the same.
+    """
+    listed = list(cases)
+    paths = {path for case in listed for named in (case.inputs, case.reference) for path in named.values()}
+    ordered = sorted(paths)
+    with ThreadPoolExecutor(_READERS) as pool:
+        digests = dict(zip(ordered, pool.map(_digest, ordered), strict=True))
     entries = []
-    known = _Digests()
-    for case in cases:
+    for case in listed:
         files = {
-            f"{role}:{name}": [_relative(path, root), known.digest(path)]
-            for role, paths in (("input", case.inputs), ("reference", case.reference))
-            for name, path in paths.items()
+            f"{role}:{name}": [_relative(path, root), digests[path]]
+            for role, named in (("input", case.inputs), ("reference", case.reference))
+            for name, path in named.items()
         }
         entries.append([case.id, case.group, files, {key: case.facts[key] for key in sorted(case.facts)}])
-    known.store()
     return sha256_json(entries)
 
 
@@ -34,33 +42,11 @@ def _relative(path: Path, root: Path) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-class _Digests:
-    """Content hashes remembered by path, size and time of change, so that large sets are read once."""
-
-    def __init__(self) -> None:
-        self.path = cache_folder() / "digests.json"
-        try:
-            self.entries: dict[str, list[object]] = read_json(self.path)
-        except (OSError, ValueError):
-            self.entries = {}
-        self.changed = False
-
-    def digest(self, path: Path) -> str:
-        try:
-            state = path.stat()
-        except OSError:
-            return "missing"
-        name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
-        entry = self.entries.get(name)
-        if entry is None or entry[:2] != [state.st_size, state.st_mtime_ns]:
-            entry = [state.st_size, state.st_mtime_ns, sha256_file(path)]
-            self.entries[name] = entry
-            self.changed = True
-        return str(entry[2])
-
-    def store(self) -> None:
-        if self.changed:
-            write_json(self.path, self.entries)
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except OSError:
+        return "missing"
 
 
 def plugin_settings() -> dict[str, dict[str, str]]:

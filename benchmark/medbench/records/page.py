@@ -1,4 +1,4 @@
-"""One HTML page a run: scores, failures, worst cases with outlines, provenance. It needs no network."""
+"""The report of a run: one HTML page of scores, failures, worst cases and provenance, readable offline."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseRow, MetricSpec
+from medbench.core.text import CONTENT_POLICY, printable
+from medbench.records.charts import draw_chart
 from medbench.records.schema import RunRecord
 from medbench.records.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
 
@@ -33,16 +35,18 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
+    sealed: bool = True,
 ) -> None:
-    """Write the page, escaped and self-contained.
+    """Write the report of a run as one HTML file without links to other files.
 
     Args:
-        path: where to.
-        challenge: reads pictures and references for the worst cases.
+        path: of the HTML file.
+        challenge: reads images and references of the worst cases.
         cases: the cases of the rows.
-        rows: scores.
-        record: everything else.
+        rows: scores of the cases.
+        record: of the run.
         predictions: folder of prediction files.
+        sealed: whether hashes show that record and rows were not edited.
     """
     import jinja2
 
@@ -51,12 +55,15 @@ def write_report(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        finalize=seen,
     )
-    shown = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
-    by = shown[0] if shown else None
+    columns = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
+    ordering = columns[0] if columns else None
     methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
     page = environment.get_template("report.html.j2").render(
+        policy=CONTENT_POLICY,
         record=record,
+        sealed=sealed,
         headings=RESULT_HEADINGS,
         tables=[
             (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
@@ -64,18 +71,26 @@ def write_report(
         ],
         methods="; ".join(sorted(methods)) or "too few groups",
         failures=[row for row in rows if row.status != "ok"],
-        worst_by=by.title if by else "",
-        figures=_figures(challenge, {case.id: case for case in cases}, rows, by, shown, predictions)
-        if by
+        charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
+        worst_by=ordering.title if ordering else "",
+        figures=_figures(challenge, {case.id: case for case in cases}, rows, ordering, columns, predictions)
+        if ordering
         else [],
-        case_headings=[heading(metric) for metric in shown],
+        case_headings=[heading(metric) for metric in columns],
         case_rows=[
-            (row.case, [_cell(row, metric) for metric in shown])
+            (row.case, [_cell(row, metric) for metric in columns])
             for row in rows
-            if any(metric.name in row.scores for metric in shown)
+            if any(metric.name in row.scores for metric in columns)
         ],
     )
     write_text(path, page)
+
+
+def seen(value: Any) -> Any:
+    """A value as a page shows it: characters that are not seen are written out, our own markup stays."""
+    if isinstance(value, str) and not hasattr(value, "__html__") and not value.startswith("data:image/"):
+        return printable(value, None)
+    return value
 
 
 def _cell(row: CaseRow, metric: MetricSpec) -> str:
@@ -90,22 +105,22 @@ def _figures(
     challenge: Challenge,
     cases: Mapping[str, Case],
     rows: Sequence[CaseRow],
-    by: MetricSpec,
-    shown: Sequence[MetricSpec],
+    ordering: MetricSpec,
+    columns: Sequence[MetricSpec],
     predictions: Path,
 ) -> list[dict[str, Any]]:
     def badness(row: CaseRow) -> float:
-        value = row.scores[by.name].value
+        value = row.scores[ordering.name].value
         if value is None:
             return float("inf")
-        return -value if by.better == "higher" else value
+        return -value if ordering.better == "higher" else value
 
     scored = sorted(
-        (row for row in rows if by.name in row.scores and row.predictions), key=badness, reverse=True
+        (row for row in rows if ordering.name in row.scores and row.predictions), key=badness, reverse=True
     )
     figures = []
     for row in scored[:WORST]:
-        text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in shown if metric.headline)
+        text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in columns if metric.headline)
         try:
             images = challenge.exchange.illustrations(
                 cases[row.case], predictions / next(iter(row.predictions))
@@ -119,6 +134,7 @@ def _figures(
                 "caption": image.caption or text,
                 "scores": text if image.kind == "overview" else "",
                 "marked": bool(image.marks),
+                "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
                 "source": _data_url(image),
             }
             for image in images
@@ -126,18 +142,19 @@ def _figures(
     return figures
 
 
-def outlined(shown: Illustration) -> npt.NDArray[np.uint8]:
+def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
     """``(height, width, 3)`` with the outlines of every label of both label maps, and the marks."""
     import cv2
 
-    drawn = np.ascontiguousarray(shown.image, np.uint8).copy()
-    width = 2 if shown.kind == "overview" else max(1, round(max(drawn.shape) / 256))
-    for labels, colour in ((shown.reference, REFERENCE_RGB), (shown.prediction, PREDICTION_RGB)):
+    canvas = np.ascontiguousarray(illustration.image, np.uint8).copy()
+    width = 2 if illustration.kind == "overview" else max(1, round(max(canvas.shape) / 256))
+    outlines = (illustration.reference, REFERENCE_RGB), (illustration.prediction, PREDICTION_RGB)
+    for labels, colour in outlines:
         for label in np.unique(labels[labels > 0]):
             mask = (labels == label).astype(np.uint8)
             contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(drawn, contours, -1, colour, width)
-    for mark in shown.marks:
+            cv2.drawContours(canvas, contours, -1, colour, width)
+    for mark in illustration.marks:
         row, column, radius = round(mark.row), round(mark.column), round(mark.radius) + MARK_MARGIN_PX
         missed = mark.kind == "missed"
         for colour, line in (
@@ -145,22 +162,22 @@ def outlined(shown: Illustration) -> npt.NDArray[np.uint8]:
             (MISSED_RGB if missed else FALSE_POSITIVE_RGB, MARK_PX),
         ):
             if missed:
-                cv2.circle(drawn, (column, row), radius, colour, line, cv2.LINE_AA)
+                cv2.circle(canvas, (column, row), radius, colour, line, cv2.LINE_AA)
             else:
                 corners = (column - radius, row - radius), (column + radius, row + radius)
-                cv2.rectangle(drawn, *corners, colour, line)
-    return drawn
+                cv2.rectangle(canvas, *corners, colour, line)
+    return canvas
 
 
-def _data_url(shown: Illustration) -> str:
-    """The picture as a ``data:`` address: PNG, and JPEG where it is large."""
+def _data_url(illustration: Illustration) -> str:
+    """The image as a ``data:`` address: PNG, and JPEG where it is large."""
     import cv2
 
-    from medbench.io.raster import resize_picture
+    from medbench.io.raster import resize_image
 
-    image = outlined(shown)
-    scale = min(1.0, LARGEST_SIDE_PX[shown.kind] / max(image.shape[:2]))
-    small = resize_picture(image, round(image.shape[0] * scale), round(image.shape[1] * scale))
-    kind = "png" if shown.kind == "case" else "jpeg"
-    _, encoded = cv2.imencode(f".{kind}", small[:, :, ::-1])
-    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
+    image = outlined(illustration)
+    scale = min(1.0, LARGEST_SIDE_PX[illustration.kind] / max(image.shape[:2]))
+    small = resize_image(image, round(image.shape[0] * scale), round(image.shape[1] * scale))
+    kind = "png" if illustration.kind == "case" else "jpeg"
+    _, content = cv2.imencode(f".{kind}", small[:, :, ::-1])
+    return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"

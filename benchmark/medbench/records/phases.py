@@ -1,4 +1,4 @@
-"""Where a run's time goes: phases by case, and which of the overlapping lanes sets the pace."""
+"""Time of a run by phase and case, and the slowest of the lanes that work at the same time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _LANES = {
 }
 _ADVICE = {
     "read": "copy the data to a local disk, or store it less compressed",
-    "preprocess": "hand in pictures near the network's own size",
+    "preprocess": "give images near the network's own size",
     "forward": "use --device cuda, --precision bf16, another --batch-size or a lighter model "
     "('medbench profile' compares them)",
-    "postprocess": "predict at the pictures' own size, or fewer classes",
+    "postprocess": "predict at the images' own size, or fewer classes",
     "write": "put --runs on a local disk",
     "score": "the surface distances usually take most; see 'medbench metrics' for what the challenge demands",
 }
@@ -35,15 +35,15 @@ _ADVICE = {
 
 @dataclass(frozen=True, slots=True)
 class PhaseTime:
-    """A phase over the cases that went through it.
+    """Times of one phase over the cases that it was measured for.
 
     Attributes:
         phase: read, preprocess, forward, postprocess, write or score.
-        cases: that took part.
-        p50_s: median of a case.
+        cases: number of cases with this phase.
+        p50_s: median over the cases.
         p90_s: nine tenths of the cases took at most this.
-        total_s: sum.
-        share: of the sum over all phases.
+        total_s: sum over the cases.
+        share: of this phase in the sum over all phases.
     """
 
     phase: str
@@ -56,15 +56,15 @@ class PhaseTime:
 
 @dataclass(frozen=True, slots=True)
 class PhaseProfile:
-    """A run's phases.
+    """Times of a run by phase, and what to speed up first.
 
     Attributes:
         phases: in the order in which a case passes them.
         wall_s: from the first case to the last; the lanes overlap, so it is less than the sum.
         lanes_s: lane -> its phases' sum over its threads.
-        slowest_lane: the lane that sets the pace: the largest of these.
-        fix: the phase of that lane that takes most.
-        advice: what to do about it.
+        slowest_lane: the lane with the largest sum, which sets the pace.
+        fix: the phase that takes most of the slowest lane.
+        advice: how to make that phase shorter.
     """
 
     phases: tuple[PhaseTime, ...]
@@ -89,7 +89,7 @@ class PhaseProfile:
         ]
 
     def verdict(self) -> str:
-        """One sentence."""
+        """Which phase to speed up first, and how, in one sentence."""
         slowest = next(item for item in self.phases if item.phase == self.fix)
         most = self.lanes_s[self.slowest_lane]
         close = [
@@ -105,7 +105,7 @@ class PhaseProfile:
 
 
 def summarise_phases(timing: Timing) -> PhaseProfile | None:
-    """The phases of the cases that this call timed; ``None`` when it timed none."""
+    """Times by phase of the cases that this call predicted; ``None`` where it predicted none."""
     order = [phase for phases, _ in _LANES.values() for phase in phases]
     samples = {phase: timing.samples[phase] for phase in order if timing.samples.get(phase)}
     if not samples:
@@ -133,18 +133,18 @@ def summarise_phases(timing: Timing) -> PhaseProfile | None:
 
 
 def keep_phases(folder: Path, timing: Timing) -> None:
-    """Leave the phases in the run directory, unless nothing was timed."""
+    """Write the times into the run directory; nothing is written where no case was timed."""
     profile = summarise_phases(timing)
     if profile is not None:
         write_json(folder / PHASES, asdict(profile))
 
 
 def read_phases(folder: Path) -> PhaseProfile | None:
-    """What the last call that predicted something left in the run directory."""
+    """Times that the last predicting call wrote into the run directory; ``None`` where there are none."""
     if not (folder / PHASES).exists():
         return None
-    stored: dict[str, Any] = read_json(folder / PHASES)
-    return PhaseProfile(**{**stored, "phases": tuple(PhaseTime(**item) for item in stored["phases"])})
+    entry: dict[str, Any] = read_json(folder / PHASES)
+    return PhaseProfile(**{**entry, "phases": tuple(PhaseTime(**item) for item in entry["phases"])})
 
 
 T = TypeVar("T")
@@ -154,8 +154,8 @@ class Timing(defaultdict[str, float]):
     """Seconds by phase, summed over cases; phases overlap, so they may exceed the wall time.
 
     Attributes:
-        cases: that were timed.
-        samples: the same by case.
+        cases: number of timed cases.
+        samples: phase -> seconds of each case.
         wall_s: from the first case to the last.
     """
 
@@ -166,12 +166,12 @@ class Timing(defaultdict[str, float]):
         self.wall_s = 0.0
 
     def add(self, phase: str, seconds: float) -> None:
-        """Add the time that a case took."""
+        """Add the seconds that a phase of one case took."""
         self[phase] += seconds
         self.samples[phase].append(seconds)
 
     def measure(self, phase: str, function: Callable[[], T]) -> T:
-        """Call and add the time it took."""
+        """The result of calling ``function``, whose time is added to the phase."""
         started = time.perf_counter()
         try:
             return function()

@@ -1,4 +1,4 @@
-"""Finished runs on disk, found by folder, record or key."""
+"""Finished runs, read from disk by folder, record or key."""
 
 from __future__ import annotations
 
@@ -7,24 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json_lines
 from medbench.core.result_table import CaseRow
+from medbench.core.seals import broken_seals, read_lines, seal_of
+from medbench.records.agreement import disagreement
 from medbench.records.schema import RunRecord
+
+JOURNAL, RECORD = "cases.jsonl", "record.json"
+UNSEALED = "unsealed"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run: its record, a row a case by id, and its folder."""
+    """A finished run on disk: its record, rows by case id and folder, and whether hashes protect them."""
 
     record: RunRecord
     rows: Mapping[str, CaseRow]
     folder: Path
+    sealed: bool = True
 
     @property
     def title(self) -> str:
-        """Model, recipe and the beginning of the key."""
+        """Model, recipe and the beginning of the key; whether nothing shows that the run was not edited."""
         recipe = ((self.record.model.training or {}).get("recipe") or {}).get("name")
-        return f"{self.record.model.title}{f' ({recipe})' if recipe else ''} {self.record.key[:8]}"
+        name = f"{self.record.model.title}{f' ({recipe})' if recipe else ''} {self.record.key[:8]}"
+        return name if self.sealed else f"{name} ({UNSEALED})"
 
 
 def find_run(name: str | Path, runs: Path) -> Run:
@@ -33,72 +39,99 @@ def find_run(name: str | Path, runs: Path) -> Run:
     Raises:
         MedbenchError: ``run.unknown``, ``run.ambiguous`` or ``run.damaged``.
     """
-    given = Path(name)
-    if given.is_dir() or given.is_file():
-        return read_run(given if given.is_dir() else given.parent)
-    found = sorted(
+    path = Path(name)
+    if path.is_dir() or path.is_file():
+        return read_run(path if path.is_dir() else path.parent)
+    folders = sorted(
         path.parent
         for path in runs.glob("*/*/*/record.json")
         if len(str(name)) >= 4 and path.parent.name.startswith(str(name)[:16])
     )
-    if not found:
+    if not folders:
         raise MedbenchError(
             "run.unknown",
-            f"{name}: there is no such run folder, and no run in {runs} whose key begins so.",
+            f"{name}: is no run folder, and no run in {runs} has a key that begins so.",
             "Give the folder that medbench run printed, or at least four letters of the key.",
         )
-    if len(found) > 1:
-        shown = ", ".join(map(str, found[:4]))
-        raise MedbenchError("run.ambiguous", f"{name}: several runs begin so: {shown}.", "Give more of it.")
-    return read_run(found[0])
+    if len(folders) > 1:
+        names = ", ".join(map(str, folders[:4]))
+        raise MedbenchError(
+            "run.ambiguous", f"{name}: several runs begin so: {names}.", "Give more letters of the key."
+        )
+    return read_run(folders[0])
 
 
 def read_run(folder: Path) -> Run:
     """The run in a folder.
 
     Raises:
-        MedbenchError: ``run.unknown`` when it holds no record, ``run.damaged`` naming the file.
+        MedbenchError: ``run.unknown`` when it holds no record, ``run.damaged`` naming the file (and the line)
+            that was edited, cut off or says otherwise than the other.
     """
-    record_path, rows_path = folder / "record.json", folder / "cases.jsonl"
+    record_path, rows_path = folder / RECORD, folder / JOURNAL
     for path in (record_path, rows_path):
         if not path.is_file():
             raise MedbenchError(
                 "run.unknown",
                 f"{folder}: holds no {path.name}, so it is no finished run.",
-                "Finish it first.",
+                "Repeat the run's command until it finishes.",
             )
     try:
         record = RunRecord.model_validate_json(record_path.read_bytes())
-        rows = [CaseRow.from_json(row) for row in read_json_lines(rows_path)]
+        lines = read_lines(rows_path)
+        broken = next((line for line in lines if not line.intact), None)
+        if broken is not None:
+            raise _damaged(f"{rows_path}, line {broken.number}: was edited or cut off.")
+        rows = [CaseRow.from_json(line.row) for line in lines]
     except (ValueError, KeyError, TypeError) as error:
         reason = (str(error).strip().splitlines() or ["no message"])[0]
-        raise MedbenchError(
-            "run.damaged", f"{folder}: its record or rows cannot be read ({reason}).", "Repeat the run."
-        ) from error
+        raise _damaged(f"{folder}: its record or rows cannot be read ({reason}).") from error
+    sealed = _check_seal(folder, any(line.state == "sealed" for line in lines))
     if len(rows) != record.counts.total:
-        raise MedbenchError(
-            "run.damaged",
-            f"{rows_path}: has {len(rows)} rows where the record says {record.counts.total}.",
-            "Repeat the run's command; it goes on where it stopped.",
-        )
-    return Run(record, {row.case: row for row in rows}, folder)
+        raise _damaged(f"{rows_path}: has {len(rows)} rows where the record says {record.counts.total}.")
+    if difference := disagreement(record, rows):
+        raise _damaged(f"{record_path}: disagrees with {JOURNAL}: {difference}.")
+    return Run(record, {row.case: row for row in rows}, folder, sealed)
+
+
+def _check_seal(folder: Path, expected: bool) -> bool:
+    """Whether the run has a seal, which is then whole.
+
+    Raises:
+        MedbenchError: ``run.damaged`` where the seal does not fit, or is gone although the rows are sealed.
+    """
+    seal = seal_of(folder / RECORD)
+    if not seal.exists():
+        if expected:
+            raise _damaged(f"{seal}: the file with the hashes of the record and its cases is gone.")
+        return False
+    broken = broken_seals(seal, (RECORD, JOURNAL))
+    if broken:
+        raise _damaged(f"{folder / broken[0]}: was edited or cut off after medbench wrote {seal.name}.")
+    return True
+
+
+def _damaged(message: str) -> MedbenchError:
+    return MedbenchError("run.damaged", message, "Repeat the run's command; it goes on where it stopped.")
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished run.
+    """The result of a run that this process finished.
 
     Attributes:
         record: the run record.
         rows: one a case.
         folder: the run directory.
         resumed: cases that an earlier call had finished.
+        command: what repeats the run on this machine; the record has it without this machine's paths.
     """
 
     record: RunRecord
     rows: Sequence[CaseRow]
     folder: Path
     resumed: int = 0
+    command: str = ""
 
     @property
     def exit_code(self) -> int:

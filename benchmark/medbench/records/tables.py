@@ -1,4 +1,4 @@
-"""Numbers as people read them: the result table of a run, and what all tables share."""
+"""The result table of a run, and the number formats of all tables."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def decimals(unit: str) -> int:
 
 
 def number(value: float | None, unit: str) -> str:
-    """A value with its unit's digits; a dash where there is none."""
+    """A value as text with its unit's digits; a dash for ``None``."""
     return "–" if value is None else f"{value:.{decimals(unit)}f}"
 
 
 def interval(low: float | None, high: float | None, unit: str) -> str:
-    """``low – high``, or a dash."""
+    """An interval as text, ``low – high``; a dash where there is none."""
     return "–" if low is None or high is None else f"{number(low, unit)} – {number(high, unit)}"
 
 
 def heading(metric: MetricSpec | MetricRecord) -> str:
-    """Title, unit and direction: ``HD PS+FH [px] ↓``."""
+    """Heading of a metric's column with unit and direction, such as ``HD PS+FH [px] ↓``."""
     unit = f" [{metric.unit}]" if metric.unit else ""
     return f"{metric.title}{unit} {'↑' if metric.better == 'higher' else '↓'}"
 
@@ -48,11 +48,11 @@ def aggregate_rows(
 
 
 def result_tables(record: RunRecord) -> dict[str, list[MetricRecord]]:
-    """The metrics of a run by evaluation protocol: those of two protocols never share a table."""
-    found: dict[str, list[MetricRecord]] = {}
+    """The metrics of a run by evaluation protocol; metrics of two protocols never share a table."""
+    tables: dict[str, list[MetricRecord]] = {}
     for metric in record.metrics.values():
-        found.setdefault(metric.protocol, []).append(metric)
-    return found
+        tables.setdefault(metric.protocol, []).append(metric)
+    return tables
 
 
 def result_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:

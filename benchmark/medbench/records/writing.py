@@ -16,19 +16,17 @@ from medbench.records.phases import Timing
 from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
 from medbench.statistics.intervals import aggregate
 
-RECORD = "record.json"
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was scored.
+    """The cases of a run, with their challenge, data and split.
 
     Attributes:
         challenge: the challenge.
-        data: where its cases lie.
-        split: the split that they are of.
-        cases: those that were scored.
-        manifest_sha256: hash over their files.
+        data: folder of the data.
+        split: split of the cases.
+        cases: the cases.
+        manifest_sha256: hash over the files of the split.
     """
 
     challenge: Challenge
@@ -40,17 +38,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """Where predictions come from.
+    """The origin of predictions, for the record of a run.
 
     Attributes:
         key: hash of everything that decides the result.
-        model: what predicted.
+        model: facts of the model.
         settings: inference settings that decide the result.
         seed: of fresh weights and of the resampling.
-        device: where it ran.
-        command: the command that repeats it.
-        citations: how to cite what took part.
-        started: when the call began, as :func:`now` writes it.
+        device: device of the network.
+        command: the command that repeats the run.
+        citations: citations of model and challenge.
+        started: time of the start, as :func:`now` writes it.
     """
 
     key: str
@@ -66,7 +64,7 @@ class Provenance:
 def make_record(
     subject: Subject, rows: Sequence[CaseRow], timing: Timing, provenance: Provenance
 ) -> RunRecord:
-    """Aggregate the rows and describe how they came about.
+    """The record of a run: metrics aggregated over its rows, and all facts to repeat it.
 
     Raises:
         MedbenchError: ``record.invariant`` when scores of a case contradict one another or cases are lost.

@@ -15,13 +15,13 @@ from medbench.models.entry import ModelEntry
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """How a model or a challenge is to be cited.
+    """The citation of a model or a challenge.
 
     Attributes:
-        name: its name in medbench.
+        name: name in medbench.
         kind: ``model`` or ``challenge``.
         bibtex: one or more entries.
-        licence: of the authors' code, or of the data, as stated by them.
+        licence: licence of the authors' code, or of the data.
         origin: the authors' repository, or the challenge's page.
     """
 
@@ -33,7 +33,7 @@ class Citation:
 
 
 def cite(names: Sequence[str]) -> list[Citation]:
-    """Citations of models and challenges, in the order asked for.
+    """Citations of models and challenges, in the order of the names.
 
     Raises:
         MedbenchError: ``name.unknown`` with the nearest names.

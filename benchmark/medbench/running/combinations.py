@@ -1,4 +1,4 @@
-"""A model on every combination of a challenge's modalities: the table of papers on missing ones."""
+"""Runs of a model on every combination of modalities, and the table of papers on missing modalities."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _LATEX = {THERE: r"$\bullet$", MISSING: r"$\circ$", "↑": r"$\uparrow$", "↓":
 
 @dataclass(frozen=True, slots=True)
 class Combinations:
-    """Runs of one model that see different modalities.
+    """Runs of a model on different modalities.
 
     Attributes:
         challenge: the challenge.
-        seen: modalities of each run.
-        runs: one a combination.
-        folder: where the tables lie.
+        modalities: modalities that each run may see.
+        runs: one run per combination.
+        folder: folder of the tables.
     """
 
     challenge: Challenge
-    seen: Sequence[tuple[str, ...]]
+    modalities: Sequence[tuple[str, ...]]
     runs: Sequence[Finished]
     folder: Path
 
@@ -45,39 +45,39 @@ class Combinations:
 
     @property
     def title(self) -> str:
-        """Model, challenge and split; says when it is the synthetic sample."""
+        """Title of the table: model, challenge, split, and whether the data are the synthetic sample."""
         record = self.runs[0].record
         kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
         return f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
 
     @property
     def headings(self) -> list[str]:
-        """Numbers of the combinations and the mean over them."""
-        return ["", *(str(position) for position in range(1, len(self.seen) + 1)), "mean"]
+        """Headings of the table: the numbers of the combinations, and the mean over them."""
+        return ["", *(str(position) for position in range(1, len(self.modalities) + 1)), "mean"]
 
     def marks(self) -> list[list[str]]:
-        """One row a modality: which combinations show it."""
+        """Rows of the table, one per modality, with a mark for each combination that has it."""
         return [
             [
                 (*others, name)[0].upper(),
-                *(THERE if name in seen else MISSING for seen in self.seen),
+                *(THERE if name in names else MISSING for names in self.modalities),
                 "",
             ]
             for name, others in self.challenge.card.modalities.items()
         ]
 
     def values(self, metric: str) -> list[float | None]:
-        """A metric's mean over the cases, for each combination."""
+        """The aggregate of a metric for each combination."""
         entries = [finished.record.metrics.get(metric) for finished in self.runs]
         return [None if entry is None else entry.value for entry in entries]
 
     def mean(self, metric: str) -> float | None:
-        """The plain mean of these; none when one of them is missing."""
+        """The mean of a metric over the combinations; ``None`` where one of them has no value."""
         values = [value for value in self.values(metric) if value is not None]
         return sum(values) / len(values) if len(values) == len(self.runs) else None
 
     def tables(self) -> dict[str, list[MetricSpec]]:
-        """The headline metrics by evaluation protocol: those of two protocols never share a table."""
+        """The headline metrics by evaluation protocol; metrics of two protocols never share a table."""
         tables: dict[str, list[MetricSpec]] = {}
         for spec in self.challenge.metrics:
             if spec.headline and any(value is not None for value in self.values(spec.name)):
@@ -85,7 +85,7 @@ class Combinations:
         return tables
 
     def row(self, spec: MetricSpec) -> list[str]:
-        """A metric's cells: one a combination, and the mean over the combinations."""
+        """Cells of a metric, one per combination, and the mean over the combinations."""
         values = [*self.values(spec.name), self.mean(spec.name)]
         return [heading(spec), *(number(value, spec.unit) for value in values)]
 
@@ -94,20 +94,22 @@ class Combinations:
         return f"{self.title}, protocol {protocol}" if protocol else self.title
 
     def notes(self) -> list[str]:
-        """What the numbers are, and which combinations lost cases."""
+        """Notes below the table: meaning of the numbers, and combinations with failed cases."""
         record = self.runs[0].record
         notes = [
             f"{record.counts.total} cases; means over them, and in the last column over the combinations. "
             "Missing modalities are not read."
         ]
         for position, finished in enumerate(self.runs, 1):
-            lost = finished.record.counts.failed + finished.record.counts.missing
-            if lost:
-                notes.append(f"Combination {position}: {lost} cases failed. {record.challenge.failure_rule}")
+            n_lost = finished.record.counts.failed + finished.record.counts.missing
+            if n_lost:
+                notes.append(
+                    f"Combination {position}: {n_lost} cases failed. {record.challenge.failure_rule}"
+                )
         return notes
 
     def markdown(self) -> str:
-        """A table a protocol, with title and notes."""
+        """The tables as Markdown, one per protocol, with title and notes."""
         from tabulate import tabulate
 
         parts = [f"# {self.title}"]
@@ -118,7 +120,7 @@ class Combinations:
         return "\n\n".join([*parts, *self.notes()]) + "\n"
 
     def latex(self) -> str:
-        """The same as ``table`` environments; needs ``booktabs``."""
+        """The tables as LaTeX, one ``table`` environment per protocol; needs ``booktabs``."""
         from tabulate import tabulate
 
         marks = self.marks()
@@ -143,11 +145,11 @@ class Combinations:
             "title": self.title,
             "combinations": [
                 {
-                    "modalities": list(seen),
+                    "modalities": list(names),
                     "run": str(finished.folder),
                     "metrics": {name: self.values(name)[position] for name in metrics},
                 }
-                for position, (seen, finished) in enumerate(zip(self.seen, self.runs, strict=True))
+                for position, (names, finished) in enumerate(zip(self.modalities, self.runs, strict=True))
             ],
             "mean": {name: self.mean(name) for name in metrics},
             "folder": str(self.folder),
@@ -169,7 +171,7 @@ def run_combinations(
 
 
 def combine_request(request: Request, progress: Progress | None = None) -> Combinations:
-    """As :func:`run_combinations`, for a request that is already made.
+    """Run a request once for every combination of modalities, as :func:`run_combinations`.
 
     Raises:
         MedbenchError: as :func:`run_combinations`.

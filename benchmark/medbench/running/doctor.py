@@ -1,4 +1,4 @@
-"""Looking the machine over."""
+"""Checks of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One thing that was looked at, and its state in words."""
+    """The state of one part of the machine, in words."""
 
     what: str
     state: str
@@ -33,7 +33,7 @@ class Examined:
 
 
 def examine() -> list[Examined]:
-    """Python, packages, devices, memory, folders, container engines."""
+    """States of Python, packages, devices, memory, folders and container engines."""
     version = sys.version.split()[0]
     findings = [
         Examined(
@@ -110,13 +110,13 @@ def _folder(what: str, folder: Path) -> Examined:
 def _real_data() -> Examined:
     from medbench.challenges import list_challenges
 
-    configured = os.environ.get("MEDBENCH_DATA")
-    if not configured:
+    setting = os.environ.get("MEDBENCH_DATA")
+    if not setting:
         return Examined("real data (MEDBENCH_DATA)", "not set: synthetic samples are used", True)
     names = [name for name in list_challenges() if data_folder(name)]
     return Examined(
         "real data (MEDBENCH_DATA)",
-        f"{configured}: {', '.join(names) or 'no challenge'}",
+        f"{setting}: {', '.join(names) or 'no challenge'}",
         bool(names),
         True,
         "" if names else "Expected one folder a challenge, named as 'medbench challenges' lists them.",

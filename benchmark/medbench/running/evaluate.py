@@ -1,4 +1,4 @@
-"""``medbench evaluate``: scores for predictions, whoever made them."""
+"""Evaluation of folders of predictions, as by ``medbench evaluate``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, sha256_json
+from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.text import printable
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
@@ -41,22 +43,20 @@ class Evaluation(CaseRequest):
     @property
     def title(self) -> str:
         """What the leaderboard calls the entry."""
-        return self.name or self.predictions.resolve().name
+        return printable(self.name or self.predictions.resolve().name)
 
-    def command(self) -> str:
-        """The command that repeats the evaluation, with everything that decides its result."""
-        arguments = [
-            *self.program(),
-            "evaluate",
-            "-c",
-            self.challenge,
-            "--predictions",
-            str(self.predictions),
-        ]
-        arguments += self.case_arguments()
-        arguments += ["--name", self.name] if self.name else []
+    def command(self, shared: bool = False) -> str:
+        """The command that repeats the evaluation, with everything that decides its result.
+
+        Args:
+            shared: write ``{data}`` and ``{predictions}`` instead of paths of this machine.
+        """
+        place = "{predictions}" if shared else str(self.predictions)
+        arguments = [*self.program(shared), "evaluate", "-c", self.challenge, "--predictions", place]
+        arguments += self.case_arguments(shared)
+        arguments += ["--name", self.title] if self.name else []
         arguments += ["--rename", "=".join(self.rename)] if self.rename else []
-        return shlex.join(arguments)
+        return command_line(arguments) if shared else shlex.join(arguments)
 
 
 def evaluate(
@@ -68,14 +68,14 @@ def evaluate(
     progress: Progress | None = None,
     **keywords: Unpack[ScoreKeywords],
 ) -> Finished:
-    """Score a folder of predictions, whoever made them, exactly as a run of ours.
+    """Score a folder of predictions of any origin, exactly as :func:`run` scores its own.
 
     Args:
         challenge: challenge name.
         predictions: the folder; files at the challenge's own places, or all in one folder by name.
         name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, ``split``, ``cases``, ``seed`` of the resampling, ``runs`` and ``leaderboards``,
             as :class:`medbench.running.request.CaseRequest` says.
 
@@ -84,7 +84,11 @@ def evaluate(
     """
     fields = request_fields(keywords)
     request = Evaluation(
-        challenge=challenge, predictions=Path(predictions), name=name, rename=rename, **fields
+        challenge=challenge,
+        predictions=Path(predictions).expanduser(),
+        name=name,
+        rename=rename,
+        **fields,
     )
     return _evaluate(request, progress or SilentProgress())
 
@@ -102,8 +106,9 @@ def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     subject = Subject(challenge, data, split, cases, manifest_sha256(data.root, cases))
     key = _key(request, subject, _digests(request, challenge, cases))
     folder = request.runs_root / challenge.name / "predictions" / key[:16]
+    places = Places.of({"data": data.root, "predictions": request.predictions, "runs": request.runs_root})
     rows, timing = score_predictions(
-        challenge, cases, request.predictions, folder, progress, rename=request.rename
+        challenge, cases, request.predictions, folder, progress, rename=request.rename, places=places
     )
     provenance = Provenance(
         key=key,
@@ -111,11 +116,12 @@ def _evaluate(request: Evaluation, progress: Progress) -> Finished:
         settings={"cases": request.cases, **plugin_settings()},
         seed=request.seed,
         device="cpu",
-        command=request.command(),
+        command=request.command(shared=True),
         citations=[challenge.card.citation],
         started=started,
     )
-    finished = Finished(make_record(subject, rows, timing, provenance), rows, folder)
+    record = make_record(subject, rows, timing, provenance)
+    finished = Finished(record, rows, folder, command=request.command())
     board = request.boards_root if request.cases == "*" else None
     store(finished, challenge, cases, request.predictions, board)
     if board is not None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
-from medbench.core.files import write_text
+from medbench.core.files import sha256_file, write_text
+from medbench.core.seals import seal_of, write_seal
 from medbench.leaderboards.results import add_result
 from medbench.records.page import write_report
-from medbench.records.reading import Finished
-from medbench.records.writing import RECORD
+from medbench.records.reading import JOURNAL, RECORD, Finished
 
 REPORT = "report.html"
 
@@ -23,9 +23,11 @@ def store(
     predictions: Path,
     leaderboards: Path | None,
 ) -> None:
-    """Write record and report into the run directory and add the row to the leaderboard, if there is one."""
+    """Write record, seal and report into the run directory, and the row into the leaderboard, if any."""
     record = finished.record
-    write_text(finished.folder / RECORD, record.model_dump_json(indent=2) + "\n")
+    path, journal = finished.folder / RECORD, finished.folder / JOURNAL
+    write_text(path, record.model_dump_json(indent=2) + "\n")
+    write_seal(seal_of(path), (path, journal))
     write_report(finished.folder / REPORT, challenge, cases, finished.rows, record, predictions)
     if leaderboards is not None:
-        add_result(leaderboards, record)
+        add_result(leaderboards, record, sha256_file(journal))

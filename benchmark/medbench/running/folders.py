@@ -1,4 +1,4 @@
-"""Scoring any two folders of label maps, without a challenge."""
+"""Scoring of two folders of label maps, without a challenge."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from medbench.statistics.intervals import Aggregate, aggregate
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A reference, and the prediction of the same name if there is one."""
+    """A reference with the prediction of the same name; ``None`` where there is none."""
 
     name: str
     reference: Path
@@ -35,11 +35,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class FolderScores:
-    """Scores of two folders.
+    """Scores of two folders of label maps.
 
     Attributes:
-        rows: one a pair; the scores are keyed ``<label>/<metric id>``.
-        aggregates: the same keys; means over the pairs that have a value.
+        rows: one row per pair; keys of scores are ``<label>/<metric id>``.
+        aggregates: means over the pairs that have a value, with the same keys.
         specs: title, unit and direction of each key.
     """
 
@@ -109,7 +109,7 @@ class FolderKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderSettings:
-    """How two folders are scored.
+    """Settings of scoring two folders.
 
     Attributes:
         labels: labels to score; every label of the references but 0 if not given.
@@ -148,8 +148,8 @@ def evaluate_folders(
         references: folder of label maps (NIfTI, MHA, NRRD, PNG, TIFF, NPY), or one file.
         predictions: folder of label maps, or one file.
         metric_ids: definitions to compute; see ``medbench metrics``.
-        output: file for one JSON line a pair.
-        progress: told of every pair.
+        output: file for one JSON line per pair.
+        progress: advanced by every pair.
         keywords: ``labels``, ``spacing``, ``empty``, ``rename``, ``group_of``, ``resample_to_reference``,
             ``workers`` and ``seed``, as :class:`FolderSettings` says.
 

@@ -1,4 +1,4 @@
-"""A network on cases of a challenge: what a request comes to."""
+"""Jobs: a setup on cases of a challenge, resolved from a request."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
 from medbench.core.files import sha256_json
+from medbench.core.places import Places
 from medbench.core.progress import Progress
 from medbench.core.sample import AnySample
 from medbench.core.slides import SlideSettings
+from medbench.core.text import printable
 from medbench.inference.folds import FoldedPredictor
 from medbench.inference.predictor import Predictor
 from medbench.records.schema import ModelRecord
@@ -26,7 +28,7 @@ from medbench.running.weights import choose_weights, refuse_leak
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A setup on cases.
+    """A setup on the cases of a split.
 
     Attributes:
         request: with everything that was left open: split, recipe and options of the weights.
@@ -65,18 +67,18 @@ class Job:
         """SHA-256 of the weights; ``None`` for fresh ones."""
         return self.setup.weights.sha256
 
-    def model_record(self) -> ModelRecord:
-        """What a record says of the network that predicts."""
+    def model_record(self, places: Places) -> ModelRecord:
+        """What a record says of the network that predicts, without paths of this machine."""
         network, weights = self.network, self.setup.weights
         return ModelRecord(
             name=network.name,
-            title=network.entry.title,
-            options=network.options,
+            title=printable(network.entry.title),
+            options=places.hide_all(network.options),
             parameters=self.setup.count_parameters(),
             weights=weights.kind,
             weights_sha256=weights.sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=weights.facts or None,
+            training=places.hide_all(weights.facts) or None,
         )
 
     @property
@@ -182,7 +184,7 @@ class FoldedJob:
             }
         )
 
-    def model_record(self) -> ModelRecord:
+    def model_record(self, places: Places) -> ModelRecord:
         """What a record says of the networks: what they share, and each one's split, seed and weights."""
         facts = self.setup.weights.facts
         shared = {
@@ -201,13 +203,13 @@ class FoldedJob:
         ]
         return ModelRecord(
             name=self.network.name,
-            title=self.network.entry.title,
-            options=self.network.options,
+            title=printable(self.network.entry.title),
+            options=places.hide_all(self.network.options),
             parameters=self.setup.count_parameters(),
             weights=self.setup.weights.kind,
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training={**shared, "networks": each} if facts else None,
+            training=places.hide_all({**shared, "networks": each}) if facts else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""The loop over cases: read ahead, predict, write and score behind, journal in order, resume."""
+"""The loop over cases: reading ahead, predicting, writing and scoring behind, with a journal to resume."""
 
 from __future__ import annotations
 
@@ -8,31 +8,36 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.files import dump_json, read_json_lines, sha256_file, write_json_lines
+from medbench.core.files import sha256_file, write_text
+from medbench.core.places import Places
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow, CaseScores
 from medbench.core.sample import AnySample, Prediction
+from medbench.core.seals import read_lines, sealed_line
 from medbench.core.task import check_answers
+from medbench.core.text import printable
 from medbench.inference.predictor import Predictor
 from medbench.records.phases import Timing
+from medbench.records.reading import JOURNAL
 
-JOURNAL = "cases.jsonl"
 UNFINISHED = "unfinished"
 READ_AHEAD = 2
 BEHIND = 4
 FINISHERS = 2
+LONGEST_REASON = 600
 
 
 logger = logging.getLogger(__name__)
 
 
 def describe(error: BaseException) -> str:
-    """An error as one line for a record: ours as they are, foreign ones with their type."""
+    """An error as one line for a record, with its type unless it is a :class:`MedbenchError`."""
     if isinstance(error, MedbenchError):
         return error.message
     first = (str(error).strip().splitlines() or ["no message"])[0]
@@ -48,8 +53,9 @@ def predict_and_score(
     *,
     read: Callable[[Case], AnySample] | None = None,
     score: bool = True,
+    places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Predict and score every case that the journal in ``folder`` does not hold yet.
+    """Predict and score the cases that the journal in ``folder`` lacks.
 
     Finished cases whose prediction files are unchanged are kept; failed ones are tried again. The journal
     ends with one row a case in the order of ``cases``, the same bytes whether or not a run was interrupted.
@@ -60,31 +66,32 @@ def predict_and_score(
         predictor: made on first need.
         folder: run directory; predictions go to ``predictions`` in it, what is done of a slide that is not
             finished to ``unfinished``.
-        progress: told of every case.
+        progress: display that counts the cases.
         read: what the predictor sees of a case; the challenge's own reading if not given.
         score: whether there is a reference to score against.
+        places: paths that rows are to name by words; as they are if not given.
     """
-    kept = _kept_rows(cases, folder)
-    write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases if case.id in kept])
-    to_do = [case for case in cases if case.id not in kept]
+    rows = _kept_rows(cases, folder, progress)
+    _write_journal(folder, [rows[case.id] for case in cases if case.id in rows])
+    to_do = [case for case in cases if case.id not in rows]
     timing = Timing()
     progress.start("predicting", len(cases))
-    progress.advance(len(kept))
+    progress.advance(len(rows))
     if to_do:
         model = predictor()
         started = time.perf_counter()
         behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
         with (
             ThreadPoolExecutor(finishers) as finisher,
-            open(folder / JOURNAL, "a", encoding="utf-8") as stream,
+            open(folder / JOURNAL, "a", encoding="utf-8", newline="\n") as stream,
         ):
             finishing: deque[Future[CaseRow]] = deque()
 
             def collect(limit: int) -> None:
                 while len(finishing) > limit:
-                    row = finishing.popleft().result()
-                    kept[row.case] = row
-                    stream.write(dump_json(row.as_json()) + "\n")
+                    row = _shared(finishing.popleft().result(), places)
+                    rows[row.case] = row
+                    stream.write(sealed_line(row.as_json()) + "\n")
                     stream.flush()
                     if row.predictions:
                         shutil.rmtree(folder / UNFINISHED / row.case, ignore_errors=True)
@@ -101,9 +108,9 @@ def predict_and_score(
             collect(0)
         timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)
-        write_json_lines(folder / JOURNAL, [kept[case.id].as_json() for case in cases])
+        _write_journal(folder, [rows[case.id] for case in cases])
     progress.finish()
-    return [kept[case.id] for case in cases], timing
+    return [rows[case.id] for case in cases], timing
 
 
 def score_predictions(
@@ -115,8 +122,12 @@ def score_predictions(
     *,
     rename: tuple[str, str] | None = None,
     workers: int = 2,
+    places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
-    """Score a folder of predictions, ours or foreign, and write the journal."""
+    """Score a folder of predictions, made by medbench or others, and write the journal.
+
+    Rows name the paths in ``places`` by words, where they are given.
+    """
     timing = Timing()
     progress.start("scoring", len(cases))
 
@@ -138,33 +149,54 @@ def score_predictions(
 
     rows = []
     with ThreadPoolExecutor(workers) as pool:
-        for row in pool.map(one, cases):
+        for own in pool.map(one, cases):
+            row = _shared(own, places)
             rows.append(row)
             if row.reason:
                 progress.say(f"{row.case}: {row.reason}")
             progress.advance(1, row.case)
     timing.cases = len(cases)
-    write_json_lines(folder / JOURNAL, [row.as_json() for row in rows])
+    _write_journal(folder, rows)
     progress.finish()
     return rows, timing
 
 
-def _kept_rows(cases: Sequence[Case], folder: Path) -> dict[str, CaseRow]:
-    known = {case.id for case in cases}
-    kept: dict[str, CaseRow] = {}
-    for entry in read_json_lines(folder / JOURNAL):
-        row = CaseRow.from_json(entry)
+def _shared(row: CaseRow, places: Places | None) -> CaseRow:
+    """A row whose words name no path of this machine and hide no character."""
+    if places is None:
+        return row
+
+    def clean(words: str) -> str:
+        return printable(places.hide(words), LONGEST_REASON)
+
+    scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
+    return replace(row, reason=clean(row.reason), scores=scores, evidence=places.hide_all(row.evidence))
+
+
+def _write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
+    write_text(folder / JOURNAL, "".join(f"{sealed_line(row.as_json())}\n" for row in rows))
+
+
+def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[str, CaseRow]:
+    """Rows of the journal that need not be made again: sealed, of a case that was scored, files unchanged."""
+    ids = {case.id for case in cases}
+    rows: dict[str, CaseRow] = {}
+    for line in read_lines(folder / JOURNAL):
+        if line.state != "sealed":
+            progress.say(f"{folder / JOURNAL}, line {line.number}: {line.state}, so its case is done again.")
+            continue
+        row = CaseRow.from_json(line.row)
         files = [(folder / "predictions" / name, digest) for name, digest in row.predictions.items()]
         intact = bool(files) and all(path.is_file() and sha256_file(path) == digest for path, digest in files)
-        if row.case in known and row.status == "ok" and intact:
-            kept[row.case] = row
-    return kept
+        if row.case in ids and row.status == "ok" and intact:
+            rows[row.case] = row
+    return rows
 
 
 def _read_ahead(
     read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
 ) -> Iterator[tuple[Case, AnySample | Exception]]:
-    """Cases with their samples, or with the error of reading them, the next ones read meanwhile."""
+    """Cases with their samples, or with errors of reading; the next cases are read in the meantime."""
 
     def attempt(case: Case) -> AnySample | Exception:
         try:

@@ -1,4 +1,4 @@
-"""Which modalities of a case a network may see."""
+"""Selection of the modalities that a network may see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from medbench.core.registry import unknown_name
 
 
 def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, ...] | None:
-    """The challenge's own names of some modalities, in its order; ``None`` when they are all there are.
+    """Modalities by the challenge's own names, in its order; ``None`` where they are all of its modalities.
 
     Raises:
         MedbenchError: ``challenge.no_modalities``, ``modality.unknown``, or ``modality.none`` for an empty
@@ -45,10 +45,10 @@ def known_modalities(challenge: Challenge, names: Sequence[str]) -> tuple[str, .
 
 
 def with_modalities(case: Case, modalities: Sequence[str]) -> Case:
-    """The case with the files of these modalities alone.
+    """The case with the files of some modalities alone.
 
     Raises:
-        MedbenchError: ``data.no_modality`` when it has none of them.
+        MedbenchError: ``data.no_modality`` when the case has none of them.
     """
     inputs = {name: path for name, path in case.inputs.items() if name in modalities}
     if not inputs:
@@ -61,7 +61,7 @@ def with_modalities(case: Case, modalities: Sequence[str]) -> Case:
 
 
 def all_combinations(challenge: Challenge) -> list[tuple[str, ...]]:
-    """Every non-empty set of the challenge's modalities, in the order of its published tables.
+    """All non-empty sets of the challenge's modalities, in the order of published tables.
 
     Raises:
         MedbenchError: ``challenge.no_modalities``.

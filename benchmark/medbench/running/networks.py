@@ -1,4 +1,4 @@
-"""From a model's name and a challenge to a network with the right inputs and outputs."""
+"""Networks that fit a challenge: a model by its name, with inputs and outputs for the challenge's tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import Recipe, load_recipe, load_recipe_as
+from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NetworkPlan:
-    """A network that is decided but not yet built.
+    """A model with everything that decides how its network is built for a challenge.
 
     Attributes:
         name: model name.
         entry: its card; a framework's has the challenge's number of axes.
         options: options that differ from the defaults.
-        outputs: demanded task -> number of its classes, points or scores; of a label map with the background.
-        form: form of cases that the network sees.
+        outputs: demanded task -> number of its classes, points or scores; a label map's include the
+        background.
+        form: form of cases that the network reads.
         resampling: how the challenge's protocol resizes images and label maps.
         in_channels: three for images; the challenge's modalities for volumes; features of a frame for
             sequences.
@@ -50,22 +51,35 @@ class NetworkPlan:
 
     @property
     def folder_name(self) -> str:
-        """The name as a folder."""
+        """Name of the folder that holds the model's runs and trainings."""
         return self.name.replace("/", "-")
 
     @property
     def entry_family(self) -> str:
-        """The family whose recipes apply."""
+        """Model family whose recipes apply to label maps."""
         return self.entry.recipe_family
 
     @property
+    def recipe_family(self) -> str:
+        """The family whose recipes apply to what is demanded."""
+        return IMAGE_CLASSES if set(self.outputs) == {"image_classes"} else self.entry.recipe_family
+
+    @property
+    def returned(self) -> tuple[str, ...]:
+        """Tasks in the order of the network's outputs: what is demanded, and what it makes in any case."""
+        offers = self.entry.offers.items()
+        return tuple(
+            task for task, keyword in offers if task in self.outputs or keyword in ("", "num_classes")
+        )
+
+    @property
     def framework(self) -> Framework | None:
-        """What plans, trains and predicts in our stead, for models of that kind."""
+        """The framework that plans, trains and predicts for its own models; ``None`` for other models."""
         return load_object(self.entry.framework) if self.entry.framework else None
 
     @property
     def all_options(self) -> dict[str, Any]:
-        """Options with those that the variant fixes."""
+        """Options of the model, those that its variant fixes included."""
         return {**self.entry.fixed_options, **self.options}
 
     def build(self) -> nn.Module:
@@ -77,27 +91,27 @@ class NetworkPlan:
 
     @property
     def num_classes(self) -> int:
-        """Classes of label maps with the background; of other tasks, what the network's main output has."""
+        """Number of label-map classes with the background, else of channels of the network's main output."""
         return self.outputs.get("label_map", next(iter(self.outputs.values())))
 
     @property
     def num_image_classes(self) -> int | None:
-        """Classes of whole images, where they are demanded beside label maps."""
+        """Number of classes of whole images, where a challenge demands them beside label maps."""
         return self.outputs.get("image_classes") if "label_map" in self.outputs else None
 
     @property
     def sees_volumes(self) -> bool:
-        """Whether it is a three-dimensional network."""
+        """Whether the network reads volumes."""
         return self.form == "volume"
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
-        """How a three-dimensional network wants its volumes, with windows of ``image_size``."""
+        """Input contract of a network that reads volumes, with windows of ``image_size``."""
         entry = self.entry
         size = image_size or entry.image_size
         return VolumeContract(size, entry.background, entry.blending, entry.modality_mask)
 
     def contract(self, image_size: int | None = None) -> InputContract:
-        """How the network wants its images, at ``image_size`` or its published size."""
+        """Input contract of a network that reads images, at ``image_size`` or its published size."""
         entry = self.entry
         return InputContract(
             size=image_size or entry.image_size,
@@ -109,14 +123,14 @@ class NetworkPlan:
         )
 
     def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:
-        """How the network wants what it sees, at ``image_size``; ``None`` for sequences."""
+        """Input contract of the network at ``image_size``; ``None`` for sequences of features."""
         if self.form == "sequence":
             return None
         return self.volume_contract(image_size) if self.sees_volumes else self.contract(image_size)
 
 
 def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -> NetworkPlan:
-    """Fit a model to a challenge's demands and the form of its cases.
+    """Plan the network of a model for a challenge's demands and the form of its cases.
 
     Raises:
         MedbenchError: ``model.unknown``, ``model.option``, ``model.task`` for one that does not offer what
@@ -160,7 +174,7 @@ def recipe_for(
         if challenge.card.augmentation and name != "official"
         else {}
     )
-    return load_recipe(network.entry_family, name, **{**own, **(changes or {})})
+    return load_recipe(network.recipe_family, name, **{**own, **(changes or {})})
 
 
 def match(entry: ModelEntry, challenge: Challenge) -> Form:
@@ -190,7 +204,7 @@ def match(entry: ModelEntry, challenge: Challenge) -> Form:
 
 
 def suitable_models(challenge: Challenge) -> list[str]:
-    """Models that offer what a challenge demands and see the form of its cases; no tiny variants."""
+    """Models that offer what a challenge demands and read the form of its cases; no tiny variants."""
     demands, forms = challenge.card.demands.keys(), set(challenge.exchange.inputs)
     return [
         entry.name
@@ -201,11 +215,11 @@ def suitable_models(challenge: Challenge) -> list[str]:
 
 def _suited(challenge: Challenge) -> str:
     names = suitable_models(challenge)
-    shown = sorted(names, key=lambda name: "/" in name)[:6]
-    if not shown:
+    examples = sorted(names, key=lambda name: "/" in name)[:6]
+    if not examples:
         return "No model here does: register one that offers it (docs/extending.md)."
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    return f"Models that do: {', '.join(shown)}{more}."
+    more = f" and {len(names) - len(examples)} more" if len(names) > len(examples) else ""
+    return f"Models that do: {', '.join(examples)}{more}."
 
 
 def _plural(forms: Iterable[Form]) -> str:

@@ -1,4 +1,4 @@
-"""``medbench predict``: predictions without scores."""
+"""Predictions without scoring, as by ``medbench predict``."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def predict_request(request: Request, output: Path, progress: Progress | None = 
     rows, _ = predict_and_score(
         job.challenge, job.cases, predictor, output, progress, read=job.read, score=False
     )
+    job.challenge.exchange.gather(job.cases, output / "predictions")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""``medbench report``: the page of a finished run, written again."""
+"""Reports of finished runs, as by ``medbench report``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def report(
     runs: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write the page of a finished run again from its record, its rows, its predictions and the data.
+    """Write the report of a finished run again, from its record, rows, predictions and data.
 
     Args:
         run: its folder, its ``record.json`` or the beginning of its key.
@@ -32,7 +32,7 @@ def report(
         predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
         output: the page; ``report.html`` in the run's folder if not given.
         runs: folder of run directories, for a key.
-        progress: told of every step.
+        progress: display that counts the steps.
 
     Returns:
         Path of the page.
@@ -64,5 +64,5 @@ def report(
             "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
         )
     page = Path(output) if output else finished.folder / REPORT
-    write_report(page, challenge, cases, list(finished.rows.values()), record, folder)
+    write_report(page, challenge, cases, list(finished.rows.values()), record, folder, finished.sealed)
     return page

@@ -1,9 +1,10 @@
-"""What is asked for: one frozen request, checked before data are drawn or a network is built."""
+"""Requests: everything a run is asked for, checked before data are drawn or a network is built."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
+from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.registry import unknown_name
 from medbench.core.slides import SlideSettings
@@ -28,7 +30,7 @@ _DEVICE = re.compile(r"cpu|cuda(:\d+)?")
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Settings of the forward pass that decide the result.
+    """Settings of inference that decide the result.
 
     Attributes:
         device: ``cpu``, ``cuda``, ``cuda:1`` …
@@ -78,7 +80,7 @@ class Inference:
                 )
 
     def arguments(self) -> list[str]:
-        """Options of the command line that ask for these settings."""
+        """Command-line options that set these values."""
         arguments = []
         for flag in ("device", "precision", "batch_size", "image_size", "overlap"):
             value = getattr(self, flag)
@@ -96,7 +98,7 @@ _DEFAULT = Inference()
 
 
 class CaseKeywords(TypedDict, total=False):
-    """Keywords that say which cases are meant; see :class:`CaseRequest`."""
+    """Keywords that select cases; see :class:`CaseRequest`."""
 
     data: str | Path | None
     split: str | None
@@ -129,17 +131,17 @@ class RunKeywords(PredictKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRequest:
-    """Cases of a challenge, and where results go.
+    """Cases of a challenge and the folders of their results.
 
     Attributes:
         challenge: challenge name.
         data: folder with a real copy; else ``MEDBENCH_DATA/<challenge>``, else the synthetic sample.
-        split: the challenge's default (test) if not given.
+        split: name of a split; ``None`` takes the challenge's default, test.
         cases: shell-style pattern of case ids; a part of a split enters no leaderboard.
-        seed: of fresh weights and of the resampling.
+        seed: seed of fresh weights and of the statistics' resampling.
         runs: folder of run directories.
         leaderboards: folder of leaderboards.
-        plugins: Python files that register models, challenges …; those that are loaded if not given.
+        plugins: Python files that register models, challenges …; ``None`` takes those already loaded.
     """
 
     challenge: str
@@ -166,7 +168,7 @@ class CaseRequest:
         return self.leaderboards or leaderboards_folder()
 
     def load_challenge(self) -> Challenge:
-        """The challenge, once the plug-ins are loaded and the split is known.
+        """The challenge of the request; plug-ins are loaded first and the split's name is checked.
 
         Raises:
             MedbenchError: ``plugin.missing``, ``plugin.broken``, ``challenge.unknown`` or ``split.unknown``.
@@ -178,26 +180,27 @@ class CaseRequest:
             challenge.release.check_split(self.split)
         return challenge
 
-    def program(self) -> list[str]:
+    def program(self, shared: bool = False) -> list[str]:
         """The command without its verb."""
-        return ["medbench", *(word for path in self.plugins for word in ("--plugin", str(path)))]
+        names = [f"{{plugins}}/{path.name}" if shared else str(path) for path in self.plugins]
+        return ["medbench", *(word for name in names for word in ("--plugin", name))]
 
-    def case_arguments(self) -> list[str]:
-        """Options of the command line that ask for these cases."""
+    def case_arguments(self, shared: bool = False) -> list[str]:
+        """Command-line options that select these cases."""
         arguments = ["--split", self.split] if self.split else []
-        arguments += ["--data", str(self.data)] if self.data is not None else []
+        arguments += ["--data", "{data}" if shared else str(self.data)] if self.data is not None else []
         arguments += ["--cases", self.cases] if self.cases != "*" else []
         return arguments + (["--seed", str(self.seed)] if self.seed else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(CaseRequest):
-    """A run or a prediction as it is asked for, by command line, Python or a file.
+    """Everything that a run or a prediction is asked for, by command line, Python or a file.
 
     Attributes:
         model: model name.
-        weights: a file, ``auto`` (what training left; on the sample it is fitted now) or ``none``.
-        recipe: which training ``auto`` takes; on the sample also the one that is fitted (``quick``).
+        weights: a file, ``auto`` (of the latest training; on the sample fitted now) or ``none``.
+        recipe: recipe of the training that ``auto`` takes; on the sample also of the fit now (``quick``).
         options: options of the model.
         inference: device, precision, batch and image size; for volumes also the windows and which modalities
             may be seen. A run on fewer modalities enters no leaderboard.
@@ -214,29 +217,50 @@ class Request(CaseRequest):
 
     @classmethod
     def of(cls, model: str, challenge: str, **keywords: Unpack[RunKeywords]) -> Request:
-        """The request that keywords of Python make."""
+        """A request from Python keywords."""
         return cls(model=model, challenge=challenge, **request_fields(keywords))
 
     @property
     def weights_file(self) -> Path | None:
-        """The file or folder of weights, where one is named."""
+        """File or folder of weights; ``None`` for ``auto`` and ``none``."""
         return None if self.weights in (AUTO, NONE) else Path(self.weights)
 
-    def command(self) -> str:
-        """The command that repeats the run, with everything that decides its result."""
-        arguments = [*self.program(), "run", "-m", self.model, "-c", self.challenge, *self.case_arguments()]
-        arguments += ["--weights", self.weights]
+    def command(self, shared: bool = False) -> str:
+        """The command that repeats the run, with everything that decides its result.
+
+        Args:
+            shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
+        """
+        arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
+        arguments += self.case_arguments(shared)
+        named = shared and self.weights_file is not None
+        arguments += ["--weights", "{weights}" if named else self.weights]
         arguments += ["--recipe", self.recipe] if self.recipe else []
-        for name, value in self.options.items():
+        options = self.places().hide_all(self.options) if shared else self.options
+        for name, value in options.items():
             arguments += ["--set", f"{name}={json.dumps(value)}"]
         arguments += ["--repeats", str(self.repeats)] if self.repeats != 1 else []
         arguments += self.inference.arguments()
         if self.weights == AUTO and self.runs is not None:
-            arguments += ["--runs", str(self.runs)]
-        return shlex.join(arguments)
+            arguments += ["--runs", "{runs}" if shared else str(self.runs)]
+        return command_line(arguments) if shared else shlex.join(arguments)
+
+    def places(self, data: Path | None = None) -> Places:
+        """The paths of the request by their names, among them those that the model's options give.
+
+        Args:
+            data: where the data lie, where the request leaves that open.
+        """
+        files = {
+            name: value
+            for name, value in self.options.items()
+            if isinstance(value, str) and len(Path(value).parts) > 1 and Path(value).exists()
+        }
+        named = {"data": data or self.data, "weights": self.weights_file, "runs": self.runs_root}
+        return Places.of({**files, **named, "leaderboards": self.boards_root})
 
     def match(self) -> tuple[Challenge, NetworkPlan]:
-        """The challenge and a network that fits it.
+        """The challenge and the planned network of the request.
 
         Raises:
             MedbenchError: for unknown names of challenge, split, model, options or recipe, and for a model
@@ -249,7 +273,7 @@ class Request(CaseRequest):
         return challenge, network
 
     def plan(self) -> RunPlan:
-        """The request checked as far as that needs neither data nor a network.
+        """The checked request; the check reads no data and builds no network.
 
         Raises:
             MedbenchError: as :meth:`match` and :func:`check_inference`; ``weights.missing``,
@@ -285,7 +309,7 @@ class Request(CaseRequest):
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """A request whose names are known and whose settings fit together; nothing is read or built yet.
+    """A checked request: its names are registered, its settings fit together; nothing is read or built yet.
 
     Attributes:
         request: with its split, and with modalities by the challenge's own names.
@@ -299,13 +323,13 @@ class RunPlan:
 
 
 def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of a request from keywords of Python: paths as paths, absent values as their defaults."""
+    """Fields of a request from Python keywords: paths as :class:`Path`, absent values as their defaults."""
     fields = dict(keywords)
     for name in ("data", "runs", "leaderboards"):
         if fields.get(name) is not None:
-            fields[name] = Path(fields[name])
+            fields[name] = Path(fields[name]).expanduser()
     if "weights" in fields:
-        fields["weights"] = str(fields["weights"])
+        fields["weights"] = os.path.expanduser(str(fields["weights"]))
     if "options" in fields:
         fields["options"] = dict(fields["options"] or {})
     if "inference" in fields:
@@ -314,19 +338,19 @@ def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_inference(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
-    """Refuse settings that the challenge's cases or the network cannot follow.
+    """Refuse inference settings that do not apply to the challenge's cases or to the network.
 
     Raises:
         MedbenchError: ``inference.setting``, ``inference.volumes_only``, ``inference.planned`` or
             ``model.slides``.
     """
-    known = (
+    names = (
         [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.card.slide_settings else []
     )
     for name in inference.tiling:
-        if name not in known:
-            error = unknown_name("setting of slides", name, known)
-            hint = error.hint if known else f"Cases of {challenge.title} are no slides."
+        if name not in names:
+            error = unknown_name("setting of slides", name, names)
+            hint = error.hint if names else f"Cases of {challenge.title} are no slides."
             raise MedbenchError("inference.setting", error.message, hint)
     if inference.stitch and challenge.exchange.patch_position is None:
         raise MedbenchError(
@@ -345,7 +369,7 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
 
 
 def _refuse_planned(challenge: Challenge, model: str, inference: Inference) -> None:
-    """Refuse what a framework decides by its plan, and slides, which it would read whole."""
+    """Refuse settings that a framework decides by its plan; and slides, which frameworks would read whole."""
     if challenge.card.slide_settings is not None or inference.stitch:
         raise MedbenchError(
             "model.slides",

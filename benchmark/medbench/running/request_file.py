@@ -1,4 +1,4 @@
-"""A request from options by their names on the command line, which a TOML file may hold too."""
+"""Requests from TOML files and from options by their command-line names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _INFERENCE = tuple(entry.name for entry in dataclasses.fields(Inference))
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """Options in a TOML file, paths taken from the file's folder.
+    """Options in a TOML file; its relative paths start at the file's folder.
 
     Raises:
         MedbenchError: ``request.missing``, ``request.syntax``, ``request.option`` with the nearest names, or
@@ -75,7 +75,7 @@ def read_options(path: Path) -> dict[str, Any]:
 
 
 def request_of(options: Mapping[str, Any]) -> Request:
-    """The request that options make, by the names in :data:`OPTIONS`; their plug-ins join the loaded ones.
+    """A request from options by their names in :data:`OPTIONS`; plug-ins of the options join the loaded ones.
 
     Raises:
         MedbenchError: ``option.missing`` without a model or a challenge, or as :class:`Inference`.

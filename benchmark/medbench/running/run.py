@@ -1,4 +1,4 @@
-"""``medbench run``: predict, score, record."""
+"""Runs: predict, score officially, and record, as by ``medbench run``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(
     Args:
         model: model name.
         challenge: challenge name.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, ``split``, ``weights``, ``recipe``, ``options``, ``inference``, ``cases``,
             ``seed``, ``runs`` and ``leaderboards``, as :class:`medbench.running.request.Request` says.
 
@@ -52,20 +52,24 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     key = run_key(job, subject.manifest_sha256)
     folder = request.runs_root / challenge.name / job.network.folder_name / key[:16]
     predictor = partial(job.predictor, folder / UNFINISHED, progress)
-    rows, timing = predict_and_score(challenge, job.cases, predictor, folder, progress, read=job.read)
+    places = job.request.places(job.data.root)
+    rows, timing = predict_and_score(
+        challenge, job.cases, predictor, folder, progress, read=job.read, places=places
+    )
+    challenge.exchange.gather(job.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
         key=key,
-        model=job.model_record(),
+        model=job.model_record(places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
         device=request.inference.device,
-        command=job.request.command(),
+        command=job.request.command(shared=True),
         citations=[job.network.entry.paper, challenge.card.citation],
         started=started,
     )
     record = make_record(subject, rows, timing, provenance)
-    finished = Finished(record, rows, folder, len(rows) - timing.cases)
+    finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
     whole = request.cases == "*" and job.request.inference.modalities is None
     store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
     if whole:

@@ -1,4 +1,4 @@
-"""A network with its weights and settings: all that predicting needs, on a machine or in a container."""
+"""Setups: a network with its weights and inference settings, all that predicting needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from medbench.inference.weights import load_into
 from medbench.running.modalities import with_modalities
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Inference, RunPlan
-from medbench.running.weights import Weights, fit_to_weights
+from medbench.running.weights import Weights, fit_to_weights, refuse_other_classes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """A network that is decided, its weights, and how it predicts.
+    """A planned network with its weights and inference settings.
 
-    The network is built when it is first needed, and once.
+    The network is built once, at the first prediction.
 
     Attributes:
-        challenge: whose cases are read and answered.
-        network: the model with the options of its weights.
-        weights: read once.
+        challenge: the challenge whose cases are read and predicted.
+        network: the planned network, with the options of its weights.
+        weights: the weights, read once.
         inference: settings of the forward pass, modalities by the challenge's own names.
-        seed: of fresh weights.
+        seed: seed of fresh weights.
     """
 
     challenge: Challenge
@@ -54,14 +54,16 @@ class Setup:
         """The setup of a checked request with its weights.
 
         Raises:
-            MedbenchError: ``weights.other_model``.
+            MedbenchError: ``weights.other_model`` or ``weights.other_labels``.
         """
         request = plan.request
         network = fit_to_weights(plan.network, weights)
+        if network.framework is None:
+            refuse_other_classes(plan.challenge, weights)
         return cls(plan.challenge, network, weights, request.inference, request.seed)
 
     def settings(self) -> dict[str, Any]:
-        """What of the inference decides the result."""
+        """Inference settings that decide the result."""
         inference, form = self.inference, self.network.form
         settings: dict[str, Any] = {"device": inference.device.split(":")[0]}
         if self.network.framework is not None:
@@ -87,7 +89,7 @@ class Setup:
         return "epoch chosen on the test split" if recipe.get("validation") == "test_split" else ""
 
     def read(self, case: Case) -> AnySample:
-        """What the network may see of a case.
+        """The sample of a case: the images or features that the network may see.
 
         Raises:
             MedbenchError: as the challenge's own reading, or ``data.no_modality``.
@@ -108,19 +110,19 @@ class Setup:
 
     @property
     def slide_settings(self) -> SlideSettings | None:
-        """How slides are predicted, if the cases are slides."""
+        """Settings by which slides are predicted; ``None`` where the cases are no slides."""
         own = self.challenge.card.slide_settings
         return None if own is None else dataclasses.replace(own, **self.inference.tiling)
 
     def predictor(
         self, work: Path | None = None, progress: Progress | None = None, patches: Sequence[Case] = ()
     ) -> Predictor:
-        """What answers the samples that :meth:`read` gives.
+        """A predictor of the samples that :meth:`read` returns.
 
         Args:
-            work: where unfinished slides are kept, so that a repeated call goes on with them.
-            progress: told of every tile of a slide.
-            patches: all cases that may overlap, where patches are stitched.
+            work: folder of unfinished slides, so that a repeated call resumes them.
+            progress: display that counts the tiles of a slide.
+            patches: all cases that may overlap, for stitching.
 
         Raises:
             MedbenchError: ``device.missing``, or as :func:`medbench.inference.weights.load_into`.
@@ -131,10 +133,10 @@ class Setup:
             raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
         if self.network.framework is not None:
             return self._framework_predictor
-        stitched = Patches(exchange=self.challenge.exchange, cases=patches)
+        overlapping = Patches(exchange=self.challenge.exchange, cases=patches)
         settings = PredictorSettings(
             form=self.network.form,
-            tasks=tuple(self.network.outputs),
+            tasks=self.network.returned,
             contract=self.network.input_contract(self._image_size),
             device=self.inference.device,
             precision=self.inference.precision,
@@ -142,24 +144,24 @@ class Setup:
             overlap=self._overlap,
             mirror=bool(self.inference.mirror),
             slides=self.slide_settings,
-            patches=stitched if self.inference.stitch else None,
+            patches=overlapping if self.inference.stitch else None,
             work=work,
             progress=progress,
         )
-        return build_predictor(self._built[0], settings, self.network.entry.predictor)
+        return build_predictor(self._module[0], settings, self.network.entry.predictor)
 
     def count_parameters(self) -> int:
         """Number of the network's parameters."""
         framework = self.network.framework
-        network = self._built[0] if framework is None else self._framework_predictor.network
+        network = self._module[0] if framework is None else self._framework_predictor.network
         return sum(parameter.numel() for parameter in network.parameters())
 
     def untrained_parts(self) -> list[str]:
         """Names of parameters that the checkpoint did not provide."""
-        return self._built[1] if self.network.framework is None else []
+        return self._module[1] if self.network.framework is None else []
 
     @functools.cached_property
-    def _built(self) -> tuple[nn.Module, list[str]]:
+    def _module(self) -> tuple[nn.Module, list[str]]:
         """The network with its weights, and names of parameters that the checkpoint did not provide."""
         import torch
 

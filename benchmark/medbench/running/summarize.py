@@ -153,7 +153,7 @@ def _told(
 
 def _contact_sheet(path: Path, video: SampledVideo, summary: npt.NDArray[np.bool_], target: Path) -> None:
     """The middle frame of every chosen shot, in rows of four."""
-    from medbench.io.raster import resize_picture, write_picture
+    from medbench.io.raster import resize_image, write_image
 
     middles = [int(shot.sum() // 2) for shot in video.change_points if summary[shot[0]]]
     frames = frames_at(path, middles[:: -(-len(middles) // _MOST_SHOTS)])
@@ -162,5 +162,5 @@ def _contact_sheet(path: Path, video: SampledVideo, summary: npt.NDArray[np.bool
     sheet = np.full((rows * height, min(len(frames), _COLUMNS) * _WIDTH_PX, 3), 255, np.uint8)
     for place, frame in enumerate(frames):
         top, left = place // _COLUMNS * height, place % _COLUMNS * _WIDTH_PX
-        sheet[top : top + height, left : left + _WIDTH_PX] = resize_picture(frame, height, _WIDTH_PX)
-    write_picture(target, sheet)
+        sheet[top : top + height, left : left + _WIDTH_PX] = resize_image(frame, height, _WIDTH_PX)
+    write_image(target, sheet)

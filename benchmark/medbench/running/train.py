@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def training_challenge(challenge: Challenge) -> Challenge:
-    """The challenge whose training serves this one: itself, unless two tasks share what they learn."""
+    """The challenge whose training serves this challenge: itself, unless challenges share one training."""
     return load_challenge(challenge.card.learns_from) if challenge.card.learns_from else challenge
 
 
@@ -45,7 +45,7 @@ def plan_training(
     runs: Path,
     split: str | None = None,
 ) -> TrainingPlan:
-    """Decide where a training's state lies, from everything that decides its result."""
+    """Plan a training; its folder's name hashes everything that decides its result."""
     challenge = training_challenge(challenge)
     split = split or challenge.release.training_split
     cases = challenge.cases(data.root, split)
@@ -62,21 +62,23 @@ def plan_training(
         **plugin_settings(),
     }
     key = sha256_json({**facts, "recipe": recipe.as_json()})
+    facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
     return TrainingPlan(challenge, data, network, recipe, folder, split, facts)
 
 
 def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
-    """Do a planned training, or go on with it, or return its weights at once.
+    """Weights file of a planned training: an interrupted training is resumed, a finished one not repeated.
 
     Raises:
-        MedbenchError: ``training.task`` where no label maps are to be learnt, or as the training itself.
+        MedbenchError: ``training.task`` for other tasks than label maps and image classes, or as the
+            training itself.
     """
-    from medbench.training.fit import Learner, fit
-    from medbench.training.framework import Lesson
+    from medbench.training.fit import LEARNT, Learner, fit
+    from medbench.training.framework import TrainingOrder
 
     if plan.network.framework is not None:
-        lesson = Lesson(
+        order = TrainingOrder(
             challenge=plan.challenge,
             root=plan.data.root,
             split=plan.split,
@@ -86,18 +88,21 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             cache=cache_folder() / "frames",
             facts=plan.facts,
         )
-        return plan.network.framework.train(lesson, hardware, progress)
+        return plan.network.framework.train(order, hardware, progress)
     if plan.network.form == "sequence" and "frame_scores" in plan.network.outputs:
         return train_sequences(plan, hardware, progress)
-    if "label_map" not in plan.network.outputs:
+    if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",
-            f"Networks learn label maps here; {plan.challenge.title} demands {titles(plan.network.outputs)}.",
+            f"Only {titles(sorted(LEARNT, reverse=True))} are trained; {plan.challenge.title} demands "
+            f"{titles(plan.network.outputs)}.",
             "Give --weights FILE, or --weights none for fresh ones.",
         )
     network = plan.network
     return fit(
-        Learner(network.build, _contract(plan), network.num_classes),
+        Learner(
+            network.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)
+        ),
         _examples(plan),
         plan.recipe,
         plan.folder,
@@ -144,7 +149,7 @@ def train(
     progress: Progress | None = None,
     **keywords: Unpack[TrainingKeywords],
 ) -> Path:
-    """Train a model by a recipe; an interrupted training goes on, a finished one is not repeated.
+    """Train a model by a recipe; an interrupted training is resumed, a finished one is not repeated.
 
     Args:
         model: model name.
@@ -152,7 +157,7 @@ def train(
         recipe: name of one of the model family's recipes.
         recipe_changes: settings that differ from the recipe's.
         hardware: accelerator, devices, nodes, precision.
-        progress: told of every step.
+        progress: display that counts the steps.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
             ``split`` to learn from, the challenge's own training split if not given, or those of all its
             folds; ``options`` of the model; ``runs``, folder of run directories.

@@ -1,12 +1,14 @@
-"""Which weights a network gets, read once: a file, what an earlier training left, or a quick fit now."""
+"""Weights of a request, read once: from a file, from an earlier training, or fitted now."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Data
 from medbench.core.errors import MedbenchError
@@ -30,10 +32,11 @@ QUICK = "quick"
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights as they were read from their file.
+    """Weights of a network and the file they were read from.
 
     Attributes:
-        kind: ``none`` for fresh ones, ``file`` for a path that was given, ``trained`` for what training left.
+        kind: ``none`` for fresh weights, ``file`` for ``--weights FILE``, ``trained`` for those of a
+        training.
         path: the file.
         checkpoint: what the file holds.
     """
@@ -44,12 +47,12 @@ class Weights:
 
     @property
     def sha256(self) -> str | None:
-        """SHA-256 of the bytes that were read."""
+        """SHA-256 of the file's bytes."""
         return None if self.checkpoint is None else self.checkpoint.sha256
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What our own training recorded; empty for fresh weights and foreign files."""
+        """Facts that a MedBench training recorded in the file; empty for fresh weights and foreign files."""
         return {} if self.checkpoint is None else self.checkpoint.facts
 
 
@@ -58,11 +61,11 @@ def read_weights(
     kind: Literal["file", "trained"] = "file",
     verify: Callable[[str], None] | None = None,
 ) -> Weights:
-    """Read a file of weights; the only time that a run reads it.
+    """Weights of a file; a run reads the file only here.
 
     Args:
         path: the file.
-        kind: where it comes from.
+        kind: the weights' kind, as in :class:`Weights`.
         verify: as for :func:`medbench.inference.weights.load_checkpoint`.
 
     Raises:
@@ -72,7 +75,7 @@ def read_weights(
 
 
 def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 0) -> Weights:
-    """The weights that a request means, fitted now where that is allowed.
+    """Weights of a request: from its file, from an earlier training, or fitted now on a synthetic sample.
 
     Args:
         plan: the request.
@@ -90,7 +93,7 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     path = request.weights_file
     if path is not None:
         if network.framework is not None:
-            path = network.framework.take_in(path, network.name, cache_folder() / "imported")
+            path = network.framework.import_weights(path, network.name, cache_folder() / "imported")
         return read_weights(path)
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
@@ -98,16 +101,16 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     seed = None
     if request.repeats > 1:
         seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
-    trained = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
-    if trained is None and data.kind == "sample":
-        trained = _fit_quick(plan, data, training_split, seed, progress)
-    if trained is None:
+    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
+    if path is None and data.kind == "sample":
+        path = _fit_quick(plan, data, training_split, seed, progress)
+    if path is None:
         raise no_weights(challenge, network.name, data, training_split)
-    return read_weights(trained, "trained")
+    return read_weights(path, "trained")
 
 
 def refuse_leak(challenge: Challenge, training_split: str, split: str, what: str) -> None:
-    """Refuse to predict a split that shares cases with the one learnt from.
+    """Refuse to predict a split that shares cases with the training split.
 
     Raises:
         MedbenchError: ``weights.leak``.
@@ -144,6 +147,40 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
     return dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
 
 
+def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
+    """Refuse weights whose outputs mean other classes than the challenge's, be they as many.
+
+    Raises:
+        MedbenchError: ``weights.other_labels`` with both lists.
+    """
+    facts = weights.facts
+    if facts.get("challenge") in (None, challenge.name):
+        return
+    learnt = facts.get("classes") or _demands_of(facts["challenge"])
+    for task, names in challenge.card.demands.items():
+        first = 1 if task == "label_map" else 0
+        own, other = list(names)[first:], list(learnt.get(task, ()))[first:]
+        if list(map(_plain, own)) != list(map(_plain, other)):
+            raise MedbenchError(
+                "weights.other_labels",
+                f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
+                f"{challenge.title} has {', '.join(own)}.",
+                "Use weights that learnt these classes in this order.",
+            )
+
+
+def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
+    """Classes of a challenge by task; none where it is not known here."""
+    try:
+        return load_challenge(challenge).card.demands
+    except MedbenchError:
+        return {}
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
 def find_trained(
     challenge: Challenge,
     data: Data,
@@ -153,7 +190,7 @@ def find_trained(
     split: str | None = None,
     seed: int | None = None,
 ) -> Path | None:
-    """Weights that a finished training of this model on this very data left, the latest first.
+    """Weights file of the latest finished training of this model on these data; ``None`` without one.
 
     Args:
         challenge: the challenge.
@@ -161,7 +198,7 @@ def find_trained(
         network: the model with its options.
         runs: folder of run directories.
         recipe: only of this recipe.
-        split: what they learnt from; the challenge's own training split if not given.
+        split: training split; ``None`` takes the challenge's own.
         seed: only of this seed.
     """
     from medbench.training.fit import SUMMARY, WEIGHTS

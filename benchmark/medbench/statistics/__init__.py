@@ -1,1 +1,1 @@
-"""Statistics on rows of scores: intervals, paired tests, rankings."""
+"""Statistics of scores: intervals, paired tests, rankings and summaries."""

@@ -39,7 +39,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A 95 % confidence interval; ``None`` ends where it cannot be had, and why in ``method``."""
+    """A 95 % confidence interval; both ends are ``None`` where there is none, and ``method`` says why."""
 
     low: float | None
     high: float | None
@@ -55,9 +55,9 @@ class Aggregate:
         interval: 95 % confidence interval over groups.
         groups: number of groups that entered.
         scored: cases with an ordinary score.
-        failed: cases that failed; they take the declared rule's value where there is one.
-        missing: cases without a prediction; likewise.
-        undefined: cases where the metric has no answer; not in the value unless a rule gives one.
+        failed: cases that failed, with the value of the failure rule where it gives one.
+        missing: cases without a prediction, with the value of the failure rule where it gives one.
+        undefined: cases where the metric has no answer, not in the value unless a rule gives one.
     """
 
     value: float | None
@@ -75,7 +75,7 @@ def aggregate(
     rows: Sequence[CaseRow],
     seed: int = 0,
 ) -> Aggregate:
-    """The metric over all rows that it applies to.
+    """A metric over all rows that it applies to, with its interval.
 
     Args:
         statistic_of: how cases combine, e.g. ``challenge.scorer.statistic``.
@@ -83,25 +83,45 @@ def aggregate(
         rows: cases of a run.
         seed: of the resampling of metrics without a range.
     """
-    if metric.pooled:
-        relevant = used = [row for row in rows if row.evidence]
-        statuses: list[str] = [row.status for row in relevant]
-    else:
-        relevant = [row for row in rows if metric.name in row.scores]
-        statuses = [row.scores[metric.name].status for row in relevant]
-        used = [row for row in relevant if row.scores[metric.name].value is not None]
+    used, counts = _used(metric, rows)
     groups = sorted({row.group or row.case for row in used})
     value, interval = None, Interval(None, None, "no case has a value")
     if used:
         statistic = statistic_of(metric, used)
-        estimate = float(statistic(np.ones((1, len(used))))[0])
-        if np.isfinite(estimate):
-            value = estimate
+        value = _finite(statistic, len(used))
+        if value is not None:
             index = {group: position for position, group in enumerate(groups)}
             owner = np.array([index[row.group or row.case] for row in used])
-            interval = group_interval(statistic, owner, estimate, metric.bounds, seed)
-    counts = [statuses.count(status) for status in ("ok", "failed", "missing", "undefined")]
+            interval = group_interval(statistic, owner, value, metric.bounds, seed)
     return Aggregate(value, interval, len(groups), *counts)
+
+
+def point_estimate(
+    statistic_of: Callable[[MetricSpec, Sequence[CaseRow]], Statistic],
+    metric: MetricSpec,
+    rows: Sequence[CaseRow],
+) -> tuple[float | None, tuple[int, int, int, int]]:
+    """Value and numbers of scored, failed, missing and undefined cases, as :func:`aggregate` has them."""
+    used, counts = _used(metric, rows)
+    return (_finite(statistic_of(metric, used), len(used)) if used else None), counts
+
+
+def _used(metric: MetricSpec, rows: Sequence[CaseRow]) -> tuple[list[CaseRow], tuple[int, int, int, int]]:
+    """Rows that enter a metric, and how many of those that it applies to have each status."""
+    if metric.pooled:
+        used = [row for row in rows if row.evidence]
+        statuses: list[str] = [row.status for row in used]
+    else:
+        relevant = [row for row in rows if metric.name in row.scores]
+        statuses = [row.scores[metric.name].status for row in relevant]
+        used = [row for row in relevant if row.scores[metric.name].value is not None]
+    count = statuses.count
+    return used, (count("ok"), count("failed"), count("missing"), count("undefined"))
+
+
+def _finite(statistic: Statistic, cases: int) -> float | None:
+    value = float(statistic(np.ones((1, cases)))[0])
+    return value if np.isfinite(value) else None
 
 
 def group_interval(
@@ -112,7 +132,7 @@ def group_interval(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """95 % interval of a statistic of case weights, over groups.
+    """95 % interval over groups of a statistic of case weights.
 
     Args:
         statistic: ``(n, cases)`` weights to ``(n,)`` values; NaN where undefined.
@@ -120,7 +140,7 @@ def group_interval(
         estimate: the statistic with equal weights.
         bounds: the metric's range, which no end leaves.
         seed: of the resampling; not used for a metric with a range.
-        resamples: number of bootstrap resamples; likewise.
+        resamples: number of bootstrap resamples; not used for a metric with a range.
     """
     n_groups = int(owner.max()) + 1
     if n_groups < LEAST_GROUPS:

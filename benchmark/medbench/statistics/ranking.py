@@ -1,4 +1,4 @@
-"""Ranking by significance: per metric, who is beaten by how many, then the sum of those ranks."""
+"""Ranking by significance: ranks by significant wins in every metric, and their sum."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ LEVEL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One entry's place.
+    """The place of an entry in a ranking.
 
     Attributes:
         name: of the entry.
         place: from 1; entries that nothing separates share one.
-        rank_sum: sum of its ranks over the metrics; less is better.
-        ranks: metric -> 1 + number of entries that are significantly better in it.
-        tie_breaker: what separates entries of equal sums; more is better.
+        rank_sum: sum of the ranks over the metrics; less is better.
+        ranks: metric -> 1 + number of entries that are significantly better in this metric.
+        tie_breaker: value that separates entries of equal sums; more is better.
     """
 
     name: str
@@ -42,7 +42,7 @@ def paired_gains(first: npt.ArrayLike, second: npt.ArrayLike) -> npt.NDArray[np.
 
     Args:
         first: values of which more is better; NaN or −infinity where there is none.
-        second: likewise, of the same cases.
+        second: values of the other entry for the same cases.
 
     >>> paired_gains([1.0, np.nan, 2.0, np.nan], [0.5, 0.5, np.nan, np.nan]).tolist()
     [0.5, -inf, inf]

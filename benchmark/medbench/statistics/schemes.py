@@ -74,13 +74,15 @@ def case_column(
         bounds: the metric's range.
     """
     present = np.asarray(~np.isnan(values).all(axis=0))
-    goodness, kept = fill_missing(values, better, bounds)[:, present], owner[present]
+    goodness, present_owner = fill_missing(values, better, bounds)[:, present], owner[present]
 
     def mean(weights: Array) -> Array:
-        return weighted_mean(goodness, weights[:, kept])
+        return weighted_mean(goodness, weights[:, present_owner])
 
     missing = np.isnan(values[:, present])
-    return Column(name, goodness, kept, mean, missing, owner[~present], worst_goodness(better, bounds))
+    return Column(
+        name, goodness, present_owner, mean, missing, owner[~present], worst_goodness(better, bounds)
+    )
 
 
 def worst_goodness(better: Better, bounds: tuple[float | None, float | None]) -> float:

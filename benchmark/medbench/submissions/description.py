@@ -1,4 +1,4 @@
-"""The file that describes a submission: model, challenge, platform, and how."""
+"""The TOML file of a submission: model, challenge, platform, weights, image and limits."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ class _Part(BaseModel):
 
 
 class Weights(_Part):
-    """Which weights, and whether they travel inside the image."""
+    """Weights of a submission, and whether the image holds them."""
 
     file: str = Field(
         default="auto", description="a checkpoint beside this file or by full path, 'auto' or 'none'"
     )
     delivery: Literal["baked", "mounted"] = Field(
-        default="baked", description="baked: in the image; mounted: handed in apart, as model.tar.gz"
+        default="baked", description="baked: in the image; mounted: uploaded apart, as model.tar.gz"
     )
     recipe: str | None = Field(default=None, description="recipe of the training that 'auto' takes")
 
 
 class InferenceSettings(_Part):
-    """What of the forward pass decides the result; the device is CUDA where there is one, else the CPU."""
+    """Settings of the forward pass; the device is CUDA where there is one, else the CPU."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    batch_size: int | None = Field(default=None, ge=1, description="pictures (8) or windows of a volume (1)")
+    batch_size: int | None = Field(default=None, ge=1, description="images (8) or windows of a volume (1)")
     image_size: int | None = Field(default=None, ge=16)
     overlap: float | None = Field(default=None, ge=0, lt=1, description="of a volume's windows")
     mirror: bool | None = Field(default=None, description="average over a volume's mirrored views")
 
 
 class Image(_Part):
-    """How the image is made."""
+    """Settings of the image."""
 
     accelerator: Literal["cpu", "cuda"] = "cpu"
     base: str = Field(
@@ -82,7 +82,7 @@ class Socket(_Part):
     kind: Literal["image", "json", "file"] = "image"
     name: str = Field(
         default="",
-        description="input: which of the challenge's inputs it is; empty: a picture, read as it is",
+        description="input: which of the challenge's inputs it is; empty: an image, read as it is",
     )
     size: tuple[int, int] | None = Field(default=None, description="height and width in pixels, where fixed")
 
@@ -96,7 +96,7 @@ class Socket(_Part):
 
 
 class Interface(_Part):
-    """Sockets that come together; an algorithm may serve several such sets."""
+    """A set of sockets of one job; an algorithm may serve several sets."""
 
     inputs: tuple[Socket, ...] = Field(min_length=1)
     outputs: tuple[Socket, ...] = Field(min_length=1)
@@ -126,6 +126,10 @@ class Submission(_Part):
         default=(), description="sha256:… of images that the platform already has"
     )
     registry: str = Field(default="", description="where the image is pushed, e.g. docker.synapse.org/syn123")
+
+    def image_facts(self) -> dict[str, Any]:
+        """Facts of the file that decide the image, as JSON, without registry and uploaded images."""
+        return self.model_dump(mode="json", exclude={"registry", "uploaded"})
 
     @field_validator("name")
     @classmethod

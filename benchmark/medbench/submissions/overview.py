@@ -1,4 +1,4 @@
-"""One row a platform: what it takes and how."""
+"""Overview of platforms: the challenges and formats of each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _DELIVERED = {"image": "container image", "bundle": "zip file", "table": "table"
 
 
 def platform_rows() -> list[dict[str, str]]:
-    """What each platform takes, as columns of a table for people."""
+    """Rows of a table of the platforms and their formats."""
     return [
         {
             "platform": name,

@@ -13,8 +13,12 @@ from medbench.core.registry import unknown_name
 from medbench.submissions.description import Submission
 
 
-def read_submission(path: Path) -> Submission:
+def read_submission(path: Path, *, registry: str = "") -> Submission:
     """Read and check a submission file; challenge, model and platform must be known.
+
+    Args:
+        path: the TOML.
+        registry: replaces the registry of the file.
 
     Raises:
         MedbenchError: ``submission.missing``, ``submission.syntax``, ``submission.key``,
@@ -32,6 +36,8 @@ def read_submission(path: Path) -> Submission:
         raise MedbenchError(
             "submission.syntax", f"{path}: is no TOML ({error}).", "Correct that line."
         ) from error
+    if registry:
+        content["registry"] = registry
     return parse_submission(content, str(path))
 
 
@@ -70,8 +76,8 @@ def _explained(error: ValidationError, where: str) -> MedbenchError:
             if isinstance(part, str):
                 annotation = fields.model_fields[part].annotation
                 fields = getattr(annotation, "__args__", (annotation,))[0]
-        known = unknown_name("key", str(first["loc"][-1]), fields.model_fields).hint
-        return MedbenchError("submission.key", f"{where}: there is no key '{key}'.", known)
+        hint = unknown_name("key", str(first["loc"][-1]), fields.model_fields).hint
+        return MedbenchError("submission.key", f"{where}: there is no key '{key}'.", hint)
     reason = first["msg"].removeprefix("Value error, ")
     return MedbenchError(
         "submission.key", f"{where}: {key}: {reason}.", "'medbench submit init' explains every key."

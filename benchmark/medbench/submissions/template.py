@@ -35,7 +35,7 @@ delivery = "baked"         # "baked" into the image, or "mounted": uploaded apar
 
 [inference]                # as of 'medbench run': what decides the result
 precision = "fp32"         # fp32, bf16 or fp16
-# batch_size = 8           # pictures (8) or windows of a volume (1) a forward pass
+# batch_size = 8           # images (8) or windows of a volume (1) a forward pass
 # image_size = 512         # the training's if not given
 # overlap = 0.5            # of a volume's windows
 # mirror = true            # average over a volume's mirrored views
@@ -64,28 +64,28 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
         MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, or a name that
             cannot name an image.
     """
-    loaded, chosen = load_challenge(challenge), load_platform(platform or platform_for(challenge))
+    card, place = load_challenge(challenge), load_platform(platform or platform_for(challenge))
     model_entry(model)
     name = name or default_name(challenge, model)
     text = _TEMPLATE.format(
         model=model,
-        title=loaded.title,
-        platform_title=chosen.title,
+        title=card.title,
+        platform_title=place.title,
         file=f"submissions/{challenge}/{name}.toml",
         name=name,
         challenge=challenge,
-        platform=chosen.name,
-        method=chosen.method_line,
-        interfaces=chosen.template(loaded),
+        platform=place.name,
+        method=place.method_line,
+        interfaces=place.template(card),
     )
     parse_submission(tomllib.loads(text), name)
     return _aligned(text.rstrip() + "\n")
 
 
 def _aligned(text: str) -> str:
-    """Comments behind values in one column where they can be."""
+    """Lines whose comments start in one column, where the values are short enough."""
     return re.sub(
-        r"^(\S.*?) {2,}# ", lambda found: f"{found[1]:<{COMMENT_COLUMN - 2}}  # ", text, flags=re.MULTILINE
+        r"^(\S.*?) {2,}# ", lambda match: f"{match[1]:<{COMMENT_COLUMN - 2}}  # ", text, flags=re.MULTILINE
     )
 
 
@@ -106,7 +106,7 @@ def write_submission(
 
 
 def default_name(challenge: str, model: str) -> str:
-    """``<model>-<challenge>`` as an image may be called.
+    """``<model>-<challenge>`` as a valid name of an image.
 
     >>> default_name("kpis_patch", "smp/unet")
     'smp-unet-kpis-patch'

@@ -3,132 +3,132 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from medbench import __version__
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, read_json, sha256_file, sha256_json, write_json, write_text
+from medbench.core.files import atomic_path, read_json, write_text
 from medbench.core.progress import Progress
-from medbench.submissions.build.context import Built, build_context, check_submission
+from medbench.submissions.build.context import Build, build_context, check_submission
+from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.build.sbom import SBOM
 from medbench.submissions.containers import archives
-from medbench.submissions.containers.engines import Engine, ImageRunner, find_engine
-from medbench.submissions.containers.runners import Runner
+from medbench.submissions.containers.engines import Engine, find_engine
+from medbench.submissions.containers.image_runner import ImageRunner
+from medbench.submissions.containers.users import container_user
 from medbench.submissions.description import Submission
+from medbench.submissions.findings import Finding, sorted_findings
+from medbench.submissions.limits import Limits, judge_upload
 from medbench.submissions.lint import image as linting
-from medbench.submissions.lint.findings import Finding, sorted_findings
 from medbench.submissions.lint.hosted import lint_hosted
 from medbench.submissions.platforms import load_platform
+from medbench.submissions.platforms.base import SavedArchive
+from medbench.submissions.platforms.registries import image_tag
 from medbench.submissions.reading import read_submission
-from medbench.submissions.rehearse.rehearsal import REPORT, Rehearsal
-from medbench.submissions.rehearse.rehearsal import rehearse as rehearse_built
+from medbench.submissions.rehearse import rehearsal
+from medbench.submissions.reports import write_report
 from medbench.submissions.serving.session import MANIFEST
 
-REPORT_SUFFIX = ".report.json"
 
-
-def build(
-    file: Path, data: Path | None, split: str | None, output: Path, engine: str, progress: Progress
-) -> Iterator[str]:
-    """Make the context or bundle and, where an engine is there, the image; lines that tell what was made.
+def build(request: BuildRequest, engine: str, progress: Progress) -> Iterator[str]:
+    """Write the build context or bundle and, where an engine is installed, build the image; lines to print.
 
     Raises:
         MedbenchError: as :func:`build_context` and :func:`find_engine`.
     """
-    built = build_context(file, data=data, split=split, output=output, progress=progress)
-    yield f"context: {built.context} (weights sha256 {(built.manifest['weights_sha256'] or 'none')[:12]})"
-    if built.model_archive.exists():
-        yield f"weights apart: {built.model_archive}"
-    if built.platform.delivers != "image":
-        path = archive_path(built.submission, output)
-        yield f"{built.platform.delivers}: {path} is written by 'medbench submit save'"
+    result = build_context(request, progress)
+    yield f"context: {result.context} (weights sha256 {(result.manifest['weights_sha256'] or 'none')[:12]})"
+    if result.model_archive.exists():
+        yield f"weights apart: {result.model_archive}"
+    if result.platform.delivers != "image":
+        path = archive_path(result.submission, request.output)
+        yield f"{result.platform.delivers}: {path} is written by 'medbench submit save'"
         return
-    found = find_engine(engine)
-    if found is None:
+    program = find_engine(engine)
+    if program is None:
         yield "image: not built, as neither podman nor docker is here"
-        yield f"  elsewhere: docker build --platform linux/amd64 --tag {built.tag} {built.context}"
+        yield f"  elsewhere: docker build --platform linux/amd64 --tag {result.tag} {result.context}"
         return
-    found.build(built.context, built.tag)
-    yield f"image: {built.tag} ({found.name})"
+    program.build(result.context, result.tag)
+    yield f"image: {result.tag} ({program.name})"
 
 
-def check(file: Path, archive: Path | None, output: Path) -> tuple[list[Finding], list[str]]:
-    """What is wrong with a submission, and what was looked at; neither engine nor network is needed.
+def check(
+    file: Path, archive: Path | None, output: Path, registry: str = ""
+) -> tuple[list[Finding], list[str]]:
+    """Findings of the linters on a submission, and the paths linted; neither engine nor network is needed.
 
-    A folder or a zip that ``medbench submit host`` wrote is taken as well.
+    A folder or a zip that ``medbench submit host`` wrote is accepted as well.
 
     Raises:
         MedbenchError: as :func:`read_submission`, and ``archive.missing``.
     """
     if file.is_dir() or file.suffix == ".zip":
         return sorted_findings(lint_hosted(file)), [str(file)]
-    submission = read_submission(file)
+    submission = read_submission(file, registry=registry)
     platform = load_platform(submission.platform)
-    findings, looked_at = check_submission(submission, platform), [str(file)]
+    findings, paths = check_submission(submission, platform), [str(file)]
     folder = output / submission.name
     if (folder / "context").is_dir():
-        looked_at.append(str(folder / "context"))
+        paths.append(str(folder / "context"))
         findings += linting.lint_context(folder / "context", submission, platform)
     path = archive or archive_path(submission, output)
     if archive is not None and not path.is_file():
         raise MedbenchError("archive.missing", f"{path}: there is no such archive.", "Check --archive.")
     if path.is_file() and platform.delivers != "image":
-        looked_at.append(str(path))
+        paths.append(str(path))
         table = platform.delivers == "table"
         findings += platform.lint_table(path) if table else linting.lint_bundle(path, platform)
     elif path.is_file():
-        looked_at.append(str(path))
+        paths.append(str(path))
         weights = None
         if (folder / "context" / "app" / MANIFEST).is_file():
             weights = read_json(folder / "context" / "app" / MANIFEST)["weights_sha256"]
+        findings += judge_upload(path.name, path.stat().st_size, platform.limits)
         findings += linting.lint_archive(archives.read_archive(path), submission, platform, weights)
-    return sorted_findings(findings), looked_at
+    return sorted_findings(findings), paths
 
 
 def rehearse(
-    file: Path,
-    data: Path | None,
-    split: str | None,
-    output: Path,
-    engine: str,
-    pattern: str,
-    count: int,
-    progress: Progress,
-) -> Rehearsal:
-    """Build, then run as the platform does, in the image where an engine is there.
+    request: BuildRequest, engine: str, progress: Progress, *, pattern: str, count: int
+) -> rehearsal.Rehearsal:
+    """Build a submission, then run it as the platform does: in the image where an engine is installed.
 
     Raises:
         MedbenchError: as :func:`build_context`, :func:`find_engine` and
             :func:`medbench.submissions.rehearse.rehearsal.rehearse`.
     """
-    built = build_context(file, data=data, split=split, output=output, progress=progress)
-    found = find_engine(engine) if built.platform.delivers == "image" else None
-    runner = None if found is None else _image_runner(built, found, progress)
-    return rehearse_built(built, runner=runner, pattern=pattern, count=count, progress=progress)
+    result = build_context(request, progress)
+    program = find_engine(engine) if result.platform.delivers == "image" else None
+    runners = [] if program is None else _image_runners(result, program, progress)
+    return rehearsal.rehearse(result, runners=runners, pattern=pattern, count=count, progress=progress)
 
 
-def _image_runner(built: Built, engine: Engine, progress: Progress) -> Runner:
-    progress.say(f"Building {built.tag} with {engine.name}.")
-    engine.build(built.context, built.tag)
-    limits = built.platform.limits.with_phase(built.submission.limits)
-    return ImageRunner(engine, built.tag, built.folder / "rehearsal" / "root", built.platform.mounts, limits)
+def _image_runners(result: Build, engine: Engine, progress: Progress) -> list[ImageRunner]:
+    progress.say(f"Building {result.tag} with {engine.name}.")
+    engine.build(result.context, result.tag)
+    limits = result.platform.limits.with_phase(result.submission.limits)
+    root, mounts = result.folder / "rehearsal" / "root", result.platform.mounts
+    users = [container_user(runs_as, engine.name) for runs_as in result.platform.runs_as]
+    return [ImageRunner(engine, result.tag, root, mounts, limits, user=user) for user in users]
 
 
-def save(file: Path, output: Path, engine: str) -> Iterator[str]:
-    """Write what is uploaded, its sha256, and the report of the last rehearsal of these very weights.
+def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[str]:
+    """Write the archive to upload, its sha256, and the report of the last rehearsal of the same weights.
 
     Raises:
         MedbenchError: ``save.not_built``, ``save.not_rehearsed``, or ``engine.missing`` where an image is due
             and no engine is here.
     """
-    submission = read_submission(file)
+    submission = read_submission(file, registry=registry)
     platform = load_platform(submission.platform)
     folder = output / submission.name
     manifest_path = folder / "context" / "app" / MANIFEST
     if not manifest_path.is_file():
         raise MedbenchError("save.not_built", f"{folder}: is not built.", f"medbench submit build {file}")
     manifest = read_json(manifest_path)
-    report = read_json(folder / REPORT) if (folder / REPORT).is_file() else {}
+    report = read_json(folder / rehearsal.REPORT) if (folder / rehearsal.REPORT).is_file() else {}
     if (
         report.get("weights_sha256") != manifest["weights_sha256"]
         or report.get("submission") != (manifest["submission"])
@@ -138,6 +138,8 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
             f"{submission.name}: this build was not rehearsed.",
             f"medbench submit rehearse {file}",
         )
+    for name, text in platform.files(submission).items():
+        write_text(folder / name, text)
     path = archive_path(submission, output)
     if platform.delivers == "bundle":
         archives.write_zip(folder / "context" / "app" / "bundle", path)
@@ -146,39 +148,52 @@ def save(file: Path, output: Path, engine: str) -> Iterator[str]:
             shutil.copyfile(folder / "context" / "app" / "bundle" / platform.bundle_files[0], temporary)
     else:
         _save_image(submission, path, engine)
-    findings, _ = check(file, path if platform.delivers == "image" else None, output)
-    digest = sha256_file(path)
-    write_text(path.with_name(path.name + ".sha256"), f"{digest}  {path.name}\n")
-    signed = {
-        "archive": path.name,
-        "archive_sha256": digest,
-        "archive_bytes": path.stat().st_size,
-        "saved_by": f"medbench {__version__}",
-        "rehearsal": report,
-        "check": [finding.as_json() for finding in findings],
-    }
-    signed["sha256_of_this_report"] = sha256_json(signed)
-    write_json(path.with_name(path.name + REPORT_SUFFIX), signed)
-    yield f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
-    yield f"sha256 {digest}"
+    findings, _ = check(file, path if platform.delivers == "image" else None, output, registry)
+    yield from write_report(path, {"rehearsal": report, "check": [finding.as_json() for finding in findings]})
     yield f"rehearsal {'passed' if report['passed'] else 'FAILED'} in a {report['runner']}"
     yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
+    yield from _usage_lines(report)
+    if platform.delivers == "image":
+        yield _image_line(archives.read_archive(path), platform.limits)
+    if platform.delivers == "image" and (folder / "context" / "app" / SBOM).is_file():
+        yield f"SBOM, in the image too: {folder / 'context' / 'app' / SBOM}"
     yield "next:"
-    yield from (f"  {number}. {step}" for number, step in enumerate(platform.steps(submission), start=1))
+    steps = platform.steps(submission, SavedArchive(path, image_tag(submission.name)))
+    yield from (f"  {number}. {step}" for number, step in enumerate(steps, start=1))
+
+
+def _usage_lines(report: Mapping[str, Any]) -> Iterator[str]:
+    """Time and memory of the rehearsal, with their share of each limit."""
+    usage, limits = report.get("usage", []), report.get("limits", {})
+    for what, rows in (
+        ("start", [one for one in usage if one["case"].endswith(": start")]),
+        ("a case", [one for one in usage if not one["case"].endswith(": start")]),
+    ):
+        slowest = max(rows, key=lambda one: one["time_s"], default=None)
+        if slowest is not None:
+            share = slowest["time_s"] / slowest["limit_s"]
+            yield f"{what}: {slowest['time_s']:.1f} s at most, {share:.1%} of the limit"
+    peak = max((one["peak_bytes"] for one in usage if one["peak_bytes"] is not None), default=None)
+    if peak is not None:
+        yield f"memory: {peak / 1e9:.2f} GB at most, {peak / limits['memory_bytes']:.1%} of the limit"
+
+
+def _image_line(image: archives.ImageFacts, limits: Limits) -> str:
+    share = f", {image.image_bytes / limits.image_bytes:.1%} of the limit" if limits.image_bytes else ""
+    return f"image: {image.image_bytes / 1e9:.2f} GB unpacked{share}"
 
 
 def _save_image(submission: Submission, path: Path, engine: str) -> None:
-    tag = f"medbench/{submission.name}:{__version__}"
-    found = find_engine(engine)
-    if found is None:
+    tag, program = image_tag(submission.name), find_engine(engine)
+    if program is None:
         raise MedbenchError(
             "engine.missing",
             "Saving an image needs podman or docker.",
             f"On a machine with docker: docker build -t {tag} the context, then docker save {tag} | gzip.",
         )
-    if not found.has(tag):
+    if not program.has(tag):
         raise MedbenchError("save.not_built", f"{tag}: there is no such image.", "medbench submit build FILE")
-    found.save(tag, path)
+    program.save(tag, path)
 
 
 def archive_path(submission: Submission, output: Path) -> Path:

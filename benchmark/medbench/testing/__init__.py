@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from medbench.testing.challenges import check_challenge
 from medbench.testing.contract import ContractError
+from medbench.testing.metrics import check_metric
 from medbench.testing.models import check_model
 from medbench.testing.platforms import check_platform
 
-__all__ = ["ContractError", "check_challenge", "check_model", "check_platform"]
+__all__ = ["ContractError", "check_challenge", "check_metric", "check_model", "check_platform"]

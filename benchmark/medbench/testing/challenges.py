@@ -135,8 +135,8 @@ def _case_problems(challenge: Challenge, root: Path) -> Iterator[str]:
         pass
     training = release.training_split_of(release.default_split)
     if training != release.default_split and not release.overlap(training, release.default_split):
-        learnt = {case.resampling_unit for case in challenge.cases(root, training)}
-        shared = sorted(learnt & {case.resampling_unit for case in cases})
+        training_groups = {case.resampling_unit for case in challenge.cases(root, training)}
+        shared = sorted(training_groups & {case.resampling_unit for case in cases})
         if shared:
             yield f"group '{shared[0]}' is in {training} and in {release.default_split}, said to be apart"
 

@@ -1,1 +1,1 @@
-"""Training: recipes, data, losses and the Lightning module; resumable to the bit."""
+"""Training: recipes, batches, losses and Lightning modules; a resumed training gives the same weights."""

@@ -1,4 +1,4 @@
-"""Training pictures as batches whose content depends on seed, epoch and position alone."""
+"""Batches of training images, whose content depends on seed, epoch and position alone."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Item = tuple[torch.Tensor, torch.Tensor, int]
 
 
 class TrainingImages(Dataset[Item]):
-    """Pictures addressed by ``(epoch, index)``; epoch −1 means without augmentation."""
+    """Training images by ``(epoch, index)``; epoch −1 is without augmentation."""
 
     def __init__(self, images: Sequence[TrainingImage], recipe: Recipe, contract: InputContract) -> None:
         self.images = images
         self.recipe = recipe
         self.contract = contract
-        self.augment = _augmentation(recipe.augmentation)
+        self.augment = augmentation(recipe.augmentation)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -41,31 +41,31 @@ class TrainingImages(Dataset[Item]):
     def __getitem__(self, key: Key) -> Item:
         epoch, index = key
         source = self.images[index]
-        picture, labels = source.load(self.recipe.image_size)
+        image, labels = source.load(self.recipe.image_size)
         if labels is None:
-            labels = np.full(picture.shape[:2], IGNORED_LABEL, np.uint8)
+            labels = np.full(image.shape[:2], IGNORED_LABEL, np.uint8)
         if epoch >= 0 and self.augment is not None:
-            picture, labels = self._augmented(picture, labels, epoch, index)
+            image, labels = self._augmented(image, labels, epoch, index)
         image_class = NO_IMAGE_CLASS if source.image_class is None else source.image_class
-        prepared = self.contract.prepare(picture[np.newaxis])[0]
+        prepared = self.contract.prepare(image[np.newaxis])[0]
         return torch.from_numpy(prepared), torch.from_numpy(labels.astype(np.int64)), image_class
 
     def _augmented(
-        self, picture: np.ndarray, labels: np.ndarray, epoch: int, index: int
+        self, image: np.ndarray, labels: np.ndarray, epoch: int, index: int
     ) -> tuple[np.ndarray, np.ndarray]:
         from torchvision import tv_tensors
 
         assert self.augment is not None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))
-            image, mask = self.augment(
-                tv_tensors.Image(picture.transpose(2, 0, 1).copy()), tv_tensors.Mask(labels.copy())
+            tensor, mask = self.augment(
+                tv_tensors.Image(image.transpose(2, 0, 1).copy()), tv_tensors.Mask(labels.copy())
             )
-        return image.numpy().transpose(1, 2, 0), mask.numpy()
+        return tensor.numpy().transpose(1, 2, 0), mask.numpy()
 
 
 class _BlackSquares(torch.nn.Module):
-    """Eight black squares of 8 × 8 pixels anywhere in a picture; its labels stay as they are."""
+    """Eight black squares of 8 × 8 pixels anywhere in an image; its labels stay as they are."""
 
     def forward(self, image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         image = image.clone()
@@ -77,45 +77,46 @@ class _BlackSquares(torch.nn.Module):
         return image, labels
 
 
-def _augmentation(name: str) -> torch.nn.Module | None:
+def augmentation(name: str) -> torch.nn.Module | None:
+    """The augmentation of that name, of an image and its labels; ``None`` for none."""
     if name == "none":
         return None
     from torchvision.transforms import InterpolationMode, v2
 
     if name == "affine_gain":
-        moved = v2.RandomAffine(
+        affine = v2.RandomAffine(
             15, translate=(0.12, 0.08), scale=(0.85, 1.15), interpolation=InterpolationMode.BILINEAR
         )
-        return v2.Compose([moved, v2.ColorJitter(brightness=0.4, contrast=0.4)])
+        return v2.Compose([affine, v2.ColorJitter(brightness=0.4, contrast=0.4)])
     if name == "stain":
         from medbench.training.stain import stain_augmentation
 
         return stain_augmentation()
     if name == "flip_scale_drop":
-        moved = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
+        affine = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
         flips = [v2.RandomHorizontalFlip(0.25), v2.RandomVerticalFlip(0.25)]
-        return v2.Compose([*flips, v2.RandomApply([moved], 0.25), v2.RandomApply([_BlackSquares()], 0.5)])
+        return v2.Compose([*flips, v2.RandomApply([affine], 0.25), v2.RandomApply([_BlackSquares()], 0.5)])
     rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 
 
 class EpochSampler(Sampler[Key]):
-    """Labelled pictures once an epoch, and unlabelled ones drawn anew so that the image classes even out.
+    """Keys of an epoch: each labelled image once, and unlabelled images drawn to balance the image classes.
 
     Order and draw depend on seed and epoch alone.
 
     Args:
-        images: all pictures.
-        chosen: indices of those to train on.
-        recipe: its seed, and how many unlabelled pictures there are per labelled one.
+        images: all images.
+        indices: indices of those to train on.
+        recipe: gives the seed, and the number of unlabelled images per labelled one.
     """
 
-    def __init__(self, images: Sequence[TrainingImage], chosen: Sequence[int], recipe: Recipe) -> None:
-        self.labelled = np.array([index for index in chosen if images[index].labelled], int)
+    def __init__(self, images: Sequence[TrainingImage], indices: Sequence[int], recipe: Recipe) -> None:
+        self.labelled = np.array([index for index in indices if images[index].labelled], int)
         self.seed = recipe.seed
         self.epoch = 0
         by_class: dict[int | None, list[int]] = {}
-        for index in chosen:
+        for index in indices:
             if not images[index].labelled:
                 by_class.setdefault(images[index].image_class, []).append(index)
         classes = [images[index].image_class for index in self.labelled]
@@ -127,7 +128,7 @@ class EpochSampler(Sampler[Key]):
         ]
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Set the epoch; the trainer calls this before each."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -135,22 +136,22 @@ class EpochSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        drawn = [generator.choice(pool, count, replace=False) for pool, count in self.draws]
-        order = generator.permutation(np.concatenate([self.labelled, *drawn]))
+        unlabelled = [generator.choice(pool, count, replace=False) for pool, count in self.draws]
+        order = generator.permutation(np.concatenate([self.labelled, *unlabelled]))
         return iter([(self.epoch, int(index)) for index in order])
 
 
 class Batches(LightningDataModule):
-    """Training and validation batches of a data set that is addressed by ``(epoch, index)``.
+    """Training and validation batches of a data set with keys ``(epoch, index)``.
 
     Args:
-        dataset: what it is.
-        sampler: the keys of an epoch.
-        recipe: its batch size.
-        training: indices of what is trained on.
-        validation: indices of what is held out.
-        held_out: keys of the validation.
-        workers: processes that read.
+        dataset: the data set.
+        sampler: keys of a training epoch.
+        recipe: gives the batch size.
+        training: indices of the training examples.
+        validation: indices of the validation examples.
+        held_out: keys of the validation epoch.
+        workers: number of reading processes.
     """
 
     def __init__(
@@ -172,7 +173,7 @@ class Batches(LightningDataModule):
         self.workers = workers
 
     def steps_per_epoch(self, processes: int = 1) -> int:
-        """Optimiser steps an epoch; a last incomplete batch is left out when there are others.
+        """Optimizer steps per epoch; a last incomplete batch is left out where there are others.
 
         Args:
             processes: of a distributed training, among which the epoch is divided.
@@ -194,7 +195,7 @@ class Batches(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
-        """What is held out, as it is."""
+        """Validation batches, without augmentation."""
         if not self.validation:
             return []
         return DataLoader(
@@ -203,7 +204,7 @@ class Batches(LightningDataModule):
 
 
 class TrainingData(Batches):
-    """Batches of a challenge's training pictures."""
+    """Batches of a challenge's training images."""
 
     def __init__(
         self, images: Sequence[TrainingImage], recipe: Recipe, contract: InputContract, *, workers: int = 0
@@ -212,7 +213,7 @@ class TrainingData(Batches):
         if not any(images[index].labelled for index in training):
             raise MedbenchError(
                 "training.no_labels",
-                "There is no labelled picture to learn from.",
+                "There is no labelled image to learn from.",
                 "Check the training split.",
             )
         super().__init__(
@@ -229,12 +230,12 @@ class TrainingData(Batches):
 def split(
     images: Sequence[TrainingImage] | Sequence[TrainingVolume], recipe: Recipe
 ) -> tuple[list[int], list[int]]:
-    """Indices for training and validation: a fifth of the groups (or pictures) is held out."""
+    """Indices for training and for validation, which takes a fifth of the groups (or images)."""
     if recipe.validation == "none":
         return list(range(len(images))), []
     unit = [image.group if recipe.validation == "by_group" else image.id for image in images]
     units = sorted(set(unit))
-    chosen = np.random.default_rng([recipe.seed, 1]).permutation(len(units))[: max(1, len(units) // 5)]
-    held = {units[index] for index in chosen}
-    training = [index for index, name in enumerate(unit) if name not in held]
-    return training, [index for index, name in enumerate(unit) if name in held]
+    numbers = np.random.default_rng([recipe.seed, 1]).permutation(len(units))[: max(1, len(units) // 5)]
+    held_out = {units[index] for index in numbers}
+    training = [index for index, name in enumerate(unit) if name not in held_out]
+    return training, [index for index, name in enumerate(unit) if name in held_out]

@@ -1,4 +1,4 @@
-"""The Lightning module of DMAF-Net: segmentation, distillation between modalities, and its monitoring.
+"""The Lightning module of DMAF-Net: segmentation, distillation between modalities, and their monitoring.
 
 The total is that of PASSION with our distillation losses (arXiv 2506.11691 states none):
 L = L_fused + L_deep + Σ over the modalities m that are there of ω [ρ β L_alone + 0.5 β (L_covariance +
@@ -33,17 +33,17 @@ _TERMS = ("fused", "deep", "alone", "covariance", "attention", "prototype")
 
 
 class ModalityDistillationTask(VolumeTask):
-    """Trains a network that fuses modalities and tells its paths apart.
+    """Trains a network that fuses modalities and also gives outputs of every modality alone.
 
     Args:
         network: as :class:`medbench.models.dmaf_net.DMAFNet`: with ``paths``, ``encoders`` and ``relation``.
-        recipe: how.
-        num_classes: with the background.
-        total_steps: of the schedule.
-        rarity: samples of an epoch over those that show each modality; ``None``: all do.
+        recipe: settings of the training.
+        num_classes: segmentation classes, with the background.
+        total_steps: length of the schedule.
+        rarity: for each modality, samples of an epoch over samples that show it; ``None`` where all do.
 
     Attributes:
-        history: of every epoch, what the monitor reports, and every loss term a sample; checkpoints hold it.
+        history: for every epoch the monitor's report and the mean of every loss term; kept in checkpoints.
 
     Raises:
         MedbenchError: ``recipe.loss`` for a network without those parts.
@@ -71,15 +71,15 @@ class ModalityDistillationTask(VolumeTask):
         self.term_sums: Tensor
 
     def make_loss(self) -> SegmentationLoss:
-        """The segmentation part of the total, summed over the batch."""
+        """The segmentation loss of the total, summed over the batch."""
         return lambda logits, labels: weighted_cross_entropy_dice(logits, labels).sum()
 
     def on_train_epoch_start(self) -> None:
-        """Close the epoch before: here, since the state that training resumes from is written at its end."""
+        """Add the epoch before to the history: not at its end, where the state to resume from is written."""
         self._close_epoch()
 
     def on_train_end(self) -> None:
-        """Close the last epoch."""
+        """Add the last epoch to the history."""
         self._close_epoch()
 
     def _close_epoch(self) -> None:
@@ -90,21 +90,21 @@ class ModalityDistillationTask(VolumeTask):
             self.history.append({**self.monitor.end_epoch(), **means})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the history."""
+        """Store the history in the checkpoint."""
         checkpoint["history"] = self.history
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on with the history."""
+        """Restore the history from the checkpoint."""
         self.history = checkpoint["history"]
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The total on one batch of patches."""
+        """Total loss of one batch of patches."""
         loss = self.total_loss(*batch)
         self.log("loss", loss, prog_bar=True)
         return loss
 
     def total_loss(self, patches: Tensor, labels: Tensor, present: Tensor) -> Tensor:
-        """The total, of the network in mixed precision but in full precision itself; gaps go to the monitor.
+        """Total loss in full precision of outputs in mixed precision; distillation losses go to the monitor.
 
         Args:
             patches: ``(N, modalities, depth, height, width)``.
@@ -142,15 +142,15 @@ class ModalityDistillationTask(VolumeTask):
         return total
 
     def _observed(self, sums: Tensor, counts: Tensor) -> Tensor:
-        """Gates; every process of a distributed training sees the gaps of all."""
+        """Gates of the modalities; processes of a distributed training share their distillation losses."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            shared = torch.cat([sums.flatten(), counts.to(sums.dtype)])
-            torch.distributed.all_reduce(shared)
-            sums, counts = shared[: sums.numel()].view_as(sums), shared[sums.numel() :]
+            totals = torch.cat([sums.flatten(), counts.to(sums.dtype)])
+            torch.distributed.all_reduce(totals)
+            sums, counts = totals[: sums.numel()].view_as(sums), totals[sums.numel() :]
         return self.monitor.observe(sums / counts.clamp(min=1), counts)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """A group for the encoder of every modality, whose rates the monitor scales, and one for the rest."""
+        """A parameter group for each modality's encoder, whose rate the monitor scales; one for the rest."""
         encoders: Any = self.network.encoders
         own = {id(parameter) for parameter in encoders.parameters()}
         rest = [parameter for parameter in self.network.parameters() if id(parameter) not in own]
@@ -159,7 +159,7 @@ class ModalityDistillationTask(VolumeTask):
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
-        """A step at the scaled rates of the gaps before it; the schedule's own rates are put back."""
+        """Step at the learning rates that the monitor scaled, then restore those of the schedule."""
         groups = optimizer.param_groups[: len(self.monitor.rarity)]
         rates = [group["lr"] for group in groups]
         for group, rate, scale in zip(groups, rates, self.monitor.rate_scale.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Fitting a network to a challenge's training split; a repeated call goes on where it stopped."""
+"""Fitting a network to a challenge's training split; a repeated call resumes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,21 @@ if TYPE_CHECKING:
     from medbench.inference.volumes import VolumeContract
     from medbench.training.data import Batches
     from medbench.training.recipes import Recipe
-    from medbench.training.task import SegmentationTask
+    from medbench.training.task import NetworkTask
 
 WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
 BEST = "best.pt"
+LEARNT = frozenset({"label_map", "image_classes"})
+"""Tasks that networks learn here."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Where to train.
+    """Devices, precision and reading processes of a training.
 
     Attributes:
         accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
@@ -58,49 +60,55 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Learner:
-    """A network that is to be fitted.
+    """A network to fit, with the contract of its input.
 
     Attributes:
         build: makes the network with fresh weights; called after seeding.
         contract: how the network wants its images or volumes; its size is the recipe's.
-        num_classes: segmentation classes, with the background.
+        num_classes: segmentation classes, with the background; image classes where there is no segmentation.
+        tasks: what the network returns, in its order.
+        learns: what of it is learnt.
     """
 
     build: Callable[[], nn.Module]
     contract: InputContract | VolumeContract
     num_classes: int
+    tasks: tuple[str, ...] = ("label_map",)
+    learns: tuple[str, ...] = ("label_map",)
 
 
 def make_callback(folder: Path, progress: Progress) -> Callback:
-    """Reports steps, and at each epoch's end writes the state to resume from and the best weights so far."""
+    """A callback that reports steps and, after each epoch, saves the state and the best weights so far."""
     import torch
     from lightning.pytorch import Callback, LightningModule
 
     class Keeper(Callback):
         best = -1.0
-        shown: Progress
+        progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-            self.shown = progress if trainer.is_global_zero else SilentProgress()
-            self.shown.start("training", int(trainer.estimated_stepping_batches))
-            self.shown.advance(trainer.global_step)
+            self.progress = progress if trainer.is_global_zero else SilentProgress()
+            self.progress.start("training", int(trainer.estimated_stepping_batches))
+            self.progress.advance(trainer.global_step)
 
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
             loss = float(trainer.callback_metrics.get("loss", float("nan")))
-            self.shown.advance(1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}")
+            self.progress.advance(
+                1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}"
+            )
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-            dice = trainer.callback_metrics.get("validation_dice")
+            score = trainer.callback_metrics.get(str(module.validation_score))
             last = trainer.current_epoch + 1 == trainer.max_epochs
-            if trainer.is_global_zero and (last if dice is None else float(dice) > self.best):
-                self.best = -1.0 if dice is None else float(dice)
+            if trainer.is_global_zero and (last if score is None else float(score) > self.best):
+                self.best = -1.0 if score is None else float(score)
                 with atomic_path(folder / BEST) as temporary:
                     torch.save(module.get_submodule("network").state_dict(), temporary)
             if not last:
                 _save_state(trainer, folder)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-            self.shown.finish()
+            self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
             return {"best": self.best}
@@ -129,22 +137,22 @@ def fit(
     progress: Progress,
     cache: Path | None = None,
 ) -> Path:
-    """Train by a recipe and leave ``weights.pt`` and ``training.json`` in ``folder``.
+    """Train by a recipe and write ``weights.pt`` and ``training.json`` into ``folder``.
 
-    On several devices every process comes back once the first has written them, and the first alone writes.
-    The state is written at the end of every epoch. A call that finds it goes on from there and ends with
-    the same weights as an uninterrupted one, to the bit where the processor's library adds in a fixed order
-    (MKL promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once.
+    The state is saved after every epoch. A call that finds a state resumes from there and ends with the same
+    weights as an uninterrupted one, to the bit where the processor's library adds in a fixed order (MKL
+    promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once. On several
+    devices only the first process writes, and the others wait for it.
 
     Args:
-        learner: the network, what it sees and how many classes it tells apart.
-        images: what to learn from; volumes when the contract is one of volumes.
-        recipe: how.
-        folder: where the state and the result go.
-        facts: stored with the weights.
-        hardware: where to train.
-        progress: told of every step.
-        cache: folder for prepared volumes; ``folder`` if not given.
+        learner: network, contract and number of classes.
+        images: training images, or volumes where the contract is one of volumes.
+        recipe: settings of the training.
+        folder: for state, weights and summary.
+        facts: to store with the weights.
+        hardware: devices and precision.
+        progress: advanced by every step.
+        cache: folder for prepared volumes; ``folder`` if ``None``.
 
     Returns:
         Path of the weights.
@@ -163,7 +171,7 @@ def fit(
 
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
-    data, kind = _data(images, recipe, learner.contract, cache or folder, hardware.workers)
+    data, kind = _data(learner, images, recipe, cache or folder, hardware.workers)
     epochs = recipe.epochs_of(data.steps_per_epoch())
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
@@ -210,18 +218,18 @@ def fit(
         "n_training_images": len(data.training),
         "n_validation_images": len(data.validation),
         "steps": total_steps,
-        "validation_dice": _best_dice(trainer),
+        task.validation_score: _best_score(trainer),
         "last_session_time_s": round(seconds, 1),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    stored = {
+    content = {
         key: value
         for key, value in summary.items()
         if key not in ("last_session_time_s", "resumed", "finished", "history")
     }
-    save_checkpoint(weights, state, stored)
+    save_checkpoint(weights, state, content)
     write_json(folder / SUMMARY, summary)
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)
@@ -230,18 +238,19 @@ def fit(
 
 
 def is_first_process() -> bool:
-    """Whether this is the process of a distributed training that writes and reports; true of any other."""
+    """Whether this process writes and reports: the first of a distributed training, or the only one."""
     from lightning.pytorch.utilities import rank_zero_only
 
     return not getattr(rank_zero_only, "rank", 0)
 
 
 def _data(
-    images: Any, recipe: Recipe, contract: InputContract | VolumeContract, cache: Path, workers: int
-) -> tuple[Batches, Callable[..., SegmentationTask]]:
+    learner: Learner, images: Any, recipe: Any, cache: Path, workers: int
+) -> tuple[Batches, Callable[..., NetworkTask]]:
     """Batches, and the task that learns from them."""
     from medbench.inference.volumes import VolumeContract
 
+    contract = learner.contract
     if isinstance(contract, VolumeContract):
         from medbench.training.volumes import VolumeData, VolumeTask
 
@@ -251,6 +260,13 @@ def _data(
 
             return data, functools.partial(ModalityDistillationTask, rarity=data.rarity())
         return data, functools.partial(VolumeTask, with_mask=contract.modality_mask)
+    if "label_map" not in learner.learns:
+        from medbench.training.class_data import ImageClassData
+        from medbench.training.class_task import ImageClassTask
+
+        classes = ImageClassData(images, recipe, contract, learner.num_classes, workers=workers)
+        kind = functools.partial(ImageClassTask, tasks=learner.tasks, class_counts=classes.class_counts)
+        return classes, kind
     from medbench.training.data import TrainingData
     from medbench.training.task import SegmentationTask
 
@@ -258,21 +274,21 @@ def _data(
 
 
 def training_summary(folder: Path) -> dict[str, Any] | None:
-    """What a finished training left in ``folder``, or ``None``."""
+    """Content of ``training.json`` of a finished training, or ``None`` where there is none."""
     if not (folder / WEIGHTS).exists() or not (folder / SUMMARY).exists():
         return None
     summary: dict[str, Any] = read_json(folder / SUMMARY)
     return summary
 
 
-def _best_dice(trainer: Any) -> float | None:
+def _best_score(trainer: Any) -> float | None:
     best = max((callback.best for callback in trainer.callbacks if hasattr(callback, "best")), default=-1.0)
     return None if best < 0 else round(best, 6)
 
 
 @contextlib.contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Lightning's own start-up lines stay out of the output for a block."""
+    """Keep Lightning's start-up lines out of the output of a block."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [log.level for log in loggers]
     for log in loggers:

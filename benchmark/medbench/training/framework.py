@@ -1,4 +1,4 @@
-"""What a program that plans, trains and predicts by itself must offer to stand among the networks."""
+"""The interface of frameworks: programs that plan, train and predict by themselves, such as nnU-Net."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class FrameworkRecipe(Protocol):
-    """How a framework is to train.
+    """A recipe of a framework.
 
     Attributes:
         name: ``default``, ``quick``, ``official`` …
-        seed: of everything that is drawn.
+        seed: of all random numbers.
     """
 
     @property
@@ -33,7 +33,7 @@ class FrameworkRecipe(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of everything that is drawn."""
+        """Seed of all random numbers."""
         ...
 
     def as_json(self) -> dict[str, Any]:
@@ -41,23 +41,23 @@ class FrameworkRecipe(Protocol):
         ...
 
     def describe(self, spatial_dims: int) -> str:
-        """How long and how large it trains, in words."""
+        """Length and size of the training, in words."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """A training that is decided.
+class TrainingOrder:
+    """All that a framework needs to know of a training.
 
     Attributes:
-        challenge: what to learn.
-        root: its data.
+        challenge: challenge of the training data.
+        root: folder of the challenge's data.
         split: the training split.
         options: of the model, with those that its variant fixes.
-        recipe: how.
-        folder: where state and weights go.
+        recipe: settings of the training.
+        folder: for state and weights.
         cache: for decoded images.
-        facts: stored with the weights.
+        facts: to store with the weights.
     """
 
     challenge: Challenge
@@ -71,23 +71,23 @@ class Lesson:
 
 
 class FrameworkPredictor(Predictor, Protocol):
-    """A predictor with the network that it predicts with.
+    """A predictor that gives access to its network.
 
     Attributes:
-        network: one network, where several folds are averaged; its parameters are counted.
+        network: the network, or one of several folds; its parameters are counted.
     """
 
     network: nn.Module
 
 
 class Framework(Protocol):
-    """A program with its own planning, training and prediction, such as nnU-Net."""
+    """A program with planning, training and prediction of its own."""
 
     def check(self, model: str, challenge: Challenge, options: Mapping[str, Any]) -> None:
-        """Refuse challenges and options that it cannot serve.
+        """Refuse challenges and options that the framework cannot serve.
 
         Raises:
-            MedbenchError: in one line.
+            MedbenchError: naming what does not fit.
         """
         ...
 
@@ -99,28 +99,28 @@ class Framework(Protocol):
         """
         ...
 
-    def train(self, lesson: Lesson, hardware: Hardware, progress: Progress) -> Path:
-        """Train, or go on, and leave ``weights.pt`` and ``training.json`` in the lesson's folder.
+    def train(self, order: TrainingOrder, hardware: Hardware, progress: Progress) -> Path:
+        """Train, or resume, and write ``weights.pt`` and ``training.json`` into the order's folder.
 
         Raises:
-            MedbenchError: when it cannot be done.
+            MedbenchError: when the training fails.
         """
         ...
 
-    def take_in(self, path: Path, model: str, cache: Path) -> Path:
-        """A checkpoint file of ours with what the framework's own folder or archive holds.
+    def import_weights(self, path: Path, model: str, cache: Path) -> Path:
+        """A medbench checkpoint with the weights in a folder or archive of the framework.
 
-        Files of ours are returned as they are.
+        A medbench checkpoint is returned as it is.
 
         Raises:
-            MedbenchError: for what is no such folder or archive, or holds more than plain data.
+            MedbenchError: for a path that is neither, or holds more than plain data.
         """
         ...
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
     ) -> FrameworkPredictor:
-        """Whatever answers the challenge's samples.
+        """The predictor of the challenge's samples.
 
         Raises:
             MedbenchError: when the weights were made for other labels or channels.

@@ -12,7 +12,7 @@ SegmentationLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
-    """The loss of that name, for logits ``(N, classes, H, W)`` and labels ``(N, H, W)``.
+    """The loss of a recipe's setting, for logits ``(N, classes, H, W)`` and labels ``(N, H, W)``.
 
     ``cross_entropy_dice``: half cross entropy, half soft Dice over the structures (not the background).
     ``cross_entropy_argmax_dice``: what the DSSAU-Net training program computes: its Dice is taken on the
@@ -37,10 +37,10 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
     if name == "cross_entropy_argmax_dice":
 
         def faithful(logits: Tensor, labels: Tensor) -> Tensor:
-            chosen = functional.one_hot(logits.argmax(dim=1), num_classes)[..., 1:].float()
+            answer = functional.one_hot(logits.argmax(dim=1), num_classes)[..., 1:].float()
             truth = functional.one_hot(labels, num_classes)[..., 1:].float()
-            overlap = (chosen * truth).sum(dim=(0, 1, 2))
-            size = chosen.sum(dim=(0, 1, 2)) + truth.sum(dim=(0, 1, 2))
+            overlap = (answer * truth).sum(dim=(0, 1, 2))
+            size = answer.sum(dim=(0, 1, 2)) + truth.sum(dim=(0, 1, 2))
             dice = ((2 * overlap + 1e-6) / (size + 1e-6)).mean()
             return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * (1 - dice)
 
@@ -69,12 +69,12 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
 
 
 def batch_dice(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:
-    """Mean Dice over the structures of a batch, each pooled over its pictures; for choosing an epoch."""
-    predicted = logits.argmax(dim=1)
+    """Mean over the structures of the Dice over all pixels of a batch; selects the best epoch."""
+    classes = logits.argmax(dim=1)
     scores = []
     for label in range(1, num_classes):
-        chosen, truth = predicted == label, labels == label
-        size = chosen.sum() + truth.sum()
+        answer, truth = classes == label, labels == label
+        size = answer.sum() + truth.sum()
         if size > 0:
-            scores.append(2.0 * (chosen & truth).sum() / size)
+            scores.append(2.0 * (answer & truth).sum() / size)
     return torch.stack(scores).mean() if scores else torch.ones(())

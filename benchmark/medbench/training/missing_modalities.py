@@ -1,4 +1,4 @@
-"""Which modalities each training patient has, where some are missing for ever, at rates of their own.
+"""Training with modalities that some patients never have, each modality missing at a rate of its own.
 
 The protocol of "imperfect data training" and its random numbers: Jun-Jie-Shi/PASSION@fd308b5 (Apache-2.0),
 whose eight assignments for the 219 training patients of BraTS 2020 :func:`imbalanced_masks` reproduces.
@@ -26,26 +26,26 @@ _FOUR = "1111 1101 1110 1100 1011 1010 1001 1000 0111 0101 0110 0100 0011 0010 0
 
 
 def imbalanced_masks(count: int, missing_rates: Sequence[float], seed: int = SEED) -> npt.NDArray[np.bool_]:
-    """Which of ``M`` modalities each of ``count`` patients, in the order of their names, has.
+    """Which of ``M`` modalities each of ``count`` patients has; patients are in the order of their names.
 
-    Every pattern gets its expected share of the patients, at least one; who is left over draws anew until
-    something is there. The order of the modalities decides the numbers: the eight published assignments
-    count T1, T1ce, FLAIR, T2.
+    Every pattern of modalities gets its expected share of the patients, at least one; each patient left over
+    draws again until a modality is present. The order of the modalities decides the random numbers: the eight
+    published assignments take T1, T1ce, FLAIR, T2.
 
     Args:
         count: patients.
-        missing_rates: one a modality, from 0 to below 1.
+        missing_rates: rate of each modality, from 0 to below 1.
         seed: of numpy's legacy generator, whose stream the published lists come from.
 
     Returns:
-        Boolean ``(count, M)``, in the order of the rates; at least one modality a patient.
+        Boolean ``(count, M)``, in the order of the rates; every patient has at least one modality.
     """
     number = len(missing_rates)
     if not number or not all(0 <= rate < 1 for rate in missing_rates):
         raise MedbenchError(
             "training.missing_rates",
-            f"The missing rates {list(missing_rates)} are not shares from 0 to below 1.",
-            "Give one a modality, such as 't1=0.2 t1ce=0.4 flair=0.6 t2=0.8'.",
+            f"The missing rates {list(missing_rates)} are not numbers from 0 to below 1.",
+            "Give one for each modality, such as 't1=0.2 t1ce=0.4 flair=0.6 t2=0.8'.",
         )
     stream = np.random.RandomState(seed)
     for _ in range(_SKIPPED_DRAWS):
@@ -70,7 +70,7 @@ def imbalanced_masks(count: int, missing_rates: Sequence[float], seed: int = SEE
 
 
 def _patterns(number: int) -> list[tuple[bool, ...]]:
-    """All non-empty subsets in the order in which the lists were filled."""
+    """All non-empty subsets of modalities, in the order of the published program."""
     if number == 4:
         return [tuple(mark == "1" for mark in pattern) for pattern in _FOUR.split()]
     return [pattern for pattern in itertools.product((True, False), repeat=number) if any(pattern)]
@@ -79,7 +79,7 @@ def _patterns(number: int) -> list[tuple[bool, ...]]:
 def rates_by_channel(
     text: str, modalities: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[float, ...], list[int]]:
-    """Missing rates in the order in which they are written, and the channel that each belongs to.
+    """Missing rates in the order of the text, and the channel of each.
 
     Args:
         text: such as ``t1=0.2 t1ce=0.4 flair=0.6 t2=0.8``.
@@ -100,7 +100,7 @@ def rates_by_channel(
             hint = (
                 f"Set missing_rates to shares for {', '.join(modalities)}, such as '{_example(modalities)}'."
             )
-            raise MedbenchError("modality.unknown", f"There is no modality '{name}' to be missing.", hint)
+            raise MedbenchError("modality.unknown", f"missing_rates: there is no modality '{name}'.", hint)
         places.append(channels[name.lower()])
         try:
             rates.append(float(rate))
@@ -143,7 +143,7 @@ def patient_masks(
 def with_missing(
     volumes: Sequence[TrainingVolume], text: str, modalities: Mapping[str, Sequence[str]]
 ) -> list[TrainingVolume]:
-    """Volumes that show no more than what :func:`patient_masks` leaves; if that is nothing, what they have.
+    """Volumes limited to the modalities of :func:`patient_masks`; a volume with none of these keeps its own.
 
     Args:
         volumes: of all patients.
@@ -153,29 +153,29 @@ def with_missing(
     Raises:
         MedbenchError: as :func:`rates_by_channel`.
     """
-    kept = patient_masks([volume.group for volume in volumes], text, modalities)
-    shown = []
-    for volume, mask in zip(volumes, kept, strict=True):
-        both = mask & np.array(volume.seen or (True,) * len(mask), bool)
-        shown.append(dataclasses.replace(volume, seen=tuple(map(bool, both))) if both.any() else volume)
-    return shown
+    masks = patient_masks([volume.group for volume in volumes], text, modalities)
+    visible = []
+    for volume, mask in zip(volumes, masks, strict=True):
+        both = mask & np.array(volume.visible or (True,) * len(mask), bool)
+        visible.append(dataclasses.replace(volume, visible=tuple(map(bool, both))) if both.any() else volume)
+    return visible
 
 
 def random_subset(present: npt.NDArray[np.bool_], rng: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """One of the non-empty subsets of what is there, each as likely as the others."""
+    """A random non-empty subset of the present modalities, all subsets equally likely."""
     there = np.flatnonzero(present)
-    drawn = int(rng.integers(1, 2 ** len(there)))
-    shown = np.zeros_like(present)
-    shown[there] = [bool(drawn >> place & 1) for place in range(len(there))]
-    return shown
+    pattern = int(rng.integers(1, 2 ** len(there)))
+    subset = np.zeros_like(present)
+    subset[there] = [bool(pattern >> place & 1) for place in range(len(there))]
+    return subset
 
 
 def expected_counts(masks: npt.NDArray[np.bool_], *, subsets: bool) -> npt.NDArray[np.float64]:
-    """How many of the samples of an epoch show each modality; ``(channels,)``.
+    """Expected number of samples of an epoch that show each modality, ``(channels,)``.
 
     Args:
         masks: which modalities every sample has, ``(samples, channels)``.
-        subsets: whether each sample shows one of the non-empty subsets of those, drawn evenly.
+        subsets: whether each sample shows a random non-empty subset of its modalities.
 
     >>> expected_counts(np.ones((15, 4), bool), subsets=True)
     array([8., 8., 8., 8.])

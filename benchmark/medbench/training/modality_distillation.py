@@ -24,10 +24,10 @@ _LEAST_PROBABILITY = 0.005
 
 
 def weighted_cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross entropy, in which rare classes weigh more, plus soft Dice with the background; ``(N,)``.
+    """Cross entropy with greater weights of rare classes, plus soft Dice with the background; ``(N,)``.
 
-    A class with the share s of a sample's voxels has the weight 1 − s; probabilities below 0.005 count as
-    that. Dice has no squares.
+    A class with the share s of a sample's voxels has the weight 1 − s; probabilities are at least 0.005. Dice
+    has no squares.
 
     Args:
         logits: ``(N, classes, *sides)``.
@@ -43,7 +43,7 @@ def weighted_cross_entropy_dice(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def deep_supervision(deep: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """The segmentation loss of coarser logits, enlarged; the i-th from the finest on weighs 2 to the −i.
+    """Segmentation loss of the coarser logits at full size; the i-th finest has the weight 2 to the −i.
 
     Args:
         deep: ``(N, classes, *coarse sides)``, finest first.
@@ -59,7 +59,7 @@ def deep_supervision(deep: Sequence[Tensor], labels: Tensor) -> Tensor:
 
 
 def covariance(tokens: Tensor) -> Tensor:
-    """Of the channels over the tokens: ``(N, T, C)`` to ``(N, C, C)``, divided by T − 1."""
+    """Covariance of the channels over the tokens: ``(N, T, C)`` to ``(N, C, C)``, divided by T − 1."""
     centred = tokens - tokens.mean(dim=1, keepdim=True)
     return centred.transpose(1, 2) @ centred / max(1, tokens.shape[1] - 1)
 
@@ -67,41 +67,42 @@ def covariance(tokens: Tensor) -> Tensor:
 def relation_losses(relation: RelationLayers, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     """Covariance consistency and masked attention alignment, each ``(N,)``.
 
-    Mean squared differences: of the covariance of the student's tokens behind a linear map from the
-    teacher's; and of what the student's tokens find among the teacher's from the teacher's themselves.
+    Mean squared differences: between the covariances of the student's tokens after a linear map and of the
+    teacher's tokens; and between the attention of the student's tokens to the teacher's and the teacher's
+    tokens.
 
     Args:
-        relation: the network's layers for it.
+        relation: relation layers of the network.
         student: ``(N, C, *sides)`` of one modality.
-        teacher: ``(N, C, *sides)`` of all; no gradient comes back to it.
+        teacher: ``(N, C, *sides)`` of all; gets no gradient.
     """
     ours = student.flatten(2).transpose(1, 2).float()
     theirs = teacher.detach().flatten(2).transpose(1, 2).float()
     spread = (covariance(relation.map(ours)) - covariance(theirs)).square().mean(dim=(1, 2))
-    found = (relation.attend(ours, theirs) - theirs).square().mean(dim=(1, 2))
-    return spread, found
+    alignment = (relation.attend(ours, theirs) - theirs).square().mean(dim=(1, 2))
+    return spread, alignment
 
 
 def prototypes(features: Tensor, shares: Tensor) -> Tensor:
-    """Mean features of every class: ``(N, C, *sides)``, ``(N, classes, *sides)`` to ``(N, classes, C)``."""
+    """Mean features of every class ``(N, classes, C)``, from features and :func:`class_shares`."""
     weights = shares.flatten(2)
     total = weights @ features.float().flatten(2).transpose(1, 2)
     return total / (weights.sum(dim=2, keepdim=True) + 1e-6)
 
 
 def class_shares(labels: Tensor, num_classes: int, sides: Sequence[int]) -> Tensor:
-    """How much of each coarse voxel is of each class: ``(N, *sides)`` labels to ``(N, classes, *sides)``."""
+    """Share of every class in each coarse voxel: labels ``(N, *sides)`` to ``(N, classes, *sides)``."""
     truth = functional.one_hot(labels, num_classes).movedim(-1, 1).float()
     return functional.adaptive_avg_pool3d(truth, list(sides))  # type: ignore[arg-type]
 
 
 def prototype_loss(student: Tensor, teacher: Tensor, shares: Tensor) -> Tensor:
-    """One minus the cosine of student's and teacher's prototypes, mean over the classes there; ``(N,)``.
+    """One less the cosine of student's and teacher's prototypes, mean over the present classes; ``(N,)``.
 
     Args:
         student: ``(N, C, *sides)`` of one modality.
         teacher: ``(N, C, *sides)`` of all; no gradient comes back to it.
-        shares: ``(N, classes, *sides)`` as of :func:`class_shares`.
+        shares: ``(N, classes, *sides)`` of :func:`class_shares`.
     """
     cosine = functional.cosine_similarity(
         prototypes(student, shares), prototypes(teacher.detach(), shares), dim=2

@@ -23,18 +23,18 @@ GROWTH_EPOCHS = (0, 100, 200)
 
 
 class ModalityMonitor(nn.Module):
-    """How far each of ``M`` modalities lags behind what is fused, and what follows from it.
+    """Distillation gaps of ``M`` modalities, and the weights and learning rates that follow from them.
 
-    Its state is in buffers, so that checkpoints hold it.
+    The state is in buffers, so that checkpoints hold it.
 
     Args:
-        rarity: weight ω of each modality's losses: samples of an epoch over those that show it.
+        rarity: weight ω of each modality's losses: samples of an epoch over samples that show the modality.
 
     Attributes:
         rarity: ω, ``(M,)``.
         preference: β, ``(M,)``; starts at 1, and its norm stays √M.
         gap: G, ``(M,)``: the distillation losses, each divided by its running mean over the modalities,
-            summed and averaged over steps with the memory 0.9; 0 until the modality was seen.
+            summed and averaged over steps with the memory 0.9; 0 until a sample shows the modality.
     """
 
     rarity: Tensor
@@ -64,18 +64,18 @@ class ModalityMonitor(nn.Module):
 
     @torch.no_grad()
     def observe(self, terms: Tensor, counts: Tensor) -> Tensor:
-        """Take a step's distillation losses in; the gate ρ of each modality, 0 or 1.
+        """Update the gaps by a step's distillation losses; the gate ρ of each modality, 0 or 1.
 
-        A gate is open for those whose gap is above the mean of the modalities of this step, and for one that
-        is alone.
+        A gate is 1 for a modality whose gap is above the mean over the modalities of the step, and for a
+        modality that is alone in the step.
 
         Args:
             terms: covariance, attention and prototype loss of each modality ``(3, M)``, means over the
-                samples that have it.
-            counts: how many samples those are, ``(M,)``.
+                samples that have it; values below 0, which only rounding gives, count as 0.
+            counts: number of samples that have each modality, ``(M,)``.
         """
         here = counts > 0
-        terms = torch.where(here, terms.detach().float(), 0.0)
+        terms = torch.where(here, terms.detach().float().clamp(min=0), 0.0)
         there = here.sum().clamp(min=1)
         mean = terms.sum(dim=1) / there
         self.usual.copy_(torch.where(self.steps > 0, MEMORY * self.usual + (1 - MEMORY) * mean, mean))
@@ -102,7 +102,7 @@ class ModalityMonitor(nn.Module):
 
     @torch.no_grad()
     def end_epoch(self) -> dict[str, list[float]]:
-        """Move the preferences towards what lags, forget the epoch, and say how things stood.
+        """Raise the preferences of lagging modalities, reset the sums of the epoch, and report its state.
 
         β ← clip(β − η·RP, 0.1, 4), then scaled to the norm √M; RP = (mean gap − gap) / mean gap of the epoch;
         η = 0.01, and half as much again from the epochs 0, 100 and 200 on. Scaling comes last, so that a
@@ -110,13 +110,13 @@ class ModalityMonitor(nn.Module):
         """
         growths = sum(int(self.epochs) >= epoch for epoch in GROWTH_EPOCHS)
         step = STEP * STEP_GROWTH**growths
-        shown = self.samples > 0
+        present = self.samples > 0
         gaps = self.gap_sum / self.samples.clamp(min=1)
-        if bool(shown.any()):
-            mean = gaps[shown].mean()
-            lead = torch.where(shown, (mean - gaps) / mean.clamp(min=1e-12), 0.0)
-            moved = (self.preference - step * lead).clamp(*PREFERENCE_BOUNDS)
-            self.preference.copy_(math.sqrt(len(moved)) * moved / moved.norm())
+        if bool(present.any()):
+            mean = gaps[present].mean()
+            lead = torch.where(present, (mean - gaps) / mean.clamp(min=1e-12), 0.0)
+            preference = (self.preference - step * lead).clamp(*PREFERENCE_BOUNDS)
+            self.preference.copy_(math.sqrt(len(preference)) * preference / preference.norm())
         stood = {
             "gap": gaps,
             "preference": self.preference,

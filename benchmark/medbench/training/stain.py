@@ -1,4 +1,4 @@
-"""Augmentation for stained tissue sections: what varies between laboratories and scanners, and nothing else.
+"""Augmentation of stained tissue sections by the variation between laboratories and scanners.
 
 The two stains are varied apart in optical density, as in Tellez et al. 2019, Medical Image Analysis 58:101544
 (section 3.2, "HED-light" and "HED-strong"), with the colour vectors of haematoxylin and periodic acid-Schiff.
@@ -24,13 +24,13 @@ def stain_vectors() -> Tensor:
 
 
 class StainJitter(v2.Transform):
-    """Scale and shift the concentration of each stain by a random amount.
+    """A transform that scales and shifts the concentration of each stain by random amounts.
 
     Pixels that are nearly black (outside the tissue of a masked slide) keep their colour.
 
     Args:
-        sigma: concentrations are scaled by 1 ± ``sigma``.
-        shift: and shifted by up to ``shift``, in units of optical density.
+        sigma: concentrations are multiplied by 1 − ``sigma`` to 1 + ``sigma``.
+        shift: largest shift of a concentration, in units of optical density.
     """
 
     def __init__(self, sigma: float = 0.2, shift: float = 0.03) -> None:
@@ -46,7 +46,7 @@ class StainJitter(v2.Transform):
         }
 
     def transform(self, inpt: object, params: dict[str, Tensor]) -> object:
-        """Pictures ``(3, height, width)``, 8 bit or 0 to 1, are changed; anything else is kept."""
+        """Images ``(3, height, width)``, 8 bit or 0 to 1, with varied stains; other inputs as they are."""
         from torchvision import tv_tensors
 
         if not isinstance(inpt, tv_tensors.Image):
@@ -65,7 +65,7 @@ class StainJitter(v2.Transform):
 
 
 def stain_augmentation() -> nn.Module:
-    """Flips, turns, a change of scale, and both stains varied; brightness and contrast a little."""
+    """Augmentation ``stain``: flips, turns, scale, both stains, and a little brightness and contrast."""
     quarter_turns = [v2.RandomRotation((angle, angle)) for angle in (90, 180, 270)]
     return v2.Compose(
         [

@@ -1,8 +1,8 @@
-"""The Lightning module: joint segmentation and image classification with any network of the zoo."""
+"""What Lightning trains: any network by a recipe, and segmentation joint with classes of whole images."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -15,13 +15,17 @@ from medbench.training.losses import SegmentationLoss, batch_dice, segmentation_
 from medbench.training.recipes import Recipe
 
 
-class SegmentationTask(LightningModule):
-    """Trains a network by a recipe.
+class NetworkTask(LightningModule):
+    """Trains a network by a recipe, whatever it learns.
 
-    Pictures without labels count for the image-level loss alone, pictures without a class for the
-    segmentation loss alone. Random numbers of a step (drop path) depend on the seed and the step's
-    number only, so that a resumed training equals an uninterrupted one.
+    Random numbers of a step (drop path) depend on the seed and the step's number only, so that a resumed
+    training equals an uninterrupted one.
+
+    Attributes:
+        validation_score: name of the figure that chooses the best epoch; more is better.
     """
+
+    validation_score: ClassVar[str]
 
     def __init__(self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int) -> None:
         super().__init__()
@@ -29,38 +33,10 @@ class SegmentationTask(LightningModule):
         self.recipe = recipe
         self.num_classes = num_classes
         self.total_steps = total_steps
-        self.loss = self.make_loss()
-
-    def make_loss(self) -> SegmentationLoss:
-        """The recipe's segmentation loss."""
-        return segmentation_loss(self.recipe.loss, self.num_classes)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed the step."""
         torch.manual_seed(derived_seed(self.recipe.seed, self.global_step))
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The recipe's loss on one batch."""
-        images, labels, image_classes = batch
-        output = self.network(images)
-        logits, image_logits = output if isinstance(output, tuple) else (output, None)
-        loss = logits.sum() * 0.0
-        labelled = (labels != IGNORED_LABEL).flatten(1).all(dim=1)
-        if labelled.any():
-            loss = loss + self.loss(logits[labelled], labels[labelled])
-        classified = image_classes != NO_IMAGE_CLASS
-        if image_logits is not None and classified.any():
-            image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
-            loss = loss + self.recipe.image_class_weight * image_loss
-        self.log("loss", loss, prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
-        """Mean Dice of the structures on held-out pictures."""
-        images, labels, _ = batch
-        output = self.network(images)
-        logits = output[0] if isinstance(output, tuple) else output
-        self.log("validation_dice", batch_dice(logits, labels, self.num_classes), batch_size=len(images))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """One-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
@@ -72,11 +48,15 @@ class SegmentationTask(LightningModule):
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
 
+    def rate(self) -> float:
+        """Peak rate of the optimizer."""
+        return self.recipe.learning_rate
+
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer and schedule."""
         recipe, groups = self.recipe, self.parameter_groups()
         settings: dict[str, Any] = {
-            "lr": recipe.learning_rate,
+            "lr": self.rate(),
             "weight_decay": recipe.weight_decay,
             "fused": True,
         }
@@ -95,6 +75,47 @@ class SegmentationTask(LightningModule):
             scheduler = torch.optim.lr_scheduler.PolynomialLR(optimizer, self.total_steps, power=0.9)
         else:
             scheduler = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=recipe.learning_rate, total_steps=self.total_steps, pct_start=0.2
+                optimizer, max_lr=self.rate(), total_steps=self.total_steps, pct_start=0.2
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+class SegmentationTask(NetworkTask):
+    """Learns label maps, and classes of whole images beside them.
+
+    Images without labels count for the image-level loss alone, images without a class for the segmentation
+    loss alone.
+    """
+
+    validation_score = "validation_dice"
+
+    def __init__(self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int) -> None:
+        super().__init__(network, recipe, num_classes, total_steps)
+        self.loss = self.make_loss()
+
+    def make_loss(self) -> SegmentationLoss:
+        """The recipe's segmentation loss."""
+        return segmentation_loss(self.recipe.loss, self.num_classes)
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch by the recipe."""
+        images, labels, image_classes = batch
+        output = self.network(images)
+        logits, image_logits = output if isinstance(output, tuple) else (output, None)
+        loss = logits.sum() * 0.0
+        labelled = (labels != IGNORED_LABEL).flatten(1).all(dim=1)
+        if labelled.any():
+            loss = loss + self.loss(logits[labelled], labels[labelled])
+        classified = image_classes != NO_IMAGE_CLASS
+        if image_logits is not None and classified.any():
+            image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
+            loss = loss + self.recipe.image_class_weight * image_loss
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+        """Mean Dice of the structures on held-out images."""
+        images, labels, _ = batch
+        output = self.network(images)
+        logits = output[0] if isinstance(output, tuple) else output
+        self.log("validation_dice", batch_dice(logits, labels, self.num_classes), batch_size=len(images))

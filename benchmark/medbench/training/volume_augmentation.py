@@ -1,4 +1,4 @@
-"""Random changes of patches of volumes, all drawn from one generator."""
+"""Random augmentation of patches of volumes, drawn from one generator."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ PLANES = ((0, 1), (0, 2), (1, 2))
 
 
 def mirrored(patch: Patch, labels: Labels, rng: np.random.Generator) -> tuple[Patch, Labels]:
-    """Flipped along each axis with probability one half.
+    """The patch flipped along each axis with probability one half.
 
     Args:
         patch: ``(channels, depth, height, width)``.
         labels: ``(depth, height, width)``.
-        rng: where the choice comes from.
+        rng: generator of the choice.
     """
     for axis in range(3):
         if rng.random() < 0.5:
@@ -27,16 +27,16 @@ def mirrored(patch: Patch, labels: Labels, rng: np.random.Generator) -> tuple[Pa
 def rotated(
     patch: Patch, labels: Labels, background: Patch, rng: np.random.Generator
 ) -> tuple[Patch, Labels]:
-    """Turned by a whole angle from −10 to 9 degrees in a random plane, by nearest neighbours.
+    """The patch turned by whole degrees from −10 to 9 in a random plane, by nearest neighbours.
 
-    As Jun-Jie-Shi/PASSION@fd308b5, but corners get the background in the image and 0 in the labels; theirs
-    get −1, which as an index into classes is the last one.
+    As in Jun-Jie-Shi/PASSION@fd308b5, except for the corners: background in the image and 0 in the labels
+    here, −1 there, which as a class index is the last class.
 
     Args:
         patch: ``(channels, depth, height, width)``.
         labels: ``(depth, height, width)``.
         background: value of each channel outside, ``(channels,)``.
-        rng: where angle and plane come from.
+        rng: generator of angle and plane.
     """
     first, second = PLANES[rng.integers(len(PLANES))]
     angle = np.deg2rad(rng.integers(-10, 10))
@@ -65,12 +65,12 @@ def rotated(
 
 
 def rescaled(patch: Patch, rng: np.random.Generator, *, by_plane: bool) -> Patch:
-    """Each channel times 0.9 to 1.1; by plane of the first axis also shifted by −0.1 to 0.1.
+    """The patch with each channel times 0.9 to 1.1, and with ``by_plane`` shifted by −0.1 to 0.1.
 
     Args:
         patch: ``(channels, depth, height, width)``.
-        rng: where factors and shifts come from.
-        by_plane: whether every plane has its own factor and shift, as in PASSION.
+        rng: generator of factors and shifts.
+        by_plane: whether every plane of the first axis has its own factor and shift, as in PASSION.
     """
     shape = (len(patch), patch.shape[1] if by_plane else 1, 1, 1)
     varied = patch * rng.uniform(0.9, 1.1, shape).astype(np.float32)

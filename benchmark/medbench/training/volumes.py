@@ -1,4 +1,4 @@
-"""Patches of training volumes, whose place and augmentation depend on seed, epoch and position alone."""
+"""Batches of patches of training volumes, which depend on seed, epoch and position alone."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _BAD_STEPS = 10
 class TrainingPatches(Dataset[Item]):
     """Cubic patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
 
-    Some of the patches are centred on a voxel of a structure drawn evenly. One that shows nothing but
-    background is drawn again: the gradients of instance norms overflow on constant input. Cases are cropped
-    and normalised once, and kept on disk in half precision.
+    Some patches are centred on a voxel of a structure, all structures equally likely. A patch of background
+    alone is drawn again: the gradients of instance norms overflow on constant input. Cases are cropped and
+    normalised once, and cached on disk in half precision.
 
     Args:
-        volumes: what to learn from.
-        recipe: its patches, augmentation and seed.
-        contract: how the network wants its volumes.
+        volumes: the training volumes.
+        recipe: gives patches, augmentation and seed.
+        contract: how volumes are prepared for the network.
         cache: folder for the prepared cases.
     """
 
@@ -53,16 +53,15 @@ class TrainingPatches(Dataset[Item]):
         self.recipe = recipe
         self.contract = contract
         self.cache = cache
-        self._told: set[str] = set()
+        self._constant_cases: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.volumes) * self.recipe.patches
 
     def __getitem__(self, key: Key) -> Item:
-        """Patch ``(modalities, side, side, side)``, class indices, and which sequences it shows."""
+        """Patch ``(modalities, side, side, side)``, its class indices, and which modalities it shows."""
         epoch, number = key
         volume = self.volumes[number // self.recipe.patches]
-        seen = volume.seen
         array, labels, present = self._prepared(volume)
         rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
         for _ in range(_TRIES):
@@ -72,25 +71,25 @@ class TrainingPatches(Dataset[Item]):
             if (np.ptp(patch[present], axis=(1, 2, 3)) > 0).all():
                 break
         else:
-            self._tell_of_constant_patches(volume.id)
+            self._warn_of_constant_patches(volume.id)
         truth = np.array(labels[part], np.int64)
-        shown = present.copy()
+        visible = present.copy()
         if epoch >= 0:
             patch, truth = self._varied(patch, truth, array, rng)
-            if seen:
-                shown &= seen
+            if volume.visible:
+                visible &= volume.visible
             if self.recipe.hide_sequences:
-                shown = random_subset(shown, rng)
-            patch[~shown] = 0
+                visible = random_subset(visible, rng)
+            patch[~visible] = 0
         patch, truth = _filled(patch, truth, self.recipe.image_size)
-        return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(shown)
+        return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(visible)
 
-    def _tell_of_constant_patches(self, case: str) -> None:
-        if case not in self._told:
-            self._told.add(case)
+    def _warn_of_constant_patches(self, case: str) -> None:
+        if case not in self._constant_cases:
+            self._constant_cases.add(case)
             logger.warning(
-                "%s: %d patches in succession were constant in one of its sequences, and the last one is "
-                "used; look at its volumes.",
+                "%s: %d patches in succession were constant in one of the modalities, and the last patch is "
+                "used; look at the volumes of this case.",
                 case,
                 _TRIES,
             )
@@ -102,7 +101,7 @@ class TrainingPatches(Dataset[Item]):
         whole: npt.NDArray[np.float16],
         rng: np.random.Generator,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """A patch as the recipe's augmentation changes it; the corners of its case are background."""
+        """The patch after the recipe's augmentation; the corners of its case give the background's value."""
         name = self.recipe.augmentation
         if name == "none":
             return patch, labels
@@ -137,17 +136,17 @@ class TrainingPatches(Dataset[Item]):
 
 
 class PatchSampler(Sampler[Key]):
-    """Every patch of the chosen volumes once an epoch; the order depends on seed and epoch alone."""
+    """Keys of an epoch: every patch of the training volumes once, in an order of seed and epoch alone."""
 
-    def __init__(self, chosen: Sequence[int], recipe: Recipe) -> None:
+    def __init__(self, indices: Sequence[int], recipe: Recipe) -> None:
         self.numbers = np.array(
-            [index * recipe.patches + patch for index in chosen for patch in range(recipe.patches)], int
+            [index * recipe.patches + patch for index in indices for patch in range(recipe.patches)], int
         )
         self.seed = recipe.seed
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the trainer before each epoch."""
+        """Set the epoch; the trainer calls this before each."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -184,19 +183,19 @@ class VolumeData(Batches):
             [(-1, index * recipe.patches + patch) for index in validation for patch in range(recipe.patches)],
             workers,
         )
-        self.seen = [volumes[index].seen for index in training]
+        self.visible = [volumes[index].visible for index in training]
         self.hide_sequences = recipe.hide_sequences
 
     def rarity(self) -> list[float] | None:
-        """Samples of an epoch over those that show each sequence; ``None`` where volumes do not say."""
-        if not all(self.seen):
+        """Samples of an epoch over samples that show each modality; ``None`` where ``visible`` is not set."""
+        if not all(self.visible):
             return None
-        counts = expected_counts(np.array(self.seen, bool), subsets=self.hide_sequences)
-        return [float(len(self.seen) / max(count, 1.0)) for count in counts]
+        counts = expected_counts(np.array(self.visible, bool), subsets=self.hide_sequences)
+        return [float(len(self.visible) / max(count, 1.0)) for count in counts]
 
 
 class VolumeTask(SegmentationTask):
-    """A segmentation task on patches, whose network may take which sequences are there."""
+    """Trains a network of volumes on patches; the network may also take which modalities are present."""
 
     def __init__(
         self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int, *, with_mask: bool
@@ -206,7 +205,7 @@ class VolumeTask(SegmentationTask):
         self.bad_steps = 0
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Leave a step out when one of its gradients is not finite: the weights stay, and so do all averages.
+        """Skip a step with a gradient that is not finite; weights and the optimizer's averages stay.
 
         Raises:
             MedbenchError: ``training.diverged`` when that happens ten times in succession.
@@ -226,7 +225,7 @@ class VolumeTask(SegmentationTask):
             parameter.grad = None
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
-        """The recipe's loss on one batch of patches."""
+        """Loss of one batch of patches by the recipe."""
         patches, labels, present = batch
         loss = self.loss(self._logits(patches, present), labels)
         self.log("loss", loss, prog_bar=True)
@@ -244,7 +243,7 @@ class VolumeTask(SegmentationTask):
 
 
 def _corner(labels: npt.NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator) -> tuple[int, ...]:
-    """Where a patch begins: anywhere, or so that a voxel of a structure is as near its centre as may be."""
+    """First corner of a patch: anywhere, or with a voxel of a structure as near the centre as possible."""
     size = recipe.image_size
     room = [max(0, side - size) for side in labels.shape]
     structures: npt.NDArray[np.uint8] = np.setdiff1d(labels, 0)
@@ -258,7 +257,7 @@ def _corner(labels: npt.NDArray[np.uint8], recipe: Recipe, rng: np.random.Genera
 def _filled(
     patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], size: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Zeros on both sides of axes that are shorter than the patch."""
+    """The patch with zeros on both sides of axes that are shorter than ``size``."""
     gaps = [(max(0, size - side) // 2, max(0, size - side + 1) // 2) for side in labels.shape]
     if not any(sum(gap) for gap in gaps):
         return patch, labels

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medbench.metrics.masks import banded, instances
+from medbench.metrics.masks import banded, hole_contours, instances
 from medbench.metrics.masks.banded import BandedObjects, PackedMask, bands
-from medbench.metrics.official import hole_contours
 
 
 def packed(mask):

@@ -1,4 +1,4 @@
-"""The three ways to the nearest neighbour give the same numbers, whatever the surfaces look like."""
+"""All ways to the nearest neighbour give the same numbers, whatever the surfaces look like."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medbench.metrics.masks import nearest
+from medbench.metrics.masks import nearest, products, surface
 from medbench.metrics.masks import separable_distances as nearest_dense
+from medbench.metrics.masks.definitions import percentile
 from medbench.metrics.masks.surface import SurfacePair
 
 SHAPE = (34, 40, 38)
@@ -38,6 +39,7 @@ def shapes():
 def test_all_ways_agree(name, spacing, way, monkeypatch):
     reference, prediction = shapes()[name]
     if way != "default":
+        monkeypatch.setattr(surface, "few_pairs", lambda *sizes: False)
         rate = 1e3 if way in ("tree", "axes") else 0.0
         monkeypatch.setattr(nearest, "_TRANSFORM_S", rate)
         monkeypatch.setattr(nearest, "_EDT_S", rate)
@@ -51,8 +53,8 @@ def test_all_ways_agree(name, spacing, way, monkeypatch):
         (prediction, reference, found.of_prediction),
         (reference, prediction, found.of_reference),
     ):
-        surface = [mask & ~ndimage.binary_erosion(mask) for mask in (own, other)]
-        expected = ndimage.distance_transform_edt(~surface[1], sampling=spacing)[surface[0]]
+        surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (own, other)]
+        expected = ndimage.distance_transform_edt(~surfaces[1], sampling=spacing)[surfaces[0]]
         assert np.abs(np.sort(distances) - np.sort(expected)).max() < 1e-12
 
 
@@ -66,6 +68,61 @@ def test_the_fast_transform_gives_the_same_bits(monkeypatch):
         with monkeypatch.context() as without:
             without.setattr(nearest, "_edt", lambda: None)
             assert np.array_equal(fast, SurfacePair(*pair, (1.0, 1.0, 1.0)).distances.pooled)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (2.5, 0.8, 0.8)])
+def test_the_fast_tree_gives_the_same_distances(spacing, monkeypatch):
+    pytest.importorskip("pykdtree", reason="the extra 'fast' is not installed")
+    monkeypatch.setattr(nearest, "_TRANSFORM_S", 1e3)
+    monkeypatch.setattr(nearest, "_EDT_S", 1e3)
+    monkeypatch.setattr(nearest, "_TREE_MANY_QUERIES", 1)
+    monkeypatch.setattr(surface, "few_pairs", lambda *sizes: False)
+    for pair in shapes().values():
+        fast = SurfacePair(*pair, spacing).distances.pooled
+        with monkeypatch.context() as without:
+            without.setattr(nearest, "_pykdtree", lambda: None)
+            plain = SurfacePair(*pair, spacing).distances.pooled
+        assert np.abs(fast - plain).max() <= (0 if spacing == (1.0, 1.0, 1.0) else 1e-14)
+
+
+@pytest.mark.parametrize("shape", [(50,), (40, 50), (14, 13, 12), (7, 6, 5, 4)])
+def test_products_give_the_same_bits_as_any_other_way(shape, monkeypatch):
+    rng = np.random.default_rng(len(shape))
+    for density in (0.05, 0.6):
+        pair = rng.random(shape) < density, rng.random(shape) < density
+        spacing = (1.0,) * len(shape)
+        product = SurfacePair(*pair, spacing).distances
+        with monkeypatch.context() as without:
+            without.setattr(surface, "few_pairs", lambda *sizes: False)
+            other = SurfacePair(*pair, spacing).distances
+        assert product.n_prediction == other.n_prediction
+        assert np.array_equal(product.pooled, other.pooled)
+
+
+def test_products_are_taken_for_small_sets_on_exact_grids_only():
+    few, many = np.arange(300), np.arange(3000)
+    assert products.few_pairs((few, few), (256, 256), (1.0, 1.0))
+    assert not products.few_pairs((many, many), (256, 256), (1.0, 1.0))
+    assert not products.few_pairs((few, few), (256, 256), (1.0, 0.5))
+    assert not products.few_pairs((few, few), (2900, 20), (1.0, 1.0))
+
+
+def test_products_are_exact_up_to_the_largest_grid():
+    shape = (2040, 2040)
+    assert products.few_pairs((np.arange(2), np.arange(2)), shape, (1.0, 1.0))
+    corners = np.array([0, 2039 * 2040 + 2039]), np.array([2038 * 2040 + 1, 2039 * 2040])
+    found = products.mutual_distances(*corners, shape)
+    assert found[0].tolist() == [np.sqrt(2038**2 + 1), np.sqrt(2038**2 + 1)]
+    assert found[1].tolist() == [np.sqrt(2038**2 + 1), 2039.0]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 20, 21, 41, 400, 1001])
+def test_percentiles_are_those_of_numpy_to_the_last_digit(length):
+    rng = np.random.default_rng(length)
+    for _ in range(40):
+        values = np.sqrt(rng.integers(0, 50, length))
+        for percent in (95, 50, 0, 100, 12.5):
+            assert percentile(values, percent / 100) == np.percentile(values, percent)
 
 
 def test_ways_are_really_taken(monkeypatch):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import medbench
-from medbench.metrics.masks.formulas import MaskPair, dice_epsilon
+from medbench.metrics.masks.definitions import dice_epsilon
+from medbench.metrics.masks.pair import MaskPair
 from medbench.metrics.official import matching
 from medbench.metrics.official.lesion_tissues import gli_2024_reports
 from medbench.metrics.official.lesions import LESION_RULES, lesion_report

@@ -1,5 +1,6 @@
 """What a build holds, and what submission files may say."""
 
+import contextlib
 import importlib.metadata
 import json
 import tarfile
@@ -11,9 +12,12 @@ import pytest
 from medbench.challenges import list_challenges, load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.models import list_models, model_entry
-from medbench.submissions.build.context import build_context
-from medbench.submissions.build.locking import lock, needed_packages
+from medbench.submissions.build.context import build_context, check_submission
+from medbench.submissions.build.locking import lock, needed_packages, requirement_lines
+from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.build.wheels import CUDA_BUILDS, torch_build, torch_index
 from medbench.submissions.platforms import list_platforms, load_platform, platform_for
+from medbench.submissions.platforms.base import SavedArchive
 from medbench.submissions.reading import parse_submission, read_submission
 from medbench.submissions.template import submission_text, write_submission
 from medbench.submissions.workflow import build, save
@@ -28,7 +32,7 @@ def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_enviro
     baked = (built.app / "model" / "weights.pt").read_bytes()
     assert manifest["weights_sha256"] == hashlib.sha256(baked).hexdigest()
     locked = json.loads((built.context / "lock.json").read_text())
-    for name in ("numpy", "scipy", "simpleitk", "torch", "torchvision", "pydantic"):
+    for name in ("numpy", "scipy", "nibabel", "torch", "torchvision", "pydantic"):
         assert locked[name] == importlib.metadata.version(name)
     assert not {"typer", "rich", "monai", "timm", "pytest", "lightning"} & set(locked)
     lines = (built.context / "requirements.lock").read_text().split()
@@ -54,7 +58,7 @@ def test_the_dockerfile_is_multi_stage_non_root_exec_form_and_labelled(built):
 
 def test_invoke_is_a_label_and_a_cuda_build_takes_cuda_wheels(write_submission, small_iugc, tmp_path):
     file = write_submission("cuda", "invoke", change=("[image]", '[image]\naccelerator = "cuda"'))
-    built = build_context(file, data=small_iugc, output=tmp_path)
+    built = build_context(BuildRequest(file, data=small_iugc, output=tmp_path))
     text = (built.context / "Dockerfile").read_text()
     assert 'LABEL org.grand-challenge.api-method="invoke"' in text
     assert 'CMD ["invoke"]' in text
@@ -62,11 +66,106 @@ def test_invoke_is_a_label_and_a_cuda_build_takes_cuda_wheels(write_submission, 
     assert "+cu126" in (built.context / "requirements.lock").read_text()
 
 
+def test_a_cuda_build_is_one_that_exists_and_check_says_what_the_gpu_does(write_submission, monkeypatch):
+    file = write_submission("gpu", change=("[image]", '[image]\naccelerator = "cuda"'))
+    platform = load_platform("grand-challenge")
+
+    def gpu(path):
+        return [one for one in check_submission(read_submission(path), platform) if "gpu" in one.rule]
+
+    (used,) = gpu(file)
+    assert (used.severity, "cu126" in used.message) == ("note", True)
+    (unused,) = gpu(write_submission("no-gpu"))
+    assert "GPU of the platform stays unused" in unused.message
+    own = importlib.metadata.version("torch")
+    release = ".".join(own.split(".")[:2])
+    assert torch_build("cuda", own) in CUDA_BUILDS[release]
+    with pytest.raises(MedbenchError) as caught:
+        requirement_lines({"torch": "2.99.0"}, "cuda")
+    assert caught.value.code == "lock.cuda"
+    assert requirement_lines({"torch": "2.99.0"}, "cpu") == ["torch==2.99.0+cpu"]
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_the_lock_resolves_on_the_index_that_it_names(accelerator):
+    import os
+    import subprocess
+    import sys
+
+    if not os.environ.get("MEDBENCH_TEST_TORCH_INDEX"):
+        pytest.skip("skipped: set MEDBENCH_TEST_TORCH_INDEX=1 where torch's index can be reached")
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "torchvision")}
+    lines = requirement_lines(versions, accelerator)
+    index = torch_index(accelerator, versions["torch"])
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
+    done = subprocess.run([*command, "--extra-index-url", index, *lines], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_list_of_materials_names_every_package_and_the_weights(built):
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    text = (built.app / "sbom.cdx.json").read_text()
+    content = json.loads(text)
+    locked = json.loads((built.context / "lock.json").read_text())
+    packages = {one["name"]: one for one in content["components"] if one["name"] != "weights"}
+    assert {name: one["version"] for name, one in packages.items()} == locked
+    assert packages["numpy"]["purl"] == f"pkg:pypi/numpy@{locked['numpy']}"
+    assert packages["numpy"]["licenses"]
+    (weights,) = [one for one in content["components"] if one["name"] == "weights"]
+    assert weights["hashes"] == [{"alg": "SHA-256", "content": built.manifest["weights_sha256"]}]
+    with contextlib.suppress(ImportError):
+        assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
+def test_auto_trains_nothing_unless_that_is_asked_for(write_submission, tmp_path, monkeypatch):
+    from medbench.submissions.build import job
+
+    file = write_submission("untrained", change=('file = "weights.pt"', 'file = "auto"'))
+    monkeypatch.setattr(job, "resolve", lambda *names, **rest: pytest.fail("it went on"))
+    with pytest.raises(MedbenchError) as caught:
+        build_context(BuildRequest(file, output=tmp_path))
+    assert caught.value.code == "weights.untrained"
+    assert "medbench train -m dssau_net.test -c iugc2024 --data DIR" in caught.value.hint
+
+    def resolve(request, progress):
+        raise MedbenchError("test.went_on", request.weights, "")
+
+    monkeypatch.setattr(job, "resolve", resolve)
+    with pytest.raises(MedbenchError) as caught:
+        build_context(BuildRequest(file, output=tmp_path, train=True))
+    assert (caught.value.code, caught.value.message) == ("test.went_on", "auto")
+
+
+def test_the_same_submission_gives_the_same_context(write_submission, small_iugc, tmp_path):
+    file = write_submission("alike", delivery="mounted")
+    listings = []
+    for name in ("a", "b"):
+        built = build_context(BuildRequest(file, small_iugc, output=tmp_path / name))
+        paths = sorted(built.context.rglob("*"))
+        listings.append(
+            [
+                (
+                    path.relative_to(built.context).as_posix(),
+                    oct(path.stat().st_mode),
+                    path.stat().st_mtime,
+                    path.read_bytes() if path.is_file() else b"",
+                )
+                for path in paths
+            ]
+        )
+        listings[-1].append(built.model_archive.read_bytes())
+    assert listings[0] == listings[1]
+    assert {mode for _, mode, *_ in listings[0][:-1]} == {"0o100644", "0o40755"}
+    assert {time for _, _, time, _ in listings[0][:-1]} == {315532800}
+
+
 def test_mounted_weights_are_an_archive_with_the_same_bytes_each_time(write_submission, small_iugc, tmp_path):
     file = write_submission("apart", delivery="mounted")
     contents = []
     for name in ("a", "b"):
-        built = build_context(file, data=small_iugc, output=tmp_path / name)
+        built = build_context(BuildRequest(file, data=small_iugc, output=tmp_path / name))
         assert not (built.app / "model").exists()
         with tarfile.open(built.model_archive) as archive:
             assert archive.getnames() == ["weights.pt"]
@@ -91,7 +190,9 @@ def test_only_what_the_model_needs_is_locked():
 def test_the_build_without_an_engine_says_how_to_go_on(write_submission, small_iugc, tmp_path):
     from medbench.core.progress import SilentProgress
 
-    lines = list(build(write_submission(), small_iugc, None, tmp_path, "none", SilentProgress()))
+    lines = list(
+        build(BuildRequest(write_submission(), small_iugc, output=tmp_path), "none", SilentProgress())
+    )
     assert lines[0].startswith(f"context: {tmp_path / 'tiny' / 'context'}")
     assert lines[2].strip().startswith("elsewhere: docker build --platform linux/amd64 --tag medbench/tiny:")
     with pytest.raises(MedbenchError) as caught:
@@ -104,12 +205,14 @@ def test_every_template_is_read_back_for_every_platform(platform):
     loaded = load_platform(platform)
     challenges = [name for name in list_challenges() if name_fits(name, loaded.challenges)] or ["iugc2024"]
     for challenge in challenges:
-        model = "dmaf_net" if load_challenge(challenge).modalities else "dssau_net"
+        model = "dmaf_net" if load_challenge(challenge).card.modalities else "dssau_net"
         model = model if model in list_models() else "dssau_net"
         text = submission_text(challenge, model, platform)
         described = parse_submission(tomllib.loads(text), "template")
         assert described.platform == platform
-        assert loaded.steps(described)
+        steps = list(loaded.steps(described, SavedArchive(Path("a.tar.gz"), "medbench/a:1")))
+        assert steps
+        assert not any("medbench/a " in step or "PROJECT" in step for step in steps)
         assert [f for f in loaded.check(described) if f.severity == "error"] == []
     assert loaded.source
 
@@ -198,7 +301,7 @@ def test_weights_apart_are_refused_where_a_platform_mounts_none(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text(text)
     with pytest.raises(MedbenchError, match="mounts no weights"):
-        build_context(path, output=tmp_path)
+        build_context(BuildRequest(path, output=tmp_path))
 
 
 def test_a_file_that_is_there_is_never_overwritten(tmp_path):

@@ -1,28 +1,21 @@
 """Images built, run under limits, saved and reloaded for real, where an engine is there."""
 
-import os
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
 from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import archives, engines
-from medbench.submissions.containers.engines import Engine, ImageRunner, find_engine
+from medbench.submissions.containers.engines import Engine, find_engine
+from medbench.submissions.containers.image_runner import ImageRunner
+from medbench.submissions.limits import Limits
 from medbench.submissions.lint.image import lint_archive
 from medbench.submissions.platforms.base import Mount
-from medbench.submissions.rehearse.limits import Limits
 from medbench.submissions.rehearse.rehearsal import rehearse
 
-HERE = Path(__file__).parents[1]
-CONTAINERS = """[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
-[engine]
-{runtime}
-"""
-STORAGE = '[storage]\ndriver = "overlay"\ngraphroot = "{0}/store"\nrunroot = "{0}/run"\n'
 PROBE = """
 import json, os, socket
 def attempt(action):
@@ -51,45 +44,11 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    """An engine with a storage of its own and the template's base image made from this Python."""
-    folder = tmp_path_factory.mktemp("engine")
-    before = {name: os.environ.get(name) for name in ("CONTAINERS_CONF", "CONTAINERS_STORAGE_CONF")}
-    runtime = 'runtime = "runc"' if __import__("shutil").which("runc") else ""
-    (folder / "containers.conf").write_text(CONTAINERS.format(runtime=runtime))
-    (folder / "storage.conf").write_text(STORAGE.format(folder))
-    os.environ |= {
-        "CONTAINERS_CONF": str(folder / "containers.conf"),
-        "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
-    }
-    try:
-        found = find_engine()
-        if found is None or sys.platform != "linux":
-            pytest.skip("skipped: no container engine")
-        subprocess.run([sys.executable, HERE / "base_image.py", folder / "base.tar"], check=True)
-        base = f"docker.io/library/python:{sys.version.split()[0]}-slim-bookworm"
-        done = subprocess.run(
-            [found.program, "import", str(folder / "base.tar"), base], capture_output=True, text=True
-        )
-        probe = [found.program, "run", "--rm", "--network", "none", base, "python", "-c", "print(1)"]
-        if done.returncode or subprocess.run(probe, capture_output=True).returncode:
-            pytest.skip("skipped: no container engine that runs here")
-        yield found
-        subprocess.run([found.program, "rmi", "--all", "--force"], capture_output=True)
-        subprocess.run(["umount", str(folder / "store" / "overlay")], capture_output=True)
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
-@pytest.fixture(scope="module")
 def image(engine, write_submission, small_iugc, tmp_path_factory):
     """The image of a submission whose packages are mounted."""
     output = tmp_path_factory.mktemp("images")
     built = build_context(
-        write_submission("image", "invoke", packages="base"), data=small_iugc, output=output
+        BuildRequest(write_submission("image", "invoke", packages="base"), data=small_iugc, output=output)
     )
     engine.build(built.context, built.tag)
     return built
@@ -165,7 +124,7 @@ def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, i
     mounted = ["--volume", f"{packages}:/packages:ro", "--env", "PYTHONPATH=/packages"]
     root = image.folder / "rehearsal" / "root"
     runner = ImageRunner(engine, image.tag, root, image.platform.mounts, image.platform.limits, mounted)
-    result = rehearse(image, runner=runner, pattern="segmentation/*", count=1)
+    result = rehearse(image, runners=[runner], pattern="segmentation/*", count=1)
     assert [finding.rule for finding in result.findings] == ["rehearsal.sample"] or result.passed
     assert result.identical == 2
 
@@ -179,13 +138,15 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
     if torch.version.cuda is not None:
         pytest.skip("skipped: this torch is a CUDA build, whose libraries alone have more than 5 GB")
     built = build_context(
-        write_submission("whole", packages="vendored"), data=small_iugc, output=tmp_path / "build"
+        BuildRequest(
+            write_submission("whole", packages="vendored"), data=small_iugc, output=tmp_path / "build"
+        )
     )
     engine.build(built.context, built.tag)
     try:
         root = built.folder / "rehearsal" / "root"
         runner = ImageRunner(engine, built.tag, root, built.platform.mounts, built.platform.limits)
-        result = rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+        result = rehearse(built, runners=[runner], pattern="segmentation/*", count=1)
         assert [one.rule for one in result.findings if one.severity != "note"] == []
         assert result.identical == 2
         command = ("run", "--rm", "--network", "none", "--entrypoint", "python", built.tag, "-c")
@@ -204,17 +165,19 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, 
     from medbench.challenges.hc18.sample import write_sample
     from medbench.core.progress import SilentProgress
     from medbench.core.sample import Prediction
-    from medbench.submissions.host.package import host, rehearse_host
+    from medbench.submissions.host.package import host
+    from medbench.submissions.host.program import HostRequest
+    from medbench.submissions.host.rehearsal import rehearse_host
     from medbench.submissions.workflow import check
 
     data, given = tmp_path / "hc18", tmp_path / "predictions"
     write_sample(data, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
     challenge = load_challenge("hc18")
     for case in challenge.cases(data, "test")[1:]:
-        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
+        labels = np.roll(challenge.release.read_reference(case), 2, axis=0)[None]
         challenge.write(Prediction({"label_map": labels}), case, given)
     quiet = SilentProgress()
-    hosted = host("hc18", platform, data, None, tmp_path / "build", quiet, packages="vendored")
+    hosted = host(HostRequest("hc18", platform, data, packages="vendored"), tmp_path / "build", quiet)
     assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []
     written = []
     for runner in (None, engine):

@@ -11,8 +11,12 @@ from medbench.challenges import load_challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
-from medbench.submissions.host.package import _check_ingestion, host, host_challenge, rehearse_host
-from medbench.submissions.host.serving import _by_picture_name, _without_suffix, run
+from medbench.submissions.host.codabench import check_ingestion
+from medbench.submissions.host.package import host
+from medbench.submissions.host.program import HostRequest
+from medbench.submissions.host.rehearsal import rehearse_host
+from medbench.submissions.host.serving import _without_suffix, by_image_name, run
+from medbench.submissions.host.workflow import host_named
 from medbench.submissions.lint.hosted import lint_competition, lint_hosted
 from medbench.submissions.workflow import check
 
@@ -39,19 +43,19 @@ def predictions(release, tmp_path):
     cases = challenge.cases(release, "test")
     assert len(cases) > 3
     for case in cases[1:]:
-        labels = np.roll(challenge.read_reference(case), 2, axis=0)[None]
+        labels = np.roll(challenge.release.read_reference(case), 2, axis=0)[None]
         challenge.write(Prediction({"label_map": labels}), case, tmp_path / "p")
     return tmp_path / "p"
 
 
 @pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
 def test_the_program_scores_as_medbench_evaluate_does(platform, release, predictions, tmp_path):
-    hosted = host("hc18", platform, release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", platform, release), tmp_path / "build", QUIET)
     first, _ = rehearse_host(hosted, predictions, QUIET)
     assert "4 columns" in first
     assert "requirements.lock" in (hosted.image / "Dockerfile").read_text()
     locked = (hosted.image / "requirements.lock").read_text()
-    assert "simpleitk==" in locked
+    assert "nibabel==" in locked
     assert "torch" not in locked
     root = hosted.folder / "rehearsal/root"
     result = root / ("output/metrics.json" if platform == "grand-challenge" else "app/output/details.json")
@@ -77,22 +81,15 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
 
 
 def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, monkeypatch, capfd):
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
     root = tmp_path / "root"
     shutil.copytree(release, root / "opt/ml/input/data/ground_truth")
     (root / "input").mkdir(parents=True)
     monkeypatch.setenv("MEDBENCH_ROOT", str(root))
 
-    def job(name):
-        entry = [{"image": {"name": name}, "socket": {"relative_path": "images/mask"}}]
-        return {"pk": "a", "status": "Succeeded", "inputs": entry, "outputs": entry}
-
-    known = load_challenge("hc18").cases(release, "test")[0].id
     for content, words in (
         ("no json", "not the platform's list"),
         ("[{}]", "not the platform's list"),
-        (json.dumps([job("other.mha")]), "no case of the ground truth"),
-        (json.dumps([job(f"{known}.mha")] * 2), "two jobs"),
     ):
         (root / "input/predictions.json").write_text(content)
         assert run(hosted.program) == 2
@@ -103,7 +100,7 @@ def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, mo
 def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
     release, predictions, tmp_path, monkeypatch, capfd
 ):
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
     list(rehearse_host(hosted, predictions, QUIET))
     root = hosted.folder / "rehearsal/root"
     monkeypatch.setenv("MEDBENCH_ROOT", str(root))
@@ -138,21 +135,80 @@ def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
     assert all(not row["reason"] for row in rows.values() if row["status"] == "ok")
 
 
-def test_pictures_are_told_apart_by_name_whatever_their_type():
+def test_a_stray_and_a_doubled_image_name_cost_their_cases_alone(
+    release, predictions, tmp_path, monkeypatch, capfd
+):
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
+    list(rehearse_host(hosted, predictions, QUIET))
+    root = hosted.folder / "rehearsal/root"
+    before = json.loads((root / "output/metrics.json").read_text())
+    monkeypatch.setenv("MEDBENCH_ROOT", str(root))
+    jobs = {
+        job["inputs"][0]["image"]["name"]: job
+        for job in json.loads((root / "input/predictions.json").read_text())
+    }
+    cases = list(load_challenge("hc18").cases(release, "test"))
+    doubled, astray = cases[1], cases[2]
+    jobs[f"{astray.id}.mha"]["inputs"][0]["image"]["name"] = "holiday.mha"
+    listed = [*jobs.values(), {**jobs[f"{doubled.id}.mha"], "pk": "again"}]
+    (root / "input/predictions.json").write_text(json.dumps(listed))
+    capfd.readouterr()
+    assert run(hosted.program) == 0
+    after = json.loads((root / "output/metrics.json").read_text())
+    rows = {row["case"]: row for row in after["cases"]}
+    assert (rows[doubled.id]["status"], rows[astray.id]["status"]) == ("failed", "missing")
+    assert "two jobs" in rows[doubled.id]["reason"]
+    (line,) = after["left_out"]
+    assert "holiday is no case of the ground truth" in line
+    assert line in capfd.readouterr().err
+    untouched = [row for row in before["cases"] if row["case"] not in (doubled.id, astray.id)]
+    assert [row for row in after["cases"] if row["case"] not in (doubled.id, astray.id)] == untouched
+    assert sum(row["status"] == "ok" for row in untouched) >= 2
+
+
+def test_a_downloaded_list_of_jobs_is_scored_as_the_phase_scored_it(release, predictions, tmp_path):
+    from typer.testing import CliRunner
+
+    from medbench.cli.main import app
+
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
+    list(rehearse_host(hosted, predictions, QUIET))
+    root = hosted.folder / "rehearsal/root"
+    metrics = json.loads((root / "output/metrics.json").read_text())["aggregates"]
+    command = ["evaluate", "-c", "hc18", "--data", str(release), "--json"]
+    listed = root / "input/predictions.json"
+    done = CliRunner().invoke(app, [*command, "--predictions-json", str(listed), "--name", "phase"])
+    assert done.exit_code == 1, done.output
+    assert "no job of it succeeded" in done.stderr
+    record = json.loads(done.stdout)
+    for name, column in metrics.items():
+        assert record["metrics"][name]["value"] == column["value"]
+    both = CliRunner().invoke(app, [*command, "-p", str(predictions), "--predictions-json", str(listed)])
+    assert isinstance(both.exception, MedbenchError)
+
+
+def test_images_are_told_apart_by_name_whatever_their_type():
     cases = [Case("a/1.x", {}, {}, ""), Case("b/2", {}, {}, "")]
-    assert list(_by_picture_name(cases)) == ["1.x", "2"]
+    assert list(by_image_name(cases)) == ["1.x", "2"]
     assert [_without_suffix(name) for name in ("1.x.mha", "2.nii.gz", "2")] == ["1.x", "2", "2"]
     with pytest.raises(MedbenchError, match="a/1 and b/1"):
-        _by_picture_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
+        by_image_name([Case("a/1", {}, {}, ""), Case("b/1", {}, {}, "")])
 
 
 def test_splits_without_references_and_other_platforms_are_refused(small_iugc, release, tmp_path):
-    with pytest.raises(MedbenchError, match="do not come from 'wheels'"):
-        list(host_challenge("hc18", "codabench", release, None, None, tmp_path, QUIET, "wheels"))
+    from typer.testing import CliRunner
+
+    from medbench.cli.submit import app
+
+    refused = CliRunner().invoke(
+        app, ["host", "-c", "hc18", "--platform", "codabench", "--packages", "wheels"]
+    )
+    assert refused.exit_code == 2
+    assert "'wheels' is not one of" in refused.output
     with pytest.raises(MedbenchError, match="no platform"):
-        list(host_challenge("hc18", "codalab", release, None, None, tmp_path, QUIET))
+        host_named("codalab")
     with pytest.raises(MedbenchError):
-        host("hc18", "codabench", release, "official_test", tmp_path, QUIET)
+        host(HostRequest("hc18", "codabench", release, "official_test"), tmp_path, QUIET)
 
 
 PREDICT = """
@@ -162,10 +218,10 @@ import cv2, numpy
 source, target = map(Path, sys.argv[1:])
 for case in json.loads((source / "cases.json").read_text())[1:]:
     (name,) = case["inputs"].values()
-    picture = cv2.imread(str(source / name), cv2.IMREAD_GRAYSCALE)
+    image = cv2.imread(str(source / name), cv2.IMREAD_GRAYSCALE)
     path = target / case["output"]
     path.parent.mkdir(parents=True, exist_ok=True)
-    mask = numpy.zeros_like(picture)
+    mask = numpy.zeros_like(image)
     mask[10:40, 20:60] = 255
     cv2.imwrite(str(path), mask)
 """
@@ -173,7 +229,9 @@ for case in json.loads((source / "cases.json").read_text())[1:]:
 
 @pytest.fixture(scope="module")
 def competition(release, tmp_path_factory):
-    return host("hc18", "codabench", release, None, tmp_path_factory.mktemp("b"), QUIET, ingestion=True)
+    return host(
+        HostRequest("hc18", "codabench", release, ingestion=True), tmp_path_factory.mktemp("b"), QUIET
+    )
 
 
 def test_a_participants_program_is_run_on_the_inputs_alone_and_scored(competition, tmp_path):
@@ -229,10 +287,10 @@ def test_a_participants_program_that_fails_is_told_by_the_last_line(
 
 def test_ingestion_is_refused_where_it_cannot_be(release, tmp_path):
     with pytest.raises(MedbenchError, match="has no ingestion programs"):
-        host("hc18", "grand-challenge", release, None, tmp_path, QUIET, ingestion=True)
+        host(HostRequest("hc18", "grand-challenge", release, ingestion=True), tmp_path, QUIET)
     file = tmp_path / "both.h5"
     with pytest.raises(MedbenchError, match="participants would see it"):
-        _check_ingestion("codabench", [Case("a", {"x": file}, {"y": file}, "")])
+        check_ingestion("codabench", [Case("a", {"x": file}, {"y": file}, "")])
 
 
 def write_bundle(competition, path, change=None, without=""):
@@ -279,6 +337,12 @@ def set_in(*path_and_value):
         (None, "ingestion_program/ingestion.py", "competition.program", "has no ingestion.py"),
         (None, "scoring_program/metadata.yaml", "competition.program", "has no metadata.yaml"),
         (set_in("phases", 0, "tasks", [3]), "", "competition.task", "task 3 is not there"),
+        (
+            lambda content: content["tasks"].append(dict(content["tasks"][0])),
+            "",
+            "competition.task",
+            "task 0: another task has this index",
+        ),
         (set_in("phases", 0, "start", "soon"), "", "competition.date", "start soon is no date"),
         (set_in("phases", 0, "end", "2025-01-01"), "", "competition.date", "ends before it starts"),
         (
@@ -313,7 +377,7 @@ def test_what_submit_host_writes_lints_clean_and_damage_is_told(competition, rel
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         archive.writestr("competition.yaml", "a: [")
     assert [one.rule for one in lint_competition(tmp_path / "d.zip")] == ["competition.syntax"]
-    hosted = host("hc18", "grand-challenge", release, None, tmp_path / "build", QUIET)
+    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
     assert {one.severity for one in lint_hosted(hosted.folder)} == {"note"}
     (hosted.image / "requirements.lock").write_text("numpy\n")
     (hosted.program / "evaluation.json").unlink()

@@ -13,6 +13,7 @@ from medbench.submissions.build.context import dockerfile
 from medbench.submissions.containers.archives import read_archive
 from medbench.submissions.lint.image import lint_archive, lint_context, lint_dockerfile
 from medbench.submissions.platforms import load_platform
+from medbench.submissions.platforms.kpis import KPIsPatch
 from medbench.submissions.reading import parse_submission, read_submission
 
 GOOD_FILES = {"opt/app/submission.json": b"{}", "opt/app/model/weights.pt": b"weights"}
@@ -199,11 +200,71 @@ def test_size_is_judged_uncompressed_with_a_warning_before_the_limit(tmp_path, m
         assert [finding.severity for finding in lint(path)] == expected
 
 
-def test_root_is_a_warning_where_the_platform_allows_it(tmp_path):
-    described = submission("kpis-patch", challenge="kpis_patch", interfaces=[])
+@pytest.mark.parametrize(
+    ("limit", "severity"), [(8, "error"), (9, "warning"), (12, "warning"), (13, None), (90, None)]
+)
+def test_the_size_is_warned_of_above_70_percent_and_refused_above_the_limit(
+    tmp_path, monkeypatch, limit, severity
+):
+    from dataclasses import replace
+
+    platform = load_platform("grand-challenge")
+    monkeypatch.setattr(type(platform), "limits", replace(platform.limits, image_bytes=limit))
+    path, _ = write_archive(tmp_path / "image.tar")
+    found = lint(path)
+    assert [(one.rule, one.severity) for one in found] == ([("image.size", severity)] if severity else [])
+    if severity == "warning":
+        assert f"{9 / limit:.0%} of the limit" in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("tmp", "image.reserved_path"),
+        ("tmp/a", "image.reserved_path"),
+        ("tmpfoo/a", None),
+        ("opt/ml/a", "image.reserved_path"),
+        ("opt/mlflow/a", None),
+        ("inputs/a", None),
+        ("data/input/a", None),
+    ],
+)
+def test_only_what_lies_in_a_reserved_folder_is_refused(tmp_path, name, rule):
+    path, _ = write_archive(tmp_path / "image.tar", layers=[{**GOOD_FILES, name: b"x"}])
+    assert rules(lint(path)) == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("GRAND_CHALLENGE_", "image.reserved_variable"),
+        ("GRAND_CHALLENGE_A", "image.reserved_variable"),
+        ("GRAND_CHALLENGER", None),
+        ("MY_GRAND_CHALLENGE_A", None),
+        ("LD_PRELOAD", "image.reserved_variable"),
+        ("LD_LIBRARY_PATH", None),
+    ],
+)
+def test_only_variables_that_start_with_a_reserved_prefix_are_refused(tmp_path, name, rule):
+    path, _ = write_archive(tmp_path / "image.tar", config={**GOOD, "Env": [f"{name}=1"]})
+    assert rules(lint(path)) == ([rule] if rule else [])
+
+
+def test_root_is_a_warning_where_the_platform_allows_it_and_does_not_need_it(tmp_path, monkeypatch):
+    described = submission("kpis-patch", challenge="kpis_patch", interfaces=[], registry="docker.io/me")
     path, _ = write_archive(tmp_path / "image.tar", config={**GOOD, "User": ""})
+    assert lint(path, described) == []
+    monkeypatch.setattr(KPIsPatch, "runs_as", ("caller",))
     (found,) = lint(path, described)
     assert (found.rule, found.severity) == ("image.user", "warning")
+
+
+def test_another_user_is_an_error_where_the_output_folder_is_the_callers(tmp_path):
+    described = submission("kpis-patch", challenge="kpis_patch", interfaces=[], registry="docker.io/me")
+    path, _ = write_archive(tmp_path / "image.tar")
+    (found,) = lint(path, described)
+    assert (found.rule, found.severity) == ("image.user", "error")
+    assert "mode 0755" in found.message
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import pytest
 
 from medbench.core.errors import MedbenchError
 from medbench.submissions.build.context import build_context
+from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import launcher
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart
+from medbench.submissions.rehearse import rehearsal
 from medbench.submissions.rehearse.rehearsal import rehearse
 
 
@@ -35,7 +37,9 @@ def test_both_methods_give_the_labels_of_medbench_run(built):
 
 def test_weights_that_are_mounted_and_other_code_that_downloads(write_submission, small_iugc, tmp_path):
     built = build_context(
-        write_submission("mounted", delivery="mounted"), data=small_iugc, output=tmp_path / "build"
+        BuildRequest(
+            write_submission("mounted", delivery="mounted"), data=small_iugc, output=tmp_path / "build"
+        )
     )
     assert not (built.app / "model").exists()
     entry = built.app / "inference.py"
@@ -66,6 +70,9 @@ class Fake:
 
     name = "fake"
 
+    def hand_over(self, folder):
+        """Nobody else writes."""
+
     def __init__(self, root, outcome=None, action=None):
         self.root, self.action = root, action or (lambda root: None)
         self.outcome = outcome or Outcome(True, 0, 1.0, line("a", 1.0, 10**9))
@@ -85,7 +92,7 @@ def line(case, time_s, peak):
 
 def play(built, outcome=None, action=None):
     runner = Fake(built.folder / "rehearsal" / "root", outcome, action)
-    return rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+    return rehearse(built, runners=[runner], pattern="segmentation/*", count=1)
 
 
 def write_expected(built, change=lambda image: image):
@@ -120,6 +127,28 @@ def test_a_run_at_70_percent_of_a_limit_is_warned_of_and_above_it_refused(built)
         result = play(built, outcome, good)
         assert rules(result) == expected
         assert result.passed == (number not in (2, 4))
+
+
+def test_a_gpu_build_says_what_was_not_rehearsed(write_submission, small_iugc, one_thread, tmp_path):
+    file = write_submission("on-a-gpu", change=("[image]", '[image]\naccelerator = "cuda"'))
+    made = build_context(BuildRequest(file, small_iugc, output=tmp_path))
+    (one,) = [finding for finding in play(made).findings if finding.rule == "rehearsal.gpu"]
+    assert one.severity == "note"
+    assert "GPU memory" in one.message
+
+
+def test_a_start_is_judged_by_the_platforms_limit_of_starts(built, monkeypatch):
+    @contextlib.contextmanager
+    def slow(self, arguments, start_s):
+        moments[0] += 299.0
+        yield lambda time_s: self.run((), time_s)
+
+    moments = [0.0]
+    monkeypatch.setattr(Fake, "serve", slow)
+    monkeypatch.setattr(rehearsal.time, "perf_counter", lambda: moments[0])
+    result = play(built, action=write_expected(built))
+    (one,) = [finding for finding in result.findings if finding.rule == "limits.start"]
+    assert (one.severity, "299.00 s of 300 s start" in one.message) == ("warning", True)
 
 
 def broken(image):
@@ -191,7 +220,7 @@ def test_a_server_that_does_not_start_is_an_error(built):
             yield
 
     runner = Silent(built.folder / "rehearsal" / "root", action=write_expected(built))
-    result = rehearse(built, runner=runner, pattern="segmentation/*", count=1)
+    result = rehearse(built, runners=[runner], pattern="segmentation/*", count=1)
     assert rules(result) == ["rehearsal.start"]
     assert "no weights" in result.findings[0].message
 

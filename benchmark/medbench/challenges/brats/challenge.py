@@ -6,8 +6,8 @@ BraTS_evaluation 0.0.8 (2025), Sage-Bionetworks-Challenges/brats-infra@4d6b4b8 (
 
 Enhancing tumour is label 4 until 2022 and label 3 from 2023 on, where 4 may be a resection cavity. A label
 that the edition does not have is an error here; the organisers' programs silently take it for background.
-Each edition has one protocol, so numbers of two protocols never share a column. What stands in for CaPTk's
-HD95, whose program is not public, is the pooled one (medpy).
+Each edition has one protocol, so numbers of two protocols never share a column. CaPTk's program for HD95 is
+not public; the pooled HD95 (medpy) stands for it.
 
 Two-dimensional networks see axial slices with t1c, t2f and t2w as their three channels; t1n is left out, and
 a file that is not there is an empty channel.
@@ -62,7 +62,7 @@ def brats(name: str) -> Challenge:
 
 
 def _combinations(edition: Edition) -> tuple[tuple[str, ...], ...]:
-    """All 15 in the order of RFNet, mmFormer and PASSION, where there are four modalities."""
+    """All 15 subsets of four modalities in the order of RFNet, mmFormer and PASSION; else empty."""
     if len(edition.suffixes) < len(OLD_NAMES):
         return ()
     return tuple(tuple(names.split()) for names in _PUBLISHED_ORDER)

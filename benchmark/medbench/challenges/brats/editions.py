@@ -22,7 +22,7 @@ PAEDIATRIC = {0: "background", 1: "enhancing tumour", 2: "non-enhancing tumour",
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a protocol reports of every region.
+    """A measure that a protocol reports for every region.
 
     Attributes:
         name: column name before the region.
@@ -30,10 +30,10 @@ class Measure:
         convention: metric id, ``{rule}`` to be filled in.
         unit: ``mm`` or empty.
         better: direction.
-        penalty: what a failed or missing case scores.
-        empty: rule for empty masks, if not the definition's.
+        penalty: score of a failed or missing case.
+        empty: rule for empty masks, where it is not that of the convention.
         headline: shown in the short table.
-        variant: what is added to the protocol's name; columns of two variants never share a table.
+        variant: suffix of the protocol's name; columns of two variants never share a table.
     """
 
     name: str
@@ -116,18 +116,18 @@ PROTOCOLS: Mapping[str, tuple[Measure, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Edition:
-    """What differs between the years and cohorts.
+    """Facts of one edition of BraTS: a year and cohort.
 
     Attributes:
         protocol: key of :data:`PROTOCOLS`.
         labels: label -> name.
         regions: region -> labels.
         rule: lesion rule of the metrics, where the protocol is lesion-wise.
-        tissue_rules: rules of regions that differ from it, whose lesions join through other tissues.
-        suffixes: modality -> how the file name calls it, in the order of a volume's channels.
+        tissue_rules: region -> lesion rule, for regions whose lesions join through other tissues.
+        suffixes: modality -> its suffix in file names, in the order of a volume's channels.
         separator: between the case and the modality.
-        reference: how the file name calls the label map.
-        example: a case's name, with a place for its number.
+        reference: suffix of the label map in file names.
+        example: name of a case, with ``{}`` for its number.
         penalty_mm: lesion-wise HD95 of a failed case; ``None`` is the image's diagonal in voxels.
     """
 

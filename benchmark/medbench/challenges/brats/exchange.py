@@ -1,4 +1,4 @@
-"""What models see of BraTS, and where its predictions are."""
+"""Samples of BraTS, and names of its predictions."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from medbench.core.errors import MedbenchError
 
 
 class BraTSExchange(MRVolumeExchange):
-    """Slices without t1n or volumes in; ``<case>.nii.gz`` out, as containers from 2023 on write it."""
+    """Reads volumes, or slices without t1n; writes ``<case>.nii.gz``, as containers do from 2023 on."""
 
     channels = ("t1c", "t2f", "t2w")
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The prediction by name, or the one file that ends with the case's number, as the organisers do.
+        """The prediction by name, else the only file that ends with the case's number, as organisers do.
 
         Raises:
             MedbenchError: ``predictions.ambiguous`` when several files end so.
         """
-        named = super().locate(case, folder, rename)
+        own = super().locate(case, folder, rename)
         number = number_of(case.id)
-        if named is not None or number is None:
-            return named
+        if own is not None or number is None:
+            return own
         candidates = sorted(folder.glob(f"*{number}.nii.gz"))
         if len(candidates) > 1:
             names = ", ".join(path.name for path in candidates)

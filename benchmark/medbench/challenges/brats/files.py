@@ -1,7 +1,7 @@
-"""Files of BraTS: which belong to a case, whose case it is, splits and checks.
+"""Files of BraTS: cases, patients, splits and checks.
 
 The organisers publish no test references, so ``train``, ``val`` and ``test`` are folders of these names or
-our own split by patient.
+a split by patient, made here.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class BraTSRelease(MRVolumeRelease):
         self.edition = edition
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The folder of that name, or our own split by patient."""
+        """The rule: a folder of that name, else a split by patient."""
         self.check_split(split)
         if split == "all":
             return SplitFacts("every case of the folder, those of train, val and test together")
@@ -50,14 +50,14 @@ class BraTSRelease(MRVolumeRelease):
         return SplitFacts(f"the folder {split}/, or {share} % of the patients by the SHA-256 of their name")
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """Whether one of them is ``all``, which holds the cases of the three others."""
+        """Whether one split is ``all``, which holds the cases of the three others."""
         return "all" in (training_split, split)
 
     def cases(self, root: Path, split: str) -> list[Case]:
         """Cases in the order of their names; a patient's follow-ups are one group.
 
-        Without folders train/, val/ and test/ our own split by patient applies; label maps alone are not
-        split, as they are there to be scored.
+        Without folders train/, val/ and test/ cases are split by patient. A folder of label maps alone is not
+        split, since it serves as reference of predictions.
 
         Raises:
             MedbenchError: ``split.unknown``, ``data.split_missing`` or ``data.layout_unknown``.
@@ -107,7 +107,7 @@ class BraTSRelease(MRVolumeRelease):
         yield Finding("note", f"{case.id}: has no reference.")
 
     def check_reference(self, case: Case, reference: Volume) -> Iterator[Finding]:
-        """A warning where no tumour is marked."""
+        """A warning for a reference without tumour."""
         if not reference.array.any():
             yield Finding("warning", f"{case.reference['labels']}: holds no tumour.")
 
@@ -121,7 +121,7 @@ class BraTSRelease(MRVolumeRelease):
 def find_cases(folders: Sequence[Path], edition: Edition) -> list[Case]:
     """Cases in the order of their folders, then label maps that stand alone.
 
-    A folder is a case as soon as it holds one modality; those that it lacks are not in ``inputs``.
+    A folder with at least one modality is a case; ``inputs`` holds the modalities that it has.
     """
     files = sorted({path for folder in folders for path in folder.rglob("*.nii*")})
     homes = sorted({path.parent for path in files if modality_of(path, edition)})
@@ -144,7 +144,7 @@ def number_of(case: str) -> str | None:
 
 
 def patient_of(case: str) -> str:
-    """``BraTS-GLI-00005-100`` belongs to ``BraTS-GLI-00005``; names until 2022 are patients already.
+    """The patient of a case: ``BraTS-GLI-00005`` of ``BraTS-GLI-00005-100``; until 2022 the case's own name.
 
     >>> patient_of("BraTS-MEN-RT-0012-1"), patient_of("BraTS2021_00005")
     ('BraTS-MEN-RT-0012', 'BraTS2021_00005')
@@ -153,7 +153,7 @@ def patient_of(case: str) -> str:
 
 
 def split_of(patient: str) -> str:
-    """Our own split: three fifths train, one validates, one tests, by the SHA-256 of the name."""
+    """Split of a patient by the SHA-256 of the name: three fifths ``train``, one ``val``, one ``test``."""
     share = int(hashlib.sha256(patient.encode()).hexdigest()[:8], 16) % 5
     return {0: "test", 1: "val"}.get(share, "train")
 
@@ -167,7 +167,7 @@ def _is_reference(path: Path, edition: Edition) -> bool:
 
 
 def _case(folder: Path, edition: Edition) -> Case:
-    """A folder's case; a segmentation of another name (``W39_1998.09.19_Segm``) serves when it is alone."""
+    """The case of a folder; the only file of another name (``W39_1998.09.19_Segm``) is its reference."""
     inputs: dict[str, Path] = {}
     others: list[Path] = []
     facts: dict[str, str] = {}
@@ -177,11 +177,11 @@ def _case(folder: Path, edition: Edition) -> Case:
             others.append(path)
         elif inputs.setdefault(modality, path) != path:
             facts.setdefault(TWICE, str(path))
-    ordered = {modality: inputs[modality] for modality in edition.suffixes if modality in inputs}
+    by_modality = {modality: inputs[modality] for modality in edition.suffixes if modality in inputs}
     references = [path for path in others if _is_reference(path, edition)]
     references = references or [path for path in others if edition.reference in path.name.lower()]
     reference = {"labels": references[0]} if references else {}
-    return Case(folder.name, ordered, reference, patient_of(folder.name), facts)
+    return Case(folder.name, by_modality, reference, patient_of(folder.name), facts)
 
 
 def _mask_case(path: Path, edition: Edition) -> Case:

@@ -59,8 +59,8 @@ def draw_head(
     """Four modalities ``(z, y, x)`` and the tissue of every voxel, an index into :data:`TISSUES` or −1.
 
     Args:
-        rng: decides everything.
-        cavity: whether there is fluid beside the tumour's core, left by a resection or in a cyst.
+        rng: generator of all random numbers.
+        cavity: whether to draw fluid beside the tumour's core, of a resection cavity or a cyst.
     """
     z, y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in SHAPE), indexing="ij")
     radii = rng.uniform(0.82, 0.95, 3)
@@ -92,7 +92,7 @@ def draw_head(
 
 
 def _labels(tissue: npt.NDArray[np.int8], edition: Edition) -> npt.NDArray[np.uint8]:
-    """The innermost region takes its own labels: ET, then the rest of TC, then the rest of WT."""
+    """Labels of the tissues: those of ET, then of the rest of TC, then of the rest of WT."""
     regions = {name: set(labels) for name, labels in edition.regions.items()}
     table = np.zeros(len(TISSUES) + 1, np.uint8)
     if "GTV" in regions:

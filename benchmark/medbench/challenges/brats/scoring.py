@@ -34,7 +34,7 @@ class BraTSScorer(MRVolumeScorer):
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """The protocol's values.
+        """All columns of the edition's protocol.
 
         Args:
             reference: 3-D label map with the edition's labels.
@@ -57,7 +57,7 @@ class BraTSScorer(MRVolumeScorer):
 def score_tissues(
     edition: Edition, reference: Any, prediction: Any, spacing: tuple[float, ...]
 ) -> dict[str, Score]:
-    """BraTS 2024 glioma: lesions of one tissue join through others, so whole label maps are needed.
+    """Scores of BraTS 2024 glioma, where lesions of one tissue join through others in the whole label map.
 
     Args:
         edition: whose regions are WT, TC and the tissues.
@@ -79,7 +79,7 @@ def score_tissues(
 def score_regions(
     edition: Edition, reference: Any, prediction: Any, spacing: tuple[float, ...]
 ) -> dict[str, Score]:
-    """All other protocols: every measure of every region.
+    """Scores of all other protocols: every measure of every region.
 
     A distance that two variants of a protocol report is computed once; they differ for empty masks alone.
 
@@ -101,21 +101,21 @@ def score_regions(
     rules = {
         measure.empty: own.get(measure.empty) or empty_policy(measure.empty) for _, measure, _ in columns
     }
-    applied: dict[str, str] = {}
+    rule_of: dict[str, str] = {}
     for spec, measure, _ in columns:
-        applied.setdefault(spec.convention, measure.empty)
+        rule_of.setdefault(spec.convention, measure.empty)
     values = evaluate_arrays(
         reference,
         prediction,
-        list(applied),
+        list(rule_of),
         dict(edition.regions),
         spacing,
-        empty={convention: rules[empty] for convention, empty in applied.items()},
+        empty={convention: rules[empty] for convention, empty in rule_of.items()},
     )
     scores = {}
     for spec, measure, region in columns:
         score = values[region][spec.convention]
-        if score.status == "undefined" and measure.empty != applied[spec.convention]:
+        if score.status == "undefined" and measure.empty != rule_of[spec.convention]:
             rule = rules[measure.empty]
             state = _empty_side(np.asarray(reference), np.asarray(prediction), edition.regions[region])
             value = float(getattr(rule, state))
@@ -134,7 +134,7 @@ _WORDS = {
 def _empty_side(
     reference: npt.NDArray[Any], prediction: npt.NDArray[Any], labels: tuple[int, ...]
 ) -> Literal["both", "reference", "prediction"]:
-    """Which mask of a region is empty, where one is known to be."""
+    """Which mask of a region with an undefined score is empty."""
     if np.isin(reference, labels).any():
         return "prediction"
     return "reference" if np.isin(prediction, labels).any() else "both"

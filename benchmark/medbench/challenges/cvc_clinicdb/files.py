@@ -1,8 +1,8 @@
 """Files of CVC-ClinicDB: frames, masks, video sequences, and the splits.
 
 Frames of one sequence are near duplicates. Papers split frame by frame, so that nearly every test frame has a
-neighbour in the training set; the splits ``leaking_*`` repeat that one. The splits without that word keep
-sequences whole, and are the ones to develop on.
+neighbour in the training set; the splits ``leaking_*`` repeat this. The splits ``train``, ``val`` and
+``test`` keep sequences whole; develop on these.
 
 The original TIFF files hold three colours but are tagged grey; masks have some grey values below 127 at their
 borders, which are background.
@@ -85,15 +85,15 @@ class CVCClinicDBRelease(ImageMaskRelease):
         return "leaking_train" if split.startswith("leaking_") else "train"
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """The two schemes overlap."""
+        """Whether the splits are of different schemes, by sequence and frame by frame."""
         return training_split.startswith("leaking_") != split.startswith("leaking_")
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """By sequence, and frame by frame."""
+        """The splits by sequence, and those frame by frame."""
         return self.splits[:3], self.splits[3:]
 
     def pairs(self, root: Path) -> list[Pair]:
-        """The frames of the first layout that is there."""
+        """Frames and masks, in the first layout that the folder has."""
         for frames, masks in LAYOUTS:
             if (root / frames).is_dir():
                 return list(_frames(root / frames, root / masks))
@@ -106,7 +106,7 @@ class CVCClinicDBRelease(ImageMaskRelease):
 
 
 def _frames(frames: Path, masks: Path) -> Iterator[Pair]:
-    """Frames by number; other files are left alone."""
+    """Frames with their masks, in the order of their numbers; other files are ignored."""
     paths = {
         int(path.stem): path
         for path in sorted(frames.iterdir())

@@ -22,7 +22,7 @@ PER_SEQUENCE = {"train": 3, "val": 2, "test": 4}
 
 
 def drawn_frames() -> dict[int, list[int]]:
-    """Sequence -> the frames of it that are drawn; frames of the leaking test split first."""
+    """Sequence -> frames of the sample, of which those of the leaking test split are taken first."""
     leaking = set(split_frames("leaking_test"))
     numbers: dict[int, list[int]] = {}
     for split, count in PER_SEQUENCE.items():
@@ -56,7 +56,7 @@ def write_sample(
             rng = np.random.default_rng([SEED, sequence, number])
             moment = of_sequence.index(number) / max(1, len(of_sequence) - 1)
             frame = scene.frame(rng, moment)
-            _write(root / "Original" / f"{number}.tif", frame.picture)
+            _write(root / "Original" / f"{number}.tif", frame.image)
             mask = frame.mask * np.uint8(255)
             _write(root / "Ground Truth" / f"{number}.tif", _smeared(mask) if number % 4 == 1 else mask)
 
@@ -65,7 +65,7 @@ def write_sample(
 
 
 def _smeared(mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The mask with grey values below 127 just outside its border."""
+    """The mask with grey values below 127 along the outside of its border."""
     import cv2
 
     around = cv2.dilate(mask, np.ones((3, 3), np.uint8)) - mask

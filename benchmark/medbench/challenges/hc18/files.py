@@ -20,7 +20,7 @@ from medbench.challenges.release import Finding, SplitFacts
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
-from medbench.io import pictures
+from medbench.io import eight_bit
 from medbench.io.tables import read_table
 
 TRAINING, TEST = "training_set", "test_set"
@@ -66,11 +66,11 @@ class HC18Release(ImageMaskRelease):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule, size and, but for the organisers' test set, hash of the complete split."""
+        """Rule and size of a split, and the hash of its names, except for the organisers' test set."""
         return _FACTS[split]
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """All four."""
+        """All four splits."""
         return (self.splits,)
 
     def pairs(self, root: Path) -> list[Pair]:
@@ -114,7 +114,7 @@ class HC18Release(ImageMaskRelease):
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
         """An image, ``(height, width, 3)``: 8-bit grey in the release, here three equal channels."""
-        return np.repeat(pictures.read_grey(path)[:, :, np.newaxis], 3, axis=2)
+        return np.repeat(eight_bit.read_grey(path)[:, :, np.newaxis], 3, axis=2)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
         """The filled head, ``(height, width)``, 0 and 1.
@@ -132,7 +132,7 @@ class HC18Release(ImageMaskRelease):
         return read_head(case.reference["labels"])
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
-        """The filled head, and whether the file is filled already."""
+        """The filled head, with an oddity where the file holds a filled mask."""
         oddity = "masks are filled already where the release has outlines; both are read"
         return read_head(pair.mask), [oddity] if pair.mask.stem.endswith("_Mask") else []
 
@@ -153,7 +153,7 @@ class HC18Release(ImageMaskRelease):
         return float(step)
 
     def check(self, root: Path) -> list[Finding]:
-        """As for all images with masks, and the tables: a row for each image, HC as the outline says."""
+        """Findings on images and masks, images without a row, and circumferences unlike the outline's."""
         findings = super().check(root)
         for part, table in TABLES.items():
             present = [pair for pair in self.pairs(root) if pair.part == part]
@@ -193,14 +193,14 @@ class HC18Release(ImageMaskRelease):
         return findings
 
     def check_pair(self, pair: Pair) -> PairReport:
-        """As for all images with masks; the test set has images alone."""
+        """Findings on an image and its outline; images of the test set have no outline."""
         if pair.part == TEST:
             return self.check_image(pair)[0]
         return super().check_pair(pair)
 
 
 def pixel_sizes_mm(table: Path) -> Mapping[str, float]:
-    """File name -> side of a pixel in mm, for the rows that have a positive one.
+    """File name -> side of a pixel in mm, for rows with a positive number.
 
     Raises:
         MedbenchError: when the table or its columns are missing.

@@ -1,4 +1,4 @@
-"""From HC18's outlines to filled heads."""
+"""Filled heads from the outlines of HC18."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def read_head(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def filled_outline(outline: npt.NDArray[np.uint8], path: Path) -> npt.NDArray[np.uint8]:
-    """An outline with its inside; what is filled already stays as it is.
+    """An outline with its inside; a filled mask stays as it is.
 
-    Where the head reaches beyond the image its outline ends at the frame; it is then filled up to the
-    ellipse that fits the visible part.
+    Where the head reaches beyond the image its outline ends at the border; the head is then filled up to the
+    ellipse fitted to the visible part.
 
     Args:
         outline: ``(height, width)``, 0 and 1.
-        path: for the message.
+        path: file of the outline, for messages.
 
     Raises:
         MedbenchError: ``data.outline_empty``, or ``data.outline_open`` for one with a gap inside the image.

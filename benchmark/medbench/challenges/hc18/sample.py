@@ -38,7 +38,7 @@ _SUBPIXEL_BITS = 6
 
 
 def drawn_names() -> dict[str, list[str]]:
-    """Folder -> names of the images that are drawn; every sixth subject has two."""
+    """Folder -> names of the sample's images; every sixth subject has two."""
     left = dict(SUBJECTS)
     training: list[str] = []
     for number in range(806):
@@ -84,7 +84,7 @@ def _write(root: Path, part: str, name: str, size: tuple[int, int]) -> Sequence[
     assert frame.head is not None
     _, _, a, b, _ = frame.pixels(frame.head)
     pixel_size = circumference / ellipse_perimeter(a, b)
-    raster.write_picture(root / part / f"{name}.png", frame.image)
+    raster.write_image(root / part / f"{name}.png", frame.image)
     row = [f"{name}.png", f"{pixel_size:.12f}"]
     if part == TEST:
         return row

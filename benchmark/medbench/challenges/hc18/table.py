@@ -1,4 +1,4 @@
-"""The table that hc18.grand-challenge.org takes: one ellipse in mm for each image of the test set."""
+"""The submission to hc18.grand-challenge.org: a table with one ellipse in mm for each test image."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ SUBMISSION_COLUMNS = (
 def write_submission(
     release: HC18Release, exchange: ImageMaskExchange, root: Path, predictions: Path, path: Path
 ) -> Path:
-    """Write the table that the site takes: an ellipse in mm for each image of the test set, 335 rows.
+    """Write the submission: a table with an ellipse in mm for each of the 335 test images.
 
     Centres are in mm from the centre of the upper left pixel, x to the right and y down; a is the longer
     semi-axis and ``angle_rad`` its angle from the x axis towards y, from 0 up to π. The site's own text
     on these conventions was not found: compare with its example before the first hand-in.
 
     Args:
-        release: files of HC18.
+        release: gives names and pixel sizes.
         exchange: reads the masks.
-        root: folder of the release, for names and pixel sizes.
+        root: folder of the release.
         predictions: folder of masks as the exchange names them.
         path: of the ``.csv`` file.
 

@@ -1,4 +1,4 @@
-"""How masks of ISIC 2018 task 1 are named and read."""
+"""Samples of ISIC 2018 task 1, and files of predicted masks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from medbench.core.case import Case
 
 
 class ISIC2018Exchange(ImageMaskExchange):
-    """Dermoscopic images in, masks under the organisers' names out; masks are read above 128."""
+    """Reads dermoscopic images; writes masks with the organisers' names and reads masks above 128."""
 
     prediction_threshold = 128
 
     def prediction_name(self, case: Case) -> str:
-        """``ISIC_<number>_segmentation.png``, the organisers' name."""
+        """Name of the predicted mask, ``ISIC_<number>_segmentation.png`` as the organisers'."""
         return f"{case.id}_segmentation.png"

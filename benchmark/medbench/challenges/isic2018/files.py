@@ -1,4 +1,4 @@
-"""Files of ISIC 2018 task 1: the organisers' folders, copies that were packed anew, and the splits.
+"""Files of ISIC 2018 task 1: the organisers' folders, repacked copies, and the splits.
 
 Three ways of splitting:
 
@@ -8,8 +8,8 @@ Three ways of splitting:
 * ``papers_train``, ``papers_test``: nine tenths drawn from the 2,594 names by numpy's seed 42, as in the
   papers. They drew from a directory listing, whose order is not defined; here it is the sorted one.
 
-Copies that were packed anew into train/, val/, test/ or images/ are taken to hold images of the training
-set alone, and their folders say nothing of the split.
+Repacked copies with train/, val/, test/ or images/ are assumed to hold images of the training set alone;
+their folders do not decide the split.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ def hashed_split(name: str) -> str:
 
 
 def papers_test(names: Sequence[str]) -> set[str]:
-    """The names that the papers' rule leaves for the test, of all names of the training set.
+    """Names of the papers' test split, given all names of the training set.
 
     >>> sorted(papers_test([f"ISIC_{number:07}" for number in range(20)]))
     ['ISIC_0000006', 'ISIC_0000014']
     """
-    ordered = sorted(names)
-    training = np.random.RandomState(SEED).choice(ordered, round(0.9 * len(ordered)), replace=False)
-    return set(ordered) - set(training.tolist())
+    sorted_names = sorted(names)
+    training = np.random.RandomState(SEED).choice(sorted_names, round(0.9 * len(sorted_names)), replace=False)
+    return set(sorted_names) - set(training.tolist())
 
 
 class ISIC2018Release(ImageMaskRelease):
@@ -83,7 +83,7 @@ class ISIC2018Release(ImageMaskRelease):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule, and the size where it is known without the list of names."""
+        """Rule of a split, and its size where the list of names is not needed for it."""
         scheme, _, part = split.rpartition("_")
         if scheme == "official":
             return SplitFacts("the organisers' own sets", PARTS[part][1])
@@ -93,7 +93,7 @@ class ISIC2018Release(ImageMaskRelease):
         return SplitFacts(_HASH_RULE)
 
     def completeness(self, root: Path, split: str) -> tuple[int, int] | None:
-        """For splits by hash, images of the training set: how many fall into the split is not fixed."""
+        """Number of images in the folder and in the release; of the training set for splits by hash."""
         if "_" in split:
             return super().completeness(root, split)
         return sum(pair.part == "train" for pair in self.pairs(root)), PARTS["train"][1]
@@ -104,17 +104,17 @@ class ISIC2018Release(ImageMaskRelease):
         return f"{scheme}_train" if scheme else "train"
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """All but the organisers' validation and test sets are drawn from the same images."""
+        """Whether the splits are of two schemes; the organisers' validation and test sets never overlap."""
         if split in ("official_val", "official_test"):
             return False
         return self.training_split_of(split) != self.training_split_of(training_split)
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """By hash, the papers', and the organisers'."""
+        """The splits by hash, the papers', and the organisers'."""
         return self.splits[:3], self.splits[3:5], self.splits[5:]
 
     def pairs(self, root: Path) -> list[Pair]:
-        """Every image of the organisers' folders, or of a copy that was packed anew."""
+        """Images and masks of the organisers' folders, or of a repacked copy."""
         pairs: list[Pair] = []
         for part, (name, _) in PARTS.items():
             folder = root / f"ISIC2018_Task1-2_{name}_Input"

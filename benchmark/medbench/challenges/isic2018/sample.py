@@ -22,7 +22,7 @@ SIZES = ((450, 600), (480, 640), (542, 718), (576, 768))
 
 
 def drawn_names() -> dict[str, list[str]]:
-    """Part of the release -> names of the images that are drawn."""
+    """Part of the release -> names of the sample's images."""
     numbers = iter(range(10**7))
     left = dict(TRAINING)
     training = []
@@ -59,13 +59,13 @@ def write_sample(
 def _write(root: Path, part: str, name: str, sizes: Sequence[tuple[int, int]]) -> None:
     import cv2
 
-    from medbench.challenges.simulators.dermoscopy import draw_picture
+    from medbench.challenges.simulators.dermoscopy import draw_image
 
     number = int(name.removeprefix("ISIC_"))
-    lesion = draw_picture(np.random.default_rng([SEED, number]), *sizes[number % len(sizes)])
+    lesion = draw_image(np.random.default_rng([SEED, number]), *sizes[number % len(sizes)])
     folder = root / f"ISIC2018_Task1-2_{part}_Input"
     folder.mkdir(parents=True, exist_ok=True)
-    _, encoded = cv2.imencode(".jpg", lesion.picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
-    encoded.tofile(folder / f"{name}.jpg")
+    _, content = cv2.imencode(".jpg", lesion.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    content.tofile(folder / f"{name}.jpg")
     mask = root / f"ISIC2018_Task1_{part}_GroundTruth" / f"{name}_segmentation.png"
     raster.write_label_map(mask, lesion.mask * np.uint8(255))

@@ -6,8 +6,8 @@ its documentation (Zenodo 17655183, "DatasetV3").
 
 The challenge scores two populations, so there are two kinds of cases. ``segmentation/<mask>`` is one
 labelled frame: Dice, Hausdorff and average surface distance of the pubic symphysis (PS), the fetal
-head (FH) and their union, and the biometry that follows from the mask. ``classification/<video>`` is
-every frame of one video: standard plane or not; those metrics are pooled over all frames of a split.
+head (FH) and their union, and the biometry of the mask. ``classification/<video>`` is every frame of one
+video, standard plane or not; metrics of classification are pooled over all frames of a split.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What models see of IUGC 2024, frames and whole videos, and how masks and class tables are written."""
+"""Samples of IUGC 2024, frames and whole videos, and files of predicted masks and classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from medbench.io import raster, video
 
 
 class IUGC2024Exchange(Exchange):
-    """Frames in, label maps or class probabilities out."""
+    """Reads frames; writes label maps or tables of class probabilities."""
 
     def __init__(self, card: Card, release: IUGC2024Release) -> None:
         super().__init__(card)
@@ -52,11 +52,11 @@ class IUGC2024Exchange(Exchange):
         return Sample(case, frame[np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
-        """``segmentation/<mask>.png`` (0/1/2) or ``classification/<video>.csv``."""
+        """Name of the prediction: ``segmentation/<mask>.png`` (0/1/2) or ``classification/<video>.csv``."""
         return case.id + (".png" if case.facts["task"] == "segmentation" else ".csv")
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the label map, or a table of class probabilities a frame."""
+        """Write the label map, or the table of class probabilities with a row per frame."""
         path = folder / self.prediction_name(case)
         if case.facts["task"] == "segmentation":
             raster.write_label_map(path, prediction["label_map"][0])
@@ -67,7 +67,7 @@ class IUGC2024Exchange(Exchange):
         return path
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The labelled frame, or black where there is no video, with both masks."""
+        """The labelled frame with both masks, black where there is no video."""
         if case.facts["task"] != "segmentation":
             return []
         reference, prediction = self.release.read_reference(case), read_mask(path)
@@ -76,7 +76,7 @@ class IUGC2024Exchange(Exchange):
         return [Illustration(image, reference, prediction)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Labelled frames with their masks, and the other frames with their class alone."""
+        """Labelled frames with label map and class, and the other frames with their class alone."""
         cases = self.release.cases(root, split)
         frames_with_mask = {
             (case.inputs["video"], case.facts["frame"]): case for case in cases if "frame" in case.facts

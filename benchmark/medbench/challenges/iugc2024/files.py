@@ -26,7 +26,7 @@ MASK_CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
 
 
 def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
-    """Labels 0 background, 1 PS, 2 FH of a mask in any of the three codings in circulation.
+    """A mask with labels 0 background, 1 PS and 2 FH, from any of the three codings in circulation.
 
     Training masks are 0/7/8, validation and test masks 0/127/255, the evaluator's own 0/1/2.
 
@@ -39,16 +39,16 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             table = np.zeros(256, np.uint8)
             table[list(coding)] = (0, 1, 2)
             return table[labels]
-    shown = [str(value) for value in values[:8]] + ["…"] * (len(values) > 8)
+    examples = [str(value) for value in values[:8]] + ["…"] * (len(values) > 8)
     raise MedbenchError(
         "data.label_unknown",
-        f"{name}: label values {', '.join(shown)} fit no mask coding.",
+        f"{name}: label values {', '.join(examples)} fit no mask coding.",
         "Use 0/1/2, 0/7/8 or 0/127/255 for background, pubic symphysis and fetal head.",
     )
 
 
 def parse_frame_list(text: str, frame_count: int, name: str) -> list[int]:
-    """Indices of frames from a table's ``ALL``, ``NONE``, ``[9, 10]`` or ``0,19,29``.
+    """Indices of frames from a table's text: ``ALL``, ``NONE``, ``[9, 10]`` or ``0,19,29``.
 
     Raises:
         MedbenchError: ``data.frame_list`` when it is none of these or names a frame beyond the video.
@@ -91,7 +91,7 @@ class IUGC2024Release(Release):
     sample_version = "2"
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """Labelled frames first, then videos, both in the order of their names."""
+        """Cases of a split: labelled frames, then videos, both in the order of their names."""
         self.check_split(split)
         if (root / split).is_dir():
             cases = [*self._released_frames(root / split, split), *self._released_videos(root / split, split)]
@@ -189,7 +189,7 @@ class IUGC2024Release(Release):
         return read_mask(case.reference["labels"])
 
     def check(self, root: Path) -> list[Finding]:
-        """Counts of each split that is there; missing files, frame counts, masks, videos in two splits."""
+        """Findings on the splits: counts, missing files, frame counts, masks, and videos in two splits."""
         findings: list[Finding] = []
         groups: dict[str, str] = {}
         present = [split for split in self.splits if (root / split).is_dir()] or [self.default_split]

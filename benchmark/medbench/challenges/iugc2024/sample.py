@@ -30,7 +30,7 @@ LABELLED_STEP = 5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One video to draw."""
+    """A video of the sample, before it is drawn."""
 
     split: str
     number: int
@@ -39,7 +39,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """File name without suffix, in the manner of the release."""
+        """File name without suffix, of the release's form."""
         if self.split == "test":
             return f"test_{self.number}_{self.n_frames - 1}"
         year = 2019 if self.split == "train" else 2020
@@ -47,7 +47,7 @@ class Plan:
         return f"{day}I{self.number}" if self.standard_plane != "none" else f"{day}_{self.number}"
 
     def labelled(self, standard_plane: npt.NDArray[np.bool_]) -> list[int]:
-        """Frames that get a mask."""
+        """Indices of the frames that get a mask."""
         frames = np.flatnonzero(standard_plane).tolist()
         if self.split == "train":
             return frames[::LABELLED_STEP]
@@ -55,7 +55,7 @@ class Plan:
 
 
 def plans() -> list[Plan]:
-    """Training: 17 all-positive and 9 all-negative videos; validation 4 and test 8 mixed ones."""
+    """Videos of the sample: 17 positive and 9 negative for training, 4 mixed for validation, 8 for test."""
     train = [Plan("train", number, "none" if number % 8 in (2, 5, 7) else "all", 24) for number in range(26)]
     rest = [
         Plan(split, number, "mixed", n_frames + number % 4)
@@ -75,24 +75,24 @@ def write_sample(root: Path, videos: list[Plan] | None = None, size: int = 512) 
     """
     from medbench.metrics.tasks.biometry import aop_contour
 
-    drawn = plans() if videos is None else videos
+    jobs = plans() if videos is None else videos
     with ThreadPoolExecutor(2) as pool:
-        clips = list(pool.map(lambda plan: _write_video(root, plan, size), drawn))
+        clips = list(pool.map(lambda plan: _write_video(root, plan, size), jobs))
     for split in CODING:
-        chosen = [(plan, clip) for plan, clip in zip(drawn, clips, strict=True) if plan.split == split]
+        of_split = [(plan, clip) for plan, clip in zip(jobs, clips, strict=True) if plan.split == split]
         landmarks: dict[str, Any] = {}
-        for plan, clip in chosen:
+        for plan, clip in of_split:
             for frame in plan.labelled(clip.standard_plane):
-                found = aop_contour(clip.labels[frame])
+                biometry = aop_contour(clip.labels[frame])
                 landmarks[_mask_path(plan, frame).name] = {
-                    "ps_points": [[str(y), str(x)] for y, x in found.ps_points],
-                    "hsd_point": [str(value) for value in found.hsd_point],
-                    "aop_tangency": [str(value) for value in found.aop_tangency],
-                    "hsd": found.hsd,
-                    "aop": found.aop,
+                    "ps_points": [[str(y), str(x)] for y, x in biometry.ps_points],
+                    "hsd_point": [str(value) for value in biometry.hsd_point],
+                    "aop_tangency": [str(value) for value in biometry.aop_tangency],
+                    "hsd": biometry.hsd,
+                    "aop": biometry.aop,
                 }
         write_json(root / split / "seg" / "landmark.json", landmarks)
-        _write_tables(root / split, split, chosen)
+        _write_tables(root / split, split, of_split)
 
 
 def _write_video(root: Path, plan: Plan, size: int) -> Clip:
@@ -114,23 +114,23 @@ def _mask_path(plan: Plan, frame: int) -> Path:
     return Path(f"{plan.name}.png" if plan.split == "test" else f"{plan.name}_{frame}.png")
 
 
-def _write_tables(folder: Path, split: str, chosen: list[tuple[Plan, Clip]]) -> None:
+def _write_tables(folder: Path, split: str, of_split: list[tuple[Plan, Clip]]) -> None:
     labels, segmentations, infos = [], [], []
-    for plan, clip in chosen:
+    for plan, clip in of_split:
         file = f"{plan.name}.avi"
         positive = np.flatnonzero(clip.standard_plane).tolist()
         negative = np.flatnonzero(~clip.standard_plane).tolist()
         frames = plan.labelled(clip.standard_plane)
-        listed = ",".join(map(str, frames))
+        indices = ",".join(map(str, frames))
         labels.append([file, plan.n_frames, _index(positive, plan.n_frames), _index(negative, plan.n_frames)])
         if frames:
-            segmentations.append([file, plan.n_frames, len(frames), listed])
+            segmentations.append([file, plan.n_frames, len(frames), indices])
         if split == "train":
             standard = str(bool(positive)).upper()
-            infos.append([file, standard, plan.n_frames, len(frames) or "null", listed or "null"])
+            infos.append([file, standard, plan.n_frames, len(frames) or "null", indices or "null"])
         else:
             infos.append(
-                [file, len(positive), len(negative), plan.n_frames, len(frames), listed, positive, negative]
+                [file, len(positive), len(negative), plan.n_frames, len(frames), indices, positive, negative]
             )
     index_column = "labeled_index" if split == "train" else "labeled_frame_index"
     _write_csv(

@@ -61,14 +61,14 @@ FAILURE_RULE = (
 
 
 class IUGC2024Scorer(Scorer):
-    """Masks scored frame by frame, classes pooled over the frames of all videos."""
+    """Scores masks frame by frame, and classes over the frames of all videos."""
 
     def __init__(self, card: Card, release: IUGC2024Release) -> None:
         super().__init__(card)
         self.release = release
 
     def score_file(self, case: Case, path: Path) -> CaseScores:
-        """Official scores of one mask, or the frame classes of one video as pooled evidence.
+        """Official scores of one mask, or the frame classes of one video as evidence.
 
         Raises:
             MedbenchError: also ``data.size_mismatch`` for a mask of another size than its reference.
@@ -89,7 +89,7 @@ class IUGC2024Scorer(Scorer):
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """The nine official segmentation values and the biometry errors of one mask.
+        """The nine official segmentation scores and the biometry errors of one mask.
 
         Args:
             reference: ``(height, width)`` integers, 0 background, 1 PS, 2 FH.
@@ -133,7 +133,7 @@ class IUGC2024Scorer(Scorer):
         )
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-        """A column as a function of case weights; classification is pooled over the frames of all videos."""
+        """A column's value by weights of the cases; classification is pooled over frames of all videos."""
         if not metric.pooled:
             return super().statistic(metric, rows)
         from medbench.metrics.tasks import classification
@@ -162,7 +162,7 @@ class IUGC2024Scorer(Scorer):
 
 
 def _penalised(scores: Mapping[str, Score], reference: npt.NDArray[Any]) -> dict[str, Score]:
-    """Biometry scores, failed ones filled by the declared rule; undefined where the reference has none."""
+    """Biometry scores with failures by :data:`FAILURE_RULE`; undefined where the reference has no measure."""
     from medbench.metrics.tasks import biometry
 
     scores_by_rule = dict(scores)

@@ -1,4 +1,4 @@
-"""Files of KPIs 2024: patches and slides in the layouts that are in circulation, and their splits.
+"""Files of KPIs 2024: patches and slides in all layouts in circulation, and their splits.
 
 Sources: hrlblab/KPIs2024@7d56473 (dockers of both tasks) and listings of unpacked copies by participants.
 Archives are named ``KPIs24 Training Data``, ``… Validation Data`` and ``… Testing Data``; within them group
@@ -35,14 +35,14 @@ class Patch:
     """A patch of a slide.
 
     Attributes:
-        group: as :data:`GROUPS` spells it, or the folder's own name where it is none of them.
+        group: one of :data:`GROUPS`, or the folder's name where it is none of these.
         slide: name of the slide's folder.
         stem: file name without ``_img.jpg``.
         image: path of the image.
-        mask: path of the mask, or where it should be.
+        mask: path of the mask, which may be missing.
         split: ``train``, ``validation`` or ``test``.
-        column: of the patch's first pixel in the slide at the working level.
-        row: likewise.
+        column: column of the patch's top-left pixel in the slide at the working level.
+        row: row of that pixel.
     """
 
     group: str
@@ -67,7 +67,7 @@ class Slide:
 
 
 def group_of(folder: str) -> str:
-    """A group folder's name in the one spelling.
+    """The group of a folder, spelled as in :data:`GROUPS`.
 
     >>> group_of("56NX"), group_of("Normal"), group_of("cortex")
     ('56Nx', 'normal', 'cortex')
@@ -76,7 +76,7 @@ def group_of(folder: str) -> str:
 
 
 def slide_key(group: str, slide: str) -> str:
-    """One name for a slide, whichever separator its files use.
+    """Name of a slide that does not depend on the separator in its files.
 
     >>> slide_key("56Nx", "12-116") == slide_key("56Nx", "12_116")
     True
@@ -85,7 +85,7 @@ def slide_key(group: str, slide: str) -> str:
 
 
 def split_of(path: Path, root: Path) -> str:
-    """The split that a folder on the way names, the nearest first; files that name none are a test set.
+    """The split named by the nearest folder above a file; ``test`` where no folder names one.
 
     >>> split_of(Path("d/KPIs24 Training Data/Task1_patch_level/data/DN"), Path("d"))
     'train'
@@ -115,7 +115,7 @@ class KPIsRelease(Release):
     }
 
     def nothing_of(self, root: Path, split: str, items: Sequence[Patch | Slide]) -> MedbenchError:
-        """The error for a folder without cases of the split.
+        """The error for a folder without cases of a split.
 
         Args:
             root: the folder.
@@ -135,7 +135,7 @@ class KPIsRelease(Release):
 
 
 def find_patches(root: Path) -> list[Patch]:
-    """Every patch below a folder, in the order of group, slide and position."""
+    """All patches below a folder, sorted by group, slide and position."""
     patches = []
     for folder, files in _walk(root):
         if folder.name.lower() != "img" or len(folder.relative_to(root).parts) < 3:
@@ -153,7 +153,7 @@ def find_patches(root: Path) -> list[Patch]:
 
 
 def find_slides(root: Path) -> list[Slide]:
-    """Every slide below a folder, in the order of group and name."""
+    """All slides below a folder, sorted by group and name."""
     slides = []
     for folder, files in _walk(root):
         for name in files:
@@ -178,7 +178,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _sibling(folder: Path, name: str) -> str:
-    """Name of a folder beside another, whatever its case."""
+    """Name of a subfolder, ignoring upper and lower case."""
     beside = os.listdir(folder.parent)
     return next((other for other in beside if other.lower() == name), name)
 
@@ -191,7 +191,7 @@ def _mask_name(image: str, there: set[str]) -> str:
 
 
 def counts(items: Sequence[Patch | Slide], what: str) -> Iterator[Finding]:
-    """Numbers of patches or slides by split and group."""
+    """Notes with the numbers of patches or slides by split and group."""
     for split in SPLITS:
         groups = [item.group for item in items if item.split == split]
         if groups:
@@ -200,7 +200,7 @@ def counts(items: Sequence[Patch | Slide], what: str) -> Iterator[Finding]:
 
 
 def leaks(slides: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:
-    """Slides, as ``(group, slide, split)``, that lie in more than one split."""
+    """Errors for slides, given as ``(group, slide, split)``, in more than one split."""
     owners: dict[str, set[str]] = {}
     for group, slide, split in slides:
         owners.setdefault(slide_key(group, slide), set()).add(split)

@@ -1,4 +1,4 @@
-"""Masks of KPIs 2024 as they are stored, and what both tasks share in scoring them."""
+"""Masks of KPIs 2024, and scores by group, for both tasks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ THRESHOLD = 127
 
 
 def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
-    """A mask as it is stored, ``(height, width)``, 0 to 255; equal colours of a JPEG may differ by artefacts.
+    """A stored mask, ``(height, width)``, grey 0 to 255; channels of a JPEG may differ by artefacts.
 
     Raises:
         MedbenchError: ``file.unreadable``, ``file.corrupt``, or ``data.not_a_label_map`` for a colour
             image, 16 bits, or a mask that never exceeds 127.
     """
-    grey = raster.read_picture(path)
+    grey = raster.read_image(path)
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
             raise MedbenchError(
@@ -43,7 +43,7 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def read_binary_prediction(path: Path) -> npt.NDArray[np.bool_]:
-    """A predicted mask, ``(height, width)``: 0/1 as it is, anything else above 127 (JPEG predictions too).
+    """A predicted mask, ``(height, width)``: true at 1 in masks of 0 and 1, else above 127, JPEG included.
 
     Raises:
         MedbenchError: as :func:`medbench.io.raster.read_label_map`.
@@ -53,7 +53,7 @@ def read_binary_prediction(path: Path) -> npt.NDArray[np.bool_]:
 
 
 def known_group(group: str, path: Path) -> None:
-    """Refuse a file that lies in a folder of none of the four groups.
+    """Refuse a file outside the folders of the four groups.
 
     Raises:
         MedbenchError: ``data.group_unknown``.
@@ -67,17 +67,17 @@ def known_group(group: str, path: Path) -> None:
 
 
 def by_group(name: str, title: str, convention: str) -> list[MetricSpec]:
-    """A column for each of the four groups, filled for the cases of that group alone."""
+    """A column for each of the four groups, with scores of the cases of the group."""
     return [ratio_column(f"{name}_{group.lower()}", f"{title} {group}", convention) for group in GROUPS]
 
 
 def with_group(case: Case, scores: Mapping[str, Score], columns: Sequence[str]) -> CaseScores:
-    """Scores of a case, also in the columns of its group, with group and slide as evidence.
+    """Scores of a case with the columns of its group added, and group and slide as evidence.
 
     Args:
-        case: of a known or unknown group.
-        scores: name of the column -> score, without the columns of groups.
-        columns: those that have columns of groups, as :func:`by_group` names them.
+        case: the case; one of another group than :data:`GROUPS` gets no columns of groups.
+        scores: column -> score, without the columns of groups.
+        columns: columns that :func:`by_group` repeats for each group.
     """
     group = case.facts["group"]
     own = {f"{name}_{group.lower()}": scores[name] for name in columns} if group in GROUPS else {}

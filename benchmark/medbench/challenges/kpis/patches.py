@@ -5,9 +5,9 @@ MONAI 1.3.0); JPEG masks, working level and the stitching of patches from
 huuquan1994/wsi_glomerulus_seg@95fdb39 (first place in both tracks). Which program made the final ranking, and
 how ties were broken, is not public.
 
-The example evaluators have defects; columns named ``…_kpis_docker`` repeat them, the others do not:
-masks are grey and were never binarised, so a perfect patch scores about 0.9 and a slide's reference loses its
-rim; contours of slides are shifted in place while they are compared.
+The example evaluators have defects, which columns named ``…_kpis_docker`` repeat and other columns do not:
+masks are grey and never binarised, so a perfect patch scores about 0.9 and a slide's reference loses its rim;
+contours of slides are shifted in place while they are compared.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from medbench.core.overlay import Illustration
 from medbench.core.result_table import CaseScores, ratio_column
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.core.score import Score, Status
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 PATCH_SIDE = 2048
 _PLAIN = (
@@ -80,7 +80,7 @@ class KPIsPatchRelease(KPIsRelease):
     """Patches of KPIs 2024 with their grey masks."""
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """The split's patches by group, slide and position; the slide is the unit of resampling."""
+        """The split's patches by group, slide and position; patches of one slide are one group of cases."""
         self.check_split(split)
         patches = find_patches(root)
         cases = [
@@ -108,7 +108,7 @@ class KPIsPatchRelease(KPIsRelease):
         return read_grey_mask(case.reference["mask"])
 
     def check(self, root: Path) -> list[Finding]:
-        """Counts by split and group, unreadable or differing masks, slides in two splits."""
+        """Findings on counts, masks that are unreadable or of another size, and slides in two splits."""
         patches = find_patches(root)
         if not patches:
             raise self.nothing_of(root, self.default_split, patches)
@@ -117,7 +117,7 @@ class KPIsPatchRelease(KPIsRelease):
         for patch in patches:
             try:
                 known_group(patch.group, patch.image)
-                mask, image = read_grey_mask(patch.mask), pictures.read_rgb(patch.image)
+                mask, image = read_grey_mask(patch.mask), eight_bit.read_rgb(patch.image)
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
                 continue
@@ -127,13 +127,13 @@ class KPIsPatchRelease(KPIsRelease):
             elif mask.shape != (PATCH_SIDE, PATCH_SIDE):
                 other_sizes.append(f"{patch.image} ({size_text(mask.shape)})")
         if other_sizes:
-            told = f"{len(other_sizes)} of {len(patches)} patches are not 2048×2048 as the release's"
-            findings.append(Finding("warning", f"{told}; the first is {other_sizes[0]}."))
+            count = f"{len(other_sizes)} of {len(patches)} patches are not 2048×2048 as the release's"
+            findings.append(Finding("warning", f"{count}; the first is {other_sizes[0]}."))
         return [*findings, *leaks((patch.group, patch.slide, patch.split) for patch in patches)]
 
 
 class KPIsPatchExchange(Exchange):
-    """Patches in, one 8-bit PNG of 0 and 255 each out; patches of a slide overlap by half."""
+    """Reads patches; writes one 8-bit PNG of 0 and 255 each. Patches of a slide overlap by half."""
 
     def __init__(self, card: Card, release: KPIsPatchRelease) -> None:
         super().__init__(card)
@@ -142,16 +142,16 @@ class KPIsPatchExchange(Exchange):
         self.patch_position = top_left
 
     def read_patch(self, case: Case) -> Sample:
-        """The patch, 8-bit RGB.
+        """The sample of a patch, 8-bit RGB.
 
         Raises:
             MedbenchError: ``data.group_unknown``, or naming the file that cannot be read.
         """
         known_group(case.facts["group"], case.inputs["image"])
-        return Sample(case, pictures.read_rgb(case.inputs["image"])[np.newaxis])
+        return Sample(case, eight_bit.read_rgb(case.inputs["image"])[np.newaxis])
 
     def prediction_name(self, case: Case) -> str:
-        """``<group>/<slide>/<patch>_mask.png``, 0 and 255."""
+        """Name of the predicted mask, ``<group>/<slide>/<patch>_mask.png``."""
         return f"{case.id}_mask.png"
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
@@ -173,7 +173,7 @@ class KPIsPatchExchange(Exchange):
         """The patch with both masks."""
         reference = (self.release.read_reference(case) > THRESHOLD).astype(np.uint8)
         prediction = read_binary_prediction(path).astype(np.uint8)
-        return [Illustration(pictures.read_rgb(case.inputs["image"]), reference, prediction)]
+        return [Illustration(eight_bit.read_rgb(case.inputs["image"]), reference, prediction)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's patches with their masks."""
@@ -182,7 +182,7 @@ class KPIsPatchExchange(Exchange):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            image = pictures.resized_picture(case.inputs["image"], size, cache)
+            image = eight_bit.resized_image(case.inputs["image"], size, cache)
             mask = (self.release.read_reference(case) > THRESHOLD).astype(np.uint8)
             return image, raster.resize_labels(mask, size, size)
 
@@ -190,12 +190,12 @@ class KPIsPatchExchange(Exchange):
 
 
 def top_left(case: Case) -> tuple[int, int]:
-    """Top-left corner (row, column) of a patch within its slide, in pixels of the working level."""
+    """Top-left corner (row, column) of a patch within its slide, in pixels at the working level."""
     return case.facts["row"], case.facts["column"]
 
 
 class KPIsPatchScorer(Scorer):
-    """Dice of every patch, with a clean reference and as the organisers' docker has it."""
+    """Scores the Dice of every patch, with a binary reference and as the organisers' docker."""
 
     def __init__(self, card: Card, release: KPIsPatchRelease) -> None:
         super().__init__(card)
@@ -209,7 +209,7 @@ class KPIsPatchScorer(Scorer):
         """
         reference, prediction = self.release.read_reference(case), read_binary_prediction(path)
         if prediction.shape != reference.shape:
-            size = pictures.read_rgb(case.inputs["image"]).shape[:2]
+            size = eight_bit.read_rgb(case.inputs["image"]).shape[:2]
             wrong, shape = (
                 (path, prediction.shape)
                 if reference.shape == size

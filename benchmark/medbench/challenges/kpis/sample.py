@@ -33,7 +33,7 @@ PREFIX = {"56Nx": "12", "DN": "11", "NEP25": "18", "normal": "normal_M"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One slide to draw."""
+    """A slide of the sample, before it is drawn."""
 
     split: str
     group: str
@@ -41,19 +41,19 @@ class Plan:
 
     @property
     def slide(self) -> str:
-        """Its name, in the manner of the release."""
+        """Name of the slide, of the release's form."""
         if self.group == "normal":
             return f"normal_M{self.number + 1}"
         return f"{PREFIX[self.group]}-{300 + self.number}"
 
     @property
     def factor(self) -> int:
-        """Pixels at the scan level a pixel at the working level."""
+        """Pixels of the scan per pixel of the working level, along each side."""
         return 1 if self.group == "NEP25" else 2
 
 
 def plans() -> list[Plan]:
-    """Eight training, four validation and eight test slides."""
+    """Slides of the sample: eight for training, four for validation, eight for test."""
     numbers = {"train": 0, "validation": 40, "test": 60}
     return [
         Plan(split, group, numbers[split] + index)
@@ -121,7 +121,7 @@ def _section(plan: Plan, height: int, width: int) -> Section:
 def _write_patches(
     root: Path, plan: Plan, image: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8], side: int
 ) -> None:
-    """Patches with tissue in them, half of each shared with the next."""
+    """Write the patches with tissue; each shares half with the next."""
     import cv2
 
     folder = root / ARCHIVES[plan.split] / "Task1_patch_level" / plan.split / plan.group / plan.slide

@@ -1,4 +1,4 @@
-"""What a report shows of a slide: an overview with what was missed, and its worst glomeruli at full size."""
+"""Images of a slide for the report: an overview with missed glomeruli, and the worst ones in full size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def slide_illustrations(path: Path, factor: int, masks: SlideMasks) -> list[Illu
 
 
 def _overview(
-    slide: slides.SlidePicture,
+    slide: slides.SlideImage,
     masks: SlideMasks,
     reference: list[MatchedObject],
     prediction: list[MatchedObject],
@@ -81,7 +81,7 @@ def _thumbnail(mask: MaskRows, step: int) -> npt.NDArray[np.uint8]:
     return np.concatenate(parts).astype(np.uint8)
 
 
-def _detail(slide: slides.SlidePicture, masks: SlideMasks, item: MatchedObject, alone: bool) -> Illustration:
+def _detail(slide: slides.SlideImage, masks: SlideMasks, item: MatchedObject, alone: bool) -> Illustration:
     rows = _window(item.box[0], item.box[2], slide.shape[0])
     columns = _window(item.box[1], item.box[3], slide.shape[1])
     window = slice(*rows), slice(*columns)

@@ -30,14 +30,14 @@ Rows = Callable[[int, int], npt.NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class SlideMasks:
-    """A slide's masks at the working level, at one bit a pixel.
+    """Masks of a slide at the working level, with one bit per pixel.
 
     Attributes:
         reference: where at least half of the scan's pixels are inside.
-        docker: the reference as the organisers' program shrinks it; the same object where that is the same.
-        prediction: what is compared with both.
-        dice: of reference and prediction.
-        dice_docker: of docker and prediction.
+        docker: the reference as the organisers' program shrinks it; the object ``reference`` where equal.
+        prediction: the predicted mask.
+        dice: Dice of ``reference`` and ``prediction``.
+        dice_docker: Dice of ``docker`` and ``prediction``.
     """
 
     reference: MaskRows
@@ -87,7 +87,7 @@ def compare_rows(
 def _at_working_level(
     grey: Rows, scan_shape: tuple[int, int], rows: tuple[int, int], width: int, factor: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Rows of the reference at the working level, by our rule and by the docker's."""
+    """Rows of the reference at the working level, by our rule, and by that of the organisers' docker."""
     if factor == 1:
         values = grey(*rows)
         return values > THRESHOLD, values == FULL
@@ -98,12 +98,12 @@ def _at_working_level(
     own = values[rows[0] * 2 - first : rows[1] * 2 - first].astype(np.uint16)
     lacking = [(0, (rows[1] - rows[0]) * 2 - len(own)), (0, max(0, width * 2 - own.shape[1]))]
     own = np.pad(own, lacking, mode="edge")[:, : width * 2] if np.any(lacking) else own[:, : width * 2]
-    summed = own[::2, ::2] + own[1::2, ::2] + own[::2, 1::2] + own[1::2, 1::2]
-    return summed > 4 * THRESHOLD, full
+    total = own[::2, ::2] + own[1::2, ::2] + own[::2, 1::2] + own[1::2, 1::2]
+    return total > 4 * THRESHOLD, full
 
 
 def slide_scores(masks: SlideMasks) -> dict[str, Score]:
-    """All columns of a slide but those of its group."""
+    """Scores of a slide in all columns, except the columns of groups."""
     scores = {"dice": masks.dice, "dice_kpis_docker": masks.dice_docker}
     for name, (rule, by_docker) in _RULES.items():
         reference = masks.docker if by_docker else masks.reference

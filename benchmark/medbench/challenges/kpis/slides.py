@@ -63,7 +63,7 @@ CARD = replace(
 
 
 def working_factor(group: str) -> int:
-    """Pixels of the scan a pixel at the working level: 1 for NEP25, 2 for the others."""
+    """Pixels of the scan per pixel of the working level: 1 for NEP25, 2 for other groups."""
     return 1 if group == "NEP25" else 2
 
 
@@ -98,7 +98,7 @@ class KPIsSlideRelease(KPIsRelease):
         return slides.slide_facts(case.reference["mask"], channels=1)
 
     def check(self, root: Path) -> list[Finding]:
-        """Counts by split and group, masks that do not fit their slides, slides in two splits."""
+        """Findings on counts, masks that do not fit their slides, and slides in two splits."""
         items = find_slides(root)
         if not items:
             raise self.nothing_of(root, self.default_split, items)
@@ -126,12 +126,12 @@ class KPIsSlideRelease(KPIsRelease):
 
 
 class KPIsSlideExchange(Exchange):
-    """Slides in, one tiled mask at the working level each out.
+    """Reads slides; writes one tiled mask at the working level each.
 
     Args:
         card: of the challenge.
         release: of the slides.
-        patch_inputs: those of task 1, whose examples networks learn from.
+        patch_inputs: inputs of task 1, which give the training examples.
     """
 
     def __init__(self, card: Card, release: KPIsSlideRelease, patch_inputs: Inputs) -> None:
@@ -140,7 +140,7 @@ class KPIsSlideExchange(Exchange):
         self.inputs = {"slide": Inputs(self.read_slide, patch_inputs.examples)}
 
     def read_slide(self, case: Case) -> Sample:
-        """The slide, of which nothing but the header is read yet.
+        """The sample of a slide; only the header of its file is read.
 
         Raises:
             MedbenchError: ``data.group_unknown``, ``data.size``, or naming the file that cannot be read.
@@ -157,7 +157,7 @@ class KPIsSlideExchange(Exchange):
         return Sample(case, empty, slide=Slide(path, factor, shape))
 
     def prediction_name(self, case: Case) -> str:
-        """``<group>/<slide>_mask.tiff``, 0 and 255 at the working level."""
+        """Name of the predicted mask, ``<group>/<slide>_mask.tiff``, at the working level."""
         return f"{case.id}_mask.tiff"
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
@@ -205,7 +205,7 @@ class KPIsSlideExchange(Exchange):
 
 
 class KPIsSlideScorer(Scorer):
-    """Overlap and detection in every slide, clean and as the organisers' docker has them."""
+    """Scores overlap and detection in every slide, correctly and as the organisers' docker."""
 
     def __init__(self, card: Card, exchange: KPIsSlideExchange) -> None:
         super().__init__(card)

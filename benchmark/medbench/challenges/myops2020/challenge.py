@@ -1,6 +1,6 @@
 """MyoPS 2020: scar and oedema of the myocardium in three registered cardiac MR modalities, MICCAI 2020.
 
-Slices lie 10 to 20 mm apart, so networks see them one by one; HD95 in mm hardly depends on the third axis.
+Slices lie 10 to 20 mm apart, so networks see single slices; HD95 in mm hardly depends on the third axis.
 """
 
 from __future__ import annotations

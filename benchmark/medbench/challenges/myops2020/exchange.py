@@ -1,4 +1,4 @@
-"""What models see of MyoPS 2020, and where its predictions are."""
+"""Samples of MyoPS 2020, and names of its predictions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from medbench.core.case import Case
 
 
 class MyoPSExchange(MRVolumeExchange):
-    """Slices or volumes in, ``<case>.nii.gz`` in 16 bits out."""
+    """Reads slices or volumes; writes ``<case>.nii.gz`` with 16 bits."""
 
     channels = ("C0", "DE", "T2")
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The prediction by name, also under the reference's, or with ``_seg`` or ``_result`` at its end."""
-        named = super().locate(case, folder, rename)
+        """The prediction by its own name, the reference's, or one that ends in ``_seg`` or ``_result``."""
+        path = super().locate(case, folder, rename)
         others = (folder / f"{case.id}_{end}.nii.gz" for end in ("gd", "seg", "result"))
-        return named or next((path for path in others if path.is_file()), None)
+        return path or next((path for path in others if path.is_file()), None)

@@ -56,16 +56,16 @@ class MyoPSRelease(MRVolumeRelease):
     )
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The split that papers on missing modalities use, or the organisers' test patients."""
+        """Rule and size of a split: of papers on missing modalities, or of the organisers' test patients."""
         self.check_split(split)
         return _FACTS[split]
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """Whether one of them is ``all``, which holds the cases of ``train`` and ``test``."""
+        """Whether one split is ``all``, which holds the cases of ``train`` and ``test``."""
         return "all" in (training_split, split) and "unlabelled" not in (training_split, split)
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """Patients in the order of their numbers."""
+        """The cases of a split, patients in the order of their numbers."""
         self.check_split(split)
         files: dict[str, dict[str, Path]] = {}
         for path in sorted(root.rglob("*.nii*")):
@@ -81,11 +81,11 @@ class MyoPSRelease(MRVolumeRelease):
         return Case(name, inputs, {"labels": parts["gd"]} if "gd" in parts else {}, name)
 
     def check(self, root: Path) -> list[Finding]:
-        """Counts, missing modalities, grids and label values."""
+        """Findings on counts, missing modalities, grids and label values."""
         findings: list[Finding] = []
-        for split, expected in RELEASED.items():
+        for split, size in RELEASED.items():
             cases = self.cases(root, split)
-            findings.append(Finding("note", f"{split}: {len(cases)} patients, the release has {expected}."))
+            findings.append(Finding("note", f"{split}: {len(cases)} patients, the release has {size}."))
             for case in cases:
                 findings += self.check_case(case)
         return findings
@@ -96,7 +96,7 @@ class MyoPSRelease(MRVolumeRelease):
             yield Finding("error", f"{case.id}: has no _gd file.", self.data_hint)
 
     def check_reference(self, case: Case, reference: Volume) -> Iterator[Finding]:
-        """A note where no scar is marked."""
+        """A note for a reference without scar."""
         if not np.isin(reference.array, REGIONS["scar"]).any():
             yield Finding("note", f"{case.id}: has no scar.")
 

@@ -57,8 +57,8 @@ def draw_heart(
     """Three modalities ``(slices, height, width)`` and every voxel's tissue, an index into the contrasts.
 
     Args:
-        rng: decides everything.
-        scar: whether the patient has any; the oedema around it stays.
+        rng: generator of all random numbers.
+        scar: whether the patient has a scar; the oedema is drawn in any case.
     """
     count = int(rng.integers(3, 5))
     y, x = (field / WIDTH for field in grid(HEIGHT, WIDTH))

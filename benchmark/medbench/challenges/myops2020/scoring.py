@@ -65,12 +65,12 @@ METRICS = tuple(_columns())
 
 
 class MyoPSScorer(MRVolumeScorer):
-    """Both protocols."""
+    """Scores label maps by volume and by slice."""
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """Both protocols on label arrays.
+        """Scores of a label map in memory by both protocols.
 
         Args:
             reference: ``(slices, height, width)`` with the challenge's values.
@@ -91,11 +91,11 @@ class MyoPSScorer(MRVolumeScorer):
         return {spec.name: Score(far[spec.unit], status, reason) for spec in self.card.metrics}
 
     def evidence(self, reference: Volume) -> Mapping[str, Any]:
-        """The number of slices, which weighs the case in the protocol by slice."""
+        """The number of slices: the weight of the case in the protocol by slice."""
         return {"slices": reference.shape[0]}
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-        """Means over patients; over all slices in the protocol by slice."""
+        """Mean over patients, or over all slices in the protocol by slice."""
         by_patient = mean_statistic(metric, rows)
         if metric.protocol != BY_SLICE:
             return by_patient
@@ -135,6 +135,6 @@ def _by_slice(reference: Any, prediction: Any) -> dict[str, Score]:
     for measure, convention in (("dice", "dice.epsilon"), ("hd95", "hd95.pooled")):
         for region in SLICE_REGIONS:
             values = [one[region][convention].value for one in slices]
-            known = [value for value in values if value is not None]
-            scores[f"slice_{measure}_{region}"] = Score(sum(known) / len(slices))
+            numbers = [value for value in values if value is not None]
+            scores[f"slice_{measure}_{region}"] = Score(sum(numbers) / len(slices))
     return scores

@@ -32,7 +32,7 @@ CARD = Card(
 
 
 def psfhs() -> Challenge:
-    """Segmentation of pubic symphysis and fetal head, and the angle of progression that follows."""
+    """Segmentation of pubic symphysis and fetal head, and the angle of progression."""
     release = PSFHSRelease(CARD)
     exchange = PSFHSExchange(CARD, release)
     return Challenge(CARD, release, exchange, PSFHSScorer(CARD, exchange))

@@ -1,4 +1,4 @@
-"""Label maps of PSFHS 2023 as ``.mha`` files on the plane of their frame."""
+"""Samples of PSFHS 2023, and predicted label maps as ``.mha`` files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from medbench.io import nifti_mha
 
 
 class PSFHSExchange(ImageMaskExchange):
-    """Frames in, ``.mha`` label maps of 0, 1 and 2 out."""
+    """Reads frames; writes ``.mha`` label maps of 0, 1 and 2."""
 
     def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
         """A predicted label map, ``.mha`` or any other image type, ``(height, width)``.
@@ -26,7 +26,7 @@ class PSFHSExchange(ImageMaskExchange):
         return read_label_map(path)
 
     def prediction_name(self, case: Case) -> str:
-        """``<case>.mha``, as the image is called."""
+        """Name of the predicted label map, ``<case>.mha`` as of its image."""
         return f"{case.id}.mha"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
@@ -41,9 +41,11 @@ def plane_like(labels: npt.NDArray[np.uint8], stack: Volume) -> Volume:
     """A label map with the geometry of one plane of ``stack``, an image of two or three axes."""
     if len(stack.shape) == 2:
         return Volume(labels, stack.spacing, stack.origin, stack.direction)
-    assert stack.spacing is not None
-    assert stack.origin is not None
-    assert stack.direction is not None
-    turn = np.reshape(stack.direction, (3, 3))[:2, :2]
-    direction = tuple(turn.ravel().tolist()) if abs(np.linalg.det(turn)) > 0.5 else None
-    return Volume(labels, stack.spacing[-2:], stack.origin[-2:], direction)
+    turn = None if stack.direction is None else np.reshape(stack.direction, (3, 3))[:2, :2]
+    flat = turn is not None and abs(np.linalg.det(turn)) > 0.5
+    return Volume(
+        labels,
+        stack.spacing and stack.spacing[-2:],
+        stack.origin and stack.origin[-2:],
+        tuple(turn.ravel().tolist()) if turn is not None and flat else None,
+    )

@@ -4,6 +4,11 @@ The 4,000 training images are public (Zenodo 7851339); the 401 of the preliminar
 test were never released. Splits here are therefore ours, of the training images. No file says which video
 an image is from, so that images with neighbouring numbers are kept together: the splits are three runs of
 numbers, and images of one fifty count as one group.
+
+Another public set has the same layout: 1,358 pairs of 1,124 patients (Zenodo 10969427, Scientific Data
+2024). It is no hidden test set, and whether the two share images is not published. It is recognised by its
+number of images and has splits of its own, ``scidata_train``, ``scidata_val`` and ``scidata_test``; splits
+of one release are refused on the other.
 """
 
 from __future__ import annotations
@@ -24,52 +29,83 @@ from medbench.io import images, nifti_mha
 
 SIDE = 256
 RELEASED = 4000
+SCIDATA = 1358
+SCIDATA_SHARES = (("scidata_train", 0.70), ("scidata_val", 0.80), ("scidata_test", 1.0))
 RUNS = {"train": range(2800), "val": range(2800, 3200), "test": range(3200, RELEASED + 1)}
 GROUP_LENGTH = 50
 _RULE = (
     "by number of the file: below 2800 train, below 3200 val, else test (ours; the challenge's own test sets "
     "are not public, and neighbouring images may be of one video)"
 )
+_SCIDATA_RULE = (
+    "of the 1,358 images of Zenodo 10969427 in the order of their numbers, whole fifties: the first 70 % "
+    "train, the next 10 % val, the rest test (ours; no file says which patient an image is of)"
+)
+_TITLES = {"challenge": "the challenge's training set (Zenodo 7851339)", "scidata": "that of Zenodo 10969427"}
 
 
 class PSFHSRelease(ImageMaskRelease):
     """Files of PSFHS 2023."""
 
-    splits = ("train", "val", "test", "all")
-    data_hint = "Expected image_mha/ and label_mha/ with NNNNN.mha, from Zenodo record 7851339."
+    splits = ("train", "val", "test", "all", *(name for name, _ in SCIDATA_SHARES))
+    data_hint = "Expected image_mha/ and label_mha/ with NNNNN.mha, from Zenodo record 7851339 or 10969427."
     sample_writer = "medbench.challenges.psfhs.sample:write_sample"
     sample_version = "1"
     image_size = (SIDE, SIDE)
 
     def split_facts(self, split: str) -> SplitFacts:
         """The rule; how many images of the release fall into a split depends on how it numbers them."""
+        if split.startswith("scidata_"):
+            return SplitFacts(_SCIDATA_RULE)
         return SplitFacts("every image of the folder" if split == "all" else _RULE)
 
     def completeness(self, root: Path, split: str) -> tuple[int, int]:
-        """Images of the folder and of the released training set."""
-        return len(self.pairs(root)), RELEASED
+        """Images of the folder and of the release that the split is of."""
+        return len(self.pairs(root)), SCIDATA if split.startswith("scidata_") else RELEASED
+
+    def training_split_of(self, split: str) -> str:
+        """The training split of the same release."""
+        return "scidata_train" if split.startswith("scidata_") else "train"
 
     def overlap(self, training_split: str, split: str) -> bool:
-        """``all`` holds the others."""
+        """``all`` holds the others; whether the two releases share images is not published."""
+        if self.training_split_of(training_split) != self.training_split_of(split):
+            return True
         return (training_split == "all") != (split == "all")
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """The three runs of numbers."""
-        return (self.splits[:3],)
+        """The three runs of numbers of either release."""
+        return self.splits[:3], self.splits[4:]
 
     def pairs(self, root: Path) -> list[Pair]:
-        """The images of ``image_mha/`` in the order of their names."""
+        """The images of ``image_mha/`` in the order of their names; their part is the release."""
         folder = root / "image_mha"
         if not folder.is_dir():
             raise self.layout_error(root, ("image_mha/", "label_mha/"))
+        paths = [path for path in sorted(folder.glob("*.mha")) if re.fullmatch(r"\d{1,6}", path.stem)]
+        part = "scidata" if len(paths) == SCIDATA else "challenge"
         return [
-            Pair(path.stem, path, root / "label_mha" / path.name, _group(int(path.stem)))
-            for path in sorted(folder.glob("*.mha"))
-            if re.fullmatch(r"\d{1,6}", path.stem)
+            Pair(path.stem, path, root / "label_mha" / path.name, _group(int(path.stem)), part)
+            for path in paths
         ]
 
     def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
-        """Images whose number is in the split's run."""
+        """Images whose number is in the split's run.
+
+        Raises:
+            MedbenchError: ``data.other_release`` for a split of the release that these images are not of.
+        """
+        of = "scidata" if split.startswith("scidata_") else "challenge"
+        if pairs and pairs[0].part != of:
+            raise MedbenchError(
+                "data.other_release",
+                f"{split}: is a split of {_TITLES[of]}; {pairs[0].image.parent} holds "
+                f"{_TITLES[pairs[0].part]}.",
+                "Use --split scidata_test." if of == "challenge" else "Use --split test.",
+            )
+        if of == "scidata":
+            owners = _scidata_splits(pairs)
+            return [pair for pair in pairs if owners[pair.group] == split]
         if split == "all":
             return list(pairs)
         run = RUNS[split]
@@ -107,15 +143,20 @@ class PSFHSRelease(ImageMaskRelease):
         return read_label_map(case.reference["labels"])
 
     def check(self, root: Path) -> list[Finding]:
-        """As for all images with masks, and how many of the release are there."""
-        findings, present = super().check(root), len(self.pairs(root))
-        if present != RELEASED:
-            message = f"{present:,} of the release's {RELEASED:,} images."
+        """As for all images with masks, and which release it is, and how much of it is there."""
+        pairs = self.pairs(root)
+        findings = [finding for finding in super().check(root) if "is a split of" not in finding.message]
+        if pairs and pairs[0].part == "scidata":
+            findings.insert(
+                0, Finding("note", f"{len(pairs):,} images: the release is {_TITLES['scidata']}.")
+            )
+        elif len(pairs) != RELEASED:
+            message = f"{len(pairs):,} of the release's {RELEASED:,} images."
             findings.insert(0, Finding("warning", message, "A subset: its scores are marked so."))
         return findings
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
-        """The label map, and which structure it lacks."""
+        """The label map, with an oddity for a structure that it lacks."""
         labels = read_label_map(pair.mask)
         absent = [name for label, name in self.card.labels.items() if label and label not in labels]
         return labels, [f"label maps hold no {name}" for name in absent]
@@ -126,10 +167,19 @@ def _group(number: int) -> str:
     return f"{first:05}-{first + GROUP_LENGTH - 1:05}"
 
 
-def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
-    """Labels ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
+def _scidata_splits(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Group -> split: by the share of images before the group's first."""
+    owners: dict[str, str] = {}
+    for position, pair in enumerate(pairs):
+        share = position / len(pairs)
+        owners.setdefault(pair.group, next(split for split, end in SCIDATA_SHARES if share < end))
+    return owners
 
-    A map that is stored with a third axis of length 1, or with three equal planes, is a plane.
+
+def read_label_map(path: Path) -> npt.NDArray[np.uint8]:
+    """A label map ``(height, width)`` of 0 background, 1 pubic symphysis, 2 fetal head.
+
+    A file with a third axis of length 1, or with three equal planes, is read as one plane.
 
     Raises:
         MedbenchError: when the file is missing, damaged or no label map; ``data.label_unknown`` with the

@@ -49,12 +49,12 @@ FAILURE_RULE = (
 
 
 class PSFHSScorer(ImageMaskScorer):
-    """Ten columns a frame, and S of their means."""
+    """Scores ten columns per frame, and S from their means."""
 
     def score_arrays(
         self, reference: Any, prediction: Any, spacing: tuple[float, ...] | None = None
     ) -> dict[str, Score]:
-        """The nine official values and the error of the angle of one frame.
+        """The nine official scores and the error of the angle for one frame.
 
         Args:
             reference: ``(height, width)`` integers, 0 background, 1 PS, 2 FH.
@@ -69,7 +69,7 @@ class PSFHSScorer(ImageMaskScorer):
         }
 
     def score_file(self, case: Case, path: Path) -> CaseScores:
-        """The columns of one label map, and whether the case counts in S: when all of them have a value."""
+        """Scores of one label map, and as evidence whether the case counts in S: where all have a value."""
         return _case_scores(self.score_arrays(*self.read_both(case, path)))
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
@@ -89,7 +89,7 @@ class PSFHSScorer(ImageMaskScorer):
         return _case_scores(scores)
 
     def statistic(self, metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
-        """S follows from the means of the other columns."""
+        """A column's value by weights of the cases; S is computed from the means of the other columns."""
         if metric.name != "score":
             return super().statistic(metric, rows)
         from medbench.metrics.official.intrapartum import psfhs_score
@@ -98,16 +98,12 @@ class PSFHSScorer(ImageMaskScorer):
 
         def score(weights: Weights) -> npt.NDArray[np.float64]:
             means = {name: np.atleast_1d(part(weights)) for name, part in parts.items()}
-            scores = [
-                psfhs_score(dict(zip(means, values, strict=True)))
-                for values in zip(*means.values(), strict=True)
-            ]
-            return np.array(scores).reshape(weights.shape[:-1])
+            return psfhs_score(means).reshape(weights.shape[:-1])
 
         return score
 
     def rank(self, entries: Mapping[str, Sequence[CaseRow]]) -> list[Standing]:
-        """The challenge's ranking: ranks by significance in each of the ten columns, added.
+        """The challenge's ranking: the sum of ranks by significance in each of the ten columns.
 
         A rank is 1 + the number of entries that a Wilcoxon signed-rank test finds better; equal sums are
         separated by S. The rules name neither the level nor the sides of the test (here 0.05, one-sided, not

@@ -1,1 +1,1 @@
-"""What draws the synthetic samples."""
+"""Simulators that draw the images of the synthetic samples."""

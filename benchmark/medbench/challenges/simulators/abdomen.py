@@ -2,7 +2,7 @@
 
 Organs are rough ellipsoids at their usual places in a body of fat, muscle, spine and ribs; size, place,
 attenuation and noise vary between volumes. Unlabelled structures (vena cava, bowel, gas) have attenuations in
-the organs' range, so that no threshold tells one organ.
+the organs' range, so that no threshold segments an organ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from medbench.challenges.simulators.textures import Field, smooth_noise
 
 @dataclass(frozen=True, slots=True)
 class Organ:
-    """An ellipsoid: where it lies, how large it is, how bright.
+    """An organ as an ellipsoid, with position, size and attenuation.
 
     Attributes:
         label: 1 to 8; 0 for what is drawn but not labelled.
@@ -51,7 +51,7 @@ ORGANS = (
 
 @dataclass(frozen=True, slots=True)
 class CT:
-    """A drawn volume.
+    """A simulated CT volume with its label map.
 
     Attributes:
         hounsfield: ``(slices, height, width)`` float32.

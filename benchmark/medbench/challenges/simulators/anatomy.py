@@ -1,7 +1,7 @@
-"""Shapes of symphysis and head, and the convex probe that looks at them.
+"""Shapes of symphysis and head, and the convex probe that scans them.
 
-Lengths are in units of the picture's longer side; x runs to the right and y downwards from the upper left
-corner of a square picture.
+Lengths are in units of the image's longer side; x runs to the right and y downwards from the upper left
+corner of a square image.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Oval:
     taper: float = 0.0
 
     def axes(self, x: Array, y: Array) -> tuple[Array, Array]:
-        """Coordinates along and across the first axis, in semi-axes."""
+        """Coordinates of points along and across the first axis, in semi-axes."""
         cosine, sine = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         right, down = x - np.float32(self.x), y - np.float32(self.y)
         along = (right * cosine + down * sine) / np.float32(self.a)
@@ -42,11 +42,11 @@ class Oval:
         return along.astype(np.float32, copy=False), tapered.astype(np.float32, copy=False)
 
     def level(self, x: Array, y: Array) -> Array:
-        """Below 1 inside, 1 on the outline."""
+        """Level of points: below 1 inside, 1 on the outline."""
         return np.hypot(*self.axes(x, y))
 
     def outline(self, n: int = 180) -> npt.NDArray[np.float64]:
-        """``(n, 2)`` points (x, y)."""
+        """Points (x, y) of the outline, ``(n, 2)``."""
         turn = np.linspace(0, 2 * np.pi, n, endpoint=False)
         along = self.a * np.cos(turn)
         across = self.b * np.sin(turn) / (1 + self.taper * np.cos(turn))
@@ -56,7 +56,7 @@ class Oval:
         )
 
     def moved(self, dx: float, dy: float, turn: float = 0.0, scale: float = 1.0) -> Oval:
-        """The same shape elsewhere."""
+        """The shape after a shift, a turn in radians and a change of scale."""
         return replace(
             self,
             x=self.x + dx,
@@ -69,7 +69,7 @@ class Oval:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A convex probe above the picture.
+    """A convex ultrasound probe above the image.
 
     Attributes:
         apex: height of the virtual apex above the upper edge.
@@ -91,20 +91,20 @@ class Probe:
         return x.astype(np.float32), y.astype(np.float32), radius
 
     def conversion(self, height: int, width: int) -> tuple[Array, Array]:
-        """For every pixel its beam and depth index, as ``cv2.remap`` wants them."""
+        """Beam and depth index of every pixel, for ``cv2.remap``."""
         x, y = pixel_centres(height, width)
         x, y = x - 0.5, y + self.apex
         beam = (np.arctan2(x, y) / self.half_angle + 1) / 2 * (BEAMS - 1)
         depth = (np.hypot(x, y) - self.near) / (self.far - self.near) * (DEPTHS - 1)
         return beam.astype(np.float32), depth.astype(np.float32)
 
-    def share_seen(self, oval: Oval) -> float:
-        """Share of an outline that lies within the sector and a square picture."""
+    def visible_share(self, oval: Oval) -> float:
+        """Share of an outline that lies within the sector and a square image."""
         points = oval.outline()
         x, y = (points - (0.5, -self.apex)).T
         radius = np.hypot(x, y)
-        seen = (np.abs(np.arctan2(x, y)) < self.half_angle) & (radius > self.near) & (radius < self.far)
-        return float((seen & ((points > 0) & (points < 1)).all(axis=1)).mean())
+        visible = (np.abs(np.arctan2(x, y)) < self.half_angle) & (radius > self.near) & (radius < self.far)
+        return float((visible & ((points > 0) & (points < 1)).all(axis=1)).mean())
 
 
 def progression_angle(symphysis: Oval, head: Oval) -> float | None:
@@ -126,15 +126,19 @@ def draw_anatomy(rng: np.random.Generator, probe: Probe) -> tuple[Oval, Oval]:
     that tangent.
     """
     while True:
-        wanted = rng.uniform(*ANGLES_DEG)
+        target = rng.uniform(*ANGLES_DEG)
         for _ in range(60):
-            symphysis, head = _against_tangent(rng, np.radians(wanted))
+            symphysis, head = _against_tangent(rng, np.radians(target))
             angle = progression_angle(symphysis, head)
-            if angle is None or abs(angle - wanted) > 4 or not ANGLES_DEG[0] < angle < ANGLES_DEG[1]:
+            if angle is None or abs(angle - target) > 4 or not ANGLES_DEG[0] < angle < ANGLES_DEG[1]:
                 continue
             gap = symphysis.level(*head.outline().T.astype(np.float32)).min()
             apart = head.level(*symphysis.outline().T.astype(np.float32)).min()
-            if min(gap, apart) > 1.08 and probe.share_seen(symphysis) == 1 and probe.share_seen(head) > 0.9:
+            if (
+                min(gap, apart) > 1.08
+                and probe.visible_share(symphysis) == 1
+                and probe.visible_share(head) > 0.9
+            ):
                 return symphysis, head
 
 
@@ -175,7 +179,7 @@ def transperineal_probe(rng: np.random.Generator) -> Probe:
 
 
 def pixel_centres(height: int, width: int) -> tuple[Array, Array]:
-    """x and y of every pixel, ``(height, width)``; a picture that is not square lies in the middle."""
+    """x and y of every pixel, ``(height, width)`` each; the shorter side of an image is centred."""
     side = max(height, width)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     return (x + 0.5 - width / 2) / side + 0.5, (y + 0.5) / side

@@ -1,8 +1,8 @@
 """A simulator of colonoscopy: a polyp on mucosa with folds, vessels and specular highlights.
 
 A sequence has one mucosa and one polyp; its frames differ by a slow drift of the camera and of the light, so
-that frames of one sequence are near duplicates, as real ones are. The polyp's hue lies in the range of the
-mucosa's of other sequences: what tells it is its dome, its surface and its rim.
+that frames of one sequence are near duplicates, as in real videos. The polyp's hue lies in the range of the
+mucosa of other sequences; only its dome, surface and rim tell it from mucosa.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 
 from medbench.challenges.simulators.textures import (
     Field,
-    MaskedPicture,
-    as_picture,
+    MaskedImage,
+    as_image,
     blob,
     draw_line,
     grid,
@@ -23,7 +23,7 @@ from medbench.challenges.simulators.textures import (
 
 
 class Sequence:
-    """The scene of one sequence.
+    """The scene of one simulated sequence.
 
     Args:
         rng: source of everything random.
@@ -96,8 +96,8 @@ class Sequence:
         rim = np.exp(-((reach - 1.06) ** 2) / 0.006).astype(np.float32)
         self.colour *= (1 - 0.28 * rim * np.float32(rng.uniform(0.4, 1)))[..., None]
 
-    def frame(self, rng: np.random.Generator, moment: float) -> MaskedPicture:
-        """Draw one frame.
+    def frame(self, rng: np.random.Generator, moment: float) -> MaskedImage:
+        """A frame with the polyp's mask.
 
         Args:
             rng: source of the noise of this frame.
@@ -122,13 +122,13 @@ class Sequence:
         lit = lit * (1 - highlight) + highlight
         lit += rng.normal(0, 0.012, lit.shape).astype(np.float32)
         lit *= self._aperture(rows, columns)[..., None]
-        return MaskedPicture(as_picture(lit), self.inside[window].astype(np.uint8))
+        return MaskedImage(as_image(lit), self.inside[window].astype(np.uint8))
 
     @staticmethod
     def _brightest(sparkle: Field) -> float:
         return float(np.quantile(sparkle[::4, ::4], 0.988))
 
     def _aperture(self, rows: Field, columns: Field) -> Field:
-        """The scope's octagonal picture: black corners."""
+        """Brightness of the scope's octagonal field of view: 0 in the corners."""
         corner = np.minimum(rows, self.height - 1 - rows) + np.minimum(columns, self.width - 1 - columns)
         return np.clip((corner - 26) / 3, 0, 1).astype(np.float32)

@@ -11,8 +11,8 @@ import numpy as np
 
 from medbench.challenges.simulators.textures import (
     Field,
-    MaskedPicture,
-    as_picture,
+    MaskedImage,
+    as_image,
     blob,
     draw_line,
     grid,
@@ -21,8 +21,8 @@ from medbench.challenges.simulators.textures import (
 )
 
 
-def draw_picture(rng: np.random.Generator, height: int, width: int) -> MaskedPicture:
-    """Draw one picture.
+def draw_image(rng: np.random.Generator, height: int, width: int) -> MaskedImage:
+    """A dermoscopic image with the lesion's mask.
 
     Args:
         rng: source of everything random.
@@ -44,7 +44,7 @@ def draw_picture(rng: np.random.Generator, height: int, width: int) -> MaskedPic
     colours = _bubbles(rng, colours.astype(np.float32))
     colours *= _lens(rng, shape)[..., None]
     colours += rng.normal(0, 0.008, colours.shape).astype(np.float32)
-    return MaskedPicture(as_picture(colours), inside.astype(np.uint8))
+    return MaskedImage(as_image(colours), inside.astype(np.uint8))
 
 
 def _outline(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Field, float]:
@@ -76,10 +76,10 @@ def _pigment(
 def _hairs(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
     hairs = np.zeros(shape, np.float32)
     side = max(shape)
-    combed = rng.uniform(0, 2 * np.pi)
+    direction = rng.uniform(0, 2 * np.pi)
     for _ in range(int(rng.integers(0, 26))):
         start = (rng.uniform(0, shape[1]), rng.uniform(0, shape[0]))
-        heading = combed + rng.normal(0, 0.5)
+        heading = direction + rng.normal(0, 0.5)
         length = int(side * rng.uniform(0.2, 0.8))
         draw_line(hairs, wandering_line(rng, start, heading, length, 0.012), 1.0, int(rng.integers(1, 4)))
     return np.asarray(cv2.GaussianBlur(hairs, (0, 0), 0.7), np.float32)
@@ -97,7 +97,7 @@ def _bubbles(rng: np.random.Generator, colours: Field) -> Field:
 
 
 def _lens(rng: np.random.Generator, shape: tuple[int, int]) -> Field:
-    """Light that falls off to the side; in a third of the pictures the black rim of the lens."""
+    """Brightness of the lens: vignetting, and in a third of the images a black rim."""
     rows, columns = grid(*shape)
     height, width = shape
     off_axis = np.hypot(rows - height / 2, columns - width / 2) / (max(shape) / 2)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.simulators.textures import Field, as_picture, blob, smooth_noise
+from medbench.challenges.simulators.textures import Field, as_image, blob, smooth_noise
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 RGB = tuple[float, float, float]
 
 TEXTURE_SIDE = 1536
@@ -33,7 +33,7 @@ SCLEROSIS: RGB = (0.80, 0.50, 0.68)
 
 @dataclass(frozen=True, slots=True)
 class Morphology:
-    """How glomeruli of a group look.
+    """Shape and colour of the glomeruli of a group.
 
     Attributes:
         radius: mean radius of the capsule in pixels at the working level, and its spread.
@@ -60,15 +60,15 @@ MORPHOLOGIES = {
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A glomerulus: picture ``(side, side, 3)`` and mask ``(side, side)``, 0 or 1."""
+    """A glomerulus: image ``(side, side, 3)`` and mask ``(side, side)``, 0 or 1."""
 
-    picture: Picture
-    mask: Picture
+    image: Pixels
+    mask: Pixels
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A stamp's place: rows and columns of its corner, and which stamp."""
+class Placement:
+    """Row and column of a stamp's top-left corner, and the index of the stamp."""
 
     row: int
     column: int
@@ -76,7 +76,7 @@ class Placed:
 
 
 def draw_glomerulus(rng: np.random.Generator, form: Morphology) -> Stamp:
-    """One glomerulus with its capsule; the capsule's outline is the mask's."""
+    """A glomerulus with its capsule; the mask ends at the capsule's outline."""
     side = STAMP_SIDE
     radius = float(np.clip(rng.normal(*form.radius), 90, 0.45 * side))
     aspect, angle = rng.uniform(0.85, 1.0), rng.uniform(0, np.pi)
@@ -99,7 +99,7 @@ def draw_glomerulus(rng: np.random.Generator, form: Morphology) -> Stamp:
         colours[solid] = SCLEROSIS
     _nuclei(rng, colours, inside, round(form.nuclei * (radius / form.radius[0]) ** 2))
     colours[np.abs(capsule - 1) * radius < 3.0] = MEMBRANE
-    return Stamp(as_picture(colours), (capsule < 1).astype(np.uint8))
+    return Stamp(as_image(colours), (capsule < 1).astype(np.uint8))
 
 
 def _nuclei(rng: np.random.Generator, colours: Field, where: npt.NDArray[np.bool_], count: int) -> None:
@@ -114,8 +114,8 @@ def _nuclei(rng: np.random.Generator, colours: Field, where: npt.NDArray[np.bool
         cv2.ellipse(colours, place, axes, float(rng.uniform(0, 180)), 0, 360, NUCLEUS, -1, cv2.LINE_AA)
 
 
-def draw_tubules(rng: np.random.Generator, side: int = TEXTURE_SIDE) -> Picture:
-    """A field of tubules, ``(side, side, 3)``, that continues itself across its borders.
+def draw_tubules(rng: np.random.Generator, side: int = TEXTURE_SIDE) -> Pixels:
+    """A texture of tubules, ``(side, side, 3)``, that is periodic in both directions.
 
     Cells of a jittered lattice: magenta membranes between them, cytoplasm with nuclei, pale lumens.
     """
@@ -145,7 +145,7 @@ def draw_tubules(rng: np.random.Generator, side: int = TEXTURE_SIDE) -> Picture:
             inner = 4 < row < half - 4 and 4 < column < half - 4
             if inner and cell[int(row), int(column)] == index:
                 cv2.circle(colours, (round(column), round(row)), 2, NUCLEUS, -1, cv2.LINE_AA)
-    wrapped = np.pad(as_picture(colours), ((2, 2), (2, 2), (0, 0)), mode="wrap")
+    wrapped = np.pad(as_image(colours), ((2, 2), (2, 2), (0, 0)), mode="wrap")
     return np.ascontiguousarray(
         cv2.resize(wrapped, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)[4:-4, 4:-4]
     )
@@ -155,11 +155,11 @@ class Section:
     """A kidney section of one group, drawn on demand in strips of rows.
 
     Args:
-        seed: decides everything.
+        seed: of all random numbers.
         group: one of :data:`MORPHOLOGIES`.
         height: in pixels at the working level.
-        width: likewise.
-        empty: draw tissue without any glomerulus.
+        width: in pixels at the working level.
+        empty: whether to draw tissue without glomeruli.
     """
 
     def __init__(self, seed: list[int], group: str, height: int, width: int, *, empty: bool = False) -> None:
@@ -169,63 +169,67 @@ class Section:
         tint = 1 + rng.normal(0, 0.07, 3)
         self.texture = _tinted(draw_tubules(rng, min(TEXTURE_SIDE, -(-max(height, width) // 2) * 2)), tint)
         stamps = [draw_glomerulus(rng, form) for _ in range(STAMPS)]
-        self.stamps = [Stamp(_tinted(stamp.picture, tint), stamp.mask) for stamp in stamps]
+        self.stamps = [Stamp(_tinted(stamp.image, tint), stamp.mask) for stamp in stamps]
         self.border_step = max(8, max(height, width) // 512)
         coarse = (-(-height // self.border_step) + 1, -(-width // self.border_step) + 1)
         outline = blob(
             rng, coarse, (coarse[0] / 2, coarse[1] / 2), (coarse[1] * 0.47, coarse[0] * 0.47), 0.0, 0.05
         )
         self.outline = outline + 0.006 * smooth_noise(rng, coarse, 2.0)
-        self.placed = [] if empty else self._place(rng)
+        self.placements = [] if empty else self._place(rng)
 
-    def _place(self, rng: np.random.Generator) -> list[Placed]:
+    def _place(self, rng: np.random.Generator) -> list[Placement]:
         """Glomeruli on a jittered lattice about the centre, most of its places within the tissue taken."""
         reach = STAMP_SIDE // 2
         turns = np.linspace(0, 2 * np.pi, 12, endpoint=False)
         ring = [(reach * np.sin(turn), reach * np.cos(turn)) for turn in turns]
-        found = []
+        glomeruli = []
         nodes = [range(-(side // (2 * PITCH)), side // (2 * PITCH) + 1) for side in self.shape]
         for down in nodes[0]:
             for across in nodes[1]:
-                shift, taken, stamp = rng.integers(-45, 46, 2), rng.random() < 0.8, int(rng.integers(STAMPS))
+                shift, occupied, stamp = (
+                    rng.integers(-45, 46, 2),
+                    rng.random() < 0.8,
+                    int(rng.integers(STAMPS)),
+                )
                 row = self.shape[0] // 2 + down * PITCH + int(shift[0])
                 column = self.shape[1] // 2 + across * PITCH + int(shift[1])
                 within = all(self._depth(int(row + y), int(column + x)) < 0.98 for y, x in ring)
-                if within and (taken or down == across == 0):
-                    found.append(Placed(row - reach, column - reach, stamp))
-        return found
+                if within and (occupied or down == across == 0):
+                    glomeruli.append(Placement(row - reach, column - reach, stamp))
+        return glomeruli
 
     def _depth(self, row: int, column: int) -> float:
-        """Relative radius of a pixel: below 1 is tissue; beyond the section it is not."""
+        """Relative radius of a pixel, below 1 within the tissue."""
         if not (0 <= row < self.shape[0] and 0 <= column < self.shape[1]):
             return float("inf")
         return float(self.outline[row // self.border_step, column // self.border_step])
 
     def tissue(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
-        """Where there is tissue in rows ``start`` to ``stop``."""
+        """Mask of the tissue in rows ``start`` to ``stop``."""
         width = self.shape[1]
         low, share = self._between(np.arange(width))
-        found = np.empty((stop - start, width), bool)
+        mask = np.empty((stop - start, width), bool)
         for first in range(start, stop, _ROWS_AT_ONCE):
             last = min(first + _ROWS_AT_ONCE, stop)
             above, below = self._between(np.arange(first, last))
             rows = self.outline[above] * (1 - below[:, None]) + self.outline[above + 1] * below[:, None]
             depth = rows[:, low] * (1 - share) + rows[:, low + 1] * share
-            found[first - start : last - start] = depth < 1
-        return found
+            mask[first - start : last - start] = depth < 1
+        return mask
 
     def _between(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Field]:
-        """Which two elements of the coarse outline a pixel lies between, and how far from the first."""
+        """Index of the last element of the coarse outline before a pixel, and the distance from it."""
         low = places // self.border_step
         return low, (places / self.border_step - low).astype(np.float32)
 
-    def strip(self, start: int, stop: int) -> tuple[Picture, Picture]:
-        """Picture ``(rows, width, 3)`` and mask ``(rows, width)``, 0 or 1, of rows ``start`` to ``stop``."""
+    def strip(self, start: int, stop: int) -> tuple[Pixels, Pixels]:
+        """Pixels ``(rows, width, 3)`` and mask ``(rows, width)``, 0 or 1, of rows ``start`` to ``stop``."""
         side, width = len(self.texture), self.shape[1]
         rows = np.arange(start, stop) % side
-        picture = np.tile(self.texture[rows], (1, -(-width // side), 1))[:, :width]
+        image = np.tile(self.texture[rows], (1, -(-width // side), 1))[:, :width]
         mask = np.zeros((stop - start, width), np.uint8)
-        for place in self.placed:
+        for place in self.placements:
             top, bottom = max(start, place.row), min(stop, place.row + STAMP_SIDE)
             if top >= bottom:
                 continue
@@ -234,27 +238,27 @@ class Section:
                 slice(place.column, place.column + STAMP_SIDE),
                 slice(top - start, bottom - start),
             )
-            chosen = stamp.mask[inner] > 0
-            picture[outer, columns][chosen] = stamp.picture[inner][chosen]
+            inside = stamp.mask[inner] > 0
+            image[outer, columns][inside] = stamp.image[inner][inside]
             mask[outer, columns] |= stamp.mask[inner]
         tissue = self.tissue(start, stop)
-        picture[~tissue] = 0
+        image[~tissue] = 0
         mask[~tissue] = 0
-        return picture, mask
+        return image, mask
 
 
-def enlarged(strip: Picture, factor: int, grain: Picture, first_row: int) -> Picture:
-    """A strip at the scan level: pixels repeated, with the scanner's grain on tissue.
+def enlarged(strip: Pixels, factor: int, grain: Pixels, first_row: int) -> Pixels:
+    """A strip at the scan level: pixels repeated, with the scanner's noise on tissue.
 
     Args:
         strip: ``(rows, width, 3)``.
         factor: 1 or 2.
         grain: ``(side, side)`` from 0 up, repeated over the slide.
-        first_row: of the strip at the scan level.
+        first_row: first row of the strip at the scan level.
     """
     import cv2
 
-    large: Picture = strip
+    large: Pixels = strip
     if factor > 1:
         large = np.repeat(np.repeat(strip, factor, axis=0), factor, axis=1)
     rows = np.arange(first_row, first_row + len(large)) % len(grain)
@@ -263,13 +267,13 @@ def enlarged(strip: Picture, factor: int, grain: Picture, first_row: int) -> Pic
     return np.asarray(darker)
 
 
-def draw_grain(rng: np.random.Generator, side: int = 1024) -> Picture:
-    """Fine noise of 0 to 12 grey values."""
+def draw_grain(rng: np.random.Generator, side: int = 1024) -> Pixels:
+    """Fine noise of 0 to 12 grey values, ``(side, side)``."""
     return np.clip(rng.normal(4, 3, (side, side)), 0, 12).astype(np.uint8)
 
 
-def _tinted(picture: Picture, tint: npt.NDArray[np.float64]) -> Picture:
-    """The stain stronger or weaker in each colour, by a power of the transmitted light."""
+def _tinted(image: Pixels, tint: npt.NDArray[np.float64]) -> Pixels:
+    """The image with the stain stronger or weaker in each colour, by a power of the transmitted light."""
     light = np.arange(256)[:, None] / 255
     table = np.rint(255 * light ** tint[None]).astype(np.uint8)
-    return np.stack([table[picture[..., channel], channel] for channel in range(3)], axis=-1)
+    return np.stack([table[image[..., channel], channel] for channel in range(3)], axis=-1)

@@ -1,7 +1,7 @@
-"""Echoes of an anatomy on the grid of a convex probe, and their way into the picture.
+"""Simulated echoes of an anatomy on the grid of a convex probe, and the scan conversion into an image.
 
 Echo strengths in dB are set on the probe's own grid of beams and depths, where attenuation, shadows behind
-bone and speckle arise, and are then scan-converted into the picture. It is not a model of acoustics, but what
+bone and speckle arise, and are then scan-converted into the image. It is not a model of acoustics, but what
 a network must cope with is there: speckle that widens with depth, a skull line that drops out where the beam
 grazes it, shadows, lost contact, reverberation, gain that differs between videos.
 """
@@ -20,26 +20,26 @@ SYMPHYSIS, HEAD = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the plane cuts at one moment; ``seen`` and ``void`` run from 0 (absent) to 1 (clear)."""
+    """Structures in the plane at one moment; each ``_clarity`` is from 0 (absent) to 1 (clear)."""
 
     symphysis: Oval
     head: Oval
-    symphysis_seen: float = 1.0
-    head_seen: float = 1.0
-    void_seen: float = 0.0
+    symphysis_clarity: float = 1.0
+    head_clarity: float = 1.0
+    void_clarity: float = 0.0
     smear: float = 1.0
     drift: tuple[float, float] = (0.0, 0.0)
     gain_db: float = 0.0
 
 
 class Scene:
-    """What stays the same over a clip, and the state of its speckle.
+    """The constant parts of a clip, and the state of its speckle.
 
     Args:
         rng: source of everything random.
-        height: of the picture in pixels.
-        width: of the picture in pixels.
-        probe: what looks at the anatomy.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        probe: the probe that scans the anatomy.
     """
 
     def __init__(self, rng: np.random.Generator, height: int, width: int, probe: Probe) -> None:
@@ -79,7 +79,7 @@ class Scene:
         return (large / max(float(large.std()), 1e-6)).astype(np.float32)
 
     def _around(self) -> Array:
-        """512 values of periodic smooth noise, one for each direction from a shape's centre."""
+        """Periodic smooth noise of 512 values, one for each direction from a shape's centre."""
         waves = np.arange(1, 12)
         turn = np.linspace(0, 2 * np.pi, 512, endpoint=False)[:, None]
         noise = np.cos(waves * turn + self.rng.uniform(0, 2 * np.pi, 11)) @ (self.rng.normal(0, 1, 11))
@@ -104,7 +104,7 @@ class Scene:
         return level.astype(np.float32)
 
     def _fixed(self) -> Array:
-        """What belongs to the probe: skin line, reverberation, lost contact, depth gain."""
+        """Echo level that the probe causes: skin line, reverberation, lost contact, depth gain."""
         rng, below = self.rng, self.radius - self.probe.near
         reach = self.probe.far - self.probe.near
         beams = np.linspace(-1, 1, BEAMS, dtype=np.float32)[None]
@@ -119,8 +119,10 @@ class Scene:
         level = level + rng.uniform(-11, 0) * below / reach + rng.uniform(-5, 0) * (below / reach) ** 3
         focus = rng.uniform(0.3, 0.7)
         level = level + rng.uniform(0, 4) * np.exp(-(((below / reach - focus) / 0.2) ** 2))
-        gone = _sigmoid((rng.choice([-1, 1]) * beams - rng.uniform(0.35, 1.2)) / rng.uniform(0.05, 0.15))
-        level = level - rng.uniform(6, 26) * gone * np.clip(below / (0.15 * reach), 0.15, 1)
+        contact_loss = _sigmoid(
+            (rng.choice([-1, 1]) * beams - rng.uniform(0.35, 1.2)) / rng.uniform(0.05, 0.15)
+        )
+        level = level - rng.uniform(6, 26) * contact_loss * np.clip(below / (0.15 * reach), 0.15, 1)
         for _ in range(rng.integers(0, 4)):
             stripe = np.exp(-(((beams - rng.uniform(-0.9, 0.9)) / rng.uniform(0.04, 0.14)) ** 2))
             start = _sigmoid((below / reach - rng.uniform(0.05, 0.3)) / 0.03)
@@ -150,8 +152,10 @@ class Scene:
         return cv2.warpAffine(texture, move, (BEAMS, DEPTHS), borderMode=cv2.BORDER_REFLECT)  # type: ignore[return-value]
 
     def _surface(self, oval: Oval) -> tuple[Array, Array, npt.NDArray[np.int32], Array, Array]:
-        """Distance to the outline (negative inside), facing (1 where a beam enters squarely), direction index
-        around the centre, and the coordinates in semi-axes."""
+        """Distance to the outline, negative inside; cosine to the beam; direction index; coordinates.
+
+        Coordinates are in semi-axes; the cosine is 1 where a beam meets the outline at a right angle.
+        """
         along, across = oval.axes(self.x, self.y)
         level = np.hypot(along, across)
         down = np.gradient(level, self.step, axis=0)
@@ -161,17 +165,17 @@ class Scene:
         return (level - 1) / slope, -down / slope, around, along, across
 
     def echoes(self, view: View) -> Array:
-        """``(DEPTHS, BEAMS)`` echo level in dB."""
+        """Echo level in dB, ``(DEPTHS, BEAMS)``."""
         import cv2
 
         level = self._carried(self.tissue, view.drift)
         loss = np.zeros_like(level)
-        if view.void_seen > 0:
+        if view.void_clarity > 0:
             void = self.void.moved(*view.drift).level(self.x, self.y)
-            level = level - self.void_db * view.void_seen * _sigmoid((1 - void) / 0.06)
-        if view.head_seen > 0:
+            level = level - self.void_db * view.void_clarity * _sigmoid((1 - void) / 0.06)
+        if view.head_clarity > 0:
             level = self._head(level, loss, view)
-        if view.symphysis_seen > 0:
+        if view.symphysis_clarity > 0:
             level = self._symphysis(level, loss, view)
         path = np.cumsum(loss, axis=0) * self.step
         level = level - cv2.GaussianBlur(path, (0, 0), sigmaX=2.5, sigmaY=0.5) + self.fixed
@@ -180,8 +184,8 @@ class Scene:
 
     def _head(self, level: Array, loss: Array, view: View) -> Array:
         distance, facing, around, along, across = self._surface(view.head)
-        seen, width = view.head_seen, self.skull_width * view.smear
-        inside = _sigmoid(-distance / (0.004 * view.smear)) * seen
+        clarity, width = view.head_clarity, self.skull_width * view.smear
+        inside = _sigmoid(-distance / (0.004 * view.smear)) * clarity
         depth_in = np.clip(-distance / 0.12, 0, 1)
         brain = self.brain_db * self._carried(self.brain, view.drift) - self.head_db
         haze = 7 * np.exp(np.minimum(distance, 0) / 0.035) * (facing > 0) * facing
@@ -192,14 +196,14 @@ class Scene:
         if self.transthalamic:
             brain = brain + self._midbrain(along, across)
         level = level * (1 - 0.85 * inside) + (brain + haze) * inside
-        kept = np.clip(0.98 + 0.34 * self.dropout["skull"][around], 0.12, 1.3)
+        echo = np.clip(0.98 + 0.34 * self.dropout["skull"][around], 0.12, 1.3)
         near = np.clip(facing, 0, 1) ** 0.8 * self.skull_db
         far = np.clip((-facing - 0.45) / 0.55, 0, 1) * self.far_wall_db
         wall = np.exp(-(((distance + 0.004) / width) ** 2))
         scalp = np.exp(-(((distance - 2.5 * width) / (2 * width)) ** 2)) * np.clip(facing, 0, 1)
-        level = level + (wall * kept * (near + far + 2.5) + 3.5 * scalp) * seen / np.sqrt(view.smear)
+        level = level + (wall * echo * (near + far + 2.5) + 3.5 * scalp) * clarity / np.sqrt(view.smear)
         through = self.skull_loss_db / (width * 1.772) / np.clip(np.abs(facing), 0.3, 1)
-        loss += wall * through * seen * np.clip(kept, 0.4, 1.2) * (facing > -0.3)
+        loss += wall * through * clarity * np.clip(echo, 0.4, 1.2) * (facing > -0.3)
         return level
 
     def _midbrain(self, along: Array, across: Array) -> Array:
@@ -208,45 +212,45 @@ class Scene:
         gaps = np.clip(0.75 + 0.6 * np.sin(9 * along + self.gain_db), 0.1, 1.2)
         cavum = np.hypot((along - 0.42) / 0.13, across / 0.075)
         thalami = np.hypot((along + 0.05) / 0.20, (np.abs(across) - 0.17) / 0.14)
-        shown = 13 * falx * gaps * (cavum > 1) * (np.abs(along + 0.05) > 0.12)
-        return shown - 5 * _sigmoid((1 - thalami) / 0.1) + 9 * np.exp(-(((cavum - 1) / 0.25) ** 2))
+        level = 13 * falx * gaps * (cavum > 1) * (np.abs(along + 0.05) > 0.12)
+        return level - 5 * _sigmoid((1 - thalami) / 0.1) + 9 * np.exp(-(((cavum - 1) / 0.25) ** 2))
 
     def _symphysis(self, level: Array, loss: Array, view: View) -> Array:
         distance, facing, around, along, across = self._surface(view.symphysis)
-        seen = view.symphysis_seen
-        inside = _sigmoid(-distance / (0.005 * view.smear)) * seen
+        clarity = view.symphysis_clarity
+        inside = _sigmoid(-distance / (0.005 * view.smear)) * clarity
         core = np.exp(-((along / 0.6) ** 2) - ((across + 0.1) / 0.22) ** 2) * self.core_db
         core = core * np.clip(0.6 + 0.6 * self.dropout["capsule"][(around * 3) % 512], 0, 1.5)
         body = 0.4 * level - self.symphysis_db + core
         level = level * (1 - 0.9 * inside) + body * 0.9 * inside
-        kept = np.clip(1.0 + 0.3 * self.dropout["capsule"][around], 0.25, 1.4)
+        echo = np.clip(1.0 + 0.3 * self.dropout["capsule"][around], 0.25, 1.4)
         capsule = np.exp(-(((distance + 0.004) / (0.0065 * view.smear)) ** 2))
-        strength = self.capsule_db * (0.35 + 0.65 * np.abs(facing)) * kept
+        strength = self.capsule_db * (0.35 + 0.65 * np.abs(facing)) * echo
         loss += inside * self.symphysis_loss_db / (2 * view.symphysis.b)
-        return level + capsule * strength * seen / np.sqrt(view.smear)
+        return level + capsule * strength * clarity / np.sqrt(view.smear)
 
     def frame(self, view: View) -> npt.NDArray[np.uint8]:
-        """One picture ``(height, width)``; the speckle moves on a little."""
+        """The next frame, ``(height, width)``, 8-bit grey; every call moves the speckle on."""
         import cv2
 
         self.speckle = (0.85 * self.speckle + 0.527 * self._speckle()).astype(np.complex64)
         speckle = 20 * self.smoothness * np.log10(np.abs(self.speckle) / 1.25 + 0.05)
         level = self.echoes(view) + speckle + self.gain_db + view.gain_db
         grey = 255 * np.clip(level / self.range_db + 0.50, 0, 1) ** 1.3
-        picture = cv2.remap(
+        image = cv2.remap(
             grey.astype(np.float32), self.beam, self.depth, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
-        return np.rint(picture).astype(np.uint8)
+        return np.rint(image).astype(np.uint8)
 
     def labels(self, symphysis: Oval | None, head: Oval | None) -> npt.NDArray[np.uint8]:
-        """What is drawn, within the sector."""
+        """Label map of the structures within the sector, ``(height, width)``."""
         x, y = pixel_centres(*self.shape)
-        drawn = np.zeros(self.shape, np.uint8)
+        labels = np.zeros(self.shape, np.uint8)
         for oval, label in ((head, HEAD), (symphysis, SYMPHYSIS)):
             if oval is not None:
-                drawn[oval.level(x, y) <= 1] = label
+                labels[oval.level(x, y) <= 1] = label
         sector = (self.beam >= 0) & (self.beam <= BEAMS - 1) & (self.depth >= 0) & (self.depth <= DEPTHS - 1)
-        return drawn * sector.astype(np.uint8)
+        return labels * sector.astype(np.uint8)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Parts of drawn pictures that several simulators share: smooth noise, blobs, curves, shading."""
+"""Textures and shapes that several simulators share: smooth noise, blobs, curves."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ Field = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class MaskedPicture:
-    """A drawn picture and where the structure in question is.
+class MaskedImage:
+    """A simulated image with the mask of its structure.
 
     Attributes:
-        picture: ``(height, width, 3)``, 8-bit RGB.
+        image: ``(height, width, 3)``, 8-bit RGB.
         mask: ``(height, width)``, 8 bit, 1 where the structure is.
     """
 
-    picture: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8]
 
 
@@ -93,10 +93,10 @@ def draw_line(canvas: Field, points: npt.NDArray[np.float64], value: float, widt
     """Draw a smooth polyline into ``canvas`` ``(height, width)`` in place, x and y in pixels."""
     import cv2
 
-    fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
-    cv2.polylines(canvas, [fixed], False, float(value), width, cv2.LINE_AA, shift=4)
+    subpixels = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
+    cv2.polylines(canvas, [subpixels], False, float(value), width, cv2.LINE_AA, shift=4)
 
 
-def as_picture(colours: Field) -> npt.NDArray[np.uint8]:
-    """``(height, width, 3)`` from 0 to 1 as 8-bit values."""
+def as_image(colours: Field) -> npt.NDArray[np.uint8]:
+    """Colours ``(height, width, 3)`` from 0 to 1 as an 8-bit image."""
     return np.clip(np.rint(colours * 255), 0, 255).astype(np.uint8)

@@ -1,7 +1,7 @@
-"""A simulator of intrapartum and fetal-head ultrasound: videos, single pictures, exact labels.
+"""A simulator of intrapartum and fetal-head ultrasound: videos and single images with exact labels.
 
-Nothing but the generator that is handed in decides what is drawn: a video is the same bytes for the same
-seed, whatever else is drawn before or beside it.
+The generator alone decides what is drawn: a video has the same bytes for the same seed, whatever else is
+drawn before or at the same time.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ StandardPlane = Literal["all", "none", "mixed"]
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A drawn video.
+    """A simulated video.
 
     Attributes:
         frames: ``(frames, size, size)``, 8-bit grey.
-        labels: ``(frames, size, size)``, 8-bit: 0 background, 1 pubic symphysis, 2 fetal head; to be used in
+        labels: ``(frames, size, size)``, 8-bit: 0 background, 1 pubic symphysis, 2 fetal head; valid in
             standard-plane frames only.
         standard_plane: ``(frames,)``, whether a frame shows the standard plane.
     """
@@ -41,13 +41,13 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A single drawn picture.
+    """A simulated single image.
 
     Attributes:
         image: ``(height, width)``, 8-bit grey.
         labels: ``(height, width)``, 8-bit: 0 background, 1 pubic symphysis, 2 fetal head.
-        symphysis: its shape, if drawn.
-        head: its shape, if drawn.
+        symphysis: shape of the symphysis; ``None`` where the image shows none.
+        head: shape of the head; ``None`` where the image shows none.
     """
 
     image: npt.NDArray[np.uint8]
@@ -56,7 +56,7 @@ class Frame:
     head: Oval | None
 
     def pixels(self, oval: Oval) -> tuple[float, float, float, float, float]:
-        """Centre x and y, semi-axes in pixels (the centre of the first pixel is 0, 0), angle in degrees."""
+        """A shape in pixels: centre x and y (the first pixel is at 0, 0), semi-axes, angle in degrees."""
         height, width = self.image.shape
         side = max(height, width)
         x = (oval.x - 0.5) * side + width / 2 - 0.5
@@ -70,7 +70,7 @@ def draw_video(
     size: int = 512,
     standard_plane: StandardPlane = "all",
 ) -> Clip:
-    """Draw a video.
+    """A simulated video.
 
     Every frame has a clarity between 0 and 1, and is a standard plane when that is above 0.5. Below it the
     plane departs in one of four ways, drawn for the clip: the symphysis fades and the head is cut off-centre;
@@ -86,7 +86,7 @@ def draw_video(
         standard_plane: which frames are standard planes.
 
     Raises:
-        MedbenchError: ``synthesis.frames`` when no frame is asked for.
+        MedbenchError: ``synthesis.frames`` for fewer than one frame.
     """
     if n_frames < 1:
         raise MedbenchError("synthesis.frames", f"A video of {n_frames} frames.", "Ask for one or more.")
@@ -105,9 +105,9 @@ def draw_video(
 def _motion(
     rng: np.random.Generator, n_frames: int, symphysis: Oval, head: Oval, n_faults: int
 ) -> Callable[[int, float], View]:
-    """The plane at a frame, given how far it is off the standard plane (0 to 1).
+    """A function that gives the view of a frame from its distance to the standard plane, 0 to 1.
 
-    With more than one fault they follow and overlap each other over the clip.
+    Several faults follow and overlap each other over the clip.
     """
     faults = rng.permutation(["head_only", "oblique", "aside", "no_head"])[:n_faults]
     side = rng.choice([-1.0, 1.0])
@@ -127,11 +127,11 @@ def _motion(
         head_only, oblique = share.get("head_only", 0.0), share.get("oblique", 0.0)
         aside, no_head = share.get("aside", 0.0), share.get("no_head", 0.0)
         dx, dy = drift * (moment - 0.5) + breath * np.sin(sway + 0.26 * index) + jitter[index]
-        swept = dx + away * aside
+        sweep = dx + away * aside
         return View(
-            symphysis.moved(swept, dy - 0.02 * head_only, 0.3 * rotation * moment),
+            symphysis.moved(sweep, dy - 0.02 * head_only, 0.3 * rotation * moment),
             head.moved(
-                swept + 0.16 * side * head_only,
+                sweep + 0.16 * side * head_only,
                 dy + descent * moment,
                 rotation * moment,
                 1 - shrink * head_only,
@@ -140,7 +140,7 @@ def _motion(
             (1 - 0.5 * oblique) * (1 - no_head) ** 1.5,
             max(void_always, void * no_head),
             1 + 3.0 * oblique,
-            (float(swept), float(dy)),
+            (float(sweep), float(dy)),
             float(gain_sway * np.sin(gain_phase + 6 * moment)),
         )
 
@@ -166,32 +166,32 @@ def draw_frame(
     width: int = 256,
     content: Content = "symphysis_and_head",
 ) -> Frame:
-    """Draw a single picture.
+    """A simulated single image.
 
     Args:
         rng: source of everything random.
-        height: of the picture in pixels.
-        width: of the picture in pixels; transperineal pictures must be square.
-        content: structures drawn in a transperineal picture, or ``transthalamic_head`` for the fetal head
+        height: of the image in pixels.
+        width: of the image in pixels; transperineal images must be square.
+        content: structures drawn in a transperineal image, or ``transthalamic_head`` for the fetal head
             alone through the abdomen, as for head circumference; there the head is an exact ellipse.
 
     Raises:
-        MedbenchError: ``synthesis.shape`` when a transperineal picture is not square.
+        MedbenchError: ``synthesis.shape`` when a transperineal image is not square.
     """
     if content == "transthalamic_head":
         return _transthalamic(rng, height, width)
     if height != width:
         raise MedbenchError(
             "synthesis.shape",
-            f"A transperineal picture of {height} x {width} pixels.",
+            f"A transperineal image of {height} x {width} pixels.",
             "Ask for a square one; only transthalamic_head has any shape.",
         )
     scene = Scene(rng, height, width, transperineal_probe(rng))
     symphysis, head = draw_anatomy(rng, scene.probe)
-    shown = (content != "head", content != "symphysis")
-    image = scene.frame(View(symphysis, head, float(shown[0]), float(shown[1])))
-    drawn = symphysis if shown[0] else None, head if shown[1] else None
-    return Frame(image, scene.labels(*drawn), *drawn)
+    structures = (content != "head", content != "symphysis")
+    image = scene.frame(View(symphysis, head, float(structures[0]), float(structures[1])))
+    shapes = symphysis if structures[0] else None, head if structures[1] else None
+    return Frame(image, scene.labels(*shapes), *shapes)
 
 
 def _transthalamic(rng: np.random.Generator, height: int, width: int) -> Frame:
@@ -210,5 +210,5 @@ def _transthalamic(rng: np.random.Generator, height: int, width: int) -> Frame:
         a * rng.uniform(0.72, 0.86),
         rng.normal(0, 0.35) + np.pi * rng.integers(2),
     )
-    image = scene.frame(View(head, head, symphysis_seen=0.0))
+    image = scene.frame(View(head, head, symphysis_clarity=0.0))
     return Frame(image, scene.labels(None, head), None, head)

@@ -7,13 +7,15 @@ preparation; the challenge from synapse.org syn3193805.
 A volume goes slice by slice through a network: cubic spline to the network's size, argmax, nearest neighbour
 back (the card's ``resampling``). Two protocols score the volumes, and never share a table:
 
-* ``of TransUNet``: Dice and HD95 in voxels; an organ that is predicted where there is none scores Dice 1, one
-  that is missed HD95 0. This is what papers on this set report.
-* ``unbiased, in mm``: Dice, and HD95 with the volume's spacing; an organ that only one mask has scores the
-  volume's diagonal, one that neither has is left out.
+* ``of TransUNet``: Dice and HD95 in voxels; a predicted organ that the reference lacks scores Dice 1, a
+missed
+  organ HD95 0. Papers on this set report this protocol.
+* ``unbiased, in mm``: Dice, and HD95 with the volume's spacing; an organ in only one of the masks scores the
+  volume's diagonal, an organ in neither is left out.
 
-The prepared files (.npz slices, .h5 volumes) have no spacing. Millimetres then need a ``spacing.csv`` beside
-them (``case,z_mm,y_mm,x_mm``); without it those columns are undefined. NIfTI files have their own.
+The prepared files (.npz slices, .h5 volumes) have no spacing. Columns in mm then need a ``spacing.csv``
+beside the files (``case,z_mm,y_mm,x_mm``) and are undefined without it. NIfTI files have a spacing of their
+own.
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
-from medbench.challenges.synapse.exchange import SynapseExchange
+from medbench.challenges.families.sliced_volumes.exchange import SlicedVolumeExchange
+from medbench.challenges.families.sliced_volumes.scoring import SlicedVolumeScorer
 from medbench.challenges.synapse.files import ORGANS, SynapseRelease
-from medbench.challenges.synapse.scoring import FAILURE_RULE, METRICS, TITLES, SynapseScorer
+from medbench.challenges.synapse.scoring import FAILURE_RULE, METRICS, TITLES
 
 CARD = Card(
     name="synapse",
@@ -63,5 +66,5 @@ CARD = Card(
 def synapse() -> Challenge:
     """Segmentation of eight abdominal organs in CT."""
     release = SynapseRelease(CARD)
-    exchange = SynapseExchange(CARD, release)
-    return Challenge(CARD, release, exchange, SynapseScorer(CARD, exchange))
+    exchange = SlicedVolumeExchange(CARD, release)
+    return Challenge(CARD, release, exchange, SlicedVolumeScorer(CARD, exchange))

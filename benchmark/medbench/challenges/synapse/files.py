@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from medbench.challenges.release import Finding, Release, SplitFacts
-from medbench.challenges.synapse.volumes import check_volumes, read_case_labels, spacing_table
+from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, check_volumes
+from medbench.challenges.families.sliced_volumes.spacing import spacing_table
+from medbench.challenges.release import Finding, SplitFacts
+from medbench.challenges.synapse.volumes import read_case_image, read_case_labels
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
+from medbench.io import images, nifti_mha
 
 ORGANS = {
     "spleen": 1,
@@ -31,10 +34,14 @@ PREPARED = (".", "Synapse", "data/Synapse")
 NIFTI = (".", "Training", "RawData/Training", "Abdomen/RawData/Training")
 
 
-class SynapseRelease(Release):
+class SynapseRelease(SlicedVolumeRelease):
     """Files of Synapse multi-organ CT."""
 
     splits = ("train", "test")
+    structures = ORGANS
+    structure_word = "organ"
+    slice_size = (512, 512)
+    label_hint = "Number organs as 'medbench challenges show synapse' does; BTCV's own numbers run to 13."
     data_hint = (
         "Expected train_npz/ and test_vol_h5/ as TransUNet prepares them, or img/ and label/ with the NIfTI "
         "files of RawData/Training."
@@ -43,12 +50,12 @@ class SynapseRelease(Release):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """TransUNet's lists."""
+        """Rule and size of a split, from TransUNet's lists."""
         rule = "lists_Synapse of Beckschen/TransUNet@ee8acce: 18 training and 12 test volumes of BTCV's 30"
         return SplitFacts(rule, len(TEST_CASES) if split == "test" else None)
 
     def completeness(self, root: Path, split: str) -> tuple[int, int]:
-        """Volumes that the folder holds and that the release has; slices where the training set is prepared.
+        """Number of volumes in the folder and in the release; of slices for the prepared training set.
 
         Raises:
             MedbenchError: as :meth:`cases`.
@@ -59,7 +66,7 @@ class SynapseRelease(Release):
         return len(cases), TRAIN_SLICES if "slice" in cases[0].id else len(TRAIN_CASES)
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """Volumes; slices of the prepared training set."""
+        """The cases of a split: volumes, or slices of the prepared training set."""
         self.check_split(split)
         cases = list(self._prepared(root, split)) or list(self._nifti(root, split))
         if not cases:
@@ -95,8 +102,26 @@ class SynapseRelease(Release):
                     yield Case(f"case{number:04}", {"image": image}, {"labels": label}, f"case{number:04}")
             return
 
-    @staticmethod
-    def read_reference(case: Case) -> Volume:
+    def read_volume(self, case: Case) -> Volume:
+        """CT as ``(slices, height, width)`` float32 from 0 to 1 (HU −125 to 275).
+
+        Raises:
+            MedbenchError: when the file is missing or damaged.
+        """
+        return read_case_image(case.inputs["image"])
+
+    def count_slices(self, case: Case) -> int:
+        """Slices of the case; a prepared slice is not opened.
+
+        Raises:
+            MedbenchError: when the file cannot be read.
+        """
+        path = case.inputs["image"]
+        if images.suffix_of(path) in nifti_mha.SUFFIXES:
+            return nifti_mha.read_volume(path).shape[0]
+        return 1 if path.suffix == ".npz" else super().count_slices(case)
+
+    def read_reference(self, case: Case) -> Volume:
         """Labels 0 to 8 with the spacing, where it is known.
 
         Raises:
@@ -108,7 +133,7 @@ class SynapseRelease(Release):
         )
 
     def check(self, root: Path) -> list[Finding]:
-        """Counts, value ranges, labels, sizes and geometry, and volumes that lie in both splits."""
+        """Findings on counts, value ranges, labels, sizes, geometry, and volumes in both splits."""
         findings: list[Finding] = []
         by_split: dict[str, list[Case]] = {}
         for split in self.splits:
@@ -127,7 +152,7 @@ class SynapseRelease(Release):
             )
         wrong = {"train": TEST_CASES, "test": TRAIN_CASES}
         strangers = {split: {f"case{number:04}" for number in numbers} for split, numbers in wrong.items()}
-        return [*findings, *check_volumes(by_split, strangers, len(ORGANS))]
+        return [*findings, *check_volumes(self, by_split, strangers)]
 
 
 def _nifti_file(stem: Path) -> Path:

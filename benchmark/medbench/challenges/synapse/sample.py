@@ -22,7 +22,7 @@ DRAWN = {"train": (5, 6, 7, 9), "test": (1, 8, 22, 36)}
 
 
 def draw_case(number: int, n_slices: int, size: int) -> CT:
-    """The volume of a case; it depends on its number and size alone."""
+    """The volume of a case, which depends on its number and size alone."""
     return draw_ct(np.random.default_rng([SEED, number]), n_slices, size)
 
 
@@ -37,7 +37,7 @@ def write_sample(
         n_slices: slices of every volume.
         size: side of the slices in pixels.
     """
-    jobs = [(split, number) for split, chosen in numbers.items() for number in chosen]
+    jobs = [(split, number) for split, of_split in numbers.items() for number in of_split]
 
     def draw(job: tuple[str, int]) -> tuple[list[str], str]:
         split, number = job
@@ -46,16 +46,16 @@ def write_sample(
         return _write_prepared(root, split, f"case{number:04}", ct), f"case{number:04},{steps}"
 
     with ThreadPoolExecutor(2) as pool:
-        written = list(pool.map(draw, jobs))
+        results = list(pool.map(draw, jobs))
     for split, name in (("train", "train.txt"), ("test", "test_vol.txt")):
         names = [
             line
-            for (part, _), (lines, _) in zip(jobs, written, strict=True)
+            for (part, _), (lines, _) in zip(jobs, results, strict=True)
             if part == split
             for line in lines
         ]
         write_text(root / "lists/lists_Synapse" / name, "".join(f"{line}\n" for line in names))
-    table = ["case,z_mm,y_mm,x_mm", *(row for _, row in written)]
+    table = ["case,z_mm,y_mm,x_mm", *(row for _, row in results)]
     write_text(root / "spacing.csv", "".join(f"{row}\n" for row in table))
 
 
@@ -79,7 +79,7 @@ def write_nifti(
     for theirs, ours in LABEL_OF_BTCV.items():
         if ours:
             btcv[ours] = theirs
-    for number in (number for chosen in numbers.values() for number in chosen):
+    for number in (number for of_split in numbers.values() for number in of_split):
         ct = draw_case(number, n_slices, size)
         geometry = {
             "spacing": ct.spacing_mm,

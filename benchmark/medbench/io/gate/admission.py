@@ -1,4 +1,4 @@
-"""Who comes in: a file is opened, read once, and its header is parsed, or it is refused with the reason."""
+"""Admission of files: a file is opened, read once and its header parsed, or it is refused with a reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from medbench.io.gate.tiff import SIGNATURES, TiffPage, parse_tiff
 from medbench.io.gate.tiff_pixels import check_codec
 from medbench.io.gate.volume_header import VolumeHeader
 
-Kind = Literal["volume", "picture", "array", "arrays", "table", "video", "slide"]
+Kind = Literal["volume", "image", "array", "arrays", "table", "video", "slide"]
 Header = VolumeHeader | ImageHeader | TiffPage | VideoHeader | None
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".img", ".hdr", ".mgz", ".mgh")
@@ -45,16 +45,16 @@ def suffix_of(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A foreign file that may be decoded.
+    """A file with a checked header, ready to decode.
 
     Attributes:
         path: the file.
-        kind: what it is read as.
-        header: what its header says; ``None`` for tables and named arrays.
-        content: its bytes; empty for videos and slides, which are read piece by piece from ``stream``.
-        companion: the bytes of the values that lie beside a header (``.mhd``, ``.hdr``).
+        kind: kind of content that the file is read as.
+        header: the parsed header; ``None`` for tables and named arrays.
+        content: bytes of the file; empty for videos and slides, which are read in parts from ``stream``.
+        companion: bytes of the file of values beside a header (``.mhd``, ``.hdr``), else ``None``.
         stream: the open file of a video or slide.
-        budget_bytes: most bytes that it and its values may take.
+        budget_bytes: limit on the bytes of the file and its values together.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class Admitted:
     budget_bytes: int
 
     def sha256(self) -> str:
-        """SHA-256 of the bytes that are decoded, as hexadecimal; of a header and then its values."""
+        """SHA-256 of the bytes to decode, as hexadecimal; with a companion, of header and values in turn."""
         digest = hashlib.sha256(self.content)
         if self.companion is not None:
             digest.update(self.companion)
@@ -78,20 +78,20 @@ class Admitted:
 
 
 def admit(path: Path, root: Path, kind: Kind, expected: Expected | None = None) -> Admitted | Refusal:
-    """Open a foreign file and parse its header.
+    """Open a file and parse its header, or refuse the file.
 
     A release (``expected.role``) may hold symbolic links to regular files anywhere, as laboratories keep
     their data; a prediction is one regular file below its root, reached without leaving it.
 
     Args:
         path: the file, below ``root``.
-        root: the folder that was handed in or given with ``--data``.
-        kind: what to read it as: ``volume``, ``picture``, ``array`` (``.npy``), ``arrays`` (``.h5`` or
+        root: folder of the submission or of ``--data``.
+        kind: kind of content: ``volume``, ``image``, ``array`` (``.npy``), ``arrays`` (``.h5`` or
             ``.npz``), ``table``, ``video`` or ``slide``.
-        expected: whose file it is, and what it may take.
+        expected: role and memory limit of the file.
 
     Returns:
-        what may be decoded; a video's or slide's ``stream`` is open and the caller's to close.
+        The admitted file, or the refusal; the caller closes the ``stream`` of a video or slide.
     """
     expected = expected or Expected()
     try:
@@ -104,7 +104,7 @@ def admit(path: Path, root: Path, kind: Kind, expected: Expected | None = None) 
 def entrance(
     path: Path, kind: Kind, *, root: Path | None = None, expected: Expected | None = None
 ) -> Iterator[Admitted]:
-    """Like :func:`admit` for a reader: a refusal, also one by a decoder in its body, becomes an error.
+    """The admitted file for a block; a refusal by :func:`admit` or a decoder in it becomes an error.
 
     Raises:
         MedbenchError: with the refusal's code, facts and hint.
@@ -127,7 +127,7 @@ def entrance(
 
 
 def unreadable(path: Path, kind: Kind) -> str:
-    """What a damaged file of this kind is called in messages."""
+    """Phrase for a damaged file of a kind, for messages."""
     if kind == "slide":
         return "is no readable TIFF file"
     return f"not a readable {suffix_of(path.name) + ' file' if kind == 'arrays' else kind}"
@@ -147,8 +147,8 @@ def _admitted(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitte
         header, companion = _volume(path, root, expected, content)
         held = len(content) + (0 if companion is None else len(companion))
         check_budget(max(held + header.memory_bytes, header.value_bytes), budget)
-    elif kind == "picture":
-        header = _picture(content)
+    elif kind == "image":
+        header = _image(content)
         facts = header.header if isinstance(header, TiffPage) else header
         check_budget(len(content) + facts.memory_bytes, budget)
     return Admitted(path, kind, header, content, companion, None, budget)
@@ -212,7 +212,7 @@ def _volume(
 
 
 def _pair(path: Path, root: Path, expected: Expected, content: bytearray) -> tuple[VolumeHeader, bytearray]:
-    """A NIfTI pair, whichever of its two files was named."""
+    """Header and values of a NIfTI pair, given either of its two files."""
     other = path.with_suffix(".hdr" if path.suffix.lower() == ".img" else ".img")
     try:
         beside = source.read_whole(other, root, expected.role, expected.budget_bytes)
@@ -222,7 +222,7 @@ def _pair(path: Path, root: Path, expected: Expected, content: bytearray) -> tup
     return parse_nifti(bytes(head[:HEAD_BYTES]), packed=False, pair=True), values
 
 
-def _picture(content: bytearray) -> ImageHeader | TiffPage:
+def _image(content: bytearray) -> ImageHeader | TiffPage:
     if content[:4] not in SIGNATURES:
         return parse_image(content)
     view = memoryview(content)

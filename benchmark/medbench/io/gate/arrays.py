@@ -54,17 +54,17 @@ def parse_npy(content: bytes | bytearray) -> tuple[tuple[int, ...], np.dtype[Any
 
 
 def decode_npy(content: bytes | bytearray) -> npt.NDArray[Any]:
-    """The array of an ``.npy`` file, whose values end where the file ends.
+    """The array of an ``.npy`` file; bytes after the values are refused.
 
     Raises:
         Reject: as :func:`parse_npy`.
     """
     shape, dtype, columns_first, start = parse_npy(content)
-    wanted = math.prod(shape) * dtype.itemsize
-    if len(content) - start != wanted:
-        raise corrupt(f"{len(content) - start:,} bytes of values where its header announces {wanted:,}")
+    length = math.prod(shape) * dtype.itemsize
+    if len(content) - start != length:
+        raise corrupt(f"{len(content) - start:,} bytes of values where its header announces {length:,}")
     values = np.frombuffer(content, dtype, offset=start)
-    if dtype == np.bool_ and wanted and values.view(np.uint8).max() > 1:
+    if dtype == np.bool_ and length and values.view(np.uint8).max() > 1:
         raise corrupt("its truth values are neither 0 nor 1")
     return values.reshape(shape, order="F" if columns_first else "C")
 
@@ -72,7 +72,7 @@ def decode_npy(content: bytes | bytearray) -> npt.NDArray[Any]:
 def read_npz(
     content: bytes | bytearray, names: tuple[str, ...], budget_bytes: int
 ) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
-    """The named arrays of an ``.npz`` file, and the names of all that are there.
+    """The named arrays of an ``.npz`` file, and the names of all its arrays.
 
     Every array is decompressed to its announced length and its checksum is verified.
 
@@ -85,9 +85,10 @@ def read_npz(
             there = [member.filename.removesuffix(".npy") for member in members]
             if len(there) > MOST_MEMBERS or len(set(there)) != len(there):
                 raise corrupt("two of its arrays have one name")
-            wanted = {name: members[there.index(name)] for name in names if name in there}
-            check_budget(len(content) + 2 * sum(member.file_size for member in wanted.values()), budget_bytes)
-            arrays = {name: decode_npy(_member(archive, member)) for name, member in wanted.items()}
+            selection = {name: members[there.index(name)] for name in names if name in there}
+            values_bytes = sum(member.file_size for member in selection.values())
+            check_budget(len(content) + 2 * values_bytes, budget_bytes)
+            arrays = {name: decode_npy(_member(archive, member)) for name, member in selection.items()}
             return arrays, there
     except (
         zipfile.BadZipFile,

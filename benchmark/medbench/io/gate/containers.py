@@ -1,8 +1,8 @@
-"""Whether a video file is whole, by its container's own structure, before a decoder sees it.
+"""Checks that a video file is complete, by the structure of its container, before a decoder opens it.
 
-The number of frames that a container announces is no measure: pauses and edit lists announce more than is
-shown. A cut file is found by the lengths of its parts; where every stored picture stands alone (Motion-JPEG
-and the like in AVI files), the stored pictures are counted.
+The number of frames in a container's header proves nothing: with pauses and edit lists it exceeds the frames
+that are played. A truncated file is detected by the lengths of its parts; where every stored frame is
+independent (Motion-JPEG and the like in AVI files), the stored frames are counted.
 
 Sources: Microsoft's AVI RIFF file reference and OpenDML 1.02, ISO/IEC 14496-12, and the specification of
 Matroska.
@@ -25,11 +25,11 @@ _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 
 @dataclass(frozen=True, slots=True)
 class VideoHeader:
-    """What a video's container says.
+    """Facts in the container of a video.
 
     Attributes:
         container: ``AVI``, ``MP4``, ``Matroska``, ``MPEG`` or ``ASF``.
-        stored_frames: pictures that lie in the file, where each of them stands alone; else ``None``.
+        stored_frames: number of frames in the file, where each is independent; else ``None``.
     """
 
     container: str
@@ -37,10 +37,10 @@ class VideoHeader:
 
 
 def parse_video(stream: BinaryIO, size: int) -> VideoHeader:
-    """What kind of video a file is, and that it is whole.
+    """The header of a video file that is complete.
 
     Raises:
-        Reject: ``file.corrupt`` for what is no video or ends early.
+        Reject: ``file.corrupt`` for a file that is no video or ends early.
     """
     stream.seek(0)
     head = stream.read(16)
@@ -65,7 +65,7 @@ def _at(stream: BinaryIO, place: int) -> bytes:
 
 
 class _Avi:
-    """Walks the chunks of an AVI file and counts the pictures of its video stream."""
+    """Walks the chunks of an AVI file and counts the frames of its video stream."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream = stream
@@ -105,7 +105,7 @@ class _Avi:
             at = body + length + length % 2
 
     def visit(self, name: bytes, body: int, length: int) -> None:
-        """Take note of one chunk."""
+        """Check and count one chunk."""
         if name == b"strh":
             self.stream.seek(body)
             if self.stream.read(4) == b"vids" and self.video is None:
@@ -117,13 +117,13 @@ class _Avi:
         elif name[2:] in (b"dc", b"db") and name[:2] == b"%02d" % (self.video or 0):
             self.n_frames += length > 0
             if length and self.codec.upper() == b"MJPG":
-                self.check_picture(body, length)
+                self.check_frame(body, length)
 
-    def check_picture(self, body: int, length: int) -> None:
-        """See that a Motion-JPEG frame is a JPEG, which its decoder would pass over without a word."""
+    def check_frame(self, body: int, length: int) -> None:
+        """Refuse a Motion-JPEG frame that is no JPEG, which the decoder would skip without an error."""
         self.stream.seek(body)
-        picture = self.stream.read(length)
-        if not picture.startswith(b"\xff\xd8") or b"\xff\xda" not in picture:
+        frame = self.stream.read(length)
+        if not frame.startswith(b"\xff\xd8") or b"\xff\xda" not in frame:
             raise corrupt(f"its frame {self.n_frames - 1} is damaged")
 
 
@@ -173,7 +173,7 @@ def _matroska(stream: BinaryIO, size: int) -> None:
 
 
 def _variable(data: bytes) -> tuple[int, int]:
-    """A length of EBML, and how many bytes it takes."""
+    """A length field of EBML, and the number of its bytes."""
     if not data or not data[0]:
         raise corrupt("its header is damaged")
     used = 9 - data[0].bit_length()

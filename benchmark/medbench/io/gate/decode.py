@@ -1,4 +1,4 @@
-"""From admitted bytes to values: whole, counted and checksummed."""
+"""Decoding of admitted files to values: complete, counted and checksummed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PADDING_BYTES = 1 << 20
 
 
 def decode_volume(admitted: Admitted) -> Volume:
-    """A volume's values with the geometry that its file states.
+    """A volume with the geometry of its file.
 
     Raises:
         Reject: ``file.corrupt`` or ``data.not_finite``.
@@ -40,7 +40,7 @@ def decode_volume(admitted: Admitted) -> Volume:
 
 
 def geometry(admitted: Admitted) -> Volume:
-    """The same without values: the array takes no memory."""
+    """A volume's shape and geometry; its array takes no memory."""
     header = admitted.header
     assert isinstance(header, VolumeHeader)
     nothing = np.broadcast_to(np.uint8(0), header.shape)
@@ -48,10 +48,10 @@ def geometry(admitted: Admitted) -> Volume:
 
 
 def _stored(header: VolumeHeader, content: bytearray) -> npt.NDArray[Any]:
-    wanted, start = header.value_bytes, header.offset
+    length, start = header.value_bytes, header.offset
     raw = content
     if header.packing == "gzip":
-        raw = gunzip(content, start + wanted)
+        raw = gunzip(content, start + length)
     elif header.packing != "none":
         raw, start = _unpacked_values(header, content), 0
     else:
@@ -76,10 +76,10 @@ def _check_length(header: VolumeHeader, there: int) -> None:
         raise corrupt(f"{max(0, there):,} bytes of values where its header announces {least:,}")
 
 
-def decode_picture(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
-    """A picture's values as decoded, ``(height, width)`` or ``(height, width, channels)`` with red first.
+def decode_image(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
+    """An image, ``(height, width)`` or ``(height, width, channels)`` with red first, and its header.
 
-    Values of fewer than 8 bits are spread to 0-255, as every PNG decoder does. White-is-zero is not undone.
+    Values of fewer than 8 bits are scaled to 0-255, as in every PNG decoder; white-is-zero is not inverted.
 
     Raises:
         Reject: ``file.corrupt`` or ``file.codec``.
@@ -88,25 +88,25 @@ def decode_picture(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     if isinstance(page, TiffPage):
         return _tiff(page, admitted.content)
     assert isinstance(page, ImageHeader)
-    picture = _by_opencv(admitted.content)
-    if picture.shape[:2] != (page.height, page.width):
-        raise corrupt(f"it decodes to {picture.shape[0]} rows and {picture.shape[1]} columns")
-    return picture, page
+    image = _by_opencv(admitted.content)
+    if image.shape[:2] != (page.height, page.width):
+        raise corrupt(f"it decodes to {image.shape[0]} rows and {image.shape[1]} columns")
+    return image, page
 
 
 def _by_opencv(content: bytearray) -> npt.NDArray[Any]:
     import cv2
 
     try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise corrupt("its pixels do not decode") from error
-    if picture is None:
+    if image is None:
         raise corrupt("its pixels do not decode")
-    if picture.ndim == 3 and picture.shape[2] in (3, 4):
-        turn = cv2.COLOR_BGR2RGB if picture.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-        cv2.cvtColor(picture, turn, dst=picture)
-    return picture
+    if image.ndim == 3 and image.shape[2] in (3, 4):
+        turn = cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        cv2.cvtColor(image, turn, dst=image)
+    return image
 
 
 def _tiff(page: TiffPage, content: bytearray) -> tuple[npt.NDArray[Any], ImageHeader]:
@@ -119,7 +119,7 @@ def _tiff(page: TiffPage, content: bytearray) -> tuple[npt.NDArray[Any], ImageHe
     elif channels not in (1, 3, 4):
         raise Reject(
             "data.picture_format",
-            f"is a {header.kind} picture",
+            f"is a {header.kind} image",
             "Save it with one channel, or with three.",
         )
     if header.bits < 8 and header.colour == "grey":

@@ -1,4 +1,4 @@
-"""What is known of a file before it is opened: whose it is, and how much memory it may take."""
+"""Role and memory limit of a file, which are known before it is opened."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ Role = Literal["release", "prediction"]
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the reader knows of a file in advance.
+    """Role and memory limit of a file.
 
     Attributes:
         role: ``release`` for inputs and references, which may be symbolic links and MetaImage headers with
-            their data beside them; ``prediction`` for what somebody hands in, which lies in its folder and
-            in one file.
-        shape: sizes of the reference that a prediction belongs to, where they are known.
-        memory_bytes: most bytes that the file and its values may take together.
+            their data beside them; ``prediction`` for a submitted file, which must be one file in its folder.
+        shape: shape of the prediction's reference, where it is known.
+        memory_bytes: limit on the bytes of the file and its values together.
     """
 
     role: Role = "release"
@@ -33,7 +32,7 @@ class Expected:
 
     @property
     def budget_bytes(self) -> int:
-        """Bytes for the file and its values: 32 a value of the reference, at least 64 MiB, or the limit.
+        """Memory limit in bytes: 32 per value of the reference, at least 64 MiB, at most ``memory_bytes``.
 
         >>> Expected(shape=(240, 240, 155)).budget_bytes >> 20
         272
@@ -45,16 +44,16 @@ class Expected:
         return min(self.memory_bytes, max(LEAST_BYTES, math.prod(self.shape) * BYTES_A_VALUE))
 
 
-def check_budget(wanted_bytes: int, budget_bytes: int) -> None:
-    """Refuse what would take more memory than it may, before any of it is allocated.
+def check_budget(needed_bytes: int, budget_bytes: int) -> None:
+    """Refuse a file that would take more memory than its limit, before any is allocated.
 
     Raises:
         Reject: ``file.too_large`` with both sizes.
     """
-    if wanted_bytes > budget_bytes:
+    if needed_bytes > budget_bytes:
         raise Reject(
             "file.too_large",
-            f"takes {_mebibytes(wanted_bytes)} of memory, and {_mebibytes(budget_bytes)} are allowed",
+            f"takes {_mebibytes(needed_bytes)} of memory, and {_mebibytes(budget_bytes)} are allowed",
             "Check the sizes in its header, or allow more memory.",
         )
 

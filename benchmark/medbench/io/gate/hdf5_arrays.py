@@ -1,4 +1,4 @@
-"""Datasets of HDF5 files whose values lie in the file itself."""
+"""Reading of datasets in HDF5 files, with values in the file itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ITSELF = "Save the values in the file itself."
 def read_datasets(
     content: bytes | bytearray, names: tuple[str, ...], budget_bytes: int
 ) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
-    """The named datasets of a file, and the names of all at its top that are there.
+    """The named datasets of a file, and the names of all datasets at its top level.
 
     Raises:
         Reject: ``file.corrupt``, ``file.too_large``, ``file.refers_elsewhere`` for an external link, external
@@ -59,7 +59,7 @@ def read_datasets(
 
 
 def _check_dataset(name: str, dataset: Any) -> int:
-    """Refuse what is no plain array; the bytes that reading takes."""
+    """Refuse a dataset that is no plain array; the number of bytes to read it."""
     if dataset.is_virtual or dataset.external:
         kind = "a virtual dataset" if dataset.is_virtual else "external storage"
         raise Reject("file.refers_elsewhere", f"keeps '{name}' in other files ({kind})", _ITSELF)

@@ -1,4 +1,4 @@
-"""What the headers of PNG, JPEG and BMP pictures say, read by memory-safe code before any decoder sees them.
+"""Headers of PNG, JPEG and BMP images, parsed by memory-safe code before a decoder opens the file.
 
 Sources: the PNG specification (W3C, third edition), ITU-T T.81 for JPEG, and Microsoft's description of
 device-independent bitmaps.
@@ -29,16 +29,16 @@ Bytes = bytes | bytearray
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """A picture as its header announces it.
+    """Size and colours of an image by its header.
 
     Attributes:
         format: ``PNG``, ``JPEG``, ``BMP`` or ``TIFF``.
         height: rows.
         width: columns.
-        channels: values a pixel as decoded, colours of a palette included.
-        bits: of a stored value.
+        channels: values per pixel after decoding, also of a palette.
+        bits: bits of a stored value.
         colour: ``grey``, ``RGB``, ``palette``, ``grey with alpha``, ``RGBA`` …
-        white_is_zero: whether the file says that 0 is white; ``None`` where its format has no such field.
+        white_is_zero: whether 0 is white by the file's header; ``None`` for formats without such a field.
     """
 
     format: str
@@ -51,17 +51,17 @@ class ImageHeader:
 
     @property
     def kind(self) -> str:
-        """In the words of a message: ``16-bit grey``, ``8-bit palette``, ``8-bit RGBA``."""
+        """Kind of image for messages, such as ``16-bit grey``, ``8-bit palette`` or ``8-bit RGBA``."""
         return f"{self.bits}-bit {self.colour}"
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes that decoding takes at its peak, without the file."""
+        """Peak memory of decoding in bytes, without the file."""
         return 2 * self.height * self.width * max(self.channels, 1) * max(1, -(-self.bits // 8))
 
 
 def check_sides(height: int, width: int) -> None:
-    """Refuse sides that no picture has.
+    """Refuse sides out of range.
 
     Raises:
         Reject: ``file.corrupt``.
@@ -71,7 +71,7 @@ def check_sides(height: int, width: int) -> None:
 
 
 def parse_image(content: Bytes) -> ImageHeader:
-    """What a PNG, JPEG or BMP header says; every checksum of a PNG is verified.
+    """The header of a PNG, JPEG or BMP image; every checksum of a PNG is verified.
 
     Raises:
         Reject: ``file.corrupt`` or ``file.codec``.
@@ -86,7 +86,7 @@ def parse_image(content: Bytes) -> ImageHeader:
 
 
 def parse_png(content: Bytes) -> ImageHeader:
-    """Check every chunk of a PNG, its checksum included.
+    """The header of a PNG, after a check of every chunk with its checksum.
 
     Raises:
         Reject: ``file.corrupt``, or ``file.codec`` for an animation.
@@ -111,7 +111,7 @@ def parse_png(content: Bytes) -> ImageHeader:
     if colour == 3 and b"PLTE" not in names:
         raise corrupt("it has no palette")
     if b"acTL" in names:
-        raise Reject("file.codec", "is an animation (APNG)", "Save it as a single picture.")
+        raise Reject("file.codec", "is an animation (APNG)", "Save it as a single image.")
     check_sides(height, width)
     channels = 4 if b"tRNS" in names else _PNG_CHANNELS[colour]
     return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour])
@@ -133,7 +133,7 @@ def _check_png_order(names: list[bytes], after: int) -> None:
 
 
 def parse_jpeg(content: Bytes) -> ImageHeader:
-    """Follow the markers of a JPEG from its start to its end.
+    """The header of a JPEG, after a check of all its markers.
 
     Raises:
         Reject: ``file.corrupt``, or ``file.codec`` naming the process that is not read.
@@ -159,7 +159,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
             header = _frame(content, at, marker, length)
         at += length
     if header is None or not scans:
-        raise corrupt("it holds no picture")
+        raise corrupt("it holds no image")
     return header
 
 
@@ -182,7 +182,7 @@ def _frame(content: Bytes, at: int, marker: int, length: int) -> ImageHeader:
 
 
 def parse_bmp(content: Bytes) -> ImageHeader:
-    """What a bitmap's header says; its rows must lie in the file.
+    """The header of a bitmap, after a check that its rows lie in the file.
 
     Raises:
         Reject: ``file.corrupt``, or ``file.codec`` for a compressed one.

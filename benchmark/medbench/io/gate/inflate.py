@@ -1,7 +1,7 @@
-"""Decompressing exactly what a header announces: counted, checksummed, and never more than that.
+"""Decompression to exactly the announced length, with checksum and a limit.
 
-zlib-ng decodes the same streams as zlib, checks the same checksums and takes a sixth of the time; where it is
-not installed, Python's own zlib does it.
+zlib-ng decodes the same streams as zlib, checks the same checksums and takes a sixth of the time; Python's
+zlib takes its place where it is not installed.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ Bytes = bytes | bytearray | memoryview
 
 
 def crc32(content: Bytes) -> int:
-    """The checksum of PNG chunks and gzip members."""
+    """The CRC-32 of PNG chunks and gzip members."""
     return int(_zlib.crc32(content))
 
 
 class _Sink:
-    """Takes what is decompressed until more comes than may come."""
+    """A buffer of decompressed bytes that refuses more than its limit."""
 
-    def __init__(self, wanted: int, trailing: int) -> None:
-        self.values = bytearray(wanted)
-        self.wanted = wanted
-        self.most = wanted + trailing
+    def __init__(self, length: int, trailing: int) -> None:
+        self.values = bytearray(length)
+        self.length = length
+        self.most = length + trailing
         self.held = 0
 
     def take(self, piece: bytes) -> None:
-        """Keep the next piece."""
+        """Append the next bytes."""
         if self.held + len(piece) > self.most:
-            raise corrupt(f"it unpacks to more than the {self.wanted:,} bytes that its header announces")
-        kept = piece[: max(0, self.wanted - self.held)]
-        self.values[self.held : self.held + len(kept)] = kept
+            raise corrupt(f"it unpacks to more than the {self.length:,} bytes that its header announces")
+        part = piece[: max(0, self.length - self.held)]
+        self.values[self.held : self.held + len(part)] = part
         self.held += len(piece)
 
 
@@ -59,21 +59,21 @@ def gzip_head(packed: Bytes, count: int) -> bytes:
     try:
         return bytes(_zlib.decompressobj(_GZIP).decompress(memoryview(packed)[: count + 4096], count))
     except _ERRORS as error:
-        raise corrupt(_told(error)) from error
+        raise corrupt(_facts_of(error)) from error
 
 
-def gunzip(packed: Bytes, wanted: int, trailing: int = TRAILING_BYTES) -> bytearray:
-    """All members of a gzip file, whose length and checksum must agree.
+def gunzip(packed: Bytes, length: int, trailing: int = TRAILING_BYTES) -> bytearray:
+    """Content of all members of a gzip file, after a check of length and checksum.
 
     Args:
         packed: the file.
-        wanted: bytes that its header announces; decompression stops soon after them.
-        trailing: bytes that may follow them, and are left out of what is returned.
+        length: number of bytes that the header announces; decompression stops soon after them.
+        trailing: number of bytes that may follow and are dropped.
 
     Raises:
         Reject: ``file.corrupt`` for a wrong checksum, or more or fewer bytes than announced.
     """
-    rest, sink = memoryview(packed), _Sink(wanted, trailing)
+    rest, sink = memoryview(packed), _Sink(length, trailing)
     for member in range(MOST_MEMBERS):
         if not rest or (member and not any(rest[:_IN])):
             break
@@ -83,19 +83,19 @@ def gunzip(packed: Bytes, wanted: int, trailing: int = TRAILING_BYTES) -> bytear
     return _whole(sink)
 
 
-def inflate(packed: Bytes, wanted: int, *, or_gzip: bool = False) -> bytearray:
-    """A zlib (or gzip) stream that holds exactly ``wanted`` bytes, with its checksum.
+def inflate(packed: Bytes, length: int, *, or_gzip: bool = False) -> bytearray:
+    """Content of a zlib (or gzip) stream of exactly ``length`` bytes, after a check of its checksum.
 
     Raises:
         Reject: ``file.corrupt``.
     """
-    sink = _Sink(wanted, 0)
+    sink = _Sink(length, 0)
     _stream(memoryview(packed), sink, _EITHER if or_gzip else _ZLIB)
     return _whole(sink)
 
 
 def _stream(packed: memoryview, sink: _Sink, kind: int) -> int:
-    """Decompress one stream to its end, checksum included; the bytes that it takes."""
+    """Decompress one stream to its end and check it; the number of compressed bytes."""
     stream: Any = _zlib.decompressobj(kind)
     at = 0
     try:
@@ -111,19 +111,19 @@ def _stream(packed: memoryview, sink: _Sink, kind: int) -> int:
                 break
             sink.take(last)
     except _ERRORS as error:
-        raise corrupt(_told(error)) from error
+        raise corrupt(_facts_of(error)) from error
     if not stream.eof:
         raise corrupt("its compressed stream ends too early")
     return at - len(stream.unused_data)
 
 
 def _whole(sink: _Sink) -> bytearray:
-    if sink.held < sink.wanted:
-        raise corrupt(f"{sink.held:,} bytes where its header announces {sink.wanted:,}")
+    if sink.held < sink.length:
+        raise corrupt(f"{sink.held:,} bytes where its header announces {sink.length:,}")
     return sink.values
 
 
-def _told(error: Exception) -> str:
+def _facts_of(error: Exception) -> str:
     text = str(error)
     if "incorrect data check" in text or "incorrect length check" in text:
         return "the checksum of its compressed stream does not agree: it is damaged"

@@ -1,4 +1,4 @@
-"""What lies in a folder: cases, metadata of file systems, unknown types, and files that could be one case."""
+"""Lists of the files in a folder: cases, metadata of file systems, unknown types, and ambiguous files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KINDS = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a named pipe"), (stat.S_I
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file that could be a case.
+    """A file that may be a case.
 
     Attributes:
         path: the file.
-        name: its name below the folder.
-        stem: its name without its suffix.
-        suffix: in lower case, ``.nii.gz`` as one.
+        name: name below the folder.
+        stem: name without suffix.
+        suffix: suffix in lower case, ``.nii.gz`` as one.
     """
 
     path: Path
@@ -35,13 +35,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A folder's entries, each in one place.
+    """The files of a folder by kind.
 
     Attributes:
-        folder: where the files lie; below the folder that was given when that holds a single folder alone.
-        entries: files of the wanted types, by name.
-        unknown: what is neither a case nor metadata, with the reason.
-        n_hidden: metadata of file systems and archives that were passed over.
+        folder: folder of the files: the given one, or the only folder in it.
+        entries: files of the given types, sorted by name.
+        unknown: refusals of files that are neither cases nor metadata.
+        n_hidden: number of skipped metadata files of file systems and archives.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class Listing:
     n_hidden: int
 
     def named(self, name: str) -> Entry | Refusal:
-        """The file of exactly that name, whatever lies beside it."""
+        """The file with exactly that name, or a refusal."""
         for entry in self.entries:
             if entry.name == name:
                 return entry
@@ -59,7 +59,7 @@ class Listing:
         return Refusal("file.unreadable", name, "there is no such file", hint)
 
     def of_case(self, stem: str) -> Entry | Refusal:
-        """The file of a case whose type is free; two that could be it are refused with both names."""
+        """The file of a case in any of the types, or a refusal where there is none or more than one."""
         fitting = [entry for entry in self.entries if entry.stem == stem]
         if len(fitting) == 1:
             return fitting[0]
@@ -73,20 +73,20 @@ class Listing:
         return Refusal("file.unreadable", stem, "there is no file of this case", hint)
 
     def twins(self) -> tuple[tuple[Entry, ...], ...]:
-        """Files that could be one case: one stem with several types, or names that differ by case only."""
+        """Files of one stem with several types, or with names that differ in upper and lower case only."""
         groups: dict[str, list[Entry]] = {}
         for entry in self.entries:
             groups.setdefault(entry.stem.lower(), []).append(entry)
         return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
     def unused(self, names: Iterable[str]) -> tuple[Entry, ...]:
-        """Files that no case names."""
-        wanted = set(names)
-        return tuple(entry for entry in self.entries if entry.name not in wanted)
+        """Files whose names are not in ``names``."""
+        used_names = set(names)
+        return tuple(entry for entry in self.entries if entry.name not in used_names)
 
 
 def is_metadata(name: str) -> bool:
-    """Whether a name is that of a file system's or archive's own data.
+    """Whether a file name is of metadata of a file system or archive.
 
     >>> [is_metadata(name) for name in ("._a.png", "__MACOSX", "Thumbs.db", "a.png")]
     [True, True, True, False]
@@ -95,11 +95,11 @@ def is_metadata(name: str) -> bool:
 
 
 def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
-    """Classify all that lies in a folder; the one folder at the top of an archive is opened.
+    """The files of a folder by kind; where the folder holds only one folder, the files of that one.
 
     Args:
-        folder: what was handed in.
-        suffixes: of the types that may be cases, in lower case.
+        folder: the folder.
+        suffixes: suffixes of cases, in lower case.
 
     Raises:
         OSError: where the folder cannot be read.
@@ -135,7 +135,7 @@ def list_folder(folder: Path, suffixes: Collection[str]) -> Listing:
 
 
 def _present(folder: Path) -> dict[str, str]:
-    """Names in their order, and what each is where that is no regular file; links are followed to see it."""
+    """Sorted names -> kind of file, after following links; empty for regular files."""
     kinds = {}
     with os.scandir(folder) as scan:
         for item in scan:

@@ -11,8 +11,8 @@ _FULL = 4096
 _BYTES = [bytes([value]) for value in range(256)] + [b"", b""]
 
 
-def decode_lzw(packed: bytes | memoryview, wanted: int) -> bytes:
-    """Decode a strip or tile that holds at least ``wanted`` bytes; what exceeds them is left out.
+def decode_lzw(packed: bytes | memoryview, length: int) -> bytes:
+    """The first ``length`` bytes of an LZW strip or tile.
 
     Raises:
         Reject: ``file.corrupt`` for a code that no table holds, or too few bytes.
@@ -24,7 +24,7 @@ def decode_lzw(packed: bytes | memoryview, wanted: int) -> bytes:
         if code == _CLEAR:
             table[:], previous = _BYTES, b""
             continue
-        if code == _END or held >= wanted:
+        if code == _END or held >= length:
             break
         text = _text(code, table, previous)
         parts.append(text)
@@ -32,13 +32,13 @@ def decode_lzw(packed: bytes | memoryview, wanted: int) -> bytes:
         if previous and len(table) < _FULL:
             table.append(previous + text[:1])
         previous = text
-    if held < wanted:
-        raise corrupt(f"a strip decodes to {held:,} bytes where {wanted:,} are announced")
-    return b"".join(parts)[:wanted]
+    if held < length:
+        raise corrupt(f"a strip decodes to {held:,} bytes where {length:,} are announced")
+    return b"".join(parts)[:length]
 
 
 def _codes(packed: bytes | memoryview, table: list[bytes]) -> Iterator[int]:
-    """The codes of a strip; a code grows by a bit just before the table outgrows it."""
+    """The codes of a strip, whose number of bits grows with the table."""
     pending = n_bits = 0
     for byte in packed:
         pending = (pending << 8) | byte
@@ -61,8 +61,8 @@ def _text(code: int, table: list[bytes], previous: bytes) -> bytes:
     raise corrupt("a strip holds a code that its table lacks")
 
 
-def decode_packbits(packed: bytes | memoryview, wanted: int) -> bytes:
-    """Decode a PackBits strip or tile of ``wanted`` bytes.
+def decode_packbits(packed: bytes | memoryview, length: int) -> bytes:
+    """Content of a PackBits strip or tile of ``length`` bytes.
 
     Raises:
         Reject: ``file.corrupt`` for more or fewer bytes.
@@ -72,7 +72,7 @@ def decode_packbits(packed: bytes | memoryview, wanted: int) -> bytes:
     """
     parts, held, at = [], 0, 0
     packed = bytes(packed)
-    while at < len(packed) and held <= wanted:
+    while at < len(packed) and held <= length:
         count = packed[at]
         if count < 128:
             part = packed[at + 1 : at + 2 + count]
@@ -86,6 +86,6 @@ def decode_packbits(packed: bytes | memoryview, wanted: int) -> bytes:
             part, at = b"", at + 1
         parts.append(part)
         held += len(part)
-    if held != wanted or at < len(packed) - 1:
-        raise corrupt(f"a strip decodes to {held:,} bytes where {wanted:,} are announced")
+    if held != length or at < len(packed) - 1:
+        raise corrupt(f"a strip decodes to {held:,} bytes where {length:,} are announced")
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""What values may be: real and finite, whole numbers where labels are wanted, 0 and 1 where masks are."""
+"""Checks of values: finite numbers, whole numbers for labels, 0 and 1 for masks."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any
 
     Args:
         values: of any shape.
-        step: distance between the values that a scaled file can hold at all (its slope); a label is then
-            allowed to miss its whole number by half a step, at most by 0.01, else by 1e-4.
+        step: distance between neighbouring values of a scaled file (its slope); the tolerance is half a step,
+            at most 0.01, and at least 1e-4.
 
     Returns:
         Integers and truth values of at most 32 bits as they are, everything else as int32.
@@ -71,7 +71,7 @@ def whole_labels(values: npt.NDArray[Any], step: float = 0.0) -> npt.NDArray[Any
 
 
 def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
-    """A mask of 0 and 1 from one of 0/1 or 0/255; ``None`` for any other values.
+    """A mask of 0 and 1 from a mask of 0/1 or 0/255; ``None`` for other values.
 
     >>> binary(np.array([0, 255])), binary(np.array([0, 2]))
     (array([0, 1], dtype=uint8), None)
@@ -86,9 +86,9 @@ def binary(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
 
 
 def check_black_is_zero(white_is_zero: bool | None) -> None:
-    """Refuse a label map whose file says that 0 is white.
+    """Refuse a label map with 0 as white by its header.
 
-    Some programs write a mask's values under that tag as they are, others invert them: nobody can tell.
+    Some programs write such a mask as it is, others invert it, so its values are ambiguous.
 
     Raises:
         Reject: ``data.white_is_zero``.
@@ -102,7 +102,7 @@ def check_black_is_zero(white_is_zero: bool | None) -> None:
 
 
 def shown(values: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
-    """A white-is-zero picture as it is meant to be seen: larger is brighter.
+    """A white-is-zero image inverted, so that larger is brighter.
 
     >>> shown(np.array([0, 255], np.uint8), 8)
     array([255,   0], dtype=uint8)

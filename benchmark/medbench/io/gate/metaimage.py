@@ -37,7 +37,7 @@ _DECISIVE = {
 
 
 def parse_metaimage(content: bytes | bytearray) -> tuple[VolumeHeader, str]:
-    """What a MetaImage header says, and the name of the file that holds the values (``LOCAL``: this one).
+    """The header of a MetaImage, and the name of the file of its values, ``LOCAL`` for this file.
 
     Raises:
         Reject: ``file.corrupt``, ``file.codec``, ``file.refers_elsewhere``, ``data.axes``.

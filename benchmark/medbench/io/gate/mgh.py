@@ -15,7 +15,7 @@ _TO_LEFT_BACK_UP = np.array([-1.0, -1.0, 1.0])
 
 
 def parse_mgh(head: bytes, *, packed: bool) -> VolumeHeader:
-    """What a FreeSurfer header says; it is big-endian throughout.
+    """The header of a FreeSurfer volume, which is big-endian.
 
     Raises:
         Reject: ``file.corrupt`` or ``data.axes``.

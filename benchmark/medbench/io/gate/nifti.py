@@ -1,7 +1,7 @@
 """Headers of NIfTI-1 and NIfTI-2, in one file or as a pair of header and image.
 
-Source: nifti1.h and nifti2.h of the NIfTI Data Format Working Group. The affine is nibabel's: the sform where
-there is one, else the qform; spacing is the length of its columns, so that sheared affines are read.
+Source: nifti1.h and nifti2.h of the NIfTI Data Format Working Group. The affine is that of nibabel: the sform
+where there is one, else the qform; the spacing is the length of its columns, also for sheared affines.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _TO_LEFT_BACK_UP = np.array([-1.0, -1.0, 1.0])
 
 
 def parse_nifti(head: bytes, *, packed: bool, pair: bool = False) -> VolumeHeader:
-    """What a NIfTI header says.
+    """The header of a NIfTI file.
 
     Args:
-        head: the first bytes of the file, decompressed.
+        head: first bytes of the file, decompressed.
         packed: whether the file is compressed as a whole.
         pair: whether the values lie in an ``.img`` file of the same name.
 
@@ -93,8 +93,8 @@ def _version(head: bytes) -> tuple[int, str]:
 def _check_magic(head: bytes, version: int, pair: bool) -> None:
     magic = head[344:348] if version == 1 else head[4:12]
     letters = b"ni" if pair else b"n+"
-    wanted = letters + (b"1\0" if version == 1 else b"2\0\r\n\x1a\n")
-    if magic == wanted:
+    expected = letters + (b"1\0" if version == 1 else b"2\0\r\n\x1a\n")
+    if magic == expected:
         return
     if pair and not any(magic):
         raise Reject(
@@ -132,7 +132,7 @@ def _type(kind: int, bits: int, order: str) -> np.dtype[Any]:
 def _geometry(
     block: bytes, version: int, order: str, n_axes: int, unit: float
 ) -> tuple[Floats | None, Floats | None, Floats | None]:
-    """Spacing and origin in mm in array order, and direction; ``None`` for what the header does not say."""
+    """Spacing and origin in mm in array order, and direction, each ``None`` where the header has none."""
     header = _nibabel_header(block, version, order)
     steps = np.abs(np.asarray(header["pixdim"][1:5], np.float64)) * unit
     spatial = min(n_axes, 3)

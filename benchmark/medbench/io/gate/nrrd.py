@@ -37,7 +37,7 @@ _SPATIAL = ("domain", "space")
 
 
 def parse_nrrd(content: bytes | bytearray) -> VolumeHeader:
-    """What a NRRD header says.
+    """The header of an NRRD file.
 
     Raises:
         Reject: ``file.corrupt``, ``file.codec``, ``file.refers_elsewhere``, ``data.axes``.
@@ -139,8 +139,8 @@ def _geometry(
             return None, None, None
         words = [word for word in fields["spacings"].split()[skipped:] if word.lower() != "nan"]
         numbers = [abs(number) for number in finite(words, len(words), "spacings")]
-        known = len(numbers) == n_axes and all(numbers)
-        return (tuple(numbers[::-1]) if known else None), None, None
+        is_complete = len(numbers) == n_axes and all(numbers)
+        return (tuple(numbers[::-1]) if is_complete else None), None, None
     signs = _signs(fields)
     vectors = re.findall(r"\(([^()]*)\)|none", fields["space directions"], re.IGNORECASE)
     columns = [finite(text.split(","), len(signs), "space directions") for text in vectors[skipped:]]
@@ -151,13 +151,13 @@ def _geometry(
     spacing, direction = facts_of_axes(signs[:, None] * np.array(columns).T)
     origin = None
     if "space origin" in fields:
-        place = finite(fields["space origin"].strip("() ").split(","), n_axes, "space origin")
-        origin = tuple((signs * place + 0.0)[::-1].tolist())
+        position = finite(fields["space origin"].strip("() ").split(","), n_axes, "space origin")
+        origin = tuple((signs * position + 0.0)[::-1].tolist())
     return spacing, origin, direction
 
 
 def _signs(fields: dict[str, str]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """What turns the file's world axes to the left, the back and up."""
+    """Signs that turn the file's world axes to left, back and up."""
     if "space" in fields:
         name = fields["space"].lower()
         if name not in _SPACES:

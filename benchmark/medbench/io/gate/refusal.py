@@ -1,4 +1,4 @@
-"""Why a foreign file does not enter a score, as data."""
+"""Refusals of files, as values with code, facts and hint."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ COPY_AGAIN = "Copy the file again from its source."
 
 
 class Reject(Exception):
-    """What a parser or decoder says of bytes that it cannot take; it knows no path.
+    """The exception of parsers and decoders, which know bytes but no path.
 
     Attributes:
         code: stable dotted identifier.
-        facts: what is wrong with the bytes, without the file's name.
+        facts: what is wrong with the bytes, as the end of a sentence that begins with the file's name.
         hint: what to do about it.
     """
 
@@ -27,13 +27,13 @@ class Reject(Exception):
 
 
 def corrupt(facts: str) -> Reject:
-    """The rejection of a damaged file."""
+    """The exception for damaged bytes."""
     return Reject("file.corrupt", facts)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A foreign file that does not enter.
+    """The refusal of a file.
 
     Attributes:
         code: stable dotted identifier, e.g. ``file.corrupt``.
@@ -48,13 +48,13 @@ class Refusal:
     hint: str
 
     def error(self, root: Path | None = None) -> MedbenchError:
-        """The error that a person reads; with ``root``, it names the whole path."""
+        """The error for the user; with ``root`` it names the whole path."""
         name = self.path if root is None else root / self.path
         return MedbenchError(self.code, f"{name}: {self.facts}.", self.hint)
 
 
 def refusal_of(reject: Reject, path: str, unreadable: str) -> Refusal:
-    """What a rejection means for the file at ``path``; a damaged one is ``unreadable`` (a phrase)."""
+    """The refusal of the file at ``path``; ``unreadable`` is the phrase for a damaged file."""
     damaged = reject.code == "file.corrupt"
     facts = f"{unreadable} ({reject.facts})" if damaged else reject.facts
     return Refusal(reject.code, path, facts, reject.hint)

@@ -1,8 +1,7 @@
-"""Opening a foreign file: without following links, without blocking, and only regular files below their root.
+"""Opening of files: regular files below their root alone, without blocking.
 
-Releases and predictions differ in one point, their links. Laboratories keep releases as trees of symbolic
-links to where the files lie; such links are followed, to regular files. A prediction is handed in by somebody
-else: a link that leaves its folder would let it read what it should not, and is refused.
+Laboratories keep releases as trees of symbolic links, so links of a release are followed to regular files. A
+prediction comes from somebody else: a link out of its folder could read other files, and is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _KINDS = (
 
 
 def relative_to(path: Path, root: Path) -> str:
-    """The path as written, below its root.
+    """The path relative to its root, with links as they are.
 
     Raises:
         Reject: ``file.outside`` when it leaves the root.
@@ -45,7 +44,7 @@ def relative_to(path: Path, root: Path) -> str:
 
 
 def opened(path: Path, root: Path, role: Role) -> BufferedReader:
-    """The file's bytes as a stream, which is the caller's to close.
+    """The file as an open stream, which the caller closes.
 
     Raises:
         Reject: ``file.unreadable``, ``file.not_regular``, ``file.link_dangling``, ``file.link_outside``,
@@ -54,11 +53,11 @@ def opened(path: Path, root: Path, role: Role) -> BufferedReader:
     try:
         return open(os.fspath(path), "rb", opener=lambda *_: _handle(path, root, role))
     except OSError as error:
-        raise _told(error) from error
+        raise _reject_of(error) from error
 
 
 def read_whole(path: Path, root: Path, role: Role, budget_bytes: int) -> bytearray:
-    """All bytes of the file, read once.
+    """Content of the file, read once.
 
     Raises:
         Reject: as :func:`opened`, and ``file.too_large``.
@@ -74,7 +73,7 @@ def read_whole(path: Path, root: Path, role: Role, budget_bytes: int) -> bytearr
                 done += count
             grown = bool(stream.read(1))
     except OSError as error:
-        raise _told(error) from error
+        raise _reject_of(error) from error
     finally:
         os.close(handle)
     if done != size or grown:
@@ -88,7 +87,7 @@ def _handle(path: Path, root: Path, role: Role) -> int:
         handle = _walked(root, relative) if role == "prediction" else os.open(path, _FLAGS | _NOT_A_LINK)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EMLINK, errno.ENOTDIR):
-            raise _told(error) from error
+            raise _reject_of(error) from error
         handle = _through_links(path, root, role)
     try:
         _check_regular(os.fstat(handle).st_mode)
@@ -99,7 +98,7 @@ def _handle(path: Path, root: Path, role: Role) -> int:
 
 
 def _walked(root: Path, relative: str) -> int:
-    """Open a file from its root, component by component, none of them a link."""
+    """Open a file from its root, component by component, and refuse links on the way."""
     if not _BY_DESCRIPTOR:
         if Path(os.path.realpath(root / relative)) != Path(os.path.realpath(root)) / relative:
             raise OSError(errno.ELOOP, "is a link")
@@ -118,7 +117,7 @@ def _walked(root: Path, relative: str) -> int:
 
 
 def _through_links(path: Path, root: Path, role: Role) -> int:
-    """Open what a link leads to, where that is allowed."""
+    """Open the target of a link, where the role allows it."""
     try:
         target = Path(os.path.realpath(path, strict=True))
     except OSError as error:
@@ -126,7 +125,7 @@ def _through_links(path: Path, root: Path, role: Role) -> int:
             raise Reject(
                 "file.link_dangling", "is a symbolic link to a file that does not exist", COPY_AGAIN
             ) from error
-        raise _told(error) from error
+        raise _reject_of(error) from error
     home = Path(os.path.realpath(root))
     try:
         if role == "release":
@@ -134,7 +133,7 @@ def _through_links(path: Path, root: Path, role: Role) -> int:
         if target.is_relative_to(home):
             return _walked(home, str(target.relative_to(home)))
     except OSError as error:
-        raise _told(error) from error
+        raise _reject_of(error) from error
     raise Reject(
         "file.link_outside",
         "is a symbolic link out of its folder",
@@ -148,7 +147,7 @@ def _check_regular(mode: int) -> None:
         raise Reject("file.not_regular", f"is {kind}, not a file", "Give the file itself.")
 
 
-def _told(error: OSError) -> Reject:
+def _reject_of(error: OSError) -> Reject:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return Reject("file.unreadable", "cannot be read: there is no such file", "Check the path.")
     if error.errno == errno.EISDIR:

@@ -34,13 +34,13 @@ Read = Callable[[int, int], bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class TiffPage:
-    """One picture of a TIFF file.
+    """A page of a TIFF file.
 
     Attributes:
         header: sizes and colours.
         order: ``<`` or ``>``.
         codec: name of the compression.
-        compression: its number.
+        compression: number of the compression.
         predictor: 1 for none, 2 for differences along a row, 3 for those of floating-point numbers.
         planar: whether the channels lie one after the other.
         sample_format: 1 for unsigned, 2 for signed integers, 3 for floating-point numbers.
@@ -48,7 +48,7 @@ class TiffPage:
         tiled: whether blocks are tiles, which are whole at the border too.
         offsets: first byte of each block.
         counts: bytes of each block.
-        samples: values a pixel as stored.
+        samples: stored values per pixel.
         swapped_bits: whether the bits of a byte run from the lowest.
         colour_map: of a palette, all red values first, 16 bits each.
     """
@@ -70,10 +70,10 @@ class TiffPage:
 
 
 def parse_tiff(read: Read, size: int) -> TiffPage:
-    """The first picture of a TIFF file.
+    """The first page of a TIFF file.
 
     Args:
-        read: gives the bytes from an offset on, of a length.
+        read: returns bytes from an offset, of a length.
         size: of the file in bytes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The pixels of a TIFF page, every strip and tile whole; the codecs that need a library are named."""
+"""Pixels of a TIFF page, with every strip and tile complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _JPEG_2000 = b"\xff\x4f\xff\x51"
 
 
 def check_codec(page: TiffPage) -> None:
-    """Refuse a compression that cannot be read here, by its name.
+    """Refuse a compression that cannot be read, with its name.
 
     Raises:
         Reject: ``file.codec``.
@@ -53,7 +53,7 @@ def check_codec(page: TiffPage) -> None:
 
 
 def decode_page(page: TiffPage, content: bytes | bytearray) -> npt.NDArray[Any]:
-    """The page's values, ``(height, width)`` or ``(height, width, channels)``, as stored.
+    """Pixels of a page as stored, ``(height, width)`` or ``(height, width, channels)``.
 
     Raises:
         Reject: ``file.corrupt`` for a block that is damaged or incomplete, ``file.codec``.
@@ -103,57 +103,57 @@ def _blocks(
         yield (row, column, channel), _values(page, raw, (rows, page.block[1], samples), dtype)
 
 
-def _unpacked(page: TiffPage, packed: memoryview, wanted: int) -> bytes | bytearray | memoryview:
+def _unpacked(page: TiffPage, packed: memoryview, length: int) -> bytes | bytearray | memoryview:
     if page.swapped_bits:
         bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")
         packed = memoryview(np.packbits(bits).tobytes())
     if page.compression == 1:
-        if len(packed) < wanted:
-            raise corrupt(f"a strip holds {len(packed):,} bytes where {wanted:,} are announced")
-        return packed[:wanted]
+        if len(packed) < length:
+            raise corrupt(f"a strip holds {len(packed):,} bytes where {length:,} are announced")
+        return packed[:length]
     if page.compression in (8, 32946):
-        return inflate(packed, wanted)
+        return inflate(packed, length)
     if page.compression == 32773:
-        return decode_packbits(packed, wanted)
+        return decode_packbits(packed, length)
     if page.compression == 34925:
-        return _lzma(packed, wanted)
-    return _by_codec("zstd_decode" if page.compression == 50000 else "lzw_decode", packed, wanted)
+        return _lzma(packed, length)
+    return _by_codec("zstd_decode" if page.compression == 50000 else "lzw_decode", packed, length)
 
 
-def _lzma(packed: memoryview, wanted: int) -> bytes:
+def _lzma(packed: memoryview, length: int) -> bytes:
     try:
         stream = lzma.LZMADecompressor(memlimit=LZMA_BYTES)
-        raw = stream.decompress(bytes(packed), wanted + 1)
-        if not stream.eof and len(raw) == wanted:
+        raw = stream.decompress(bytes(packed), length + 1)
+        if not stream.eof and len(raw) == length:
             raw += stream.decompress(b"", 1)
     except (lzma.LZMAError, EOFError) as error:
         raise corrupt("a strip does not decode") from error
-    if len(raw) != wanted or not stream.eof:
-        raise corrupt(f"a strip does not decode to the {wanted:,} bytes that are announced")
+    if len(raw) != length or not stream.eof:
+        raise corrupt(f"a strip does not decode to the {length:,} bytes that are announced")
     return raw
 
 
-def _by_codec(name: str, packed: memoryview, wanted: int) -> bytes:
-    """By imagecodecs, into a buffer of the announced length; LZW also without it."""
+def _by_codec(name: str, packed: memoryview, length: int) -> bytes:
+    """Content of a strip by imagecodecs, into a buffer of its length; LZW also without imagecodecs."""
     try:
         import imagecodecs
     except ImportError:
-        return decode_lzw(packed, wanted)
+        return decode_lzw(packed, length)
     try:
-        raw = getattr(imagecodecs, name)(bytes(packed), out=wanted)
+        raw = getattr(imagecodecs, name)(bytes(packed), out=length)
     except Exception as error:  # whatever the codec raises, the strip is damaged
         raise corrupt("a strip does not decode") from error
-    if len(raw) != wanted:
-        raise corrupt(f"a strip decodes to {len(raw):,} bytes where {wanted:,} are announced")
+    if len(raw) != length:
+        raise corrupt(f"a strip decodes to {len(raw):,} bytes where {length:,} are announced")
     return bytes(raw)
 
 
 def check_coded_size(
     compression: int, packed: bytes | bytearray, block: tuple[int, int], samples: int
 ) -> None:
-    """See that a JPEG or JPEG 2000 stream in a strip or tile is no larger than the strip or tile.
+    """Refuse a JPEG or JPEG 2000 stream that is larger than its strip or tile.
 
-    Their decoders allocate what the stream itself announces.
+    The decoders allocate the size that the stream announces.
 
     Raises:
         Reject: ``file.corrupt``.
@@ -172,7 +172,7 @@ def check_coded_size(
             raise corrupt("a strip's JPEG 2000 stream is out of range")
     limits = (*block, max(samples, 3))
     if not all(1 <= size <= limit for size, limit in zip(sizes, limits, strict=True)):
-        raise corrupt(f"a strip of {block[0]} × {block[1]} holds a picture of {sizes[0]} × {sizes[1]}")
+        raise corrupt(f"a strip of {block[0]} × {block[1]} holds an image of {sizes[0]} × {sizes[1]}")
 
 
 def _values(

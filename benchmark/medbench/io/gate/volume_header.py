@@ -1,4 +1,4 @@
-"""What a volume's header says, whatever its format."""
+"""Headers of volumes, independent of the file format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class VolumeHeader:
-    """A volume as its header announces it; arrays run the slowest axis first.
+    """Shape, type and geometry of a volume by its header; arrays have the slowest axis first.
 
     Attributes:
         format: name of the file format, for messages.
@@ -29,12 +29,12 @@ class VolumeHeader:
         offset: first byte of the values, after decompression where the whole file is compressed.
         packing: ``none``, ``gzip`` (the whole file), or ``zlib`` and ``gzip values`` (the values alone).
         stored_bytes: length of the stored values where the header gives it.
-        spacing: mm along each spatial axis in array order, or ``None`` where the file does not say.
+        spacing: mm along each spatial axis in array order, or ``None`` where the file has none.
         origin: position of the first element in mm in array order, or ``None``.
         direction: rotation matrix, row-major, x to the left, y to the back and z up, or ``None``.
-        slope: stored values are multiplied by it.
-        intercept: added after that.
-        exact: whether nothing may follow the values.
+        slope: factor of stored values.
+        intercept: summand after the factor.
+        exact: whether the file must end after the values.
     """
 
     format: str
@@ -62,7 +62,7 @@ class VolumeHeader:
 
     @property
     def scaled(self) -> bool:
-        """Whether stored values are not yet the values."""
+        """Whether slope or intercept change the stored values."""
         return self.slope != 1.0 or self.intercept != 0.0
 
     @property
@@ -75,10 +75,10 @@ class VolumeHeader:
 
 
 def check_axes(sizes: tuple[int, ...]) -> None:
-    """Refuse sizes that no image has.
+    """Refuse shapes that no image has.
 
     Raises:
-        Reject: ``data.axes``, or ``file.corrupt`` for a size that is none.
+        Reject: ``data.axes``, or ``file.corrupt`` for a size out of range.
     """
     if not FEWEST_AXES <= len(sizes) <= MOST_AXES:
         raise Reject(
@@ -89,7 +89,7 @@ def check_axes(sizes: tuple[int, ...]) -> None:
 
 
 def facts_of_axes(vectors: npt.NDArray[np.float64]) -> tuple[Floats | None, Floats | None]:
-    """Spacing in array order and direction, row-major, of the steps along each axis (columns).
+    """Spacing in array order, and direction, row-major, from the steps along each axis (columns).
 
     Both are ``None`` where a step has no length.
 
@@ -106,7 +106,7 @@ def facts_of_axes(vectors: npt.NDArray[np.float64]) -> tuple[Floats | None, Floa
 
 
 def finite(values: list[str], count: int, what: str) -> Floats:
-    """Numbers written as text.
+    """Finite numbers from text.
 
     Raises:
         Reject: ``file.corrupt`` when there are not ``count`` finite ones.
@@ -121,7 +121,7 @@ def finite(values: list[str], count: int, what: str) -> Floats:
 
 
 def whole(values: list[str], what: str) -> tuple[int, ...]:
-    """Whole numbers written as text.
+    """Whole numbers from text.
 
     Raises:
         Reject: ``file.corrupt``.

@@ -42,7 +42,7 @@ def _measured(scores: Mapping[str, Score]) -> dict[str, float]:
 
 
 def violations(scores: Mapping[str, Score]) -> Iterator[str]:
-    """What is wrong with the scores of one structure of one case, in words.
+    """Broken identities between the scores of one structure of one case, each as a sentence.
 
     Only scores with status ``ok`` take part: a value that a rule assigned to an empty mask or a failed case
     obeys that rule, not these identities.
@@ -106,10 +106,10 @@ def check_case(case: str, scores: Mapping[str, Score], conventions: Mapping[str,
     """
     from medbench.metrics.catalogue import METRICS
 
-    known = {column: id for column, id in conventions.items() if column in scores and id in METRICS}
+    ids = {column: id for column, id in conventions.items() if column in scores and id in METRICS}
     structures = {
         structure: {id: scores[column] for id, column in columns.items()}
-        for structure, columns in _structures(known).items()
+        for structure, columns in _structures(ids).items()
     }
     check_structures(case, structures)
 
@@ -146,7 +146,7 @@ def check_counts(what: str, total: int, **parts: int) -> None:
     >>> check_counts("dice", 5, scored=3, failed=1, missing=1)
     """
     if sum(parts.values()) != total or min(parts.values(), default=0) < 0:
-        told = ", ".join(f"{count} {name}" for name, count in parts.items())
+        counts = ", ".join(f"{count} {name}" for name, count in parts.items())
         raise MedbenchError(
-            "record.invariant", f"{what}: {told} do not add up to {total} cases.", "Nothing was published."
+            "record.invariant", f"{what}: {counts} do not add up to {total} cases.", "Nothing was published."
         )

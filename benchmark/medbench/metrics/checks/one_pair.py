@@ -1,4 +1,4 @@
-"""All definitions on one pair of images, for somebody who has two numbers that disagree."""
+"""Comparison of one pair of masks by every definition, to explain why two numbers disagree."""
 
 from __future__ import annotations
 
@@ -7,52 +7,60 @@ from typing import Any
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.metrics.arrays import Mask, Spacing, SpacingLike, as_mask, check_spacing, same_shape
+from medbench.metrics.arrays import (
+    Mask,
+    Spacing,
+    SpacingLike,
+    as_mask,
+    check_spacing,
+    labels_of,
+    same_shape,
+    whole_numbers,
+)
 from medbench.metrics.convention import Convention
 from medbench.metrics.engine import list_metrics, metric, score_pair
-from medbench.metrics.masks.formulas import MaskPair
-from medbench.metrics.masks.overlap import labels_of, whole_numbers
+from medbench.metrics.masks.pair import MaskPair
 
 _AGREES = 1e-5
 
 
 def common_spacing(
-    reference: Volume, prediction: Volume, names: tuple[str, str], asked: SpacingLike | None
+    reference: Volume, prediction: Volume, names: tuple[str, str], spacing: SpacingLike | None
 ) -> tuple[Spacing, str]:
-    """The spacing to use and its unit: what was asked for, else what both files say, else pixels.
+    """The spacing and its unit: the caller's spacing, else that of both files, else pixels.
 
     Raises:
         MedbenchError: ``geometry.spacing`` when the two files disagree; ``metric.spacing`` for an
             unusable one.
     """
     ndim = reference.array.ndim
-    if asked is not None:
-        return check_spacing(asked, ndim), "px" if isinstance(asked, str) else "mm"
-    known = [volume.spacing for volume in (reference, prediction) if volume.spacing is not None]
-    if not known:
+    if spacing is not None:
+        return check_spacing(spacing, ndim), "px" if isinstance(spacing, str) else "mm"
+    spacings = [volume.spacing for volume in (reference, prediction) if volume.spacing is not None]
+    if not spacings:
         return (1.0,) * ndim, "px"
-    if len(known) == 2 and any(abs(a - b) > 1e-4 * max(a, b) for a, b in zip(*known, strict=True)):
+    if len(spacings) == 2 and any(abs(a - b) > 1e-4 * max(a, b) for a, b in zip(*spacings, strict=True)):
         raise MedbenchError(
             "geometry.spacing",
-            f"Spacing differs: {known[0]} in {names[0]}, {known[1]} in {names[1]}.",
+            f"Spacing differs: {spacings[0]} in {names[0]}, {spacings[1]} in {names[1]}.",
             "Resample the prediction to the reference's grid, or pass --spacing.",
         )
-    return check_spacing(known[0], ndim), "mm"
+    return check_spacing(spacings[0], ndim), "mm"
 
 
 def foreground(array: Any, label: Sequence[int] | None, name: str) -> Mask:
-    """One label, a union of labels, or all that is not 0.
+    """Boolean mask of one label, of a union of labels, or of all labels except 0.
 
     Raises:
         MedbenchError: ``metric.labels`` when no label is given and the map holds several.
     """
     labels = whole_numbers(array, name)
     if label is None:
-        found = labels_of(labels)
-        if len(found) > 2:
+        values = labels_of(labels)
+        if len(values) > 2:
             raise MedbenchError(
                 "metric.labels",
-                f"{name} holds the labels {', '.join(str(value) for value in found[:8])}.",
+                f"{name} holds the labels {', '.join(str(value) for value in values[:8])}.",
                 "Choose with --label N; repeat it for a union of labels.",
             )
         return as_mask(labels != 0, None, name)
@@ -70,12 +78,12 @@ def compare_pair(
     pattern: str = "*",
     libraries: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Every mask metric that fits the pair, and what other libraries say, as plain values.
+    """Scores of the pair by every mask metric that applies, and values of other libraries, as plain values.
 
     Args:
         reference: label map or mask with its geometry.
         prediction: the same grid.
-        names: how messages call the two.
+        names: names of reference and prediction in messages.
         label: labels that make up the foreground.
         spacing: overrides the files' own.
         tolerance: of surface Dice, in the unit of the spacing.
@@ -88,7 +96,7 @@ def compare_pair(
     arrays = same_shape(reference.array, prediction.array)
     steps, unit = common_spacing(reference, prediction, names, spacing)
     masks = [foreground(array, label, name) for array, name in zip(arrays, names, strict=True)]
-    pair = MaskPair(masks[0], masks[1], steps)
+    pair = MaskPair.cut(masks[0], masks[1], steps)
     rows = [_row(convention, pair, unit, tolerance) for convention in _fitting(pattern, arrays[0].ndim)]
     ours = {row["id"]: row["value"] for row in rows}
     peers = []
@@ -121,8 +129,8 @@ def compare_pair(
 
 def _fitting(pattern: str, ndim: int) -> list[Convention]:
     families = ("overlap", "surface") if pattern == "*" else ("overlap", "surface", "lesions", "instances")
-    chosen = [metric(id) for id in list_metrics(pattern)]
-    fitting = [c for c in chosen if c.family in families]
+    conventions = [metric(id) for id in list_metrics(pattern)]
+    fitting = [c for c in conventions if c.family in families]
     if not fitting:
         raise MedbenchError(
             "metric.unknown", f"No metric of masks matches '{pattern}'.", "See 'medbench metrics list'."
@@ -139,13 +147,13 @@ def _row(convention: Convention, pair: MaskPair, unit: str, tolerance: float) ->
         name: tolerance if name == "tolerance" and value is None else value
         for name, value in convention.options.items()
     }
-    found = score_pair(convention, pair, convention.empty, options)
+    score = score_pair(convention, pair, convention.empty, options)
     label = f" at {tolerance:g} {unit}" if "tolerance" in options else ""
     return {
         "id": convention.id,
-        "value": found.value,
-        "status": found.status,
-        "reason": found.reason,
+        "value": score.value,
+        "status": score.status,
+        "reason": score.reason,
         "unit": convention.unit.replace("mm", unit) if unit == "px" else convention.unit,
         "differs": f"{convention.differs}{label}",
         "like": ", ".join(convention.equals),

@@ -1,4 +1,4 @@
-"""The real libraries, run beside ours on the same pair: for comparison only, never for a score.
+"""Values of other metric libraries on the same pair, for comparison only: never for a score.
 
 They are optional (``pip install 'medbench[reference]'``) and are imported by name when asked for: medpy
 is GPL-3 and stays out of every other path through this package.
@@ -23,14 +23,14 @@ _Rule = Callable[[Mask, Mask, Spacing, float], float]
 
 @dataclass(frozen=True, slots=True)
 class PeerValue:
-    """What a library says.
+    """Value of one function of another library.
 
     Attributes:
-        library: its name and version.
+        library: name and version of the library.
         function: the function that was called.
         metric: our id for the same definition.
-        value: its answer; None when it raised or gave NaN or infinity.
-        problem: the exception or the odd answer.
+        value: the value; None when the function raised or returned NaN or infinity.
+        problem: the exception, or the value that is not finite.
     """
 
     library: str
@@ -126,9 +126,9 @@ def _simpleitk() -> dict[str, tuple[str, _Rule]]:
             image = sitk.GetImageFromArray(mask.astype(np.uint8))
             image.SetSpacing(s[::-1])
             images.append(image)
-        found = sitk.HausdorffDistanceImageFilter()
-        found.Execute(*images)
-        return found
+        measure = sitk.HausdorffDistanceImageFilter()
+        measure.Execute(*images)
+        return measure
 
     name = "HausdorffDistanceImageFilter"
     return {
@@ -167,7 +167,7 @@ PEERS: dict[str, tuple[str, Callable[[], dict[str, tuple[str, _Rule]]]]] = {
 def peer_values(
     libraries: Sequence[str], reference: Mask, prediction: Mask, spacing: Spacing, *, tolerance: float
 ) -> Iterator[PeerValue]:
-    """Every function of the named libraries that has a counterpart here.
+    """Values of all functions of other libraries that have a counterpart among our metrics.
 
     Args:
         libraries: names out of :data:`PEERS`.

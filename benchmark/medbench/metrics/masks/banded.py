@@ -29,7 +29,7 @@ class MaskRows(Protocol):
         ...
 
     def __getitem__(self, window: Any) -> Any:
-        """Boolean rows, or rows and columns, by slices."""
+        """A window of the mask as booleans, by slices of rows, or of rows and columns."""
         ...
 
 
@@ -69,21 +69,21 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
 def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.int32]]:
     """Label a band by itself; the same mask gives the same labels.
 
-    Columns without a pixel of the mask part it, and only what lies between them is looked at; not where there
-    are so many parts that looking at each costs more than looking at all.
+    Columns without a pixel of the mask separate its parts, which are labelled one by one; where there are so
+    many parts that this costs more, the band is labelled as a whole.
 
     Returns:
         Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels. The row
         of 0, the background, is all zeros.
     """
     labels = np.zeros(mask.shape, np.int32)
-    found = [np.zeros((1, 5), np.int32)]
+    boxes = [np.zeros((1, 5), np.int32)]
     count = 1
     for columns, own, stats in _parts(mask, connectivity):
         labels[:, columns] = own if count == 1 else np.where(own, own + (count - 1), 0)
-        found.append(stats)
+        boxes.append(stats)
         count += len(stats)
-    return labels, np.concatenate(found)
+    return labels, np.concatenate(boxes)
 
 
 def _parts(
@@ -104,7 +104,7 @@ def _parts(
 
 
 class BandedObjects:
-    """Connected objects of a mask that is shown band by band, from the top.
+    """Connected components of a mask that is added band by band, from the top.
 
     Args:
         connectivity: 8 or 4.
@@ -131,14 +131,14 @@ class BandedObjects:
     def see(self, mask: Mask) -> int:
         """Show the next band where its labels are not wanted; what :meth:`add` says of their numbers."""
         top, bottom = (np.zeros(mask.shape[1], np.int32) for _ in range(2))
-        found = [np.zeros((0, 5), np.int32)]
+        boxes = [np.zeros((0, 5), np.int32)]
         count = 0
         for columns, own, stats in _parts(mask, self.connectivity):
             for row, edge in ((own[0], top), (own[-1], bottom)):
                 edge[columns] = np.where(row, row + count, 0)
-            found.append(stats)
+            boxes.append(stats)
             count += len(stats)
-        return self._join(np.concatenate(found), top, bottom, len(mask))
+        return self._join(np.concatenate(boxes), top, bottom, len(mask))
 
     def _join(
         self,
@@ -193,5 +193,5 @@ class BandedObjects:
         low, high = boxes[:, :2].copy(), boxes[:, 2:].copy()
         np.minimum.at(low, roots, boxes[:, :2])
         np.maximum.at(high, roots, boxes[:, 2:])
-        found = np.concatenate([low, high], axis=1)
-        return {int(root): tuple(found[root].tolist()) for root in np.unique(roots[1:])}
+        corners = np.concatenate([low, high], axis=1)
+        return {int(root): tuple(corners[root].tolist()) for root in np.unique(roots[1:])}

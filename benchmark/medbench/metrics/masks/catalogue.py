@@ -1,12 +1,12 @@
-"""Definitions that compare two binary masks: overlap and surfaces."""
+"""Definitions that compare two binary masks: overlap, surfaces and objects."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from medbench.metrics.convention import EMPTY_POLICIES, Convention
+from medbench.metrics.convention import EMPTY_POLICIES, Convention, EmptyPolicy, example_call
 
-_MASKS = "medbench.metrics.masks.formulas"
+_MASKS = "medbench.metrics.masks.definitions"
 _INF = float("inf")
 _PAIR = """\
 >>> import numpy as np, medbench
@@ -36,7 +36,7 @@ def _surface(id: str, function: str, expected: str, **facts: Any) -> Convention:
         family="surface",
         target=f"{_MASKS}:{function}",
         example=f"{_PAIR}{call}",
-        **{**defaults, **facts},
+        **{**defaults, "symmetric": True, **facts},
     )
 
 
@@ -51,44 +51,44 @@ _SHARE = {"unit": "1", "better": "higher", "range": (0.0, 1.0), "options": {"tol
 
 OVERLAP: tuple[Convention, ...] = (
     _overlap(
-        "dice", "dice", "0.7843",
+        "dice", "dice", "0.7843", symmetric=True,
         title="Dice coefficient", definition="2TP / (2TP + FP + FN)", source="Dice 1945, Ecology 26:297",
         differs="plain counts", equals=("medpy.metric.binary.dc", "monai.metrics.compute_dice"),
     ),
     _overlap(
-        "dice.plus_one", "dice_plus_one", "0.7885",
+        "dice.plus_one", "dice_plus_one", "0.7885", symmetric=True,
         title="Dice coefficient, one added above and below",
         definition="(2TP + 1) / (2TP + FP + FN + 1)", differs="+1 smoothing",
         source="IUGC 2024 and PSFHS 2023: maskoffs/IUGC2024@bad8150 starting_tool_kit/utils/evaluator.py",
         empty=EMPTY_POLICIES["definition"],
     ),
     _overlap(
-        "dice.epsilon", "dice_epsilon", "0.7843",
+        "dice.epsilon", "dice_epsilon", "0.7843", symmetric=True,
         title="Dice coefficient, 1e-8 added above and below",
         definition="(2TP + e) / (2TP + FP + FN + e), e = 1e-8", differs="epsilon; two empty masks give 1",
         source="Jun-Jie-Shi/PASSION@fd308b5 code/utils/predict.py", options={"epsilon": 1e-8},
     ),
     _overlap(
-        "dice.transunet", "dice", "0.7843",
+        "dice.transunet", "dice", "0.7843", symmetric=True,
         title="Dice coefficient, empty masks as TransUNet scores them",
         definition="2TP / (2TP + FP + FN); 1 for a prediction on an empty reference, 0 for two empty masks",
         differs="rewards a false positive on an absent organ, punishes a right empty answer",
         source=_TRANSUNET, empty=EMPTY_POLICIES["transunet_dice"],
     ),
     _overlap(
-        "iou", "iou", "0.6452",
+        "iou", "iou", "0.6452", symmetric=True,
         title="Intersection over union (Jaccard index)", definition="TP / (TP + FP + FN)",
         differs="plain counts", source="Jaccard 1912, New Phytologist 11:37",
         equals=("medpy.metric.binary.jc",),
     ),
     _overlap(
-        "iou.plus_one", "iou_plus_one", "0.6562",
+        "iou.plus_one", "iou_plus_one", "0.6562", symmetric=True,
         title="Intersection over union, one added above and below",
         definition="(TP + 1) / (TP + FP + FN + 1)", differs="+1 smoothing; two empty masks give 1",
         source=_BRAU,
     ),
     _overlap(
-        "iou.thresholded", "iou_thresholded", "0.0",
+        "iou.thresholded", "iou_thresholded", "0.0", symmetric=True,
         title="Thresholded Jaccard index",
         definition="TP / (TP + FP + FN), and 0 where that is below 0.65; two empty masks give 1",
         differs="0 below 0.65", options={"threshold": 0.65}, empty=EMPTY_POLICIES["agree"],
@@ -107,6 +107,7 @@ OVERLAP: tuple[Convention, ...] = (
     _overlap(
         "specificity", "specificity", "0.9496",
         title="Specificity (true negative rate)", definition="TN / (TN + FP)", source=_COUNTS,
+        differs="plain counts",
         equals=("medpy.metric.binary.specificity",),
     ),
     _overlap(
@@ -120,7 +121,7 @@ OVERLAP: tuple[Convention, ...] = (
         differs="0 for an empty prediction", source=_BRAU, options={"epsilon": 1e-6},
     ),
     _overlap(
-        "pixel_accuracy", "accuracy", "0.9236",
+        "pixel_accuracy", "accuracy", "0.9236", symmetric=True,
         title="Accuracy of pixels or voxels", definition="(TP + TN) / (TP + FP + FN + TN)", source=_COUNTS,
     ),
     _overlap(
@@ -129,7 +130,7 @@ OVERLAP: tuple[Convention, ...] = (
         source=_COUNTS, better="lower", range=(-1.0, _INF), equals=("medpy.metric.binary.ravd",),
     ),
     _overlap(
-        "volumetric_similarity", "volumetric_similarity", "0.9804",
+        "volumetric_similarity", "volumetric_similarity", "0.9804", symmetric=True,
         title="Volumetric similarity", definition="1 - | |P| - |R| | / (|P| + |R|)", source=_COUNTS,
     ),
     Convention(
@@ -234,18 +235,21 @@ SURFACE: tuple[Convention, ...] = (
         definition=f"mean over the prediction's surface voxels; {_EROSION}",
         differs="one direction", source=f"{_MEDPY} asd(result, reference); {_MONAI} (default)",
         equals=("medpy.metric.binary.asd", "monai.metrics.compute_average_surface_distance"),
+        symmetric=False,
     ),
     _surface(
         "asd.reference_to_prediction", "asd_reference_to_prediction", "0.4375",
         title="Average distance of the reference's surface to the prediction's",
         definition=f"mean over the reference's surface voxels; {_EROSION}",
         differs="the other direction", source=f"{_MEDPY} asd with arguments exchanged",
+        symmetric=False,
     ),
     Convention(
         id="asd.edge8", title="Average distance between eight-neighbour edges, in pixels", family="surface",
         definition="mean over both edges of the distance to the other edge; an edge pixel has a background "
         "pixel among its eight neighbours, outside the frame is not background; 2-D, always pixels",
         differs="8-neighbour edge, frame is no edge, pixels", unit="px", better="lower", range=(0.0, _INF),
+        symmetric=True,
         source="IUGC 2024 and PSFHS 2023 (zero level of ITK's signed Maurer map)",
         target=f"{_MASKS}:asd_edge8",
         example=f"{_PAIR}>>> round(medbench.score('asd.edge8', reference, prediction).value, 4)\n0.6364",
@@ -273,4 +277,40 @@ SURFACE: tuple[Convention, ...] = (
     ),
 )  # fmt: skip
 
-MASK_METRICS = (*OVERLAP, *SURFACE)
+_KPIS = "hrlblab/KPIs2024@7d56473 Validation_slide_docker/src/unet_validation_slide.py"
+_NO_OBJECT = EmptyPolicy("kpis", both=0.0, source=f"{_KPIS}: F1 of two empty masks is 0")
+_DISKS = """\
+>>> import numpy as np, medbench
+>>> reference, prediction = np.zeros((2, 40, 40), np.uint8)
+>>> reference[3:13, 3:13] = 1; reference[20:30, 20:30] = 1
+>>> prediction[4:14, 3:13] = 1; prediction[35:38, 5:8] = 1
+"""
+INSTANCES = tuple(
+    Convention(
+        id=id, title=title, family="instances", definition=definition, differs=differs, source=source,
+        target="medbench.metrics.masks.instances:instance_f1", options={"threshold": 0.5, "rule": rule},
+        needs_frame=rule == "official",
+        empty=EMPTY_POLICIES["definition"] if rule == "clean" else _NO_OBJECT,
+        example=example_call(_DISKS, id, "0.5"),
+    )
+    for id, title, rule, definition, differs, source in (
+        (
+            "f1.instances", "Instance F1 of components", "clean",
+            "objects are 8-connected components (26 in 3-D); an object is found when some predicted one has "
+            "IoU >= 0.5 with it",
+            "components", "KPIs 2024 rule without the contour artefacts (medbench)",
+        ),
+        (
+            "f1.kpis_contour", "Instance F1 of hole contours (KPIs 2024, corrected)", "contour",
+            "objects are the filled hole contours of the inverted mask; IoU >= 0.5",
+            "contours; objects at the border do not exist, holes are objects", _KPIS,
+        ),
+        (
+            "f1.kpis.official", "Instance F1 of KPIs 2024 as its program computes it", "official",
+            "as f1.kpis_contour, but contours are shifted in place whenever two boxes overlap",
+            "contours that move; depends on their order", _KPIS,
+        ),
+    )
+)  # fmt: skip
+
+MASK_METRICS = (*OVERLAP, *SURFACE, *INSTANCES)

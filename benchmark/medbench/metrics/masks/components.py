@@ -1,4 +1,4 @@
-"""Connected components with a few facts about them; connected-components-3d is used when it is installed."""
+"""Connected components, their boxes and overlaps; connected-components-3d is used where installed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def components(mask: Mask) -> tuple[Labels, int]:
     library = _cc3d() if mask.ndim == 3 else None
     if library is not None:
         labels, count = library.connected_components(
-            np.ascontiguousarray(mask), connectivity=26, return_N=True, out_dtype=np.uint32
+            np.require(mask, requirements=["C", "W"]), connectivity=26, return_N=True, out_dtype=np.uint32
         )
         return labels.view(np.int32), int(count)
     from scipy import ndimage
@@ -56,7 +56,7 @@ def widened(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
 
 
 def joined_box(parts: list[Box]) -> Box:
-    """The smallest box around all."""
+    """The smallest box around all boxes."""
     return tuple(
         slice(min(part[axis].start for part in parts), max(part[axis].stop for part in parts))
         for axis in range(len(parts[0]))

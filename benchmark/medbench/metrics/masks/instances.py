@@ -25,8 +25,8 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.metrics.masks.banded import BandedObjects, MaskRows, bands
 from medbench.metrics.masks.components import Labels, components, overlap_table
-from medbench.metrics.masks.formulas import MaskPair
-from medbench.metrics.official.hole_contours import hole_contours
+from medbench.metrics.masks.hole_contours import hole_contours
+from medbench.metrics.masks.pair import MaskPair
 
 Rule = Literal["clean", "contour", "official"]
 MATCHING_IOU = 0.5
@@ -36,7 +36,7 @@ _CONTOUR_MARGIN = 10
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Objects found and missed.
+    """Counts of detected and missed objects.
 
     Attributes:
         n_true_positive: predicted objects that match some reference object.
@@ -89,8 +89,8 @@ def detect(
 
     >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
     >>> b = np.zeros((30, 30), bool); b[3:9, 4:10] = True
-    >>> found = detect(a, b)
-    >>> found.n_true_positive, found.n_false_negative, round(found.f1, 4)
+    >>> detection = detect(a, b)
+    >>> detection.n_true_positive, detection.n_false_negative, round(detection.f1, 4)
     (1, 1, 0.6667)
     """
     if rule == "clean":
@@ -126,7 +126,7 @@ def match_objects(
 
     >>> a = np.zeros((30, 30), bool); a[3:9, 3:9] = True; a[15:21, 15:21] = True
     >>> b = np.zeros((30, 30), bool); b[3:9, 6:12] = True
-    >>> [(found.box, round(found.iou, 4)) for found in match_objects(a, b)[0]]
+    >>> [(matched.box, round(matched.iou, 4)) for matched in match_objects(a, b)[0]]
     [((3, 3, 9, 9), 0.3333), ((15, 15, 21, 21), 0.0)]
     """
     own, other, table = _overlaps_in_bands(reference, prediction)
@@ -139,7 +139,7 @@ def match_objects(
     first_objects, second_objects = (
         sorted(
             (MatchedObject(box, sizes[of][root], best[of].get(root, 0.0)) for root, box in boxes.items()),
-            key=lambda found: found.box,
+            key=lambda match: match.box,
         )
         for of, boxes in enumerate((own.whole_boxes(), other.whole_boxes()))
     )
@@ -157,14 +157,14 @@ def _by_components(reference: MaskRows, prediction: MaskRows, threshold: float) 
         sizes = dict(enumerate(np.bincount(own.ravel(), minlength=n_own + 1)[1:].tolist(), 1))
         other_sizes = dict(enumerate(np.bincount(other.ravel(), minlength=n_other + 1)[1:].tolist(), 1))
     right: set[int] = set()
-    found: set[int] = set()
+    hits: set[int] = set()
     for (first, second), both in table.items():
         if both >= threshold * (sizes[first] + other_sizes[second] - both):
-            found.add(first)
+            hits.add(first)
             right.add(second)
     n_reference, n_prediction = len(sizes), len(other_sizes)
     return Detection(
-        len(right), n_prediction - len(right), n_reference - len(found), n_reference, n_prediction
+        len(right), n_prediction - len(right), n_reference - len(hits), n_reference, n_prediction
     )
 
 
@@ -188,7 +188,7 @@ def _overlaps_in_bands(
 
 
 def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
-    found: dict[tuple[int, int], int] = {}
+    table: dict[tuple[int, int], int] = {}
     width = int(other.max(initial=0)) + 1
     for begin in range(0, len(own), 256):
         a, b = own[begin : begin + 256], other[begin : begin + 256]
@@ -196,8 +196,8 @@ def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
         values, counts = np.unique(a[both].astype(np.int64) * width + b[both], return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             key = value // width, value % width
-            found[key] = found.get(key, 0) + count
-    return found
+            table[key] = table.get(key, 0) + count
+    return table
 
 
 class _Contours:
@@ -243,12 +243,12 @@ def _contours_match(
     reached = False
     if most >= threshold * max(first.least_px[i], second.least_px[j]):
         width, height = (end - origin).tolist()
-        drawn = []
+        canvases = []
         for side, number in ((first, i), (second, j)):
             canvas = np.zeros((height, width), np.uint8)
             cv2.drawContours(canvas, [side.points[number] - origin.astype(np.int32)], -1, 1, -1)
-            drawn.append(canvas)
-        both, either = (cv2.countNonZero(join(*drawn)) for join in (cv2.bitwise_and, cv2.bitwise_or))
+            canvases.append(canvas)
+        both, either = (cv2.countNonZero(join(*canvases)) for join in (cv2.bitwise_and, cv2.bitwise_or))
         reached = (both / either if either else 0.0) >= threshold
     if moving:
         first.shift(i, origin)
@@ -275,8 +275,8 @@ def _by_contours(reference: MaskRows, prediction: MaskRows, threshold: float, *,
 
 def instance_f1(pair: MaskPair, *, threshold: float, rule: Rule) -> float | None:
     """F1 of objects under a rule; None when neither mask has an object."""
-    found: Detection = pair.once(
+    detection: Detection = pair.once(
         ("detect", threshold, rule),
         lambda: detect(pair.reference, pair.prediction, threshold=threshold, rule=rule),
     )
-    return found.f1
+    return detection.f1

@@ -4,7 +4,8 @@ Four ways lead to the same numbers, and each is taken where it is the cheapest:
 
 1. *Shells*: predictions lie close to references, so most points have their nearest neighbour within a few
    voxels. The offsets around a voxel are tried by rising distance, all points at once.
-2. *KD-tree* (``scipy.spatial.cKDTree``) for the points that are left.
+2. *KD-tree* for the points that are left: ``scipy.spatial.cKDTree``, or for many of them ``pykdtree`` where
+   the extra ``fast`` is installed.
 3. *Distance transform* (``scipy.ndimage.distance_transform_edt``, its feature form) of the box, when a sample
    of points shows that the tree would visit too many candidates: large, ragged or far surfaces. With unit
    spacing and the ``edt`` package installed, its squared distances are whole numbers and it is taken instead.
@@ -39,7 +40,8 @@ _TREE_START_S = 5e-7
 _TREE_WORST_QUERY_S = 5e-5
 _TREE_LEAF_S = 1.4e-7
 _TREE_BUILD_S = 1.2e-7
-_TREE_THREADED_QUERIES = 2000
+_TREE_MANY_QUERIES = 2000
+_LEAF = 16
 _TRANSFORM_S = 7e-8
 _EDT_S = 5e-8
 _LOOKUP_S = 4e-9
@@ -58,15 +60,15 @@ def shells(spacing: Spacing) -> tuple[tuple[float, npt.NDArray[np.intp]], ...]:
     reach = (MARGIN + 1) * min(spacing)
     order = np.argsort(distances, kind="stable")
     order = order[(distances[order] > 0) & (distances[order] < reach)]
-    found = []
+    groups = []
     total = 0
     starts = np.flatnonzero(np.diff(distances[order], prepend=-1.0))
     for begin, end in zip(starts, [*starts[1:], len(order)], strict=True):
         total += end - begin
         if total > _SHELL_OFFSETS:
             break
-        found.append((float(distances[order[begin]]), offsets[order[begin:end]]))
-    return tuple(found)
+        groups.append((float(distances[order[begin]]), offsets[order[begin:end]]))
+    return tuple(groups)
 
 
 def lengths(offsets: npt.NDArray[np.integer], spacing: Spacing) -> Floats:
@@ -102,11 +104,11 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
             hit |= flat[step:].take(corners)
         distances[waiting[hit]] = distance
         missed = ~hit
-        found = len(corners)
+        n_hits = len(corners)
         waiting, corners = waiting[missed], corners[missed]
-        found -= len(corners)
+        n_hits -= len(corners)
         n_target = int(np.count_nonzero(flat)) if n_target is None else n_target
-        saved = found * _TREE_QUERY_S + (n_target * _TREE_BUILD_S if len(corners) < found else 0)
+        saved = n_hits * _TREE_QUERY_S + (n_target * _TREE_BUILD_S if len(corners) < n_hits else 0)
         if saved < len(offsets) * len(corners) * _LOOKUP_S:
             break
     if len(corners):
@@ -116,14 +118,14 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
 
 def _coordinates(flat: Indices, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
     """As ``np.unravel_index``; 32-bit divisions by one number are vectorised, and several times faster."""
-    found = np.empty((len(shape), len(flat)), np.int32)
+    coordinates = np.empty((len(shape), len(flat)), np.int32)
     left = flat.astype(np.int32) if math.prod(shape) < 1 << 31 else flat
     for axis in range(len(shape) - 1, 0, -1):
         lines = left // shape[axis]
-        np.subtract(left, lines * shape[axis], out=found[axis], casting="same_kind")
+        np.subtract(left, lines * shape[axis], out=coordinates[axis], casting="same_kind")
         left = lines
-    found[0] = left
-    return found.T
+    coordinates[0] = left
+    return coordinates.T
 
 
 def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
@@ -134,7 +136,7 @@ def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
     build_s = len(candidates) * _TREE_BUILD_S
     steps = np.array(spacing)
     if build_s + len(query) * _TREE_WORST_QUERY_S <= bound_s:
-        return _by_tree(_tree(candidates * steps), query, candidates, spacing)
+        return _by_tree(None, query, candidates, spacing)
 
     dense_s = estimated_seconds(query, candidates, whole)
     dense = dense_s < bound_s
@@ -143,6 +145,8 @@ def _beyond_shells(points: Indices, target: Mask, spacing: Spacing) -> Floats:
         tree = _tree(candidates * steps)
         leaves_paid_for = (bound_s / len(query) - _TREE_START_S) / _TREE_LEAF_S
         if not _visits_more_leaves(tree, query[:: max(1, len(query) // _SAMPLE)] * steps, leaves_paid_for):
+            if _takes_fast_tree(query):
+                tree = None
             return _by_tree(tree, query, candidates, spacing)
     return (
         nearest_by_axes(query, candidates, target, spacing)
@@ -157,11 +161,20 @@ def _tree(positions: Floats) -> Any:
     return cKDTree(positions, leafsize=48, balanced_tree=False, compact_nodes=False)
 
 
+def _takes_fast_tree(query: npt.NDArray[np.int32]) -> bool:
+    return len(query) >= _TREE_MANY_QUERIES and _pykdtree() is not None
+
+
 def _by_tree(
     tree: Any, query: npt.NDArray[np.int32], candidates: npt.NDArray[np.int32], spacing: Spacing
 ) -> Floats:
-    threads = min(4, os.cpu_count() or 1) if len(query) >= _TREE_THREADED_QUERIES else 1
-    neighbours = tree.query(query * np.array(spacing), workers=threads)[1]
+    steps = np.array(spacing)
+    if _takes_fast_tree(query):
+        neighbours = _pykdtree()(candidates * steps, leafsize=_LEAF).query(query * steps)[1]
+    else:
+        tree = tree or _tree(candidates * steps)
+        threads = min(4, os.cpu_count() or 1) if len(query) >= _TREE_MANY_QUERIES else 1
+        neighbours = tree.query(query * steps, workers=threads)[1]
     return lengths(candidates[neighbours] - query, spacing)
 
 
@@ -199,6 +212,15 @@ def _leaves_visited(tree: Any, point: Floats, reach: float, most: float) -> int:
         if across < limit:
             waiting.append((far, across, (*sides[:axis], beyond * beyond, *sides[axis + 1 :])))
     return count
+
+
+@lru_cache(maxsize=1)
+def _pykdtree() -> Any:
+    try:
+        from pykdtree.kdtree import KDTree
+    except ImportError:
+        return None
+    return KDTree
 
 
 @lru_cache(maxsize=1)

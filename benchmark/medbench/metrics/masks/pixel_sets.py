@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.metrics.masks.products import Squares, columns_of, mutual_nearest, rows_of
+
 Mask = npt.NDArray[np.uint8]
-Squares = npt.NDArray[np.float32]
 
 _EXACT_SIDE = 1800
 _BLOCK_PAIRS = 1 << 16
@@ -26,7 +27,7 @@ _SAMPLE_STEP = 8
 
 @dataclass(frozen=True, slots=True)
 class PixelSetDistances:
-    """What IUGC 2024 and PSFHS 2023 measure on one structure of one frame.
+    """Measurements of IUGC 2024 and PSFHS 2023 on one structure of one frame.
 
     Attributes:
         n_reference: pixels of the reference.
@@ -72,40 +73,6 @@ def inner_edge(mask: Mask) -> Mask:
     return np.subtract(mask, cv2.erode(mask, np.ones((3, 3), np.uint8)))
 
 
-def _factors(flat: npt.NDArray[np.intp], width: int) -> Squares:
-    """Rows (row, column, squared norm, 1) of pixels given by flat index, shape ``(n, 4)``."""
-    factors = np.empty((len(flat), 4), np.float32)
-    rows = flat // width
-    columns = flat - rows * width
-    factors[:, 0] = rows
-    factors[:, 1] = columns
-    factors[:, 2] = rows * rows + columns * columns
-    factors[:, 3] = 1
-    return factors
-
-
-def _counterpart(factors: Squares) -> Squares:
-    """Columns whose product with rows of :func:`_factors` is the squared distance, shape ``(4, n)``."""
-    other = np.empty((4, len(factors)), np.float32)
-    np.multiply(factors.T[:2], -2, out=other[:2])
-    other[2] = 1
-    other[3] = factors[:, 2]
-    return other
-
-
-def _mutual_nearest(factors: Squares, other: Squares) -> tuple[Squares, Squares]:
-    """Squared distance of each row to its nearest column and of each column to its nearest row."""
-    rows, columns = len(factors), other.shape[1]
-    of_rows = np.empty(rows, np.float32)
-    of_columns = np.full(columns, np.inf, np.float32)
-    step = max(1, _BLOCK_PAIRS // columns)
-    for begin in range(0, rows, step):
-        squared = factors[begin : begin + step] @ other
-        squared.min(axis=1, out=of_rows[begin : begin + step])
-        np.minimum(of_columns, squared.min(axis=0), out=of_columns)
-    return of_rows, of_columns
-
-
 def _farthest_squared(factors: Squares, other: Squares, best: float) -> float:
     """The larger of ``best`` and the largest squared distance of a row to its nearest column.
 
@@ -123,18 +90,17 @@ def _farthest_squared(factors: Squares, other: Squares, best: float) -> float:
 
 def _by_pairs(masks: tuple[Mask, Mask], edges: tuple[Mask, Mask]) -> tuple[float, float, float]:
     """Sum of the edge-to-edge distances, largest of them squared, and squared Hausdorff distance."""
-    width = masks[0].shape[1]
     flat = [np.flatnonzero(edge.view(np.bool_)) for edge in edges]
-    factors = [_factors(indices, width) for indices in flat]
-    others = [_counterpart(rows) for rows in factors]
-    nearest = _mutual_nearest(factors[0], others[1])
+    factors = [rows_of(indices, masks[0].shape) for indices in flat]
+    others = [columns_of(rows) for rows in factors]
+    nearest = mutual_nearest(factors[0], others[1])
     hausdorff = 0.0
     for own, other in ((0, 1), (1, 0)):
         outside = np.greater(masks[own], masks[other])
         hausdorff = float(np.max(nearest[own], where=outside.ravel()[flat[own]], initial=hausdorff))
         inside_own = np.flatnonzero(np.greater(outside, edges[own]))
         if inside_own.size:
-            hausdorff = _farthest_squared(_factors(inside_own, width), others[other], hausdorff)
+            hausdorff = _farthest_squared(rows_of(inside_own, masks[0].shape), others[other], hausdorff)
     squares = np.concatenate(nearest)
     return float(np.sqrt(squares, dtype=np.float64).sum()), float(squares.max()), hausdorff
 
@@ -174,8 +140,8 @@ def pixel_set_distances(reference: Mask, prediction: Mask) -> PixelSetDistances:
 
     >>> a, b = np.zeros((2, 9, 9), np.uint8)
     >>> a[2:5, 2:5] = 1; b[2:5, 4:7] = 1
-    >>> found = pixel_set_distances(a, b)
-    >>> found.n_both, found.hausdorff, found.average_surface
+    >>> distances = pixel_set_distances(a, b)
+    >>> distances.n_both, distances.hausdorff, distances.average_surface
     (3, 2.0, 1.0)
     """
     import cv2

@@ -45,14 +45,14 @@ def estimated_seconds(query: Coordinates, candidates: Coordinates, whole: bool) 
         candidates: ``(m, ndim)`` coordinates of the targets.
         whole: see :func:`whole_squares`.
     """
-    asked = np.ptp(query, axis=0).astype(np.int64) + 1
+    query_sides = np.ptp(query, axis=0).astype(np.int64) + 1
     sides = np.ptp(candidates, axis=0).astype(np.int64) + 1
     seconds = len(query) * float(sides[-1]) * _QUERY_STEP_S
     calls = 0.0
     for axis in range(1, len(sides) - 1):
-        found = float(asked[: axis + 1].prod() * sides[axis + 1 :].prod())
-        seconds += found * float(sides[axis]) * _STEP_S
-        calls += float(asked[axis] + sides[axis]) * (1 + found / _BLOCK)
+        n_places = float(query_sides[: axis + 1].prod() * sides[axis + 1 :].prod())
+        seconds += n_places * float(sides[axis]) * _STEP_S
+        calls += float(query_sides[axis] + sides[axis]) * (1 + n_places / _BLOCK)
     fixed = _START_S + calls * _CALLS_S + float(sides.prod()) * _SCAN_S
     return fixed + seconds * (1 if whole else _WIDE)
 
@@ -75,24 +75,24 @@ def nearest_by_axes(
     low, high = candidates.min(axis=0), candidates.max(axis=0) + 1
     first, last = query.min(axis=0), query.max(axis=0) + 1
     box = target[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    asked = [range(a, b) for a, b in zip((first - low).tolist(), (last - low).tolist(), strict=True)]
-    squared: Squares = _along_first_axis(box, asked[0], kind(spacing[0]))
+    queries_on = [range(a, b) for a, b in zip((first - low).tolist(), (last - low).tolist(), strict=True)]
+    squared: Squares = _along_first_axis(box, queries_on[0], kind(spacing[0]))
     for axis in range(1, box.ndim - 1):
-        squared = _along(squared, axis, asked[axis], kind(spacing[axis]))
+        squared = _along(squared, axis, queries_on[axis], kind(spacing[axis]))
     where = query - first
     if box.ndim == 1:
-        found = squared[where[:, 0]]
+        nearest = squared[where[:, 0]]
     else:
         rows = np.ravel_multi_index(tuple(where[:, :-1].T), squared.shape[:-1])
-        found = _at_queries(squared, rows, query[:, -1] - low[-1], kind(spacing[-1]))
-    distances: npt.NDArray[np.float64] = np.sqrt(found.astype(np.float64))
+        nearest = _at_queries(squared, rows, query[:, -1] - low[-1], kind(spacing[-1]))
+    distances: npt.NDArray[np.float64] = np.sqrt(nearest.astype(np.float64))
     return distances
 
 
-def _along_first_axis(box: Mask, asked: range, step: np.floating) -> Squares:
+def _along_first_axis(box: Mask, queries: range, step: np.floating) -> Squares:
     """Squared distance to the nearest true element of the same line, at the asked places."""
     column = (-1, *[1] * (box.ndim - 1))
-    narrow = np.int16 if max(len(box), asked.stop, -asked.start) < 1 << 13 else np.int32
+    narrow = np.int16 if max(len(box), queries.stop, -queries.start) < 1 << 13 else np.int32
     far = narrow(1 << 14 if narrow is np.int16 else _FAR)
     places = np.arange(len(box), dtype=narrow).reshape(column)
     before, after = np.where(box, places, -far), np.where(box, places, far)
@@ -102,7 +102,7 @@ def _along_first_axis(box: Mask, asked: range, step: np.floating) -> Squares:
     for place in range(len(box) - 2, -1, -1):
         line = after[place : place + 1]
         np.minimum(line, after[place + 1], out=line)
-    at = np.array(asked, dtype=narrow)
+    at = np.array(queries, dtype=narrow)
     inside = at.clip(0, len(box) - 1)
     at = at.reshape(column)
     steps = np.minimum(np.abs(at - before[inside]), np.abs(after[inside] - at))
@@ -111,43 +111,43 @@ def _along_first_axis(box: Mask, asked: range, step: np.floating) -> Squares:
     return squared
 
 
-def _along(squared: Squares, axis: int, asked: range, step: np.floating) -> Squares:
+def _along(squared: Squares, axis: int, queries: range, step: np.floating) -> Squares:
     """Minimum over the targets' places on ``axis`` for each asked place on it."""
     sides = squared.shape
     n_targets, kind = sides[axis], squared.dtype
     lines = squared.reshape(math.prod(sides[:axis]), n_targets, -1)
-    found = np.full((len(lines), len(asked), lines.shape[-1]), np.inf, kind)
-    block = max(1, _BLOCK // (len(asked) * lines.shape[-1]))
-    scratch = np.empty((block, *found.shape[1:]), kind)
-    shifts = sorted(range(asked.start - n_targets + 1, asked.stop), key=abs)
+    minima = np.full((len(lines), len(queries), lines.shape[-1]), np.inf, kind)
+    block = max(1, _BLOCK // (len(queries) * lines.shape[-1]))
+    scratch = np.empty((block, *minima.shape[1:]), kind)
+    shifts = sorted(range(queries.start - n_targets + 1, queries.stop), key=abs)
     for begin in range(0, len(lines), block):
-        part, least = lines[begin : begin + block], found[begin : begin + block]
+        part, least = lines[begin : begin + block], minima[begin : begin + block]
         for turn, shift in enumerate(shifts):
             away = np.square(kind.type(shift) * step)
             if turn % _LOOK_EVERY == 0 and away >= least.max():
                 break
-            start, stop = max(asked.start, shift), min(asked.stop, n_targets + shift)
+            start, stop = max(queries.start, shift), min(queries.stop, n_targets + shift)
             own = scratch[: len(part), : stop - start]
             np.add(part[:, start - shift : stop - shift], away, out=own)
-            chosen = least[:, start - asked.start : stop - asked.start]
-            np.minimum(chosen, own, out=chosen)
-    return found.reshape(*sides[:axis], len(asked), *sides[axis + 1 :])
+            part_minima = least[:, start - queries.start : stop - queries.start]
+            np.minimum(part_minima, own, out=part_minima)
+    return minima.reshape(*sides[:axis], len(queries), *sides[axis + 1 :])
 
 
 def _at_queries(
-    squared: Squares, rows: npt.NDArray[np.intp], asked: npt.NDArray[np.integer], step: np.floating
+    squared: Squares, rows: npt.NDArray[np.intp], queries: npt.NDArray[np.integer], step: np.floating
 ) -> Squares:
     """Minimum over the last axis, in each query's row, for its place on that axis."""
     side = squared.shape[-1]
     table = squared.reshape(-1, side)
     places = np.arange(side)
-    found = np.empty(len(rows), squared.dtype)
+    minima = np.empty(len(rows), squared.dtype)
     block = max(1, _BLOCK // side)
     for begin in range(0, len(rows), block):
         part = slice(begin, begin + block)
-        away = (asked[part, None] - places).astype(squared.dtype)
+        away = (queries[part, None] - places).astype(squared.dtype)
         away *= step
         away *= away
         away += table[rows[part]]
-        away.min(axis=1, out=found[part])
-    return found
+        away.min(axis=1, out=minima[part])
+    return minima

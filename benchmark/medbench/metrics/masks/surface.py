@@ -1,4 +1,4 @@
-"""Surfaces of a pair of masks and the distances between them, taken once for every metric that needs them.
+"""Surfaces of a pair of masks and the distances between them, computed once for all metrics.
 
 Everything happens in the box around both objects; a small organ in a large scan costs what the organ costs.
 """
@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
+from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, first_axis_is_nearest, union_box
 from medbench.metrics.masks.nearest import MARGIN, nearest_distances
+from medbench.metrics.masks.products import few_pairs, mutual_distances
 from medbench.metrics.masks.surface_elements import neighbour_codes, sizes
 
 Floats = npt.NDArray[np.float64]
 _PAD = MARGIN + 1
 _THREADED_VOXELS = 1 << 20
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,114 +29,136 @@ class Directed:
     """Distances from the surface points of both masks to the other's surface.
 
     Attributes:
-        of_prediction: prediction to reference, one per surface point of the prediction.
-        of_reference: reference to prediction.
+        pooled: both directions joined: first one distance per surface point of the prediction, to the
+            reference, then one per surface point of the reference.
+        n_prediction: how many of them are the prediction's.
         prediction_sizes: length or area that each point stands for; None when every point counts the same.
         reference_sizes: the same for the reference's points.
     """
 
-    of_prediction: Floats
-    of_reference: Floats
+    pooled: Floats
+    n_prediction: int
     prediction_sizes: Floats | None = None
     reference_sizes: Floats | None = None
 
     @property
-    def pooled(self) -> Floats:
-        """Both directions joined."""
-        return np.concatenate([self.of_prediction, self.of_reference])
+    def of_prediction(self) -> Floats:
+        """Prediction to reference."""
+        return self.pooled[: self.n_prediction]
+
+    @property
+    def of_reference(self) -> Floats:
+        """Reference to prediction."""
+        return self.pooled[self.n_prediction :]
 
 
-def _eroded_is_gone(padded: Mask) -> Mask:
-    """Elements with a false neighbour along some axis (4 or 6 neighbours)."""
-    inner = (slice(1, -1),) * padded.ndim
-    inside = padded[inner].copy()
-    for axis in range(padded.ndim):
-        for step in (slice(0, -2), slice(2, None)):
-            window = (*inner[:axis], step, *inner[axis + 1 :])
-            np.logical_and(inside, padded[window], out=inside)
-    surface = padded.copy()
-    np.logical_xor(surface[inner], inside, out=surface[inner])
-    return surface
+def _surfaces_of(padded: Mask) -> Mask:
+    """Elements with a false neighbour along some axis (4 or 6 neighbours).
+
+    Args:
+        padded: ``(2, …)``, C-contiguous, the outermost elements of both masks false.
+    """
+    flat, surfaces = padded.reshape(-1), np.zeros(padded.size, np.bool_)
+    steps = [stride for stride in padded.strides[1:] if stride]
+    far = max(steps)
+    for begin in range(far, flat.size - far, _BLOCK):
+        end = min(begin + _BLOCK, flat.size - far)
+        inside = flat[begin - far : end - far] & flat[begin + far : end + far]
+        for step in steps:
+            if step != far:
+                inside &= flat[begin - step : end - step]
+                inside &= flat[begin + step : end + step]
+        np.greater(flat[begin:end], inside, out=surfaces[begin:end])
+    return surfaces.reshape(padded.shape)
 
 
 class SurfacePair:
-    """Two binary masks on one grid, seen as surfaces.
+    """Surfaces of two binary masks on one grid.
 
     Args:
         reference: boolean array of any number of axes.
         prediction: the same shape.
         spacing: step along each axis; ``(1, …)`` for pixels.
         workers: threads for the two directions; large boxes take two in any case.
-
-    Attributes:
-        n_reference, n_prediction: whether the masks hold anything (false elements count as empty).
+        boxed: whether the masks are cut to a box around both objects already.
     """
 
-    def __init__(self, reference: Mask, prediction: Mask, spacing: Spacing, *, workers: int = 1) -> None:
-        if reference.ndim > 1 and reference.flags.f_contiguous and prediction.flags.f_contiguous:
+    def __init__(
+        self, reference: Mask, prediction: Mask, spacing: Spacing, *, workers: int = 1, boxed: bool = False
+    ) -> None:
+        if first_axis_is_nearest(reference) and first_axis_is_nearest(prediction):
             reference, prediction, spacing = reference.T, prediction.T, spacing[::-1]
         self.spacing = spacing
         self.workers = workers
-        self.shape = reference.shape
-        boxes = bounding_box(reference), bounding_box(prediction)
-        self.reference_empty, self.prediction_empty = boxes[0] is None, boxes[1] is None
-        self._masks = reference, prediction
-        self._box = union_box(boxes[0], boxes[1]) if boxes[0] and boxes[1] else None
-
-    @property
-    def either_empty(self) -> bool:
-        """Whether one mask has no element, so that no distance is defined."""
-        return self._box is None
+        self._masks: tuple[Mask, ...] = (reference, prediction)
+        self._boxed = boxed
 
     @cached_property
-    def _padded(self) -> tuple[Mask, Mask]:
-        if self._box is None:
-            raise ValueError("a surface distance needs two non-empty masks")
-        shape = [part.stop - part.start + 2 * _PAD for part in self._box]
-        inner = tuple(slice(_PAD, -_PAD) for _ in shape)
-        padded = []
-        for mask in self._masks:
-            grid = np.zeros(shape, np.bool_)
-            grid[inner] = mask[self._box]
-            padded.append(grid)
-        return padded[0], padded[1]
+    def _boxes(self) -> tuple[Box | None, Box | None]:
+        return bounding_box(self._masks[0]), bounding_box(self._masks[1])
 
-    def _both(self, surfaces: tuple[Mask, Mask], points: tuple[Any, Any]) -> tuple[Floats, Floats]:
+    @property
+    def reference_empty(self) -> bool:
+        """Whether the reference has no element."""
+        return self._boxes[0] is None
+
+    @property
+    def prediction_empty(self) -> bool:
+        """Whether the prediction has no element."""
+        return self._boxes[1] is None
+
+    @cached_property
+    def _padded(self) -> Mask:
+        """Both masks, ``(2, …)``, in the box around both with margins that no neighbour leaves."""
+        masks = self._masks
+        if self._boxed:
+            self._masks = ()  # the padded ones take their place
+        else:
+            own, other = self._boxes
+            if own is None or other is None:
+                raise ValueError("a surface distance needs two non-empty masks")
+            box = union_box(own, other)
+            masks = masks[0][box], masks[1][box]
+        padded = np.zeros((2, *(side + 2 * _PAD for side in masks[0].shape)), np.bool_)
+        inner = (slice(_PAD, -_PAD),) * masks[0].ndim
+        padded[0][inner], padded[1][inner] = masks
+        return padded
+
+    def _both(self, surfaces: Mask, points: tuple[Any, Any]) -> Directed:
         """Distances of ``points[i]`` to ``surfaces[1 - i]``."""
         tasks: list[Callable[[], Floats]] = [
             lambda own=own: nearest_distances(points[own], surfaces[1 - own], self.spacing)  # type: ignore[misc]
-            for own in (0, 1)
+            for own in (1, 0)
         ]
         if self.workers > 1 or surfaces[0].size >= _THREADED_VOXELS:
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(2) as pool:
-                first, second = pool.map(lambda task: task(), tasks)
-            return first, second
-        return tasks[0](), tasks[1]()
-
-    def _between(self, surfaces: tuple[Mask, Mask]) -> Directed:
-        points = tuple(np.flatnonzero(surface) for surface in surfaces)
-        of_reference, of_prediction = self._both(surfaces, points)  # type: ignore[arg-type]
-        return Directed(of_prediction, of_reference)
+                both = list(pool.map(lambda task: task(), tasks))
+        else:
+            both = [task() for task in tasks]
+        return Directed(np.concatenate(both), len(both[0]))
 
     @cached_property
-    def _surfaces(self) -> tuple[Mask, Mask]:
-        first, second = map(_eroded_is_gone, self._padded)
-        return first, second
+    def _surfaces(self) -> Mask:
+        return _surfaces_of(self._padded)
 
     @cached_property
     def distances(self) -> Directed:
         """Between voxels with a background neighbour (4 or 6); the image edge is background."""
-        return self._between(self._surfaces)
+        surfaces = self._surfaces
+        points = np.flatnonzero(surfaces[0]), np.flatnonzero(surfaces[1])
+        if few_pairs(points, surfaces.shape[1:], self.spacing):
+            of_reference, of_prediction = mutual_distances(*points, surfaces.shape[1:])
+            return Directed(np.concatenate([of_prediction, of_reference]), len(of_prediction))
+        return self._both(surfaces, points)
 
     @cached_property
     def set_distances(self) -> Directed:
         """From the voxels of one mask that lie outside the other to that other one; all the rest are at 0."""
         reference, prediction = self._padded
-        points = np.flatnonzero(reference & ~prediction), np.flatnonzero(prediction & ~reference)
-        of_reference, of_prediction = self._both(self._surfaces, points)
-        return Directed(of_prediction, of_reference)
+        points = np.flatnonzero(reference > prediction), np.flatnonzero(prediction > reference)
+        return self._both(self._surfaces, points)
 
     @cached_property
     def elements(self) -> Directed:
@@ -143,19 +167,12 @@ class SurfacePair:
         if ndim not in (2, 3):
             raise ValueError("surface elements are defined for 2-D and 3-D masks")
         full = 2 ** (2**ndim) - 1
-        codes, grids, points = [], [], []
-        for mask in self._padded:
-            own = neighbour_codes(mask)
-            grid = np.zeros([side + 1 for side in own.shape], np.bool_)
-            inner = tuple(slice(1, None) for _ in own.shape)
+        codes = [neighbour_codes(mask) for mask in self._padded]
+        corners = np.zeros((2, *(side + 1 for side in codes[0].shape)), np.bool_)
+        inner = (slice(1, None),) * ndim
+        for grid, own in zip(corners, codes, strict=True):
             np.logical_and(own != 0, own != full, out=grid[inner])
-            codes.append(own)
-            grids.append(grid)
-            points.append(np.flatnonzero(grid))
-        of_reference, of_prediction = self._both((grids[0], grids[1]), (points[0], points[1]))
+        directed = self._both(corners, (np.flatnonzero(corners[0]), np.flatnonzero(corners[1])))
         table = sizes(self.spacing)
-        weights = [
-            table[own[grid[tuple(slice(1, None) for _ in own.shape)]]]
-            for own, grid in zip(codes, grids, strict=True)
-        ]
-        return Directed(of_prediction, of_reference, weights[1], weights[0])
+        weights = [table[own[grid[inner]]] for grid, own in zip(corners, codes, strict=True)]
+        return Directed(directed.pooled, directed.n_prediction, weights[1], weights[0])

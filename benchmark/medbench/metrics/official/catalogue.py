@@ -1,10 +1,10 @@
-"""Definitions that compare lesions and instances: BraTS 2023 to 2025, panoptic quality."""
+"""Definitions of organisers' programs: lesions of BraTS, grey masks of KPIs, biometry of ultrasound."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from medbench.metrics.convention import Convention
+from medbench.metrics.convention import Convention, example_call
 from medbench.metrics.official.lesions import LESION_RULES, LesionRule
 
 _INF = float("inf")
@@ -14,11 +14,6 @@ _BLOBS = """\
 >>> reference[3:9, 3:9, 3:9] = 1; reference[15:20, 15:20, 15:20] = 1
 >>> prediction[4:9, 3:9, 3:9] = 1; prediction[20, 4, 4] = 1
 """
-
-
-def example_call(setup: str, id: str, expected: str, extra: str = "") -> str:
-    """A doctest of one call, its value rounded to four digits."""
-    return f"{setup}>>> round(medbench.score({id!r}, reference, prediction{extra}).value, 4)\n{expected}"
 
 
 _M23 = "rachitsaluja/BraTS-2023-Metrics@43c9052"
@@ -35,7 +30,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
     source = _M24 if rule.merge_prediction else _M23
     setup = f"{_BLOBS}>>> options = dict(spacing=(1.0, 1.0, 1.0))\n"
     common: dict[str, Any] = {"family": "lesions", "source": source, "needs_spacing": True, "differs": text}
-    found = [
+    conventions = [
         Convention(
             id=f"dice.lesionwise.{name}", title=f"Lesion-wise Dice, {challenge}",
             definition=f"sum of the lesions' Dice over lesions plus false positives; {text}",
@@ -53,7 +48,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
         ),
     ]  # fmt: skip
     if rule.merge_prediction:
-        found.append(
+        conventions.append(
             Convention(
                 id=f"nsd.lesionwise.{name}", title=f"Lesion-wise surface Dice, {challenge}",
                 definition=f"sum of the lesions' surface Dice over lesions plus false positives; {text}",
@@ -63,7 +58,7 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
                 "**options).value < 1\nTrue", **common,
             )
         )  # fmt: skip
-    return tuple(found)
+    return tuple(conventions)
 
 
 _NEED_OTHER_TISSUES = ("brats2024_gli_et", "brats2024_gli_netc", "brats2024_gli_rc")
@@ -135,7 +130,7 @@ _CORRECT: dict[str, Any] = {"faithful": False}
 MATCHED = (
     _brats2025(
         "f1.brats2025", "instance_f1", "Instance F1, BraTS 2025",
-        "TP / (TP + FP/2 + FN/2)", "0.5",
+        "TP / (TP + FP/2 + FN/2)", "0.5", symmetric=True,
     ),
     _brats2025(
         "hd95.brats2025", "global_hd95", "HD95 of the whole masks, BraTS 2025",
@@ -185,8 +180,93 @@ MATCHED = (
         definition="instance F1 of pairs with IoU above 0.5, times their mean IoU",
         source="Kirillov et al. 2019, CVPR, equation 1",
         target="medbench.metrics.official.matching:panoptic_quality",
-        options={"threshold": 0.5}, example=example_call(_BLOBS, "pq", "0.4167"),
+        options={"threshold": 0.5}, symmetric=True, example=example_call(_BLOBS, "pq", "0.4167"),
     ),
 )  # fmt: skip
 
-LESION_METRICS = (*LESIONS, *TISSUES, *MATCHED)
+_GREY = """\
+>>> import numpy as np, medbench
+>>> reference = np.zeros((20, 20), np.uint8); reference[4:12, 4:12] = 250; reference[5:11, 5:11] = 255
+>>> prediction = reference > 127
+"""
+GREY = tuple(
+    Convention(
+        id=id, title=title, family="grey", definition=definition, differs=differs,
+        source="hrlblab/KPIs2024@7d56473, validation dockers of both tasks; MONAI 1.3.0",
+        target=f"medbench.metrics.official.kpis:{function}", example=example_call(_GREY, id, "0.72"),
+    )
+    for id, title, function, definition, differs in (
+        ("dice.kpis_patch.official", "Dice of a patch as the program of KPIs 2024 computes it",
+         "dice_of_largest_value",
+         "2|A∩B| / (|A| + |B|), A the pixels at the maximum of the grey reference; an empty one is left out",
+         "grey JPEG mask is not binarised"),
+        ("dice.kpis_slide.official", "Dice of a slide as the program of KPIs 2024 computes it",
+         "slide_dice_official",
+         "2|A∩B| / (|A| + |B|), A the pixels at 255 of the grey reference, which is halved if the prediction "
+         "is half its size; two empty masks give 1",
+         "blended rim of the reference is lost"),
+    )
+)  # fmt: skip
+
+_FRAME = """\
+>>> import numpy as np, medbench
+>>> rows, columns = np.mgrid[:120, :160]
+>>> reference = np.where((rows - 25) ** 2 / 64 + (columns - 50) ** 2 / 900 < 1, 1, 0)
+>>> reference[(rows - 80) ** 2 / 900 + (columns - 90) ** 2 / 1600 < 1] = 2
+>>> prediction = reference.copy(); prediction[42:60, 70:140] = 2
+"""
+_HEADS = """\
+>>> import numpy as np, medbench
+>>> rows, columns = np.mgrid[:100, :100]
+>>> reference = (rows - 50) ** 2 + (columns - 50) ** 2 <= 40 ** 2
+>>> prediction = (rows - 50) ** 2 + (columns - 50) ** 2 <= 37 ** 2
+"""
+_PICK = "medbench.metrics.official.frame_labels"
+_LOW: dict[str, Any] = {"family": "biometry", "better": "lower", "range": (0.0, _INF)}
+BIOMETRY = (
+    Convention(
+        id="aop.contour", title="Error of the angle of progression, contour rule", unit="deg",
+        definition="absolute difference; ends and tangent point on the contours of the mask",
+        differs="contour points", source="IUGC 2024, class Biometry of evaluator.py@bad8150",
+        target=f"{_PICK}:biometry", options={"value": "aop_contour"},
+        example=example_call(_FRAME, "aop.contour", "25.171"), **_LOW,
+    ),
+    Convention(
+        id="aop.ellipse", title="Error of the angle of progression, ellipse rule", unit="deg",
+        definition="absolute difference; both structures replaced by fitted ellipses, a missing angle is 0",
+        differs="fitted ellipses", source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 ellipse.py",
+        target=f"{_PICK}:biometry", options={"value": "aop_ellipse"},
+        example=example_call(_FRAME, "aop.ellipse", "30.2249"), **_LOW,
+    ),
+    Convention(
+        id="psfhs.score", title="Score S of PSFHS 2023", family="biometry", better="higher",
+        definition="0.25 Dice + 0.125 (1 - HD/100) + 0.125 (1 - ASD/100) + 0.5 (1 - error of AoP/180), each "
+        "the mean of symphysis, head and their union; over many frames the means come first",
+        range=(-_INF, 1.0), source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 evaluation.py",
+        target=f"{_PICK}:psfhs", example=example_call(_FRAME, "psfhs.score", "0.8748"),
+    ),
+    Convention(
+        id="hsd", title="Error of the head-symphysis distance", unit="px",
+        definition="absolute difference of the distance from the symphysis' inferior end to the head",
+        source="IUGC 2024, class Biometry of evaluator.py@bad8150", target=f"{_PICK}:biometry",
+        options={"value": "hsd"}, example=example_call(_FRAME, "hsd", "9.0208"), **_LOW,
+    ),
+    Convention(
+        id="hc.adf", title="Absolute difference of the head circumference", unit="mm",
+        definition="|HC of the prediction - HC of the reference|, HC = perimeter (Ramanujan II) of the "
+        "ellipse fitted to the outer contour",
+        source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412",
+        target=f"{_PICK}:head_circumference", options={"value": "adf_mm"}, needs_spacing=True,
+        example=example_call(_HEADS, "hc.adf", "1.9006", ", spacing=(0.1, 0.1)"), **_LOW,
+    ),
+    Convention(
+        id="hc.df", title="Difference of the head circumference", family="biometry", unit="mm",
+        better="lower",
+        definition="HC of the prediction minus HC of the reference; 0 is best", range=(-_INF, _INF),
+        source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412", needs_spacing=True,
+        target=f"{_PICK}:head_circumference", options={"value": "df_mm"},
+        example=example_call(_HEADS, "hc.df", "-1.9006", ", spacing=(0.1, 0.1)"),
+    ),
+)  # fmt: skip
+
+OFFICIAL_METRICS = (*LESIONS, *TISSUES, *MATCHED, *GREY, *BIOMETRY)

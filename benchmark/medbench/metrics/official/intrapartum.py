@@ -16,7 +16,7 @@ undefined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ from medbench.metrics.tasks.biometry import (
     aop_contour,
     aop_ellipse,
 )
+
+Floats = npt.NDArray[np.float64]
 
 STRUCTURES = ("ps", "fh", "all")
 EMPTY_PREDICTION_DISTANCE = 100.0
@@ -72,19 +74,19 @@ def _pair(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Mask, Ma
     return first, second
 
 
-def _scores_of(found: PixelSetDistances) -> tuple[Score, Score, Score]:
+def _scores_of(distances: PixelSetDistances) -> tuple[Score, Score, Score]:
     """Dice, HD and ASD by the official rule for empty structures."""
-    if not found.n_prediction:
+    if not distances.n_prediction:
         distance = Score(EMPTY_PREDICTION_DISTANCE)
         return Score(0.0), distance, distance
-    if not found.n_reference:
+    if not distances.n_reference:
         undefined = Score.undefined(_REASON_REFERENCE_EMPTY)
         return undefined, undefined, undefined
-    dice = Score((2 * found.n_both + 1) / (found.n_reference + found.n_prediction + 1))
-    hausdorff = Score(found.hausdorff)
-    if found.average_surface is None:
+    dice = Score((2 * distances.n_both + 1) / (distances.n_reference + distances.n_prediction + 1))
+    hausdorff = Score(distances.hausdorff)
+    if distances.average_surface is None:
         return dice, hausdorff, Score.undefined(_REASON_FULL)
-    return dice, hausdorff, Score(found.average_surface)
+    return dice, hausdorff, Score(distances.average_surface)
 
 
 def segmentation_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict[str, Score]:
@@ -119,8 +121,8 @@ def segmentation_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> 
     if union is None:
         union = pixel_set_distances((truth != 0).view(np.uint8), (guess != 0).view(np.uint8))
     scores: dict[str, Score] = {}
-    for name, found in zip(STRUCTURES, (symphysis, head, union), strict=True):
-        scores[f"dice_{name}"], scores[f"hd_{name}"], scores[f"asd_{name}"] = _scores_of(found)
+    for name, distances in zip(STRUCTURES, (symphysis, head, union), strict=True):
+        scores[f"dice_{name}"], scores[f"hd_{name}"], scores[f"asd_{name}"] = _scores_of(distances)
     return scores
 
 
@@ -186,13 +188,21 @@ def biometry_scores(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> dict
     """
     contours = [_measured(aop_contour, labels) for labels in (reference, prediction)]
     return {
-        "aop_contour": absolute_difference(*(_attribute(found, "aop") for found in contours)),
-        "hsd": absolute_difference(*(_attribute(found, "hsd") for found in contours)),
+        "aop_contour": absolute_difference(*(_attribute(contour, "aop") for contour in contours)),
+        "hsd": absolute_difference(*(_attribute(contour, "hsd") for contour in contours)),
         "aop_ellipse": ellipse_score(reference, prediction),
     }
 
 
-def psfhs_score(means: Mapping[str, float]) -> float:
+def _rounded(mean: Any) -> Any:
+    return np.round(mean, 8) if isinstance(mean, np.ndarray) else round(mean, 8)
+
+
+@overload
+def psfhs_score(means: Mapping[str, float]) -> float: ...
+@overload
+def psfhs_score(means: Mapping[str, Floats]) -> Floats: ...
+def psfhs_score(means: Mapping[str, float] | Mapping[str, Floats]) -> float | Floats:
     """The score S of PSFHS 2023 from the means over all cases of the nine values and the angle's error.
 
     A quarter is Dice, an eighth each Hausdorff and average surface distance (of 100 pixels), a half the angle
@@ -202,7 +212,10 @@ def psfhs_score(means: Mapping[str, float]) -> float:
 
     Args:
         means: ``dice_ps``, ``dice_fh``, ``dice_all``, the same of ``hd`` and ``asd`` in pixels, and
-            ``aop_ellipse`` in degrees.
+            ``aop_ellipse`` in degrees; numbers, or arrays of one shape with a mean a resample.
+
+    Returns:
+        A number, or an array of that shape.
 
     >>> perfect = {f"{m}_{s}": float(m == "dice") for m in ("dice", "hd", "asd") for s in STRUCTURES}
     >>> psfhs_score({**perfect, "aop_ellipse": 0.0}), psfhs_score({**perfect, "aop_ellipse": 18.0})
@@ -212,5 +225,6 @@ def psfhs_score(means: Mapping[str, float]) -> float:
         sum(means[f"{metric}_{name}"] for name in STRUCTURES) / len(STRUCTURES)
         for metric in ("dice", "hd", "asd")
     )
-    distances = 0.125 * (1 - round(hausdorff / 100, 8)) + 0.125 * (1 - round(surface / 100, 8))
-    return 0.25 * round(dice, 8) + distances + 0.5 * (1 - means["aop_ellipse"] / 180)
+    distances = 0.125 * (1 - _rounded(hausdorff / 100)) + 0.125 * (1 - _rounded(surface / 100))
+    score: float | Floats = 0.25 * _rounded(dice) + distances + 0.5 * (1 - means["aop_ellipse"] / 180)
+    return score

@@ -14,9 +14,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from medbench.metrics.arrays import Array, Spacing, same_shape
+from medbench.metrics.arrays import Array, Spacing, same_shape, whole_numbers
 from medbench.metrics.masks.components import Labels, boxes, widened
-from medbench.metrics.masks.overlap import whole_numbers
 from medbench.metrics.official.lesions import (
     LESION_RULES,
     LesionReport,
@@ -48,8 +47,8 @@ def _touching(own: Labels, other: Labels) -> list[tuple[int, int]]:
     pairs = []
     for number, box in enumerate(boxes(own), 1):
         near = widened(box, 1, own.shape)
-        met = np.unique(other[near][dilated(own[near] == number, 1)])
-        pairs += [(number, int(value)) for value in met if value]
+        touching = np.unique(other[near][dilated(own[near] == number, 1)])
+        pairs += [(number, int(value)) for value in touching if value]
     return sorted(pairs)
 
 
@@ -82,8 +81,8 @@ def _lesions(labels: Array, *, filtered: bool) -> dict[str, Labels]:
     plain = {}
     for tissue, value in TISSUES.items():
         rule = _RULES[tissue]
-        found = merged_lesions(labels == value, rule.iterations)
-        plain[tissue] = without_small(*found, rule.threshold)[0] if filtered else found[0]
+        lesions = merged_lesions(labels == value, rule.iterations)
+        plain[tissue] = without_small(*lesions, rule.threshold)[0] if filtered else lesions[0]
     joined = {}
     for tissue, others in _JOINED_THROUGH.items():
         own = plain[tissue]

@@ -17,9 +17,9 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
-from medbench.metrics.masks import formulas
+from medbench.metrics.masks import definitions
 from medbench.metrics.masks.components import Labels, boxes, components, joined_box, widened
-from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.masks.pair import MaskPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,10 @@ def lesion_report(
     shape = reference.shape
     diagonal = float(np.sqrt(sum(side * side for side in image_shape or shape)))
     penalty = diagonal if rule.penalty == "diagonal" else float(rule.penalty)
-    found = [box for box in (bounding_box(reference), bounding_box(prediction)) if box is not None]
-    if not found:
+    boxes = [box for box in (bounding_box(reference), bounding_box(prediction)) if box is not None]
+    if not boxes:
         return LesionReport((), 0, penalty)
-    crop = widened(union_box(found[0], found[-1]), rule.iterations + 1, shape)
+    crop = widened(union_box(boxes[0], boxes[-1]), rule.iterations + 1, shape)
     return _report(reference[crop], prediction[crop], spacing, rule, penalty, tolerances)
 
 
@@ -226,32 +226,32 @@ def compare_lesions(
     """Score numbered reference lesions against numbered predicted ones."""
     scale = float(np.prod(spacing))
     places, other_places = boxes(own), boxes(other)
-    met: set[int] = set()
+    touching: set[int] = set()
     lesions = []
     for number in range(1, len(places) + 1):
         near = widened(places[number - 1], rule.iterations, own.shape)
         lesion = own[near] == number
         size = float(np.count_nonzero(lesion)) * scale
         touched = set(np.unique(other[near][dilated(lesion, rule.iterations)]).tolist()) - {0}
-        met |= touched
+        touching |= touched
         if size <= rule.threshold:
             continue
         box = joined_box([near, *(other_places[k - 1] for k in touched)])
         pair = MaskPair(own[box] == number, np.isin(other[box], sorted(touched)), spacing)
         lesions.append(_lesion(pair, size, len(touched), tolerances))
-    return LesionReport(tuple(lesions), n_other - len(met), penalty)
+    return LesionReport(tuple(lesions), n_other - len(touching), penalty)
 
 
 def _lesion(pair: MaskPair, size: float, matched: int, tolerances: tuple[float, ...]) -> Lesion:
     if not matched:
         return Lesion(size, 0, 0.0, None, dict.fromkeys(tolerances, 0.0))
     nsd = {tolerance: surface_dice_2024(pair, tolerance=tolerance) for tolerance in tolerances}
-    return Lesion(size, matched, formulas.dice(pair) or 0.0, formulas.hd95_area(pair), nsd)
+    return Lesion(size, matched, definitions.dice(pair) or 0.0, definitions.hd95_area(pair), nsd)
 
 
 def surface_dice_2024(pair: MaskPair, *, tolerance: float) -> float:
     """The surface Dice of BraTS 2024: mean of the two directed shares, with 1e-8 added below."""
-    return 2 * formulas.nsd_mean_of_directed(pair, tolerance=tolerance) / (2 + 1e-8)
+    return 2 * definitions.nsd_mean_of_directed(pair, tolerance=tolerance) / (2 + 1e-8)
 
 
 def dice_lesionwise(pair: MaskPair, *, rule: str) -> float:

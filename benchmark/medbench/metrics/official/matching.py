@@ -17,9 +17,9 @@ import numpy as np
 
 from medbench.core.errors import MedbenchError
 from medbench.metrics.arrays import Mask, Spacing, bounding_box, union_box
-from medbench.metrics.masks import formulas
+from medbench.metrics.masks import definitions
 from medbench.metrics.masks.components import Labels, boxes, components, joined_box, overlap_table
-from medbench.metrics.masks.formulas import MaskPair
+from medbench.metrics.masks.pair import MaskPair
 
 BRATS_2025_PENALTY_MM = 373.0
 _MATCHED_ABOVE = 1e-6
@@ -114,10 +114,10 @@ def match_instances(
     >>> found.n_true_positive, found.n_false_positive, found.n_false_negative
     (1, 1, 1)
     """
-    found = [box for box in (bounding_box(reference), bounding_box(prediction)) if box is not None]
-    if not found:
+    extents = [box for box in (bounding_box(reference), bounding_box(prediction)) if box is not None]
+    if not extents:
         return Matching((), 0)
-    crop = union_box(found[0], found[-1])
+    crop = union_box(extents[0], extents[-1])
     own, n_own = components(reference[crop])
     other, n_other = components(prediction[crop])
     pairs = _assignment(own, n_own, other, n_other, threshold, by)
@@ -156,7 +156,7 @@ def _assignment(
     rows, columns = np.array(list(quality)).T
     graph = coo_matrix((np.ones(len(rows)), (rows, columns + n_own)), shape=(n_own + n_other + 1,) * 2)
     groups = connected_components(graph, directed=False)[1][rows]
-    chosen: dict[int, int] = {}
+    pairs: dict[int, int] = {}
     for group in np.unique(groups):
         inside = groups == group
         owners, partners = np.unique(rows[inside]), np.unique(columns[inside])
@@ -165,26 +165,26 @@ def _assignment(
             values[np.searchsorted(owners, a), np.searchsorted(partners, b)] = quality[int(a), int(b)]
         for i, j in zip(*linear_sum_assignment(values, maximize=True), strict=True):
             if values[i, j] > threshold:
-                chosen[int(owners[i])] = int(partners[j])
-    return chosen
+                pairs[int(owners[i])] = int(partners[j])
+    return pairs
 
 
 def _measured(pair: MaskPair, size: float) -> Match:
-    dice, iou = formulas.dice(pair), formulas.iou(pair)
+    dice, iou = definitions.dice(pair), definitions.iou(pair)
     if pair.spacing is None:
         return Match(size, dice, iou)
-    nsd = formulas.nsd_mean_of_directed(pair, tolerance=min(pair.spacing))
-    return Match(size, dice, iou, formulas.hd95_pooled(pair), nsd)
+    nsd = definitions.nsd_mean_of_directed(pair, tolerance=min(pair.spacing))
+    return Match(size, dice, iou, definitions.hd95_pooled(pair), nsd)
 
 
 def _matching_of(pair: MaskPair, *, faithful: bool) -> Matching:
     if pair.spacing is None:
         raise MedbenchError("metric.spacing", "BraTS 2025 needs the spacing.", "Pass spacing=(…) in mm.")
-    found: Matching = pair.once(
+    matching: Matching = pair.once(
         ("brats2025", faithful),
         lambda: match_instances(pair.reference, pair.prediction, pair.spacing, faithful=faithful),
     )
-    return found
+    return matching
 
 
 def instance_f1(pair: MaskPair, *, faithful: bool) -> float | None:
@@ -194,24 +194,24 @@ def instance_f1(pair: MaskPair, *, faithful: bool) -> float | None:
 
 def global_hd95(pair: MaskPair, *, faithful: bool) -> float | None:
     """BraTS 2025 ``seg``: pooled HD95 of whole masks, 373 where there is none; None if both are empty."""
-    found = _matching_of(pair, faithful=faithful)
+    matching = _matching_of(pair, faithful=faithful)
     if pair.emptiness == "both":
         return None
-    if pair.emptiness is not None or (faithful and not found.n_true_positive):
+    if pair.emptiness is not None or (faithful and not matching.n_true_positive):
         return BRATS_2025_PENALTY_MM
-    return formulas.hd95_pooled(_whole(pair, faithful))
+    return definitions.hd95_pooled(_whole(pair, faithful))
 
 
 def global_nsd(pair: MaskPair, *, faithful: bool) -> float | None:
     """BraTS 2025 ``seg``: surface Dice of the whole masks; None when both are empty."""
-    found = _matching_of(pair, faithful=faithful)
+    matching = _matching_of(pair, faithful=faithful)
     if pair.emptiness == "both":
         return None
-    if pair.emptiness is not None or (faithful and not found.n_true_positive):
+    if pair.emptiness is not None or (faithful and not matching.n_true_positive):
         return 0.0
     whole = _whole(pair, faithful)
     assert pair.spacing is not None
-    return formulas.nsd_mean_of_directed(whole, tolerance=0.5 if faithful else min(pair.spacing))
+    return definitions.nsd_mean_of_directed(whole, tolerance=0.5 if faithful else min(pair.spacing))
 
 
 def _whole(pair: MaskPair, faithful: bool) -> MaskPair:
@@ -225,12 +225,12 @@ def _whole(pair: MaskPair, faithful: bool) -> MaskPair:
 
 def _large(pair: MaskPair, of: str, penalty: float, threshold: float, faithful: bool) -> float | None:
     """Mean over large reference lesions and all false positives; None without a large lesion."""
-    found = _matching_of(pair, faithful=faithful)
-    large = [match for match in found.references if match.size >= threshold]
+    matching = _matching_of(pair, faithful=faithful)
+    large = [match for match in matching.references if match.size >= threshold]
     if not large:
         return None
     values = [penalty if match.dice is None else getattr(match, of) for match in large]
-    values += [penalty] * found.n_false_positive
+    values += [penalty] * matching.n_false_positive
     return sum(values) / len(values)
 
 
@@ -251,8 +251,8 @@ def hd95_metastases(pair: MaskPair, *, threshold: float, faithful: bool) -> floa
 
 def panoptic_quality(pair: MaskPair, *, threshold: float) -> float | None:
     """Panoptic quality: instances matched at IoU above the threshold; None when both masks are empty."""
-    found: Matching = pair.once(
+    matching: Matching = pair.once(
         ("pq", threshold),
         lambda: match_instances(pair.reference, pair.prediction, None, threshold=threshold, by="iou"),
     )
-    return found.panoptic_quality()
+    return matching.panoptic_quality()

@@ -113,15 +113,15 @@ def _outermost(points: Points) -> npt.NDArray[np.int64]:
 def _longest_chord(points: Points) -> tuple[int, int]:
     """Indices of the first pair, in contour order, at the largest distance; ``(0, 0)`` for one point."""
     keep = _outermost(points)
-    chosen = points[keep]
+    kept_points = points[keep]
     best, pair = 0, (0, 0)
-    rows = max(1, _CHUNK_ELEMENTS // len(chosen))
-    for begin in range(0, len(chosen), rows):
-        step = chosen[begin : begin + rows, None, :] - chosen[None, :, :]
+    rows = max(1, _CHUNK_ELEMENTS // len(kept_points))
+    for begin in range(0, len(kept_points), rows):
+        step = kept_points[begin : begin + rows, None, :] - kept_points[None, :, :]
         squared = (step * step).sum(axis=2)
         where = int(squared.argmax())
         if squared.flat[where] > best:
-            first, second = divmod(where, len(chosen))
+            first, second = divmod(where, len(kept_points))
             best, pair = int(squared.flat[where]), (int(keep[begin + first]), int(keep[second]))
     return pair
 
@@ -206,10 +206,10 @@ def aop_contour(labels: npt.ArrayLike) -> Biometry:
     >>> frame = np.zeros((40, 60), np.uint8)
     >>> frame[5:8, 10:30] = 1
     >>> frame[20:36, 24:44] = 2
-    >>> found = aop_contour(frame)
-    >>> found.ps_points, found.aop_tangency
+    >>> biometry = aop_contour(frame)
+    >>> biometry.ps_points, biometry.aop_tangency
     (((5, 10), (7, 29)), (20, 43))
-    >>> round(found.hsd, 3), round(found.aop, 3)
+    >>> round(biometry.hsd, 3), round(biometry.aop, 3)
     (13.0, 143.13)
     """
     plane = _plane(labels)

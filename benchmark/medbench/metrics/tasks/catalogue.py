@@ -1,11 +1,8 @@
-"""Definitions of tasks: instances, frame classification, boxes, biometry, video summaries."""
+"""Definitions of tasks other than segmentation: frame classification, boxes, video summaries."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from medbench.metrics.convention import EMPTY_POLICIES, Convention, EmptyPolicy
-from medbench.metrics.official.catalogue import example_call
+from medbench.metrics.convention import Convention, example_call
 
 _INF = float("inf")
 _LABELS = """\
@@ -17,19 +14,6 @@ _BOXES = """\
 >>> from medbench.metrics.tasks.detection import Boxes
 >>> reference = [Boxes(np.array([[0, 0, 10, 10], [20, 20, 30, 30]]), np.array([1, 1]))]
 >>> prediction = [Boxes(np.array([[0, 0, 10, 8]]), np.array([1]), np.array([0.9]))]
-"""
-_FRAME = """\
->>> import numpy as np, medbench
->>> rows, columns = np.mgrid[:120, :160]
->>> reference = np.where((rows - 25) ** 2 / 64 + (columns - 50) ** 2 / 900 < 1, 1, 0)
->>> reference[(rows - 80) ** 2 / 900 + (columns - 90) ** 2 / 1600 < 1] = 2
->>> prediction = reference.copy(); prediction[42:60, 70:140] = 2
-"""
-_HEADS = """\
->>> import numpy as np, medbench
->>> rows, columns = np.mgrid[:100, :100]
->>> reference = (rows - 50) ** 2 + (columns - 50) ** 2 <= 40 ** 2
->>> prediction = (rows - 50) ** 2 + (columns - 50) ** 2 <= 37 ** 2
 """
 _USERS = """\
 >>> import medbench
@@ -49,69 +33,11 @@ _FOLDS = """\
 """
 
 
-_KPIS = "hrlblab/KPIs2024@7d56473 Validation_slide_docker/src/unet_validation_slide.py"
-_NO_OBJECT = EmptyPolicy("kpis", both=0.0, source=f"{_KPIS}: F1 of two empty masks is 0")
-_DISKS = """\
->>> import numpy as np, medbench
->>> reference, prediction = np.zeros((2, 40, 40), np.uint8)
->>> reference[3:13, 3:13] = 1; reference[20:30, 20:30] = 1
->>> prediction[4:14, 3:13] = 1; prediction[35:38, 5:8] = 1
-"""
-INSTANCES = tuple(
-    Convention(
-        id=id, title=title, family="instances", definition=definition, differs=differs, source=source,
-        target="medbench.metrics.masks.instances:instance_f1", options={"threshold": 0.5, "rule": rule},
-        empty=EMPTY_POLICIES["definition"] if rule == "clean" else _NO_OBJECT,
-        example=example_call(_DISKS, id, "0.5"),
-    )
-    for id, title, rule, definition, differs, source in (
-        (
-            "f1.instances", "Instance F1 of components", "clean",
-            "objects are 8-connected components (26 in 3-D); an object is found when some predicted one has "
-            "IoU >= 0.5 with it",
-            "components", "KPIs 2024 rule without the contour artefacts (medbench)",
-        ),
-        (
-            "f1.kpis_contour", "Instance F1 of hole contours (KPIs 2024, corrected)", "contour",
-            "objects are the filled hole contours of the inverted mask; IoU >= 0.5",
-            "contours; objects at the border do not exist, holes are objects", _KPIS,
-        ),
-        (
-            "f1.kpis.official", "Instance F1 of KPIs 2024 as its program computes it", "official",
-            "as f1.kpis_contour, but contours are shifted in place whenever two boxes overlap",
-            "contours that move; depends on their order", _KPIS,
-        ),
-    )
-)  # fmt: skip
-
-_GREY = """\
->>> import numpy as np, medbench
->>> reference = np.zeros((20, 20), np.uint8); reference[4:12, 4:12] = 250; reference[5:11, 5:11] = 255
->>> prediction = reference > 127
-"""
-GREY = tuple(
-    Convention(
-        id=id, title=title, family="grey", definition=definition, differs=differs,
-        source="hrlblab/KPIs2024@7d56473, validation dockers of both tasks; MONAI 1.3.0",
-        target=f"medbench.metrics.official.kpis:{function}", example=example_call(_GREY, id, "0.72"),
-    )
-    for id, title, function, definition, differs in (
-        ("dice.kpis_patch.official", "Dice of a patch as the program of KPIs 2024 computes it",
-         "dice_of_largest_value",
-         "2|A∩B| / (|A| + |B|), A the pixels at the maximum of the grey reference; an empty one is left out",
-         "grey JPEG mask is not binarised"),
-        ("dice.kpis_slide.official", "Dice of a slide as the program of KPIs 2024 computes it",
-         "slide_dice_official",
-         "2|A∩B| / (|A| + |B|), A the pixels at 255 of the grey reference, which is halved if the prediction "
-         "is half its size; two empty masks give 1",
-         "blended rim of the reference is lost"),
-    )
-)  # fmt: skip
-
 _SCORES = "IUGC 2024: maskoffs/IUGC2024@bad8150 starting_tool_kit/utils/evaluator.py; scikit-learn"
 CLASSIFICATION = tuple(
     Convention(
         id=id, title=title, family="classification", definition=definition, source=_SCORES,
+        differs="two classes, the second is the positive one",
         target=f"medbench.metrics.tasks.classification:{function}", range=(low, 1.0), equals=(equal,),
         example=example_call(_LABELS, id, expected),
     )
@@ -130,6 +56,75 @@ CLASSIFICATION = tuple(
          "precision averaged over the steps of recall, no interpolation", 0.0,
          "sklearn.metrics.average_precision_score", "0.8333"),
     )
+)  # fmt: skip
+
+_CLASSES = """\
+>>> import medbench
+>>> reference = [0, 1, 2, 2]
+>>> prediction = [[0.8, 0.1, 0.1], [0.3, 0.4, 0.3], [0.5, 0.2, 0.3], [0.1, 0.1, 0.8]]
+"""
+_IMAGES = "medbench.metrics.tasks.image_classes"
+_MACRO = "unweighted mean over classes"
+IMAGE_CLASSES = (
+    *(
+        Convention(
+            id=id, title=title, family="classification", definition=definition, differs=differs,
+            source=source, target=f"{_IMAGES}:class_metric", options={"value": value}, equals=(equal,),
+            example=example_call(_CLASSES, id, expected),
+        )
+        for id, title, value, definition, differs, source, equal, expected in (
+            ("accuracy.multiclass", "Accuracy over several classes", "accuracy",
+             "share of images whose largest confidence is that of their class, the first of equal ones",
+             "any number of classes", "textbook definition", "sklearn.metrics.accuracy_score", "0.75"),
+            ("balanced_accuracy", "Balanced multi-class accuracy", "sensitivity",
+             "mean of the recalls of the classes that the reference holds", _MACRO,
+             "ISIC 2018 task 3, challenge.isic-archive.com/landing/2018/47 (normalized multi-class accuracy)",
+             "sklearn.metrics.balanced_accuracy_score", "0.8333"),
+            ("precision.macro", "Precision, mean over classes", "precision",
+             "TP / (TP + FP), 0 for a class that is never predicted; classes that occur nowhere are left out",
+             _MACRO, "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.precision_score",
+             "0.8333"),
+            ("recall.macro", "Recall, mean over classes", "recall",
+             "TP / (TP + FN), 0 for a class that is predicted but not there", _MACRO,
+             "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.recall_score", "0.8333"),
+            ("f1.macro", "F1, mean over classes", "f1",
+             "2TP / (2TP + FP + FN) of each class that occurs", _MACRO,
+             "scikit-learn, average='macro', zero_division=0", "sklearn.metrics.f1_score", "0.7778"),
+            ("auc.macro", "Area under the ROC curve, mean over classes", "auc",
+             "each class against all others, ties one half; classes without images or without others are "
+             "left out", _MACRO, "scikit-learn, multi_class='ovr', average='macro'",
+             "sklearn.metrics.roc_auc_score", "0.9583"),
+            ("average_precision.macro", "Average precision, mean over classes", "average_precision",
+             "each class against all others; classes without images are left out", _MACRO,
+             "scikit-learn, average='macro'", "sklearn.metrics.average_precision_score", "0.9444"),
+        )
+    ),
+    *(
+        Convention(
+            id=f"{value}.one_vs_rest", title=f"{title} of one class", family="classification",
+            definition=definition, differs="one class against all others", source="textbook definition",
+            target=f"{_IMAGES}:class_metric", options={"value": value, "of": 0}, equals=(equal,),
+            example=example_call(_CLASSES, f"{value}.one_vs_rest", expected),
+        )
+        for value, title, definition, equal, expected in (
+            ("sensitivity", "Sensitivity", "TP / (TP + FN); the class of an image is that of its largest "
+             "confidence", "sklearn.metrics.recall_score", "1.0"),
+            ("specificity", "Specificity", "TN / (TN + FP); the class of an image is that of its largest "
+             "confidence", "sklearn.metrics.recall_score of the other classes", "0.6667"),
+            ("auc", "Area under the ROC curve", "chance that an image of the class scores above another, "
+             "ties one half", "sklearn.metrics.roc_auc_score", "1.0"),
+            ("f1", "F1", "2TP / (2TP + FP + FN), 0 without a positive; the class of an image is that of its "
+             "largest confidence", "sklearn.metrics.f1_score", "0.6667"),
+            ("average_precision", "Average precision", "precision averaged over the steps of recall, no "
+             "interpolation", "sklearn.metrics.average_precision_score", "1.0"),
+        )
+    ),
+    Convention(
+        id="margin", title="Margin of the true class", family="classification",
+        definition="confidence in the true class less the largest confidence in another, mean over images",
+        source="medbench", target=f"{_IMAGES}:margin", range=(-1.0, 1.0),
+        example=example_call(_CLASSES, "margin", "0.325"),
+    ),
 )  # fmt: skip
 
 _VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
@@ -158,54 +153,6 @@ DETECTION = (
         target="medbench.metrics.tasks.detection:voc_map",
         options={"threshold": 0.5, "interpolation": "eleven_points", "inclusive": True},
         example=example_call(_BOXES, "map.voc2007", "0.5455"),
-    ),
-)  # fmt: skip
-
-_PICK = "medbench.metrics.official.frame_labels"
-_LOW: dict[str, Any] = {"family": "biometry", "better": "lower", "range": (0.0, _INF)}
-BIOMETRY = (
-    Convention(
-        id="aop.contour", title="Error of the angle of progression, contour rule", unit="deg",
-        definition="absolute difference; ends and tangent point on the contours of the mask",
-        differs="contour points", source="IUGC 2024, class Biometry of evaluator.py@bad8150",
-        target=f"{_PICK}:biometry", options={"value": "aop_contour"},
-        example=example_call(_FRAME, "aop.contour", "25.171"), **_LOW,
-    ),
-    Convention(
-        id="aop.ellipse", title="Error of the angle of progression, ellipse rule", unit="deg",
-        definition="absolute difference; both structures replaced by fitted ellipses, a missing angle is 0",
-        differs="fitted ellipses", source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 ellipse.py",
-        target=f"{_PICK}:biometry", options={"value": "aop_ellipse"},
-        example=example_call(_FRAME, "aop.ellipse", "30.2249"), **_LOW,
-    ),
-    Convention(
-        id="psfhs.score", title="Score S of PSFHS 2023", family="biometry", better="higher",
-        definition="0.25 Dice + 0.125 (1 - HD/100) + 0.125 (1 - ASD/100) + 0.5 (1 - error of AoP/180), each "
-        "the mean of symphysis, head and their union; over many frames the means come first",
-        range=(-_INF, 1.0), source="PSFHS 2023, maskoffs/PS-FH-MICCAI23@de5d789 evaluation.py",
-        target=f"{_PICK}:psfhs", example=example_call(_FRAME, "psfhs.score", "0.8748"),
-    ),
-    Convention(
-        id="hsd", title="Error of the head-symphysis distance", unit="px",
-        definition="absolute difference of the distance from the symphysis' inferior end to the head",
-        source="IUGC 2024, class Biometry of evaluator.py@bad8150", target=f"{_PICK}:biometry",
-        options={"value": "hsd"}, example=example_call(_FRAME, "hsd", "9.0208"), **_LOW,
-    ),
-    Convention(
-        id="hc.adf", title="Absolute difference of the head circumference", unit="mm",
-        definition="|HC of the prediction - HC of the reference|, HC = perimeter (Ramanujan II) of the "
-        "ellipse fitted to the outer contour",
-        source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412",
-        target=f"{_PICK}:head_circumference", options={"value": "adf_mm"}, needs_spacing=True,
-        example=example_call(_HEADS, "hc.adf", "1.9006", ", spacing=(0.1, 0.1)"), **_LOW,
-    ),
-    Convention(
-        id="hc.df", title="Difference of the head circumference", family="biometry", unit="mm",
-        better="lower",
-        definition="HC of the prediction minus HC of the reference; 0 is best", range=(-_INF, _INF),
-        source="HC18, van den Heuvel et al. 2018, PLOS ONE 13:e0200412", needs_spacing=True,
-        target=f"{_PICK}:head_circumference", options={"value": "df_mm"},
-        example=example_call(_HEADS, "hc.df", "-1.9006", ", spacing=(0.1, 0.1)"),
     ),
 )  # fmt: skip
 
@@ -252,10 +199,8 @@ SUMMARIES = (
 )  # fmt: skip
 
 TASK_METRICS = (
-    *INSTANCES,
-    *GREY,
     *CLASSIFICATION,
+    *IMAGE_CLASSES,
     *DETECTION,
-    *BIOMETRY,
     *SUMMARIES,
 )

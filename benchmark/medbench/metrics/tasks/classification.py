@@ -31,8 +31,8 @@ def _reference(reference: npt.ArrayLike) -> npt.NDArray[np.bool_]:
             "metric.shape", f"Reference labels must be a non-empty vector, got shape {labels.shape}."
         )
     if not np.isin(labels, (0, 1)).all():
-        found = ", ".join(str(value) for value in np.unique(labels)[:5])
-        raise MedbenchError("metric.labels", f"Reference labels must be 0 or 1, found {found}.")
+        examples = ", ".join(str(value) for value in np.unique(labels)[:5])
+        raise MedbenchError("metric.labels", f"Reference labels must be 0 or 1, found {examples}.")
     return np.asarray(labels == 1)
 
 

@@ -25,7 +25,7 @@ class Boxes:
     Attributes:
         corners: shape ``(n, 4)``, ``(x1, y1, x2, y2)`` in pixels.
         labels: class of each box, shape ``(n,)``.
-        scores: confidence of each predicted box, shape ``(n,)``; not looked at in a reference.
+        scores: confidence of each predicted box, shape ``(n,)``; ignored in a reference.
     """
 
     corners: npt.NDArray[Any]

@@ -1,4 +1,4 @@
-"""From scores of frames to a summary: shots, and the knapsack that chooses among them.
+"""Video summaries from scores of frames: scores of shots, and the knapsack that selects shots.
 
 The steps that FullTransNet shares with DSNet and other programs on SumMe and TVSum. Others (PGL-SUM, CSTA,
 VASNet) keep the scores of shots as floating-point numbers and so choose other shots.
@@ -34,11 +34,11 @@ def spread_scores(scores: npt.ArrayLike, picks: npt.ArrayLike, n_frames: int) ->
     >>> spread_scores([0.5, 1.0], [1, 3], 5)
     array([0. , 0.5, 0.5, 1. , 1. ], dtype=float32)
     """
-    given, places = np.asarray(scores, np.float32), np.asarray(picks)
-    if given.ndim != 1 or given.shape != places.shape or given.size == 0:
+    values, places = np.asarray(scores, np.float32), np.asarray(picks)
+    if values.ndim != 1 or values.shape != places.shape or values.size == 0:
         raise MedbenchError(
             "metric.shape",
-            f"Scores of shape {given.shape} and picks of shape {places.shape} do not go together.",
+            f"Scores of shape {values.shape} and picks of shape {places.shape} do not go together.",
             "Give one score a picked frame.",
         )
     borders = np.concatenate([places, [n_frames]])
@@ -46,7 +46,7 @@ def spread_scores(scores: npt.ArrayLike, picks: npt.ArrayLike, n_frames: int) ->
         raise MedbenchError(
             "summary.picks", f"The picks do not ascend from 0 to below {n_frames}.", "Are they of this video?"
         )
-    return np.repeat(np.concatenate([np.zeros(1, np.float32), given]), np.diff(borders, prepend=0))
+    return np.repeat(np.concatenate([np.zeros(1, np.float32), values]), np.diff(borders, prepend=0))
 
 
 def shot_scores(
@@ -127,14 +127,14 @@ def select_shots(values: npt.ArrayLike, weights: npt.ArrayLike, capacity: int) -
             candidate = best[: capacity + 1 - size] + value
             taken[item, size:] = candidate > best[size:]
             best[size:] = np.maximum(candidate, best[size:])
-    chosen, room = [], capacity
+    items, room = [], capacity
     for item in range(len(sizes) - 1, -1, -1):
         if taken[item, room]:
-            chosen.append(item)
+            items.append(item)
             room -= int(sizes[item])
-    if 0 not in chosen and worth[0] == 0 and room > 0 and sizes[0] <= room:
-        chosen.append(0)
-    return np.array(chosen[::-1], np.int64)
+    if 0 not in items and worth[0] == 0 and room > 0 and sizes[0] <= room:
+        items.append(0)
+    return np.array(items[::-1], np.int64)
 
 
 def _check_knapsack(worth: npt.NDArray[Any], sizes: npt.NDArray[Any], capacity: int) -> None:

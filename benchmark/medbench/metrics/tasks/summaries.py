@@ -92,10 +92,10 @@ def f_measures(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> npt.NDArr
     array([0.6667, 0.    ])
     """
     users = as_summary(_users(reference, "annotators' summaries"), "An annotator's summary")
-    given = as_summary(prediction).reshape(-1)
+    picks = as_summary(prediction).reshape(-1)
     summary = np.zeros(users.shape[1], np.bool_)
-    length = min(len(given), len(summary))
-    summary[:length] = given[:length]
+    length = min(len(picks), len(summary))
+    summary[:length] = picks[:length]
     shared = (users & summary).sum(axis=1)
     total = users.sum(axis=1) + summary.sum()
     values = np.zeros(len(users))

@@ -1,4 +1,4 @@
-"""Kernel temporal segmentation: the shots of a video from the likeness of its frames.
+"""Kernel temporal segmentation: the shots of a video from the similarity of its frames.
 
 Potapov et al., Category-specific video summarization, ECCV 2014, as the programs on SumMe and TVSum run it.
 The dynamic programming is over all lengths at once, and its back-pointers are kept, so that the number of
@@ -43,7 +43,7 @@ def segment_scatter(kernel: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Scatter within each run of frames: ``J[i, j] = Σ K[t, t] - Σ Σ K[a, b] / (j - i + 1)`` over i … j.
 
     Args:
-        kernel: likeness of frames, symmetric, shape ``(n, n)``.
+        kernel: similarity of frames, symmetric, shape ``(n, n)``.
 
     Returns:
         Shape ``(n, n)``; 0 below the diagonal.
@@ -79,7 +79,7 @@ def best_segmentations(
     Of equal ones the last segment that begins first is kept. O(n²) memory, O(changes · n²) time.
 
     Args:
-        kernel: likeness of frames, symmetric, shape ``(n, n)``.
+        kernel: similarity of frames, symmetric, shape ``(n, n)``.
         changes: the largest number of them.
         min_length: frames of the shortest segment.
         max_length: frames of the longest segment, n if ``None``; as in the authors' program the first segment
@@ -134,7 +134,7 @@ def kernel_temporal_segmentation(
     The number k is the first least of ``scatter(k) / n + penalty · k / (2 n) · (ln(n / k) + 1)``.
 
     Args:
-        kernel: likeness of frames, symmetric, shape ``(n, n)``; ``F @ F.T`` of the features.
+        kernel: similarity of frames, symmetric, shape ``(n, n)``; ``F @ F.T`` of the features.
         max_changes: the most that are tried, n - 1 if ``None``, as the authors' program does; the time grows
             in proportion.
         penalty: its weight.
@@ -150,9 +150,9 @@ def kernel_temporal_segmentation(
     array([4, 6])
     """
     n = len(np.asarray(kernel))
-    found = best_segmentations(kernel, n - 1 if max_changes is None else max_changes)
-    penalties = change_penalties(n, len(found.scatter) - 1, penalty)
-    return found.changes(int(np.argmin(found.scatter / n + penalties)))
+    segmentations = best_segmentations(kernel, n - 1 if max_changes is None else max_changes)
+    penalties = change_penalties(n, len(segmentations.scatter) - 1, penalty)
+    return segmentations.changes(int(np.argmin(segmentations.scatter / n + penalties)))
 
 
 def change_penalties(n: int, changes: int, penalty: float = 1.0) -> npt.NDArray[np.float64]:

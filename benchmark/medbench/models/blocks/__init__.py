@@ -1,1 +1,1 @@
-"""Parts that several papers share."""
+"""Parts of networks that several papers share."""

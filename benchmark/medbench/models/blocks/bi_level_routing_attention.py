@@ -37,8 +37,8 @@ class BiLevelRoutingAttention(nn.Module):
     not divide is padded with zeros at the bottom and right before the projection; padded pixels take part
     with the projection's bias as query, key and value, as in the authors' program with ``auto_pad``.
 
-    Of all this only the input and the selection are kept for the backward pass; what is fetched alone would
-    be ``2 * topk`` maps.
+    Only the input and the selection are kept for the backward pass; the keys and values of the selected
+    regions alone would take ``2 * topk`` maps.
 
     Args:
         dim: channels C.
@@ -104,7 +104,7 @@ class BiLevelRoutingAttention(nn.Module):
         return output
 
     def _mask_is_cheaper(self, features: Tensor) -> bool:
-        """Whether the fetched keys and values would outweigh the logits of all pixels with all."""
+        """Whether gathered keys and values would take more memory than the logits of all pairs of pixels."""
         _, height, width, dim = features.shape
         return height * width <= self.topk * dim // self.num_heads
 
@@ -129,14 +129,14 @@ class BiLevelRoutingAttention(nn.Module):
         return _join(attended, self.n_win, height, width), _join(value, self.n_win, height, width)
 
     def _attend_masked(self, features: Tensor, selected: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Attend to all pixels with ``-inf`` outside the selected regions; returns as the other way does."""
+        """Attend to all pixels with ``-inf`` outside the selected regions; as :meth:`_attend_fetched`."""
         n, height, width, dim = features.shape
         query, key, value = self.qkv(features).flatten(1, 2).split(dim, dim=-1)
         mask = None
         if selected is not None:
-            barred = query.new_full((n, self.n_win**2, self.n_win**2), -torch.inf).scatter_(-1, selected, 0)
+            bias = query.new_full((n, self.n_win**2, self.n_win**2), -torch.inf).scatter_(-1, selected, 0)
             region_of = self._region_of_pixels(height, width, features.device)
-            mask = barred[:, region_of][:, :, region_of].unsqueeze(1)
+            mask = bias[:, region_of][:, :, region_of].unsqueeze(1)
         attended = self._among_heads(query, key, value, mask)
         return attended.view(n, height, width, dim), value.unflatten(1, (height, width))
 
@@ -176,7 +176,7 @@ def _join(regions: Tensor, n_win: int, height: int, width: int) -> Tensor:
 
 
 class NormedFirstBlock(AttentionBlock):
-    """The block of both networks: its input enters normalised, and nothing carries it past that norm.
+    """The block of both networks, whose residual branches start from the normalised input.
 
     The norm before the attention is applied twice with the same parameters: to the input, whose positional
     convolution and residuals all start from the result, and again before the attention. BiFormer's block
@@ -192,4 +192,4 @@ class NormedFirstBlock(AttentionBlock):
         features = features + self.drop_path(self.attention(self.norm1(features)))
         expand, activation, contract = self.mlp
         hidden = expand(self.norm2(features))
-        return features + self.drop_path(recomputed(lambda kept: contract(activation(kept)), hidden))
+        return features + self.drop_path(recomputed(lambda saved: contract(activation(saved)), hidden))

@@ -77,7 +77,7 @@ class DualSparseSelectionAttention(nn.Module):
 
 
 def _initialise_as_convolution(linear: nn.Linear) -> None:
-    """The authors' projections are 1×1 convolutions, with that layer's default initial weights."""
+    """Initial weights as of a 1×1 convolution, which the authors' projections are."""
     nn.init.kaiming_uniform_(linear.weight, a=5**0.5)
     bound = linear.in_features**-0.5
     nn.init.uniform_(linear.bias, -bound, bound)
@@ -85,7 +85,7 @@ def _initialise_as_convolution(linear: nn.Linear) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RegionGrid:
-    """How a map is cut into equal regions; the last row and column may reach beyond the map.
+    """The division of a map into equal regions; the last row and column may reach beyond the map.
 
     Attributes:
         height: of the map in pixels.
@@ -155,10 +155,10 @@ def attend_to_selected(query: Tensor, key: Tensor, value: Tensor, selected: Tens
         ``(N, heads, regions, pixels, d)``.
     """
     _, _, regions, pixels, head_dim = query.shape
-    chosen = selected.shape[-1]
-    mask_is_cheaper = regions * pixels <= head_dim * chosen
+    count = selected.shape[-1]
+    mask_is_cheaper = regions * pixels <= head_dim * count
     attend = _attend_masked if mask_is_cheaper else _attend_gathered
-    return attend(query, key, value, selected, chosen * pixels // 8)
+    return attend(query, key, value, selected, count * pixels // 8)
 
 
 def _attend_gathered(query: Tensor, key: Tensor, value: Tensor, selected: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Heads that class the whole picture, beside a network that segments it. Ours; no paper's."""
+"""Image-level classification heads of segmentation networks, of our own design."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from medbench.models.options import refuse_options
 
 
 class SegmentationEvidence(nn.Module):
-    """Classes a picture by how much of each structure the segmentation finds and how sure it is of it.
+    """A classification head on the amount and confidence of every label in the segmentation.
 
-    Of every label two numbers are taken: its mean probability, and the mean of its probability over the
-    pixels weighted by that same probability; both as log odds, followed by a perceptron of one hidden layer.
-    So few numbers carry little of what tells one video from another. No gradient goes back into the
-    segmentation.
+    Its input has two numbers per label: the mean probability, and the mean probability over pixels weighted
+    by this probability; both as log odds, followed by a perceptron with one hidden layer. So few numbers
+    hardly identify a video, which limits overfitting to videos. No gradient goes back into the segmentation.
 
     Args:
         num_classes: labels of the segmentation.
-        num_image_classes: classes of a picture.
+        num_image_classes: classes of an image.
         hidden: width of the hidden layer.
     """
 
@@ -39,11 +38,11 @@ class SegmentationEvidence(nn.Module):
 
 
 class PooledFeatures(nn.Module):
-    """Classes a picture by the mean of a feature map: layer norm and one linear layer.
+    """A classification head on the mean of a feature map: layer norm and one linear layer.
 
     Args:
         dim: channels of the map.
-        num_image_classes: classes of a picture.
+        num_image_classes: classes of an image.
     """
 
     def __init__(self, dim: int, num_image_classes: int) -> None:
@@ -63,14 +62,14 @@ ImageHead = PooledFeatures | SegmentationEvidence
 def make_image_head(
     model: str, image_head: str, encoder_dim: int, num_classes: int, num_image_classes: int | None
 ) -> ImageHead | None:
-    """The head that the options ``image_head`` and ``num_image_classes`` ask for.
+    """The image-level head by the options ``image_head`` and ``num_image_classes``, or ``None``.
 
     Args:
         model: name of the model, for errors.
-        image_head: what the head looks at, ``segmentation`` or ``encoder``.
+        image_head: input of the head, ``segmentation`` or ``encoder``.
         encoder_dim: channels of the deepest encoder map.
         num_classes: labels of the segmentation.
-        num_image_classes: classes of a picture, or ``None`` for no head.
+        num_image_classes: classes of an image, or ``None`` for no head.
 
     Raises:
         MedbenchError: ``model.option`` for another ``image_head``, or a head on a segmentation of one label.
@@ -98,10 +97,10 @@ def make_image_head(
 def with_image_logits(
     head: ImageHead | None, logits: Tensor, deepest: Tensor
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """The segmentation logits, or with a head both they and the image logits.
+    """The segmentation logits, or with a head ``(segmentation logits, image logits)``.
 
     Args:
-        head: what :func:`make_image_head` gave.
+        head: the result of :func:`make_image_head`.
         logits: ``(N, num_classes, H, W)``.
         deepest: the deepest encoder map ``(N, H / s, W / s, encoder_dim)``.
     """

@@ -2,7 +2,7 @@
 
 On the CPU the threshold comes from numpy's vectorised sort, which is several times faster than
 ``torch.topk`` on short rows; elsewhere, and wherever the computation is traced or compiled, from ``topk``.
-Both keep exactly the demanded number, ties included.
+Both keep exactly ``count`` entries, also among equal ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SORT_IN_THREADS_FROM = 1 << 20
 def softmax_of_largest(logits: Tensor, count: int) -> Tensor:
     """Softmax over exactly the ``count`` largest entries of each row; the others become zero.
 
-    Among equal entries at the edge of the selection an arbitrary choice is kept. The gradient is that of
+    Among equal entries at the edge of the selection the choice is arbitrary. The gradient is that of
     the softmax over the kept entries. ``logits`` may be overwritten.
 
     Args:
@@ -62,8 +62,8 @@ def add_to_rows(logits: Tensor, rows: Tensor) -> Tensor:
 
 
 def _is_plain_cpu(tensor: Tensor) -> bool:
-    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()
-    return tensor.device.type == "cpu" and type(tensor) is Tensor and not traced
+    by_symbols = torch.jit.is_tracing() or torch.compiler.is_compiling()
+    return tensor.device.type == "cpu" and type(tensor) is Tensor and not by_symbols
 
 
 def _drop_smallest_(logits: Tensor, count: int) -> None:
@@ -72,13 +72,13 @@ def _drop_smallest_(logits: Tensor, count: int) -> None:
     _sort_rows(ordered.numpy().reshape(-1, logits.shape[-1]))
     edge, below = ordered[..., -count], ordered[..., -count - 1]
     least_step = torch.finfo(logits.dtype).tiny
-    tied = edge - below < least_step
-    some_tied = bool(tied.any())
-    exact = _largest_alone(logits[tied], count) if some_tied else None
+    ties = edge - below < least_step
+    has_ties = bool(ties.any())
+    exact = _largest_alone(logits[ties], count) if has_ties else None
     logits.sub_(edge.unsqueeze(-1))
     torch.threshold_(logits, -least_step, -torch.inf)
     if exact is not None:
-        logits[tied] = exact
+        logits[ties] = exact
 
 
 def _largest_alone(rows: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Masked attention over the tokens of several modalities: their fusion, and how one relates to the whole.
+"""Masked attention over the tokens of several modalities: fusion, and relation of one to the fused features.
 
 The parts of DMAF-Net (arXiv 2506.11691) as :mod:`medbench.models.dmaf_net` reconstructs them.
 """
@@ -16,7 +16,7 @@ _LEAST_DIM = 32
 
 
 class MaskedBlock(nn.Module):
-    """Transformer block whose attention sees the tokens that are there.
+    """Transformer block whose attention is limited to tokens of present modalities.
 
     Args:
         dim: width of the tokens.
@@ -44,8 +44,8 @@ class MaskedBlock(nn.Module):
         """Tokens ``(N, T, dim)``; boolean ``(N, T)``, ``None`` for all. Missing tokens come out as zeros."""
         parts = self.qkv(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mask = None if present is None else present[:, None, None]
-        seen = functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], attn_mask=mask)
-        tokens = tokens + self.dropout(self.output(seen.transpose(1, 2).flatten(2)))
+        context = functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], attn_mask=mask)
+        tokens = tokens + self.dropout(self.output(context.transpose(1, 2).flatten(2)))
         tokens = tokens + self.mlp(self.norm2(tokens))
         return tokens if present is None else tokens.masked_fill(~present[..., None], 0.0)
 
@@ -55,10 +55,10 @@ class ModalityFusion(nn.Module):
 
     Args:
         channels: of the features.
-        modalities: how many there are.
+        modalities: number of modalities.
         grid: cells an axis over which features are averaged to tokens.
         blocks: transformer blocks.
-        dropout: rate in those.
+        dropout: rate in the transformer blocks.
         att_map: ``softmax`` over the modalities, or ``sigmoid`` for independent gates.
     """
 
@@ -77,7 +77,7 @@ class ModalityFusion(nn.Module):
         self.score = nn.Linear(dim, 1)
 
     def forward(self, features: Sequence[Tensor], present: Tensor | None) -> Tensor:
-        """One ``(N, channels, *sides)`` a modality to their weighted sum ``(N, channels, *sides)``."""
+        """The weighted sum of features ``(N, channels, *sides)``, one tensor per modality."""
         maps = self.maps(features, present)
         fused = maps[:, :1] * features[0]
         for number, part in enumerate(features[1:], start=1):
@@ -85,11 +85,11 @@ class ModalityFusion(nn.Module):
         return fused
 
     def maps(self, features: Sequence[Tensor], present: Tensor | None) -> Tensor:
-        """The weight ``(N, modalities, *sides)`` of every modality at every voxel.
+        """Weight of every modality at every voxel, ``(N, modalities, *sides)``.
 
         Args:
-            features: one ``(N, channels, *sides)`` a modality; zeros where it is missing.
-            present: boolean ``(N, modalities)``, or ``None`` when all are there.
+            features: ``(N, channels, *sides)`` for each modality, zeros where the modality is missing.
+            present: boolean ``(N, modalities)``, or ``None`` where none is missing.
         """
         pooled = [functional.adaptive_avg_pool3d(part, self.grid).flatten(2) for part in features]
         tokens = self.project(torch.stack(pooled, dim=1).transpose(2, 3)).flatten(1, 2) + self.position
@@ -110,7 +110,7 @@ class ModalityFusion(nn.Module):
 
 
 class RelationLayers(nn.Module):
-    """How one modality's deepest features relate to the fused ones; part of training, of no prediction.
+    """Relation of one modality's deepest features to the fused ones; used in training alone.
 
     Args:
         dim: channels.
@@ -128,7 +128,7 @@ class RelationLayers(nn.Module):
         self.output = nn.Linear(dim, dim)
 
     def attend(self, modality: Tensor, fused: Tensor) -> Tensor:
-        """What a modality's tokens ``(N, T, dim)`` find among the fused ones ``(N, T, dim)``."""
+        """Attention of a modality's tokens ``(N, T, dim)`` to the fused tokens ``(N, T, dim)``."""
         query, key, value = (
             layer(tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for layer, tokens in ((self.query, modality), (self.key, fused), (self.value, fused))
@@ -137,6 +137,6 @@ class RelationLayers(nn.Module):
         if 0 < self.graph_topk < key.shape[2]:
             logits = query @ key.transpose(2, 3)
             mask = logits >= logits.topk(self.graph_topk, dim=-1).values[..., -1:]
-        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        attended: Tensor = self.output(found.transpose(1, 2).flatten(2))
-        return attended
+        context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        output: Tensor = self.output(context.transpose(1, 2).flatten(2))
+        return output

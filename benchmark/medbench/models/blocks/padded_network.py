@@ -1,4 +1,4 @@
-"""A library's network behind an input of any size."""
+"""Networks of libraries for inputs of any size."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch.nn import functional
 
 
 class PaddedNetwork(nn.Module):
-    """Pads inputs at the end of every spatial axis by repeating the edge and crops the logits back.
+    """A network that pads the end of every spatial axis of its input by the edge, and crops its logits.
 
-    Parameters have the library's own names, so that checkpoints of the bare network load, but for parts
-    that all our networks call alike.
+    Parameters have the library's own names, so that checkpoints of the bare network load, except for parts
+    in ``new_names``.
 
     Args:
-        network: of a library, on pictures or volumes.
+        network: network of a library, for images or volumes.
         stride: sides are padded to multiples of this.
-        least_size: and to at least this.
-        renamed: the library's name of a part -> ours.
+        least_size: least side after padding.
+        new_names: the library's name of a part -> its name here.
     """
 
     def __init__(
@@ -26,17 +26,17 @@ class PaddedNetwork(nn.Module):
         network: nn.Module,
         stride: int,
         least_size: int = 1,
-        renamed: Mapping[str, str] | None = None,
+        new_names: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.stride = stride
         self.least_size = least_size
         self._forward: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]] = network.forward
         for name, part in network.named_children():
-            self.add_module((renamed or {}).get(name, name), part)
+            self.add_module((new_names or {}).get(name, name), part)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, channels, *sides)`` to ``(N, classes, *sides)`` logits; and image logits, with that head."""
+        """Logits ``(N, classes, *sides)`` of ``(N, channels, *sides)``, and image logits with such a head."""
         sides = images.shape[2:]
         output = self._forward(pad_ends(images, self.stride, self.least_size))
         if isinstance(output, tuple):

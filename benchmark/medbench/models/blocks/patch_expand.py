@@ -109,6 +109,6 @@ class ExpandedHead(nn.Module):
         return logits.reshape(n, -1, self.factor * height, self.factor * width)
 
     def _row_of_patches(self, features: Tensor, weight: Tensor) -> Tensor:
-        """``(N, H, W, C)`` to ``(N, H, W, factor, num_classes)``, for the patches' pixels of one row."""
+        """Logits ``(N, H, W, factor, num_classes)`` for one row of pixels in every patch."""
         pixels = nn.functional.linear(features, weight).unflatten(-1, (self.factor, -1))
         return nn.functional.linear(self.norm(pixels), self.output.weight.flatten(1))

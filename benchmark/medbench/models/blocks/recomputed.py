@@ -1,4 +1,4 @@
-"""Steps whose intermediate results are computed again in the backward pass instead of being kept."""
+"""Steps that compute their intermediate results again in the backward pass instead of keeping them."""
 
 from __future__ import annotations
 

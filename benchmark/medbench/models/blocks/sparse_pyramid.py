@@ -34,7 +34,7 @@ AUTHORS_PYRAMID_PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class PyramidOptions:
-    """What the blocks of all levels are made of.
+    """Options of the blocks at all levels.
 
     Attributes:
         n_win: regions along each side.
@@ -57,7 +57,7 @@ class PyramidOptions:
     drop_path: float
 
     def problems(self) -> tuple[tuple[bool, str], ...]:
-        """What may be wrong, for :func:`medbench.models.options.refuse_options`."""
+        """Conditions and texts for :func:`medbench.models.options.refuse_options`."""
         topk, embed_dim, depth = list(self.topk), list(self.embed_dim), list(self.depth)
         return (
             (len(topk) != 3 or min(topk, default=0) < 1, f"topk={topk} is not three positive numbers"),
@@ -102,7 +102,7 @@ class SparsePyramid(nn.Module):
     Args:
         in_channels: input channels.
         options: of the blocks.
-        normed: whether each level's map passes a layer norm of its own on its way out, as dense tasks want.
+        normed: whether a layer norm follows each level, as for dense tasks.
     """
 
     def __init__(self, in_channels: int, options: PyramidOptions, *, normed: bool = True) -> None:
@@ -132,6 +132,6 @@ class SparsePyramid(nn.Module):
 
 
 def at_least(images: Tensor, side: int) -> Tensor:
-    """Pictures with zeros added at the bottom and right where a side is smaller."""
+    """Images padded with zeros at the bottom and right to sides of at least ``side``."""
     bottom, right = (max(0, side - length) for length in images.shape[-2:])
     return functional.pad(images, (0, right, 0, bottom)) if bottom or right else images

@@ -1,1 +1,1 @@
-"""From a submission to its build context."""
+"""Build contexts of submissions."""

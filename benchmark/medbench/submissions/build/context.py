@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata as metadata
 import json
-import os
-import platform as machine
 import shutil
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medbench import __version__
 from medbench.core.errors import MedbenchError
@@ -18,21 +17,30 @@ from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.environment import git_state
-from medbench.running.job import FoldedJob, Job, resolve
-from medbench.running.request import Inference, Request
+from medbench.submissions.build.dockerfile import (
+    APP,
+    USER,
+    package_lines,
+    python_image,
+    user_lines,
+)
+from medbench.submissions.build.job import submission_job
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
-from medbench.submissions.description import Packages, Submission
-from medbench.submissions.lint.findings import Finding, failed
+from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.build.sbom import SBOM, can_list_materials, materials
+from medbench.submissions.build.wheels import torch_build, torch_index
+from medbench.submissions.containers import archives
+from medbench.submissions.containers.archives import source_date_epoch
+from medbench.submissions.description import Image, Submission
+from medbench.submissions.findings import Finding, error, failed, note, warning
 from medbench.submissions.platforms import Platform, load_platform
+from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
-APP = "/opt/app"
-USER = 10001
-TORCH_INDEX = {
-    "cpu": "https://download.pytorch.org/whl/cpu",
-    "cuda": "https://download.pytorch.org/whl/cu126",
-}
+if TYPE_CHECKING:
+    from medbench.running.job import Job
+
 _ENTRY = '''"""Predict what the platform hands in; medbench finds inputs and weights beside this file."""
 
 import sys
@@ -41,7 +49,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from medbench.submissions.serving.entry import run  # noqa: E402
+from medbench.submissions.entry import run  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
@@ -55,15 +63,15 @@ if __name__ == "__main__":
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A submission that lies ready in a folder.
+class Build:
+    """A submission with its build context in a folder.
 
     Attributes:
-        submission: what it was built from.
-        platform: where it goes.
+        submission: content of the submission's file.
+        platform: platform of the submission.
         job: the model with its data, cases and weights, as ``medbench run`` resolves them.
         folder: ``build/<name>``.
-        manifest: what the container knows of itself.
+        manifest: facts in the container on model, weights and settings.
     """
 
     submission: Submission
@@ -74,89 +82,77 @@ class Built:
 
     @property
     def context(self) -> Path:
-        """The folder that an engine builds from."""
+        """Folder of the build context."""
         return self.folder / "context"
 
     @property
     def app(self) -> Path:
-        """What becomes ``/opt/app``."""
+        """Folder that becomes ``/opt/app`` of the image."""
         return self.context / "app"
 
     @property
     def model_archive(self) -> Path:
-        """Weights that are handed in apart."""
+        """Archive of weights that are uploaded apart from the image."""
         return self.folder / "model.tar.gz"
 
     @property
     def tag(self) -> str:
         """Name of the image."""
-        return f"medbench/{self.submission.name}:{__version__}"
+        return image_tag(self.submission.name)
+
+    def packages(self) -> dict[str, str]:
+        """Name -> version of the packages that prediction needs."""
+        slides = self.job.slide_settings is not None
+        return lock(needed_packages(self.submission.model, self.job.network.entry, slides=slides))
 
 
-def build_context(
-    file: Path,
-    *,
-    data: Path | None = None,
-    split: str | None = None,
-    output: Path | None = None,
-    progress: Progress | None = None,
-) -> Built:
-    """Resolve weights as ``medbench run`` does and write everything that the image is made of.
+def build_context(request: BuildRequest, progress: Progress | None = None) -> Build:
+    """Write the build context of a submission, with weights resolved as by ``medbench run``.
 
     Args:
-        file: the submission's TOML.
-        data: folder with a real copy; the challenge's sample if not given.
-        split: the platform's, else the challenge's default if not given.
-        output: folder of builds, ``build`` beside the current folder if not given.
-        progress: told what happens.
+        request: the submission's file, data and output folder.
+        progress: gets a line for every step.
 
     Raises:
         MedbenchError: as :func:`read_submission` and :func:`medbench.running.job.resolve`, and
             ``submission.unfit`` when the platform refuses the file.
     """
     progress = progress or SilentProgress()
-    submission = read_submission(file)
+    submission = read_submission(request.file, registry=request.registry)
     platform = load_platform(submission.platform)
     refuse(check_submission(submission, platform))
-    request = Request(
-        model=submission.model,
-        challenge=submission.challenge,
-        data=data,
-        split=split or platform.split,
-        weights=_weights(submission, file),
-        recipe=submission.weights.recipe,
-        options=dict(submission.options),
-        inference=_inference(submission),
-    )
-    job = resolve(request, progress)
-    if isinstance(job, FoldedJob):
-        raise MedbenchError(
-            "submission.folds",
-            f"{submission.challenge}: split {job.split} takes one network a fold, a submission has one.",
-            "Name one fold as the split.",
-        )
-    folder = (output or Path("build")) / submission.name
-    shutil.rmtree(folder / "context", ignore_errors=True)
-    built = Built(submission, platform, job, folder, _manifest(submission, job))
-    _write_app(built, progress)
-    locked = lock(needed_packages(submission.model, job.network.entry, slides=job.slide_settings is not None))
-    write_json(built.context / "lock.json", locked)
-    lines = requirement_lines(locked, submission.image.accelerator)
-    write_text(built.context / LOCK, "\n".join(lines) + "\n")
+    job = submission_job(submission, platform, request, progress)
+    folder = request.output / submission.name
+    for name in ("context", "workspace"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    build = Build(submission, platform, job, folder, _manifest(submission, job, request.stamp))
+    _write_app(build, progress)
+    versions = build.packages()
+    if can_list_materials():
+        name = image_tag(submission.name)
+        write_text(build.app / SBOM, materials(name, versions, build.manifest["weights_sha256"]))
+    write_json(build.context / "lock.json", versions)
+    lines = requirement_lines(versions, submission.image.accelerator)
+    write_text(build.context / LOCK, "\n".join(lines) + "\n")
     if submission.image.packages == "vendored":
-        gather(locked, built.context / "site-packages")
+        gather(versions, build.context / "site-packages")
     if platform.delivers == "image":
-        write_text(built.context / "Dockerfile", dockerfile(built))
+        write_text(build.context / "Dockerfile", dockerfile(build))
     for name, text in platform.files(submission).items():
         write_text(folder / name, text)
-    return built
+    archives.make_uniform(build.context)
+    return build
 
 
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
-    """What of a submission file does not suit its platform."""
-    found = list(platform.check(submission))
+    """Findings on a submission file that does not suit its platform."""
+    findings = list(platform.check(submission))
+    findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
+    if platform.delivers == "image":
+        findings += _gpu_use(submission)
+        findings += _what_people_need(submission)
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
-        found.append(
+        findings.append(
             Finding(
                 "submission.delivery",
                 "error",
@@ -164,11 +160,45 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
                 'Set delivery = "baked" under [weights].',
             )
         )
-    return found
+    return findings
+
+
+def _what_people_need(submission: Submission) -> Iterator[Finding]:
+    """Findings on author, licence, bill of materials and citation, which platforms ask for."""
+    if not submission.author:
+        yield note("image.author", "No author is given for the image's label.", "Set author.")
+    if not submission.image.licence:
+        text = "No licence is given, so nobody may use the image."
+        yield warning("image.licence", text, "Set licence under [image].")
+    if not can_list_materials():
+        text = "The image holds no list of its packages and their licences (SBOM)."
+        yield note("image.sbom", text, "pip install cyclonedx-python-lib, and build again.")
+    if submission.model:
+        yield note(
+            "submission.citation",
+            f"The platform asks what to cite for {submission.model} and {submission.challenge}.",
+            f"medbench cite {submission.model} {submission.challenge}",
+        )
+
+
+def _gpu_use(submission: Submission) -> Iterator[Finding]:
+    """A note on whether the image uses a GPU of the platform."""
+    if submission.image.accelerator == "cpu":
+        text = "The image computes on the CPU; a GPU of the platform stays unused."
+        yield note("image.gpu", text, 'Set accelerator = "cuda" under [image] if the phase offers one.')
+        return
+    try:
+        build = torch_build("cuda", metadata.version("torch"))
+    except MedbenchError as failure:
+        if submission.image.packages == "index":
+            yield error(failure.code, failure.message, failure.hint)
+        return
+    text = f"The image uses a GPU where there is one: torch for {build}; without one, the CPU."
+    yield note("image.gpu", text, "Request a GPU when you submit.")
 
 
 def refuse(findings: Sequence[Finding]) -> None:
-    """Stop at the first error.
+    """Raise an error for the first finding that is one.
 
     Raises:
         MedbenchError: ``submission.unfit``.
@@ -178,20 +208,19 @@ def refuse(findings: Sequence[Finding]) -> None:
         raise MedbenchError("submission.unfit", f"{first.message} ({first.rule})", first.advice)
 
 
-def dockerfile(built: Built) -> str:
+def dockerfile(build: Build) -> str:
     """The Dockerfile: packages in a first stage, code and weights in the second, no root, exec form."""
-    submission, platform = built.submission, built.platform
+    submission, platform = build.submission, build.platform
     image = submission.image
-    base = image.base or python_image()
-    base += f"@{image.digest}" if image.digest else ""
-    index = image.torch_index or TORCH_INDEX[image.accelerator]
+    base = "@".join(part for part in base_image(image) if part)
+    index = image.torch_index or torch_index(image.accelerator, metadata.version("torch"))
     lines = package_lines(base, image.packages, index)
     lines += [
         *user_lines(),
         f"COPY app {APP}",
         f"WORKDIR {APP}",
-        *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(built).items()),
-        f"USER {USER}:{USER}",
+        *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(build).items()),
+        f"USER {image_user(platform)}",
         f"ENTRYPOINT {json.dumps(list(platform.entrypoint(submission)))}",
     ]
     arguments = list(platform.default_arguments(submission))
@@ -199,117 +228,72 @@ def dockerfile(built: Built) -> str:
     return "\n".join(lines) + "\n"
 
 
-def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
-    """A Dockerfile up to where its last stage has the packages.
-
-    Args:
-        base: image of every stage.
-        packages: ``index``: pip installs the context's lock; ``vendored``: its ``site-packages`` are
-            copied; ``base``: the base has them.
-        torch_index: where pip looks for torch too; ``None`` where it is not needed.
-    """
-    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
-    if packages == "index":
-        extra = f"--extra-index-url {torch_index} " if torch_index else ""
-        lines += [
-            "FROM base AS packages",
-            f"COPY {LOCK} /build/{LOCK}",
-            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
-            f"{extra}--requirement /build/{LOCK}",
-            "",
-        ]
-    lines += ["FROM base"]
-    if packages == "index":
-        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
-    if packages == "vendored":
-        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
-    return lines
+def base_image(image: Image) -> tuple[str, str]:
+    """Name and digest of the base image; the digest is empty where it is not known."""
+    return image.base or python_image(), image.digest
 
 
-def python_image() -> str:
-    """The official Python image of the version that was tested here."""
-    return f"docker.io/library/python:{machine.python_version()}-slim-bookworm"
+def image_user(platform: Platform) -> str:
+    """User and group of the image, by number: root only where the platform's program leaves no other way."""
+    return "0:0" if "root" in platform.runs_as else f"{USER}:{USER}"
 
 
-def user_lines() -> list[str]:
-    """Lines of a Dockerfile that make the user, with nothing but Python, and its environment."""
-    user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
-    return [
-        "RUN python -c \"import os; os.makedirs('/home/user', exist_ok=True); "
-        f"os.chown('/home/user', {USER}, {USER}); "
-        f"open('/etc/passwd', 'a').write('{user}\\n'); "
-        f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
-        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user MEDBENCH_CACHE=/tmp/medbench "
-        "MPLCONFIGDIR=/tmp/matplotlib",
-    ]
-
-
-def labels(built: Built) -> dict[str, str]:
-    """Labels of the image: what the platform reads, and where model and weights come from."""
-    manifest = built.manifest
+def labels(build: Build) -> dict[str, str]:
+    """Labels of the image: of the platform, of the OCI, and the origin of the weights."""
+    manifest, submission = build.manifest, build.submission
+    base, digest = base_image(submission.image)
     return {
-        **built.platform.image_labels(built.submission),
-        "org.opencontainers.image.title": built.submission.name,
-        "org.opencontainers.image.authors": built.submission.author,
-        "org.opencontainers.image.licenses": built.submission.image.licence,
+        **build.platform.image_labels(submission),
+        "org.opencontainers.image.title": submission.name,
+        "org.opencontainers.image.description": f"{submission.model} on {submission.challenge}",
+        "org.opencontainers.image.authors": submission.author,
+        "org.opencontainers.image.licenses": submission.image.licence,
         "org.opencontainers.image.version": manifest["medbench_version"],
         "org.opencontainers.image.revision": manifest["medbench_commit"] or "unknown",
-        "medbench.challenge": built.submission.challenge,
-        "medbench.model": built.submission.model,
+        "org.opencontainers.image.created": datetime.fromtimestamp(source_date_epoch(), UTC).isoformat(),
+        "org.opencontainers.image.base.name": base,
+        **({"org.opencontainers.image.base.digest": digest} if digest else {}),
+        "medbench.challenge": submission.challenge,
+        "medbench.model": submission.model,
         "medbench.weights.sha256": manifest["weights_sha256"] or "none",
+        **({"medbench.stamp": manifest["stamp"]} if manifest["stamp"] else {}),
     }
 
 
-def _weights(submission: Submission, file: Path) -> str:
-    named = submission.weights.file
-    if named in ("auto", "none"):
-        return named
-    path = Path(os.path.expanduser(named))
-    return str(path if path.is_absolute() else file.parent / path)
-
-
-def _inference(submission: Submission) -> Inference:
-    return Inference("cpu", **submission.inference.model_dump())
-
-
-def _manifest(submission: Submission, job: Job) -> dict[str, Any]:
+def _manifest(submission: Submission, job: Job, stamp: str) -> dict[str, Any]:
     commit, changed = git_state()
     return {
-        "submission": submission.model_dump(mode="json"),
+        "submission": submission.image_facts(),
         "weights_sha256": job.setup.weights.sha256,
         "seed": job.request.seed,
         "data": job.data.kind,
+        "stamp": stamp,
         "medbench_version": __version__,
         "medbench_commit": f"{commit}{'-dirty' if changed else ''}" if commit else None,
     }
 
 
-def _write_app(built: Built, progress: Progress) -> None:
-    app = built.app
-    if built.platform.delivers == "image":
+def _write_app(build: Build, progress: Progress) -> None:
+    app = build.app
+    if build.platform.delivers == "image":
         copy_package(app / "medbench", "container")
         write_text(app / "inference.py", _ENTRY)
-    for name, text in built.platform.app_files(built.submission).items():
+    for name, text in build.platform.app_files(build.submission).items():
         write_text(app / name, text)
-    write_json(app / MANIFEST, built.manifest)
-    built.model_archive.unlink(missing_ok=True)
-    if built.platform.delivers != "image":
-        built.platform.write_bundle(built.job, app / "bundle", progress)
+    write_json(app / MANIFEST, build.manifest)
+    build.model_archive.unlink(missing_ok=True)
+    if build.platform.delivers != "image":
+        build.platform.write_bundle(build.job, app / "bundle", progress)
         return
-    if built.job.weights is None:
+    if build.job.weights is None:
         return
-    if built.submission.weights.delivery == "baked":
+    if build.submission.weights.delivery == "baked":
         (app / "model").mkdir()
-        shutil.copyfile(built.job.weights, app / "model" / WEIGHTS)
+        shutil.copyfile(build.job.weights, app / "model" / WEIGHTS)
         (app / "model" / WEIGHTS).chmod(0o644)
         return
-    with tarfile.open(built.model_archive, "w:gz") as archive:
-        archive.add(built.job.weights, arcname=WEIGHTS, filter=anonymous)
-
-
-def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Whoever packs it: no owner, no time."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode, member.mtime = 0o644, 0
-    return member
+    archives.write_tar({WEIGHTS: build.job.weights}, build.model_archive)
+    if build.platform.unpacked_model is not None:
+        place = build.folder / build.platform.unpacked_model
+        place.mkdir(parents=True)
+        shutil.copyfile(build.job.weights, place / WEIGHTS)

@@ -1,4 +1,4 @@
-"""The exact versions of the packages that a submission needs, as they are installed and were tested here."""
+"""Locks of submissions: exact versions of their packages, as installed here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
+from medbench.submissions.build.wheels import torch_build
 
 if TYPE_CHECKING:
     from medbench.models.entry import ModelEntry
@@ -28,7 +29,7 @@ COMMAND_LINE_ONLY = frozenset({"typer", "rich", "tabulate", "jinja2"})
 
 
 def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]:
-    """What must be there to predict: the core less the command line, torch, and the model's own libraries."""
+    """Packages that prediction needs: those of the core without the command line, torch, and the model's."""
     roots = [*evaluation_packages(slides=slides), *NETWORKS]
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
@@ -37,59 +38,62 @@ def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]
 
 
 def evaluation_packages(*, slides: bool) -> list[str]:
-    """What must be there to score: the core less the command line, and the readers of files."""
+    """Packages that scoring needs: those of the core without the command line, and readers of files."""
     roots = [name for name in _requirements(OWN) if name.lower() not in COMMAND_LINE_ONLY]
     return sorted(dict.fromkeys([*roots, *READERS, *(SLIDES if slides else ())]))
 
 
 def lock(roots: Iterable[str]) -> dict[str, str]:
-    """Name -> installed version of the packages and of all that they need.
+    """Name -> installed version of the packages and of their dependencies.
 
     Raises:
         MedbenchError: ``lock.missing`` when one is not installed here, so that nobody has tested it.
     """
     from packaging.utils import canonicalize_name
 
-    locked: dict[str, str] = {}
-    waiting = list(roots)
-    while waiting:
-        name = waiting.pop()
+    versions: dict[str, str] = {}
+    names = list(roots)
+    while names:
+        name = names.pop()
         key = canonicalize_name(name)
-        if key in locked:
+        if key in versions:
             continue
         try:
-            locked[key] = metadata.version(name)
+            versions[key] = metadata.version(name)
         except metadata.PackageNotFoundError as error:
             raise MedbenchError(
                 "lock.missing",
                 f"{name} is not installed here, so its version was not tested.",
                 f"Install it: pip install {name}.",
             ) from error
-        waiting += _requirements(name)
-    return dict(sorted(locked.items()))
+        names += _requirements(name)
+    return dict(sorted(versions.items()))
 
 
-def requirement_lines(locked: Mapping[str, str], accelerator: str) -> list[str]:
+def requirement_lines(versions: Mapping[str, str], accelerator: str) -> list[str]:
     """Lines of a requirements file; torch's builds are named by the accelerator.
 
     Libraries that only CUDA builds of torch need are left out: a CPU image has no use for them, and torch's
     CUDA wheels pin their own.
 
-    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.8.0+cpu", "nvidia-nccl-cu12": "2.27"}, "cuda")
-    ['numpy==2.1.0', 'torch==2.8.0+cu126']
+    >>> requirement_lines({"numpy": "2.1.0", "torch": "2.14.0+cpu", "nvidia-nccl-cu12": "2.27"}, "cuda")
+    ['numpy==2.1.0', 'torch==2.14.0+cu126']
+
+    Raises:
+        MedbenchError: ``lock.cuda`` where no CUDA build of this torch is known.
     """
-    build = {"cpu": "+cpu", "cuda": "+cu126"}[accelerator]
+    build = torch_build(accelerator, versions["torch"]) if "torch" in versions else ""
     return [
-        f"{name}=={version.partition('+')[0] + build if name in NETWORKS else version}"
-        for name, version in locked.items()
+        f"{name}=={version.partition('+')[0]}+{build}" if name in NETWORKS else f"{name}=={version}"
+        for name, version in versions.items()
         if not name.startswith(CUDA_ONLY)
     ]
 
 
-def gather(locked: Iterable[str], folder: Path, *, link: bool = False) -> None:
-    """Put the installed files of the packages into a folder for ``PYTHONPATH``; with ``link`` by links."""
+def gather(versions: Iterable[str], folder: Path, *, link: bool = False) -> None:
+    """Copy (or link) the installed files of packages into a folder for ``PYTHONPATH``."""
     folder.mkdir(parents=True, exist_ok=True)
-    for source in _installed(locked):
+    for source in _installed(versions):
         target = folder / source.name
         if target.exists():
             continue
@@ -101,9 +105,9 @@ def gather(locked: Iterable[str], folder: Path, *, link: bool = False) -> None:
             shutil.copyfile(source, target)
 
 
-def _installed(locked: Iterable[str]) -> Iterator[Path]:
+def _installed(versions: Iterable[str]) -> Iterator[Path]:
     """Top-level files and folders of packages."""
-    for name in locked:
+    for name in versions:
         distribution = metadata.distribution(name)
         tops = {
             file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")
@@ -115,21 +119,21 @@ def _installed(locked: Iterable[str]) -> Iterator[Path]:
 
 
 def _requirements(name: str) -> list[str]:
-    """What a package needs here, extras apart."""
+    """Dependencies of a package on this platform, without extras."""
     from packaging.requirements import Requirement
 
-    found = [Requirement(text) for text in metadata.requires(name) or ()]
-    needed = [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return [name for one in needed for name in (one.name, *_extra(one.name, one.extras))]
+    requirements = [Requirement(text) for text in metadata.requires(name) or ()]
+    unconditional = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return [name for one in unconditional for name in (one.name, *_extra(one.name, one.extras))]
 
 
 def _extra(name: str, extras: Iterable[str]) -> list[str]:
     from packaging.requirements import Requirement
 
-    found = [Requirement(text) for text in metadata.requires(name) or ()] if extras else []
+    requirements = [Requirement(text) for text in metadata.requires(name) or ()] if extras else []
     return [
         one.name
-        for one in found
+        for one in requirements
         for extra in extras
         if one.marker is not None
         and one.marker.evaluate({"extra": extra})

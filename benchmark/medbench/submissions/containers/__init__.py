@@ -1,1 +1,1 @@
-"""Container engines, image archives and what runs in them."""
+"""Container engines, archives of images, and ways to run a container."""

@@ -1,15 +1,21 @@
-"""Saved images read without any engine: docker-archive and OCI layouts, plain or compressed.
+"""Reading of saved images without an engine, docker-archive and OCI layouts, and reproducible archives.
 
 Sources: ``docker save`` (manifest.json) and the OCI image layout 1.0 (index.json).
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
+import hashlib
+import io
 import json
+import os
 import shutil
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +23,8 @@ from typing import Any, Literal
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 
+EPOCH = 315532800
+"""The start of 1980, the first moment that a zip can name."""
 _SMALL = 4 << 20
 _MAGIC = {
     "gz": b"\x1f\x8b",
@@ -28,18 +36,18 @@ _MAGIC = {
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a saved image says of itself.
+    """Facts of a saved image.
 
     Attributes:
         format: of the archive.
         compression: ``none``, ``gz``, ``xz``, ``bz2`` or ``zst``.
-        images: how many there are in the archive; the other facts are of the first.
+        images: number of images in the archive; the other facts are of the first.
         image_id: ``sha256:…`` of its configuration.
         architecture: e.g. ``amd64``.
         system: e.g. ``linux``.
-        user: as configured, empty when it is not.
-        entrypoint: as configured.
-        command: likewise.
+        user: user of the configuration, empty where it has none.
+        entrypoint: entrypoint of the configuration.
+        command: command of the configuration.
         environment: variables.
         labels: of the image.
         files: path -> size in bytes, removed ones left out.
@@ -62,14 +70,14 @@ class ImageFacts:
 
 
 def compression_of(path: Path) -> str:
-    """How a file is compressed, by its first bytes."""
+    """Compression of a file, by its first bytes."""
     with open(path, "rb") as stream:
         start = stream.read(6)
     return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), "none")
 
 
 def read_archive(path: Path) -> ImageFacts:
-    """Read a saved image in one pass.
+    """Facts of a saved image, read in one pass.
 
     Raises:
         MedbenchError: ``archive.missing``, ``archive.compression`` for zstandard, or ``archive.unreadable``
@@ -99,8 +107,6 @@ def read_archive(path: Path) -> ImageFacts:
 
 def write_zip(folder: Path, path: Path) -> None:
     """Write the files of a folder, and of those in it, as a zip; the same files give the same bytes."""
-    import zipfile
-
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
@@ -108,6 +114,77 @@ def write_zip(folder: Path, path: Path) -> None:
             entry.file_size = file.stat().st_size
             with file.open("rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target)
+
+
+def write_tar(files: Mapping[str, Path], path: Path) -> None:
+    """Write files as a gzipped tar, by their names in it; the same files give the same bytes."""
+    with atomic_path(path) as temporary, _compressed_tar(temporary) as archive:
+        for name, file in files.items():
+            archive.add(file.resolve(), arcname=name, filter=_without_owner_and_time)
+
+
+def pack_image(source: Path, tag: str, path: Path) -> None:
+    """Gzip a docker-archive under one name of its image, without owners and times.
+
+    Engines name images differently in what they save (podman puts ``localhost/`` before), so that the
+    commands printed for one would not work on the archive of the other.
+
+    Raises:
+        tarfile.TarError: for what is no archive.
+    """
+    with (
+        tarfile.open(source) as plain,
+        atomic_path(path) as temporary,
+        _compressed_tar(temporary) as archive,
+    ):
+        for member in plain:
+            content = plain.extractfile(member) if member.isfile() else None
+            if member.name == "manifest.json" and content is not None:
+                entries = json.load(content)
+                for entry in entries:
+                    entry["RepoTags"] = [tag]
+                data = json.dumps(entries).encode()
+                member.size, content = len(data), io.BytesIO(data)
+            elif member.name == "repositories":
+                continue
+            archive.addfile(_without_owner_and_time(member), content)
+
+
+def source_date_epoch() -> int:
+    """Date of builds in seconds: ``SOURCE_DATE_EPOCH``, else the start of 1980."""
+    return int(os.environ.get("SOURCE_DATE_EPOCH") or EPOCH)
+
+
+def make_uniform(folder: Path) -> None:
+    """Set one date and the modes 0644 and 0755 for all files and folders below a folder.
+
+    The same files then give the same image.
+    """
+    moment = source_date_epoch()
+    for path in [*folder.rglob("*"), folder]:
+        if not path.is_symlink():
+            is_program = path.is_dir() or bool(path.stat().st_mode & 0o100)
+            path.chmod(0o755 if is_program else 0o644)
+            os.utime(path, (moment, moment))
+
+
+@contextlib.contextmanager
+def _compressed_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A gzipped tar whose bytes depend on its members alone."""
+    with (
+        open(path, "wb") as stream,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        yield archive
+
+
+def _without_owner_and_time(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A member of a tar without owner and time."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode, member.mtime = 0o755 if member.isdir() else 0o644, 0
+    return member
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +231,6 @@ def _beside(name: str, target: str) -> str:
 
 
 def _listed(name: str, content: bytes) -> dict[str, _Layer]:
-    import io
-
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as layer:
             return {name: _listing(layer)}
@@ -183,8 +258,6 @@ def _facts(compression: str, documents: Mapping[str, bytes], layers: Mapping[str
         layer_names = [_blob(layer) for layer in manifest["layers"]]
     else:
         raise LookupError("it has neither manifest.json nor index.json")
-    import hashlib
-
     description = json.loads(documents[config_name])
     config: dict[str, Any] = description.get("config") or {}
     stack = [layers[name] for name in layer_names]
@@ -216,9 +289,9 @@ def _merged(stack: list[_Layer]) -> dict[str, int]:
         marks = [name.rpartition("/") for name in layer.names if name.rpartition("/")[2].startswith(".wh.")]
         for folder, slash, last in marks:
             inside = f"{folder}{slash}"
-            gone = inside if last == ".wh..wh..opq" else inside + last.removeprefix(".wh.")
-            below = gone if gone.endswith("/") or not gone else f"{gone}/"
-            files = {path: n for path, n in files.items() if path != gone and not path.startswith(below)}
+            removal = inside if last == ".wh..wh..opq" else inside + last.removeprefix(".wh.")
+            below = removal if removal.endswith("/") or not removal else f"{removal}/"
+            files = {path: n for path, n in files.items() if path != removal and not path.startswith(below)}
         own = {name: size for name, size in layer.names.items() if "/.wh." not in f"/{name}"}
         files |= own
     return files

@@ -1,4 +1,4 @@
-"""Run a container's entry script outside any container: other packages, the network and other folders denied.
+"""Running of a container's entry script without a container, with network and other folders denied.
 
 Called by path with ``python -S -E``, so that nothing but the linked packages can be imported:
 ``launcher.py PACKAGES WRITABLE SCRIPT [ARGUMENT …]``, with WRITABLE folders joined as in ``PATH``. What is
@@ -22,13 +22,13 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 
 def deny(what: str, detail: str, number: int) -> None:
-    """Tell it and raise it."""
+    """Report a denied access on standard error and raise its error."""
     os.write(2, (LINE + json.dumps({"what": what, "detail": detail}) + "\n").encode())
     raise OSError(number, os.strerror(number), detail)
 
 
 class Watch:
-    """Denies connections to other hosts, and writing anywhere but in the given folders."""
+    """An audit hook that denies connections to other hosts and writing outside the given folders."""
 
     def __init__(self, writable: str) -> None:
         self.allowed = tuple(map(os.path.realpath, writable.split(os.pathsep)))
@@ -40,14 +40,14 @@ class Watch:
             "os.rename": lambda source, target, *_: self.check_path(target),
         }
 
-    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
-        """An audit hook."""
+    def __call__(self, event: str, values: tuple[Any, ...]) -> None:
+        """Check an event."""
         check = self.checks.get(event)
         if check is not None:
-            check(*given)
+            check(*values)
 
     def check_path(self, path: Any, *_: Any) -> None:
-        """Writing to a path."""
+        """Deny writing outside the folders."""
         if not isinstance(path, str | bytes | os.PathLike):
             return
         place = os.path.realpath(os.fsdecode(path))
@@ -58,17 +58,17 @@ class Watch:
             deny("write", place, errno.EROFS)
 
     def check_open(self, path: Any, mode: Any, flags: Any) -> None:
-        """Opening a path for writing."""
+        """Deny opening for writing outside the folders."""
         if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags or 0) & _WRITING:
             self.check_path(path)
 
     def check_host(self, host: Any, port: Any, *_: Any) -> None:
-        """Looking up a host or connecting to it."""
+        """Deny look-ups of and connections to other hosts."""
         if host not in LOCAL:
             deny("network", f"{host}:{port}", errno.ENETUNREACH)
 
     def check_connection(self, _: Any, address: Any) -> None:
-        """Connecting a socket; those of the file system are free."""
+        """Deny connections of sockets, except those of the file system."""
         if isinstance(address, tuple):
             self.check_host(*address[:2])
 

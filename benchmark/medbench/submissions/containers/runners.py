@@ -1,4 +1,4 @@
-"""Starting a submission: in a relocated root without any engine, or in its image by podman or docker."""
+"""Running of submissions without an engine, and the interface of all ways to run one."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call of the container ended.
+    """The outcome of a call of a container.
 
     Attributes:
-        ok: as the platform judges it: exit code 0, or status 201.
+        ok: whether the call succeeded for the platform: exit code 0, or status 201.
         code: exit code or HTTP status.
-        time_s: by the clock, from the start of the call.
-        errors: standard error (of a server: of this call).
+        time_s: wall time of the call.
+        errors: standard error of the call.
     """
 
     ok: bool
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def last_line(self) -> str:
-        """The last line of standard error that is not ours to read, which platforms show."""
+        """The last line of standard error for users, which platforms show."""
         lines = [
             line for line in self.errors.splitlines() if line.strip() and not line.startswith("medbench-")
         ]
@@ -58,7 +58,7 @@ class Outcome:
 
     @property
     def denied(self) -> list[dict[str, Any]]:
-        """What a container would not have been allowed to do."""
+        """Accesses that a container would not have been allowed."""
         return self._told(launcher.LINE)
 
     def _told(self, start: str) -> list[dict[str, Any]]:
@@ -67,18 +67,22 @@ class Outcome:
 
 
 class Runner(Protocol):
-    """A way of calling the container; folders are those below its root."""
+    """The interface of ways to run a container; folders are below its root."""
 
     name: str
 
+    def hand_over(self, folder: Path) -> None:
+        """Set owner and mode of a writable mount as the platform does."""
+        ...
+
     def run(self, arguments: Sequence[str], time_s: float) -> Outcome:
-        """Start it, wait for its end."""
+        """Run the container once."""
         ...
 
     def serve(
         self, arguments: Sequence[str], start_s: float
     ) -> contextlib.AbstractContextManager[Callable[[float], Outcome]]:
-        """Start it as a server, wait until it is healthy, and give a function that calls ``/invoke``."""
+        """Start a server, wait until it is healthy, and give a function that calls ``/invoke``."""
         ...
 
 
@@ -87,10 +91,10 @@ class ServerDidNotStart(Exception):
 
 
 class RelocatedRunner:
-    """The entry script in a subprocess: a folder stands for ``/``, and only locked packages are there.
+    """Runs the entry script in a subprocess, with a folder in place of ``/`` and the locked packages alone.
 
-    The network is off by an empty network namespace where the kernel allows one, and by a refusal inside
-    Python anyway; writing is allowed in the output and in ``/tmp`` alone.
+    The network is denied by an empty network namespace where the kernel allows one, and inside Python in any
+    case; writing is allowed in the output and in ``/tmp`` alone.
     """
 
     def __init__(
@@ -101,8 +105,12 @@ class RelocatedRunner:
         self.writable = os.pathsep.join(str(root / path.lstrip("/")) for path in folders)
         self.name = "relocated root" + (", network namespace" if _unshare() else "")
 
+    def hand_over(self, folder: Path) -> None:
+        """Set the mode of a writable mount to 0755; its owner stays."""
+        folder.chmod(0o755)
+
     def run(self, arguments: Sequence[str], time_s: float) -> Outcome:
-        """One pass, ended when the time is over."""
+        """Run the script once, and stop it after the time limit."""
         started = time.perf_counter()
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
@@ -169,7 +177,7 @@ class RelocatedRunner:
 
 @functools.cache
 def _unshare() -> tuple[str, ...]:
-    """The command that takes the network away, or nothing where that is not allowed."""
+    """The command for an empty network namespace; empty where the kernel allows none."""
     program = shutil.which("unshare")
     for options in (("--net",), ("--net", "--map-root-user")):
         command = (program or "unshare", *options)
@@ -219,14 +227,14 @@ def _invoke(address: str, errors: Path, timeout_s: float) -> Outcome:
 
 
 def clear(folder: Path) -> None:
-    """Empty a folder that stays mounted."""
+    """Remove the content of a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def usable_threads() -> int:
-    """Threads that torch uses here, for the same rounding in a subprocess."""
+    """Number of torch's threads, for the same rounding in a subprocess."""
     if "torch" in sys.modules:
         return int(sys.modules["torch"].get_num_threads())
     return int(os.environ.get("OMP_NUM_THREADS") or usable_cores())

@@ -1,4 +1,4 @@
-"""In the organisers' container: score what algorithms wrote, by the challenge's own rules.
+"""The program in the organisers' container: official scoring of the outputs of algorithms.
 
 Sources: DIAGNijmegen/demo-challenge-pack@7e684e4 for grand-challenge's ``predictions.json`` and
 ``metrics.json``; codalab/codabench@c7dbc75 for ``/app/input`` and ``scores.json``.
@@ -24,11 +24,9 @@ from medbench.core.sample import Prediction
 from medbench.io import images
 from medbench.running.loop import score_predictions
 from medbench.statistics.intervals import aggregate
+from medbench.submissions.serving.image_files import SUFFIXES, only_file
 from medbench.submissions.serving.outcome import guarded
-from medbench.submissions.serving.pictures import SUFFIXES, only_file
-from medbench.submissions.serving.session import Roots
-
-FACTS = "evaluation.json"
+from medbench.submissions.serving.session import FACTS, Roots
 
 
 def run(app: Path) -> int:
@@ -42,32 +40,57 @@ def evaluate_jobs(facts: Mapping[str, str], roots: Roots) -> None:
     """grand-challenge: the outputs of every job, ``/input/<pk>/output/…``, into ``/output/metrics.json``.
 
     A job belongs to the case that its input image is named after. Failed jobs, cases without a job, and jobs
-    with no image or several are missing, which the challenge's rule scores; the reason is in the file and on
-    standard error.
+    with no image or several are missing, and a case with two jobs has failed, as nobody can say which of them
+    counts; the challenge's rule scores both. Jobs of other images are left out. The reasons are in the file
+    and on standard error.
 
     Raises:
-        MedbenchError: ``input.predictions`` for a list of jobs that cannot be read, ``input.case`` for an
-            image that is no case, ``input.job`` for two jobs of one case.
+        MedbenchError: ``input.predictions`` for a list of jobs that cannot be read.
     """
     challenge, cases = _cases(facts, roots("/opt/ml/input/data/ground_truth"))
-    by_name = _by_picture_name(cases)
-    with tempfile.TemporaryDirectory() as kept:
-        folder = Path(kept) / "predictions"
-        folder.mkdir()
-        done: set[str] = set()
-        reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
-        for key, name, place in _jobs(roots("/input/predictions.json")):
-            case = by_name.get(name)
-            if case is None:
-                raise MedbenchError(
-                    "input.case", f"Job {key}: {name} is no case of the ground truth.", "Rename it."
-                )
-            if case.id in done:
-                raise MedbenchError("input.job", f"{case.id}: has two jobs.", "Evaluate one of them.")
-            done.add(case.id)
-            reasons[case.id] = _take(challenge, case, roots(f"/input/{key}/output/{place}"), folder)
-        scores = _score(challenge, cases, folder, Path(kept), reasons)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "predictions"
+        reasons, strays = collect_jobs(challenge, cases, roots("/input/predictions.json"), folder)
+        scores = _score(challenge, cases, folder, Path(temporary), reasons)
+    for line in strays:
+        sys.stderr.write(f"{line}\n")
+    scores["left_out"] = strays
     write_json(roots("/output/metrics.json"), scores)
+
+
+def collect_jobs(
+    challenge: Challenge, cases: Sequence[Case], path: Path, folder: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Copy the outputs of a phase's jobs to the names of the challenge.
+
+    Args:
+        challenge: of the cases.
+        cases: of the ground truth.
+        path: ``predictions.json``, with the outputs in ``<pk>/output/…`` beside it.
+        folder: takes the predictions.
+
+    Returns:
+        Why a case cannot be scored, by case id (empty where it can), and a line for every job that was left
+        out, as its image is no case.
+
+    Raises:
+        MedbenchError: ``input.predictions``, or ``host.names``.
+    """
+    by_name = by_image_name(cases)
+    folder.mkdir(parents=True)
+    ids: set[str] = set()
+    strays: list[str] = []
+    reasons = {case.id: "no job of it succeeded. Look at the algorithm's log." for case in cases}
+    for key, name, place in _jobs(path):
+        case = by_name.get(name)
+        if case is None:
+            strays.append(f"Job {key}: {name} is no case of the ground truth; it was left out.")
+        elif case.id in ids:
+            reasons[case.id] = _refuse(challenge, case, folder)
+        else:
+            ids.add(case.id)
+            reasons[case.id] = _take(challenge, case, path.parent / key / "output" / place, folder)
+    return reasons, strays
 
 
 def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
@@ -79,9 +102,9 @@ def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
     reasons = {
         case.id: f"the results hold no {name_of(case)}. Hand it in under that name." for case in absent
     }
-    with tempfile.TemporaryDirectory() as kept:
-        scores = _score(challenge, cases, results, Path(kept), reasons)
-    values = {name: found["value"] for name, found in scores["aggregates"].items()}
+    with tempfile.TemporaryDirectory() as temporary:
+        scores = _score(challenge, cases, results, Path(temporary), reasons)
+    values = {name: entry["value"] for name, entry in scores["aggregates"].items()}
     columns = {name: value for name, value in values.items() if value is not None}
     write_json(roots("/app/output/scores.json"), columns)
     write_json(roots("/app/output/details.json"), scores)
@@ -92,18 +115,22 @@ def _cases(facts: Mapping[str, str], root: Path) -> tuple[Challenge, list[Case]]
     return challenge, challenge.cases(root, facts["split"])
 
 
-def _by_picture_name(cases: Sequence[Case]) -> dict[str, Case]:
-    """Cases by the last part of their id, which the platform's pictures are named after."""
-    found: dict[str, Case] = {}
+def by_image_name(cases: Sequence[Case]) -> dict[str, Case]:
+    """Cases by the last part of their id, which the platform's images are named after.
+
+    Raises:
+        MedbenchError: ``host.names`` for two cases of one name.
+    """
+    by_name: dict[str, Case] = {}
     for case in cases:
-        other = found.setdefault(Path(case.id).name, case)
+        other = by_name.setdefault(Path(case.id).name, case)
         if other is not case:
             raise MedbenchError(
                 "host.names",
-                f"{other.id} and {case.id}: their pictures would have the same name.",
+                f"{other.id} and {case.id}: their images would have the same name.",
                 "Jobs cannot be told apart by it on this platform.",
             )
-    return found
+    return by_name
 
 
 def _jobs(path: Path) -> list[tuple[str, str, str]]:
@@ -132,13 +159,13 @@ def _image_name(inputs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _place(outputs: Sequence[Mapping[str, Any]]) -> str:
-    described = (entry.get("socket") or entry["interface"] for entry in outputs)
-    paths = (str(socket["relative_path"]).strip("/") for socket in described)
+    descriptions = (entry.get("socket") or entry["interface"] for entry in outputs)
+    paths = (str(socket["relative_path"]).strip("/") for socket in descriptions)
     return next(path for path in paths if path.startswith("images/"))
 
 
 def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
-    """Bring a job's one image under the name that the challenge scores; why it cannot be scored, else empty.
+    """Copy the only image of a job to the challenge's name; the reason where this fails, else empty text.
 
     Without exactly one image the case stays missing; an image that cannot be read is a failed prediction.
     """
@@ -161,30 +188,38 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
     return ""
 
 
+def _refuse(challenge: Challenge, case: Case, folder: Path) -> str:
+    """Write an unreadable prediction, so that the case fails; the reason."""
+    target = folder / challenge.exchange.prediction_name(case)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(b"")
+    return "has two jobs, of which nobody can say which counts. Evaluate one of them."
+
+
 def _score(
     challenge: Challenge, cases: Sequence[Case], folder: Path, work: Path, reasons: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Rows and aggregates as ``medbench evaluate`` has them; no NaN, which platforms lose.
+    """Rows and aggregates as of ``medbench evaluate``, without NaN, which platforms cannot store.
 
     ``reasons`` are known better than by the scoring, for cases that are not scored.
     """
     rows, _ = score_predictions(challenge, cases, folder, work, SilentProgress())
-    told = {row.case: row.reason and (reasons.get(row.case) or row.reason) for row in rows}
-    for case, reason in told.items():
+    reason_by_case = {row.case: row.reason and (reasons.get(row.case) or row.reason) for row in rows}
+    for case, reason in reason_by_case.items():
         if reason:
             sys.stderr.write(f"{case}: {' '.join(reason.split())}\n")
     aggregates = {}
     for spec in challenge.metrics:
-        found = aggregate(challenge.scorer.statistic, spec, rows)
-        counts = {name: getattr(found, name) for name in ("scored", "failed", "missing", "undefined")}
+        summary = aggregate(challenge.scorer.statistic, spec, rows)
+        counts = {name: getattr(summary, name) for name in ("scored", "failed", "missing", "undefined")}
         if sum(counts.values()):
-            interval = [found.interval.low, found.interval.high]
-            aggregates[spec.name] = {"value": found.value, "ci95": interval, **counts}
+            interval = [summary.interval.low, summary.interval.high]
+            aggregates[spec.name] = {"value": summary.value, "ci95": interval, **counts}
     cases_json = [
         {
             "case": row.case,
             "status": row.status,
-            "reason": told[row.case],
+            "reason": reason_by_case[row.case],
             "scores": {name: score.value for name, score in row.scores.items()},
         }
         for row in rows

@@ -1,1 +1,1 @@
-"""What a platform would refuse, found before the upload."""
+"""Linters of submissions: they report before the upload what a platform would refuse."""

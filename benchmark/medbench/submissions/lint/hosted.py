@@ -1,4 +1,4 @@
-"""The linter of what organisers upload: an evaluation image's context, a Codabench bundle."""
+"""The linter of organisers' uploads: contexts of evaluation images, and Codabench bundles."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.submissions.build.locking import LOCK
-from medbench.submissions.host.serving import FACTS
-from medbench.submissions.lint.findings import Finding, error
-from medbench.submissions.lint.image import lint_instructions, lint_lock
+from medbench.submissions.containers.archives import read_archive
+from medbench.submissions.findings import Finding, error
+from medbench.submissions.lint.image import lint_instructions, lint_lock, lint_upload
 from medbench.submissions.platforms.grand_challenge import GrandChallenge
+from medbench.submissions.serving.session import FACTS
 
 COMPETITION = "competition.yaml"
 METADATA = ("metadata.yaml", "metadata")
@@ -27,7 +28,7 @@ _AGAIN = "Write it again: medbench submit host."
 
 
 def lint_hosted(path: Path) -> Iterator[Finding]:
-    """Rules on a folder that ``medbench submit host`` wrote, or on a competition bundle's zip.
+    """Findings on a folder that ``medbench submit host`` wrote, or on a competition bundle's zip.
 
     Raises:
         MedbenchError: ``host.unknown`` for a folder that holds none.
@@ -36,6 +37,9 @@ def lint_hosted(path: Path) -> Iterator[Finding]:
         yield from lint_competition(path)
     elif (path / "context").is_dir():
         yield from _lint_evaluation(path)
+        archive = path / f"{path.resolve().name}.tar.gz"
+        if archive.is_file():
+            yield from lint_upload(read_archive(archive), GrandChallenge())
     elif (path / f"{path.resolve().name}.zip").is_file():
         yield from _lint_image(path / "image")
         yield from lint_competition(path / f"{path.resolve().name}.zip")
@@ -46,7 +50,7 @@ def lint_hosted(path: Path) -> Iterator[Finding]:
 
 
 def lint_competition(path: Path) -> Iterator[Finding]:
-    """Rules on Codabench's bundle: keys, phases and dates of ``competition.yaml``, and the files it names."""
+    """Findings on a Codabench bundle: keys, phases, dates and files of ``competition.yaml``."""
     import yaml
 
     try:
@@ -98,9 +102,9 @@ def _is_metadata(name: str) -> bool:
 
 
 def _entries(content: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
-    """A list of mappings; what is none is told by :func:`_lint_keys`."""
-    found = content.get(key)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    """The mappings of a list; :func:`_lint_keys` reports other items."""
+    entries = content.get(key)
+    return [one for one in entries if isinstance(one, dict)] if isinstance(entries, list) else []
 
 
 def _lint_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
@@ -108,8 +112,8 @@ def _lint_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
         if not content.get(key):
             yield error("competition.key", f"{COMPETITION}: '{key}' is missing or empty.", f"Set {key}.")
     for key in LISTS:
-        listed = content.get(key)
-        if listed and not (isinstance(listed, list) and all(isinstance(one, dict) for one in listed)):
+        entries = content.get(key)
+        if entries and not (isinstance(entries, list) and all(isinstance(one, dict) for one in entries)):
             yield error("competition.key", f"{COMPETITION}: '{key}' is no list of entries.", "Write a list.")
     version = content.get("version")
     if version and str(version) != "2":
@@ -123,9 +127,9 @@ def _lint_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _lint_pages(content: Mapping[str, Any], bundle: _Bundle) -> Iterator[Finding]:
-    named = [("image", content.get("image")), ("terms", content.get("terms"))]
-    named += [(f"page {page.get('title', '?')}", page.get("file")) for page in _entries(content, "pages")]
-    for what, name in named:
+    files = [("image", content.get("image")), ("terms", content.get("terms"))]
+    files += [(f"page {page.get('title', '?')}", page.get("file")) for page in _entries(content, "pages")]
+    for what, name in files:
         if name and not bundle.holds(str(name)):
             yield error("competition.file", f"{COMPETITION}: {what}: {name} is not in the zip.", "Add it.")
         elif not name and what.startswith("page"):
@@ -133,8 +137,11 @@ def _lint_pages(content: Mapping[str, Any], bundle: _Bundle) -> Iterator[Finding
 
 
 def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: _Bundle) -> Iterator[Finding]:
+    indexes = [task.get("index") for task in tasks]
     for number, task in enumerate(tasks):
         where = f"{COMPETITION}: task {task.get('index', number)}"
+        if task.get("index") is not None and task["index"] in indexes[:number]:
+            yield error("competition.task", f"{where}: another task has this index.", "Number the tasks.")
         for key in ("index", "name", "scoring_program"):
             if task.get(key) in (None, ""):
                 yield error("competition.key", f"{where}: '{key}' is missing.", f"Set {key}.")
@@ -151,20 +158,20 @@ def _lint_tasks(tasks: Sequence[Mapping[str, Any]], bundle: _Bundle) -> Iterator
 
 
 def _lint_program(folder: str, where: str, bundle: _Bundle) -> Iterator[Finding]:
-    """A program's folder says by which command it is run, and holds the script that the command names."""
+    """Findings on a program's folder: its metadata name a command, whose script the folder holds."""
     import yaml
 
-    found = next((f"{folder}/{name}" for name in METADATA if f"{folder}/{name}" in bundle.metadata), None)
-    if found is None:
+    metadata = next((f"{folder}/{name}" for name in METADATA if f"{folder}/{name}" in bundle.metadata), None)
+    if metadata is None:
         yield error("competition.program", f"{where}: {folder} has no {METADATA[0]}.", "Add it.")
         return
     try:
-        content = yaml.safe_load(bundle.metadata[found])
+        content = yaml.safe_load(bundle.metadata[metadata])
     except yaml.YAMLError:
         content = None
     command = content.get("command") if isinstance(content, dict) else None
     if not isinstance(command, str) or not command.strip():
-        yield error("competition.program", f"{where}: {found} gives no command.", "command: python3 …")
+        yield error("competition.program", f"{where}: {metadata} gives no command.", "command: python3 …")
         return
     for word in command.split():
         script = word.removeprefix("/app/program/").removeprefix("$program/")
@@ -175,18 +182,18 @@ def _lint_program(folder: str, where: str, bundle: _Bundle) -> Iterator[Finding]
 def _lint_phases(
     phases: Sequence[Mapping[str, Any]], tasks: Sequence[Mapping[str, Any]]
 ) -> Iterator[Finding]:
-    known = [task.get("index") for task in tasks]
+    indexes = [task.get("index") for task in tasks]
     for number, phase in enumerate(phases):
         where = f"{COMPETITION}: phase {phase.get('name', number)}"
         for key in ("name", "tasks", "start"):
             if not phase.get(key):
                 yield error("competition.key", f"{where}: '{key}' is missing or empty.", f"Set {key}.")
-        listed = phase.get("tasks")
-        for index in listed if isinstance(listed, list) else []:
-            if index not in known:
-                told = ", ".join(map(str, known)) or "none"
+        numbers = phase.get("tasks")
+        for index in numbers if isinstance(numbers, list) else []:
+            if index not in indexes:
+                text = ", ".join(map(str, indexes)) or "none"
                 yield error(
-                    "competition.task", f"{where}: task {index} is not there.", f"The tasks' indexes: {told}."
+                    "competition.task", f"{where}: task {index} is not there.", f"The tasks' indexes: {text}."
                 )
         limit = phase.get("execution_time_limit", 1)
         if not isinstance(limit, int) or isinstance(limit, bool) or limit <= 0:
@@ -195,7 +202,7 @@ def _lint_phases(
 
 
 def _lint_dates(phase: Mapping[str, Any], before: Mapping[str, Any], where: str) -> Iterator[Finding]:
-    """Dates parse, and phases follow one another; ``before`` is the phase before, empty for the first."""
+    """Findings on a phase's dates and their order; ``before`` is the previous phase, empty for the first."""
     for key in ("start", "end"):
         if phase.get(key) and _date(phase[key]) is None:
             text = f"{where}: {key} {phase[key]} is no date."
@@ -210,12 +217,12 @@ def _lint_dates(phase: Mapping[str, Any], before: Mapping[str, Any], where: str)
 
 
 def _date(value: object) -> datetime | None:
-    """A moment in UTC, of a text or of what YAML reads as a date; ``None`` for anything else."""
+    """A time in UTC from a text or a YAML date; ``None`` for other values."""
     try:
-        found = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _lint_columns(boards: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -236,7 +243,7 @@ def _lint_columns(boards: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
 
 
 def _lint_evaluation(folder: Path) -> Iterator[Finding]:
-    """The image of grand-challenge's evaluation, and the ground truth that is uploaded apart."""
+    """Findings on grand-challenge's evaluation image and on the separately uploaded ground truth."""
     context = folder / "context"
     yield from _lint_image(context)
     for name in (FACTS, "evaluate.py", "medbench/__init__.py"):
@@ -246,15 +253,15 @@ def _lint_evaluation(folder: Path) -> Iterator[Finding]:
 
 
 def _lint_image(context: Path) -> Iterator[Finding]:
-    """Its Dockerfile and its lock. On Codabench the program is mounted: no entrypoint."""
+    """Findings on an image's Dockerfile and lock; on Codabench the image needs no entrypoint."""
     dockerfile = context / "Dockerfile"
     if not dockerfile.is_file():
         yield error("dockerfile.missing", f"{dockerfile}: is missing.", _AGAIN)
         return
     text = dockerfile.read_text(encoding="utf-8")
-    found = lint_instructions(text, GrandChallenge())
+    findings = lint_instructions(text, GrandChallenge())
     codabench = context.name == "image"
-    yield from (one for one in found if not (codabench and one.rule in ("image.entrypoint", "image.user")))
+    yield from (one for one in findings if not (codabench and one.rule in ("image.entrypoint", "image.user")))
     if "pip install" in text:
         yield from lint_lock(context / LOCK)
 

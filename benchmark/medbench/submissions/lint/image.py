@@ -1,4 +1,4 @@
-"""The linter: what a platform refuses on upload or breaks in a run, with cause and fix."""
+"""The linter of images and their contexts: faults that a platform refuses, with cause and fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from medbench.submissions.build.locking import LOCK
 from medbench.submissions.containers.archives import ImageFacts
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding, error, note, warning
+from medbench.submissions.findings import Finding, error, note, warning
 from medbench.submissions.platforms.base import Platform
 from medbench.submissions.serving.session import MANIFEST, WEIGHTS
 
@@ -22,7 +22,7 @@ _APP = "opt/app"
 
 
 def lint_context(context: Path, submission: Submission, platform: Platform) -> list[Finding]:
-    """Rules on a build context: its Dockerfile, its manifest, its weights."""
+    """Findings on a build context: its Dockerfile, its manifest, its weights."""
     findings: list[Finding] = []
     if platform.delivers == "image":
         findings += lint_dockerfile(
@@ -37,7 +37,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
         )
         return findings
     manifest = json.loads((app / MANIFEST).read_text(encoding="utf-8"))
-    if manifest["submission"] != submission.model_dump(mode="json"):
+    if manifest["submission"] != submission.image_facts():
         findings.append(
             error(
                 "context.stale",
@@ -45,8 +45,8 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
                 "Build again: medbench submit build FILE.",
             )
         )
-    expected = manifest["weights_sha256"]
-    if expected is None:
+    weights_sha256 = manifest["weights_sha256"]
+    if weights_sha256 is None:
         findings.append(
             warning(
                 "weights.none",
@@ -55,7 +55,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
             )
         )
     elif submission.weights.delivery == "baked" and platform.delivers == "image":
-        findings += _baked(app / "model" / WEIGHTS, expected)
+        findings += _baked(app / "model" / WEIGHTS, weights_sha256)
     if manifest.get("data") == "sample" and submission.weights.file == "auto":
         findings.append(
             warning(
@@ -70,7 +70,7 @@ def lint_context(context: Path, submission: Submission, platform: Platform) -> l
 
 
 def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
-    """Rules on a zip: it is one, it is flat, and it holds what the platform looks for."""
+    """Findings on a bundle: it is a flat zip that holds the platform's required files."""
     import zipfile
 
     try:
@@ -81,11 +81,13 @@ def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
     findings = []
     if damaged:
         findings.append(error("bundle.damaged", f"{path}: {damaged} is damaged.", "Save it again."))
-    nested = [name for name in names if "/" in name]
-    if nested:
+    in_folders = [name for name in names if "/" in name]
+    if in_folders:
         findings.append(
             error(
-                "bundle.flat", f"{path}: {nested[0]} lies in a folder.", "Pack the files, not their folder."
+                "bundle.flat",
+                f"{path}: {in_folders[0]} lies in a folder.",
+                "Pack the files, not their folder.",
             )
         )
     findings += [
@@ -96,17 +98,17 @@ def lint_bundle(path: Path, platform: Platform) -> list[Finding]:
     return findings
 
 
-def _baked(path: Path, expected: str) -> Iterator[Finding]:
+def _baked(path: Path, sha256: str) -> Iterator[Finding]:
     from medbench.core.files import sha256_file
 
     if not path.is_file():
         yield error("weights.missing", f"{path}: the weights are missing.", "Build again.")
-    elif sha256_file(path) != expected:
+    elif sha256_file(path) != sha256:
         yield error("weights.other", f"{path}: are not the weights of the manifest.", "Build again.")
 
 
 def lint_lock(path: Path) -> Iterator[Finding]:
-    """Every package of a lock is pinned to one version."""
+    """Findings on a lock: every package is pinned to one version."""
     lines = path.read_text(encoding="utf-8").split() if path.is_file() else []
     loose = [line for line in lines if "==" not in line]
     if not lines or loose:
@@ -118,7 +120,7 @@ def lint_lock(path: Path) -> Iterator[Finding]:
 
 
 def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile of a submission."""
+    """Findings on a submission's Dockerfile."""
     yield from lint_instructions(text, platform)
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
@@ -127,7 +129,7 @@ def lint_dockerfile(text: str, submission: Submission, platform: Platform) -> It
 
 
 def lint_instructions(text: str, platform: Platform) -> Iterator[Finding]:
-    """Rules on a Dockerfile that hold whatever is in the image; its labels are left out."""
+    """Findings on the instructions of any Dockerfile, its labels left out."""
     steps = _instructions(text)
     last = [index for index, (name, _) in enumerate(steps) if name == "FROM"]
     if not last:
@@ -183,26 +185,41 @@ def _instruction_rules(name: str, argument: str, platform: Platform) -> Iterator
     if name == "ENV":
         words = shlex.split(argument)
         legacy = words[:1] if words and "=" not in words[0] else []  # ENV NAME VALUE
-        named = legacy or [word.partition("=")[0] for word in words if "=" in word]
-        yield from _variable_rules(named, platform)
+        names = legacy or [word.partition("=")[0] for word in words if "=" in word]
+        yield from _variable_rules(names, platform)
 
 
 def lint_archive(
     image: ImageFacts, submission: Submission, platform: Platform, weights_sha256: str | None = None
 ) -> list[Finding]:
-    """Rules on a saved image; ``weights_sha256`` of the build that it should hold."""
+    """Findings on a saved image; ``weights_sha256`` is the hash of the weights it should hold."""
     return [
+        *lint_upload(image, platform),
         *_upload_rules(image, submission, platform),
-        *_user_rule(image.user, platform, "The image"),
-        *_entry_rules(image),
-        *_variable_rules(image.environment, platform),
         *_file_rules(image, submission, platform),
         *_label_rules(image.labels, submission, platform),
         *_weights_label(image, weights_sha256),
     ]
 
 
+def lint_upload(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
+    """Findings on any saved image, whatever its contents."""
+    yield from _archive_rules(image, platform)
+    yield from _user_rule(image.user, platform, "The image")
+    yield from _entry_rules(image)
+    yield from _variable_rules(image.environment, platform)
+
+
 def _upload_rules(image: ImageFacts, submission: Submission, platform: Platform) -> Iterator[Finding]:
+    if platform.rules.distinct and image.image_id in submission.uploaded:
+        yield error(
+            "image.duplicate",
+            f"The platform already has this very image ({image.image_id[:19]}…) and refuses it twice.",
+            "Choose the container that is there, or build another: medbench submit build FILE --stamp TEXT.",
+        )
+
+
+def _archive_rules(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
     rules = platform.rules
     if image.format not in rules.formats:
         yield error(
@@ -232,29 +249,30 @@ def _upload_rules(image: ImageFacts, submission: Submission, platform: Platform)
         yield error(
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB, {limit / 1e9:g} GB is the limit.",
-            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
+            'Use accelerator = "cpu", upload weights apart, or leave packages out.',
         )
     elif limit is not None and image.image_bytes > 0.7 * limit:
         yield warning(
             "image.size",
             f"The image has {image.image_bytes / 1e9:.2f} GB: {image.image_bytes / limit:.0%} of the limit.",
-            'Use accelerator = "cpu", hand in weights apart, or leave packages out.',
-        )
-    if rules.distinct and image.image_id in submission.uploaded:
-        yield error(
-            "image.duplicate",
-            f"The platform already has this very image ({image.image_id[:19]}…) and refuses it twice.",
-            "Choose the container that is there, or build a changed one.",
+            'Use accelerator = "cpu", upload weights apart, or leave packages out.',
         )
 
 
 def _user_rule(user: str, platform: Platform, what: str) -> Iterator[Finding]:
-    if user.partition(":")[0] in _ROOT_USERS:
-        text = f"{what} runs as {user or 'the default user, root'}"
-        if platform.rules.non_root:
-            yield error("image.user", f"{text}; {platform.title} refuses that.", "Set USER 10001:10001.")
-        else:
-            yield warning("image.user", f"{text}.", "Set USER 10001:10001; nothing here needs root.")
+    is_root = user.partition(":")[0] in _ROOT_USERS
+    text = f"{what} runs as {user or 'the default user, root'}"
+    if is_root and platform.rules.non_root:
+        yield error("image.user", f"{text}; {platform.title} refuses that.", "Set USER 10001:10001.")
+    elif is_root and "root" not in platform.runs_as:
+        yield warning("image.user", f"{text}.", "Set USER 10001:10001; nothing here needs root.")
+    elif not is_root and "root" in platform.runs_as:
+        yield error(
+            "image.user",
+            f"{text}, who cannot write the output folder: {platform.title} keeps the image's user, and the "
+            "folder belongs to the user who starts the program, mode 0755.",
+            "Set USER 0:0.",
+        )
 
 
 def _entry_rules(image: ImageFacts) -> Iterator[Finding]:
@@ -281,9 +299,9 @@ def _variable_rules(names: Iterable[str], platform: Platform) -> Iterator[Findin
 
 
 def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -> Iterator[Finding]:
-    held = [f"/{name}" for name, size in image.files.items() if size]
-    for folder in _reserved(held, platform):
-        example = next(name for name in held if name == folder or name.startswith(f"{folder}/"))
+    paths = [f"/{name}" for name, size in image.files.items() if size]
+    for folder in _reserved(paths, platform):
+        example = next(name for name in paths if name == folder or name.startswith(f"{folder}/"))
         yield error(
             "image.reserved_path",
             f"{example}: files under {folder} vanish, as the platform mounts its own there.",
@@ -298,7 +316,7 @@ def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -
         yield error(
             "weights.missing",
             f"/{baked} is not in the image.",
-            'Build again, or set delivery = "mounted" and hand in model.tar.gz.',
+            'Build again, or set delivery = "mounted" and upload model.tar.gz.',
         )
     if f"{_APP}/{MANIFEST}" not in image.files:
         yield error(
@@ -310,44 +328,44 @@ def _file_rules(image: ImageFacts, submission: Submission, platform: Platform) -
 
 
 def _label_rules(labels: object, submission: Submission, platform: Platform) -> Iterator[Finding]:
-    known = dict(labels) if isinstance(labels, dict) else {}
-    wanted = platform.image_labels(submission)
-    for name, value in wanted.items():
-        if known.get(name) != value:
+    values = dict(labels) if isinstance(labels, dict) else {}
+    platform_labels = platform.image_labels(submission)
+    for name, value in platform_labels.items():
+        if values.get(name) != value:
             yield error(
                 "image.label",
-                f"The label {name} is {known.get(name, 'not set')}, {value} is due.",
+                f"The label {name} is {values.get(name, 'not set')}, {value} is due.",
                 f"Set LABEL {name}={json.dumps(value)}.",
             )
     for name in platform.known_labels:
-        if name in known and name not in wanted:
+        if name in values and name not in platform_labels:
             yield error(
                 "image.label",
-                f'The label {name}={known[name]} does not fit method = "{submission.method}".',
+                f'The label {name}={values[name]} does not fit method = "{submission.method}".',
                 "Take it out, or set the method in the submission file.",
             )
     for name in ("medbench.model", "medbench.weights.sha256", "org.opencontainers.image.licenses"):
-        if name not in known:
+        if name not in values:
             yield warning("image.label", f"The label {name} is not set.", "Build again from the context.")
 
 
 def _weights_label(image: ImageFacts, weights_sha256: str | None) -> Iterator[Finding]:
-    found = image.labels.get("medbench.weights.sha256")
-    if weights_sha256 is not None and found is not None and found != weights_sha256:
+    label = image.labels.get("medbench.weights.sha256")
+    if weights_sha256 is not None and label is not None and label != weights_sha256:
         yield error(
             "archive.stale",
-            f"The image holds the weights {found[:12]}, this build {weights_sha256[:12]}.",
+            f"The image holds the weights {label[:12]}, this build {weights_sha256[:12]}.",
             "Save again: medbench submit save FILE.",
         )
 
 
 def _reserved(paths: Iterable[str], platform: Platform) -> list[str]:
     """Reserved folders that paths lie in."""
-    held = list(paths)
+    names = list(paths)
     return [
         folder
         for folder in platform.rules.reserved_paths
-        if any(path.rstrip("/") == folder or path.startswith(f"{folder}/") for path in held)
+        if any(path.rstrip("/") == folder or path.startswith(f"{folder}/") for path in names)
     ]
 
 
@@ -363,8 +381,8 @@ def _instructions(text: str) -> list[tuple[str, str]]:
 
 
 def _labels(steps: Iterable[tuple[str, str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for name, argument in steps:
         if name == "LABEL":
-            found |= dict(word.partition("=")[::2] for word in shlex.split(argument) if "=" in word)
-    return found
+            labels |= dict(word.partition("=")[::2] for word in shlex.split(argument) if "=" in word)
+    return labels

@@ -1,4 +1,4 @@
-"""Platforms: one file each, with its interface, its rules, its limits and how to hand in.
+"""Platforms: one file each, with its interface, its rules, its limits and the steps of an upload.
 
 Third parties add theirs through the entry-point group ``medbench.platforms``.
 """
@@ -29,10 +29,10 @@ REGISTRY: Registry[type[Platform]] = Registry(
 
 
 def register_platform(name: str, platform: type[Platform]) -> type[Platform]:
-    """Make a platform known by its name.
+    """Register a platform under its name.
 
-    Packages register without being imported: by an entry point in the group ``medbench.platforms`` whose name
-    is the platform's and whose object is the class.
+    An installed package registers by an entry point of the group ``medbench.platforms``, with the platform's
+    name and the class as object, and is imported on first use.
 
     Raises:
         MedbenchError: ``platform.class`` for what is no :class:`Platform` or calls itself otherwise,

@@ -1,4 +1,4 @@
-"""What every platform provides: facts, files beside the image, the serving side, and the rehearsing side."""
+"""The interface of platforms: facts, files beside the image, serving, and rehearsal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from medbench.core.case import Case
 from medbench.core.progress import Progress
 from medbench.core.sample import AnySample
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding
-from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.findings import Finding
+from medbench.submissions.limits import Limits
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
 
 Role = Literal["input", "output", "model", "scratch"]
+RunsAs = Literal["image", "root", "caller"]
+"""The user as whom a platform's own program starts the container.
+
+``image``: as the image's user, which may write the folders that the platform hands over; ``root``: as the
+image's user as well, but into a folder of the caller (mode 0755), so that only root can write it;
+``caller``: with ``--user`` and the ids of the caller, who owns the folder (0755).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +41,14 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class ImageRules:
-    """What the platform refuses on upload.
+    """Rules of a platform on uploaded images.
 
     Attributes:
-        non_root: the image's user must not be root.
-        formats: archive formats that are read, of ``docker-archive`` and ``oci-archive``.
-        compressions: of the archive.
-        distinct: the same image cannot be uploaded twice.
-        reserved_paths: mounted over or emptied, so nothing may be baked there.
+        non_root: whether the image's user must not be root.
+        formats: accepted formats, of ``docker-archive`` and ``oci-archive``.
+        compressions: accepted compressions of the archive.
+        distinct: whether the same image cannot be uploaded twice.
+        reserved_paths: paths that are mounted over or emptied, so that the image must have no files there.
         reserved_variables: prefixes of environment variables that are removed or set by the platform.
     """
 
@@ -54,12 +61,12 @@ class ImageRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A case of the rehearsal, read by its challenge.
+class Trial:
+    """A case of a rehearsal.
 
     Attributes:
         case: the case.
-        sample: its pictures.
+        sample: sample of the case.
         expected: the prediction file that ``medbench run`` writes for it.
     """
 
@@ -69,13 +76,26 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """One way in which the platform calls the container.
+class SavedArchive:
+    """The saved upload of a submission.
 
     Attributes:
-        name: for the report.
+        path: path of the archive, the zip or the table.
+        image: name of the image after an engine has loaded the archive.
+    """
+
+    path: Path
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way in which the platform calls the container.
+
+    Attributes:
+        name: name in the report.
         arguments: of the command line.
-        serve: the container is a server that is called a case; otherwise it runs and ends.
+        serve: whether the container is a server with a call per case; else it runs and ends.
     """
 
     name: str
@@ -84,24 +104,27 @@ class Variant:
 
 
 class Platform(abc.ABC):
-    """A platform, as its attributes state it.
+    """The base of platforms.
 
     Attributes:
-        name: as submission files call it.
-        title: for people.
+        name: name in submission files.
+        title: title in tables.
         challenges: shell-style patterns of the challenges that are or were run there.
         delivers: ``image`` for a container, ``bundle`` for a zip of files that the platform runs, ``table``
             for one file of results.
-        split: whose cases are predicted; the challenge's default if not given.
-        per_case: the container is started anew for every case.
+        split: split to predict; ``None`` for the challenge's default.
+        per_case: whether the container is started once per case.
         mounts: folders of the container.
-        model_folder: where weights that are handed in apart are mounted; ``None`` where they must be baked.
+        model_folder: mount of weights that are uploaded apart; ``None`` where the image must hold them.
         limits: the platform's own; phases may differ.
-        rules: what is refused on upload.
-        method_line: line of a new submission file on how the container is called; empty: one way only.
-        known_labels: that the platform reads.
+        rules: rules on uploaded images.
+        runs_as: users under which the platform's programs start the container; all are rehearsed.
+        needs_registry: whether the image is pushed to a registry, which files beside the context name.
+        unpacked_model: folder beside the context that gets a copy of weights that are uploaded apart.
+        method_line: line on the method in a new submission file; empty where there is only one.
+        known_labels: labels that the platform reads.
         bundle_files: names in a bundle's flat zip, or of the table.
-        source: where the facts come from.
+        source: source of these facts.
     """
 
     name: ClassVar[str]
@@ -114,21 +137,24 @@ class Platform(abc.ABC):
     model_folder: ClassVar[str | None] = None
     limits: ClassVar[Limits] = Limits()
     rules: ClassVar[ImageRules] = ImageRules()
+    runs_as: ClassVar[Sequence[RunsAs]] = ("image",)
+    needs_registry: ClassVar[bool] = False
+    unpacked_model: ClassVar[str | None] = None
     method_line: ClassVar[str] = ""
     known_labels: ClassVar[Sequence[str]] = ()
     bundle_files: ClassVar[Sequence[str]] = ()
     source: ClassVar[str]
 
     def check(self, submission: Submission) -> Iterator[Finding]:
-        """What of a submission file does not suit the platform."""
+        """Findings on a submission file that does not suit the platform."""
         yield from ()
 
     def takes(self, case: Case, sample: AnySample) -> bool:
-        """Whether the platform hands in such a case: by itself, label maps and masks of slides."""
+        """Whether the platform accepts the case; by default it accepts label maps and masks of slides."""
         return "label_map" in sample.demands
 
     def template(self, challenge: Challenge) -> str:
-        """What a new submission file says of the platform's interface, as TOML."""
+        """TOML on the platform's interface for a new submission file."""
         return ""
 
     def entrypoint(self, submission: Submission) -> Sequence[str]:
@@ -152,17 +178,17 @@ class Platform(abc.ABC):
         return {}
 
     def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
-        """Write :attr:`bundle_files` into a folder, where no image is handed in.
+        """Write :attr:`bundle_files` into a folder, for platforms that take no image.
 
         Args:
             job: the model with its weights.
-            folder: what becomes the zip, or holds the table.
-            progress: told of every case, where cases are predicted for it.
+            folder: folder for the files of the zip, or for the table.
+            progress: advanced by every case, where cases are predicted for the table.
         """
         raise NotImplementedError(f"{self.name} takes an image")
 
     def lint_table(self, path: Path) -> Iterator[Finding]:
-        """What is wrong with a table, where one is handed in."""
+        """Findings on a table, where the platform takes one."""
         yield from ()
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
@@ -171,17 +197,22 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """In the container: find the inputs, predict, publish the outputs.
+        """In the container: read the inputs, predict, and write the outputs.
 
         Raises:
-            MedbenchError: for bad input, in words for whoever handed in the job.
+            MedbenchError: for bad input, in words for the user of the platform.
         """
 
     @abc.abstractmethod
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
-        """In a rehearsal: lay inputs below ``root`` as the platform mounts them.
+        """In a rehearsal: write inputs below ``root`` as the platform mounts them.
 
         Args:
             submission: what is rehearsed.
@@ -193,10 +224,10 @@ class Platform(abc.ABC):
 
     @abc.abstractmethod
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """In a rehearsal: what is wrong with the outputs below ``root``, compared with ``case.expected``."""
+        """In a rehearsal: findings on the outputs below ``root``, compared with ``case.expected``."""
 
     @abc.abstractmethod
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """How to hand in, step by step."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps of the upload; a step that is a command starts with its program."""

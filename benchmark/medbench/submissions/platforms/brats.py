@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.submissions.description import GIGABYTE, Submission
-from medbench.submissions.platforms.base import ImageRules, Mount, Variant
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import ImageRules, Mount, RunsAs, SavedArchive, Variant
 from medbench.submissions.platforms.folders import FolderPlatform
-from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.platforms.registries import pushed_image, pushing_steps
 
 if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
@@ -30,43 +31,50 @@ authors:
 platform: {{accelerator_count: {gpus}}}
 docker:
   image: {image}
-  build_context: "context"
-  build_file: "Dockerfile"
+  gpu_args: "--gpus=all"
 tasks:
   infer:
     parameters:
-      inputs: {{data_path: data/, parameters_file: parameters.yaml, additional_files: additional_files/}}
-      outputs: {{output_path: {{type: directory, default: predictions}}}}
+      inputs:
+        data_path: {{type: directory, default: data}}
+        parameters_file: {{type: file, default: parameters.yaml}}
+        additional_files: {{type: directory, default: additional_files}}
+      outputs:
+        output_path: {{type: directory, default: predictions}}
 """
 _CONTAINER = """\
 container_type: DockerImage
 image: {image}
 tasks:
   infer:
-    run_args:
+    run_args:{gpu_option}
       command:
         - infer
         - --data_path=/mlcommons/volumes/data
         - --output_path=/mlcommons/volumes/predictions
+        - --parameters_file=/mlcommons/volumes/parameters/parameters.yaml
         - --additional_files=/mlcommons/volumes/additional_files
     input_volumes:
       data_path: {{mount_path: /mlcommons/volumes/data, type: directory}}
-      parameters: {{mount_path: /mlcommons/volumes/parameters/parameters_file.yaml, type: file}}
+      parameters_file: {{mount_path: /mlcommons/volumes/parameters/parameters.yaml, type: file}}
       additional_files: {{mount_path: /mlcommons/volumes/additional_files, type: directory}}
     output_volumes:
-      predictions: {{mount_path: /mlcommons/volumes/predictions, type: directory}}
+      output_path: {{mount_path: /mlcommons/volumes/predictions, type: directory}}
 """
 
 
 class BraTSDocker(FolderPlatform):
-    """From 2025 on: a folder a case in ``/input``, ``/output/<case>.nii.gz``, no arguments."""
+    """BraTS from 2025 on: reads one folder per case in ``/input``, writes ``/output/<case>.nii.gz``."""
 
     name = "brats-docker"
     title = "BraTS docker (2025 on)"
     challenges: ClassVar[Sequence[str]] = ("brats2025*",)
     served_split = "all"
     limits = Limits(memory_bytes=32 * GIGABYTE, shared_memory_bytes=4 << 30)
-    source = "BrainLesion/BraTS@6c3fb6b"
+    rules = ImageRules(non_root=False)
+    runs_as: ClassVar[Sequence[RunsAs]] = ("caller", "root")
+    needs_registry = True
+    source = "BrainLesion/BraTS@6c3fb6b; its package brats 0.1.14 for the caller's user"
 
     def place(self, case: Case, file: Path) -> Path:
         """``<case>/<case>-t1c.nii.gz``."""
@@ -87,19 +95,19 @@ class BraTSDocker(FolderPlatform):
         return options["--data_path"], options["--output_path"]
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Weights may come among the additional files."""
+        """Predict every case; weights may be mounted among the additional files."""
         extra = parse_options(arguments).get(ADDITIONAL)
         if extra is not None:
             session.model_folders.append(session.roots(extra))
         super().serve(session, arguments)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Pushing the image to Synapse."""
-        return synapse_steps(submission)
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that push the image to Synapse."""
+        return synapse_steps(submission, archive)
 
 
 class BraTSMLCube(BraTSDocker):
-    """2023 and 2024: ``infer --data_path=… --output_path=…``, everything mounted writable."""
+    """BraTS 2023 and 2024: ``infer --data_path=… --output_path=…``, every folder mounted writable."""
 
     name = "brats-mlcube"
     title = "BraTS MLCube (2023, 2024)"
@@ -112,25 +120,33 @@ class BraTSMLCube(BraTSDocker):
         Mount("/mlcube_io2", "output", True),
         Mount("/mlcube_io3", "scratch", True),
     )
+    unpacked_model: ClassVar[str | None] = "workspace/additional_files"
     rules = ImageRules(
-        reserved_paths=("/mlcube_io0", "/mlcube_io1", "/mlcube_io2", "/mlcube_io3", "/tmp")  # noqa: S108
+        non_root=False,
+        reserved_paths=("/mlcube_io0", "/mlcube_io1", "/mlcube_io2", "/mlcube_io3", "/tmp"),  # noqa: S108
     )
-    source = "BrainLesion/BraTS@6c3fb6b, mlcommons/medperf@5f3c4c4"
+    source = "BrainLesion/BraTS@6c3fb6b; mlcube and mlcube-docker 0.0.9; mlcommons/medperf@5f3c4c4"
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
-        """With and without a file of parameters."""
+        """Calls with and without a file of parameters."""
         call = ("infer", "--data_path=/mlcube_io0", "--output_path=/mlcube_io2", f"{ADDITIONAL}=/mlcube_io1")
         return (Variant("infer", (*call, "--parameters_file=/mlcube_io3/parameters.yaml")),)
 
     def files(self, submission: Submission) -> Mapping[str, str]:
-        """``mlcube.yaml`` and the empty parameters that it names."""
-        return {"mlcube.yaml": _filled(_CUBE, submission), "parameters.yaml": "{}\n"}
+        """``mlcube.yaml`` and its workspace with an empty file of parameters."""
+        return {
+            "mlcube.yaml": _filled(_CUBE, submission),
+            "workspace/parameters.yaml": "{}\n",
+        }
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Pushing the image, and a tarball of the cube."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that push the image, try the cube, and pack it."""
+        folder = archive.path.parent
         return (
-            *synapse_steps(submission)[:-1],
-            "tar -czf mlcube.tar.gz mlcube.yaml parameters.yaml, and additional_files.tar.gz if there is one",
+            *pushing_steps(submission, archive),
+            "Try the cube on a folder of cases, by full paths:",
+            f"mlcube run --mlcube={folder} --task=infer data_path=DATA output_path=PREDICTIONS",
+            f"tar -czf mlcube.tar.gz -C {folder} mlcube.yaml workspace",
             "Hand the tarball in to the task's evaluation queue on Synapse.",
         )
 
@@ -145,42 +161,47 @@ class MedPerf(BraTSMLCube):
     model_folder = "/mlcommons/volumes/additional_files"
     mounts: ClassVar[Sequence[Mount]] = (
         Mount("/mlcommons/volumes/data", "input"),
+        Mount("/mlcommons/volumes/parameters", "input"),
         Mount("/mlcommons/volumes/additional_files", "model"),
         Mount("/mlcommons/volumes/predictions", "output", True),
     )
+    unpacked_model = None
     rules = ImageRules(reserved_paths=("/mlcommons", "/tmp"))  # noqa: S108
-    source = "mlcommons/medperf@5f3c4c4"
+    runs_as = ("caller",)
+    source = "mlcommons/medperf@5f3c4c4; its container_execution.py and cube.py for the volumes' names"
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
-        """The command of the configuration."""
+        """The call that ``container_config.yaml`` describes."""
         folders = f"--data_path={self.input_folder}", f"--output_path={self.output_folder}"
-        return (Variant("infer", ("infer", *folders, f"{ADDITIONAL}={self.model_folder}")),)
+        parameters = "--parameters_file=/mlcommons/volumes/parameters/parameters.yaml"
+        return (Variant("infer", ("infer", *folders, parameters, f"{ADDITIONAL}={self.model_folder}")),)
 
     def files(self, submission: Submission) -> Mapping[str, str]:
-        """``container_config.yaml`` and ``parameters_file.yaml``."""
-        return {
-            "container_config.yaml": _filled(_CONTAINER, submission),
-            "parameters_file.yaml": "{}\n",
-        }
+        """``container_config.yaml`` and ``parameters.yaml``."""
+        return {"container_config.yaml": _filled(_CONTAINER, submission), "parameters.yaml": "{}\n"}
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Registering a model."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that register a model at MedPerf."""
+        folder = archive.path.parent
+        apart = ["Host additional_files.tar.gz (the content of model.tar.gz) and give --additional-file URL."]
         return (
-            *synapse_steps(submission)[:2],
-            "docker push the image to a registry that the data owners reach.",
-            "medperf container submit --name NAME --container-config-file container_config.yaml "
-            "--parameters-file parameters_file.yaml",
+            *pushing_steps(submission, archive),
+            f"medperf container submit --name {submission.name} "
+            f"--container-config-file {folder}/container_config.yaml "
+            f"--parameters-file {folder}/parameters.yaml",
+            *(apart if submission.weights.delivery == "mounted" else []),
             "Ask for its association with the benchmark: medperf model associate.",
         )
 
 
 class SynapseDocker(BraTSDocker):
-    """An image in a Synapse project, handed in to an evaluation queue; mounts as of BraTS 2025."""
+    """An image in a Synapse project, submitted to an evaluation queue; mounts as in BraTS 2025."""
 
     name = "synapse-docker"
     title = "Synapse docker"
     challenges: ClassVar[Sequence[str]] = ()
-    source = "the Synapse documentation; mounts and limits are per challenge"
+    runs_as = ("root",)
+    source = "the Synapse documentation; vpchung/nf-synapse-challenge for the user; the rest is per challenge"
 
 
 def parse_options(arguments: Sequence[str]) -> dict[str, str]:
@@ -194,40 +215,36 @@ def parse_options(arguments: Sequence[str]) -> dict[str, str]:
     """
     if not arguments:
         return {}
-    known = ("--data_path", "--output_path", ADDITIONAL, *_IGNORED)
+    names = ("--data_path", "--output_path", ADDITIONAL, *_IGNORED)
     options: dict[str, str] = {}
-    waiting = list(arguments[1:])
-    while waiting:
-        name, _, value = waiting.pop(0).partition("=")
-        if name not in known or not (value or waiting):
+    words = list(arguments[1:])
+    while words:
+        name, _, value = words.pop(0).partition("=")
+        if name not in names or not (value or words):
             raise _unknown(name)
-        options[name] = value or waiting.pop(0)
+        options[name] = value or words.pop(0)
     if arguments[0] != "infer":
         raise _unknown(arguments[0])
     return options
 
 
-def synapse_steps(submission: Submission) -> Sequence[str]:
-    """Pushing an image to a Synapse project."""
-    registry = submission.registry or "docker.synapse.org/synPROJECT"
+def synapse_steps(submission: Submission, archive: SavedArchive) -> Sequence[str]:
+    """Steps that push an image to a Synapse project and submit it."""
     return (
-        f"docker load --input {submission.name}.tar.gz",
-        f"docker tag medbench/{submission.name} {registry}/{submission.name}:1",
-        "docker login docker.synapse.org, with a personal access token as the password",
-        f"docker push {registry}/{submission.name}:1",
+        *pushing_steps(submission, archive),
         "On the project's Docker tab choose the image, then Submit to Challenge, and the task's queue.",
     )
 
 
 def _filled(text: str, submission: Submission) -> str:
-    registry = submission.registry or "docker.synapse.org/synPROJECT"
     return text.format(
         name=submission.name,
         model=submission.model,
         challenge=submission.challenge,
         author=submission.author or "unknown",
         gpus=int(submission.image.accelerator == "cuda"),
-        image=f"{registry}/{submission.name}:1",
+        image=pushed_image(submission),
+        gpu_option="\n      gpus: all" if submission.image.accelerator == "cuda" else "",
     )
 
 

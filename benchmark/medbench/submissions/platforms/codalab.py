@@ -23,10 +23,10 @@ from medbench.core.sample import AnySample, Sample
 from medbench.io import raster
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding, error
-from medbench.submissions.platforms.base import Mount, Platform, Prepared
-from medbench.submissions.rehearse.limits import Limits
-from medbench.submissions.rehearse.outputs import compare_numbers
+from medbench.submissions.findings import Finding, error
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import Mount, Platform, SavedArchive, Trial
+from medbench.submissions.platforms.outputs import compare_numbers
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -39,7 +39,7 @@ FRAME_SIDE = 512
 
 
 class Codalab(Platform):
-    """A zip with ``metadata``, ``model.py`` and ``model.pickle``."""
+    """IUGC 2024 on Codalab: a zip with ``metadata``, ``model.py`` and ``model.pickle``."""
 
     name = "codalab"
     title = "Codalab 1.5 code submission (IUGC 2024)"
@@ -51,11 +51,11 @@ class Codalab(Platform):
     source = "codalab-competitions@c7ef5e2, maskoffs/IUGC2024@bad8150"
 
     def takes(self, case: Case, sample: AnySample) -> bool:
-        """Frames to segment, and whole videos to classify."""
+        """Whether the platform accepts the case: a frame to segment or a video to classify."""
         return isinstance(sample, Sample)
 
     def app_files(self, submission: Submission) -> Mapping[str, str]:
-        """In place of a container: a stand-in for the organisers' ingestion program."""
+        """A program for the rehearsal that stands for the organisers' ingestion program."""
         return {"inference.py": (TEMPLATES / "codalab_ingestion.py").read_text(encoding="utf-8")}
 
     def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
@@ -69,10 +69,10 @@ class Codalab(Platform):
         from medbench.inference.predictor import NetworkPredictor
 
         predictor = job.predictor()
-        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "picture":
+        if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "image":
             raise MedbenchError(
                 "submission.resampling",
-                f"{job.network.name} on {job.challenge.title} cannot be handed in as a frame's network.",
+                f"{job.network.name} on {job.challenge.title} cannot be submitted as a frame's network.",
                 "Choose a two-dimensional model and a container platform.",
             )
         contract = predictor.contract
@@ -92,53 +92,58 @@ class Codalab(Platform):
         raise NotImplementedError("a bundle serves nothing")
 
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
-        """Frames as the ingestion program cuts them, with the flag of the labelled ones."""
-        listed = []
-        for index, prepared in enumerate(cases):
-            assert isinstance(prepared.sample, Sample)
-            np.save(root / "input" / f"{index}.npy", np.moveaxis(prepared.sample.images, -1, 1))
-            labelled = "label_map" in prepared.sample.demands
-            listed.append({"case": prepared.case.id, "frames": f"{index}.npy", "labelled": labelled})
-        write_json(root / "input" / "cases.json", listed)
+        """Write frames as the ingestion program cuts them, with a flag for labelled frames."""
+        entries = []
+        for index, trial in enumerate(cases):
+            assert isinstance(trial.sample, Sample)
+            np.save(root / "input" / f"{index}.npy", np.moveaxis(trial.sample.images, -1, 1))
+            is_labelled = "label_map" in trial.sample.demands
+            entries.append({"case": trial.case.id, "frames": f"{index}.npy", "labelled": is_labelled})
+        write_json(root / "input" / "cases.json", entries)
 
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """Labels of a frame in every pixel; class scores of a video to rounding."""
+        """Compare a frame's labels in every pixel, a video's class scores up to rounding."""
         name = case.case.id
         path = root / "output" / f"{name.replace('/', '_')}.npz"
         if not path.is_file():
             yield error("output.missing", f"{name}: predict gave no answer.", "Read the traceback above.")
             return
         with np.load(path) as answer:
-            found = {key: answer[key] for key in answer.files}
+            answers = {key: answer[key] for key in answer.files}
         for kind in ("model", "modelInter"):
-            yield from self._compare(case, kind, found)
+            yield from self._compare(case, kind, answers)
 
     @staticmethod
-    def _compare(case: Prepared, kind: str, found: Mapping[str, Any]) -> Iterable[Finding]:
-        name, classes = case.case.id, found[f"{kind}_classes"]
+    def _compare(case: Trial, kind: str, answers: Mapping[str, Any]) -> Iterable[Finding]:
+        name, classes = case.case.id, answers[f"{kind}_classes"]
         if case.expected.suffix == ".png":
-            expected, labels = raster.read_label_map(case.expected), found[f"{kind}_labels"]
-            different = int((expected != labels).sum()) if expected.shape == labels.shape else expected.size
+            due, labels = raster.read_label_map(case.expected), answers[f"{kind}_labels"]
+            different = int((due != labels).sum()) if due.shape == labels.shape else due.size
             if different:
                 yield error(
                     "output.differs",
-                    f"{name}: {kind}: {different} of {expected.size} labels differ from medbench run's.",
+                    f"{name}: {kind}: {different} of {due.size} labels differ from medbench run's.",
                     "The bundle is of another build, or torch of another version.",
                 )
         else:
             rows = read_table(case.expected, "frame", "non_standard_plane", "standard_plane")
-            wanted = [[float(row["non_standard_plane"]), float(row["standard_plane"])] for row in rows]
-            yield from compare_numbers(wanted, classes, name, f"class scores of {kind}")
+            rows_due = [[float(row["non_standard_plane"]), float(row["standard_plane"])] for row in rows]
+            yield from compare_numbers(rows_due, classes, name, f"class scores of {kind}")
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Uploading a zip."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that upload a zip."""
         return (
             "Open the competition's page, Participate, Submit / View Results, and choose the phase.",
-            f"Upload {submission.name}.zip: the validation phase uses its class model, the final modelInter.",
+            f"Upload {archive.path}: the validation phase uses its class model, the final modelInter.",
             "Wait for 'Finished', open the output log, and compare its times with the report.",
             "Push the result to the leaderboard by the button beside it.",
         )

@@ -1,4 +1,4 @@
-"""Containers that find all cases in one folder, predict them, and leave one file a case in another."""
+"""Platforms whose container reads all cases from one folder and writes one file per case to another."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding
-from medbench.submissions.platforms.base import Platform, Prepared
-from medbench.submissions.rehearse.outputs import compare_files
-from medbench.submissions.serving.outcome import publishing
+from medbench.submissions.findings import Finding
+from medbench.submissions.platforms.base import Platform, Trial
+from medbench.submissions.platforms.outputs import compare_files
+from medbench.submissions.serving.outcome import publishing, require_writable
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 class FolderPlatform(Platform):
     """A platform whose container is started once for all cases.
 
-    The challenge itself finds the cases and writes the predictions, in the container as in ``medbench run``.
+    The challenge's release and exchange read cases and write predictions, as in ``medbench run``.
 
     Attributes:
-        input_folder: where the cases are.
-        output_folder: where one file a case is due.
+        input_folder: folder of the cases.
+        output_folder: folder of the predictions, one file per case.
         served_split: of the challenge, under which the container finds unsorted cases without a reference.
     """
 
@@ -39,10 +39,10 @@ class FolderPlatform(Platform):
 
     @abc.abstractmethod
     def place(self, case: Case, file: Path) -> Path:
-        """In a rehearsal: where an input file of a case lies, relative to the input folder."""
+        """In a rehearsal: path of an input file of a case, relative to the input folder."""
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Predict every case of the input folder; one bad case never loses the others."""
+        """Predict every case of the input folder; a case that fails does not stop the others."""
         self.predict_folder(session, *(session.roots(path) for path in self.folders(arguments)))
 
     def folders(self, arguments: Sequence[str]) -> tuple[str, str]:
@@ -61,8 +61,10 @@ class FolderPlatform(Platform):
         """Predict all cases of a folder.
 
         Raises:
-            MedbenchError: ``input.empty`` where there is none, or ``cases.failed``.
+            MedbenchError: ``output.unwritable`` before anything is read, ``input.empty`` where there is no
+                case, or ``cases.failed``.
         """
+        require_writable(target)
         try:
             cases = session.challenge.cases(source, self.served_split)
         except MedbenchError as failure:
@@ -84,7 +86,7 @@ class FolderPlatform(Platform):
         session.every((case.id, functools.partial(predict, case)) for case in cases)
 
     def sources(self, challenge: Challenge, case: Case, rivals: Sequence[Case]) -> Iterable[Sequence[Path]]:
-        """For every input of a case, the files that may be it.
+        """For every input of a case, the files that could be this input.
 
         Args:
             challenge: of the case.
@@ -94,20 +96,25 @@ class FolderPlatform(Platform):
         yield [next(iter(rival.inputs.values())) for rival in rivals if rival.inputs]
 
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
         """Copy the files of all cases, references left out."""
         folder = root / self.input_folder.lstrip("/")
-        for prepared in cases:
-            for file in prepared.case.inputs.values():
-                copy = folder / self.place(prepared.case, file)
+        for trial in cases:
+            for file in trial.case.inputs.values():
+                copy = folder / self.place(trial.case, file)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file, copy)
 
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """The file of ``medbench run``, byte for byte."""
+        """Compare the file with that of ``medbench run``, byte by byte."""
         name = challenge.exchange.prediction_name(case.case)
         return compare_files(case.expected, root / self.output_folder.lstrip("/") / name, case.case.id)
 

@@ -24,13 +24,13 @@ from medbench.core.files import write_json
 from medbench.core.sample import AnySample, Sample
 from medbench.io import images, nifti_mha
 from medbench.submissions.description import GIGABYTE, Interface, Socket, Submission
-from medbench.submissions.lint.findings import Finding, error
-from medbench.submissions.platforms.base import ImageRules, Mount, Platform, Prepared, Variant
-from medbench.submissions.rehearse.limits import Limits
-from medbench.submissions.rehearse.outputs import compare_labels, output_file
-from medbench.submissions.serving import pictures
-from medbench.submissions.serving.outcome import publishing
-from medbench.submissions.serving.pictures import SUFFIXES
+from medbench.submissions.findings import Finding, error
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import ImageRules, Mount, Platform, SavedArchive, Trial, Variant
+from medbench.submissions.platforms.outputs import compare_labels, output_file
+from medbench.submissions.serving import image_files
+from medbench.submissions.serving.image_files import SUFFIXES
+from medbench.submissions.serving.outcome import publishing, require_writable
 from medbench.submissions.serving.server import serve_jobs
 
 if TYPE_CHECKING:
@@ -44,7 +44,16 @@ IMAGE_RULES = ImageRules(
     reserved_paths=("/input", "/output", "/tmp", "/opt/ml"),  # noqa: S108 - a rule, not a use
     reserved_variables=("GRAND_CHALLENGE_",),
 )
-LIMITS = Limits(time_s=3600, memory_bytes=16 * GIGABYTE, image_bytes=10 * GIGABYTE)
+LIMITS = Limits(
+    time_s=3600,
+    memory_bytes=16 * GIGABYTE,
+    processes=128,
+    image_bytes=10 * GIGABYTE,
+    upload_bytes=128 << 30,
+    unverified_upload_bytes=2 << 30,
+)
+"""Of the settings of comic/grand-challenge.org@9957bfc (2025-11): processes of its docker backend, uploads of
+a verified and of an unverified account."""
 
 SOCKETS = {"psfhs": ("pelvic-2d-ultrasound", "symphysis-segmentation")}
 
@@ -78,16 +87,16 @@ class GrandChallenge(Platform):
                 "Add [[interfaces]] with the slugs and paths that the phase's page lists.",
             )
         for interface in submission.interfaces:
-            named = {bool(socket.name) for socket in interface.inputs if socket.kind == "image"}
-            if len(named) != 1 or (named == {False} and len(_images(interface.inputs)) > 1):
+            have_names = {bool(socket.name) for socket in interface.inputs if socket.kind == "image"}
+            if len(have_names) != 1 or (have_names == {False} and len(_images(interface.inputs)) > 1):
                 yield error(
                     "submission.interfaces",
-                    f"Interface {', '.join(interface.key)}: one picture, or named image inputs, are needed.",
+                    f"Interface {', '.join(interface.key)}: one image, or named image inputs, are needed.",
                     "Give each image socket the 'name' of the challenge's input, or have one without a name.",
                 )
 
     def template(self, challenge: Challenge) -> str:
-        """The sockets of a known phase, or a picture and its labels to be renamed."""
+        """The sockets of a known phase, or an image and its labels to be renamed."""
         source, result = SOCKETS.get(challenge.name, ("medical-image", "segmentation"))
         inputs = [f'slug = "{source}"\npath = "images/{source}"\n']
         if challenge.card.modalities:
@@ -103,27 +112,27 @@ class GrandChallenge(Platform):
         )
 
     def takes(self, case: Case, sample: AnySample) -> bool:
-        """One picture or volume a job."""
+        """Whether the platform accepts the case: it predicts one image or volume per job."""
         return super().takes(case, sample) and (not isinstance(sample, Sample) or len(sample.images) == 1)
 
     def default_arguments(self, submission: Submission) -> Sequence[str]:
-        """The method, which the platform takes from the label and does not pass on."""
+        """The method; the platform reads it from the image's label and passes no argument."""
         return (submission.method,)
 
     def image_labels(self, submission: Submission) -> Mapping[str, str]:
-        """The method; no label means exec."""
+        """The label of the method; without a label the platform uses exec."""
         return {METHOD_LABEL: "invoke"} if submission.method == "invoke" else {}
 
     def app_files(self, submission: Submission) -> Mapping[str, str]:
-        """The server's own entry, as the starter kit has it."""
+        """The entry script of the server, as in the platform's starter kit."""
         return {"app.py": _APP}
 
     def variants(self, submission: Submission) -> Sequence[Variant]:
-        """Both methods, whichever the label names."""
+        """Calls by both methods, whatever the label."""
         return (Variant("exec", ("exec",)), Variant("invoke", ("invoke",), serve=True))
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """One pass over ``/input``, or a server."""
+        """Predict ``/input`` once (exec), or serve jobs over HTTP (invoke)."""
         session.model_folders.append(session.roots(self.model_folder or ""))
         method = arguments[0] if arguments else session.submission.method
         if method == "invoke":
@@ -132,10 +141,15 @@ class GrandChallenge(Platform):
             predict_inputs(session)
 
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
-        """``inputs.json`` in its present form, in that of 2025, or none at all as before, in turn."""
-        (prepared,) = cases
+        """Copy a case's inputs with ``inputs.json`` of 2026, of 2025, or without one, in turn."""
+        (trial,) = cases
         interface = submission.interfaces[number % len(submission.interfaces)]
         style = ("socket", "interface", None)[
             number % 3 if _images(interface.inputs) == interface.inputs else 0
@@ -145,9 +159,9 @@ class GrandChallenge(Platform):
             entry = _entry(socket, style or "socket")
             target = root / "input" / socket.path
             if socket.kind == "image":
-                name = f"{uuid.uuid5(uuid.NAMESPACE_OID, prepared.case.id + socket.slug)}.mha"
-                _stage_image(prepared, socket, target / name, planes=number % 2 == 1)
-                entry["image"] = {"name": f"{Path(prepared.case.id).name}.mha"}
+                name = f"{uuid.uuid5(uuid.NAMESPACE_OID, trial.case.id + socket.slug)}.mha"
+                _stage_image(trial, socket, target / name, planes=number % 2 == 1)
+                entry["image"] = {"name": f"{Path(trial.case.id).name}.mha"}
             else:
                 write_json(target, {})
                 entry["value"] = {}
@@ -156,31 +170,31 @@ class GrandChallenge(Platform):
             write_json(root / "input" / INPUTS, entries)
 
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """One label map, on the input's grid."""
-        staged = (
+        """Compare the label map with that of ``medbench run``, on the input's grid."""
+        candidates = (
             one
             for one in submission.interfaces
             if all((root / "input" / s.path).exists() for s in one.inputs)
         )
-        interface = next(staged)
-        found = output_file(root / "output" / interface.outputs[0].path, SUFFIXES, case.case.id)
-        if isinstance(found, Finding):
-            yield found
+        interface = next(candidates)
+        output = output_file(root / "output" / interface.outputs[0].path, SUFFIXES, case.case.id)
+        if isinstance(output, Finding):
+            yield output
             return
         first = _images(interface.inputs)[0]
-        source = pictures.only_file(root / "input" / first.path, SUFFIXES)
-        grid = nifti_mha.read_volume(source) if first.name else pictures.read_picture(source)[1]
-        yield from compare_labels(images.read_labels(case.expected).array, found, case.case.id, grid)
+        source = image_files.only_file(root / "input" / first.path, SUFFIXES)
+        grid = nifti_mha.read_volume(source) if first.name else image_files.read_image(source)[1]
+        yield from compare_labels(images.read_labels(case.expected).array, output, case.case.id, grid)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Uploading an image and, if mounted, a model."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that upload an image and, if the weights are mounted, a model."""
         label = "with" if submission.method == "invoke" else "without"
         model = ["On its page choose Models, upload model.tar.gz, and make it the active model."]
         return (
             "On the challenge's page open Submit, and create an algorithm for the phase: it has the sockets.",
-            f"On the algorithm's page choose Containers and upload {submission.name}.tar.gz "
+            f"On the algorithm's page choose Containers and upload {archive.path} "
             f"({label} the label {METHOD_LABEL}=invoke).",
             *(model if submission.weights.delivery == "mounted" else []),
             "Wait until the container is 'active', and try it out with one case of the training set.",
@@ -203,28 +217,27 @@ def predict_inputs(session: Session) -> None:
     """Predict what lies in ``/input`` and publish the outputs.
 
     Raises:
-        MedbenchError: for input that is missing, of another kind, or damaged.
+        MedbenchError: ``output.unwritable``, and for input that is missing, of another kind, or damaged.
     """
-    submission, given = session.submission, read_inputs(session.roots("/input"))
-    if given is not None:
-        interface = _interface(submission.interfaces, tuple(sorted(given)))
-        sockets = [socket.model_copy(update={"path": given[socket.slug]}) for socket in interface.inputs]
+    require_writable(session.roots("/output"))
+    submission, paths = session.submission, read_inputs(session.roots("/input"))
+    if paths is not None:
+        interface = _interface(submission.interfaces, tuple(sorted(paths)))
+        sockets = [socket.model_copy(update={"path": paths[socket.slug]}) for socket in interface.inputs]
         _predict_job(session, sockets, interface.outputs[0])
         return
     interface = submission.interfaces[0]
     folder = session.roots("/input") / _images(interface.inputs)[0].path
-    found = pictures.image_files(folder, SUFFIXES)
-    if len(interface.inputs) > 1 or not found:
+    files = image_files.image_files(folder, SUFFIXES)
+    if len(interface.inputs) > 1 or not files:
         _predict_job(session, interface.inputs, interface.outputs[0])
         return
     session.every(
         (
             path.stem,
-            functools.partial(
-                _predict_picture, session, path, interface.inputs[0].size, interface.outputs[0]
-            ),
+            functools.partial(_predict_image, session, path, interface.inputs[0].size, interface.outputs[0]),
         )
-        for path in found
+        for path in files
     )
 
 
@@ -255,10 +268,10 @@ def _interface(interfaces: Sequence[Interface], key: tuple[str, ...]) -> Interfa
     for interface in interfaces:
         if interface.key == key:
             return interface
-    known = " or ".join(", ".join(interface.key) for interface in interfaces)
+    names = " or ".join(", ".join(interface.key) for interface in interfaces)
     raise MedbenchError(
         "input.interface",
-        f"The job has the inputs {', '.join(key) or 'none'}; this algorithm serves {known}.",
+        f"The job has the inputs {', '.join(key) or 'none'}; this algorithm serves {names}.",
         "Choose the algorithm's interface for the phase, or build it with this phase's sockets.",
     )
 
@@ -268,27 +281,27 @@ def _predict_job(session: Session, inputs: Sequence[Socket], output: Socket) -> 
     for socket in inputs:
         if socket.kind != "image":
             _check_value(folder / socket.path, socket)
-    found = {socket: pictures.only_file(folder / socket.path, SUFFIXES) for socket in _images(inputs)}
-    first, path = next(iter(found.items()))
+    files = {socket: image_files.only_file(folder / socket.path, SUFFIXES) for socket in _images(inputs)}
+    first, path = next(iter(files.items()))
     with session.timed(path.stem):
         if not first.name:
-            _predict_picture(session, path, first.size, output)
+            _predict_image(session, path, first.size, output)
             return
-        case = Case(path.stem, {socket.name: file for socket, file in found.items()})
+        case = Case(path.stem, {socket.name: file for socket, file in files.items()})
         prediction = session.predict(session.read(case))
         with publishing(session.roots("/output")) as staging, tempfile.TemporaryDirectory() as own:
             labels = images.read_labels(session.challenge.write(prediction, case, Path(own))).array
             target = staging / output.path / f"{path.stem}.mha"
-            pictures.write_labels(target, labels, nifti_mha.read_volume(path))
+            image_files.write_labels(target, labels, nifti_mha.read_volume(path))
 
 
-def _predict_picture(session: Session, path: Path, size: tuple[int, int] | None, output: Socket) -> None:
-    picture, grid = pictures.read_picture(path, size)
-    sample = Sample(Case(path.stem, {"image": path}), picture)
+def _predict_image(session: Session, path: Path, size: tuple[int, int] | None, output: Socket) -> None:
+    pixels, grid = image_files.read_image(path, size)
+    sample = Sample(Case(path.stem, {"image": path}), pixels)
     labels = session.predict(sample)["label_map"]
     assert labels is not None
     with publishing(session.roots("/output")) as staging:
-        pictures.write_labels(staging / output.path / f"{path.stem}.mha", labels[0], grid)
+        image_files.write_labels(staging / output.path / f"{path.stem}.mha", labels[0], grid)
 
 
 def _check_value(path: Path, socket: Socket) -> None:
@@ -308,26 +321,26 @@ def _images(sockets: Sequence[Socket]) -> tuple[Socket, ...]:
 
 
 def _entry(socket: Socket, style: str) -> dict[str, Any]:
-    described = {"slug": socket.slug, "relative_path": socket.path}
+    description = {"slug": socket.slug, "relative_path": socket.path}
     if style == "socket":
         kinds = {f"is_{kind}_kind": socket.kind == kind for kind in ("image", "json", "file")}
-        return {"file": None, "image": None, "value": None, "socket": {**described, **kinds}}
+        return {"file": None, "image": None, "value": None, "socket": {**description, **kinds}}
     kind = {"image": "Image", "json": "Anything", "file": "Text file"}[socket.kind]
-    described |= {"kind": kind, "super_kind": socket.kind.title()}
-    return {"file": None, "image": None, "value": None, "interface": described}
+    description |= {"kind": kind, "super_kind": socket.kind.title()}
+    return {"file": None, "image": None, "value": None, "interface": description}
 
 
-def _stage_image(prepared: Prepared, socket: Socket, target: Path, *, planes: bool) -> None:
+def _stage_image(trial: Trial, socket: Socket, target: Path, *, planes: bool) -> None:
     import SimpleITK
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    source = prepared.case.inputs.get(socket.name) if socket.name else None
-    files = list(prepared.case.inputs.values())
+    source = trial.case.inputs.get(socket.name) if socket.name else None
+    files = list(trial.case.inputs.values())
     if source is None and socket.name:
         raise MedbenchError(
             "submission.interfaces",
-            f"{prepared.case.id}: has no input '{socket.name}' for {socket.slug}.",
-            f"Its inputs: {', '.join(prepared.case.inputs)}.",
+            f"{trial.case.id}: has no input '{socket.name}' for {socket.slug}.",
+            f"Its inputs: {', '.join(trial.case.inputs)}.",
         )
     if source is None and len(files) == 1 and images.suffix_of(files[0]) == ".mha":
         source = files[0]
@@ -342,15 +355,15 @@ def _stage_image(prepared: Prepared, socket: Socket, target: Path, *, planes: bo
             image.SetOrigin(volume.origin[::-1])
             image.SetDirection(volume.direction)
     else:
-        assert isinstance(prepared.sample, Sample)
-        picture = prepared.sample.images[0]
-        if planes and picture.shape[-1] == 3:
-            image = SimpleITK.GetImageFromArray(np.moveaxis(picture, -1, 0))
+        assert isinstance(trial.sample, Sample)
+        pixels = trial.sample.images[0]
+        if planes and pixels.shape[-1] == 3:
+            image = SimpleITK.GetImageFromArray(np.moveaxis(pixels, -1, 0))
             image.SetSpacing((0.3, 0.4, 1.0))
-        elif picture.shape[-1] == 1:
-            image = SimpleITK.GetImageFromArray(picture[..., 0])
+        elif pixels.shape[-1] == 1:
+            image = SimpleITK.GetImageFromArray(pixels[..., 0])
             image.SetSpacing((0.3, 0.4))
         else:
-            image = SimpleITK.GetImageFromArray(picture, isVector=True)
+            image = SimpleITK.GetImageFromArray(pixels, isVector=True)
             image.SetSpacing((0.3, 0.4))
     SimpleITK.WriteImage(image, str(target), useCompression=True)

@@ -1,4 +1,4 @@
-"""HC18: a table of ellipses for the 335 pictures of the test set, handed in as results.
+"""HC18: a table of ellipses of the 335 test images, uploaded as results.
 
 Source: the challenge's page, hc18.grand-challenge.org, and Zenodo record 1327317; the columns are those of
 :data:`medbench.challenges.hc18.table.SUBMISSION_COLUMNS`.
@@ -22,9 +22,9 @@ from medbench.core.progress import Progress
 from medbench.io import images
 from medbench.io.tables import read_table
 from medbench.submissions.description import Submission
-from medbench.submissions.lint.findings import Finding, error, warning
-from medbench.submissions.platforms.base import Mount, Platform, Prepared
-from medbench.submissions.rehearse.outputs import compare_numbers
+from medbench.submissions.findings import Finding, error, warning
+from medbench.submissions.platforms.base import Mount, Platform, SavedArchive, Trial
+from medbench.submissions.platforms.outputs import compare_numbers
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -37,7 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 class HC18Table(Platform):
-    """One CSV; no container."""
+    """HC18's test set: a CSV of ellipses instead of a container."""
 
     name = "hc18"
     title = "HC18, a table of ellipses"
@@ -49,41 +49,42 @@ class HC18Table(Platform):
     source = "hc18.grand-challenge.org, Zenodo 1327317"
 
     def app_files(self, submission: Submission) -> Mapping[str, str]:
-        """In place of a container: a stand-in for the site, which reads the table by itself."""
+        """A program for the rehearsal that stands for the site and reads the table."""
         return {"inference.py": (TEMPLATES / "hc18_site.py").read_text(encoding="utf-8")}
 
     def write_bundle(self, job: Job, folder: Path, progress: Progress) -> None:
         """Predict the test set and write its ellipses.
 
         Raises:
-            MedbenchError: ``submission.incomplete`` naming pictures without a mask that an ellipse fits.
+            MedbenchError: ``submission.incomplete`` naming images without a mask that an ellipse fits.
         """
         from medbench.running.loop import predict_and_score
 
         release, exchange = job.challenge.release, job.challenge.exchange
         assert isinstance(release, HC18Release)
         assert isinstance(exchange, ImageMaskExchange)
-        with tempfile.TemporaryDirectory() as kept:
+        with tempfile.TemporaryDirectory() as temporary:
             predict_and_score(
-                job.challenge, job.cases, job.predictor, Path(kept), progress, read=job.read, score=False
+                job.challenge, job.cases, job.predictor, Path(temporary), progress, read=job.read, score=False
             )
-            write_submission(release, exchange, job.data.root, Path(kept) / "predictions", folder / TABLE)
+            predictions = Path(temporary) / "predictions"
+            write_submission(release, exchange, job.data.root, predictions, folder / TABLE)
 
     def lint_table(self, path: Path) -> Iterator[Finding]:
-        """Columns, a row a picture, finite numbers, semi-axes in their order."""
+        """Findings on the columns, the images, the numbers and the order of the semi-axes."""
         try:
             rows = read_table(path, *SUBMISSION_COLUMNS)
         except MedbenchError as failure:
             yield error("table.columns", failure.message, f"The columns are {', '.join(SUBMISSION_COLUMNS)}.")
             return
         names = [row["filename"] for row in rows]
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated:
-            yield error("table.repeated", f"{path}: {repeated} has two rows.", "Write one row a picture.")
+        duplicate = next((name for name in names if names.count(name) > 1), None)
+        if duplicate:
+            yield error("table.repeated", f"{path}: {duplicate} has two rows.", "Write one row an image.")
         if len(names) != RELEASED[TEST]:
             yield warning(
                 "table.rows",
-                f"{path}: has {len(names)} rows; the site's test set has {RELEASED[TEST]} pictures.",
+                f"{path}: has {len(names)} rows; the site's test set has {RELEASED[TEST]} images.",
                 "Build with --data of the whole release.",
             )
         for row in rows:
@@ -96,35 +97,40 @@ class HC18Table(Platform):
         raise NotImplementedError("a table serves nothing")
 
     def stage(
-        self, submission: Submission, challenge: Challenge, cases: Sequence[Prepared], root: Path, number: int
+        self,
+        submission: Submission,
+        challenge: Challenge,
+        cases: Sequence[Trial],
+        root: Path,
+        number: int,
     ) -> None:
-        """The names that the site looks up."""
-        write_json(root / "input" / "pictures.json", [f"{prepared.case.id}.png" for prepared in cases])
+        """Write the names of the images that the site looks up."""
+        write_json(root / "input" / "images.json", [f"{trial.case.id}.png" for trial in cases])
 
     def examine(
-        self, submission: Submission, challenge: Challenge, case: Prepared, root: Path
+        self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """The numbers of the picture's row, as the mask of ``medbench run`` gives them."""
+        """Compare the image's row with the ellipse of ``medbench run``'s mask."""
         name = case.case.id
-        found = json.loads((root / "output" / f"{name}.json").read_text(encoding="utf-8"))
+        numbers = json.loads((root / "output" / f"{name}.json").read_text(encoding="utf-8"))
         mask = images.read_labels(case.expected).array.squeeze()
-        wanted = ellipse_row(name, mask, float(case.case.facts["pixel_size_mm"]))
-        if wanted is None:
+        due = ellipse_row(name, mask, float(case.case.facts["pixel_size_mm"]))
+        if due is None:
             yield error("output.differs", f"{name}: no ellipse fits the mask of medbench run.")
             return
-        yield from compare_numbers([float(value) for value in wanted[1:]], found, name, "numbers of its row")
+        yield from compare_numbers([float(value) for value in due[1:]], numbers, name, "numbers of its row")
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Uploading a table."""
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that upload a table."""
         return (
             "On hc18.grand-challenge.org compare the table with its example: columns, units, angle.",
-            f"Choose Submit and upload {submission.name}.csv.",
+            f"Choose Submit and upload {archive.path}.",
             "Compare the site's Dice and ADF with those of split test; a large difference is a convention's.",
         )
 
 
 def _bad_ellipse(row: Mapping[str, str]) -> str:
-    """What is wrong with a row's numbers; empty if nothing."""
+    """Description of a fault in a row's numbers; empty for a valid row."""
     try:
         x, y, long, short, turn = (float(row[column]) for column in NUMBERS)
     except ValueError:

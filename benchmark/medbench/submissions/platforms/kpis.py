@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from medbench.core.case import Case
 from medbench.submissions.description import GIGABYTE, Submission
-from medbench.submissions.platforms.base import ImageRules, Mount
+from medbench.submissions.limits import Limits
+from medbench.submissions.platforms.base import ImageRules, Mount, RunsAs, SavedArchive
 from medbench.submissions.platforms.folders import FolderPlatform
-from medbench.submissions.rehearse.limits import Limits
+from medbench.submissions.platforms.registries import pushing_steps
 
 if TYPE_CHECKING:
     from medbench.submissions.serving.session import Session
@@ -30,7 +31,7 @@ _SLIDE_RULES = ImageRules(
 
 
 class KPIsPatch(FolderPlatform):
-    """Task 1: every patch below ``/input``, a mask for each below ``/output``."""
+    """KPIs task 1: reads patches below ``/input``, writes a mask of each below ``/output``."""
 
     name = "kpis-patch"
     title = "KPIs 2024 docker of patches"
@@ -43,6 +44,8 @@ class KPIsPatch(FolderPlatform):
     model_folder = "/model"
     limits = Limits(memory_bytes=32 * GIGABYTE)
     rules = _RULES
+    runs_as: ClassVar[Sequence[RunsAs]] = ("root",)
+    needs_registry = True
     source = "hrlblab/KPIs2024@7d56473"
 
     def place(self, case: Case, file: Path) -> Path:
@@ -50,17 +53,17 @@ class KPIsPatch(FolderPlatform):
         return Path(case.facts["group"], case.facts["slide"], "img", file.name)
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Weights may be mounted at ``/model``."""
+        """Predict every patch; weights may be mounted at ``/model``."""
         session.model_folders.append(session.roots("/model"))
         super().serve(session, arguments)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Pushing to Docker Hub and telling the organisers."""
-        return _steps(submission, "patch")
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that push the image to Docker Hub and notify the organisers."""
+        return _steps(submission, archive, "patch")
 
 
 class KPIsSlide(KPIsPatch):
-    """Task 2: every slide below ``/input_slide`` (or ``/input``), a mask at the working level for each."""
+    """KPIs task 2: reads slides below ``/input_slide`` (or ``/input``), writes masks at the working level."""
 
     name = "kpis-slide"
     title = "KPIs 2024 docker of whole slides"
@@ -80,7 +83,7 @@ class KPIsSlide(KPIsPatch):
         return Path(case.facts["group"], "img", file.name)
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:
-        """Take ``/input`` and ``/output`` where the slides are mounted there instead."""
+        """Predict every slide, in ``/input`` where that holds the slides."""
         session.model_folders.append(session.roots("/model"))
         source, target = (session.roots(path) for path in self.folders(arguments))
         if not source.is_dir() or not any(source.iterdir()):
@@ -88,16 +91,13 @@ class KPIsSlide(KPIsPatch):
             source, target = (plain, session.roots("/output")) if plain.is_dir() else (source, target)
         self.predict_folder(session, source, target)
 
-    def steps(self, submission: Submission) -> Sequence[str]:
-        """Pushing to Docker Hub and telling the organisers."""
-        return _steps(submission, "slide")
+    def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
+        """Steps that push the image to Docker Hub and notify the organisers."""
+        return _steps(submission, archive, "slide")
 
 
-def _steps(submission: Submission, kind: str) -> Sequence[str]:
-    hub = submission.registry or "USER"
+def _steps(submission: Submission, archive: SavedArchive, kind: str) -> Sequence[str]:
     return (
-        f"docker load --input {submission.name}.tar.gz",
-        f"docker tag medbench/{submission.name} {hub}/kpis:validation_{kind}",
-        f"docker push {hub}/kpis:validation_{kind}",
+        *pushing_steps(submission, archive, f"kpis:validation_{kind}"),
         "Send the image's name and the command of the README to the organisers, as the task's page says.",
     )

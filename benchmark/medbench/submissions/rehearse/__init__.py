@@ -1,1 +1,1 @@
-"""Running a submission as its platform does, and comparing what comes out."""
+"""Rehearsals: a submission is run as its platform runs it and its outputs are compared."""

@@ -1,8 +1,7 @@
-"""The rehearsal: run a submission as its platform does and compare with what ``medbench run`` writes."""
+"""The rehearsal: run a submission as its platform does and compare its outputs with ``medbench run``'s."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress, SilentProgress
 from medbench.running.loop import predict_and_score
-from medbench.submissions.build import locking
-from medbench.submissions.build.context import APP, Built, labels
+from medbench.submissions.build.context import Build, labels
+from medbench.submissions.build.dockerfile import APP
+from medbench.submissions.build.locking import gather
 from medbench.submissions.containers.runners import (
     Outcome,
     RelocatedRunner,
@@ -26,9 +26,10 @@ from medbench.submissions.containers.runners import (
     clear,
     usable_threads,
 )
-from medbench.submissions.lint.findings import Finding, error, failed, note, sorted_findings, warning
-from medbench.submissions.platforms.base import Prepared, Variant
-from medbench.submissions.rehearse.limits import Limits, Usage, judge_usage
+from medbench.submissions.findings import Finding, error, failed, note, sorted_findings, warning
+from medbench.submissions.limits import Limits, Usage, judge_usage
+from medbench.submissions.platforms.base import Trial, Variant
+from medbench.submissions.rehearse.staging import make_readable
 from medbench.submissions.serving.session import WEIGHTS
 
 REPORT = "rehearsal.json"
@@ -54,13 +55,13 @@ _DENIED = {
 
 @dataclass(slots=True)
 class Rehearsal:
-    """What came of it.
+    """Result of a rehearsal.
 
     Attributes:
         runner: how the container was run.
         findings: errors first.
         usage: time and memory of every call, by variant and case.
-        limits: what they were measured against.
+        limits: the platform's limits on time and memory.
         cases: ids that were rehearsed.
     """
 
@@ -85,16 +86,22 @@ class Rehearsal:
             "identical_outputs": self.identical,
             "limits": {name: getattr(self.limits, name) for name in self.limits.__dataclass_fields__},
             "usage": [
-                {"case": one.case, "time_s": one.time_s, "peak_bytes": one.peak_bytes} for one in self.usage
+                {
+                    "case": one.case,
+                    "time_s": one.time_s,
+                    "peak_bytes": one.peak_bytes,
+                    "limit_s": self.limits.start_s if one.is_start else self.limits.time_s,
+                }
+                for one in self.usage
             ],
             "findings": [finding.as_json() for finding in self.findings],
         }
 
 
 def rehearse(
-    built: Built,
+    build: Build,
     *,
-    runner: Runner | None = None,
+    runners: Sequence[Runner] = (),
     pattern: str = "*",
     count: int = SEVERAL,
     progress: Progress | None = None,
@@ -102,60 +109,75 @@ def rehearse(
     """Run a built submission on a few cases in every way that its platform may call it.
 
     Args:
-        built: from :func:`medbench.submissions.build.context.build_context`.
-        runner: of an engine; the entry script in a relocated root if not given.
+        build: from :func:`medbench.submissions.build.context.build_context`.
+        runners: of an engine, one for each way in which the platform starts containers; the entry script in
+            a relocated root if not given.
         pattern: only cases whose id matches.
-        count: of cases.
-        progress: told of every call.
+        count: number of cases.
+        progress: display that counts the calls.
 
     Raises:
         MedbenchError: ``rehearsal.no_case``, or when ``medbench run`` itself cannot predict the cases.
     """
     progress = progress or SilentProgress()
-    folder = built.folder / "rehearsal"
+    folder = build.folder / "rehearsal"
     shutil.rmtree(folder, ignore_errors=True)
     root = folder / "root"
-    prepared = _prepare(built, folder / "expected", pattern, count, progress)
-    if runner is None:
-        runner = _relocated(built, folder, root)
-    _mount(built, root)
-    result = Rehearsal(runner.name, built.platform.limits.with_phase(built.submission.limits))
-    result.cases = [one.case.id for one in prepared]
-    progress.start("rehearsing", len(built.platform.variants(built.submission)) * len(prepared))
-    for variant in built.platform.variants(built.submission):
-        result.findings += _variant(built, runner, variant, prepared, root, result, progress)
+    cases = _prepare(build, folder / "expected", pattern, count, progress)
+    runners = runners or [_relocated(build, folder, root)]
+    _mount(build, root)
+    names = " and in a ".join(runner.name for runner in runners)
+    result = Rehearsal(names, build.platform.limits.with_phase(build.submission.limits))
+    result.cases = [one.case.id for one in cases]
+    variants = build.platform.variants(build.submission)
+    progress.start("rehearsing", len(runners) * len(variants) * len(cases))
+    for runner in runners:
+        for variant in variants:
+            result.findings += _variant(build, runner, variant, cases, root, result, progress)
     progress.finish()
     for usage in result.usage:
         result.findings += judge_usage(usage, result.limits)
-    if built.job.data.kind == "sample":
+    if build.job.data.kind == "sample":
         result.findings.append(
             note(
                 "rehearsal.sample",
                 "Rehearsed on synthetic cases.",
-                "Rehearse with --data before you hand in.",
+                "Rehearse with --data before you submit.",
             )
         )
+    if build.submission.image.accelerator == "cuda":
+        result.findings.append(_not_on_a_gpu(build))
     result.findings = sorted_findings(result.findings)
     write_json(
-        built.folder / REPORT,
-        {**built.manifest, "platform": built.platform.name, "labels": labels(built), **result.as_json()},
+        build.folder / REPORT,
+        {**build.manifest, "platform": build.platform.name, "labels": labels(build), **result.as_json()},
     )
     return result
 
 
-def _prepare(built: Built, folder: Path, pattern: str, count: int, progress: Progress) -> list[Prepared]:
-    """Cases that the platform takes, with the predictions of ``medbench run``."""
-    job = built.job
+def _not_on_a_gpu(build: Build) -> Finding:
+    """A note on builds with CUDA: the rehearsal runs on the CPU and does not test the GPU."""
+    return note(
+        "rehearsal.gpu",
+        "Rehearsed on the CPU. Not rehearsed: whether the platform's driver takes the CUDA build of torch, "
+        "GPU memory, GPU time, and labels that CUDA rounds to another class.",
+        f"Try {build.submission.name} out on the platform with one case before you submit.",
+    )
+
+
+def _prepare(build: Build, folder: Path, pattern: str, count: int, progress: Progress) -> list[Trial]:
+    """Cases that the platform accepts, with the predictions of ``medbench run``."""
+    job = build.job
     samples: dict[str, tuple[Case, Any]] = {}
     for case in job.cases:
         if fnmatch(case.id, pattern) and len(samples) < count:
             sample = job.read(case)
-            if built.platform.takes(case, sample):
+            if build.platform.takes(case, sample):
                 samples[case.id] = (case, sample)
     if not samples:
         raise MedbenchError(
             "rehearsal.no_case",
-            f"No case of {job.split} matches '{pattern}' and suits {built.platform.title}.",
+            f"No case of {job.split} matches '{pattern}' and suits {build.platform.title}.",
             f"Cases are named like {job.cases[0].id}.",
         )
     cases = [case for case, _ in samples.values()]
@@ -167,89 +189,80 @@ def _prepare(built: Built, folder: Path, pattern: str, count: int, progress: Pro
         raise MedbenchError(
             "rehearsal.prediction", f"{bad.case}: {bad.reason}", "Correct the data or the model."
         )
-    return [
-        Prepared(*samples[row.case], folder / "predictions" / next(iter(row.predictions))) for row in rows
-    ]
+    return [Trial(*samples[row.case], folder / "predictions" / next(iter(row.predictions))) for row in rows]
 
 
-def _relocated(built: Built, folder: Path, root: Path) -> RelocatedRunner:
+def _relocated(build: Build, folder: Path, root: Path) -> RelocatedRunner:
     packages, app = folder / "packages", root / APP.lstrip("/")
-    submission = built.submission
-    needed = locking.needed_packages(
-        submission.model, built.job.network.entry, slides=built.job.slide_settings is not None
-    )
-    locking.gather(locking.lock(needed), packages, link=True)
+    gather(build.packages(), packages, link=True)
     app.parent.mkdir(parents=True)
-    app.symlink_to(built.app.resolve(), target_is_directory=True)
-    script = root / built.platform.entrypoint(submission)[-1].lstrip("/")
-    writable = [mount.path for mount in built.platform.mounts if mount.writable]
+    app.symlink_to(build.app.resolve(), target_is_directory=True)
+    script = root / build.platform.entrypoint(build.submission)[-1].lstrip("/")
+    writable = [mount.path for mount in build.platform.mounts if mount.writable]
     return RelocatedRunner(root.resolve(), packages.resolve(), script.absolute(), writable, usable_threads())
 
 
-def _mount(built: Built, root: Path) -> None:
-    for mount in built.platform.mounts:
+def _mount(build: Build, root: Path) -> None:
+    for mount in build.platform.mounts:
         (root / mount.path.lstrip("/")).mkdir(parents=True, exist_ok=True)
     (root / "tmp").mkdir(parents=True, exist_ok=True)
-    place, weights = built.platform.model_folder, built.job.weights
-    if place is not None and weights is not None and built.submission.weights.delivery == "mounted":
+    place, weights = build.platform.model_folder, build.job.weights
+    if place is not None and weights is not None and build.submission.weights.delivery == "mounted":
         shutil.copyfile(weights, root / place.lstrip("/") / WEIGHTS)
 
 
 def _variant(
-    built: Built,
+    build: Build,
     runner: Runner,
     variant: Variant,
-    prepared: Sequence[Prepared],
+    cases: Sequence[Trial],
     root: Path,
     result: Rehearsal,
     progress: Progress,
 ) -> Iterator[Finding]:
-    calls = [[one] for one in prepared] if built.platform.per_case else [list(prepared)]
+    calls = [[one] for one in cases] if build.platform.per_case else [list(cases)]
     if not variant.serve:
-        for number, cases in enumerate(calls):
-            _stage(built, cases, root, number)
-            outcome = runner.run(variant.arguments, result.limits.time_s * len(cases) + result.limits.start_s)
-            yield from _judge(built, variant, cases, root, outcome, result)
-            progress.advance(len(cases), variant.name)
+        for number, call in enumerate(calls):
+            _stage(build, runner, call, root, number)
+            outcome = runner.run(variant.arguments, result.limits.time_s * len(call) + result.limits.start_s)
+            yield from _judge(build, variant, call, root, outcome, result)
+            progress.advance(len(call), variant.name)
         return
-    _stage(built, calls[0], root, 0)
+    _stage(build, runner, calls[0], root, 0)
     started = time.perf_counter()
     try:
         with runner.serve(variant.arguments, result.limits.start_s) as invoke:
-            result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - started))
-            for number, cases in enumerate(calls):
-                _stage(built, cases, root, number)
-                outcome = invoke(result.limits.time_s * len(cases))
-                yield from _judge(built, variant, cases, root, outcome, result)
-                progress.advance(len(cases), variant.name)
+            result.usage.append(Usage(f"{variant.name}: start", time.perf_counter() - started, is_start=True))
+            for number, call in enumerate(calls):
+                _stage(build, runner, call, root, number)
+                outcome = invoke(result.limits.time_s * len(call))
+                yield from _judge(build, variant, call, root, outcome, result)
+                progress.advance(len(call), variant.name)
     except ServerDidNotStart as failure:
         yield error(
             "rehearsal.start", f"{variant.name}: the server did not start: {failure}", "Read its log above."
         )
 
 
-def _stage(built: Built, cases: Sequence[Prepared], root: Path, number: int) -> None:
-    for mount in built.platform.mounts:
+def _stage(build: Build, runner: Runner, cases: Sequence[Trial], root: Path, number: int) -> None:
+    for mount in build.platform.mounts:
         if mount.role in ("input", "output", "scratch"):
             clear(root / mount.path.lstrip("/"))
-    built.platform.stage(built.submission, built.job.challenge, cases, root, number)
-    for mount in built.platform.mounts:
+    build.platform.stage(build.submission, build.job.challenge, cases, root, number)
+    for mount in build.platform.mounts:
         place = root / mount.path.lstrip("/")
         make_readable(place)
         if mount.writable:
-            place.chmod(0o777)
-
-
-def make_readable(place: Path) -> None:
-    """Let the container's user read what is mounted."""
-    for folder, _, files in os.walk(place):
-        os.chmod(folder, 0o755)  # noqa: S103 - it holds data that a platform would hand out as well
-        for name in files:
-            os.chmod(os.path.join(folder, name), 0o644)
+            runner.hand_over(place)
 
 
 def _judge(
-    built: Built, variant: Variant, cases: Sequence[Prepared], root: Path, outcome: Outcome, result: Rehearsal
+    build: Build,
+    variant: Variant,
+    cases: Sequence[Trial],
+    root: Path,
+    outcome: Outcome,
+    result: Rehearsal,
 ) -> Iterator[Finding]:
     for denied in outcome.denied:
         rule, what, advice = _DENIED[denied["what"]]
@@ -270,6 +283,8 @@ def _judge(
             "rehearsal.cases", f"{variant.name}: predicted {len(outcome.cases)} of {len(cases)} cases.", ""
         )
     for one in cases:
-        found = list(built.platform.examine(built.submission, built.job.challenge, one, root))
-        result.identical += not found
-        yield from (Finding(f.rule, f.severity, f"{variant.name}: {f.message}", f.advice) for f in found)
+        differences = list(build.platform.examine(build.submission, build.job.challenge, one, root))
+        result.identical += not differences
+        yield from (
+            Finding(f.rule, f.severity, f"{variant.name}: {f.message}", f.advice) for f in differences
+        )

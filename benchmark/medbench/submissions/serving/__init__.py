@@ -1,1 +1,1 @@
-"""What runs inside a container: finding inputs, predicting as ``medbench run`` does, publishing outputs."""
+"""Serving in a container: find the inputs, predict as ``medbench run`` does, publish the outputs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def explain(failure: BaseException) -> str:
-    """A failure as the one line that a platform shows to whoever handed in the job."""
+    """A failure as the one line that a platform shows to the submitter."""
     if isinstance(failure, MedbenchError):
         text = f"{failure.message} {failure.hint}"
     elif isinstance(failure, MemoryError) or "out of memory" in str(failure).lower():
@@ -32,7 +33,7 @@ def explain(failure: BaseException) -> str:
 
 
 def guarded(action: Callable[[], None]) -> int:
-    """Do it and give the exit code: 0 done, 2 the input is bad, 1 anything else went wrong.
+    """Exit code of a call: 0 for success, 2 for bad input, 1 for any other failure.
 
     The traceback of an unexpected failure goes to standard error before the last line.
     """
@@ -55,9 +56,33 @@ def _last_line(failure: BaseException) -> None:
     sys.stderr.flush()
 
 
+def require_writable(output: Path) -> None:
+    """Check that predictions can be written, before the model is loaded.
+
+    Raises:
+        MedbenchError: ``output.unwritable``.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as failure:
+        raise _unwritable(output, failure) from failure
+
+
+def _unwritable(output: Path, failure: OSError) -> MedbenchError:
+    user = f"{os.getuid()}:{os.getgid()}"
+    return MedbenchError(
+        "output.unwritable",
+        f"{output}: cannot be written by user {user} ({failure.strerror}).",
+        "Mount a folder with room left that this user may write, or run the container as the folder's owner: "
+        "--user $(id -u):$(id -g).",
+    )
+
+
 @contextlib.contextmanager
 def publishing(output: Path) -> Iterator[Path]:
-    """A private folder whose files appear in ``output`` when the block ends well; after an error, none do.
+    """A private folder whose files move to ``output`` when the block succeeds; after an error, none do.
 
     Raises:
         MedbenchError: ``output.unwritable``.
@@ -65,18 +90,14 @@ def publishing(output: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="medbench-") as name:
         staging = Path(name)
         yield staging
-        published: list[Path] = []
+        files: list[Path] = []
         try:
             for source in sorted(path for path in staging.rglob("*") if path.is_file()):
                 target = output / source.relative_to(staging)
                 with atomic_path(target) as temporary:
                     shutil.copyfile(source, temporary)
-                published.append(target)
+                files.append(target)
         except OSError as failure:
-            for target in published:
+            for target in files:
                 target.unlink(missing_ok=True)
-            raise MedbenchError(
-                "output.unwritable",
-                f"{output}: cannot be written ({failure.strerror}).",
-                "Mount it writable for the container's user, with room left.",
-            ) from failure
+            raise _unwritable(output, failure) from failure

@@ -17,7 +17,7 @@ PORT_VARIABLE = "MEDBENCH_PORT"
 
 
 def serve_jobs(load: Callable[[], object], invoke: Callable[[], None]) -> None:
-    """Load the model, then answer until the process is ended.
+    """Load the model, then serve jobs until the process is ended.
 
     ``/health`` answers 503 until the model is loaded and 200 from then on; ``/invoke`` answers 201, or 500
     with the line that also goes to standard error, and stays ready for the next job.
@@ -45,7 +45,7 @@ class JobServer(ThreadingHTTPServer):
         self.one_at_a_time = threading.Lock()
 
     def run_job(self) -> tuple[int, str]:
-        """Status and text of a job's answer."""
+        """Run one job; HTTP status and text of its response."""
         with self.one_at_a_time:
             try:
                 self.invoke()
@@ -88,4 +88,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing of health checks; jobs log themselves."""
+        """Log nothing: health checks are frequent, and jobs log themselves."""

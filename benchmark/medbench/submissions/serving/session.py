@@ -1,4 +1,4 @@
-"""A submission at work: its manifest, its weights, its predictor, and a line in the log for every case."""
+"""A submission while it predicts: its manifest, weights and predictor, and a log line for every case."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from medbench.running.setup import Setup
 
 MANIFEST = "submission.json"
+FACTS = "evaluation.json"
 WEIGHTS = "weights.pt"
 CASE_LINE = "medbench-case "
 ROOT = "MEDBENCH_ROOT"
@@ -35,21 +36,21 @@ MOST_THREADS = 16
 
 @dataclass(slots=True)
 class Roots:
-    """Where the container's folders are: as they are called, or below another folder in a rehearsal."""
+    """Paths of the container's folders: absolute in a container, below another folder in a rehearsal."""
 
     prefix: Path = field(default_factory=lambda: Path(os.environ.get(ROOT, "/")))
 
     def __call__(self, path: str) -> Path:
-        """The folder or file of that name in the container."""
+        """Path of a folder or file of the container."""
         return self.prefix / path.lstrip("/")
 
 
 class Session:
-    """What an adapter's serving side needs.
+    """Manifest, weights and predictor of a submission while it serves cases.
 
     Args:
         app: folder with the manifest and, if baked, the weights.
-        roots: where the container's folders are.
+        roots: paths of the container's folders.
     """
 
     def __init__(self, app: Path, roots: Roots | None = None) -> None:
@@ -103,7 +104,7 @@ class Session:
         return self.setup.predictor()
 
     def weights(self) -> Path | None:
-        """File of the weights: mounted ones before baked ones; ``None`` when the submission has none.
+        """The weights: mounted weights before baked weights; ``None`` when the submission has none.
 
         Raises:
             MedbenchError: ``weights.missing``.
@@ -111,13 +112,15 @@ class Session:
         if self.manifest["weights_sha256"] is None:
             return None
         places = [folder / WEIGHTS for folder in (*self.model_folders, self.app / "model")]
-        found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            looked = " and ".join(str(place) for place in places)
+        path = next((place for place in places if place.is_file()), None)
+        if path is None:
+            searches = " and ".join(str(place) for place in places)
             raise MedbenchError(
-                "weights.missing", f"The weights are missing (looked for {looked}).", "Attach model.tar.gz."
+                "weights.missing",
+                f"The weights are missing (looked for {searches}).",
+                "Attach model.tar.gz.",
             )
-        return found
+        return path
 
     def _verify(self, sha256: str) -> None:
         expected = self.manifest["weights_sha256"]
@@ -129,7 +132,7 @@ class Session:
             )
 
     def read(self, case: Case) -> AnySample:
-        """What the network sees of a case.
+        """The sample of a case: the images or features that the network may see.
 
         Raises:
             MedbenchError: as the challenge's own reading.
@@ -150,7 +153,7 @@ class Session:
         sys.stderr.flush()
 
     def every(self, cases: Iterable[tuple[str, Callable[[], None]]]) -> None:
-        """Do all cases, the good ones even if others fail.
+        """Predict all cases; a case that fails does not stop the others.
 
         Raises:
             MedbenchError: ``cases.failed`` with the first reason, ``input.empty`` when there is no case.

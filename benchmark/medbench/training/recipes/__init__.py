@@ -1,4 +1,4 @@
-"""Training recipes: named settings a model family, from the TOML files beside this one."""
+"""Training recipes: named settings by model family, from the TOML files beside this one."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ R = TypeVar("R", bound="DataclassInstance")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides how a network is trained.
+    """Settings of a training.
 
     Attributes:
         name: ``default``, ``quick``, ``official`` …
         description: one line for people.
-        image_size: side of the square training pictures in pixels, or of the cubic patches in voxels.
-        batch_size: pictures or patches a step.
-        epochs: passes over the training pictures or volumes.
+        image_size: side of the square training images in pixels, or of the cubic patches in voxels.
+        batch_size: images or patches per step.
+        epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
         schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
-        loss: cross entropy and soft Dice in equal parts, or one of the authors' programs; see
+        loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
             fuse modalities, see :mod:`medbench.training.distillation_task`.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
@@ -42,22 +42,23 @@ class Recipe:
             by any multiple of 90 degrees, scales by 0.85 to 1.15, and varies the two stains of a PAS section;
             ``flip_scale_drop`` flips each way at 0.25, turns by up to 45 degrees and scales by 0.9 to 1.1 at
             0.25, and blackens eight squares of 8 pixels a side at 0.5;
-            ``mirror`` flips volumes along each axis at 0.5 and scales each sequence by 0.9 to 1.1;
-            ``turn_mirror`` also turns them by −10 to 9 degrees in one plane, and scales and shifts each plane
-            of each sequence on its own.
-        validation: how a fifth is held out to choose the best epoch; ``none`` keeps the last one.
-        unlabelled_ratio: pictures with a class alone per labelled picture, drawn anew each epoch so that the
-            classes even out.
+            ``mirror`` flips volumes along each axis at 0.5 and scales each modality by 0.9 to 1.1;
+            ``turn_mirror`` also turns volumes by −10 to 9 degrees in one plane, and scales and shifts each
+            plane of each modality on its own.
+        validation: how a fifth is held out to choose the best epoch; ``none`` holds nothing out and takes
+            the last epoch.
+        unlabelled_ratio: images without label map per labelled image, drawn anew each epoch to balance the
+            image classes.
         image_class_weight: weight of the image-level cross entropy.
         gradient_clip: largest norm of the whole gradient; 0 does not clip.
-        least_steps: where the pictures are few there are more epochs, so as to come to this many steps.
+        least_steps: least number of steps in all; small training sets get more epochs.
         optimizer: ``sgd`` has a momentum of 0.9; ``adamw_amsgrad`` is AdamW with the AMSGrad correction.
-        patches: of each volume, an epoch; ``image_size`` is their side in voxels.
-        structure_share: of the patches, centred on a voxel of a structure; others lie anywhere.
-        hide_sequences: whether a patch shows one of the non-empty subsets of its sequences, drawn evenly.
-        missing_rates: share of the patients who lack each sequence for ever, such as ``t1=0.2 t1ce=0.4
+        patches: patches of each volume per epoch, with ``image_size`` as their side in voxels.
+        structure_share: share of patches that are centred on a voxel of a structure; the others lie anywhere.
+        hide_sequences: whether a patch shows a random non-empty subset of its modalities.
+        missing_rates: share of the patients that lack each modality in all epochs, such as ``t1=0.2 t1ce=0.4
             flair=0.6 t2=0.8``, drawn by :func:`medbench.training.missing_modalities.imbalanced_masks` in that
-            order; empty: nobody lacks any.
+            order; empty where no patient lacks any.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -68,16 +69,24 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle", "polynomial"]
+    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine"]
     loss: Literal[
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
         "cross_entropy_squared_dice",
         "batch_dice",
         "modality_distillation",
+        "cross_entropy",
     ]
     augmentation: Literal[
-        "none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain", "mirror", "turn_mirror"
+        "none",
+        "affine_gain",
+        "flip_rotate",
+        "flip_scale_drop",
+        "stain",
+        "mirror",
+        "turn_mirror",
+        "random_crop",
     ]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
@@ -92,21 +101,66 @@ class Recipe:
     seed: int = 0
 
     def epochs_of(self, steps_per_epoch: int) -> int:
-        """Epochs of so many steps each, at least :attr:`least_steps` steps in all."""
+        """Number of epochs, so that they have at least :attr:`least_steps` steps in all."""
         return max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
 
     @property
     def length(self) -> str:
-        """How long it trains, in words."""
+        """Length of the training in words."""
         return f"{self.epochs} epochs" + (f", at least {self.least_steps} steps" if self.least_steps else "")
 
     def describe(self, spatial_dims: int) -> str:
-        """How long and how large it trains, in words."""
+        """Length of the training and size of its images or patches, in words."""
         return f"{self.length}, at {'×'.join([str(self.image_size)] * spatial_dims)}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for records and hashes."""
         return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageClassRecipe(Recipe):
+    """Settings of networks that class whole images, besides those of all.
+
+    The loss is the cross entropy with soft targets. ``random_crop`` crops 8 to 100 % of an image to the
+    size, flips it at 0.5 and applies ``rand_augment``; ``warmup_cosine`` raises the rate from epoch to epoch
+    and then lets it fall as a cosine.
+
+    Attributes:
+        mixup: parameter of the Beta distribution that mixes images; 0 does not mix.
+        cutmix: the same for images that get a part of another; with both, each batch takes one of them.
+        label_smoothing: share of a target that goes to all classes alike.
+        rand_augment: RandAugment in timm's notation, such as ``rand-m9-mstd0.5-inc1``; empty: none.
+        erasing: chance that a part of an image becomes noise.
+        warmup_epochs: of ``warmup_cosine``.
+        first_rate: rate at its beginning.
+        last_rate: rate at its end.
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch on all
+            devices. 0: it holds for any.
+        class_balance: how classes of other sizes are evened out: ``loss`` weighs images by the inverse of
+            their class's size, ``sampling`` draws every class alike, ``none`` leaves them.
+    """
+
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    label_smoothing: float = 0.0
+    rand_augment: str = ""
+    erasing: float = 0.0
+    warmup_epochs: int = 0
+    first_rate: float = 1e-6
+    last_rate: float = 1e-5
+    batch_of_rate: int = 0
+    class_balance: Literal["none", "loss", "sampling"] = "none"
+
+    def rate(self, devices: int = 1) -> float:
+        """Peak rate of the optimizer for the batches of so many devices."""
+        if not self.batch_of_rate:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size * devices / self.batch_of_rate
+
+
+IMAGE_CLASSES = "image_classes"
+"""The family of recipes of networks that class whole images."""
 
 
 def list_recipes(family: str) -> list[str]:
@@ -115,16 +169,16 @@ def list_recipes(family: str) -> list[str]:
 
 
 def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
-    """A family's recipe of that name with some settings changed; a number of epochs is then what it says.
+    """A family's recipe with some settings changed; a change of ``epochs`` sets ``least_steps`` to 0.
 
     Raises:
-        MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a change it has no setting for.
+        MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a setting that recipes do not have.
     """
-    return load_recipe_as(Recipe, family, name, changes)
+    return load_recipe_as(ImageClassRecipe if family == IMAGE_CLASSES else Recipe, family, name, changes)
 
 
 def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, Any]) -> R:
-    """As :func:`load_recipe`, with a framework's own settings, a dataclass like :class:`Recipe`.
+    """A recipe as :func:`load_recipe` gives, of a framework's own dataclass.
 
     Raises:
         MedbenchError: as :func:`load_recipe`.
@@ -133,12 +187,12 @@ def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, 
     if name not in table:
         raise unknown_name("recipe", name, table)
     recipe = kind(**{"name": name, **table[name]})
-    known = {field.name for field in dataclasses.fields(kind)} - {"name", "description"}
+    settings = {field.name for field in dataclasses.fields(kind)} - {"name", "description"}
     for key in changes:
-        if key not in known:
-            error = unknown_name("recipe setting", key, known)
+        if key not in settings:
+            error = unknown_name("recipe setting", key, settings)
             raise MedbenchError("recipe.setting", error.message, error.hint)
-    exact = {"least_steps": 0} if "least_steps" in known and "epochs" in changes else {}
+    exact = {"least_steps": 0} if "least_steps" in settings and "epochs" in changes else {}
     return dataclasses.replace(recipe, **{**exact, **changes})
 
 

@@ -1,4 +1,4 @@
-"""What models see of images with one mask each, and how their masks are written and read."""
+"""Samples of images with one mask each, and files of predicted masks."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from medbench.challenges.families.image_masks.files import ImageMaskRelease
 from medbench.core.case import Case
 from medbench.core.overlay import Illustration
 from medbench.core.sample import Prediction, Sample, TrainingImage
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 
 class ImageMaskExchange(Exchange):
-    """Images in, one 8-bit PNG of 0 and 255 out.
+    """Reads images; writes one 8-bit PNG of 0 and 255 each.
 
     Attributes:
-        prediction_threshold: grey values above this are the structure, where the organisers' program
-            thresholds predictions.
+        prediction_threshold: grey values above it are the structure, where the organisers' program
+            thresholds predictions; else ``None``.
     """
 
     prediction_threshold: ClassVar[int | None] = None
@@ -34,7 +34,7 @@ class ImageMaskExchange(Exchange):
         self.inputs = {"image": Inputs(self.read_image, self.training_images)}
 
     def read_image(self, case: Case) -> Sample:
-        """The image, 8 bit."""
+        """The sample of a case: its image, 8 bit."""
         return Sample(case, self.release.read_image(case.inputs["image"])[np.newaxis])
 
     def read_prediction(self, path: Path) -> npt.NDArray[np.uint8]:
@@ -43,10 +43,10 @@ class ImageMaskExchange(Exchange):
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
-        return pictures.read_binary_mask(path, self.prediction_threshold)
+        return eight_bit.read_binary_mask(path, self.prediction_threshold)
 
     def prediction_name(self, case: Case) -> str:
-        """``<case>.png``, 0 and 255."""
+        """Name of the predicted mask, ``<case>.png``."""
         return f"{case.id}.png"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
@@ -56,7 +56,7 @@ class ImageMaskExchange(Exchange):
         return path
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The image with both masks."""
+        """The image with reference and predicted mask."""
         image = self.release.read_image(case.inputs["image"])
         return [Illustration(image, self.release.read_reference(case), self.read_prediction(path))]
 
@@ -66,7 +66,7 @@ class ImageMaskExchange(Exchange):
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-            image = pictures.resized_picture(case.inputs["image"], size, cache, self.release.read_image)
+            image = eight_bit.resized_image(case.inputs["image"], size, cache, self.release.read_image)
             return image, raster.resize_labels(self.release.read_reference(case), size, size)
 
         return TrainingImage(case.id, case.resampling_unit, load, labelled=True)

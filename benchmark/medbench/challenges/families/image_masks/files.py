@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,22 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
+from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Finding, Release
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io import pictures, raster
+from medbench.io import eight_bit, raster
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image of a release and where its mask is, or would be.
+    """An image of a release with the path of its mask, which may be missing.
 
     Attributes:
-        id: its name in the release.
+        id: name of the image in the release.
         image: path of the image.
         mask: path of the mask.
-        group: patient, lesion or video that it shows; empty when it stands alone.
-        part: part of the release that it comes from, where a release has several.
+        group: patient, lesion or video of the image; empty where it is not known to share one.
+        part: part of the release, where a release has several.
     """
 
     id: str
@@ -41,7 +42,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class PairReport:
-    """What a check says of a pair: faults of this file, oddities that files share, and the image's hash."""
+    """Findings on a pair, oddities that many files of a release share, and the hash of the decoded image."""
 
     pair: Pair
     findings: tuple[Finding, ...] = ()
@@ -53,8 +54,8 @@ class ImageMaskRelease(Release):
     """Files of a release of images with one mask each.
 
     Attributes:
-        mask_threshold: grey values above this are the structure, where the release has grey mask borders.
-        image_size: height and width of all images of the release, if they are equal.
+        mask_threshold: grey values above it are the structure, where masks have grey borders; else ``None``.
+        image_size: height and width of all images of the release, where these are equal; else ``None``.
     """
 
     mask_threshold: ClassVar[int | None] = None
@@ -62,7 +63,7 @@ class ImageMaskRelease(Release):
 
     @abc.abstractmethod
     def pairs(self, root: Path) -> list[Pair]:
-        """Every image of the folder in a fixed order.
+        """All images of the folder with their masks, in a fixed order.
 
         Raises:
             MedbenchError: ``data.layout_unknown``.
@@ -70,7 +71,7 @@ class ImageMaskRelease(Release):
 
     @abc.abstractmethod
     def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
-        """The images that belong to a split.
+        """The images of a split.
 
         Raises:
             MedbenchError: ``data.empty`` or ``data.incomplete`` when the split cannot be formed.
@@ -78,10 +79,10 @@ class ImageMaskRelease(Release):
 
     @abc.abstractmethod
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
-        """Groups of splits that are used together and must not overlap."""
+        """Sets of splits that are used together and must not overlap."""
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """The split's images; masks that are missing fail when they are scored."""
+        """The cases of a split; a case with a missing mask fails when it is scored."""
         self.check_split(split)
         pairs = self.pairs_of(self.pairs(root), split)
         if not pairs:
@@ -94,7 +95,7 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or of another kind than the release's.
         """
-        return pictures.read_rgb(path)
+        return eight_bit.read_rgb(path)
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
         """The reference mask, ``(height, width)``, values of the card's labels.
@@ -102,18 +103,18 @@ class ImageMaskRelease(Release):
         Raises:
             MedbenchError: when the file is missing, damaged or no such mask.
         """
-        return pictures.read_binary_mask(case.reference["labels"], self.mask_threshold)
+        return eight_bit.read_binary_mask(case.reference["labels"], self.mask_threshold)
 
     def check(self, root: Path) -> list[Finding]:
-        """Counts, every image and mask, images in two splits, and groups in two splits."""
+        """Findings on counts, every image and mask, and images and groups in two splits."""
         pairs = self.pairs(root)
         with ThreadPoolExecutor(2) as pool:
             reports = list(pool.map(self.check_pair, pairs))
         findings = [finding for report in reports for finding in report.findings]
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
-            named = [report.pair for report in reports if oddity in report.oddities]
-            first = named[0].image if oddity.startswith("images") else named[0].mask
-            findings.append(Finding("note", f"{len(named)} of {len(pairs)} {oddity}, the first is {first}."))
+            odd = [report.pair for report in reports if oddity in report.oddities]
+            first = odd[0].image if oddity.startswith("images") else odd[0].mask
+            findings.append(Finding("note", f"{len(odd)} of {len(pairs)} {oddity}, the first is {first}."))
         digests = {report.pair.image: report.digest for report in reports if report.digest}
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
@@ -125,7 +126,7 @@ class ImageMaskRelease(Release):
                     counts.append(Finding("note", error.message, error.hint))
                     continue
                 counts.append(self._count(split, len(owners[split])))
-            findings += _leaks(owners, digests)
+            findings += leaks(owners, digests)
         return [*counts, *findings]
 
     def _count(self, split: str, present: int) -> Finding:
@@ -138,11 +139,11 @@ class ImageMaskRelease(Release):
         return Finding(
             "warning",
             f"{split}: {present} of the release's {whole} images.",
-            "A subset: its scores are marked so and never stand beside those of the whole split.",
+            "A subset: its scores are marked as such and never ranked with those of the whole split.",
         )
 
     def check_pair(self, pair: Pair) -> PairReport:
-        """What is wrong with one image and its mask, what is odd, and the hash of the decoded image."""
+        """Findings on one image and its mask."""
         report, size = self.check_image(pair)
         if not size:
             return report
@@ -160,7 +161,7 @@ class ImageMaskRelease(Release):
         return replace(report, findings=tuple(findings), oddities=(*report.oddities, *oddities))
 
     def check_image(self, pair: Pair) -> tuple[PairReport, tuple[int, ...]]:
-        """What is wrong or odd with the image alone, and its size, empty when it cannot be read."""
+        """Findings on the image alone, and its size, which is empty where the image cannot be read."""
         try:
             image = self.read_image(pair.image)
         except MedbenchError as error:
@@ -172,41 +173,16 @@ class ImageMaskRelease(Release):
         return PairReport(pair, oddities=tuple(oddities), digest=digest), size
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
-        """The reference mask as it is read, and what is odd about the file without being wrong.
+        """The reference mask, and oddities of its file that are no errors.
 
         Raises:
             MedbenchError: as :meth:`read_reference`.
         """
         labels = raster.read_label_map(pair.mask)
-        mask = pictures.read_binary_mask(pair.mask, self.mask_threshold)
+        mask = eight_bit.read_binary_mask(pair.mask, self.mask_threshold)
         oddities = []
         if labels.max(initial=0) == 1:
             oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
         elif len(np.unique(labels)) > 2:
             oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
         return mask, oddities
-
-
-def _leaks(owners: Mapping[str, Sequence[Pair]], digests: Mapping[Path, str]) -> Iterator[Finding]:
-    """Images and groups that lie in more than one of the splits."""
-    seen: dict[str, tuple[str, Pair]] = {}
-    groups: dict[str, set[str]] = {}
-    for split, pairs in owners.items():
-        for pair in pairs:
-            if pair.group:
-                groups.setdefault(pair.group, set()).add(split)
-            other, first = seen.setdefault(digests.get(pair.image, str(pair.image)), (split, pair))
-            if first is not pair:
-                yield Finding(
-                    "warning" if other == split else "error",
-                    f"{pair.image}: the same image as {first.image}, in {split} and {other}.",
-                    "Scores on it would be of training data: remove one of them." if other != split else "",
-                )
-    shared = sorted(group for group, splits in groups.items() if len(splits) > 1)
-    if shared:
-        yield Finding(
-            "warning",
-            f"{', '.join(owners)}: {len(shared)} of {len(groups)} groups lie in more than one of these "
-            f"splits ({', '.join(shared[:4])}{', …' if len(shared) > 4 else ''}).",
-            "Their images are near duplicates, so that scores are too good; use a split by group.",
-        )

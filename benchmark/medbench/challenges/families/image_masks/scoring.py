@@ -1,4 +1,4 @@
-"""Scores of images with one mask each, at their own size and as the papers score them."""
+"""Scores of images with one mask each, at the images' size and at 256 × 256 as in the papers."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ PAPER_COLUMNS = (
 
 
 class ImageMaskScorer(Scorer):
-    """Masks scored image by image.
+    """Scores masks image by image.
 
     Columns of the protocol :data:`PAPERS` score both masks at 256 × 256 (nearest neighbour), as the papers'
-    programs do with the network's own output; the others score the files as they are. The rule for failed
-    cases is :data:`FAILURE_RULE`.
+    programs do with the network's output; other columns score the files at their own size. Failed cases are
+    scored by :data:`FAILURE_RULE`.
     """
 
     def __init__(self, card: Card, exchange: ImageMaskExchange) -> None:

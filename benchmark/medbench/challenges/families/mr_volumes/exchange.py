@@ -1,4 +1,4 @@
-"""What models see of MR volumes, whole or slice by slice, and how label maps are written."""
+"""Samples of MR volumes, whole or slice by slice, and files of predicted label maps."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from medbench.io.geometry import ONE_GRID, check_geometry
 
 
 class MRVolumeExchange(Exchange):
-    """Slices or volumes in, one label map in NIfTI out.
+    """Reads slices or volumes; writes one NIfTI label map per case.
 
     Class indices are positions in the card's labels.
 
     Attributes:
-        channels: the three modalities that two-dimensional networks see as channels of a slice; one without
-            a file is an empty channel.
+        channels: the three modalities that are channels of a slice for two-dimensional networks; the channel
+            of a missing modality is zero.
     """
 
     channels: ClassVar[tuple[str, str, str]]
@@ -43,7 +43,7 @@ class MRVolumeExchange(Exchange):
         }
 
     def read_slices(self, case: Case) -> Sample:
-        """Slices ``(z, y, x, 3)``, 8 bit, each modality scaled to the 0.5 to 99.5 % of what is not 0.
+        """Slices ``(z, y, x, 3)``, 8 bit, each modality scaled as by :func:`eight_bit`.
 
         Raises:
             MedbenchError: as :meth:`MRVolumeRelease.read_modalities`, or ``data.no_channel``.
@@ -52,8 +52,8 @@ class MRVolumeExchange(Exchange):
         if not set(case.inputs) & set(self.channels):
             raise MedbenchError(
                 "data.no_channel",
-                f"{case.id}: a two-dimensional network sees {', '.join(self.channels)} alone, and none of "
-                "them is there.",
+                f"{case.id}: a two-dimensional network sees {', '.join(self.channels)} alone, and the case "
+                "has none of these modalities.",
                 "Choose a three-dimensional model, or other modalities.",
             )
         return Sample(case, slices)
@@ -65,7 +65,7 @@ class MRVolumeExchange(Exchange):
         return np.stack(channels, axis=-1)
 
     def read_volume(self, case: Case) -> VolumeSample:
-        """The modalities as stored; those without a file are zero and marked.
+        """The modalities as stored; the channel of a missing modality is zero, and ``present`` says so.
 
         Raises:
             MedbenchError: as :meth:`MRVolumeRelease.read_modalities`.
@@ -74,11 +74,11 @@ class MRVolumeExchange(Exchange):
         first = next(iter(volumes.values()))
         kind = np.result_type(*(volume.array.dtype for volume in volumes.values()))
         modalities = tuple(self.card.modalities)
-        stacked = np.zeros((len(modalities), *first.shape), kind)
+        array = np.zeros((len(modalities), *first.shape), kind)
         for channel, name in enumerate(modalities):
             if name in volumes:
-                stacked[channel] = volumes.pop(name).array
-        return VolumeSample(case, modalities, stacked, self._present(case), first.spacing)
+                array[channel] = volumes.pop(name).array
+        return VolumeSample(case, modalities, array, self._present(case), first.spacing)
 
     def _present(self, case: Case) -> tuple[bool, ...]:
         return tuple(name in case.inputs for name in self.card.modalities)
@@ -88,7 +88,7 @@ class MRVolumeExchange(Exchange):
         return f"{case.id}.nii.gz"
 
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the challenge's own labels in the geometry of the case's first modality."""
+        """Write a label map with the challenge's values and the geometry of the case's first modality."""
         labels = self.card.labels
         values = np.array(list(labels), np.min_scalar_type(max(labels)))
         if values.dtype == np.uint16:
@@ -100,14 +100,14 @@ class MRVolumeExchange(Exchange):
         return path
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The slice with most of the reference's structures."""
+        """The slice with most voxels of structures in the reference."""
         reference, prediction = self.release.read_reference(case).array, self.release.read_labels(path).array
         z = int((reference > 0).sum(axis=(1, 2)).argmax())
         slices = self._slices(case) if case.inputs else np.zeros((*reference.shape, 3), np.uint8)
         return [Illustration(slices[z], reference[z], prediction[z])]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Slices that show anything, each with its label map."""
+        """Slices that are not empty, each with its label map."""
         examples = []
         for case in self._labelled_cases(root, split):
             arrays = self._arrays(case, cache)
@@ -120,7 +120,7 @@ class MRVolumeExchange(Exchange):
         return examples
 
     def training_volumes(self, root: Path, split: str, cache: Path) -> list[TrainingVolume]:
-        """Whole cases with class indices; nothing is kept in the cache."""
+        """Whole cases with class indices; the cache is not used."""
         return [
             TrainingVolume(
                 case.id,
@@ -150,7 +150,7 @@ class MRVolumeExchange(Exchange):
         return indices
 
     def _arrays(self, case: Case, cache: Path) -> tuple[Path, Path]:
-        """Slices and class indices of a case as memory-mappable arrays, made once."""
+        """Paths of slices and class indices of a case as arrays to map into memory, made once."""
         states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in _files(case)]
         key = sha256_json(["slices-1", self.card.name, states])[:16]
         paths = cache / f"{case.id}-{key}-images.npy", cache / f"{case.id}-{key}-labels.npy"
@@ -162,7 +162,7 @@ class MRVolumeExchange(Exchange):
 
 
 def eight_bit(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """A modality scaled to the 0.5 to 99.5 % of what is not 0: 1 to 255, and 0 where it is 0."""
+    """A modality in 8 bits: 1 to 255 from the 0.5 to the 99.5 % quantile of voxels that are not 0, else 0."""
     low, high = np.percentile(array[array != 0], (0.5, 99.5))
     scaled = np.clip((array.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1)
     grey: npt.NDArray[np.uint8] = np.where(array != 0, np.rint(1 + 254 * scaled), 0).astype(np.uint8)
@@ -176,7 +176,7 @@ def _files(case: Case) -> tuple[Path, ...]:
 def _slice(
     arrays: tuple[Path, Path], z: int, size: int
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]:
-    from medbench.io.raster import resize_labels, resize_picture
+    from medbench.io.raster import resize_image, resize_labels
 
     image, labels = (np.load(path, mmap_mode="r")[z] for path in arrays)
-    return resize_picture(np.array(image), size, size), resize_labels(np.array(labels), size, size)
+    return resize_image(np.array(image), size, size), resize_labels(np.array(labels), size, size)

@@ -22,13 +22,13 @@ class MRVolumeRelease(Release):
     """Files of a release of MR volumes with label maps.
 
     Attributes:
-        label_advice: what to do about a label map with labels that the challenge does not have.
+        label_advice: hint of the error for labels that the challenge does not have.
     """
 
     label_advice: ClassVar[str]
 
     def read_labels(self, path: Path) -> Volume:
-        """A label map with the card's labels only, axes ``(z, y, x)``.
+        """A label map with labels of the card, axes ``(z, y, x)``.
 
         Raises:
             MedbenchError: when it is damaged, not 3-D or holds unknown labels.
@@ -55,12 +55,12 @@ class MRVolumeRelease(Release):
             MedbenchError: when there is none, or a file is damaged, empty, not 3-D or on another grid.
         """
         if not case.inputs:
-            raise MedbenchError("data.no_input", f"{case.id}: there are no images of it.", self.data_hint)
+            raise MedbenchError("data.no_input", f"{case.id}: has no image of any modality.", self.data_hint)
         if TWICE in case.facts:
             raise MedbenchError(
                 "data.sequence_twice",
-                f"{case.facts[TWICE]}: is the second file of its modality, of which one is due.",
-                "Take one of them away.",
+                f"{case.facts[TWICE]}: is the second file of its modality; one of each is due.",
+                "Remove one of the two files.",
             )
         volumes: dict[str, Volume] = {}
         first = next(iter(case.inputs.values()))
@@ -72,12 +72,12 @@ class MRVolumeRelease(Release):
                     "data.all_zero", f"{path}: every voxel is 0.", "Copy it again from its source."
                 )
             grid = next(iter(volumes.values()), volume)
-            check_geometry(grid, volume, str(path), f"this sequence, unlike {first.name},", ONE_GRID)
+            check_geometry(grid, volume, str(path), f"this modality, unlike {first.name},", ONE_GRID)
             volumes[modality] = volume
         return volumes
 
     def check_case(self, case: Case) -> Iterator[Finding]:
-        """What is wrong with the files of one case, or odd about them."""
+        """Findings on the files of one case."""
         missing = sorted(set(self.card.modalities) - set(case.inputs))
         if missing:
             yield Finding("warning", f"{case.id}: has no {', '.join(missing)}.")
@@ -95,15 +95,15 @@ class MRVolumeRelease(Release):
 
     @abc.abstractmethod
     def check_unlabelled(self, case: Case) -> Iterator[Finding]:
-        """What a check says of a case without a label map."""
+        """Findings on a case without a label map."""
 
     @abc.abstractmethod
     def check_reference(self, case: Case, reference: Volume) -> Iterator[Finding]:
-        """What a check says of a readable label map."""
+        """Findings on a readable label map."""
 
 
 def check_axes(volume: Volume, path: Path) -> None:
-    """Refuse what is not 3-D.
+    """Refuse a volume without three axes.
 
     Raises:
         MedbenchError: ``data.not_3d``.
@@ -116,17 +116,17 @@ def check_axes(volume: Volume, path: Path) -> None:
         )
 
 
-def check_labels(volume: Volume, path: Path, known: Sequence[int], title: str, advice: str) -> None:
+def check_labels(volume: Volume, path: Path, labels: Sequence[int], title: str, advice: str) -> None:
     """Refuse labels that the challenge does not have.
 
     Raises:
         MedbenchError: ``data.label_unknown`` with the unknown labels.
     """
-    strange = [int(value) for value in np.unique(volume.array) if int(value) not in known]
+    strange = [int(value) for value in np.unique(volume.array) if int(value) not in labels]
     if strange:
         raise MedbenchError(
             "data.label_unknown",
             f"{path}: holds label {', '.join(map(str, strange[:8]))}, which {title} does not have "
-            f"({', '.join(map(str, known))}).",
+            f"({', '.join(map(str, labels))}).",
             advice,
         )

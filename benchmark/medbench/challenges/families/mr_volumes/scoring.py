@@ -18,7 +18,7 @@ from medbench.io.geometry import check_geometry
 
 
 class MRVolumeScorer(Scorer):
-    """Label maps scored volume by volume."""
+    """Scores label maps volume by volume."""
 
     def __init__(self, card: Card, release: MRVolumeRelease) -> None:
         super().__init__(card)
@@ -36,7 +36,7 @@ class MRVolumeScorer(Scorer):
         return CaseScores(scores, self.evidence(reference))
 
     def score_failed(self, case: Case, status: Status, reason: str) -> CaseScores:
-        """Scores by the card's ``failure_rule``; a case without a readable reference has none."""
+        """Scores by the card's ``failure_rule``; a case without a readable reference has no score."""
         try:
             reference = self.release.read_reference(case)
         except MedbenchError as error:
@@ -48,5 +48,5 @@ class MRVolumeScorer(Scorer):
         """Scores of a failed or missing prediction by the card's ``failure_rule``."""
 
     def evidence(self, reference: Volume) -> Mapping[str, Any]:
-        """What pooled columns need to know of a case; nothing where no column is pooled."""
+        """Evidence of a case for pooled columns; empty where no column is pooled."""
         return {}

@@ -148,10 +148,10 @@ def _thumbnails(case: Case, timeline: Timeline, answer: Answer) -> list[Canvas]:
 
 
 def _thumbnail(frame: npt.NDArray[np.uint8]) -> Canvas:
-    from medbench.io.raster import resize_picture
+    from medbench.io.raster import resize_image
 
     width = round(frame.shape[1] * THUMBNAIL / frame.shape[0])
-    return np.asarray(resize_picture(frame, THUMBNAIL, width), np.uint8)
+    return np.asarray(resize_image(frame, THUMBNAIL, width), np.uint8)
 
 
 def _paste(canvas: Canvas, thumbnails: Sequence[Canvas], top: int) -> None:

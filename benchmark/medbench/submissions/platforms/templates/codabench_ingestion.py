@@ -26,34 +26,34 @@ def main() -> str:
         there = ", ".join(sorted(path.name for path in program.glob("*"))[:3]) or "nothing"
         return f"the submission has no {ENTRY} at its top (it holds {there}). Zip files, not their folder."
     with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / "predictions"
-        written.mkdir()
-        command = [sys.executable, ENTRY, str((APP / "input_data").resolve()), str(written)]
-        done = subprocess.run(command, cwd=program, stderr=subprocess.PIPE, text=True, errors="replace")
-        sys.stderr.write(done.stderr)
-        if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.strip()]
-            told = lines[-1].strip() if lines else "no message"
-            return f"{ENTRY} ended with {done.returncode}: {told}"
+        predictions = Path(folder) / "predictions"
+        predictions.mkdir()
+        command = [sys.executable, ENTRY, str((APP / "input_data").resolve()), str(predictions)]
+        process = subprocess.run(command, cwd=program, stderr=subprocess.PIPE, text=True, errors="replace")
+        sys.stderr.write(process.stderr)
+        if process.returncode:
+            lines = [line for line in process.stderr.splitlines() if line.strip()]
+            reason = lines[-1].strip() if lines else "no message"
+            return f"{ENTRY} ended with {process.returncode}: {reason}"
         due = [case["output"] for case in cases]
-        found = [name for name in due if (written / name).is_file()]
-        if not found:
-            there = ", ".join(sorted(path.name for path in written.glob("*"))[:3]) or "nothing"
+        present = [name for name in due if (predictions / name).is_file()]
+        if not present:
+            there = ", ".join(sorted(path.name for path in predictions.glob("*"))[:3]) or "nothing"
             return f"{ENTRY} wrote none of {len(due)} predictions, e.g. {due[0]} (it wrote {there})."
         for name in due:
-            if name not in found:
-                sys.stderr.write(f"{name}: was not written; its case is scored as missing.\n")
-        publish(written, found, APP / "output")
+            if name not in present:
+                sys.stderr.write(f"{name}: was not predictions; its case is scored as missing.\n")
+        publish(predictions, present, APP / "output")
     return ""
 
 
-def publish(written: Path, names: list[str], output: Path) -> None:
+def publish(predictions: Path, names: list[str], output: Path) -> None:
     """Copy predictions, each whole or not at all."""
     for name in names:
         target = output / name
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.part")
-        shutil.copyfile(written / name, temporary)
+        shutil.copyfile(predictions / name, temporary)
         temporary.replace(target)
 
 

@@ -28,11 +28,11 @@ def main() -> None:
         frames = np.load(ROOT / "input" / entry["frames"])
         answers: dict[str, Any] = {}
         for name, network in networks.items():
-            given = [network.predict(frame, entry["labelled"]) for frame in frames]
-            answers[f"{name}_classes"] = np.concatenate([scores for scores, _, _ in given])
+            replies = [network.predict(frame, entry["labelled"]) for frame in frames]
+            answers[f"{name}_classes"] = np.concatenate([scores for scores, _, _ in replies])
             if entry["labelled"]:
-                answers[f"{name}_labels"] = given[0][1]
-            assert all(flag == (scores[0, 1] >= 0.5) for scores, _, flag in given)
+                answers[f"{name}_labels"] = replies[0][1]
+            assert all(flag == (scores[0, 1] >= 0.5) for scores, _, flag in replies)
         np.savez(ROOT / "output" / (entry["case"].replace("/", "_") + ".npz"), **answers)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         line = {"case": entry["case"], "time_s": time.perf_counter() - started, "peak_bytes": peak}

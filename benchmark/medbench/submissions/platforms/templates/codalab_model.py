@@ -10,7 +10,7 @@ import torch
 
 
 class modelInter:
-    """A TorchScript network with the way it wants its pictures."""
+    """A TorchScript network with the way it wants its images."""
 
     def load(self, path: str = "model.pickle") -> modelInter:
         """Read the network beside this file; gives the object itself."""
@@ -36,31 +36,31 @@ class modelInter:
             raise ValueError(f"a frame (3, height, width) is due, this is {frame.shape}")
         if not np.isfinite(frame).all():
             raise ValueError("the frame holds values that are not finite")
-        picture = np.rint(frame).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+        image = np.rint(frame).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
         with torch.inference_mode():
-            batch = torch.from_numpy(self._prepare(picture)).to(self.device)
+            batch = torch.from_numpy(self._prepare(image)).to(self.device)
             logits, image_logits = self.network(batch)
             scores = image_logits.float().softmax(dim=1).cpu().numpy()
             labels = None
             if isLabeled:
                 logits = torch.nn.functional.interpolate(
-                    logits.float(), size=picture.shape[:2], mode="bilinear", align_corners=False
+                    logits.float(), size=image.shape[:2], mode="bilinear", align_corners=False
                 )
                 labels = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy().astype(int)
         return scores, labels, bool(scores[0, 1] >= 0.5)
 
-    def _prepare(self, picture: Any) -> Any:
+    def _prepare(self, image: Any) -> Any:
         contract = self.contract
         size = contract["size"]
-        if size is not None and picture.shape[:2] != (size, size):
+        if size is not None and image.shape[:2] != (size, size):
             import cv2
 
-            shrinks = size < picture.shape[0] or size < picture.shape[1]
+            shrinks = size < image.shape[0] or size < image.shape[1]
             how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            picture = cv2.resize(picture, (size, size), interpolation=how)
+            image = cv2.resize(image, (size, size), interpolation=how)
         if contract["channel_order"] == "BGR":
-            picture = picture[..., ::-1]
-        scaled = picture.astype(np.float32) / np.float32(contract["scale"])
+            image = image[..., ::-1]
+        scaled = image.astype(np.float32) / np.float32(contract["scale"])
         normal = (scaled - np.array(contract["mean"], np.float32)) / np.array(contract["std"], np.float32)
         return np.ascontiguousarray(normal.transpose(2, 0, 1)[np.newaxis])
 

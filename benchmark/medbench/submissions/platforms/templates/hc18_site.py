@@ -1,4 +1,4 @@
-"""A stand-in for the site: read the table with nothing but Python and look the pictures up."""
+"""A stand-in for the site: read the table with nothing but Python and look the images up."""
 
 import csv
 import json
@@ -14,13 +14,13 @@ COLUMNS = ["filename", "center_x_mm", "center_y_mm", "semi_axes_a_mm", "semi_axe
 
 
 def main() -> None:
-    """One row a picture."""
+    """One row an image."""
     with open(HERE / "bundle" / "hc18.csv", encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     if header != COLUMNS:
         sys.exit(f"hc18.csv: the columns are {', '.join(header)}")
     numbers = {row[0]: [float(value) for value in row[1:]] for row in rows}
-    for name in json.loads((ROOT / "input" / "pictures.json").read_text()):
+    for name in json.loads((ROOT / "input" / "images.json").read_text()):
         started = time.perf_counter()
         if name not in numbers:
             sys.exit(f"hc18.csv: has no row for {name}")

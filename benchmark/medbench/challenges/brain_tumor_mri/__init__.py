@@ -1,0 +1,1 @@
+"""The challenge brain_tumor_mri."""

@@ -1,0 +1,113 @@
+"""What models see of volumes, grey slices, and how label volumes are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.card import Card
+from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
+from medbench.core.case import Case, Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.overlay import Illustration
+from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.io import hdf5, images, nifti_mha
+
+
+class SlicedVolumeExchange(Exchange):
+    """Slices in, one label volume out."""
+
+    def __init__(self, card: Card, release: SlicedVolumeRelease) -> None:
+        super().__init__(card)
+        self.release = release
+        self.inputs = {"image": Inputs(self.read_slices, self.training_images)}
+
+    def read_slices(self, case: Case) -> Sample:
+        """The volume as grey slices, ``(slices, height, width, 1)`` from 0 to 1.
+
+        Raises:
+            MedbenchError: naming the file that cannot be read.
+        """
+        volume = self.release.read_volume(case)
+        return Sample(case, volume.array[..., np.newaxis])
+
+    def prediction_name(self, case: Case) -> str:
+        """``<case>_pred.nii.gz``, labels as numbered here."""
+        return f"{case.id}_pred.nii.gz"
+
+    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
+        """The prediction in ``folder``; also ``<case>.nii.gz``, or .npz or .h5 with an array ``label``."""
+        path = super().locate(case, folder, rename)
+        others = (f"{case.id}{end}" for end in (".nii.gz", ".npz", ".npy.h5", ".h5"))
+        return path or next((folder / name for name in others if (folder / name).is_file()), None)
+
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write the label volume with the geometry of its image, where the image has one."""
+        path = folder / self.prediction_name(case)
+        like = self._geometry(case)
+        labels = prediction["label_map"]
+        nifti_mha.write_volume(path, Volume(labels, like.spacing, like.origin, like.direction))
+        return path
+
+    @staticmethod
+    def _geometry(case: Case) -> Volume:
+        path = case.inputs["image"]
+        if images.suffix_of(path) in nifti_mha.SUFFIXES:
+            return nifti_mha.read_volume(path)
+        return Volume(np.zeros(0), case.facts.get("spacing_mm"))
+
+    def read_prediction(self, path: Path) -> Volume:
+        """Predicted labels with the geometry that the file has.
+
+        Raises:
+            MedbenchError: when the file is missing or damaged, ``data.label_unknown`` for other labels.
+        """
+        if images.suffix_of(path) in hdf5.SUFFIXES:
+            return Volume(self._checked(hdf5.read_arrays(path, "label")["label"], path))
+        volume = images.read_labels(path)
+        labels = self._checked(volume.array, path)
+        return Volume(labels, volume.spacing, volume.origin, volume.direction)
+
+    def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
+        """Predicted labels, the release's and nothing else."""
+        known = self.release.structures.values()
+        values = np.unique(labels)
+        strange = values[~np.isin(values, [0, *known])]
+        if strange.size:
+            shown = ", ".join(f"{value:g}" for value in strange[:4])
+            raise MedbenchError(
+                "data.label_unknown",
+                f"{path}: holds the values {shown}, which are no labels 0 to {max(known)}.",
+                self.release.label_hint,
+            )
+        return labels.astype(np.uint8)
+
+    def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
+        """The slice that has most structures in the reference, with both label maps."""
+        volume = self.release.read_volume(case).array
+        reference, prediction = self.release.read_reference(case).array, self.read_prediction(path).array
+        z = int(np.argmax([len(np.unique(plane)) * 10**6 + np.count_nonzero(plane) for plane in reference]))
+        grey = np.clip(np.rint(volume[z] * 255), 0, 255).astype(np.uint8)
+        image = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+        return [Illustration(image, reference[z], prediction[z])]
+
+    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
+        """Slices, resized by splines as in the protocol, grey in three channels."""
+        return [
+            _training_image(slices, index)
+            for case in self.release.cases(root, split)
+            for slices in [Slices(case, self.release.count_slices(case), self.release, cache)]
+            for index in range(len(slices))
+        ]
+
+
+def _training_image(slices: Slices, index: int) -> TrainingImage:
+    def load(size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        return slices.load(index, size)
+
+    return TrainingImage(slices.name(index), slices.group, load, labelled=True)

@@ -1,0 +1,167 @@
+"""Files of volumes that networks see slice by slice: reading, slices that are kept, and checks."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.exchange import size_text
+from medbench.challenges.release import Finding, Release
+from medbench.core.case import Case, Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path, sha256_json
+from medbench.io.geometry import check_geometry
+from medbench.io.raster import spline_zoom
+
+
+class SlicedVolumeRelease(Release):
+    """Files of volumes with label maps.
+
+    Attributes:
+        structures: name -> label.
+        structure_word: what a structure is, in messages.
+        slice_size: height and width of the release's slices, if they are equal.
+        label_hint: what to do about labels that are not the release's.
+    """
+
+    structures: ClassVar[Mapping[str, int]]
+    structure_word: ClassVar[str] = "structure"
+    slice_size: ClassVar[tuple[int, int] | None] = None
+    label_hint: ClassVar[str] = ""
+
+    @abc.abstractmethod
+    def read_volume(self, case: Case) -> Volume:
+        """The case's image, ``(slices, height, width)``, float32 from 0 to 1.
+
+        Raises:
+            MedbenchError: when the file is missing or damaged.
+        """
+
+    @abc.abstractmethod
+    def read_reference(self, case: Case) -> Volume:
+        """The case's labels, ``(slices, height, width)``, with the spacing in mm where it is known.
+
+        Raises:
+            MedbenchError: when the file is missing, damaged or holds unknown labels.
+        """
+
+    def count_slices(self, case: Case) -> int:
+        """Slices of the case.
+
+        Raises:
+            MedbenchError: when the file cannot be read.
+        """
+        return len(self.read_volume(case).array)
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """The slices of one case, resized on demand and kept.
+
+    Attributes:
+        case: the case.
+        count: number of slices.
+        release: reads them.
+        cache: folder for resized slices.
+    """
+
+    case: Case
+    count: int
+    release: SlicedVolumeRelease
+    cache: Path
+
+    def __len__(self) -> int:
+        return self.count
+
+    @property
+    def group(self) -> str:
+        """The volume."""
+        return self.case.resampling_unit
+
+    def name(self, index: int) -> str:
+        """Id of a slice, unique in the split."""
+        return self.case.id if self.count == 1 else f"{self.case.id}#{index}"
+
+    def load(self, index: int, size: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+        """Slice ``(size, size, 3)`` from 0 to 1, cubic spline, and its labels, nearest neighbour."""
+        file = self._file(size)
+        if not file.exists():
+            image = self.release.read_volume(self.case).array
+            labels = self.release.read_reference(self.case).array
+            both = np.stack(
+                [
+                    np.stack([spline_zoom(plane, size, size) for plane in image]),
+                    np.stack([spline_zoom(plane, size, size, order=0) for plane in labels]),
+                ],
+                axis=1,
+            ).astype(np.float32)
+            with atomic_path(file) as temporary:
+                np.save(temporary, both)
+        plane, mask = np.load(file, mmap_mode="r")[index]
+        grey = np.clip(plane, 0, 1)[..., np.newaxis]
+        return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
+
+    def _file(self, size: int) -> Path:
+        identity: list[object] = [size]
+        for path in (self.case.inputs["image"], self.case.reference["labels"]):
+            state = path.stat() if path.is_file() else None
+            identity += [str(path.resolve()), state and state.st_size, state and state.st_mtime_ns]
+        name = sha256_json(identity)[:24]
+        return self.cache / name[:2] / f"{self.case.id}-{name}.npy"
+
+
+def check_volumes(
+    release: SlicedVolumeRelease, by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]]
+) -> Iterator[Finding]:
+    """What is wrong with the files of the splits: unreadable, other labels or sizes, in two splits.
+
+    Args:
+        release: reads them.
+        by_split: split -> cases.
+        strangers: split -> groups that belong into another split.
+    """
+    seen: dict[str, tuple[str, Case]] = {}
+    for split, cases in by_split.items():
+        for group in sorted({case.group for case in cases} & strangers.get(split, set())):
+            yield Finding(
+                "error",
+                f"{group}: lies in {split} and belongs into the other split.",
+                "Scores on it would be of training data: move its files.",
+            )
+        for case in cases:
+            try:
+                image = release.read_volume(case)
+                labels = release.read_reference(case)
+            except MedbenchError as error:
+                yield Finding("error", error.message, error.hint)
+                continue
+            yield from _check_pair(release, case, image, labels)
+            digest = hashlib.sha256(np.ascontiguousarray(image.array).tobytes()).hexdigest()
+            other, first = seen.setdefault(digest, (split, case))
+            if first is not case:
+                yield Finding(
+                    "error" if other != split else "warning",
+                    f"{case.inputs['image']}: the same image as {first.inputs['image']}, "
+                    f"in {split} and {other}.",
+                )
+
+
+def _check_pair(release: SlicedVolumeRelease, case: Case, image: Volume, labels: Volume) -> Iterator[Finding]:
+    path = case.reference["labels"]
+    try:
+        check_geometry(image, labels, str(path), "the label map")
+    except MedbenchError as error:
+        yield Finding("error", error.message, "Image and labels are of different cases or were resampled.")
+    due = release.slice_size
+    if due and image.shape[1:] != due:
+        sizes = size_text(image.shape[1:]), size_text(due)
+        yield Finding("note", f"{case.inputs['image']}: slices of {sizes[0]}, the release has {sizes[1]}.")
+    if "slice" not in case.id and not labels.array.any():
+        yield Finding("warning", f"{path}: holds no {release.structure_word}.")

@@ -1,0 +1,1 @@
+"""The challenge isic2018_task3."""

@@ -1,0 +1,53 @@
+"""Names and words from elsewhere, made harmless for a terminal, a page in Markdown and a table in CSV."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST = 200
+CONTENT_POLICY = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+    "style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'\">"
+)
+"""Line of an HTML head that lets a page run no script and reach no other address."""
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_MARKDOWN = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|", "`": "\\`", "](": "]\\("}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def printable(words: str, longest: int | None = LONGEST) -> str:
+    r"""The words with every character that is not seen written out, and cut where they are too long.
+
+    Control characters, escape sequences of terminals, line breaks and marks that turn the direction of
+    writing become ``\x1b``, ``\n``, ``\u202e``.
+
+    Args:
+        words: a name, a title, a reason.
+        longest: number of characters that are kept; ``None`` keeps all.
+
+    >>> printable("liver\x1b[31m\n")
+    'liver\\x1b[31m\\n'
+    """
+    seen = (
+        words
+        if words.isprintable()
+        else "".join(
+            letter.encode("unicode_escape").decode() if unicodedata.category(letter) in _HIDDEN else letter
+            for letter in words
+        )
+    )
+    return seen if longest is None or len(seen) <= longest else f"{seen[: longest - 1]}…"
+
+
+def markdown_text(words: str) -> str:
+    """Words for a cell of Markdown: one line, without HTML, links, code or another column."""
+    text = printable(words, None)
+    for letter, escaped in _MARKDOWN.items():
+        text = text.replace(letter, escaped)
+    return text
+
+
+def csv_text(words: str) -> str:
+    """Words for a cell of CSV that a spreadsheet takes for text and never for a formula."""
+    text = printable(words, None)
+    return f"'{text}" if text.startswith(_FORMULA) else text

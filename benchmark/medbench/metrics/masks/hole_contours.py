@@ -1,0 +1,115 @@
+"""The objects of KPIs 2024: hole contours of the inverted mask, without the whole mask in memory.
+
+The organisers' program (hrlblab/KPIs2024@7d56473) calls OpenCV's ``findContours`` on the inverted mask with
+the whole tree and drops the first contour. The result depends on the order of the contours, which is that of
+the tree: siblings from the last found to the first in reading order, children after their parent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.metrics.arrays import Mask
+from medbench.metrics.masks.banded import BandedObjects, MaskRows, bands
+
+Contour = npt.NDArray[np.int32]
+Box = tuple[int, int, int, int]
+WHOLE_ELEMENTS = 1 << 26
+
+
+def hole_contours(mask: MaskRows) -> list[Contour]:
+    """All contours of the inverted mask but the first, in the program's order.
+
+    A large mask is taken apart into boxes that hold objects and what is inside them. That fails where objects
+    cut a piece of background off at the mask's border; such a mask is followed as a whole.
+
+    Args:
+        mask: ``(height, width)``.
+
+    Returns:
+        Contours ``(n, 2)`` as (x, y).
+    """
+    if mask.shape[0] * mask.shape[1] > WHOLE_ELEMENTS:
+        contours = _contours_by_box(mask)
+        if contours is not None:
+            return contours
+    return [points for points, _ in _followed(mask[0 : mask.shape[0]], (0, 0))[1:]]
+
+
+def _followed(mask: Mask, corner: tuple[int, int]) -> list[tuple[Contour, int]]:
+    """Contours of the inverted mask with the index of each one's parent, −1 at the top."""
+    import cv2
+
+    inverted = np.where(mask, 0, 255).astype(np.uint8)
+    contours, tree = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=corner[::-1])
+    if not contours:
+        return []
+    parents = np.asarray(tree).reshape(-1, 4)[:, 3].tolist()
+    points = [contour.reshape(-1, 2).astype(np.int32) for contour in contours]
+    return list(zip(points, parents, strict=True))
+
+
+def _origins(mask: Mask) -> list[tuple[int, int]]:
+    """Row and column at which each of the contours was found: the first point, if none is left out."""
+    import cv2
+
+    inverted = np.where(mask, 0, 255).astype(np.uint8)
+    contours, _ = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
+    return [(int(contour[0, 0, 1]), int(contour[0, 0, 0])) for contour in contours]
+
+
+def _contours_by_box(mask: MaskRows) -> list[Contour] | None:
+    """The same list, box by box; ``None`` where background is cut off."""
+    families: list[tuple[tuple[int, int], list[Contour]]] = []
+    height, width = mask.shape[:2]
+    objects = BandedObjects()
+    for rows in bands(mask.shape):
+        objects.see(mask[rows])
+    for top, left, bottom, right in _apart(list(objects.whole_boxes().values())):
+        window = (
+            slice(max(0, top - 1), min(height, bottom + 1)),
+            slice(max(0, left - 1), min(width, right + 1)),
+        )
+        contours = _followed(mask[window], (window[0].start, window[1].start))
+        if not contours or [parent for _, parent in contours].count(-1) != 1:
+            return None
+        for (points, parent), origin in zip(contours[1:], _origins(mask[window])[1:], strict=True):
+            if parent == 0:
+                families.append(((origin[0] + window[0].start, origin[1] + window[1].start), []))
+            families[-1][1].append(points)
+    families.sort(key=lambda family: family[0], reverse=True)
+    return [points for _, members in families for points in members]
+
+
+def _apart(boxes: list[Box]) -> list[Box]:
+    """Boxes joined until there are two free rows or columns between any two."""
+    joined = True
+    while joined:
+        joined = False
+        result: list[Box] = []
+        for box in sorted(boxes):
+            near = _touching(result, box)
+            if near:
+                members: Any = np.array([box, *(result[index] for index in near)])
+                for index in reversed(near):
+                    del result[index]
+                low, high = members[:, :2].min(axis=0), members[:, 2:].max(axis=0)
+                box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
+                joined = True
+            result.append(box)
+        boxes = result
+    return boxes
+
+
+def _touching(boxes: list[Box], box: Box) -> list[int]:
+    """Indices of the boxes that are less than two pixels away."""
+    if not boxes:
+        return []
+    table = np.array(boxes)
+    near = (table[:, :2] < np.array(box[2:]) + 2).all(axis=1) & (table[:, 2:] + 2 > np.array(box[:2])).all(
+        axis=1
+    )
+    return [int(index) for index in np.flatnonzero(near)]

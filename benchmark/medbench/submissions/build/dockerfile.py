@@ -1,0 +1,56 @@
+"""Lines of Dockerfiles that submissions and evaluation images share: packages, user, environment."""
+
+from __future__ import annotations
+
+import platform as machine
+
+from medbench.submissions.build.locking import LOCK
+from medbench.submissions.description import Packages
+
+APP = "/opt/app"
+USER = 10001
+
+
+def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
+    """The lines of a Dockerfile up to a last stage with the packages.
+
+    Args:
+        base: image of every stage.
+        packages: ``index``: pip installs the context's lock; ``vendored``: its ``site-packages`` are
+            copied; ``base``: the base has them.
+        torch_index: where pip looks for torch too; ``None`` where it is not needed.
+    """
+    lines = [f"FROM --platform=linux/amd64 {base} AS base", ""]
+    if packages == "index":
+        extra = f"--extra-index-url {torch_index} " if torch_index else ""
+        lines += [
+            "FROM base AS packages",
+            f"COPY {LOCK} /build/{LOCK}",
+            "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
+            f"{extra}--requirement /build/{LOCK}",
+            "",
+        ]
+    lines += ["FROM base"]
+    if packages == "index":
+        lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
+    if packages == "vendored":
+        lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
+    return lines
+
+
+def python_image() -> str:
+    """Name of the official Python image of this Python's version."""
+    return f"docker.io/library/python:{machine.python_version()}-slim-bookworm"
+
+
+def user_lines() -> list[str]:
+    """Lines of a Dockerfile that create the user, by Python alone, and set the environment."""
+    user = f"user:x:{USER}:{USER}::/home/user:/usr/sbin/nologin"
+    return [
+        "ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/home/user USER=user "
+        "MEDBENCH_CACHE=/tmp/medbench MPLCONFIGDIR=/tmp/matplotlib",
+        "RUN python -c \"import os; os.makedirs('/home/user', exist_ok=True); "
+        f"os.chown('/home/user', {USER}, {USER}); "
+        f"open('/etc/passwd', 'a').write('{user}\\n'); "
+        f"open('/etc/group', 'a').write('user:x:{USER}:\\n')\"",
+    ]

@@ -1,0 +1,203 @@
+"""Checkpoints: what other programs wrap around them comes off, and what does not fit whole is refused."""
+
+import json
+
+import pytest
+import torch
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import sha256_file
+from medbench.inference.weights import load_checkpoint, load_into, save_checkpoint
+from medbench.inference.wrappers import peelings, unwrapped
+from medbench.models import create_model
+from medbench.running.request import Request
+from medbench.running.setup import Setup
+from medbench.running.weights import read_weights
+
+MODEL = "dssau_net.test"
+
+
+@pytest.fixture(scope="module")
+def state(one_thread):
+    torch.manual_seed(0)
+    return create_model(MODEL, in_channels=3, num_classes=2).state_dict()
+
+
+def refused(code, action):
+    with pytest.raises(MedbenchError) as caught:
+        action()
+    assert caught.value.code == code
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+def prefixed(state, prefix):
+    return {prefix + name: tensor for name, tensor in state.items()}
+
+
+WRAPPED = {
+    "plain": lambda state: state,
+    "compiled": lambda state: prefixed(state, "_orig_mod."),
+    "ddp_compiled": lambda state: prefixed(state, "module._orig_mod."),
+    "compiled_ddp": lambda state: prefixed(state, "_orig_mod.module."),
+    "lightning": lambda state: {"state_dict": prefixed(state, "model."), "epoch": 3},
+    "lightning_compiled": lambda state: {"state_dict": prefixed(state, "model._orig_mod."), "epoch": 3},
+    "net_in_model": lambda state: {"model": prefixed(state, "net.")},
+    "thop": lambda state: {**state, "total_ops": torch.zeros(1), "stem.total_params": torch.zeros(1)},
+    "averaged": lambda state: {**prefixed(state, "module."), "n_averaged": torch.tensor(3)},
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_the_usual_wrappers_come_off(state, tmp_path, name):
+    path = tmp_path / f"{name}.pth"
+    torch.save(WRAPPED[name](state), path)
+    same_as(load_checkpoint(path), state)
+
+
+def test_safetensors_are_taken(state, tmp_path):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "plain.safetensors"
+    save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, path)
+    same_as(load_checkpoint(path), state)
+    assert load_checkpoint(path).sha256 == sha256_file(path)
+    path.write_bytes(path.read_bytes()[:-50])
+    refused("weights.corrupt", lambda: load_checkpoint(path))
+
+
+def same_as(checkpoint, state):
+    torch.manual_seed(1)
+    network = create_model(MODEL, in_channels=3, num_classes=2)
+    assert load_into(network, MODEL, checkpoint, "file") == []
+    own = network.state_dict()
+    assert all(torch.equal(own[name], tensor) for name, tensor in state.items())
+
+
+def test_a_prefix_that_is_a_network_s_own_stays():
+    assert list(peelings({"model.0.weight": 1})) == [{"model.0.weight": 1}, {"0.weight": 1}]
+    assert unwrapped({"model.0.weight": 1}) == {"model.0.weight": 1}
+    assert unwrapped({"module.": 1}) == {"module.": 1}
+
+
+def without_one(state):
+    return {name: tensor for name, tensor in state.items() if name != next(iter(state))}
+
+
+def with_one_more(state):
+    return {**state, "extra.weight": torch.zeros(2)}
+
+
+def of_another_shape(state):
+    name = next(iter(state))
+    return {**state, name: torch.zeros(3, 1, 4)}
+
+
+def of_another_name(state):
+    first = next(iter(state))
+    return {("other" if name == first else name): tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("change", [without_one, with_one_more, of_another_shape, of_another_name])
+def test_weights_that_match_in_part_are_never_taken(state, tmp_path, change):
+    path = tmp_path / "weights.pt"
+    torch.save(change(state), path)
+    torch.manual_seed(1)
+    network = create_model(MODEL, in_channels=3, num_classes=2)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    refused("weights.mismatch", lambda: load_into(network, MODEL, load_checkpoint(path), "file"))
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(state, tmp_path, value):
+    name = next(name for name, tensor in state.items() if tensor.is_floating_point())
+    broken = state[name].clone()
+    broken[(-1,) * broken.ndim] = value
+    path = tmp_path / "weights.pt"
+    torch.save({**state, name: broken}, path)
+    assert name in refused("weights.not_finite", lambda: load_checkpoint(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"image_size": "big"}, "image_size"),
+        ({"image_size": 10**9}, "image_size"),
+        ({"image_size": True}, "image_size"),
+        ({"options": {"channels": [4, 10**12]}}, "options"),
+        ({"options": ["channels"]}, "options"),
+        ({"options": {"scale": float("inf")}}, "options"),
+        ({"num_classes": 0}, "num_classes"),
+        ({"model": 3}, "model"),
+        ({"recipe": "quick"}, "recipe"),
+        ({"recipe": {"epochs": 3}}, "recipe"),
+        ({"challenge": "psfhs"}, "challenge"),
+        ({"classes": {"label_map": "fetal head"}}, "classes"),
+    ],
+)
+def test_facts_that_cannot_be_true_are_refused(state, tmp_path, change, word):
+    path = tmp_path / "weights.pt"
+    torch.save({"state_dict": state, "medbench": json.dumps({"model": MODEL, **change})}, path)
+    assert word in refused("weights.facts", lambda: load_checkpoint(path))
+
+
+def test_facts_that_are_no_json_are_refused(state, tmp_path):
+    path = tmp_path / "weights.pt"
+    for text in ("{", "[]", "[" * 100_000):
+        torch.save({"state_dict": state, "medbench": text}, path)
+        refused("weights.facts", lambda: load_checkpoint(path))
+
+
+def setup_of(challenge, path):
+    plan = Request.of("monai/unet", challenge, weights=path).plan()
+    return Setup.of(plan, read_weights(path))
+
+
+def test_weights_of_other_labels_of_the_same_number_are_refused_with_both_lists(one_thread, tmp_path):
+    path = tmp_path / "weights.pt"
+    state = create_model("monai/unet", in_channels=4, num_classes=5, channels=[4, 8]).state_dict()
+    facts = {
+        "model": "monai/unet",
+        "options": {"channels": [4, 8]},
+        "num_classes": 5,
+        "num_image_classes": None,
+        "challenge": "brats2024_ped",
+        "split": "train",
+        "data": "real",
+        "manifest_sha256": "0" * 64,
+        "seed": 0,
+        "image_size": 32,
+        "recipe": {"name": "default"},
+    }
+    save_checkpoint(path, state, facts)
+    message = refused("weights.other_labels", lambda: setup_of("brats2024_gli", path))
+    assert message.index("cyst") < message.index("BraTS 2024") < message.rindex("cavity")
+    assert setup_of("brats2024_ped", path).network.options == {"channels": [4, 8]}
+    save_checkpoint(path, state, {**facts, "challenge": "somebody_elses"})
+    refused("weights.other_labels", lambda: setup_of("brats2024_gli", path))
+    from medbench.challenges import load_challenge
+
+    demands = {task: list(names) for task, names in load_challenge("brats2024_gli").card.demands.items()}
+    save_checkpoint(path, state, {**facts, "challenge": "somebody_elses", "classes": demands})
+    assert setup_of("brats2024_gli", path).network.options == {"channels": [4, 8]}
+
+
+def test_no_label_map_is_made_of_what_is_no_number(one_thread):
+    """Sound weights can overflow, too: in half precision, or on an image that is far from any other."""
+    import numpy as np
+
+    from medbench.inference.predictor import InputContract, NetworkPredictor
+    from medbench.inference.volumes import slide_windows
+
+    class Overflowing(torch.nn.Module):
+        def forward(self, images):
+            return images[:, :2] * float("inf")
+
+    predictor = NetworkPredictor(Overflowing(), InputContract(size=16, scale=1.0))
+    refused("network.not_finite", lambda: predictor.logits(np.zeros((1, 3, 16, 16), np.float32)))
+    volume = torch.ones(1, 1, 8, 8, 8)
+    refused(
+        "network.not_finite",
+        lambda: slide_windows(lambda windows: windows.repeat(1, 2, 1, 1, 1) / 0, volume[0], (8, 8, 8)),
+    )

@@ -1,0 +1,255 @@
+"""Models of nnU-Net from elsewhere: nothing in them runs code; the usual kinds predict as nnU-Net does."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnunet'")
+
+import torch
+
+from medbench.challenges import load_challenge
+from medbench.core.errors import MedbenchError
+from medbench.inference.weights import load_checkpoint, save_checkpoint
+from medbench.nnunet.architectures import LAYERS, NETWORKS, check_plans
+from medbench.nnunet.files import import_weights
+from medbench.nnunet.labels import channel_order, class_table
+from medbench.nnunet.predictor import NnunetPredictor, network_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def refused(code, action):
+    with pytest.raises(MedbenchError) as caught:
+        action()
+    assert caught.value.code == code
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+def predictor_of(folder, cache, challenge="cvc_clinicdb"):
+    checkpoint = load_checkpoint(import_weights(folder, "nnunet", cache))
+    return NnunetPredictor(checkpoint, load_challenge(challenge), device="cpu", overlap=0.5, mirror=False)
+
+
+def edit(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def plan(plans):
+    return plans["configurations"]["2d"]
+
+
+HOSTILE = {
+    "network by an import of torch": lambda plans: plan(plans)["architecture"].update(
+        network_class_name="torch.nn.parallel.distributed.os.system"
+    ),
+    "network that is no layer": lambda plans: plan(plans)["architecture"].update(
+        network_class_name="subprocess.run"
+    ),
+    "layer by an import of torch": lambda plans: plan(plans)["architecture"]["arch_kwargs"].update(
+        conv_op="torch.nn.parallel.distributed.os.system"
+    ),
+    "another argument that is imported": lambda plans: plan(plans)["architecture"].update(
+        arch_kwargs={**plan(plans)["architecture"]["arch_kwargs"], "conv_bias": "torch.os.system"},
+        _kw_requires_import=["conv_op", "norm_op", "dropout_op", "nonlin", "conv_bias"],
+    ),
+    "preprocessor": lambda plans: plan(plans).update(preprocessor_name="Pool"),
+    "resampling": lambda plans: plan(plans).update(resampling_fn_data="sys"),
+    "normalisation": lambda plans: plan(plans).update(normalization_schemes=["Type"] * 3),
+    "label manager": lambda plans: plans.update(label_manager="Path"),
+    "a million features": lambda plans: plan(plans)["architecture"]["arch_kwargs"].update(
+        features_per_stage=[4, 8, 10**9]
+    ),
+    "old plans with another network": lambda plans: plan(plans).update(UNet_class_name="os"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_plans_that_name_what_is_no_part_of_nnunet_are_refused_in_folders(model_folder, tmp_path, name):
+    edit(model_folder / "plans.json", HOSTILE[name])
+    refused("weights.unsafe", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_and_inside_a_checkpoint_of_our_own_form(model_folder, tmp_path, name, monkeypatch):
+    """Checked where a network is built, whatever made the file."""
+    checkpoint = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    HOSTILE[name](checkpoint.facts["nnunet"]["plans"])
+    save_checkpoint(tmp_path / "weights.pt", checkpoint.state, checkpoint.facts)
+    ran = []
+    monkeypatch.setattr(os, "system", lambda command: ran.append(command))
+    again = load_checkpoint(tmp_path / "weights.pt")
+    refused("weights.unsafe", lambda: network_of(again))
+    assert ran == []
+
+
+def test_a_trainer_that_is_no_trainer_is_refused(model_folder, tmp_path):
+    checkpoint = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    for trainer, code in (("os", "weights.facts"), ("nnUNetTrainer_unknown", "nnunet.trainer")):
+        checkpoint.facts["nnunet"]["trainer"] = trainer
+        refused(code, lambda: network_of(checkpoint))
+
+
+def test_every_name_in_the_tables_is_what_nnunet_would_import():
+    import pydoc
+
+    missing = {name for name in LAYERS | NETWORKS if pydoc.locate(name) is None}
+    assert all(".residual_unet." in name or name.endswith(".Softplus") for name in missing), missing
+    assert all(isinstance(pydoc.locate(name), type) for name in (LAYERS | NETWORKS) - missing)
+
+
+def test_plans_by_nnunet_s_own_planner_pass(model_folder):
+    plans = json.loads((model_folder / "plans.json").read_text())
+    check_plans(plans, "model")
+    plans["configurations"]["child"] = {"inherits_from": "2d", "batch_size": 4}
+    check_plans(plans, "model")
+
+
+def test_a_cached_import_that_was_edited_is_made_again(model_folder, tmp_path):
+    kept = import_weights(model_folder, "nnunet", tmp_path / "cache")
+    content = kept.read_bytes()
+    kept.write_bytes(content[:-200] + b"0" * 200)
+    assert import_weights(model_folder, "nnunet", tmp_path / "cache") == kept
+    assert kept.read_bytes() == content
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_under_the_folder_s_name(model_folder, tmp_path, value):
+    path = model_folder / "fold_0" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    next(iter(checkpoint["network_weights"].values())).view(-1)[0] = value
+    torch.save(checkpoint, path)
+    assert str(model_folder) in refused(
+        "weights.not_finite", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache")
+    )
+
+
+def second_fold(folder, name, factor=2.0):
+    checkpoint = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    checkpoint["network_weights"] = {
+        key: tensor * factor for key, tensor in checkpoint["network_weights"].items()
+    }
+    (folder / "fold_1").mkdir()
+    torch.save(checkpoint, folder / "fold_1" / name)
+
+
+def test_finished_folds_are_never_averaged_with_unfinished_ones(model_folder, tmp_path):
+    second_fold(model_folder, "checkpoint_best.pth")
+    mixed = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert mixed.facts["nnunet"]["folds"] == ["0"]
+    (model_folder / "fold_1" / "checkpoint_best.pth").rename(model_folder / "fold_1" / "checkpoint_final.pth")
+    both = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert both.facts["nnunet"]["folds"] == ["0", "1"]
+    for fold in (0, 1):
+        place = model_folder / f"fold_{fold}"
+        (place / "checkpoint_final.pth").rename(place / "checkpoint_best.pth")
+    stopped = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert stopped.facts["nnunet"]["folds"] == ["0", "1"]
+
+
+def test_a_fold_whose_weights_fit_in_part_is_refused_at_once(model_folder, tmp_path):
+    second_fold(model_folder, "checkpoint_final.pth")
+    path = model_folder / "fold_1" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    checkpoint["network_weights"].pop(next(iter(checkpoint["network_weights"])))
+    torch.save(checkpoint, path)
+    refused("weights.mismatch", lambda: predictor_of(model_folder, tmp_path / "cache"))
+
+
+def of_another_kind(folder, channels, labels, order=None, **weights):
+    """The fixture's model with other channels or labels, its first or last layer cut to size."""
+    edit(folder / "dataset.json", lambda data: data.update(channel_names=channels, labels=labels))
+    if order:
+        edit(folder / "dataset.json", lambda data: data.update(regions_class_order=order))
+    edit(
+        folder / "plans.json",
+        lambda plans: plan(plans).update(
+            normalization_schemes=["ZScoreNormalization"] * len(channels),
+            use_mask_for_norm=[False] * len(channels),
+        ),
+    )
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    state = checkpoint["network_weights"]
+    for name, tensor in state.items():
+        if tensor.ndim == 4 and tensor.shape[1] == 3 and len(channels) == 1:
+            state[name] = tensor[:, :1].clone()
+    torch.save(checkpoint, path)
+
+
+def grey_image(side=24, seed=0):
+    plane = np.random.default_rng(seed).integers(0, 256, (1, side, side, 1), np.uint8)
+    return np.repeat(plane, 3, axis=3)
+
+
+class Shown:
+    """As much of a sample as the predictor reads."""
+
+    def __init__(self, images):
+        self.images = images
+
+
+def test_a_model_of_one_grey_channel_is_fed_that_channel(model_folder, tmp_path):
+    label = load_challenge("cvc_clinicdb").labels[1]
+    of_another_kind(model_folder, {"0": "grayscale"}, {"background": 0, label: 1})
+    predictor = predictor_of(model_folder, tmp_path / "cache")
+    assert predictor.channels == [0]
+    image = grey_image()
+    (answer,) = predictor.predict(Shown(image)).answers["label_map"]
+    np.testing.assert_array_equal(answer, own_answer(predictor, image[..., :1]))
+    coloured = image.copy()
+    coloured[0, 0, 0] = (255, 0, 0)
+    refused("nnunet.channels", lambda: predictor.predict(Shown(coloured)))
+
+
+def test_a_model_of_regions_writes_the_values_of_its_class_order(model_folder, tmp_path):
+    labels = {"background": 0, "whole": [1, 2], "core": [2]}
+    of_another_kind(model_folder, {"0": "R", "1": "G", "2": "B"}, labels, order=[1, 2])
+    predictor = predictor_of(model_folder, tmp_path / "cache", "psfhs")
+    assert predictor.table.tolist() == [0, 1, 2]
+    image = grey_image(seed=3)
+    (answer,) = predictor.predict(Shown(image)).answers["label_map"]
+    expected = own_answer(predictor, image)
+    assert len(np.unique(expected)) > 1
+    np.testing.assert_array_equal(answer, expected)
+
+
+def own_answer(predictor, image):
+    """The label map ``(height, width)`` that nnU-Net's own predictor writes for ``(1, h, w, channels)``."""
+    channels = np.moveaxis(image[0], -1, 0)[:, None].astype(np.float32)
+    labels = predictor.inner.predict_single_npy_array(
+        channels, {"spacing": [999.0, 1.0, 1.0]}, None, None, False
+    )
+    return labels[0]
+
+
+def test_regions_of_other_values_are_refused_and_brats_before_2023_is_mapped():
+    brats = load_challenge("brats2020")
+    dataset = {"labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}}
+    table = class_table({**dataset, "regions_class_order": [1, 2, 3]}, brats, "model")
+    own = class_table({**dataset, "regions_class_order": [1, 2, 4]}, brats, "model")
+    assert table.tolist() == [0, 1, 2, 3]
+    assert own.tolist() == [0, 1, 2, 0, 3]
+    for order in ([1, 2], [1, 2, 5], None, [1, 1, 2], ["1", "2", "3"]):
+        refused(
+            "nnunet.regions",
+            lambda order=order: class_table({**dataset, "regions_class_order": order}, brats, "model"),
+        )
+
+
+def test_only_a_grey_channel_stands_for_three_colours():
+    cvc = load_challenge("cvc_clinicdb")
+    assert channel_order({"channel_names": {"0": "US"}}, cvc, "model") == [0]
+    refused("nnunet.channels", lambda: channel_order({"channel_names": {"0": "CT"}}, cvc, "model"))
+
+
+@pytest.fixture(autouse=True)
+def _no_rest(tmp_path):
+    yield
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)

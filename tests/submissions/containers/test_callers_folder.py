@@ -1,0 +1,67 @@
+"""Output folders that belong to whoever starts a platform's program, mode 0755, with that platform's user."""
+
+import os
+import sysconfig
+
+import pytest
+
+from medbench.submissions.containers import engines
+from medbench.submissions.containers.image_runner import ImageRunner
+from medbench.submissions.containers.users import ContainerUser, container_user
+from medbench.submissions.rehearse.rehearsal import rehearse
+
+PACKAGES = ["--volume", f"{sysconfig.get_path('purelib')}:/packages:ro", "--env", "PYTHONPATH=/packages"]
+CALLER = 4242
+PLATFORMS = ["kpis-patch", "brats-docker", "brats-mlcube", "medperf", "synapse-docker"]
+
+
+def runners(engine, build, users):
+    root, limits = build.folder / "rehearsal" / "root", build.platform.limits
+    return [
+        ImageRunner(engine, build.tag, root, build.platform.mounts, limits, PACKAGES, user) for user in users
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "platform", ["kpis-patch", "brats-docker", "brats-mlcube", "medperf", "synapse-docker"]
+)
+def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, platform):
+    made = patches(packages="base") if platform == "kpis-patch" else brats(platform, packages="base")
+    users = [ContainerUser(runs_as, CALLER, CALLER) for runs_as in made.platform.runs_as]
+    assert users
+    engine.build(made.context, made.tag)
+    try:
+        result = rehearse(made, runners=runners(engine, made, users), count=1)
+        assert [one for one in result.findings if one.severity != "note"] == []
+        assert result.identical == len(users)
+        output = next(mount.path for mount in made.platform.mounts if mount.role == "output")
+        state = (made.folder / "rehearsal" / "root" / output.lstrip("/")).stat()
+        assert (state.st_uid, state.st_mode & 0o777) == (CALLER if os.getuid() == 0 else os.getuid(), 0o755)
+        if "root" in made.platform.runs_as:
+            refused = rehearse(made, runners=runners(engine, made, [OTHER]), count=1)
+            (finding,) = [one for one in refused.findings if one.severity == "error"]
+            assert "cannot be written by user 10001:10001 (Permission denied)" in finding.message
+    finally:
+        engines.remove_image(engine, made.tag)
+
+
+class _Other(ContainerUser):
+    """The user of other images, to whom nobody gave the folder."""
+
+    def options(self):
+        yield from ("--cap-drop", "ALL", "--user", "10001:10001")
+
+
+OTHER = _Other("root", CALLER, CALLER)
+
+
+def test_the_caller_is_whoever_runs_medbench_and_for_root_an_ordinary_user(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert container_user("caller", "podman") == ContainerUser("caller", 1000, 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 501)
+    monkeypatch.setattr(os, "getgid", lambda: 20)
+    user = container_user("caller", "podman")
+    assert list(user.options()) == ["--cap-drop", "ALL", "--user", "501:20", "--userns=keep-id"]
+    assert list(container_user("root", "docker").options()) == []
+    assert list(container_user("image", "docker").options()) == ["--cap-drop", "ALL"]
