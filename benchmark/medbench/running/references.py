@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from medbench.core.files import sha256_json
-from medbench.core.guard import describe, score_predictions
+from medbench.core.guard import describe
 from medbench.core.progress import Progress
 from medbench.leaderboards.results import read_results
 from medbench.records.identity import code_sha256
@@ -13,6 +13,7 @@ from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
+from medbench.running.loop import score_predictions
 from medbench.running.request import CaseRequest
 
 
