@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medbench.challenges.families.video_summaries.annotations import RawVideo, check_annotators
+from medbench.challenges.families.video_summaries.annotations import RawVideo
+from medbench.challenges.families.video_summaries.layout import check_annotators
 from medbench.core.errors import MedbenchError
 
 _FOLDERS = ("GT", "summe/GT", "SumMe/GT")

@@ -27,7 +27,8 @@ from medbench.challenges.families.video_summaries.layout import (
     read_timeline,
 )
 from medbench.challenges.families.video_summaries.splits import ALL, ANNOTATIONS, Member, Splits
-from medbench.challenges.release import Finding, Release, SplitFacts
+from medbench.challenges.release import Release, SplitFacts
+from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io.hdf5_groups import list_groups
