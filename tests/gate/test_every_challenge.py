@@ -234,9 +234,8 @@ def finished_by(command, made_release, name):
             split=made_release.split,
             name=name,
         )
-    model = "medformer.tiny" if made_release.classes_alone else "dssau_net.test"
     return run(
-        model,
+        "dssau_net.test",
         made_release.name,
         data=made_release.root,
         split=made_release.split,

@@ -27,7 +27,7 @@ LOADERS = {
 }  # fmt: skip
 # files inside io/ that are ours: streams that the gate opened, files that are written, caches of our own
 OURS = {
-    "io/caches.py": 3,  # writing and checking what it keeps itself
+    "io/caches.py": 4,  # writing and checking what it keeps itself
     "io/hdf5.py": 2,  # np.savez and h5py, to write
     "io/video.py": 1,  # OpenCV by the path of an admitted file
     "io/slides.py": 3,  # tifffile, zarr and TiffSlide over the stream of an admitted file

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from medbench.challenges.exchange import size_text
 from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Release
-from medbench.challenges.stray import Finding
+from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
@@ -96,6 +96,10 @@ class ImageClassRelease(Release):
                 "Copy the file again from its source.",
             )
         return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=-1)
+
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """Of images alone: what says the class is a table, or the image itself."""
+        return super().shown_sha256(path, role) if role == "image" else None
 
     @staticmethod
     def read_reference(case: Case) -> int:
