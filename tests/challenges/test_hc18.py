@@ -288,7 +288,7 @@ def test_a_bad_picture_fails_alone_in_a_run(release, tmp_path, harm):
     (bad,) = [row for row in finished.rows if row.status != "ok"]
     assert (bad.case, bad.status) == (case.id, "failed")
     assert expected in bad.reason
-    assert str(case.inputs["image"]) in bad.reason
+    assert f"{{data}}/training_set/{case.id}.png: " in bad.reason
     assert "\n" not in bad.reason
     assert len(finished.rows) == 5
     assert finished.exit_code == 1

@@ -141,16 +141,19 @@ def test_one_bad_file_of_each_kind_fails_alone(small_isic, tmp_path):
     def mask(index):
         return masks / f"{ids[index]}_segmentation.png"
 
+    def inside(path):
+        return f"{{data}}/{path.relative_to(data).as_posix()}"
+
     (masks / f"{ids[0]}_segmentation.png").unlink()
-    told[ids[0]] = str(mask(0))
+    told[ids[0]] = inside(mask(0))
     cv2.imwrite(str(mask(1)), np.zeros((5, 6), np.uint8))
-    told[ids[1]] = f"{mask(1)}: is 5×6"
+    told[ids[1]] = f"{inside(mask(1))}: is 5×6"
     smeared = cv2.imread(str(mask(2)), cv2.IMREAD_UNCHANGED)
     mask(2).unlink()
     cv2.imwrite(str(mask(2).with_suffix(".jpg")), smeared, [cv2.IMWRITE_JPEG_QUALITY, 50])
     told[ids[2]] = "JPEG"
     mask(3).write_bytes(mask(3).read_bytes()[:60])
-    told[ids[3]] = f"{mask(3)}: not a readable image"
+    told[ids[3]] = f"{inside(mask(3))}: not a readable image"
     (folder / f"{ids[4]}_segmentation.png").write_bytes(b"")
     told[ids[4]] = f"{ids[4]}_segmentation.png: not a readable image"
     finished = evaluate("isic2018", folder, data=data, split="official_train")
@@ -198,7 +201,7 @@ def test_a_bad_picture_fails_alone_in_one_line_that_names_it(small_isic, tmp_pat
     finished = fresh(data, split="official_test", runs=tmp_path / "runs")
     (bad,) = [row for row in finished.rows if row.status != "ok"]
     assert (bad.case, bad.status) == (case.id, "failed")
-    assert str(case.inputs["image"]) in bad.reason
+    assert f"{{data}}/{case.inputs['image'].relative_to(data).as_posix()}: " in bad.reason
     assert told in bad.reason
     assert "\n" not in bad.reason
     assert bad.scores["dice"].value == 0

@@ -22,7 +22,7 @@ def job(tmp_path, *, seed=0, weights="w" * 64, split="test", kind="real", model=
     return SimpleNamespace(
         request=Request.of(model, "psfhs", seed=seed),
         network=SimpleNamespace(options=settings.pop("options", {})),
-        setup=SimpleNamespace(weights=SimpleNamespace(sha256=weights)),
+        weights_sha256=weights,
         settings=lambda: {"device": "cpu", **settings},
         challenge=SimpleNamespace(name=settings.pop("challenge", "psfhs")),
         split=split,

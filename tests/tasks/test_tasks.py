@@ -10,6 +10,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.plugins import load_plugin
 from medbench.core.task import check_answers
 from medbench.inference.decoding import outputs_by_task
+from medbench.running.networks import suitable_models
 
 PLUGIN = Path(__file__).with_name("plugin.py")
 TASKS = ("label_map", "image_classes", "boxes", "frame_scores", "landmarks", "depth_map")
@@ -71,7 +72,8 @@ def test_a_model_of_another_form_is_refused_with_those_that_fit(tmp_path):
     assert caught.value.code == "model.form"
     assert "sees images or slides" in caught.value.message
     assert "cases of Tiny frame scores are sequences" in caught.value.message
-    assert "tiny/frame_scores" in caught.value.hint
+    assert "fulltransnet" in caught.value.hint
+    assert "tiny/frame_scores" in suitable_models(medbench.load_challenge("tiny_frame_scores"))
 
 
 def test_a_prediction_carries_exactly_what_is_demanded():

@@ -37,8 +37,8 @@ def suspicions(reference: Labels, prediction: Labels) -> list[str]:
 
     >>> mask = np.zeros((8, 8), int)
     >>> mask[:, :3] = 1
-    >>> suspicions(mask, mask[:, ::-1])
-    ['mirrored along axis 1: mean Dice 0.00 would be 1.00']
+    >>> suspicions(mask, mask[:, ::-1])[0]
+    'mirrored along axis 1: mean Dice 0.00 would be 1.00'
     """
     one, other = np.asarray(reference), np.asarray(prediction)
     marked = np.flatnonzero((one != 0) | (other != 0))
