@@ -238,7 +238,8 @@ def main():
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"load average {os.getloadavg()[0]:.1f}. Before is OpenCV and SimpleITK as "
         f"medbench used them. The last rows are whole commands, `medbench evaluate -r -p --metrics dice`: a "
-        f"case is a pair of equal label maps, and the gate's side also looks for unused files, flags and strange labels. "
+        f"case is a pair of equal label maps, and the gate's side also looks for unused files, flags and "
+        f"strange labels. "
         f"Bar: at most {BAR} × before.\n\n"
     )
     text = told + "\n".join(lines) + "\n"
