@@ -12,7 +12,6 @@ from medbench.challenges import load_challenge
 from medbench.challenges.colonpath.files import case_of
 from medbench.challenges.isic2018_task3.files import CODES, GROUPINGS
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json_lines
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
 from medbench.running.evaluate import evaluate
@@ -334,7 +333,7 @@ def test_the_report_shows_confusion_curves_and_the_most_confident_mistakes(brain
     first = page.index("Worst cases by margin")
     assert page.index(cases[worst].id, first) < page.index("predicted", first)
     assert f"is {BRAIN_CLASSES[own[worst]]}, predicted" in page[first:]
-    rows = read_json_lines(finished.folder / "cases.jsonl")
+    rows = [json.loads(line) for line in (finished.folder / "cases.jsonl").read_text().splitlines()]
     assert json.dumps(rows[0]["evidence"])
 
 

@@ -7,8 +7,8 @@ import torch
 import medbench
 from medbench.core.errors import MedbenchError
 from medbench.models import model_entry
+from medbench.models.blocks.local_global_attention import LocalGlobalAttention
 from medbench.models.fulltransnet import (
-    LocalGlobalAttention,
     draw_inner_attention,
     frame_scores,
     further_inputs,

@@ -25,7 +25,8 @@ def run(medbench, plugin, *more):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = re.search(r"Record: (\S+record\.json)", done.stdout)[1]
-    return json.loads((plugin.parent / record).read_text())
+    repeat = re.search(r"Repeat: (.+)", done.stdout)[1]
+    return {**json.loads((plugin.parent / record).read_text()), "repeat": repeat}
 
 
 def test_a_changed_plugin_is_another_run_and_its_hash_is_in_the_record(medbench, plugin):
@@ -54,8 +55,9 @@ def test_a_changed_module_beside_the_plugin_counts_as_the_plugin(medbench, plugi
 
 def test_the_repeat_command_names_plugin_cases_and_seed(medbench, plugin):
     first = run(medbench, plugin, "--cases", "test[0-3]", "--seed", "7")
-    words = shlex.split(first["command"])
+    words = shlex.split(first["repeat"])
     assert words[words.index("--plugin") + 1] == str(plugin)
+    assert f"--plugin {{plugins}}/{plugin.name} " in first["command"]
     assert words[words.index("--cases") + 1] == "test[0-3]"
     assert words[words.index("--seed") + 1] == "7"
     repeated = medbench(*words[1:], "--runs", "runs", "--leaderboards", "boards")

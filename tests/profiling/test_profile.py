@@ -115,7 +115,7 @@ def test_command_sweeps_into_a_page(tmp_path):
     done = invoke("-m", "mslau_net.test", "--sweep", "size=64:128:64", "--html", str(page), "--no-keep")
     assert "k = 1.0" in done.stdout
     assert "data:image/svg+xml;base64," in page.read_text()
-    assert "http" not in page.read_text().split("</head>")[0]
+    assert "://" not in page.read_text().split("</head>")[0]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_bad_volumes_fail_alone(copy):
     path.write_bytes(path.read_bytes()[:500])
     finished = go(copy)
     assert [row.status for row in finished.rows] == ["failed", "ok"]
-    assert finished.rows[0].reason.startswith(str(path))
+    assert finished.rows[0].reason.startswith(f"{{data}}/{path.relative_to(copy).as_posix()}:")
 
 
 def test_names_of_sequences():

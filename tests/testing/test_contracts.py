@@ -18,7 +18,6 @@ from medbench.testing import ContractError, check_challenge, check_model, check_
 
 DISTILLATION = ["deep_heads", "shared_decoder", "relation"]
 TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
-TINY.remove("fulltransnet.test")  # until its challenges are there
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -26,7 +25,7 @@ def test_our_models(name, one_thread):
     check_model(name, training_only=DISTILLATION if name == "dmaf_net.test" else [])
 
 
-@pytest.mark.parametrize("name", ["hc18", "iugc2024", "psfhs", "myops2020", "cvc_clinicdb"])
+@pytest.mark.parametrize("name", ["hc18", "iugc2024", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"])
 def test_our_challenges_with_their_samples(name):
     check_challenge(name)
 

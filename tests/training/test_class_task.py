@@ -50,7 +50,8 @@ def recipe_of(name="deit", **changes):
 
 def train(images, folder, recipe, build=network, **learner):
     settings = {"tasks": ("image_classes",), "learns": ("image_classes",), **learner}
-    facts = {"options": {}, "split": "train", "manifest_sha256": "", "data": "sample"}
+    facts = {"options": {}, "challenge": "brain_tumor_mri", "split": "train", "data": "sample"}
+    facts["manifest_sha256"] = ""
     return fit(
         Learner(build, CONTRACT, 3, **settings),
         images,

@@ -40,7 +40,9 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "kpis_slide": "medbench.challenges.kpis.slides:kpis_slide",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
         "psfhs": "medbench.challenges.psfhs.challenge:psfhs",
+        "summe": "medbench.challenges.summe.challenge:summe",
         "synapse": "medbench.challenges.synapse.challenge:synapse",
+        "tvsum": "medbench.challenges.tvsum.challenge:tvsum",
     },
 )
 

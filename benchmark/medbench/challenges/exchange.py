@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from medbench.challenges.card import Card
@@ -45,11 +46,20 @@ class Exchange(abc.ABC):
     Attributes:
         inputs: form (``image``, ``volume``, ``slide``, ``sequence``) -> samples and training examples of that
             form. Its keys are the forms that the challenge serves, the first being its own.
+        inputs_with_reference: the same for models whose card says that they see the reference of the very
+            cases that they predict; empty where the challenge shows it to none.
+        reference_answers: rows that tables show beside models, never ranked: name -> writes the prediction
+            of a case into a folder and returns its path.
+        several_answers: whether a prediction may hold the answers of several networks, of which the mean
+            counts.
         patch_position: top-left corner (row, column) of a patch within its slide, in pixels. Patches of one
             slide overlap, and ``--stitch`` averages them. ``None`` where cases are no such patches.
     """
 
     inputs: Mapping[Form, Inputs]
+    inputs_with_reference: Mapping[Form, Inputs] = MappingProxyType({})
+    reference_answers: Mapping[str, Callable[[Case, Path], Path]] = MappingProxyType({})
+    several_answers: bool = False
     patch_position: Callable[[Case], tuple[int, int]] | None = None
 
     def __init__(self, card: Card) -> None:

@@ -148,6 +148,14 @@ class Release(abc.ABC):
         """Rule and size of a split; ``None`` where the organisers' folders decide."""
         return None
 
+    def parts(self, split: str) -> Sequence[str]:
+        """Splits that make up ``split``, each predicted by a network that learnt from its own training split.
+
+        Folds of a cross-validation, whose name and a slash begin the ids of the cases of ``split``; none
+        where one network predicts the whole split.
+        """
+        return ()
+
     def training_split_of(self, split: str) -> str:
         """The training split that goes with ``split``; :meth:`overlap` says whether the two share cases."""
         return self.training_split

@@ -47,6 +47,17 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Model option as name=value; repeatable.", metavar="NAME=VALUE"),
 ]
+Repeats = Annotated[
+    int,
+    typer.Option(
+        "--repeats",
+        min=1,
+        help="Networks with successive seeds; their mean and spread, where the challenge allows it.",
+    ),
+]
+Sampling = Annotated[
+    str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
+]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
 BatchSize = Annotated[

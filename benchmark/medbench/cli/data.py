@@ -35,6 +35,41 @@ def sample(
     typer.echo(sample_folder(load_data_set(challenge), ConsoleProgress(), output, options))
 
 
+@app.command("prepare")
+def prepare(
+    challenge: str,
+    videos: Annotated[Path, typer.Option("--videos", help="Folder of video files.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file in the released layout.")],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="torchvision's GoogLeNet weights, for the features.")
+    ] = None,
+    random_weights: Annotated[
+        bool, typer.Option("--random-weights", help="Features of random weights; the file says so.")
+    ] = False,
+    sampling: arguments.Sampling = "every_15th",
+    annotations: Annotated[
+        Path | None,
+        typer.Option("--annotations", help="Folder of the raw annotation files; the videos' if not given."),
+    ] = None,
+    device: arguments.Device = "cpu",
+) -> None:
+    """Write features, shots and annotations of videos in the layout of the released data."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.parsing import parse_sampling
+    from medbench.running.prepare import Preparation, prepare
+
+    preparation = Preparation(
+        weights=weights,
+        random_weights=random_weights,
+        sampling=parse_sampling(sampling),
+        annotations=annotations,
+        device=device,
+    )
+    failures = prepare(challenge, videos, output, preparation, ConsoleProgress())
+    typer.echo(f"{output}{f', without {len(failures)} videos that failed' if failures else ''}")
+    raise typer.Exit(1 if failures else 0)
+
+
 @app.command("check")
 def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None:
     """Check a data folder: files, counts, labels, sizes, and leaks between splits."""

@@ -39,6 +39,28 @@ def build(
         typer.echo("\n".join(map(str, paths)))
 
 
+@app.command("references")
+def references(
+    challenge: arguments.ChallengeName,
+    data: arguments.DataFolder = None,
+    split: arguments.Split = None,
+    seed: arguments.Seed = 0,
+    runs: arguments.Runs = None,
+    leaderboards: arguments.Leaderboards = None,
+) -> None:
+    """Score the rows that every table of a challenge shows beside models: chance, people …"""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.core.folders import leaderboards_folder
+    from medbench.running.references import build_references
+    from medbench.running.request import CaseRequest
+
+    request = CaseRequest(
+        challenge=challenge, data=data, split=split, seed=seed, runs=runs, leaderboards=leaderboards
+    )
+    build_references(request, ConsoleProgress())
+    typer.echo((leaderboards or leaderboards_folder()) / challenge / "README.md")
+
+
 @app.command("show")
 def show(
     challenge: str,

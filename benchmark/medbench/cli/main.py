@@ -24,6 +24,7 @@ from medbench.cli import (
     report,
     run,
     submit,
+    summarize,
     train,
 )
 from medbench.cli.console import fail, speak_in_any_encoding
@@ -53,6 +54,7 @@ app.command("compare")(compare.command)
 app.command("rank")(rank.command)
 app.command("report")(report.command)
 app.command("cite")(cite.command)
+app.command("summarize")(summarize.command)
 app.command("profile")(profile.command)
 app.command("doctor")(doctor.command)
 

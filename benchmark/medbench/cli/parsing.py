@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -69,6 +70,19 @@ def parse_spacing(text: str | None) -> tuple[float, ...] | Literal["pixel"] | No
     if text is None or text == "pixel":
         return None if text is None else "pixel"
     return parse_numbers(text, "--spacing")
+
+
+def parse_sampling(text: str) -> Literal["every_15th", "two_a_second"]:
+    """A rule of sampling frames.
+
+    Raises:
+        MedbenchError: ``sampling.unknown``.
+    """
+    if text == "every_15th":
+        return "every_15th"
+    if text == "two_a_second":
+        return "two_a_second"
+    raise unknown_name("sampling", text, ("every_15th", "two_a_second"))
 
 
 def with_home(argument: str) -> str:

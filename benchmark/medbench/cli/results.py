@@ -14,7 +14,8 @@ def show_finished(finished: Finished, as_json: bool) -> None:
     """Print the result table with its denominators, or the record as JSON."""
     record = finished.record
     if as_json:
-        print_json({**record.model_dump(mode="json"), "folder": str(finished.folder)})
+        own = {"folder": str(finished.folder), "repeat": finished.command}
+        print_json({**record.model_dump(mode="json"), **own})
         return
     kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
     if record.challenge.subset:

@@ -38,6 +38,7 @@ def command(
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
     seed: arguments.Seed = 0,
+    repeats: arguments.Repeats = 1,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     profile: Annotated[

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from medbench.core.errors import MedbenchError
 
 GROUPS = tuple(f"medbench.{kind}s" for kind in ("model", "challenge", "metric", "platform", "task"))
 _PREFIX = "medbench_plugin_"
+_NAME = "plugin-name"
 
 _files: dict[Path, tuple[str, ...]] = {}
 
@@ -90,12 +92,40 @@ def loaded_plugins() -> list[Path]:
     return list(_files)
 
 
+def plugin_sources() -> dict[Path, list[Path]]:
+    """Every loaded file -> the file itself and what it imported from its own folder."""
+    return {path: sorted(_own_files(path, modules)) for path, modules in _files.items()}
+
+
+def copy_plugins(folder: Path) -> None:
+    """Copy every loaded file, with what it imports from its own folder, for :func:`load_copied_plugins`."""
+    for number, (path, sources) in enumerate(plugin_sources().items()):
+        for source in sources:
+            target = folder / f"{number:02}" / source.relative_to(path.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        (folder / f"{number:02}" / _NAME).write_text(path.name + "\n", encoding="utf-8")
+
+
+def load_copied_plugins(folder: Path) -> None:
+    """Load what :func:`copy_plugins` put into ``folder``; nothing where the folder is not there.
+
+    Raises:
+        MedbenchError: as :func:`load_plugin`.
+    """
+    for name in sorted(folder.glob(f"*/{_NAME}")):
+        load_plugin(name.with_name(name.read_text(encoding="utf-8").strip()))
+
+
 def plugins_in_use() -> list[Plugin]:
     """Files of ``--plugin`` and installed distributions that register something, sorted by name.
 
     An installed distribution counts whether or not the run uses one of its parts.
     """
-    files = [Plugin(path.name, _file_sha256(path, modules), path) for path, modules in _files.items()]
+    files = [
+        Plugin(path.name, _joint_sha256(path.parent, _own_files(path, modules)), path)
+        for path, modules in _files.items()
+    ]
     names = {
         point.dist.name: point.dist
         for group in GROUPS
@@ -114,13 +144,13 @@ def plugin_hashes() -> dict[str, str]:
     return {plugin.name: plugin.sha256 for plugin in plugins_in_use()}
 
 
-def _file_sha256(path: Path, modules: tuple[str, ...]) -> str:
+def _own_files(path: Path, modules: tuple[str, ...]) -> set[Path]:
     paths = {path}
     for name in modules:
         origin = getattr(sys.modules.get(name), "__file__", None)
         if origin and Path(origin).is_absolute() and Path(origin).resolve().is_relative_to(path.parent):
             paths.add(Path(origin).resolve())
-    return _joint_sha256(path.parent, paths)
+    return paths
 
 
 def _distribution_sha256(distribution: importlib.metadata.Distribution) -> str:

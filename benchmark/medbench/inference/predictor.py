@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
 
 class Predictor(Protocol):
-    """The interface of predictors: anything that gives predictions of samples.
+    """The interface of predictors: anything that gives predictions of samples."""
 
-    Attributes:
-        time_s: seconds spent so far by phase (``preprocess``, ``forward``, ``postprocess``).
-    """
-
-    time_s: dict[str, float]
+    @property
+    def time_s(self) -> Mapping[str, float]:
+        """Seconds spent so far by phase (``preprocess``, ``forward``, ``postprocess``)."""
+        ...
 
     def predict(self, sample: Any) -> Prediction:
         """The prediction of a sample, with an answer for each of its demands."""

@@ -67,6 +67,7 @@ class Table:
         rule: rule of the split.
         split_sha256: hash of the complete split's names, where known.
         subset: numbers of present and of released cases, where some are missing.
+        mark: what sets the rows apart from those that are ranked; empty for a ranking.
         cost_headings: headings of columns with costs, where these were measured.
         plots: charts of accuracy over cost, as SVG.
     """
@@ -81,6 +82,7 @@ class Table:
     rule: str = ""
     split_sha256: str = ""
     subset: tuple[int, int] | None = None
+    mark: str = ""
     cost_headings: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
 
@@ -99,6 +101,8 @@ class Table:
             parts.append(f"split {self.split}")
         if self.protocol:
             parts.append(f"protocol {self.protocol}")
+        if self.mark:
+            parts.append(f"not ranked: {self.mark}")
         if self.kind != "published":
             parts.append(f"{self.cases} cases ({self.manifest[:8]})")
         return ", ".join(parts)
@@ -168,22 +172,45 @@ def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterat
                 if (row["data"], row["split"], row["manifest_sha256"]) == (kind, split, manifest)
             ]
             for protocol, metrics in _protocols(challenge).items():
-                columns = tuple(m for m in metrics if any(m.name in row["metrics"] for row in table_rows))
-                if not columns:
-                    continue
-                first = table_rows[0]
-                yield Table(
-                    kind,
-                    split,
-                    protocol,
-                    columns,
-                    _ranked([_entry(row, columns) for row in table_rows], columns[0]),
-                    first["counts"]["total"],
-                    manifest,
-                    first.get("split_rule") or "",
-                    first.get("split_sha256") or "",
-                    _subset(first),
-                )
+                for mark in _marks(table_rows):
+                    yield from _table(kind, protocol, metrics, table_rows, mark)
+
+
+def _marks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Marks of the rows, those of ranked ones first."""
+    return sorted({row.get("mark") or "" for row in rows if not row.get("reference_row")} or {""})
+
+
+def _table(
+    kind: Kind,
+    protocol: str,
+    metrics: Sequence[MetricSpec],
+    rows: Sequence[Mapping[str, Any]],
+    mark: str,
+) -> Iterator[Table]:
+    """The table of rows with one mark, best first, and below them the challenge's reference rows."""
+    shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
+    if not shown:
+        return
+    models = [row for row in rows if not row.get("reference_row") and (row.get("mark") or "") == mark]
+    references = [row for row in rows if row.get("reference_row")]
+    first = rows[0]
+    yield Table(
+        kind,
+        first["split"],
+        protocol,
+        shown,
+        (
+            *_ranked([_entry(row, shown) for row in models], shown[0]),
+            *(_entry(row, shown) for row in references),
+        ),
+        first["counts"]["total"],
+        first["manifest_sha256"],
+        first.get("split_rule") or "",
+        first.get("split_sha256") or "",
+        _subset(first),
+        mark,
+    )
 
 
 def _subset(row: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -201,6 +228,8 @@ def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
             cells[metric.name] = Cell(result["value"], low, high, tuple(result["counts"]))
     subset = _subset(row)
     name = row["title"] + (f" ({row['recipe']})" if row["recipe"] else "")
+    if row.get("mark") or row.get("reference_row"):
+        name += f" [{row.get('mark') or 'reference'}]"
     return Entry(
         name + (f" [subset {subset[0]} of {subset[1]}]" if subset else ""),
         cells,

@@ -190,6 +190,8 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "weights": record.model.weights,
         "weights_sha256": record.model.weights_sha256,
         "recipe": (record.model.training or {}).get("recipe", {}).get("name"),
+        "mark": record.settings.get("mark", ""),
+        "reference_row": record.settings.get("reference_row", False),
         "counts": record.counts.model_dump(),
         "metrics": {
             name: {

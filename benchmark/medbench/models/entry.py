@@ -53,6 +53,9 @@ class ModelEntry:
         doi: its DOI, where there is no arXiv number.
         code: the authors' repository at a commit.
         code_license: licence of that code, in SPDX form where it has one.
+        learns: whether there is anything to train; such models need no weights otherwise.
+        sees_reference: whether it is shown the reference of the very cases that it predicts, as its authors'
+            program does; its results are marked and never ranked.
         in_channels: channels of the published input.
         spatial_dims: 2 for images, 3 for volumes ``(N, modalities, depth, height, width)``, 1 for sequences
             ``(N, frames, features)``.
@@ -107,6 +110,8 @@ class ModelEntry:
     doi: str = ""
     code: str = ""
     code_license: str = ""
+    learns: bool = True
+    sees_reference: bool = False
     in_channels: int = 3
     spatial_dims: Literal[1, 2, 3] = 2
     modality_mask: bool = False

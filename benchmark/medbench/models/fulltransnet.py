@@ -17,13 +17,16 @@ evaluation. Here they are parameters, and dropout ends with training. The progra
 never computes with (140,608 of 3,678,848) are left out.
 
 The decoder is given features of frames. The authors give it those of the *ground-truth* summary, in testing
-too; :func:`uniform_frames` names frames that tell nothing of it.
+too. The corrected form gives it every frame, which tells nothing of any summary: for a frame of the summary
+it
+learns to point at that frame, for any other at none. So that pointing is there to begin with, the last layer
+starts as the table of positions.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -31,154 +34,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
+from medbench.models.blocks.local_global_attention import LocalGlobalAttention
+from medbench.models.blocks.post_norm_layers import Embedding, FeedForward, PostNormAttention, positions
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
 Form = Literal["corrected", "published"]
 FORMS: tuple[Form, ...] = ("corrected", "published")
 FRAME_STEP = 15
-_SCALE = 8**-0.5  # the authors' number, whatever the width of a head
+_ENTRIES_AT_ONCE = 1 << 24
+_POINTING = 0.3
 _SUMMARY_SHARE = 0.15
 _SHOT_FRAMES = 20
-
-
-class Embedding(nn.Module):
-    """Linear layer, ReLU, dropout and layer norm, shared by encoder and decoder."""
-
-    def __init__(self, inputs: int, dim: int, dropout: float) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(inputs, dim)
-        self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, features: Tensor, padding: int = 0) -> Tensor:
-        """``(N, T, inputs)`` to ``(N, T + padding, dim)``, the last rows as of features that are zero."""
-        hidden = functional.relu(self.hidden(features))
-        if padding:
-            empty = functional.relu(self.hidden.bias).to(hidden.dtype)
-            hidden = torch.cat([hidden, empty.expand(len(hidden), padding, -1)], dim=1)
-        return self.norm(self.dropout(hidden))
-
-
-class FeedForward(nn.Module):
-    """Two linear layers without bias around a ReLU, residual, layer norm."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.expand = nn.Linear(dim, hidden, bias=False)
-        self.reduce = nn.Linear(hidden, dim, bias=False)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, n, dim)`` to the same shape."""
-        return self.norm(tokens + self.reduce(functional.relu(self.expand(tokens))))
-
-
-class DecoderAttention(nn.Module):
-    """Attention of tokens to a memory, projection, residual, layer norm."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value, self.output = (nn.Linear(dim, dim) for _ in range(4))
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, tokens: Tensor, memory: Tensor, *, causal: bool = False) -> Tensor:
-        """``(N, S, dim)`` and ``(N, n, dim)`` to ``(N, S, dim)``."""
-        context = functional.scaled_dot_product_attention(
-            _split(self.query(tokens), self.heads),
-            _split(self.key(memory), self.heads),
-            _split(self.value(memory), self.heads),
-            is_causal=causal,
-            scale=_SCALE,
-        )
-        return self.norm(self.output(_joined(context)) + tokens)
-
-
-class LocalGlobalAttention(nn.Module):
-    """Attention to the frames of a window and to global frames, which themselves attend to every frame.
-
-    Queries are taken in blocks of ``window``, each with the keys of three blocks, so that n frames with G
-    global ones take n · (3 · window + G) scores. A global key counts once, also inside the window.
-
-    Args:
-        dim: channels.
-        heads: number of heads.
-        window: frames on each side.
-        dropout: rate on the weights of the attention.
-        scrambled: re-read the context ``(dim, n)`` in memory as ``(n, dim)``, as the authors' program does.
-    """
-
-    def __init__(self, dim: int, heads: int, window: int, dropout: float, *, scrambled: bool) -> None:
-        super().__init__()
-        self.heads, self.window, self.scrambled = heads, window, scrambled
-        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
-        self.global_query, self.global_key, self.global_value = (nn.Linear(dim, dim) for _ in range(3))
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(dim, dim)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, tokens: Tensor, global_frames: Tensor, n_seen: Tensor | None = None) -> Tensor:
-        """``(N, n, dim)`` to the same shape.
-
-        Args:
-            tokens: of the frames.
-            global_frames: sorted indices ``(N, G)``; repeated ones count once.
-            n_seen: ``(N, 1)``, frames from the start that take part, all if ``None``; the others are no keys
-                and get no context.
-        """
-        seen = None
-        if n_seen is not None:
-            seen = torch.arange(tokens.shape[1], device=tokens.device) < n_seen
-        context = self._local_rows(tokens, global_frames, seen)
-        rows = self._global_rows(tokens, global_frames, seen)
-        if seen is not None:
-            context = context * seen[:, None, :, None]
-            rows = rows * seen.gather(1, global_frames)[:, None, :, None]
-        context = _joined(context.scatter(2, _index(global_frames, context), rows.to(context.dtype)))
-        if self.scrambled:
-            context = context.transpose(1, 2).reshape(context.shape)
-        return self.norm(self.output(context) + tokens)
-
-    def _local_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
-        """Context ``(N, heads, n, channels)`` of every frame as if it were none of the global ones."""
-        n, window = tokens.shape[1], self.window
-        query, key, value = (_split(part(tokens), self.heads) for part in (self.query, self.key, self.value))
-        missing = -n % window
-        query = functional.pad(query * _SCALE, (0, 0, 0, missing)).unflatten(2, (-1, window))
-        chosen = _index(global_frames, key)
-        global_key, global_value = key.gather(2, chosen), value.gather(2, chosen)
-        key, value = (_neighbourhoods(part, window, missing) for part in (key, value))
-
-        local = _neighbourhoods(self._local_keys(n, global_frames, seen), window, missing, dim=1)
-        local = local[:, None, :, None] & _band(window, tokens.device)
-        once = functional.pad(global_frames[:, 1:] != global_frames[:, :-1], (1, 0), value=True)
-        if seen is not None:
-            once = once & seen.gather(1, global_frames)
-        near = _masked(query @ key, local)
-        far = query.flatten(2, 3) @ global_key.transpose(2, 3)
-        far = _masked(far.unflatten(2, (-1, window)), once[:, None, None, None])
-        weights = self.dropout(torch.cat([near, far], dim=-1).softmax(dim=-1)).to(value.dtype)
-        near, far = weights.split([near.shape[-1], far.shape[-1]], dim=-1)
-        context = (near @ value.transpose(3, 4)).flatten(2, 3) + far.flatten(2, 3) @ global_value
-        return context[:, :, :n]
-
-    @staticmethod
-    def _local_keys(n: int, global_frames: Tensor, seen: Tensor | None) -> Tensor:
-        """Which of n frames are keys of the window alone, ``(N, n)``."""
-        keys = torch.ones(len(global_frames), n, dtype=torch.bool, device=global_frames.device)
-        keys = keys.scatter(1, global_frames, False)
-        return keys if seen is None else keys & seen
-
-    def _global_rows(self, tokens: Tensor, global_frames: Tensor, seen: Tensor | None) -> Tensor:
-        """Context ``(N, heads, G, channels)`` of the global frames."""
-        asking = tokens.gather(1, global_frames[..., None].expand(-1, -1, tokens.shape[-1]))
-        query = _split(self.global_query(asking), self.heads) * _SCALE
-        key, value = (_split(part(tokens), self.heads) for part in (self.global_key, self.global_value))
-        scores = query @ key.transpose(2, 3)
-        if seen is not None:
-            scores = _masked(scores, seen[:, None, None])
-        return self.dropout(scores.softmax(dim=-1)).to(value.dtype) @ value
 
 
 class EncoderLayer(nn.Module):
@@ -198,8 +65,8 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
-        self.self_attention = DecoderAttention(dim, heads)
-        self.cross_attention = DecoderAttention(dim, heads)
+        self.self_attention = PostNormAttention(dim, heads)
+        self.cross_attention = PostNormAttention(dim, heads)
         self.ffn = FeedForward(dim, hidden)
 
     def forward(self, tokens: Tensor, memory: Tensor) -> Tensor:
@@ -263,7 +130,7 @@ class FullTransNet(nn.Module):
         self.length = length
         self.published = form == "published"
         self.embedding = Embedding(in_channels, dim, dropout)
-        self.register_buffer("positions", _positions(length, dim))
+        self.register_buffer("positions", positions(length, dim))
         self.encoder = nn.ModuleList(
             EncoderLayer(
                 LocalGlobalAttention(dim, heads, window, dropout, scrambled=self.published),
@@ -273,6 +140,9 @@ class FullTransNet(nn.Module):
         )
         self.decoder = nn.ModuleList(DecoderLayer(dim, heads, ffn_dim) for _ in range(decoder_layers))
         self.head = nn.Linear(dim, length, bias=False)
+        if not self.published:
+            with torch.no_grad():
+                self.head.weight.copy_(_POINTING * self.positions[0])
 
     def forward(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
         """For each frame of a summary, a distribution over the frames of the video.
@@ -289,20 +159,48 @@ class FullTransNet(nn.Module):
         Raises:
             MedbenchError: ``model.input`` for more frames than ``length``.
         """
+        tokens = self.summary_tokens(frames, decoder_features, global_frames)
+        return self.distribution(tokens, frames.shape[1])
+
+    def summary_tokens(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
+        """The decoder's tokens ``(N, S, dim)``, one a frame of a summary; as :meth:`forward`.
+
+        Raises:
+            MedbenchError: ``model.input`` for more frames than ``length``.
+        """
         n_frames = frames.shape[1]
         if max(n_frames, decoder_features.shape[1]) > self.length:
             raise MedbenchError(
                 "model.input",
                 f"fulltransnet: {n_frames} frames and {decoder_features.shape[1]} decoder tokens, but "
                 f"length={self.length}.",
-                "Build the network with a larger length.",
+                "Build the network with a larger length (--set length=20000).",
             )
         memory = self.encode(frames, global_frames)
         tokens = self.embedding(decoder_features)
         tokens = (2 * tokens if self.published else tokens) + self.positions[:, : tokens.shape[1]]
         for layer in self.decoder:
             tokens = layer(tokens, memory)
+        return tokens
+
+    def distribution(self, tokens: Tensor, n_frames: int) -> Tensor:
+        """Probabilities ``(N, S, n_frames)`` of the decoder's tokens ``(N, S, dim)``."""
         return functional.linear(tokens, self.head.weight[:n_frames]).softmax(dim=-1)
+
+    def frame_scores(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
+        """Scores ``(N, T)``: :func:`frame_scores` of :meth:`forward`, in memory that grows with T alone."""
+        tokens = self.summary_tokens(frames, decoder_features, global_frames)
+        n_frames = frames.shape[1]
+        rows = max(1, _ENTRIES_AT_ONCE // n_frames)
+        parts = (self.distribution(part, n_frames) for part in tokens.split(rows, dim=1))
+        return frame_scores_of(parts)
+
+    def decoder_frames(self, n_frames: int, key_frames: Tensor | None = None) -> Tensor:
+        """Frames whose features the decoder is given: the summary's own in the published form, else all."""
+        if not self.published:
+            return torch.arange(n_frames)
+        assert key_frames is not None, "the published form is given the summary"
+        return key_frames
 
     def encode(self, frames: Tensor, global_frames: Tensor) -> Tensor:
         """``(N, T, in_channels)`` to ``(N, T, dim)``; in the published form to ``(N, length, dim)``."""
@@ -317,48 +215,6 @@ class FullTransNet(nn.Module):
         for layer in self.encoder:
             tokens = layer(tokens, global_frames, n_seen)
         return tokens
-
-
-def _positions(length: int, dim: int) -> Tensor:
-    """Sines and cosines ``(1, length, dim)`` in turns.
-
-    In float64 and rounded: in float32, as the authors' program does it, the last digits depend on the
-    processor. Their files hold the table that it made, which replaces this one.
-    """
-    rates = torch.exp(torch.arange(0, dim, 2, dtype=torch.float64) * (-math.log(10000.0) / dim))
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[None].float()
-
-
-def _split(tokens: Tensor, heads: int) -> Tensor:
-    """``(N, n, dim)`` to ``(N, heads, n, dim / heads)``."""
-    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def _joined(context: Tensor) -> Tensor:
-    """The inverse of :func:`_split`."""
-    return context.transpose(1, 2).flatten(2)
-
-
-def _index(frames: Tensor, parts: Tensor) -> Tensor:
-    """``(N, G)`` as an index along the third axis of ``(N, heads, n, channels)``."""
-    return frames[:, None, :, None].expand(-1, parts.shape[1], -1, parts.shape[3])
-
-
-def _neighbourhoods(parts: Tensor, window: int, missing: int, dim: int = 2) -> Tensor:
-    """Windows of three blocks around each block of an axis: ``(…, blocks, …, 3 * window)``."""
-    after = (0, 0) * (parts.ndim - 1 - dim)
-    return functional.pad(parts, (*after, window, window + missing)).unfold(dim, 3 * window, window)
-
-
-def _band(window: int, device: torch.device) -> Tensor:
-    """Which of three blocks' keys lie within the window of each query of the middle one."""
-    queries = torch.arange(window, 2 * window, device=device)[:, None]
-    return (torch.arange(3 * window, device=device) - queries).abs() <= window
-
-
-def _masked(scores: Tensor, allowed: Tensor) -> Tensor:
-    return scores.masked_fill(~allowed, torch.finfo(scores.dtype).min)
 
 
 def global_frames_of(change_points: Tensor, step: int = FRAME_STEP) -> Tensor:
@@ -379,7 +235,7 @@ def global_frames_of(change_points: Tensor, step: int = FRAME_STEP) -> Tensor:
 
 
 def uniform_frames(n_frames: int, share: float = _SUMMARY_SHARE) -> Tensor:
-    """Evenly spaced frames to give to the decoder: a summary's share of a video, without knowing any summary.
+    """Evenly spaced frames to measure the cost with: a summary's share of a video.
 
     >>> uniform_frames(20).tolist()
     [3, 10, 16]
@@ -400,9 +256,29 @@ def frame_scores(probabilities: Tensor) -> Tensor:
     Returns:
         ``(…, T)``.
     """
-    largest = probabilities.amax(dim=-2, keepdim=True)
-    chosen = (probabilities == largest) & (probabilities == probabilities.amax(dim=-1, keepdim=True))
-    return torch.where(chosen.any(dim=-2), largest.squeeze(-2), probabilities.amin(dim=-2))
+    return frame_scores_of([probabilities])
+
+
+def frame_scores_of(parts: Iterable[Tensor]) -> Tensor:
+    """As :func:`frame_scores`, from some rows at a time."""
+    largest, chosen, least = functools.reduce(_joined_columns, map(_columns, parts))
+    return torch.where(chosen, largest, least)
+
+
+def _columns(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Largest value of each column, whether it is the largest of a row there, and the least value."""
+    peak = rows.amax(dim=-2, keepdim=True)
+    here = ((rows == peak) & (rows == rows.amax(dim=-1, keepdim=True))).any(dim=-2)
+    return peak.squeeze(-2), here, rows.amin(dim=-2)
+
+
+def _joined_columns(
+    one: tuple[Tensor, Tensor, Tensor], other: tuple[Tensor, Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of two parts of the rows together."""
+    (largest, chosen, least), (peak, here, low) = one, other
+    tied = torch.where(peak == largest, here | chosen, chosen)
+    return torch.maximum(largest, peak), torch.where(peak > largest, here, tied), torch.minimum(least, low)
 
 
 def further_inputs(frames: Tensor) -> tuple[Tensor, Tensor]:

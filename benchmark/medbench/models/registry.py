@@ -136,7 +136,7 @@ def create_model(
     if image_size is not None and "image_size" in entry.options:
         options["image_size"] = image_size
     check_options(entry, options)
-    factory = _factories.get(entry.name) or load_object(entry.factory)
+    factory: Factory = load_object(target) if isinstance(target := factory_of(entry.name), str) else target
     network: nn.Module = factory(
         in_channels=in_channels, num_classes=num_classes, **{**entry.fixed_options, **options}
     )
@@ -159,6 +159,16 @@ def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
                 f"{entry.name} has no option '{option}'.",
                 listed if hint.startswith("Known") else f"{hint} {listed}",
             )
+
+
+def factory_of(name: str) -> Factory | str:
+    """What builds a model: a plug-in's function, or ``"module:callable"`` of its card.
+
+    Raises:
+        MedbenchError: ``model.unknown`` with the nearest names.
+    """
+    entry = model_entry(name)
+    return _factories.get(entry.name) or entry.factory
 
 
 def official_state_dict(

@@ -24,6 +24,7 @@ from medbench.running.data import choose_cases, resolve_data
 from medbench.running.finishing import store
 from medbench.running.handed_in import check_given, located, opened_predictions, unused_notes
 from medbench.running.loop import score_predictions
+from medbench.running.references import add_references
 from medbench.running.request import CaseRequest, ScoreKeywords, request_fields
 
 
@@ -137,6 +138,8 @@ def _scored(
     finished = Finished(record, rows, folder, command=request.command())
     board = request.boards_root if request.cases == "*" else None
     store(finished, challenge, cases, predictions, board)
+    if board is not None:
+        add_references(subject, request, progress)
     return finished
 
 

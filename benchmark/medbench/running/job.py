@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
+from medbench.core.files import sha256_json
+from medbench.core.places import Places
 from medbench.core.progress import Progress
 from medbench.core.sample import AnySample
 from medbench.core.slides import SlideSettings
+from medbench.core.text import printable
+from medbench.inference.folds import FoldedPredictor
 from medbench.inference.predictor import Predictor
+from medbench.records.schema import ModelRecord
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.networks import NetworkPlan
-from medbench.running.request import Request
+from medbench.running.request import Request, RunPlan
 from medbench.running.setup import Setup
 from medbench.running.weights import choose_weights, refuse_leak
 
@@ -58,6 +63,25 @@ class Job:
         return self.setup.weights.path
 
     @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the weights; ``None`` for fresh ones."""
+        return self.setup.weights.sha256
+
+    def model_record(self, places: Places) -> ModelRecord:
+        """What a record says of the network that predicts, without paths of this machine."""
+        network, weights = self.network, self.setup.weights
+        return ModelRecord(
+            name=network.name,
+            title=printable(network.entry.title),
+            options=places.hide_all(network.options),
+            parameters=self.setup.count_parameters(),
+            weights=weights.kind,
+            weights_sha256=weights.sha256,
+            untrained_parts=self.setup.untrained_parts(),
+            training=places.hide_all(weights.facts) or None,
+        )
+
+    @property
     def slide_settings(self) -> SlideSettings | None:
         """How slides are predicted, if the cases are slides."""
         return self.setup.slide_settings
@@ -88,7 +112,108 @@ class Job:
         return self.setup.predictor(work, progress, patches)
 
 
-def resolve(request: Request, progress: Progress) -> Job:
+@dataclass(frozen=True, slots=True)
+class FoldedJob:
+    """Networks on the parts of a split, each part predicted by those that learnt from its training split.
+
+    Attributes:
+        request: with everything that was left open.
+        setups: part of the split -> setups of its networks, one a repeat.
+        data: where the cases lie.
+        cases: those to predict.
+    """
+
+    request: Request
+    setups: Mapping[str, Sequence[Setup]]
+    data: Data
+    cases: Sequence[Case]
+
+    @property
+    def setup(self) -> Setup:
+        """The setup of the first network."""
+        return next(iter(self.setups.values()))[0]
+
+    @property
+    def challenge(self) -> Challenge:
+        """The challenge."""
+        return self.setup.challenge
+
+    @property
+    def network(self) -> NetworkPlan:
+        """The model with its options."""
+        return self.setup.network
+
+    @property
+    def split(self) -> str:
+        """The split that the cases are of."""
+        return str(self.request.split)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 over those of all networks; ``None`` for fresh ones."""
+        digests = [setup.weights.sha256 for setup in self._all]
+        return sha256_json(digests) if all(digests) else None
+
+    @property
+    def _all(self) -> list[Setup]:
+        return [setup for setups in self.setups.values() for setup in setups]
+
+    def settings(self) -> dict[str, Any]:
+        """What of the inference decides the result, and which cases are predicted by how many networks."""
+        networks = {"networks": len(self._all), "repeats": self.request.repeats}
+        return {**self.setup.settings(), **networks, "cases": self.request.cases}
+
+    def read(self, case: Case) -> AnySample:
+        """What the networks may see of a case.
+
+        Raises:
+            MedbenchError: as :meth:`Setup.read`.
+        """
+        return self.setup.read(case)
+
+    def predictor(self, work: Path | None = None, progress: Progress | None = None) -> Predictor:
+        """What answers the cases, each by the networks of its part.
+
+        Raises:
+            MedbenchError: as :meth:`Setup.predictor`.
+        """
+        return FoldedPredictor(
+            {
+                part: [setup.predictor(work, progress) for setup in setups]
+                for part, setups in self.setups.items()
+            }
+        )
+
+    def model_record(self, places: Places) -> ModelRecord:
+        """What a record says of the networks: what they share, and each one's split, seed and weights."""
+        facts = self.setup.weights.facts
+        shared = {
+            name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")
+        }
+        each = [
+            {
+                "part": part,
+                "split": setup.weights.facts.get("split"),
+                "seed": setup.weights.facts.get("seed"),
+                "weights_sha256": setup.weights.sha256,
+                "validation_score": setup.weights.facts.get("validation_score"),
+            }
+            for part, setups in self.setups.items()
+            for setup in setups
+        ]
+        return ModelRecord(
+            name=self.network.name,
+            title=printable(self.network.entry.title),
+            options=places.hide_all(self.network.options),
+            parameters=self.setup.count_parameters(),
+            weights=self.setup.weights.kind,
+            weights_sha256=self.weights_sha256,
+            untrained_parts=self.setup.untrained_parts(),
+            training=places.hide_all({**shared, "networks": each}) if facts else None,
+        )
+
+
+def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
     """Find data, cases and weights of a request; on the sample, weights that are missing are fitted now.
 
     Raises:
@@ -99,10 +224,35 @@ def resolve(request: Request, progress: Progress) -> Job:
     split = str(request.split)
     data = resolve_data(challenge, request.data, progress)
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
-    weights = choose_weights(plan, data, progress)
+    parts = challenge.release.parts(split)
+    if not parts and request.repeats == 1:
+        setup = _setup(plan, data, progress)
+        return Job(_completed(request, setup), setup, data, cases)
+    wanted = {case.id.partition("/")[0] for case in cases}
+    setups = {}
+    for part in parts or (split,):
+        if parts and part not in wanted:
+            continue
+        of_part = dataclasses.replace(plan, request=dataclasses.replace(request, split=part))
+        setups[part] = [_setup(of_part, data, progress, repeat) for repeat in range(request.repeats)]
+    first = next(iter(setups.values()))[0]
+    return FoldedJob(_completed(request, first), setups, data, cases)
+
+
+def _setup(plan: RunPlan, data: Data, progress: Progress, repeat: int = 0) -> Setup:
+    request, challenge = plan.request, plan.challenge
+    weights = choose_weights(plan, data, progress, repeat)
     setup = Setup.of(plan, weights)
+    if repeat:
+        setup = dataclasses.replace(setup, seed=request.seed + repeat)
     if weights.facts.get("challenge") == challenge.name:
+        split = str(request.split)
         refuse_leak(challenge, weights.facts["split"], split, f"{weights.path}: learnt from")
+    return setup
+
+
+def _completed(request: Request, setup: Setup) -> Request:
+    """The request with the recipe and the options of the weights."""
+    weights = setup.weights
     recipe = weights.facts["recipe"]["name"] if weights.kind == "trained" else request.recipe
-    request = dataclasses.replace(request, options=setup.network.options, recipe=recipe)
-    return Job(request, setup, data, cases)
+    return dataclasses.replace(request, options=setup.network.options, recipe=recipe)

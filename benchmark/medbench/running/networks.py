@@ -15,7 +15,8 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe
+from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as
+from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -156,16 +157,18 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
 
 def recipe_for(
     challenge: Challenge, network: NetworkPlan, name: str, changes: Mapping[str, Any] | None = None
-) -> Recipe | FrameworkRecipe:
+) -> Recipe | SequenceRecipe | FrameworkRecipe:
     """A model's recipe with the challenge's augmentation, unless the recipe repeats the authors' program.
 
-    A framework has recipes and augmentation of its own.
+    A framework has recipes and augmentation of its own; networks that see sequences have none.
 
     Raises:
         MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
     """
     if network.framework is not None:
         return network.framework.recipe(network.entry_family, name, changes or {})
+    if network.form == "sequence":
+        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes or {})
     own = (
         {"augmentation": challenge.card.augmentation}
         if challenge.card.augmentation and name != "official"

@@ -13,7 +13,7 @@ from medbench.core.files import write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
 from medbench.records.identity import code_sha256, plugin_settings
-from medbench.running.job import Job, resolve
+from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
 from medbench.running.request import PredictKeywords, Request
 
@@ -62,12 +62,12 @@ def predict_request(request: Request, output: Path, progress: Progress | None = 
     return rows
 
 
-def _made_by(job: Job) -> str:
+def _made_by(job: Job | FoldedJob) -> str:
     return json.dumps(
         {
             "model": job.request.model,
             "options": job.network.options,
-            "weights_sha256": job.setup.weights.sha256,
+            "weights_sha256": job.weights_sha256,
             "settings": {**job.settings(), **plugin_settings(), "cases": None},
             "code_sha256": code_sha256(),
         },

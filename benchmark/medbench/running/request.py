@@ -120,6 +120,7 @@ class PredictKeywords(CaseKeywords, total=False):
     recipe: str | None
     options: Mapping[str, Any] | None
     inference: Inference | None
+    repeats: int
 
 
 class RunKeywords(PredictKeywords, total=False):
@@ -203,6 +204,8 @@ class Request(CaseRequest):
         options: options of the model.
         inference: device, precision, batch and image size; for volumes also the windows and which modalities
             may be seen. A run on fewer modalities enters no leaderboard.
+        repeats: networks that learn with successive seeds and whose scores are averaged case by case, where
+            the challenge takes several answers.
     """
 
     model: str
@@ -210,6 +213,7 @@ class Request(CaseRequest):
     recipe: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     inference: Inference = _DEFAULT
+    repeats: int = 1
 
     @classmethod
     def of(cls, model: str, challenge: str, **keywords: Unpack[RunKeywords]) -> Request:
@@ -235,6 +239,7 @@ class Request(CaseRequest):
         options = self.places().hide_all(self.options) if shared else self.options
         for name, value in options.items():
             arguments += ["--set", f"{name}={json.dumps(value)}"]
+        arguments += ["--repeats", str(self.repeats)] if self.repeats != 1 else []
         arguments += self.inference.arguments()
         if self.weights == AUTO and self.runs is not None:
             arguments += ["--runs", "{runs}" if shared else str(self.runs)]
@@ -276,6 +281,12 @@ class Request(CaseRequest):
         """
         challenge, network = self.match()
         check_inference(challenge, network, self.inference)
+        if self.repeats < 1 or (self.repeats > 1 and not challenge.exchange.several_answers):
+            raise MedbenchError(
+                "request.repeats",
+                f"{self.repeats} repeats: {challenge.title} takes one answer a case.",
+                "Run once a seed, and compare the runs.",
+            )
         if self.weights == NONE and network.framework is not None:
             raise MedbenchError(
                 "weights.planned",

@@ -32,6 +32,7 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "stitch": (bool,),
     "cases": (str,),
     "seed": (int,),
+    "repeats": (int,),
     "runs": (str,),
     "leaderboards": (str,),
     "plugin": (list,),

@@ -6,17 +6,15 @@ from functools import partial
 from typing import Unpack
 
 from medbench.core.files import sha256_json
-from medbench.core.places import Places
 from medbench.core.progress import Progress, SilentProgress
-from medbench.core.text import printable
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished
-from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
-from medbench.running.job import Job, resolve
+from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
+from medbench.running.references import add_references
 from medbench.running.request import Request, RunKeywords
 
 
@@ -62,7 +60,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
         key=key,
-        model=model_record(job, places),
+        model=job.model_record(places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
         device=request.inference.device,
@@ -74,17 +72,19 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
     whole = request.cases == "*" and job.request.inference.modalities is None
     store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
+    if whole:
+        add_references(subject, request, progress)
     keep_phases(folder, timing)
     return finished
 
 
-def run_key(job: Job, manifest: str) -> str:
+def run_key(job: Job | FoldedJob, manifest: str) -> str:
     """Hash of everything that decides a run's result."""
     return sha256_json(
         {
             "model": job.request.model,
             "options": job.network.options,
-            "weights": job.setup.weights.sha256 or f"seed {job.request.seed}",
+            "weights": job.weights_sha256 or f"seed {job.request.seed}",
             "settings": {**job.settings(), **plugin_settings()},
             "seed": job.request.seed,
             "challenge": job.challenge.name,
@@ -93,19 +93,4 @@ def run_key(job: Job, manifest: str) -> str:
             "manifest": manifest,
             "code": code_sha256(),
         }
-    )
-
-
-def model_record(job: Job, places: Places) -> ModelRecord:
-    """What the record says of the network that predicted, without paths of this machine."""
-    network, weights = job.network, job.setup.weights
-    return ModelRecord(
-        name=network.name,
-        title=printable(network.entry.title),
-        options=places.hide_all(network.options),
-        parameters=job.setup.count_parameters(),
-        weights=weights.kind,
-        weights_sha256=weights.sha256,
-        untrained_parts=job.setup.untrained_parts(),
-        training=places.hide_all(weights.facts) or None,
     )

@@ -77,7 +77,16 @@ class Setup:
         if self.slide_settings is not None:
             settings["tiling"] = dataclasses.asdict(self.slide_settings)
         settings |= {"stitch": True} if inference.stitch else {}
+        settings |= {"mark": self.mark} if self.mark else {}
         return settings | ({} if inference.modalities is None else {"modalities": list(inference.modalities)})
+
+    @property
+    def mark(self) -> str:
+        """What sets the results apart from those that are ranked; empty for those that are."""
+        if self.network.entry.sees_reference:
+            return "saw the test labels"
+        recipe = self.weights.facts.get("recipe", {})
+        return "epoch chosen on the test split" if recipe.get("validation") == "test_split" else ""
 
     def read(self, case: Case) -> AnySample:
         """The sample of a case: the images or features that the network may see.
@@ -87,7 +96,16 @@ class Setup:
         """
         names = self.inference.modalities
         visible = case if names is None else with_modalities(case, names)
-        sample: AnySample = self.challenge.exchange.inputs[self.network.form].read(visible)
+        exchange, form = self.challenge.exchange, self.network.form
+        shown = exchange.inputs_with_reference if self.network.entry.sees_reference else exchange.inputs
+        if form not in shown:
+            raise MedbenchError(
+                "model.needs_reference",
+                f"{self.network.name} is shown the reference of what it predicts, and "
+                f"{self.challenge.title} shows none.",
+                "Take a form of the model that needs none.",
+            )
+        sample: AnySample = shown[form].read(visible)
         return sample
 
     @property

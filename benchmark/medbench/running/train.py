@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -18,6 +17,8 @@ from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import Request
+from medbench.running.train_sequences import train_sequences
+from medbench.running.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,29 +30,6 @@ if TYPE_CHECKING:
     from medbench.training.fit import Hardware
     from medbench.training.framework import FrameworkRecipe
     from medbench.training.recipes import Recipe
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingPlan:
-    """A planned training: everything that decides its result.
-
-    Attributes:
-        challenge: the challenge.
-        data: the challenge's data.
-        network: the planned network.
-        recipe: a :class:`Recipe`, or a framework's own.
-        folder: folder of the training's state and weights; its name hashes everything that decides them.
-        split: the training split.
-        facts: what the weights file records.
-    """
-
-    challenge: Challenge
-    data: Data
-    network: NetworkPlan
-    recipe: Any
-    folder: Path
-    split: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def training_challenge(challenge: Challenge) -> Challenge:
@@ -111,6 +89,8 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             facts=plan.facts,
         )
         return plan.network.framework.train(order, hardware, progress)
+    if plan.network.form == "sequence" and "frame_scores" in plan.network.outputs:
+        return train_sequences(plan, hardware, progress)
     if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",
@@ -179,11 +159,12 @@ def train(
         hardware: accelerator, devices, nodes, precision.
         progress: display that counts the steps.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
-            ``split`` to learn from, the challenge's own training split if not given; ``options`` of the
-            model; ``runs``, folder of run directories.
+            ``split`` to learn from, the challenge's own training split if not given, or those of all its
+            folds; ``options`` of the model; ``runs``, folder of run directories.
 
     Returns:
-        Path of the weights; ``training.json`` beside them says how they were made.
+        Path of the weights, of the last fold's where there are several; ``training.json`` beside them says
+        how they were made.
 
     Raises:
         MedbenchError: for unknown names, unreadable data or a diverged training.
@@ -195,5 +176,9 @@ def train(
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
     data = resolve_data(subject, request.data, progress)
-    plan = plan_training(subject, data, network, settings, request.runs_root, request.split)
-    return train_planned(plan, hardware or DefaultHardware(), progress)
+    release = training_challenge(subject).release
+    folds = () if request.split else release.parts(release.default_split)
+    splits: list[str | None] = [*map(release.training_split_of, folds)] if folds else [request.split]
+    plans = [plan_training(subject, data, network, settings, request.runs_root, split) for split in splits]
+    weights = [train_planned(plan, hardware or DefaultHardware(), progress) for plan in plans]
+    return weights[-1]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from medbench.inference.weights import Checkpoint
 
+QUICK = "quick"
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -72,15 +74,21 @@ def read_weights(
     return Weights(kind, path, load_checkpoint(path, verify))
 
 
-def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
+def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 0) -> Weights:
     """Weights of a request: from its file, from an earlier training, or fitted now on a synthetic sample.
+
+    Args:
+        plan: the request.
+        data: what is learnt from.
+        progress: told of every step.
+        repeat: which of the request's repeats; each learns with a seed of its own.
 
     Raises:
         MedbenchError: ``weights.none``, ``weights.leak``, or as :func:`read_weights` and a framework's own
             reading.
     """
     request, challenge, network = plan.request, plan.challenge, plan.network
-    if request.weights == NONE:
+    if request.weights == NONE or not network.entry.learns:
         return Weights()
     path = request.weights_file
     if path is not None:
@@ -90,9 +98,12 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress) -> Weights:
     split = str(request.split)
     training_split = challenge.release.training_split_of(split)
     refuse_leak(challenge, training_split, split, "Weights would be learnt from")
-    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split)
+    seed = None
+    if request.repeats > 1:
+        seed = recipe_for(challenge, network, request.recipe or QUICK).seed + repeat
+    path = find_trained(challenge, data, network, request.runs_root, request.recipe, training_split, seed)
     if path is None and data.kind == "sample":
-        path = _fit_quick(plan, data, training_split, progress)
+        path = _fit_quick(plan, data, training_split, seed, progress)
     if path is None:
         raise no_weights(challenge, network.name, data, training_split)
     return read_weights(path, "trained")
@@ -177,6 +188,7 @@ def find_trained(
     runs: Path,
     recipe: str | None,
     split: str | None = None,
+    seed: int | None = None,
 ) -> Path | None:
     """Weights file of the latest finished training of this model on these data; ``None`` without one.
 
@@ -187,6 +199,7 @@ def find_trained(
         runs: folder of run directories.
         recipe: only of this recipe.
         split: training split; ``None`` takes the challenge's own.
+        seed: only of this seed.
     """
     from medbench.training.fit import SUMMARY, WEIGHTS
 
@@ -205,6 +218,7 @@ def find_trained(
             and summary["options"] == network.options
             and summary.get("plugins", {}) == plugin_hashes()
             and (recipe is None or summary["recipe"]["name"] == recipe)
+            and (seed is None or summary["seed"] == seed)
         )
         if fits:
             candidates.append((summary["finished"], weights))
@@ -222,11 +236,11 @@ def no_weights(challenge: Challenge, model: str, data: Data, split: str | None =
     )
 
 
-def _fit_quick(plan: RunPlan, data: Data, split: str, progress: Progress) -> Path:
+def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress: Progress) -> Path:
     from medbench.training.fit import Hardware
 
-    challenge, network, name = plan.challenge, plan.network, plan.request.recipe or "quick"
-    recipe = recipe_for(challenge, network, name)
+    challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
+    recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
     progress.say(
         f"No weights given: fitting {network.name} to the synthetic sample by the '{name}' recipe "
         f"({recipe.describe(network.entry.spatial_dims)}). "

@@ -46,7 +46,8 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
         if set(values) <= set(coding):
             table = np.zeros(256, np.uint8)
             table[list(coding)] = (0, 1, 2)
-            return table[labels]
+            array: npt.NDArray[np.uint8] = table[labels]
+            return array
     shown = counted(labels, ())
     raise MedbenchError(
         "data.label_unknown",

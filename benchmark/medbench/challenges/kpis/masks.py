@@ -61,7 +61,8 @@ def read_binary_prediction(path: Path, shape: tuple[int, ...] | None = None) -> 
     """
     expected = handed_in(shape)
     if path.suffix.lower() not in eight_bit.LOSSY:
-        return eight_bit.read_binary_mask(path, expected=expected) != 0
+        array: npt.NDArray[np.bool_] = eight_bit.read_binary_mask(path, expected=expected) != 0
+        return array
     labels = raster.read_label_map(path, expected=expected)
     if 0 < labels.max(initial=0) <= THRESHOLD:
         raise MedbenchError(

@@ -83,7 +83,8 @@ class Scene:
         waves = np.arange(1, 12)
         turn = np.linspace(0, 2 * np.pi, 512, endpoint=False)[:, None]
         noise = np.cos(waves * turn + self.rng.uniform(0, 2 * np.pi, 11)) @ (self.rng.normal(0, 1, 11))
-        return (noise / noise.std()).astype(np.float32)
+        array: npt.NDArray[np.float32] = (noise / noise.std()).astype(np.float32)
+        return array
 
     def _tissue(self) -> Array:
         """Echo level of the tissue, which moves with the anatomy: patches, fasciae, strong reflectors."""
@@ -101,7 +102,8 @@ class Scene:
             depths = np.arange(DEPTHS, dtype=np.float32)[:, None] - depth - tilt * beams
             patch = np.exp(-((beams / long) ** 2) - (depths / thick) ** 2)
             level += rng.uniform(6, 17) * patch * (1 + 0.4 * self._texture((6, 5)))
-        return level.astype(np.float32)
+        array: npt.NDArray[np.float32] = level.astype(np.float32)
+        return array
 
     def _fixed(self) -> Array:
         """Echo level that the probe causes: skin line, reverberation, lost contact, depth gain."""
@@ -127,7 +129,8 @@ class Scene:
             stripe = np.exp(-(((beams - rng.uniform(-0.9, 0.9)) / rng.uniform(0.04, 0.14)) ** 2))
             start = _sigmoid((below / reach - rng.uniform(0.05, 0.3)) / 0.03)
             level = level - rng.uniform(3, 11) * stripe * start
-        return (level + 1.5 * self._texture((DEPTHS, 8))[:1]).astype(np.float32)
+        array: npt.NDArray[np.float32] = (level + 1.5 * self._texture((DEPTHS, 8))[:1]).astype(np.float32)
+        return array
 
     def _speckle(self) -> npt.NDArray[np.complex64]:
         """Fully developed speckle, ``(DEPTHS, BEAMS)``, whose grain widens with depth."""
@@ -140,7 +143,8 @@ class Scene:
             fine = cv2.GaussianBlur(white, (0, 0), sigmaX=0.6, sigmaY=0.75)
             coarse = cv2.GaussianBlur(white, (0, 0), sigmaX=1.15, sigmaY=0.9)
             parts.append(fine / fine.std() * (1 - deep) + coarse / coarse.std() * deep)
-        return (parts[0] + 1j * parts[1]).astype(np.complex64)
+        array: npt.NDArray[np.complex64] = (parts[0] + 1j * parts[1]).astype(np.complex64)
+        return array
 
     def _carried(self, texture: Array, drift: tuple[float, float]) -> Array:
         """A texture moved by ``drift``, as far as the grid allows."""
@@ -180,7 +184,8 @@ class Scene:
         path = np.cumsum(loss, axis=0) * self.step
         level = level - cv2.GaussianBlur(path, (0, 0), sigmaX=2.5, sigmaY=0.5) + self.fixed
         noise = self.noise_db + 10 * (self.radius - self.probe.near)
-        return np.logaddexp(level / 4.3429, noise / 4.3429) * 4.3429
+        array: npt.NDArray[np.float32] = np.logaddexp(level / 4.3429, noise / 4.3429) * 4.3429
+        return array
 
     def _head(self, level: Array, loss: Array, view: View) -> Array:
         distance, facing, around, along, across = self._surface(view.head)
@@ -213,7 +218,10 @@ class Scene:
         cavum = np.hypot((along - 0.42) / 0.13, across / 0.075)
         thalami = np.hypot((along + 0.05) / 0.20, (np.abs(across) - 0.17) / 0.14)
         level = 13 * falx * gaps * (cavum > 1) * (np.abs(along + 0.05) > 0.12)
-        return level - 5 * _sigmoid((1 - thalami) / 0.1) + 9 * np.exp(-(((cavum - 1) / 0.25) ** 2))
+        array: npt.NDArray[np.float32] = (
+            level - 5 * _sigmoid((1 - thalami) / 0.1) + 9 * np.exp(-(((cavum - 1) / 0.25) ** 2))
+        )
+        return array
 
     def _symphysis(self, level: Array, loss: Array, view: View) -> Array:
         distance, facing, around, along, across = self._surface(view.symphysis)
@@ -227,7 +235,8 @@ class Scene:
         capsule = np.exp(-(((distance + 0.004) / (0.0065 * view.smear)) ** 2))
         strength = self.capsule_db * (0.35 + 0.65 * np.abs(facing)) * echo
         loss += inside * self.symphysis_loss_db / (2 * view.symphysis.b)
-        return level + capsule * strength * clarity / np.sqrt(view.smear)
+        array: npt.NDArray[np.float32] = level + capsule * strength * clarity / np.sqrt(view.smear)
+        return array
 
     def frame(self, view: View) -> npt.NDArray[np.uint8]:
         """The next frame, ``(height, width)``, 8-bit grey; every call moves the speckle on."""
@@ -254,4 +263,5 @@ class Scene:
 
 
 def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    array: npt.NDArray[np.float32] = 0.5 * (1 + np.tanh(0.5 * x))
+    return array

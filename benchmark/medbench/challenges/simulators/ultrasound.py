@@ -156,7 +156,10 @@ def _clarity(
     if standard_plane == "none":
         return np.clip(rng.uniform(0, 0.2) + rng.normal(0, 0.03, n_frames), 0, 0.25)
     turn = rng.uniform(0.3, 0.55) * n_frames
-    return 0.03 + 0.94 / (1 + np.exp(-(np.arange(n_frames) - turn) / rng.uniform(0.6, 1.2)))
+    array: npt.NDArray[np.float64] = 0.03 + 0.94 / (
+        1 + np.exp(-(np.arange(n_frames) - turn) / rng.uniform(0.6, 1.2))
+    )
+    return array
 
 
 def draw_frame(

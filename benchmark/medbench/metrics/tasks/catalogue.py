@@ -23,6 +23,14 @@ _RATINGS = """\
 >>> import medbench
 >>> reference, prediction = [[1, 5, 3, 2, 4], [2, 4, 5, 1, 3]], [0.1, 0.9, 0.5, 0.2, 0.4]
 """
+_VIDEOS = """\
+>>> import medbench
+>>> reference, prediction = [0.2, 0.3], [0.3, 0.5]
+"""
+_FOLDS = """\
+>>> import medbench
+>>> reference, prediction = [1, 1, 2], [0.2, 0.4, 0.5]
+"""
 
 
 _SCORES = "IUGC 2024: maskoffs/IUGC2024@bad8150 starting_tool_kit/utils/evaluator.py; scikit-learn"
@@ -174,6 +182,19 @@ SUMMARIES = (
         definition="rho between predicted and annotated scores, mean over annotators", source=_OTANI,
         target=f"{_SUMMARY}:rank_correlation", options={"kind": "spearman"}, range=(-1.0, 1.0),
         example=example_call(_RATINGS, "spearman", "0.85"), equals=("scipy.stats.spearmanr",),
+    ),
+    Convention(
+        id="fmeasure.over_random", title="F-measure over that of random scores", family="summary",
+        definition="mean over videos of F / mean over videos of the expected F of random scores",
+        differs="relative to chance on the same videos and shots",
+        source="Apostolidis et al. 2020, ACM MM, Performance over Random", range=(0.0, _INF),
+        target=f"{_SUMMARY}:over_random", example=example_call(_VIDEOS, "fmeasure.over_random", "1.6"),
+    ),
+    Convention(
+        id="spread_of_means", title="Spread over folds or seeds", family="summary", better="lower",
+        definition="standard deviation (n - 1) of the means of the folds, or of repetitions with other seeds",
+        source="medbench", range=(0.0, _INF), target=f"{_SUMMARY}:spread_of_means",
+        example=example_call(_FOLDS, "spread_of_means", "0.1414"),
     ),
 )  # fmt: skip
 

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 
 Over = Literal["max", "mean"]
+_LONGEST_IN_PAIRS = 1000
+SPARE_FRAMES = 2
+"""Decoders and annotations may differ by so many frames in the length of a video."""
 
 
 def _users(reference: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
@@ -22,7 +25,54 @@ def _users(reference: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
         raise MedbenchError(
             "metric.shape", f"The {what} must have shape (users, frames), got {np.shape(reference)}."
         )
+    for number, user in enumerate(users, 1):
+        if not np.isfinite(user).all():
+            raise MedbenchError(
+                "metric.not_finite",
+                f"Annotator {number} of {len(users)} has NaN or infinity among the {what}.",
+                "Mend that annotator's row, or leave the annotator out yourself and say so.",
+            )
     return users
+
+
+def as_summary(values: npt.ArrayLike, what: str = "The summary") -> npt.NDArray[np.bool_]:
+    """Frames that belong to a summary, from 0 and 1.
+
+    Args:
+        values: 0/1 or truth values, any shape.
+        what: whose values they are, for the error.
+
+    Raises:
+        MedbenchError: ``summary.not_binary`` for other values, such as importance scores or NaN.
+
+    >>> as_summary([0.0, 1.0]).tolist()
+    [False, True]
+    """
+    given = np.asarray(values)
+    if given.dtype == np.bool_:
+        return given
+    wrong = ~np.isin(given, (0, 1))
+    if wrong.any():
+        raise MedbenchError(
+            "summary.not_binary",
+            f"{what} holds {given[wrong].reshape(-1)[0]:g} where a frame is chosen (1) or not (0).",
+            "Make a summary of importance scores first: medbench.metrics.tasks.shots.make_summary.",
+        )
+    return given.astype(np.bool_)
+
+
+def check_length(frames: int, given: int, what: str = "The summary") -> None:
+    """Refuse a summary whose length is not that of its video, give or take :data:`SPARE_FRAMES`.
+
+    Raises:
+        MedbenchError: ``summary.length``.
+    """
+    if abs(frames - given) > SPARE_FRAMES:
+        raise MedbenchError(
+            "summary.length",
+            f"{what} has {given} frames, the video {frames}.",
+            "A summary has one 0 or 1 for every frame of the video, not for every sampled one.",
+        )
 
 
 def f_measures(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -36,13 +86,13 @@ def f_measures(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> npt.NDArr
         One value per annotator, 0 where the summaries share no frame.
 
     Raises:
-        MedbenchError: ``metric.shape``.
+        MedbenchError: ``metric.shape``, ``metric.not_finite`` naming the annotator, ``summary.not_binary``.
 
     >>> f_measures([[1, 1, 0, 0], [0, 0, 1, 1]], [1, 0, 0, 0]).round(4)
     array([0.6667, 0.    ])
     """
-    users = _users(reference, "annotators' summaries") != 0
-    picks = np.asarray(prediction).reshape(-1) != 0
+    users = as_summary(_users(reference, "annotators' summaries"), "An annotator's summary")
+    picks = as_summary(prediction).reshape(-1)
     summary = np.zeros(users.shape[1], np.bool_)
     length = min(len(picks), len(summary))
     summary[:length] = picks[:length]
@@ -56,9 +106,14 @@ def f_measures(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> npt.NDArr
 def f_measure(reference: npt.ArrayLike, prediction: npt.ArrayLike, *, over: Over) -> float:
     """F-measure, best (``"max"``, SumMe) or mean (``"mean"``, TVSum) over the annotators.
 
+    Raises:
+        MedbenchError: as :func:`f_measures`, and ``summary.length`` where the lengths differ by more than
+            :data:`SPARE_FRAMES`.
+
     >>> f_measure([[1, 1, 0, 0], [0, 0, 1, 1]], [1, 1, 0, 0], over="mean")
     0.5
     """
+    check_length(np.shape(np.atleast_2d(np.asarray(reference)))[-1], np.size(prediction))
     values = f_measures(reference, prediction)
     return float(values.max() if over == "max" else values.mean())
 
@@ -76,21 +131,122 @@ def rank_correlation(
         prediction: importance scores, shape ``(frames,)``.
 
     Raises:
-        MedbenchError: ``metric.shape`` when the lengths differ.
+        MedbenchError: ``metric.shape`` when the lengths differ, ``metric.not_finite`` naming the annotator,
+            or for a prediction with NaN.
 
     >>> round(rank_correlation([[1, 2, 3, 4], [1, 2, 4, 3]], [0.1, 0.2, 0.3, 0.4], kind="spearman"), 6)
     0.9
     """
-    from scipy import stats
-
     users = _users(reference, "annotated scores")
     scores = np.asarray(prediction, np.float64).reshape(-1)
-    if users.shape[1] != len(scores):
+    values = rank_correlations(users, scores[None], kind=kind)[0]
+    there = np.isfinite(values)
+    return float(values[there].mean()) if there.any() else None
+
+
+def rank_correlations(
+    reference: npt.ArrayLike, prediction: npt.ArrayLike, *, kind: Literal["kendall", "spearman"]
+) -> npt.NDArray[np.float64]:
+    """Kendall's tau-b or Spearman's rho of every prediction with every annotator.
+
+    Args:
+        reference: importance scores, shape ``(users, frames)``.
+        prediction: importance scores, shape ``(predictions, frames)``.
+        kind: which of the two.
+
+    Returns:
+        Shape ``(predictions, users)``; NaN where one of the two is constant.
+
+    Raises:
+        MedbenchError: ``metric.shape`` when the lengths differ, ``metric.not_finite`` naming the annotator.
+
+    >>> rank_correlations([[1, 2, 3], [3, 2, 1]], [[1, 5, 9]], kind="kendall")
+    array([[ 1., -1.]])
+    """
+    users = np.asarray(_users(reference, "annotated scores"), np.float64)
+    scores = np.atleast_2d(np.asarray(prediction, np.float64))
+    if users.shape[1] != scores.shape[1]:
         raise MedbenchError(
-            "metric.shape", f"The reference has {users.shape[1]} frames, the prediction {len(scores)}."
+            "metric.shape", f"The reference has {users.shape[1]} frames, the prediction {scores.shape[1]}."
         )
-    if np.ptp(scores) == 0:
-        return None
-    rule = stats.kendalltau if kind == "kendall" else stats.spearmanr
-    values = [float(rule(scores, user).statistic) for user in users if np.ptp(user) > 0]
-    return float(np.mean(values)) if values else None
+    if not np.isfinite(scores).all():
+        raise MedbenchError(
+            "metric.not_finite", "The predicted scores hold NaN or infinity.", "Give one number a frame."
+        )
+    return _taus(scores, users) if kind == "kendall" else _rhos(scores, users)
+
+
+def _taus(scores: npt.NDArray[np.float64], users: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    if users.shape[1] > _LONGEST_IN_PAIRS:
+        from scipy import stats
+
+        constant = [np.ptp(user) == 0 for user in users]
+        return np.array(
+            [
+                [
+                    np.nan if np.ptp(row) == 0 or flat else stats.kendalltau(row, user).statistic
+                    for user, flat in zip(users, constant, strict=True)
+                ]
+                for row in scores
+            ]
+        )
+    first, second = np.triu_indices(users.shape[1], 1)
+    own, theirs = (np.sign(rows[:, first] - rows[:, second]) for rows in (scores, users))
+    untied = (own**2).sum(axis=1)[:, None] * (theirs**2).sum(axis=1)[None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(untied > 0, own @ theirs.T / np.sqrt(untied), np.nan)
+
+
+def _rhos(scores: npt.NDArray[np.float64], users: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    from scipy import stats
+
+    own, theirs = (stats.rankdata(rows, axis=1) for rows in (scores, users))
+    own, theirs = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (own, theirs))
+    spread = np.sqrt((own**2).sum(axis=1)[:, None] * (theirs**2).sum(axis=1)[None])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(spread > 0, own @ theirs.T / spread, np.nan)
+
+
+def over_random(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:
+    """Mean F-measure over that of random scores on the same videos (Apostolidis et al., ACM MM 2020).
+
+    Args:
+        reference: expected F-measure of random scores, one a video.
+        prediction: F-measure of the model, one a video.
+
+    Returns:
+        1 for a model that is no better than chance; ``None`` where random scores have 0.
+
+    Raises:
+        MedbenchError: ``metric.shape``.
+
+    >>> over_random([0.2, 0.3], [0.4, 0.6])
+    2.0
+    """
+    chance, values = (np.asarray(each, np.float64).reshape(-1) for each in (reference, prediction))
+    if chance.shape != values.shape or chance.size == 0:
+        raise MedbenchError("metric.shape", "Give one value a video, of random scores and of the model.")
+    return float(values.mean() / chance.mean()) if chance.mean() > 0 else None
+
+
+def spread_of_means(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> float | None:
+    """Standard deviation (n − 1) of the means of groups: folds, or repetitions with other seeds.
+
+    Args:
+        reference: the group of each value.
+        prediction: values.
+
+    Returns:
+        ``None`` for fewer than two groups.
+
+    Raises:
+        MedbenchError: ``metric.shape``.
+
+    >>> spread_of_means(["fold1", "fold1", "fold2"], [0.2, 0.4, 0.5]).__round__(6)
+    0.141421
+    """
+    groups, values = np.asarray(reference).reshape(-1), np.asarray(prediction, np.float64).reshape(-1)
+    if groups.shape != values.shape or values.size == 0:
+        raise MedbenchError("metric.shape", "Give one group and one value a case.")
+    means = [values[groups == group].mean() for group in np.unique(groups)]
+    return float(np.std(means, ddof=1)) if len(means) > 1 else None

@@ -88,7 +88,19 @@ def best_segmentations(
     Raises:
         MedbenchError: ``metric.shape``, or ``kts.lengths`` when no such segmentation exists.
     """
-    scatter = segment_scatter(kernel)
+    return best_segmentations_of(
+        segment_scatter(kernel), changes, min_length=min_length, max_length=max_length
+    )
+
+
+def best_segmentations_of(
+    scatter: npt.NDArray[np.float64], changes: int, *, min_length: int = 1, max_length: int | None = None
+) -> Segmentations:
+    """As :func:`best_segmentations`, from the scatter of every run of frames.
+
+    Raises:
+        MedbenchError: as :func:`best_segmentations`.
+    """
     n = len(scatter)
     longest = n + 1 if max_length is None else max_length
     if changes < 0 or min_length < 1 or not (changes + 1) * min_length <= n <= (changes + 1) * longest:
@@ -139,10 +151,16 @@ def kernel_temporal_segmentation(
     """
     n = len(np.asarray(kernel))
     segmentations = best_segmentations(kernel, n - 1 if max_changes is None else max_changes)
-    counts = np.arange(1, len(segmentations.scatter))
-    penalties = np.zeros(len(segmentations.scatter))
-    penalties[1:] = penalty * counts / (2.0 * n) * (np.log(n / counts) + 1)
+    penalties = change_penalties(n, len(segmentations.scatter) - 1, penalty)
     return segmentations.changes(int(np.argmin(segmentations.scatter / n + penalties)))
+
+
+def change_penalties(n: int, changes: int, penalty: float = 1.0) -> npt.NDArray[np.float64]:
+    """Penalties on 0 … ``changes`` changes in n frames, ``penalty · k / (2 n) · (ln(n / k) + 1)``."""
+    counts = np.arange(1, changes + 1)
+    penalties = np.zeros(changes + 1)
+    penalties[1:] = penalty * counts / (2.0 * n) * (np.log(n / counts) + 1)
+    return penalties
 
 
 def shots_between(changes: npt.ArrayLike, n_frames: int, step: int = _FRAME_STEP) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ from medbench import __version__
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
+from medbench.core.plugins import copy_plugins
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.environment import git_state
 from medbench.submissions.build.dockerfile import (
@@ -24,6 +25,7 @@ from medbench.submissions.build.dockerfile import (
     python_image,
     user_lines,
 )
+from medbench.submissions.build.extensions import lint_extensions
 from medbench.submissions.build.job import submission_job
 from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
 from medbench.submissions.build.request import BuildRequest
@@ -36,7 +38,7 @@ from medbench.submissions.findings import Finding, error, failed, note, warning
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
-from medbench.submissions.serving.session import MANIFEST, WEIGHTS
+from medbench.submissions.serving.session import MANIFEST, PLUGINS, WEIGHTS
 
 if TYPE_CHECKING:
     from medbench.running.job import Job
@@ -147,6 +149,7 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
     """Findings on a submission file that does not suit its platform."""
     findings = list(platform.check(submission))
+    findings += lint_extensions(submission.model, submission.challenge)
     findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
     if platform.delivers == "image":
         findings += _gpu_use(submission)
@@ -277,6 +280,7 @@ def _write_app(build: Build, progress: Progress) -> None:
     app = build.app
     if build.platform.delivers == "image":
         copy_package(app / "medbench", "container")
+        copy_plugins(app / PLUGINS)
         write_text(app / "inference.py", _ENTRY)
     for name, text in build.platform.app_files(build.submission).items():
         write_text(app / name, text)

@@ -10,7 +10,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress
 from medbench.running.data import resolve_data
-from medbench.running.job import Job, resolve
+from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.networks import plan_network
 from medbench.running.request import Inference, Request
 from medbench.running.weights import find_trained
@@ -31,7 +31,7 @@ def submission_job(
     split = request.split or platform.split
     if submission.weights.file == "auto" and not request.train:
         _require_trained(submission, request, split, progress)
-    return resolve(
+    job = resolve(
         Request(
             model=submission.model,
             challenge=submission.challenge,
@@ -44,6 +44,13 @@ def submission_job(
         ),
         progress,
     )
+    if isinstance(job, FoldedJob):
+        raise MedbenchError(
+            "submission.folds",
+            f"{submission.challenge}: split {job.split} takes one network a fold, a submission has one.",
+            "Name one fold as the split.",
+        )
+    return job
 
 
 def _require_trained(

@@ -13,6 +13,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
 from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
+from medbench.core.plugins import copy_plugins
 from medbench.records.environment import git_state
 from medbench.submissions.build.dockerfile import package_lines, python_image
 from medbench.submissions.build.locking import (
@@ -27,7 +28,7 @@ from medbench.submissions.build.wheels import torch_index
 from medbench.submissions.description import Packages
 from medbench.submissions.platforms.base import Mount, RunsAs
 from medbench.submissions.platforms.registries import image_tag
-from medbench.submissions.serving.session import FACTS
+from medbench.submissions.serving.session import FACTS, PLUGINS
 
 Host = Literal["grand-challenge", "codabench"]
 HOSTS: tuple[Host, ...] = ("grand-challenge", "codabench")
@@ -170,6 +171,7 @@ class EvaluationProgram:
 def write_program(evaluation: EvaluationProgram) -> None:
     """Write the code of the scoring, and ``evaluation.json`` with challenge and split."""
     copy_package(evaluation.program / "medbench", "evaluation")
+    copy_plugins(evaluation.program / PLUGINS)
     write_text(evaluation.program / "evaluate.py", _PROGRAM)
     commit, changed = git_state()
     facts = {

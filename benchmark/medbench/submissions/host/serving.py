@@ -20,6 +20,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
 from medbench.core.guard import Failure
+from medbench.core.plugins import load_copied_plugins
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import Prediction
 from medbench.io import images
@@ -30,11 +31,12 @@ from medbench.running.loop import score_predictions
 from medbench.statistics.intervals import aggregate
 from medbench.submissions.serving.image_files import SUFFIXES, only_file
 from medbench.submissions.serving.outcome import guarded
-from medbench.submissions.serving.session import FACTS, Roots
+from medbench.submissions.serving.session import FACTS, PLUGINS, Roots
 
 
 def run(app: Path) -> int:
     """Score on the platform that ``evaluation.json`` names; the exit code."""
+    load_copied_plugins(app / PLUGINS)
     facts = read_json(app / FACTS)
     work = {"grand-challenge": evaluate_jobs, "codabench": evaluate_results}[facts["platform"]]
     return guarded(lambda: work(facts, Roots()))

@@ -18,6 +18,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
+from medbench.core.plugins import load_copied_plugins
 from medbench.core.sample import AnySample, Prediction
 from medbench.inference.predictor import Predictor
 from medbench.submissions.description import Submission
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MANIFEST = "submission.json"
 FACTS = "evaluation.json"
 WEIGHTS = "weights.pt"
+PLUGINS = "plugins"
 CASE_LINE = "medbench-case "
 ROOT = "MEDBENCH_ROOT"
 MOST_THREADS = 16
@@ -56,6 +58,7 @@ class Session:
     def __init__(self, app: Path, roots: Roots | None = None) -> None:
         self.app = app
         self.roots = roots or Roots()
+        load_copied_plugins(app / PLUGINS)
         self.manifest: dict[str, Any] = read_json(app / MANIFEST)
         self.submission = Submission.model_validate(self.manifest["submission"])
         self.model_folders: list[Path] = []

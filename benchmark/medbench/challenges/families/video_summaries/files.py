@@ -1,0 +1,304 @@
+"""Files of SumMe and TVSum: the released features, the raw annotations, and the splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medbench.challenges.card import Card
+from medbench.challenges.families.video_summaries.annotations import (
+    RawFiles,
+    RawVideo,
+    raw_name,
+    rebuilt,
+    sampled_ratings,
+    uniform_timeline,
+)
+from medbench.challenges.families.video_summaries.layout import (
+    Annotations,
+    Timeline,
+    checked_timeline,
+    key_shots,
+    read_annotations,
+    read_features,
+    read_timeline,
+)
+from medbench.challenges.families.video_summaries.splits import ALL, ANNOTATIONS, Member, Splits
+from medbench.challenges.release import Release, SplitFacts
+from medbench.challenges.stray import Finding
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.io.hdf5_groups import list_groups
+
+_CLOSE = 1e-3
+
+
+def file_name(data_set: str) -> str:
+    """Name of the released file of a set."""
+    return f"eccv16_dataset_{data_set}_google_pool5.h5"
+
+
+class VideoSummaryRelease(Release):
+    """One set of videos.
+
+    Args:
+        card: of the challenge.
+        members: its splits.
+        raw: reads its raw annotation files.
+    """
+
+    default_split = "canonical"
+    training_split = "fold1_train"
+
+    def __init__(self, card: Card, members: Splits, raw: RawFiles) -> None:
+        super().__init__(card)
+        self.members = members
+        self.raw = raw
+        self.splits = members.names
+
+    def split_facts(self, split: str) -> SplitFacts | None:
+        """Rule, size and hash of the names of a split."""
+        return self.members.facts(split)
+
+    def parts(self, split: str) -> Sequence[str]:
+        """The five folds of ``canonical`` and ``augmented``."""
+        return self.members.parts(split)
+
+    def training_split_of(self, split: str) -> str:
+        """The videos that a fold learns from."""
+        if f"{split}_train" in self.splits:
+            return f"{split}_train"
+        return split if split.endswith("_train") else self.training_split
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """Whether a video of ``split`` is among those learnt from."""
+        if split in (ALL, ANNOTATIONS) or training_split in (ALL, ANNOTATIONS):
+            return training_split != "transfer_train"
+        learnt, tested = (
+            {(member.data_set, member.key) for member in self.members.members(name)}
+            for name in (training_split, split)
+        )
+        return training_split != split and bool(learnt & tested)
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """Videos of the split, in the order of their numbers, fold by fold.
+
+        Raises:
+            MedbenchError: also ``split.absent_video`` for a split that names a video the file does not hold.
+        """
+        self.check_split(split)
+        if split == ANNOTATIONS:
+            return self._raw_cases(root)
+        if split == ALL:
+            keys = sorted(self._keys(root, self.members.data_set), key=_number)
+            return [self._case(root, Member(self.members.data_set, key)) for key in keys]
+        members = self.members.members(split)
+        for data_set in dict.fromkeys(member.data_set for member in members):
+            there = set(self._keys(root, data_set))
+            absent = [m.key for m in members if m.data_set == data_set and m.key not in there]
+            if absent:
+                raise MedbenchError(
+                    "split.absent_video",
+                    f"{root / file_name(data_set)}: has no {absent[0]}, which split {split} names"
+                    f" ({len(absent)} of {len(members)} are absent).",
+                    "Use the complete file, or --split all for the videos that are there.",
+                )
+        return [self._case(root, member) for member in members]
+
+    def _keys(self, root: Path, data_set: str) -> list[str]:
+        path = root / file_name(data_set)
+        if not path.is_file():
+            if data_set == self.members.data_set:
+                raise self.layout_error(root, (path.name,))
+            raise MedbenchError(
+                "data.set_missing",
+                f"{path}: there is no such file, and this split learns from it.",
+                "Put it beside the other, or take the canonical folds.",
+            )
+        return [name for name in list_groups(path) if name.startswith("video_")]
+
+    def _case(self, root: Path, member: Member) -> Case:
+        path = root / file_name(member.data_set)
+        reference = {"annotations": path}
+        raw = self.raw.locate(root) if member.data_set == self.members.data_set else None
+        if raw is not None and raw.is_file():
+            reference["raw"] = raw
+        group = member.key if member.data_set == self.members.data_set else f"{member.data_set}/{member.key}"
+        return Case(
+            self.members.case_id(member),
+            {"features": path},
+            reference,
+            group,
+            {"video": member.key, "fold": member.fold, "root": str(root)},
+        )
+
+    def _raw_cases(self, root: Path) -> list[Case]:
+        place = self.raw.locate(root)
+        if place is None:
+            raise self.layout_error(root, ("the raw annotation files",))
+        return [
+            Case(
+                name, {}, {"raw": self.raw.file_of(place, name)}, name,
+                {"raw": name, "fold": "", "root": str(root)},
+            )
+            for name in self.raw.names(place)
+        ]  # fmt: skip
+
+    def timeline(self, case: Case) -> Timeline:
+        """Frames, sampled frames and shots of a case.
+
+        Raises:
+            MedbenchError: naming file and video.
+        """
+        if "raw" in case.facts:
+            raw = self._raw_of(case, case.facts["raw"])
+            return uniform_timeline(str(case.reference["raw"]), raw.n_frames)
+        return read_timeline(case.inputs["features"], case.facts["video"])
+
+    def features(self, case: Case, timeline: Timeline) -> Any:
+        """Features of the sampled frames ``(steps, 1024)``.
+
+        Raises:
+            MedbenchError: ``data.no_features`` for raw annotations, and as
+                :func:`medbench.challenges.families.video_summaries.layout.read_features`.
+        """
+        if not case.inputs:
+            raise MedbenchError(
+                "data.no_features",
+                f"{case.id}: raw annotations have no features to predict from.",
+                f"Put {file_name(self.members.data_set)} beside them, or score summaries with medbench "
+                "evaluate.",
+            )
+        return read_features(case.inputs["features"], case.facts["video"], timeline)
+
+    def annotations(self, case: Case, timeline: Timeline) -> Annotations:
+        """What annotators said of a case: the file's summaries, with ratings where the raw files are there.
+
+        Raises:
+            MedbenchError: naming file, video and annotator.
+        """
+        if "raw" in case.facts:
+            return rebuilt(self._raw_of(case, case.facts["raw"]), timeline)
+        path, key = case.reference["annotations"], case.facts["video"]
+        stored = read_annotations(path, key, timeline)
+        name = self._raw_name(case, timeline)
+        if name is None:
+            return stored
+        ratings = sampled_ratings(self._raw_of(case, name), timeline)
+        return Annotations(stored.summaries, ratings, stored.scores)
+
+    def _raw_name(self, case: Case, timeline: Timeline) -> str | None:
+        place = self.raw.locate(Path(case.facts["root"]))
+        if place is None or case.reference["annotations"].name != file_name(self.members.data_set):
+            return None
+        return raw_name(self.raw, place, _number(case.facts["video"]), timeline.n_frames)
+
+    def _raw_of(self, case: Case, name: str) -> Any:
+        place = self.raw.locate(Path(case.facts["root"]))
+        assert place is not None, "a case with raw annotations has their place"
+        return self.raw.read(place, name)
+
+    def annotation_arrays(self, raw: RawVideo, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """``user_summary``, ``gtscore`` and ``gtsummary`` of a video, rebuilt from its raw annotations.
+
+        Args:
+            raw: annotations of every frame.
+            arrays: ``n_frames``, ``picks`` and ``change_points`` of the video.
+
+        Raises:
+            MedbenchError: as :func:`rebuilt`.
+        """
+        timeline = checked_timeline(
+            raw.name, int(arrays["n_frames"]), arrays["picks"], arrays["change_points"]
+        )
+        said = rebuilt(raw, timeline)
+        return {
+            "user_summary": said.summaries.astype(np.float32),
+            "gtscore": said.scores.astype(np.float32),
+            "gtsummary": key_shots(timeline, said.scores).astype(np.float32),
+        }
+
+    def check(self, root: Path) -> list[Finding]:
+        """Every video's arrays, the folds, and the stored summaries against the raw annotations."""
+        path = root / file_name(self.members.data_set)
+        if not path.is_file():
+            cases = self.cases(root, ANNOTATIONS)
+            note = (
+                f"{len(cases)} videos of raw annotations; without {path.name} summaries can be scored only."
+            )
+            return [Finding("note", note), *(f for case in cases for f in self._check_case(case))]
+        cases = self.cases(root, ALL)
+        whole = self.split_facts(ALL)
+        findings = [
+            Finding(
+                "note" if whole and whole.cases == len(cases) else "warning",
+                f"{path}: {len(cases)} of the release's {whole.cases if whole else 0} videos.",
+            )
+        ]
+        findings += [finding for case in cases for finding in self._check_case(case)]
+        for split in self.members.parts(self.default_split):
+            try:
+                self.cases(root, split)
+            except MedbenchError as error:
+                findings.append(Finding("error", error.message, error.hint))
+        findings.append(Finding("note", f"Folds: {self.members.note}."))
+        return findings
+
+    def _check_case(self, case: Case) -> Iterator[Finding]:
+        try:
+            timeline = self.timeline(case)
+            stored = self.annotations(case, timeline)
+            if case.inputs:
+                self.features(case, timeline)
+        except MedbenchError as error:
+            yield Finding("error", error.message, error.hint)
+            return
+        if not case.inputs:
+            return
+        name = self._raw_name(case, timeline)
+        if name is not None:
+            again = rebuilt(self._raw_of(case, name), timeline)
+            yield from _compare(case, name, stored, again)
+
+
+def _compare(case: Case, name: str, stored: Annotations, again: Annotations) -> Iterator[Finding]:
+    """What of the stored annotations the raw ones do not give."""
+    if stored.summaries.shape != again.summaries.shape:
+        yield Finding(
+            "warning",
+            f"{case.id}: {len(stored.summaries)} annotators' summaries are stored, {name} has "
+            f"{len(again.summaries)}.",
+            "The files may be of different releases.",
+        )
+        return
+    differing = (stored.summaries != again.summaries).any(axis=1).sum()
+    if differing:
+        share = (stored.summaries != again.summaries).mean()
+        yield Finding(
+            "warning",
+            f"{case.id}: user_summary of {differing} of {len(stored.summaries)} annotators is not what "
+            f"{name} gives "
+            f"({share:.1%} of the frames differ).",
+            "The release may have made them with other shots.",
+        )
+    one, other = (_scaled(part.scores) for part in (stored, again))
+    if np.abs(one - other).max() > _CLOSE:
+        yield Finding(
+            "warning",
+            f"{case.id}: gtscore is not the mean that {name} gives (correlation "
+            f"{np.corrcoef(one, other)[0, 1]:.3f}).",
+            "Networks learn from gtscore; scores do not depend on it.",
+        )
+
+
+def _scaled(scores: Any) -> Any:
+    spread = np.ptp(scores)
+    return (scores - scores.min()) / spread if spread > 0 else scores * 0
+
+
+def _number(key: str) -> int:
+    tail = key.rpartition("_")[2]
+    return int(tail) if tail.isdigit() else 0

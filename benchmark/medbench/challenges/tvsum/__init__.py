@@ -1,0 +1,1 @@
+"""TVSum: summaries of 50 web videos, rated by 20 annotators each."""

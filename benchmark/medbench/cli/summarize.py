@@ -1,0 +1,58 @@
+"""``medbench summarize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(
+    video: Annotated[Path, typer.Argument(help="Video file.")],
+    model: arguments.Model,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="MP4 file; .json and .jpg of the same name lie beside it.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Weights that medbench train left.")
+    ] = None,
+    feature_weights: Annotated[
+        Path | None, typer.Option("--feature-weights", help="torchvision's GoogLeNet weights.")
+    ] = None,
+    random_features: Annotated[
+        bool, typer.Option("--random-features", help="Features of random weights; the summary says nothing.")
+    ] = False,
+    share: Annotated[float, typer.Option("--share", min=0.01, max=1.0, help="Of the video, at most.")] = 0.15,
+    sampling: arguments.Sampling = "every_15th",
+    device: arguments.Device = "cpu",
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Summarise a video: scores, shots, the chosen ones with their sound, and a contact sheet."""
+    from medbench.cli.console import ConsoleProgress, print_json
+    from medbench.cli.parsing import parse_sampling
+    from medbench.running.summarize import SummaryRequest, summarize
+
+    request = SummaryRequest(
+        model=model,
+        video=video,
+        output=output,
+        weights=weights,
+        feature_weights=feature_weights,
+        random_features=random_features,
+        share=share,
+        sampling=parse_sampling(sampling),
+        device=device,
+    )
+    told = summarize(request, ConsoleProgress())
+    if as_json:
+        print_json(told)
+        return
+    chosen = [shot for shot in told["shots"] if shot["chosen"]]
+    typer.echo(
+        f"{output}: {len(chosen)} of {len(told['shots'])} shots, {told['summary_frames']} of "
+        f"{told['frames']} frames; "
+        f"{output.with_suffix('.json')}, {output.with_suffix('.jpg')}"
+    )

@@ -1,0 +1,149 @@
+"""Named arrays in the groups of an HDF5 file, whose values lie in the file itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import atomic_path
+
+if TYPE_CHECKING:
+    import h5py
+
+MOST_AXES = 4
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read from.
+
+    Raises:
+        MedbenchError: ``file.unreadable``, or ``file.corrupt`` for whatever the HDF5 library cannot read.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise MedbenchError("file.unreadable", f"{path}: there is no such file.", "Check the path.")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MedbenchError(
+            "file.corrupt",
+            f"{path}: not a readable HDF5 file ({reason[:120]}).",
+            "Copy it again from its source.",
+        ) from error
+
+
+def list_groups(path: Path) -> list[str]:
+    """Names of the groups at the top of a file.
+
+    Raises:
+        MedbenchError: as :func:`read_group`.
+    """
+    import h5py
+
+    with opened(path) as file:
+        for name in file:
+            _check_link(path, file, name)
+        return [name for name in file if isinstance(file[name], h5py.Group)]
+
+
+def read_group(
+    path: Path, group: str, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of one group; those of ``optional`` only where they are there. Numbers come as numbers.
+
+    Args:
+        path: the file.
+        group: its group at the top.
+        names: arrays that must be there.
+        optional: arrays that may be there.
+
+    Raises:
+        MedbenchError: ``file.unreadable``, ``file.corrupt``, ``file.refers_elsewhere`` for links, external
+            storage and virtual datasets, ``data.group_missing``, ``data.array_missing`` naming what is
+            there, or ``data.not_real`` for text, objects and rows of different lengths.
+    """
+    with opened(path) as file:
+        if group not in file:
+            raise MedbenchError(
+                "data.group_missing",
+                f"{path}: has no {group}, only {', '.join(sorted(file)[:8]) or 'nothing'}"
+                f"{' …' if len(file) > 8 else ''}.",
+                "Use the file as released.",
+            )
+        _check_link(path, file, group)
+        there = list(file[group])
+        missing = [name for name in names if name not in there]
+        if missing:
+            raise MedbenchError(
+                "data.array_missing",
+                f"{path}: {group} has no array '{missing[0]}', only {', '.join(there) or 'none'}.",
+                "Use the file as released; medbench data prepare writes all of them.",
+            )
+        wanted = [*names, *(name for name in optional if name in there)]
+        return {name: _read(path, file[group], name) for name in wanted}
+
+
+def _check_link(path: Path, parent: h5py.Group, name: str) -> None:
+    import h5py
+
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        raise _elsewhere(path, f"{parent.name.rstrip('/')}/{name}", "a link")
+
+
+def _elsewhere(path: Path, name: str, kind: str) -> MedbenchError:
+    return MedbenchError(
+        "file.refers_elsewhere",
+        f"{path}: keeps {name} behind {kind}, not in the file.",
+        "Save the values in the file itself.",
+    )
+
+
+def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
+    import h5py
+
+    _check_link(path, group, name)
+    dataset = group[name]
+    place = f"{group.name}/{name}"
+    if not isinstance(dataset, h5py.Dataset):
+        raise MedbenchError(
+            "data.array_missing", f"{path}: {place} is no array.", "Use the file as released."
+        )
+    if dataset.is_virtual or dataset.external:
+        kind = "a virtual dataset" if dataset.is_virtual else "external storage"
+        raise _elsewhere(path, place, kind)
+    if dataset.dtype.kind not in "biuf" or dataset.shape is None or len(dataset.shape) > MOST_AXES:
+        ragged = h5py.check_vlen_dtype(dataset.dtype) is not None
+        told = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
+        raise MedbenchError("data.not_real", f"{path}: {place} holds {told}.", "Save one array of numbers.")
+    return np.asarray(dataset[()])
+
+
+def write_groups(
+    path: Path, groups: Mapping[str, Mapping[str, Any]], told: Mapping[str, str] | None = None
+) -> None:
+    """Write groups of named arrays, compressed, atomically; equal values give equal bytes.
+
+    Args:
+        path: the file.
+        groups: name of the group -> name -> array or number.
+        told: text attributes of the whole file.
+    """
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, text in (told or {}).items():
+            file.attrs[name] = text
+        for group, arrays in groups.items():
+            for name, value in arrays.items():
+                packed = {"compression": "gzip", "compression_opts": 4} if np.ndim(value) else {}
+                file.create_dataset(f"{group}/{name}", data=value, track_times=False, **packed)

@@ -1,0 +1,34 @@
+"""A training that is decided but not yet done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Data
+from medbench.running.networks import NetworkPlan
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """A training that is decided but not yet done.
+
+    Attributes:
+        challenge: what to learn.
+        data: where from.
+        network: what learns.
+        recipe: how; a :class:`Recipe`, or a framework's own.
+        folder: where its state and weights lie; named by everything that decides them.
+        split: the training split.
+        facts: what the weights file records.
+    """
+
+    challenge: Challenge
+    data: Data
+    network: NetworkPlan
+    recipe: Any
+    folder: Path
+    split: str
+    facts: dict[str, Any] = field(default_factory=dict)

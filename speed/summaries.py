@@ -1,0 +1,162 @@
+"""Kernel temporal segmentation and FullTransNet's attention by length, beside what they replace.
+
+python speed/summaries.py > speed/summaries.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+SHOT_STEPS, CHANNELS, GLOBAL_EVERY = 60, 1024, 7
+
+
+def scenes(n, channels=CHANNELS, seed=1):
+    """Unit features of frames in shots of 20 to 120, with noise within."""
+    rng = np.random.default_rng(seed)
+    parts, count = [], 0
+    while count < n:
+        size = int(rng.integers(SHOT_STEPS // 3, 2 * SHOT_STEPS))
+        parts.append(np.maximum(rng.normal(size=channels), 0) + rng.normal(0, 0.3, (size, channels)))
+        count += size
+    features = np.concatenate(parts)[:n]
+    return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+
+def double_loop(kernel, changes):
+    """The published dynamic program as it is usually written: two loops and a minimum over beginnings."""
+    n = len(kernel)
+    own = np.concatenate([[0.0], np.diag(kernel).cumsum()])
+    sums = np.zeros((n + 1, n + 1))
+    sums[1:, 1:] = kernel.cumsum(0).cumsum(1)
+    scatter = np.zeros((n, n))
+    for i in range(n):
+        for j in range(i, n):
+            block = sums[j + 1, j + 1] + sums[i, i] - sums[j + 1, i] - sums[i, j + 1]
+            scatter[i, j] = own[j + 1] - own[i] - block / (j - i + 1)
+    least = np.full((changes + 1, n + 1), 1e101)
+    least[0, 1:] = scatter[0]
+    back = np.zeros((changes + 1, n + 1), int)
+    for k in range(1, changes + 1):
+        for end in range(k + 1, n + 1):
+            best, place = 1e102, k
+            for t in range(k, end):
+                total = scatter[t, end - 1] + least[k - 1, t]
+                if total < best:
+                    best, place = total, t
+            least[k, end], back[k, end] = best, place
+    counts = np.arange(1, changes + 1)
+    penalties = np.concatenate([[0.0], counts / (2.0 * n) * (np.log(n / counts) + 1)])
+    count, end, places = int(np.argmin(least[:, n] / n + penalties)), n, []
+    for k in range(count, 0, -1):
+        end = back[k, end]
+        places.append(int(end))
+    return places[::-1]
+
+
+def attention(kind, n):
+    """One forward pass of a layer of the encoder in evaluation."""
+    import torch
+
+    from medbench.models.blocks.local_global_attention import LocalGlobalAttention
+
+    torch.manual_seed(0)
+    tokens, chosen = torch.randn(1, n, 64), torch.arange(0, n, GLOBAL_EVERY)[None]
+    layer = LocalGlobalAttention(64, 8, 16, 0.0, scrambled=kind == "published").eval()
+    seen = torch.full((1, 1), n) if kind == "published" else None
+    with torch.inference_mode():
+        started = time.process_time()
+        if kind == "dense":
+            query, key, value = (
+                part(tokens)[0].unflatten(-1, (8, -1)).transpose(0, 1)
+                for part in (layer.query, layer.key, layer.value)
+            )
+            scores = query @ key.transpose(1, 2) * 8**-0.5
+            near = (torch.arange(n)[:, None] - torch.arange(n)).abs() <= 16
+            near[:, chosen[0]] = True
+            scores.masked_fill_(~near, float("-inf")).softmax(-1) @ value
+        else:
+            layer(tokens, chosen, seen)
+        return time.process_time() - started
+
+
+def measure(what, n):
+    """Seconds and peak MiB above the imports, in this process."""
+    if what == "kts":
+        from medbench.metrics.tasks.long_segmentation import segment_features
+
+        features = scenes(n).astype(np.float32)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        started = time.process_time()
+        changes = len(segment_features(features))
+        seconds = time.process_time() - started
+        return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, changes
+    attention(what, 64)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = min(attention(what, n) for _ in range(2))
+    return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 0
+
+
+def measured(what, n):
+    """The same in a process of its own."""
+    output = subprocess.run(
+        [sys.executable, __file__, "--one", what, str(n)], check=True, capture_output=True, text=True
+    ).stdout
+    seconds, mebibytes, changes = output.split()
+    return float(seconds), float(mebibytes), int(changes)
+
+
+def main():
+    """Write the page."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--one", nargs=2)
+    given = parser.parse_args().one
+    if given:
+        print(*measure(given[0], int(given[1])))
+        return
+    from medbench.metrics.tasks.long_segmentation import segment_features
+
+    print("# Video summaries: segmentation and attention by length\n")
+    print("One process and one thread a figure, CPU seconds; memory is the peak above the state before.")
+    print("Measured by `OMP_NUM_THREADS=1 python speed/summaries.py` on a shared machine.\n")
+    print("## Kernel temporal segmentation, 1,024 channels, every number of changes\n")
+    print("| sampled frames | shots | time, s | memory, MiB |\n|---|---|---|---|")
+    for n in (1000, 2000, 5000, 10000):
+        seconds, mebibytes, changes = measured("kts", n)
+        print(f"| {n:,} | {changes + 1} | {seconds:.2f} | {mebibytes:.0f} |", flush=True)
+    print("\n### Beside the double loop, the same changes\n")
+    print("| sampled frames | double loop, s | ours, s | ratio |\n|---|---|---|---|")
+    for n in (200, 400, 800):
+        features = scenes(n)
+        started = time.process_time()
+        expected = double_loop(features @ features.T, n - 1)
+        slow = time.process_time() - started
+        fast = []
+        for _ in range(3):
+            started = time.process_time()
+            ours = segment_features(features).tolist()
+            fast.append(time.process_time() - started)
+        assert ours == expected
+        print(f"| {n} | {slow:.2f} | {min(fast):.4f} | {slow / min(fast):.0f} |", flush=True)
+    print(f"\n## Attention of one layer, 8 heads, window 16, every {GLOBAL_EVERY}th frame global\n")
+    print("Dense computes every pair and masks; published has the authors' mask and order of memory.\n")
+    print("| frames | dense, s | MiB | published, s | MiB | ours, s | MiB |")
+    print("|---|---|---|---|---|---|---|")
+    for n in (1000, 2000, 4000, 8000, 16000):
+        cells = []
+        for kind in ("dense", "published", "corrected"):
+            if kind == "dense" and n > 8000:
+                cells.append("– | –")
+                continue
+            seconds, mebibytes, _ = measured(kind, n)
+            cells.append(f"{seconds:.3f} | {mebibytes:.0f}")
+        print(f"| {n:,} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
