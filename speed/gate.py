@@ -7,6 +7,7 @@ NIfTI files that end early), as medbench read until the gate.
 """
 
 import argparse
+import contextlib
 import functools
 import gzip
 import os
@@ -24,6 +25,7 @@ import SimpleITK
 
 from medbench.core.case import Volume
 from medbench.io import eight_bit, images, nifti_mha
+from medbench.running import folders
 
 BAR = 1.1
 
@@ -133,6 +135,60 @@ def seconds(read, paths):
     return time.process_time() - started
 
 
+def plain_labels(path, **_):
+    """A label map as it was read."""
+    return old_volume(path) if path.name.endswith(".nii.gz") else Volume(old_mask(path))
+
+
+@contextlib.contextmanager
+def ungated():
+    """``medbench evaluate`` with the readers of before, and without flags and counts of strange labels."""
+    names = {
+        "read_labels": plain_labels,
+        "flags": lambda *_: {},
+        "counted": lambda *_: "",
+        "check_geometry": lambda *_, **__: None,
+    }
+    gated = {name: getattr(folders, name) for name in names}
+    for name, plain in names.items():
+        setattr(folders, name, plain)
+    try:
+        yield
+    finally:
+        for name, own in gated.items():
+            setattr(folders, name, own)
+
+
+def evaluated(sides):
+    """CPU time of scoring two folders, and the means."""
+    started = time.process_time()
+    scores = folders.evaluate_folders(*sides, ["dice"], workers=1)
+    spent = time.process_time() - started
+    assert scores.exit_code == 0
+    return spent, [figures.value for figures in scores.aggregates.values()]
+
+
+def evaluation_rows(folder, sets, n_turns):
+    """CPU time of ``medbench evaluate -r -p --metrics dice`` over whole folders, by both readers in turns."""
+    for name, paths in sets.items():
+        sides = [folder / name / side for side in "rp"]
+        for side in sides:
+            side.mkdir(parents=True)
+        for path in paths:
+            os.link(path, sides[0] / path.name)
+            os.link(path, sides[1] / path.name)
+
+        turns = []
+        for _ in range(n_turns):
+            with ungated():
+                before, values = evaluated(sides)
+            after, gated_values = evaluated(sides)
+            assert values == gated_values
+            turns.append((before * 1000 / len(paths), after * 1000 / len(paths)))
+        before, after = (statistics.median(side) for side in zip(*turns, strict=True))
+        yield name, len(paths), before, after, statistics.median(new / old for old, new in turns)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2000)
@@ -168,12 +224,23 @@ def main():
             worst = max(worst, ratio)
             lines.append(f"| {name} | {len(paths):,} | {before:.3f} | {after:.3f} | {ratio:.2f} |")
             print(lines[-1], flush=True)
+        whole = {
+            "evaluate, .nii.gz label maps": sets["labels"],
+            "evaluate, PNG masks": sets["PNG masks 512 × 512"],
+        }
+        for name, count, before, after, ratio in evaluation_rows(Path(folder), whole, arguments.turns):
+            worst = max(worst, ratio)
+            lines.append(f"| {name} | {count:,} | {before:.3f} | {after:.3f} | {ratio:.2f} |")
+            print(lines[-1], flush=True)
     told = (
         f"# The gate\n\nWritten by `python speed/gate.py --write`: each set is read by both readers in "
         f"turns, {arguments.turns} times, one thread, the file cache warm; medians of CPU time. "
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"load average {os.getloadavg()[0]:.1f}. Before is OpenCV and SimpleITK as "
-        f"medbench used them. Bar: at most {BAR} × before.\n\n"
+        f"medbench used them. The last rows are whole commands, `medbench evaluate -r -p --metrics dice`: a "
+        f"case is a pair of equal label maps, and the gate's side also looks for unused files, flags and "
+        f"strange labels. "
+        f"Bar: at most {BAR} × before.\n\n"
     )
     text = told + "\n".join(lines) + "\n"
     if arguments.write:

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.io.gate import source
+from medbench.io.gate.expected import MEMORY_BYTES, check_budget
+from medbench.io.gate.refusal import Reject, refusal_of
 
 if TYPE_CHECKING:
     import h5py
@@ -24,15 +27,15 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file to read from.
 
     Raises:
-        MedbenchError: ``file.unreadable``, or ``file.corrupt`` for whatever the HDF5 library cannot read.
+        MedbenchError: what the gate refuses, or ``file.corrupt`` for whatever the HDF5 library cannot read.
     """
     import h5py
 
-    if not path.is_file():
-        raise MedbenchError("file.unreadable", f"{path}: there is no such file.", "Check the path.")
     try:
-        with h5py.File(path, "r") as file:
+        with source.opened(path, path.parent, "release") as stream, h5py.File(stream, "r") as file:
             yield file
+    except Reject as reject:
+        raise refusal_of(reject, path.name, "not a readable HDF5 file").error(path.parent) from reject
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise MedbenchError(
@@ -125,6 +128,7 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
         ragged = h5py.check_vlen_dtype(dataset.dtype) is not None
         told = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
         raise MedbenchError("data.not_real", f"{path}: {place} holds {told}.", "Save one array of numbers.")
+    check_budget(dataset.size * dataset.dtype.itemsize, MEMORY_BYTES)
     return np.asarray(dataset[()])
 
 

@@ -82,6 +82,16 @@ def read_lines(path: Path, *, expected: Expected | None = None) -> list[tuple[in
         return [(line, [cell.strip() for cell in cells]) for line, cells in _lines(path, admitted.content)]
 
 
+def plain_text(path: Path) -> str:
+    """Text of a file in UTF-8, without a byte-order mark.
+
+    Raises:
+        MedbenchError: what the gate refuses.
+    """
+    with entrance(path, "table", expected=Expected(memory_bytes=LARGEST_TABLE_BYTES)) as admitted:
+        return _text(admitted.content)
+
+
 def read_typed_table(
     path: Path, *columns: Column, root: Path | None = None, expected: Expected | None = None
 ) -> list[dict[str, Value]]:

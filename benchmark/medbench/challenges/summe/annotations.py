@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from medbench.challenges.families.video_summaries.annotations import RawVideo
 from medbench.challenges.families.video_summaries.layout import check_annotators
 from medbench.core.errors import MedbenchError
+from medbench.io.gate.admission import entrance
 
 _FOLDERS = ("GT", "summe/GT", "SumMe/GT")
 
@@ -41,7 +43,10 @@ class SumMeFiles:
 
         path = self.file_of(place, name)
         try:
-            arrays = loadmat(path, variable_names=["user_score", "nFrames"])
+            with entrance(path, "table") as admitted:
+                arrays = loadmat(io.BytesIO(admitted.content), variable_names=["user_score", "nFrames"])
+        except MedbenchError:
+            raise
         except Exception as error:
             raise MedbenchError(
                 "file.corrupt",

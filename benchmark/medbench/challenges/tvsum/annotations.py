@@ -13,6 +13,7 @@ import numpy.typing as npt
 from medbench.challenges.families.video_summaries.annotations import RawVideo, equal_rows
 from medbench.core.errors import MedbenchError
 from medbench.io.hdf5_groups import opened
+from medbench.io.tables import plain_text
 
 MATLAB, TABLE = "ydata-tvsum50.mat", "ydata-tvsum50-anno.tsv"
 _FOLDERS = (".", "matlab", "data", "tvsum", "ydata-tvsum50-v1_1/matlab", "ydata-tvsum50-v1_1/data")
@@ -85,7 +86,7 @@ def _titles(place: Path, file: Any) -> list[str]:
 def _lines(place: Path, stamp: int) -> dict[str, list[str]]:
     """Video -> its ratings as text, one entry an annotator."""
     videos: dict[str, list[str]] = {}
-    for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(plain_text(place).splitlines(), 1):
         if not line.strip():
             continue
         cells = line.split("\t")

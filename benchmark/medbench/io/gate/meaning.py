@@ -93,8 +93,11 @@ def counted(labels: npt.NDArray[Any], known: Collection[int]) -> str:
     >>> counted(np.array([0, 1, 7, 7, 255]), (0, 1))
     '7, 255 (2, 1 of 5 voxels)'
     """
-    values, counts = np.unique(labels, return_counts=True)
-    pairs = zip(values.tolist(), counts.tolist(), strict=True)
+    marked = labels[labels != 0]
+    values, counts = (column.tolist() for column in np.unique(marked, return_counts=True))
+    if marked.size < labels.size:
+        values, counts = [0, *values], [labels.size - marked.size, *counts]
+    pairs = sorted(zip(values, counts, strict=True))
     strange = [(f"{value:g}", f"{count:,}") for value, count in pairs if value not in known]
     if not strange:
         return ""

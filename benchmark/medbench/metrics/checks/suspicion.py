@@ -7,6 +7,7 @@ not of the model. It is scored as it is, and said.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -41,66 +42,117 @@ def suspicions(reference: Labels, prediction: Labels) -> list[str]:
     'mirrored along axis 1: mean Dice 0.00 would be 1.00'
     """
     one, other = np.asarray(reference), np.asarray(prediction)
-    marked = np.flatnonzero((one != 0) | (other != 0))
-    sides = [np.unique(array.reshape(-1)[marked]) for array in (one, other)]
-    values = np.union1d(*sides).astype(np.int64)
-    if one.ndim not in (2, 3) or not 0 < len(values) <= MOST_LABELS or values[0] < 0 or not other.any():
+    if _plainly_alike(one, other):
         return []
-    values = np.union1d([0], values)
-    table = np.zeros(values[-1] + 1, np.uint8)
-    table[values] = np.arange(len(values))
-    wanted = np.flatnonzero(np.isin(values, sides[0]) & (values != 0)).tolist()
-    one_marked, other_marked = (table[array.reshape(-1)[marked]] for array in (one, other))
-    own = _mean_dice(_pairs(one_marked, other_marked, len(values)), wanted)
-    if not wanted or own > 1 - MARGIN:
+    pair = _Pair.of(one, other)
+    if pair is None:
         return []
-    first, second = table[one], table[other]
-    counts = _pairs(first, second, len(values))
-    gains = [(_mean_dice(_pairs(first, moved, len(values)), wanted), what) for what, moved in _moved(second)]
-    if len(values) == 2:
-        gains.append((_mean_dice(counts[:, ::-1], wanted), "inverted"))
-    gains.append(_exchanged(counts, wanted, values))
+    own = pair.mean_dice(pair.overlap(pair.places))
+    if own > 1 - MARGIN:
+        return []
+    gains = [(pair.mean_dice(pair.overlap(places)), what) for what, places in pair.moved()]
+    gains += [(pair.inverted_dice(), "inverted")] if len(pair.values) == 2 else []
+    gains.append(pair.exchanged())
     large = sorted((gain for gain in gains if gain[0] - own > MARGIN), key=lambda gain: -gain[0])
     return [f"{what}: mean Dice {own:.2f} would be {dice:.2f}" for dice, what in large[:3]]
 
 
-def _pairs(reference: Labels, prediction: Labels, n_labels: int) -> npt.NDArray[np.int64]:
-    """How often each label of the reference meets each of the prediction."""
-    joint = reference.astype(np.int32) * n_labels + prediction
-    return np.bincount(joint.ravel(), minlength=n_labels**2).reshape(n_labels, n_labels)
+def _plainly_alike(one: Labels, other: Labels) -> bool:
+    """Whether no more need be known: equal label maps, or masks of one label with a Dice above 0.7."""
+    marked = one != 0
+    total = np.count_nonzero(marked) + np.count_nonzero(other)
+    share = 2 * np.count_nonzero(marked & (one == other)) / total if total else 1.0
+    if share in (0, 1):
+        return share == 1
+    top = one.max()
+    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(marked))
+    return share > 1 - MARGIN and masks and np.count_nonzero(other == top) == np.count_nonzero(other)
 
 
-def _dice(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Dice of every label of the reference with every label of the prediction."""
-    total = counts.sum(axis=1)[:, np.newaxis] + counts.sum(axis=0)[np.newaxis]
-    return np.asarray(2 * counts / np.maximum(total, 1))
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Two label maps with indices for labels; only what the prediction marks is looked at.
 
+    Attributes:
+        values: the labels, 0 first.
+        wanted: indices of the reference's labels but 0.
+        reference: indices, flat.
+        shape: of both.
+        places: flat positions that the prediction marks.
+        labels: its indices there.
+        sizes: how often each label occurs in the reference.
+    """
 
-def _mean_dice(counts: npt.NDArray[np.int64], wanted: list[int]) -> float:
-    return float(np.diag(_dice(counts))[wanted].mean()) if wanted else 0.0
+    values: npt.NDArray[np.int64]
+    wanted: npt.NDArray[np.int64]
+    reference: Labels
+    shape: tuple[int, ...]
+    places: npt.NDArray[np.int64]
+    labels: Labels
+    sizes: npt.NDArray[np.int64]
 
+    @classmethod
+    def of(cls, one: Labels, other: Labels) -> _Pair | None:
+        """The pair, or ``None`` where one of them is empty or no label map of two or three axes."""
+        flat, predicted = one.reshape(-1), other.reshape(-1)
+        marked, places = np.flatnonzero(flat != 0), np.flatnonzero(predicted != 0)
+        if one.ndim not in (2, 3) or not len(marked) or not len(places):
+            return None
+        own, theirs = flat[marked], predicted[places]
+        values = np.union1d([0], np.union1d(np.unique(own), np.unique(theirs))).astype(np.int64)
+        if len(values) > MOST_LABELS or values[0] < 0:
+            return None
+        table = np.zeros(values[-1] + 1, np.uint8)
+        table[values] = np.arange(len(values))
+        sizes = np.bincount(table[own], minlength=len(values))
+        indices = flat if len(values) == values[-1] + 1 else table[flat]
+        return cls(values, np.flatnonzero(sizes), indices, one.shape, places, table[theirs], sizes)
 
-def _moved(prediction: Labels) -> Iterator[tuple[str, Labels]]:
-    axes = range(prediction.ndim)
-    for count in axes:
-        for chosen in combinations(axes, count + 1):
-            yield f"mirrored along axis {' and '.join(map(str, chosen))}", np.flip(prediction, chosen)
-    for one, other in combinations(axes, 2):
-        if prediction.shape[one] == prediction.shape[other]:
-            yield f"with axes {one} and {other} transposed", np.swapaxes(prediction, one, other)
+    def overlap(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """How often each label of the reference meets each of the prediction, moved to these places."""
+        count = len(self.values)
+        joint = self.reference[places].astype(np.int32) * count + self.labels
+        return np.bincount(joint, minlength=count**2).reshape(count, count)
 
+    def dice(self, overlap: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Dice of every label of the reference with every label of the prediction."""
+        total = self.sizes[:, np.newaxis] + overlap.sum(axis=0)[np.newaxis]
+        return np.asarray(2 * overlap / np.maximum(total, 1))
 
-def _exchanged(
-    counts: npt.NDArray[np.int64], wanted: list[int], values: npt.NDArray[Any]
-) -> tuple[float, str]:
-    """The best assignment of the prediction's labels to those of the reference."""
-    from scipy.optimize import linear_sum_assignment
+    def mean_dice(self, overlap: npt.NDArray[np.int64]) -> float:
+        """Mean over the reference's labels."""
+        return float(np.diag(self.dice(overlap))[self.wanted].mean())
 
-    dice = _dice(counts)
-    foreground = [index for index in range(len(values)) if values[index] != 0]
-    rows, columns = linear_sum_assignment(-dice[np.ix_(wanted, foreground)])
-    pairs = [(wanted[row], foreground[column]) for row, column in zip(rows, columns, strict=True)]
-    names = ", ".join(f"{values[theirs]:g} for {values[ours]:g}" for ours, theirs in pairs if ours != theirs)
-    return float(
-        sum(dice[ours, theirs] for ours, theirs in pairs) / len(wanted)
-    ), f"with labels exchanged ({names})"
+    def inverted_dice(self) -> float:
+        """Dice of a mask whose inside and outside are exchanged."""
+        both = int(self.overlap(self.places)[1, 1])
+        return 2 * (int(self.sizes[1]) - both) / (int(self.sizes[1]) + self.reference.size - len(self.places))
+
+    def moved(self) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+        """Where the prediction would lie mirrored or transposed."""
+        own = np.unravel_index(self.places, self.shape)
+        axes = range(len(self.shape))
+        for count in axes:
+            for chosen in combinations(axes, count + 1):
+                turned = tuple(
+                    self.shape[axis] - 1 - own[axis] if axis in chosen else own[axis] for axis in axes
+                )
+                what = f"mirrored along axis {' and '.join(map(str, chosen))}"
+                yield what, np.ravel_multi_index(turned, self.shape)
+        for one, other in combinations(axes, 2):
+            if self.shape[one] == self.shape[other]:
+                turned = tuple(own[{one: other, other: one}.get(axis, axis)] for axis in axes)
+                yield f"with axes {one} and {other} transposed", np.ravel_multi_index(turned, self.shape)
+
+    def exchanged(self) -> tuple[float, str]:
+        """The best assignment of the prediction's labels to those of the reference."""
+        from scipy.optimize import linear_sum_assignment
+
+        dice = self.dice(self.overlap(self.places))[self.wanted, 1:]
+        rows, columns = linear_sum_assignment(-dice)
+        pairs = [
+            (self.values[self.wanted[row]], self.values[column + 1])
+            for row, column in zip(rows, columns, strict=True)
+        ]
+        names = ", ".join(f"{theirs} for {ours}" for ours, theirs in pairs if ours != theirs)
+        return float(dice[rows, columns].sum() / len(self.wanted)), f"with labels exchanged ({names})"

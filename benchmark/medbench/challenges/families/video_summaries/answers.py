@@ -18,10 +18,12 @@ import numpy.typing as npt
 
 from medbench.challenges.families.video_summaries.layout import Timeline
 from medbench.core.errors import MedbenchError
+from medbench.io.gate.expected import Expected
 from medbench.io.hdf5 import read_arrays, write_arrays
 from medbench.metrics.tasks.summaries import as_summary, check_length
 
 SUFFIX = ".npz"
+MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +84,7 @@ def read_answers(path: Path, timeline: Timeline) -> list[Answer]:
 
 def _array(path: Path, name: str) -> npt.NDArray[Any] | None:
     try:
-        return read_arrays(path, name)[name]
+        return read_arrays(path, name, expected=Expected("prediction", memory_bytes=MOST_BYTES))[name]
     except MedbenchError as error:
         if error.code == "data.array_missing":
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from medbench.challenges.families.video_summaries.layout import (
 )
 from medbench.challenges.families.video_summaries.splits import ALL, ANNOTATIONS, Member, Splits
 from medbench.challenges.release import Release, SplitFacts
-from medbench.challenges.stray import Finding
+from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.io.hdf5_groups import list_groups
@@ -221,7 +222,7 @@ class VideoSummaryRelease(Release):
             "gtsummary": key_shots(timeline, said.scores).astype(np.float32),
         }
 
-    def check(self, root: Path) -> list[Finding]:
+    def check_files(self, root: Path) -> list[Finding]:
         """Every video's arrays, the folds, and the stored summaries against the raw annotations."""
         path = root / file_name(self.members.data_set)
         if not path.is_file():
@@ -229,7 +230,10 @@ class VideoSummaryRelease(Release):
             note = (
                 f"{len(cases)} videos of raw annotations; without {path.name} summaries can be scored only."
             )
-            return [Finding("note", note), *(f for case in cases for f in self._check_case(case))]
+            return [
+                Finding("note", note),
+                *(f for case in cases for f in findings_of(case.id, partial(self._check_case, case))),
+            ]
         cases = self.cases(root, ALL)
         whole = self.split_facts(ALL)
         findings = [
@@ -238,7 +242,8 @@ class VideoSummaryRelease(Release):
                 f"{path}: {len(cases)} of the release's {whole.cases if whole else 0} videos.",
             )
         ]
-        findings += [finding for case in cases for finding in self._check_case(case)]
+        for case in cases:
+            findings += findings_of(case.id, partial(self._check_case, case))
         for split in self.members.parts(self.default_split):
             try:
                 self.cases(root, split)

@@ -170,11 +170,13 @@ class VideoSummaryScorer(Scorer):
         if not metric.pooled:
             return mean_statistic(metric, rows)
         values = np.array([_value(row, self.official) for row in rows])
+        known = np.array(["random_f" in row.evidence for row in rows], float)
         if metric.name == "f_over_random":
-            chance = np.array([row.evidence["random_f"] for row in rows])
+            chance = np.array([row.evidence.get("random_f", 0.0) for row in rows])
             return _ratio(values, chance)
         if metric.name == "f_spread_folds":
-            return _spread(values, [str(row.evidence.get("fold", "")) for row in rows])
+            spread = _spread(values, [str(row.evidence.get("fold", "")) for row in rows])
+            return lambda weights: spread(weights * known)
         return _spread_of_answers([row.evidence.get("f_by_answer", []) for row in rows])
 
 
