@@ -36,6 +36,7 @@ def brain_release(root, counts):
                 image = np.full(
                     (8, 9), 10 + 40 * index + number + (100 if part == "Testing" else 0), np.uint8
                 )
+                image[0, 0] = 0
                 cv2.imwrite(str(folder / f"image({number}).png"), image)
     return root
 

@@ -30,6 +30,7 @@ OURS = {
     "io/caches.py": 4,  # writing and checking what it keeps itself
     "io/hdf5.py": 2,  # np.savez and h5py, to write
     "io/hdf5_groups.py": 2,  # h5py over the stream of an admitted file, and to write
+    "io/video_stream.py": 2,  # PyAV by the path of a video, and to write
     "io/video.py": 1,  # OpenCV by the path of an admitted file
     "io/slides.py": 3,  # tifffile, zarr and TiffSlide over the stream of an admitted file
 }

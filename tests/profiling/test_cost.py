@@ -61,7 +61,10 @@ def layer_macs(network, images):
     return total
 
 
-@pytest.mark.parametrize("name", list_models())
+LEARN_NOTHING = ("baseline/random", "baseline/uniform")
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if name not in LEARN_NOTHING])
 def test_every_model_is_counted_whole(name):
     entry = model_entry(name)
     shape = shape_of(entry, 1, 64)

@@ -193,7 +193,10 @@ _OTHER: dict[str, Formula] = {
         _inputs(1),
     ),
     **dict.fromkeys(
-        _names("maximum minimum _prelu_kernel threshold threshold_ floor_divide floor_divide_ linspace"),
+        _names(
+            "maximum minimum _prelu_kernel threshold threshold_ floor_divide floor_divide_ linspace "
+            "hardswish hardswish_ hardsigmoid hardsigmoid_"
+        ),
         _outputs(1),
     ),
     "native_dropout": _outputs(2),

@@ -147,8 +147,13 @@ def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failu
     """SHA-256 of each case's prediction, or why there is none.
 
     Raises:
-        MedbenchError: ``predictions.none`` when no case has one.
+        MedbenchError: ``predictions.none`` when no case has one, or the one failure that all cases share,
+            such as that of a table of predictions without its header.
     """
+    reasons = {path.reason if isinstance(path, Failure) else None for path in paths}
+    first = paths[0]
+    if len(paths) > 1 and len(reasons) == 1 and isinstance(first, Failure):
+        raise MedbenchError(first.code, first.reason, first.hint)
     if not any(paths):
         example = subject.challenge.exchange.prediction_name(subject.cases[0])
         raise MedbenchError(
