@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +99,9 @@ class ImageRunner:
         ]
         started = time.perf_counter()
         try:
-            process = subprocess.run(command, capture_output=True, timeout=time_s, check=False)
+            # podman's monitor leaves an empty file "oom" where it is started when a container runs out of memory
+            with tempfile.TemporaryDirectory() as place:
+                process = subprocess.run(command, cwd=place, capture_output=True, timeout=time_s, check=False)
             code, errors = process.returncode, process.stderr
         except subprocess.TimeoutExpired as late:
             subprocess.run([self.engine.program, "kill", name], capture_output=True, check=False)
