@@ -99,7 +99,7 @@ class ImageRunner:
         ]
         started = time.perf_counter()
         try:
-            # podman's monitor leaves an empty file "oom" where it is started when a container runs out of memory
+            # where memory runs out, podman's monitor leaves an empty file "oom" in its working directory
             with tempfile.TemporaryDirectory() as place:
                 process = subprocess.run(command, cwd=place, capture_output=True, timeout=time_s, check=False)
             code, errors = process.returncode, process.stderr
