@@ -1,16 +1,14 @@
 """Shared fixtures: no network, private folders, a small release."""
 
-import json
 import socket
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+from golden_files import golden
 from medbench.core import plugins
 
-GOLDEN = Path(__file__).parent / "golden"
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -45,22 +43,10 @@ def _quick(request):
         yield
 
 
-@pytest.fixture(scope="session")
-def golden():
-    """Numbers that the authors' and organisers' own programs gave: ``golden(name)`` reads one file.
-
-    JSON gives its content, ``.npz`` a dictionary of arrays; ``tests/golden/README.md`` says which program
-    made each.
-    """
-
-    def read(name):
-        path = GOLDEN / name
-        if path.suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        with np.load(path) as arrays:
-            return dict(arrays)
-
-    return read
+@pytest.fixture(scope="session", name="golden")
+def golden_fixture():
+    """Numbers that the authors' and organisers' own programs gave: ``golden(name)`` reads one file."""
+    return golden
 
 
 @pytest.fixture(autouse=True)

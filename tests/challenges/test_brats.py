@@ -3,12 +3,12 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN
 from medbench.challenges.brats.editions import EDITIONS
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
@@ -18,7 +18,6 @@ from medbench.running.evaluate import evaluate
 from medbench.running.request import Inference
 from medbench.running.run import run
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 NUMBERS = json.loads((GOLDEN / "brats_metrics.json").read_text())["cases"]
 VOLUMES = np.load(GOLDEN / "brats_metrics.npz")
 LESION_WISE = {

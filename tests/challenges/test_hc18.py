@@ -2,16 +2,15 @@
 
 import csv
 import hashlib
-import json
 import math
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
+from golden_files import golden
 from medbench.challenges import load_challenge
 from medbench.challenges.hc18.files import TABLES, subject_split
 from medbench.challenges.hc18.outlines import read_head
@@ -25,7 +24,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("hc18")
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "hc18_metrics.json").read_text())["cases"]
+GOLDEN = golden("hc18_metrics.json")["cases"]
 SMALL = (216, 320)
 
 

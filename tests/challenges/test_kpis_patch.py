@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from golden_files import GOLDEN
 from medbench.challenges import load_challenge, load_data_set
 from medbench.challenges.kpis import files as layout
 from medbench.core.errors import MedbenchError
@@ -18,7 +18,6 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.samples import sample_folder
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 KPIS = json.loads((GOLDEN / "kpis_metrics.json").read_text())
 MASKS = np.load(GOLDEN / "kpis_masks.npz")
 MODEL, FAST = "dssau_net.test", Inference(image_size=128)

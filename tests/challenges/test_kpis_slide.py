@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
 
+from golden_files import GOLDEN
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.io.pyramids import write_pyramid
@@ -24,7 +24,6 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.samples import sample_folder
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 KPIS = json.loads((GOLDEN / "kpis_metrics.json").read_text())
 MASKS = np.load(GOLDEN / "kpis_masks.npz")
 SLIDE = load_challenge("kpis_slide")

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN
 from medbench.challenges.myops2020.files import PAPERS_TEST
 from medbench.challenges.myops2020.scoring import BY_SLICE, BY_VOLUME
 from medbench.core.case import Volume
@@ -16,7 +16,6 @@ from medbench.core.sample import Prediction
 from medbench.io.nifti_mha import read_volume, write_volume
 from medbench.running.evaluate import evaluate
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 NUMBERS = json.loads((GOLDEN / "myops_metrics.json").read_text())["cases"]
 VOLUMES = np.load(GOLDEN / "myops_metrics.npz")
 CHALLENGE = medbench.load_challenge("myops2020")

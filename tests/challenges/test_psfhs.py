@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import SimpleITK
 from typer.testing import CliRunner
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.challenges import load_challenge
 from medbench.challenges.psfhs.files import read_label_map
 from medbench.challenges.psfhs.sample import drawn_numbers, write_sample
@@ -25,7 +25,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("psfhs")
-FOLDER = Path(__file__).parents[1] / "golden"
+FOLDER = GOLDEN_FOLDER
 GOLDEN = json.loads((FOLDER / "iugc_metrics.json").read_text())
 MASKS = np.load(FOLDER / "iugc_masks.npz")
 PAIRS = {case["id"]: case for case in GOLDEN["psfhs"]}

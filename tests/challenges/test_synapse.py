@@ -11,6 +11,7 @@ import scipy.ndimage
 import torch
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.challenges import load_challenge
 from medbench.challenges.synapse.files import ORGANS, TEST_CASES, TRAIN_CASES
 from medbench.challenges.synapse.sample import draw_case, write_nifti, write_sample
@@ -25,7 +26,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("synapse")
-GOLDEN = Path(__file__).parents[1] / "golden" / "brau_mslau_metrics"
+GOLDEN = GOLDEN_FOLDER / "brau_mslau_metrics"
 FACTS = json.loads(GOLDEN.with_suffix(".json").read_text())
 ARRAYS = np.load(GOLDEN.with_suffix(".npz"))
 NAMES = {label: organ for organ, label in ORGANS.items()}

@@ -2,14 +2,13 @@
 
 import hashlib
 import itertools
-import json
 import shutil
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from golden_files import golden
 from medbench.challenges import load_challenge
 from medbench.challenges.families.video_summaries.answers import write_answer
 from medbench.challenges.families.video_summaries.files import file_name
@@ -18,7 +17,7 @@ from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
 from medbench.metrics.tasks.summaries import f_measures
 
-ANCHORS = json.loads((Path(__file__).parents[1] / "golden" / "vsumm_real_anchors.json").read_text())
+ANCHORS = golden("vsumm_real_anchors.json")
 NAMES = ("summe", "tvsum")
 HASHES = {
     "tvsum/canonical": "4282da742fdade8d22c039711dc1a52f7e4f2f48f2bc677047a9cb9043fc9fc9",

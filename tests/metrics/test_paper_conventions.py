@@ -1,14 +1,14 @@
 """Definitions of the authors' programs on the values those programs gave."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "brau_mslau_metrics"
+GOLDEN = GOLDEN_FOLDER / "brau_mslau_metrics"
 FACTS = json.loads(GOLDEN.with_suffix(".json").read_text())
 ARRAYS = np.load(GOLDEN.with_suffix(".npz"))
 

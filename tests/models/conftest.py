@@ -2,16 +2,14 @@ import hashlib
 import json
 import math
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import medbench
+from golden_files import GOLDEN
 from medbench.core.errors import MedbenchError
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def filled_state(shapes, integers=()):

@@ -1,20 +1,18 @@
 """Intervals over groups keep their promise: coverage, range, no jump, no end at the estimate."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta, binom, norm
 
+from golden_files import golden
 from medbench.core.result_table import CaseRow, MetricSpec, mean_statistic
 from medbench.core.score import Score
 from medbench.statistics import intervals
 from medbench.statistics.intervals import aggregate, group_interval, leave_one_out, standard_error
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "paired_r.json").read_text())
+GOLDEN = golden("paired_r.json")
 
 
 def mean_of(values):

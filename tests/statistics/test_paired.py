@@ -1,8 +1,6 @@
 """Paired comparison against R, scipy and enumeration; no difference is no difference."""
 
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from golden_files import golden
 from medbench.statistics.intervals import leave_one_out, standard_error
 from medbench.statistics.paired import (
     Contributions,
@@ -24,7 +23,7 @@ from medbench.statistics.paired import (
     pseudo_contributions,
 )
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "paired_r.json").read_text())
+GOLDEN = golden("paired_r.json")
 PAIRS = [pytest.param(case, id=f"n={len(case['first'])}") for case in GOLDEN["paired"]]
 
 

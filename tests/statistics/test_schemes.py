@@ -1,8 +1,6 @@
 """Ranking schemes against R, grand-challenge.org's numbers, brute force; missing values never help."""
 
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
 
+from golden_files import golden
 from medbench.statistics import schemes
 from medbench.statistics.ranking import significance_ranks
 from medbench.statistics.schemes import case_column, cumulative_rank_p, cumulative_rank_scores, ranks_of_ranks
 from medbench.statistics.stability import kendall_tau, resampled_groups, stability
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "rankings_r.json").read_text())["boards"]
+GOLDEN = golden("rankings_r.json")["boards"]
 SCHEMES = {
     "aggregate": schemes.aggregate_then_rank,
     "median": schemes.median_then_rank,

@@ -1,9 +1,7 @@
 """Wilcoxon's signed-rank test against scipy, R and a count of all signs."""
 
 import itertools
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +9,10 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from golden_files import golden
 from medbench.statistics.signed_rank import signed_rank_p, signed_ranks, without_noise
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "paired_r.json").read_text())
+GOLDEN = golden("paired_r.json")
 
 
 @pytest.mark.parametrize("case", GOLDEN["paired"], ids=lambda case: f"n={len(case['first'])}")

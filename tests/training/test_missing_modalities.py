@@ -1,11 +1,9 @@
 """Fixed missing modalities against the published assignments, and how often each is shown."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from golden_files import golden
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingVolume
 from medbench.training.missing_modalities import (
@@ -17,7 +15,7 @@ from medbench.training.missing_modalities import (
     with_missing,
 )
 
-PUBLISHED = json.loads((Path(__file__).parents[1] / "golden" / "missing_masks.json").read_text())
+PUBLISHED = golden("missing_masks.json")
 MODALITIES = {"t1c": ("t1ce",), "t1n": ("t1",), "t2f": ("flair",), "t2w": ("t2",)}
 MR2468 = "t1=0.2 t1ce=0.4 flair=0.6 t2=0.8"
 PRESENT = {

@@ -1,7 +1,6 @@
 """Training of networks that see sequences, and the losses of FullTransNet's program."""
 
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 
 import medbench
+from golden_files import GOLDEN
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
@@ -22,7 +22,6 @@ from medbench.training.recipes import list_recipes, load_recipe_as
 from medbench.training.sequence_recipe import SequenceRecipe
 from medbench.training.summary_losses import summary_loss
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32}
 SETTINGS = SimpleNamespace(device="cpu", precision="fp32")
 

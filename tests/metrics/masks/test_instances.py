@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.core.errors import MedbenchError
 from medbench.metrics.masks import banded, instances
 from medbench.metrics.official import kpis, matching
@@ -19,7 +20,7 @@ from medbench.metrics.tasks import biometry, detection
 from medbench.metrics.tasks.detection import Boxes
 from medbench.metrics.tasks.summaries import f_measures, rank_correlation
 
-FOLDER = Path(__file__).parents[2] / "golden"
+FOLDER = GOLDEN_FOLDER
 HC18_DATA = Path(__file__).parents[3].parent / "shared" / "data" / "hc18"
 KPIS = json.loads((FOLDER / "kpis_metrics.json").read_text())
 MASKS = np.load(FOLDER / "kpis_masks.npz")

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.metrics.masks.definitions import dice_epsilon
 from medbench.metrics.masks.pair import MaskPair
 from medbench.metrics.official import matching
 from medbench.metrics.official.lesion_tissues import gli_2024_reports
 from medbench.metrics.official.lesions import LESION_RULES, lesion_report
 
-FOLDER = Path(__file__).parents[2] / "golden"
+FOLDER = GOLDEN_FOLDER
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "brats"
 GOLDEN = json.loads((FOLDER / "brats_metrics.json").read_text())
 VOLUMES = np.load(FOLDER / "brats_metrics.npz")

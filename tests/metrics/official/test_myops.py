@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.metrics import evaluate_arrays
 
-FOLDER = Path(__file__).parents[2] / "golden"
+FOLDER = GOLDEN_FOLDER
 GOLDEN = json.loads((FOLDER / "myops_metrics.json").read_text())
 VOLUMES = np.load(FOLDER / "myops_metrics.npz")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from golden_files import golden
 from medbench.core.errors import MedbenchError
 from medbench.metrics.tasks import classification
 
-GOLDEN = json.loads((Path(__file__).parents[2] / "golden/iugc_metrics.json").read_text())["classification"]
+GOLDEN = golden("iugc_metrics.json")["classification"]
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["id"])

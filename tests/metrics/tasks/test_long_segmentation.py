@@ -1,18 +1,18 @@
 """Kernel temporal segmentation of long videos is that of short ones."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import medbench
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.core.errors import MedbenchError
 from medbench.metrics.tasks import long_segmentation
 from medbench.metrics.tasks.long_segmentation import segment_features
 from medbench.metrics.tasks.temporal_segmentation import kernel_temporal_segmentation
 
-FOLDER = Path(__file__).parents[2] / "golden"
+FOLDER = GOLDEN_FOLDER
 
 
 def scenes(seed, n, noise, length):

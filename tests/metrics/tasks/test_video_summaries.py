@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.core.errors import MedbenchError
 from medbench.metrics.tasks.shots import make_summary, select_shots, shot_scores, spread_scores
 from medbench.metrics.tasks.summaries import f_measure, f_measures, rank_correlation
@@ -17,7 +18,7 @@ from medbench.metrics.tasks.temporal_segmentation import (
     shots_between,
 )
 
-FOLDER = Path(__file__).parents[2] / "golden"
+FOLDER = GOLDEN_FOLDER
 EVALUATION = json.loads((FOLDER / "vsumm_eval.json").read_text())
 ARRAYS = np.load(FOLDER / "vsumm_eval.npz")
 SEGMENTATION = json.loads((FOLDER / "vsumm_kts.json").read_text())
