@@ -53,7 +53,8 @@ def refused(folder):
 
 def test_the_list_in_the_package_is_of_every_sample_as_it_is_drawn_now(drawn):
     listed = read_json(HASHES)
-    names = {f"{c.release.data_set}-{c.release.sample_version}" for c in all_challenges()}
+    ours = (c for c in all_challenges() if not c.name.startswith("tiny_"))
+    names = {f"{c.release.data_set}-{c.release.sample_version}" for c in ours}
     assert names <= set(listed)
     assert all(listed[name] for name in names)
     assert image_hashes(CHALLENGE, drawn) == listed[f"{NAME}-{CHALLENGE.release.sample_version}"]
