@@ -67,7 +67,7 @@ def _private_folders(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
     monkeypatch.delenv("MEDBENCH_DATA", raising=False)
-    monkeypatch.setattr(plugins, "_files", {})
+    monkeypatch.setattr(plugins, "_files", dict(plugins._files))
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,14 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory 
 
 @pytest.fixture(scope="module")
 def greedy(tmp_path_factory):
-    from medbench.core.plugins import load_plugin
+    from medbench.core import plugins
     from medbench.models import registry
 
     path = tmp_path_factory.mktemp("plugin") / "greedy_plugin.py"
     path.write_text(PLUGIN)
-    load_plugin(path)
+    plugins.load_plugin(path)
     yield Workload("greedy", (3, 8, 8), 1, batch=3, threads=1)
+    del plugins._files[path]
     del sys.modules["medbench_plugin_greedy_plugin"]
     registry._registry.cache_clear()
     registry._factories.clear()

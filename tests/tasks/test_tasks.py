@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import medbench
+from medbench.core import plugins
 from medbench.core.errors import MedbenchError
-from medbench.core.plugins import load_plugin
 from medbench.core.task import check_answers
 from medbench.inference.decoding import outputs_by_task
 from medbench.running.networks import suitable_models
@@ -18,7 +18,9 @@ TASKS = ("label_map", "image_classes", "boxes", "frame_scores", "landmarks", "de
 
 @pytest.fixture(autouse=True, scope="module")
 def _plugin():
-    load_plugin(PLUGIN)
+    plugins.load_plugin(PLUGIN)
+    yield
+    del plugins._files[PLUGIN]
 
 
 @pytest.mark.parametrize("task", TASKS)
