@@ -190,6 +190,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "weights": record.model.weights,
         "weights_sha256": record.model.weights_sha256,
         "recipe": (record.model.training or {}).get("recipe", {}).get("name"),
+        "training": _training(record.model.training),
         "mark": record.settings.get("mark", ""),
         "reference_row": record.settings.get("reference_row", False),
         "counts": record.counts.model_dump(),
@@ -209,3 +210,11 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "finished": record.finished,
         "command": record.command,
     }
+
+
+def _training(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a row says of the training: the whole recipe with its changes, the start, and the command."""
+    if not facts:
+        return None
+    names = ("recipe", "recipe_changes", "start", "train_command")
+    return {name: facts[name] for name in names if name in facts} or None

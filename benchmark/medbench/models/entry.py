@@ -87,6 +87,8 @@ class ModelEntry:
         num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: training data of the authors' released weights.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
+        encoder_prefix: beginning of the names of the encoder's parameters in the authors' network; files
+            that their program starts from lack it.
         official_shapes: ``in_channels`` and ``num_classes`` -> (parameter, axis) whose size equals the
         number.
         exports: formats of export that a test covers.
@@ -135,6 +137,7 @@ class ModelEntry:
     num_classes: int = 2
     checkpoint_data: str = ""
     official_keys: str = ""
+    encoder_prefix: str = ""
     official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)
     exports: tuple[str, ...] = ()
     options: dict[str, ModelOption] = field(default_factory=dict)

@@ -163,6 +163,8 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
     trainer.save_every = max(1, min(50, request["epochs"] // 20))
     _steer(trainer, request, number, emit)
     trainer.initialize()
+    if "start" in request:
+        _begin(trainer, request["start"], emit)
     if latest.exists():
         _load_safely(trainer, latest)
         emit({"event": "say", "line": f"Fold {fold} goes on at epoch {trainer.current_epoch + 1}."})
@@ -174,6 +176,21 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
         "pseudo_dice": [float(value) for value in log.get_value("mean_fg_dice", step=None)],
     }
     write_text(place / "history.json", json.dumps(history, indent=2).replace("NaN", "null"))
+
+
+def _begin(trainer: nnUNetTrainer, start: dict[str, Any], emit: Emit) -> None:
+    """Give a fold's network the weights to start from."""
+    import torch
+
+    from medbench.nnunet.start import begin_with
+
+    state = torch.load(start["file"], map_location="cpu", weights_only=True)
+    network: Any = trainer.network
+    fit = begin_with(getattr(network, "_orig_mod", network), state, start)
+    write_json(Path(start["report"]), fit)
+    emit(
+        {"event": "say", "line": f"{fit['matched']} parameters of the network start from {start['source']}."}
+    )
 
 
 def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: Emit) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.training.recipes.checking import check_settings
 
 FOLDS = 5
 PLANNERS = {
@@ -54,9 +55,7 @@ class NnunetRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "epochs", "steps", "validation_steps", "base_features"):
-            if getattr(self, name) < 1:
-                raise MedbenchError("recipe.setting", f"nnU-Net: {name} must be positive.", "Give 1 or more.")
+        check_settings(self, planned=("batch_size",))
         if self.planner not in PLANNERS:
             raise MedbenchError(
                 "recipe.setting",

@@ -21,6 +21,7 @@ from medbench.models.nnunet import CONFIGURATIONS, require_nnunet
 from medbench.models.options import refuse_options
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.recipe import PLANNERS, NnunetRecipe
+from medbench.nnunet.start import REPORT, START, read_start
 from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
 from medbench.training.framework import TrainingOrder
 from medbench.training.recipes import load_recipe_as
@@ -110,7 +111,10 @@ class Nnunet:
             "preprocessed": str(order.folder / "nnUNet_preprocessed" / name),
             "results": str(order.folder / "nnUNet_results" / name),
         }
+        if order.start is not None:
+            request["start"] = _hand_over(order)
         self._run(request, order.folder, progress)
+        (order.folder / START).unlink(missing_ok=True)
         model_folder = next((order.folder / "nnUNet_results" / name).glob(f"*__{configuration}"))
         facts = self._finish(order, model_folder, weights, len(groups))
         facts["last_session_time_s"] = round(time.perf_counter() - started, 1)
@@ -186,6 +190,8 @@ class Nnunet:
             "validation_dice": round(sum(dice) / len(dice), 6) if dice else None,
             FACTS_KEY: facts,
         }
+        if (order.folder / REPORT).exists():
+            checkpoint_facts["start_parameters"] = read_json(order.folder / REPORT)
         save_checkpoint(weights, state, checkpoint_facts)
         summary = {key: value for key, value in checkpoint_facts.items() if key != FACTS_KEY}
         short = {key: value for key, value in facts.items() if key not in ("plans", "dataset")}
@@ -196,6 +202,10 @@ class Nnunet:
         from medbench.nnunet import files as nnunet_files
 
         return nnunet_files.import_weights(path, model, cache) if nnunet_files.is_model(path) else path
+
+    def read_start(self, path: Path, cache: Path) -> Checkpoint:
+        """Weights of nnU-Net's model folder, archive or checkpoint, or of a medbench checkpoint."""
+        return read_start(path, cache)
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
@@ -208,6 +218,22 @@ class Nnunet:
 
 
 NNUNET = Nnunet()
+
+
+def _hand_over(order: TrainingOrder) -> dict[str, Any]:
+    """Write the weights to start from for the child process; its request about them."""
+    import torch
+
+    start = order.start
+    order.folder.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(start.checkpoint.state), order.folder / START)
+    return {
+        "file": str(order.folder / START),
+        "report": str(order.folder / REPORT),
+        "source": str(start.path),
+        "frozen": list(start.frozen),
+        "other_classes": start.other_classes,
+    }
 
 
 def _device(hardware: Hardware) -> str:

@@ -15,7 +15,8 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as
+from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as, recipe_on
+from medbench.training.recipes.checking import check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from medbench.models.entry import ModelEntry
     from medbench.training.framework import Framework, FrameworkRecipe
+
+DEFAULT = "default"
+"""Recipe of a family on challenges for which it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,15 @@ class NetworkPlan:
         """Whether the network reads volumes."""
         return self.form == "volume"
 
+    @property
+    def learns(self) -> str:
+        """What a training sees: ``volumes``, ``images``, ``image classes`` or ``sequences``."""
+        if self.form == "sequence":
+            return "sequences"
+        if self.sees_volumes:
+            return "volumes"
+        return "images" if "label_map" in self.outputs else "image classes"
+
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
         entry = self.entry
@@ -155,26 +168,56 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     )
 
 
+def recipe_choice(challenge: Challenge, network: NetworkPlan) -> tuple[str, str]:
+    """Name of the recipe that a training takes where none is named, and whose choice it is.
+
+    The model family's recipe on the challenge comes first, then the card's, then ``default``.
+    """
+    own = recipe_on(network.recipe_family, challenge.name)
+    if own is not None:
+        return own, f"{network.recipe_family} on {challenge.name}"
+    name = network.entry.default_recipe
+    if name != DEFAULT and network.recipe_family == network.entry_family:
+        return name, f"the card of {network.name}"
+    return DEFAULT, f"{network.recipe_family} on any challenge"
+
+
 def recipe_for(
-    challenge: Challenge, network: NetworkPlan, name: str, changes: Mapping[str, Any] | None = None
+    challenge: Challenge, network: NetworkPlan, name: str | None, changes: Mapping[str, Any] | None = None
 ) -> Recipe | SequenceRecipe | FrameworkRecipe:
-    """A model's recipe with the challenge's augmentation, unless the recipe repeats the authors' program.
+    """A model's recipe with the challenge's augmentation, unless the recipe is one on this challenge.
 
     A framework has recipes and augmentation of its own; networks that see sequences have none.
+
+    Args:
+        challenge: the challenge.
+        network: the model with its options.
+        name: name of the recipe; ``None`` takes that of :func:`recipe_choice`.
+        changes: settings that differ from the recipe's.
 
     Raises:
         MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
     """
+    own, changes = recipe_choice(challenge, network)[0], changes or {}
+    name = name or own
     if network.framework is not None:
-        return network.framework.recipe(network.entry_family, name, changes or {})
+        return network.framework.recipe(network.entry_family, name, changes)
     if network.form == "sequence":
-        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes or {})
-    own = (
-        {"augmentation": challenge.card.augmentation}
-        if challenge.card.augmentation and name != "official"
-        else {}
+        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+    recipe = load_recipe(
+        network.recipe_family, name, **{**challenge_settings(challenge, network, name), **changes}
     )
-    return load_recipe(network.recipe_family, name, **{**own, **(changes or {})})
+    check_use(recipe, network.learns, changes)
+    return recipe
+
+
+def challenge_settings(challenge: Challenge, network: NetworkPlan, name: str) -> dict[str, Any]:
+    """Settings that a challenge's images need in place of a recipe's, unless the recipe is one on them."""
+    if not challenge.card.augmentation or network.framework is not None or network.form == "sequence":
+        return {}
+    if name in ("official", recipe_on(network.recipe_family, challenge.name)):
+        return {}
+    return {"augmentation": challenge.card.augmentation}
 
 
 def match(entry: ModelEntry, challenge: Challenge) -> Form:

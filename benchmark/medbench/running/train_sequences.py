@@ -45,7 +45,7 @@ def train_sequences(plan: TrainingPlan, hardware: Hardware, progress: Progress) 
     ids = {case.id for case in held_out}
     judge = judge_of(plan, held_out, str(device_of(hardware))) if held_out else None
     return fit_sequences(
-        plan.network.build,
+        plan.build,
         [example for example in examples if example.id not in ids],
         plan.recipe,
         plan.folder,

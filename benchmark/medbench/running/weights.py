@@ -20,6 +20,7 @@ from medbench.inference.weights import load_checkpoint
 from medbench.records.identity import manifest_sha256
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
+from medbench.running.start import split_start
 from medbench.running.train import plan_training, train_planned, training_challenge
 
 if TYPE_CHECKING:
@@ -144,7 +145,10 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
             f"{weights.path}: these are weights of {facts.get('model')}, not of {network.name}.",
             f"Use -m {facts.get('model')}.",
         )
-    return dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
+    if weights.checkpoint is None:
+        return network
+    options, _ = split_start({**facts.get("options", {}), **network.options})
+    return dataclasses.replace(network, options=options)
 
 
 def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
@@ -215,7 +219,7 @@ def find_trained(
             weights.exists()
             and summary["manifest_sha256"] == manifest
             and summary["split"] == split
-            and summary["options"] == network.options
+            and split_start(summary["options"])[0] == split_start(network.options)[0]
             and summary.get("plugins", {}) == plugin_hashes()
             and (recipe is None or summary["recipe"]["name"] == recipe)
             and (seed is None or summary["seed"] == seed)

@@ -33,15 +33,18 @@ class NetworkTask(LightningModule):
         self.recipe = recipe
         self.num_classes = num_classes
         self.total_steps = total_steps
+        self.still = still_modules(network, learns=recipe.learning_rate > 0)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seed the step."""
+        """Seed the step, and keep parts that do not learn as they are."""
+        for module in self.still:
+            module.eval()
         torch.manual_seed(derived_seed(self.recipe.seed, self.global_step))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """One-dimensional parameters (norms, biases) do not decay unless the recipe is official."""
+        """Parameters in groups that decay and that do not, by the recipe's ``decay``."""
         parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        if self.recipe.name == "official":
+        if self.recipe.decay == "all":
             return [{"params": parameters}]
         return [
             {"params": [p for p in parameters if p.ndim > 1]},
@@ -64,8 +67,9 @@ class NetworkTask(LightningModule):
         if recipe.optimizer == "sgd":
             optimizer = torch.optim.SGD(groups, momentum=0.9, **settings)
         else:
-            kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-            optimizer = kind(groups, amsgrad=recipe.optimizer == "adamw_amsgrad", **settings)
+            name, _, variant = recipe.optimizer.partition("_")
+            kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+            optimizer = kind(groups, amsgrad=variant == "amsgrad", **settings)
         if recipe.schedule == "constant":
             return optimizer
         scheduler: torch.optim.lr_scheduler.LRScheduler
@@ -78,6 +82,22 @@ class NetworkTask(LightningModule):
                 optimizer, max_lr=self.rate(), total_steps=self.total_steps, pct_start=0.2
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def still_modules(network: nn.Module, *, learns: bool) -> tuple[nn.Module, ...]:
+    """Parts of a network that training leaves as they are: frozen ones, and at no rate all statistics.
+
+    Args:
+        network: the network.
+        learns: whether the learning rate is above 0.
+    """
+    frozen = [
+        module
+        for module in network.modules()
+        if (parameters := list(module.parameters())) and not any(p.requires_grad for p in parameters)
+    ]
+    norms = [] if learns else [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+    return tuple([*frozen, *norms])
 
 
 class SegmentationTask(NetworkTask):
