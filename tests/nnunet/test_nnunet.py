@@ -231,3 +231,35 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tm
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")
     assert train_tiny(small_cvc, tmp_path) == resumed
+
+
+def test_a_training_starts_from_nnunets_own_weights(trained, small_cvc, tmp_path):
+    """At a rate of 0 the weights of nnU-Net's own checkpoint come out as they went in."""
+    (native,) = trained.parent.rglob("checkpoint_final.pth")
+    expected = load_safely(native)["network_weights"]
+    told = Told()
+    weights = train(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
+        recipe_changes={**TINY, "epochs": 1, "learning_rate": 0, "seed": 5}, progress=told,
+    )  # fmt: skip
+    state = load_checkpoint(weights).state
+    assert [name for name, value in expected.items() if not torch.equal(state[f"fold_0.{name}"], value)] == []
+    summary = json.loads(weights.with_name("training.json").read_text())
+    assert summary["start"]["sha256"]
+    assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
+    assert any("parameters of the network start from" in line for line in told.lines)
+
+
+def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
+    from medbench.nnunet.start import begin_with, read_start
+
+    checkpoint = read_start(trained, trained.parent)
+    network = torch.nn.ModuleDict({"decoder": torch.nn.Module(), "encoder": torch.nn.Conv2d(1, 1, 1)})
+    network["decoder"].seg_layers = torch.nn.ModuleList([torch.nn.Conv2d(1, 2, 1)])
+    state = {name: value + 1 for name, value in network.state_dict().items()}
+    request = {"source": "model", "frozen": [], "other_classes": True}
+    fit = begin_with(network, state, request)
+    assert fit["matched"] == 2
+    assert set(fit["refused"]) == {"decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"}
+    assert all(not name.startswith("fold_") for name in checkpoint.state)
+    refused("init.nothing_matches", lambda: begin_with(network, {"a": torch.zeros(9)}, request))

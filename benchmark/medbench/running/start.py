@@ -15,6 +15,7 @@ from medbench.core.text import printable
 from medbench.inference.start_weights import StartWeights, freeze, start_weights
 from medbench.inference.weights import Checkpoint, load_checkpoint
 from medbench.records.reading import find_run
+from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan
 
 if TYPE_CHECKING:
@@ -136,11 +137,8 @@ def _weights_of(path: Path, runs: Path, *, is_framework: bool) -> Path:
 
 def _means_other_classes(facts: Mapping[str, Any], challenge: Challenge) -> bool:
     """Whether a training says that it learnt other classes; files without facts say nothing."""
-    learnt = facts.get("classes")
-    if not learnt:
-        return False
-    own = {task: list(names) for task, names in challenge.card.demands.items()}
-    return any(list(learnt.get(task, own[task])) != own[task] for task in own)
+    learnt = facts.get("classes") or {}
+    return bool(learnt) and differing_classes(learnt, challenge) is not None
 
 
 def _outputs_of(network: NetworkPlan, fresh: nn.Module) -> set[str]:

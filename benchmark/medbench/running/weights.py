@@ -18,6 +18,7 @@ from medbench.core.plugins import plugin_hashes
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
 from medbench.records.identity import manifest_sha256
+from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
 from medbench.running.start import split_start
@@ -161,16 +162,15 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
     if facts.get("challenge") in (None, challenge.name):
         return
     learnt = facts.get("classes") or _demands_of(facts["challenge"])
-    for task, names in challenge.card.demands.items():
-        first = 1 if task == "label_map" else 0
-        own, other = list(names)[first:], list(learnt.get(task, ()))[first:]
-        if list(map(_plain, own)) != list(map(_plain, other)):
-            raise MedbenchError(
-                "weights.other_labels",
-                f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
-                f"{challenge.title} has {', '.join(own)}.",
-                "Use weights that learnt these classes in this order.",
-            )
+    differing = differing_classes(learnt, challenge)
+    if differing is not None:
+        other, own = differing
+        raise MedbenchError(
+            "weights.other_labels",
+            f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
+            f"{challenge.title} has {', '.join(own)}.",
+            "Use weights that learnt these classes in this order.",
+        )
 
 
 def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
@@ -179,10 +179,6 @@ def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
         return load_challenge(challenge).card.demands
     except MedbenchError:
         return {}
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def find_trained(
