@@ -121,7 +121,14 @@ class NetworkPlan:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
         entry = self.entry
         size = image_size or entry.image_size
-        return VolumeContract(size, entry.background, entry.blending, entry.modality_mask)
+        return VolumeContract(
+            size,
+            entry.background,
+            entry.blending,
+            entry.modality_mask,
+            entry.window_planes,
+            entry.image_size if entry.centre_crop else 0,
+        )
 
     def contract(self, image_size: int | None = None) -> InputContract:
         """Input contract of a network that reads images, at ``image_size`` or its published size."""
@@ -149,7 +156,8 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
         MedbenchError: ``model.unknown``, ``model.option``, ``model.task`` for one that does not offer what
             the challenge demands, or ``model.form`` for one that sees other forms of cases.
     """
-    entry = model_entry(model)
+    entry, own = model_entry(model).on(challenge.name)
+    options = {**own, **options}
     form = match(entry, challenge)
     if entry.framework:
         framework: Framework = load_object(entry.framework)

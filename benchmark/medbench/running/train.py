@@ -137,7 +137,13 @@ def _examples(plan: TrainingPlan) -> Sequence[Any]:
         plan.data.root, plan.split, cache_folder() / "frames"
     )
     if form == "volume" and plan.recipe.missing_rates:
-        return with_missing(examples, plan.recipe.missing_rates, plan.challenge.card.modalities)
+        challenge = plan.challenge
+        return with_missing(
+            examples,
+            plan.recipe.missing_rates,
+            challenge.card.modalities,
+            challenge.release.listed_modalities,
+        )
     return examples
 
 

@@ -33,7 +33,10 @@ _BAD_STEPS = 10
 
 
 class TrainingPatches(Dataset[Item]):
-    """Cubic patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
+    """Patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
+
+    Patches are cubes; of a contract with single planes, the patches of successive numbers and epochs show one
+    plane after the other.
 
     Some patches are centred on a voxel of a structure, all structures equally likely. A patch of background
     alone is drawn again: the gradients of instance norms overflow on constant input. Cases are cropped and
@@ -59,14 +62,18 @@ class TrainingPatches(Dataset[Item]):
         return len(self.volumes) * self.recipe.patches
 
     def __getitem__(self, key: Key) -> Item:
-        """Patch ``(modalities, side, side, side)``, its class indices, and which modalities it shows."""
+        """Patch ``(modalities, *window)``, its class indices, and which modalities it shows."""
         epoch, number = key
         volume = self.volumes[number // self.recipe.patches]
         array, labels, present = self._prepared(volume)
         rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
+        window = self.contract.window
         for _ in range(_TRIES):
-            corner = _corner(labels, self.recipe, rng)
-            part = tuple(slice(at, at + self.recipe.image_size) for at in corner)
+            corner = _corner(labels, self.recipe, window, rng)
+            if self.contract.planes == 1:
+                turn = number % self.recipe.patches + max(epoch, 0) * self.recipe.patches
+                corner = (turn % labels.shape[0], *corner[1:])
+            part = tuple(slice(at, at + side) for at, side in zip(corner, window, strict=True))
             patch = np.array(array[(slice(None), *part)], np.float32)
             if (np.ptp(patch[present], axis=(1, 2, 3)) > 0).all():
                 break
@@ -81,7 +88,7 @@ class TrainingPatches(Dataset[Item]):
             if self.recipe.hide_sequences:
                 visible = random_subset(visible, rng)
             patch[~visible] = 0
-        patch, truth = _filled(patch, truth, self.recipe.image_size)
+        patch, truth = _filled(patch, truth, window)
         return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(visible)
 
     def _warn_of_constant_patches(self, case: str) -> None:
@@ -118,7 +125,9 @@ class TrainingPatches(Dataset[Item]):
         self, volume: TrainingVolume
     ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in volume.files]
-        key = sha256_json(["volumes-1", self.contract.size, self.contract.background, states])[:16]
+        how = [self.contract.size, self.contract.background]
+        how += [self.contract.planes, self.contract.centre] if self.contract.planes else []
+        key = sha256_json(["volumes-1", *how, states])[:16]
         paths = [self.cache / f"{volume.id}-{key}-{what}.npy" for what in ("images", "labels", "present")]
         if not all(path.exists() for path in paths):
             sample, labels = volume.load()
@@ -242,23 +251,29 @@ class VolumeTask(SegmentationTask):
         return (output[0] if isinstance(output, tuple) else output).contiguous()
 
 
-def _corner(labels: npt.NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator) -> tuple[int, ...]:
+def _corner(
+    labels: npt.NDArray[np.uint8], recipe: Recipe, window: Sequence[int], rng: np.random.Generator
+) -> tuple[int, ...]:
     """First corner of a patch: anywhere, or with a voxel of a structure as near the centre as possible."""
-    size = recipe.image_size
-    room = [max(0, side - size) for side in labels.shape]
+    room = [max(0, side - size) for side, size in zip(labels.shape, window, strict=True)]
     structures: npt.NDArray[np.uint8] = np.setdiff1d(labels, 0)
     if rng.random() >= recipe.structure_share or not structures.size:
         return tuple(int(rng.integers(0, free + 1)) for free in room)
     places = np.argwhere(labels == rng.choice(structures))
     centre = places[rng.integers(len(places))]
-    return tuple(int(np.clip(at - size // 2, 0, free)) for at, free in zip(centre, room, strict=True))
+    return tuple(
+        int(np.clip(at - size // 2, 0, free)) for at, size, free in zip(centre, window, room, strict=True)
+    )
 
 
 def _filled(
-    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], size: int
+    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], window: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """The patch with zeros on both sides of axes that are shorter than ``size``."""
-    gaps = [(max(0, size - side) // 2, max(0, size - side + 1) // 2) for side in labels.shape]
+    """The patch with zeros on both sides of axes that are shorter than the window."""
+    gaps = [
+        (max(0, size - side) // 2, max(0, size - side + 1) // 2)
+        for side, size in zip(labels.shape, window, strict=True)
+    ]
     if not any(sum(gap) for gap in gaps):
         return patch, labels
     return np.pad(patch, [(0, 0), *gaps]), np.pad(labels, gaps)

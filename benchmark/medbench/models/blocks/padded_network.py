@@ -44,9 +44,19 @@ class PaddedNetwork(nn.Module):
         return crop_ends(output, sides)
 
 
-def pad_ends(images: Tensor, stride: int, least_size: int = 1) -> Tensor:
-    """Sides made multiples of ``stride``, at least ``least_size``, by repeating the edge at their ends."""
-    missing = [(target := max(side, least_size)) + -target % stride - side for side in images.shape[2:]]
+def pad_ends(images: Tensor, stride: int, least_size: int | Sequence[int] = 1) -> Tensor:
+    """Sides made multiples of ``stride``, at least ``least_size``, by repeating the edge at their ends.
+
+    Args:
+        images: ``(N, channels, *sides)``.
+        stride: of every side.
+        least_size: of every side, or of each.
+    """
+    sides = images.shape[2:]
+    least = (least_size,) * len(sides) if isinstance(least_size, int) else least_size
+    missing = [
+        (target := max(side, low)) + -target % stride - side for side, low in zip(sides, least, strict=True)
+    ]
     if not any(missing):
         return images
     padding = [count for gap in reversed(missing) for count in (0, gap)]
