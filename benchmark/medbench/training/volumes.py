@@ -204,7 +204,10 @@ class VolumeData(Batches):
 
 
 class VolumeTask(SegmentationTask):
-    """Trains a network of volumes on patches; the network may also take which modalities are present."""
+    """Trains a network of volumes on patches; the network may also take which modalities are present.
+
+    Supervised levels count half as much as the next finer one, as in nnU-Net.
+    """
 
     def __init__(
         self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int, *, with_mask: bool
@@ -236,7 +239,11 @@ class VolumeTask(SegmentationTask):
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch of patches by the recipe."""
         patches, labels, present = batch
-        loss = self.loss(self._logits(patches, present), labels)
+        finest, *coarser = self._outputs(patches, present)
+        loss = self.loss(finest, labels)
+        if coarser:
+            loss = loss + sum(self.loss(logits, labels) / 2**level for level, logits in enumerate(coarser, 1))
+            loss = loss / sum(1 / 2**level for level in range(len(coarser) + 1))
         self.log("loss", loss, prog_bar=True)
         return loss
 
@@ -247,8 +254,14 @@ class VolumeTask(SegmentationTask):
         self.log("validation_dice", dice, batch_size=len(patches))
 
     def _logits(self, patches: Tensor, present: Tensor) -> Tensor:
+        return self._outputs(patches, present)[0]
+
+    def _outputs(self, patches: Tensor, present: Tensor) -> list[Tensor]:
+        """Logits at the size of the patches, those of supervised coarser levels after the finest."""
         output = self.network(patches, present) if self.with_mask else self.network(patches)
-        return (output[0] if isinstance(output, tuple) else output).contiguous()
+        if isinstance(output, list):
+            return output
+        return [(output[0] if isinstance(output, tuple) else output).contiguous()]
 
 
 def _corner(
