@@ -88,7 +88,7 @@ Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Whether to average over mirrored windows of a volume; else as the model's default.",
+        help="Whether to average over mirrored views of images or of a volume's windows.",
     ),
 ]
 Tiling = Annotated[

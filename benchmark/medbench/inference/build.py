@@ -46,7 +46,7 @@ class PredictorSettings:
         precision: ``fp32``, ``bf16`` or ``fp16``.
         batch_size: images, or windows of a volume, per forward pass.
         overlap: share of a volume's window that the next window repeats.
-        mirror: whether to average over mirrored windows of a volume.
+        mirror: whether to average over mirrored views of an image or of a volume's windows.
         slides: settings of slides, where cases are slides.
         patches: the patches to stitch; ``None`` stitches none.
         work: folder for unfinished slides; ``None`` takes a temporary one.
@@ -122,6 +122,10 @@ def _sequences(network: nn.Module, settings: PredictorSettings) -> Predictor:
 
 def _plain(network: nn.Module, settings: PredictorSettings) -> NetworkPredictor:
     assert isinstance(settings.contract, InputContract)
+    if settings.mirror:
+        from medbench.inference.mirrored import MirroredNetwork
+
+        network = MirroredNetwork(network)
     return NetworkPredictor(
         network,
         settings.contract,

@@ -243,7 +243,8 @@ def match(entry: ModelEntry, challenge: Challenge) -> Form:
             f"{titles(demands)}.",
             _suited(challenge),
         )
-    form = next((form for form in entry.forms if form in challenge.exchange.inputs), None)
+    forms = entry.forms if challenge.card.modalities or not entry.framework else reversed(entry.forms)
+    form = next((form for form in forms if form in challenge.exchange.inputs), None)
     if form is None:
         raise MedbenchError(
             "model.form",
@@ -279,5 +280,5 @@ def _plural(forms: Iterable[Form]) -> str:
 
 def _channels(entry: ModelEntry, challenge: Challenge, form: Form) -> int:
     if form == "volume":
-        return len(challenge.card.modalities)
+        return len(challenge.card.modalities) or 1
     return entry.in_channels if form == "sequence" else 3

@@ -41,7 +41,8 @@ class Inference:
             or the published one.
         modalities: modalities that may be seen, by any of their names; ``None`` shows all that are there.
         overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
-        mirror: average over a volume's mirrored views; ``None``: as the model does by itself.
+        mirror: average over mirrored views of images or of a volume's windows; ``None``: as the model does by
+            itself.
         tiling: settings of slides that differ from the challenge's own, by the names of
             :class:`medbench.core.slides.SlideSettings`.
         stitch: average the probabilities of overlapping images of one slide before the labels are taken.
@@ -360,11 +361,17 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
         )
     if network.framework is not None:
         _refuse_planned(challenge, network.name, inference)
-    elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
+    elif inference.overlap is not None and not network.sees_volumes:
         raise MedbenchError(
             "inference.volumes_only",
-            f"{network.name} sees {network.form}s; --mirror and --overlap are for volumes.",
-            "Leave them out, or choose a three-dimensional model.",
+            f"{network.name} sees {network.form}s; --overlap is for volumes.",
+            "Leave it out, or choose a three-dimensional model.",
+        )
+    elif inference.mirror and (network.form == "sequence" or network.entry.predictor):
+        raise MedbenchError(
+            "inference.setting",
+            f"{network.name} has no mirrored views of its {network.form}s.",
+            "Leave --mirror out.",
         )
 
 

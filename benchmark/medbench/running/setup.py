@@ -74,6 +74,8 @@ class Setup:
                 settings |= {"batch_size": self._batch_size, "image_size": self._image_size}
             if form == "volume":
                 settings |= {"overlap": self._overlap, "mirror": bool(inference.mirror)}
+            elif inference.mirror:
+                settings |= {"mirror": True}
         if self.slide_settings is not None:
             settings["tiling"] = dataclasses.asdict(self.slide_settings)
         settings |= {"stitch": True} if inference.stitch else {}
