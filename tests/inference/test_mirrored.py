@@ -5,7 +5,6 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-
 from torch import nn
 
 from medbench.inference.mirrored import MirroredNetwork

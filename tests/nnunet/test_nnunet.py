@@ -263,3 +263,50 @@ def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
     assert set(fit["refused"]) == {"decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"}
     assert all(not name.startswith("fold_") for name in checkpoint.state)
     refused("init.nothing_matches", lambda: begin_with(network, {"a": torch.zeros(9)}, request))
+
+
+def test_planners_and_trainers_are_nnunets_by_name():
+    recipe = NnunetRecipe(
+        "default", "", planner="nnUNetPlannerResEncL_torchres", trainer="nnUNetTrainerNoMirroring"
+    )
+    assert recipe.planner_class == "nnUNetPlannerResEncL_torchres"
+    assert NnunetRecipe("default", "", planner="ResEncM").planner_class == "nnUNetPlannerResEncM"
+    primus = NnunetRecipe("default", "", trainer="nnUNet_Primus_M_Trainer").as_json()
+    assert "learning_rate" not in primus, "the trainer's own"
+    assert NnunetRecipe("d", "", trainer="nnUNet_Primus_M_Trainer", learning_rate=1e-4).as_json()[
+        "learning_rate"
+    ] == pytest.approx(1e-4)
+    assert NnunetRecipe("default", "").as_json()["learning_rate"] == pytest.approx(1e-2)
+    error = refused("recipe.setting", lambda: NnunetRecipe("d", "", trainer="nnUNet_Primus_X_Trainer"))
+    assert "nnUNet_Primus_L_Trainer" in error.hint
+    refused("recipe.setting", lambda: NnunetRecipe("d", "", planner="nnUNetPlannerResEncN"))
+    refused("recipe.setting", lambda: NnunetRecipe("d", "", folds=(7,)))
+
+
+def test_every_trainer_that_may_be_named_is_found_by_nnunet():
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    from medbench.nnunet.own_classes import own_classes
+
+    trainers = own_classes("trainer")
+    assert {"nnUNetTrainer", "nnUNet_Primus_S_Trainer", "nnUNetTrainer_250epochs"} <= set(trainers)
+    assert {"nnUNetPlannerResEncXL", "ExperimentPlanner"} <= set(own_classes("planner"))
+    for name in ("nnUNet_Primus_S_Trainer", "nnUNetTrainerDiceCELoss_noSmooth"):
+        assert recursive_find_trainer_class_by_name(name).__name__ == name
+
+
+@pytest.mark.slow
+def test_a_named_trainer_trains_all_cases_and_predicts(small_cvc, tmp_path):
+    weights = train(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path,
+        recipe_changes={**TINY, "epochs": 1, "trainer": "nnUNetTrainerNoMirroring", "folds": "all"},
+    )  # fmt: skip
+    facts = load_checkpoint(weights).facts
+    assert facts["nnunet"]["trainer"] == "nnUNetTrainerNoMirroring"
+    assert facts["nnunet"]["folds"] == ["all"]
+    assert facts["nnunet"]["mirror_axes"] == []
+    done = run(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=weights, runs=tmp_path,
+        leaderboards=tmp_path / "boards",
+    )  # fmt: skip
+    assert done.exit_code == 0

@@ -14,6 +14,7 @@ from medbench.cli import (
     compare,
     data,
     doctor,
+    ensemble,
     evaluate,
     leaderboard,
     metrics,
@@ -44,6 +45,7 @@ app.command("run")(run.command)
 app.command("train")(train.command)
 app.command("predict")(predict.command)
 app.command("evaluate")(evaluate.command)
+app.command("ensemble")(ensemble.command)
 app.add_typer(models.app, name="models")
 app.add_typer(challenges.app, name="challenges")
 app.add_typer(metrics.app, name="metrics")

@@ -216,5 +216,5 @@ def _training(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """What a row says of the training: the whole recipe with its changes, the start, and the command."""
     if not facts:
         return None
-    names = ("recipe", "recipe_changes", "start", "train_command")
+    names = ("recipe", "recipe_changes", "start", "train_command", "parents")
     return {name: facts[name] for name in names if name in facts} or None

@@ -139,10 +139,10 @@ def seed_all(*parts: int) -> None:
 def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | str, emit: Emit) -> None:
     """Train a fold, or resume it, and write its history; a finished fold is left as it is."""
     import torch
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     number = -1 if fold == "all" else int(fold)
-    model = f"nnUNetTrainer__{plans_name}__{request['configuration']}"
+    model = f"{request['trainer']}__{plans_name}__{request['configuration']}"
     place = Path(request["results"]) / model / f"fold_{fold}"
     per_fold = request["epochs"] * request["steps"]
     if (place / "checkpoint_final.pth").exists() and (place / "history.json").exists():
@@ -154,12 +154,13 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
     plans["continue_training"] = latest.exists()
     dataset_json = read_json(dataset / "dataset.json")
     device = torch.device(request["device"])
-    trainer = nnUNetTrainer(plans, request["configuration"], fold, dataset_json, device)
+    kind: type[nnUNetTrainer] = recursive_find_trainer_class_by_name(request["trainer"])
+    trainer = kind(plans, request["configuration"], fold, dataset_json, device)
     trainer.num_epochs = request["epochs"]
     trainer.num_iterations_per_epoch = request["steps"]
     trainer.num_val_iterations_per_epoch = request["validation_steps"]
-    trainer.initial_lr = request["learning_rate"]
-    trainer.weight_decay = request["weight_decay"]
+    trainer.initial_lr = request.get("learning_rate", trainer.initial_lr)
+    trainer.weight_decay = request.get("weight_decay", trainer.weight_decay)
     trainer.save_every = max(1, min(50, request["epochs"] // 20))
     _steer(trainer, request, number, emit)
     trainer.initialize()

@@ -20,7 +20,7 @@ from medbench.core.progress import Progress
 from medbench.models.nnunet import CONFIGURATIONS, require_nnunet
 from medbench.models.options import refuse_options
 from medbench.nnunet.data import split_folds, write_raw
-from medbench.nnunet.recipe import PLANNERS, NnunetRecipe
+from medbench.nnunet.recipe import NnunetRecipe
 from medbench.nnunet.start import REPORT, START, read_start
 from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
 from medbench.training.framework import TrainingOrder
@@ -100,7 +100,7 @@ class Nnunet:
             **recipe.as_json(),
             "recipe": recipe.name,
             "base_features": order.options.get("base_features", recipe.base_features),
-            "planner": PLANNERS[recipe.planner],
+            "planner": recipe.planner_class,
             "folds": recipe.fold_list,
             "configuration": configuration,
             "dataset": name,

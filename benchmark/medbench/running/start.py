@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.files import sha256_file
 from medbench.core.folders import cache_folder
 from medbench.core.text import printable
 from medbench.inference.start_weights import StartWeights, freeze, start_weights
 from medbench.inference.weights import Checkpoint, load_checkpoint
-from medbench.records.reading import find_run
+from medbench.records.reading import Run, find_run
 from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan
 
@@ -121,7 +122,16 @@ def _weights_of(path: Path, runs: Path, *, is_framework: bool) -> Path:
             f"{path}: is neither a file of weights nor the folder or the key of a training or a run.",
             "Check --init.",
         ) from error
-    from medbench.core.files import sha256_file
+    return weights_of_run(run, runs)
+
+
+def weights_of_run(run: Run, runs: Path) -> Path:
+    """The file of a run's weights, which a training left in ``runs``.
+
+    Raises:
+        MedbenchError: ``init.no_weights``.
+    """
+    from medbench.training.fit import WEIGHTS
 
     sha256 = run.record.model.weights_sha256
     folders = runs.glob(f"{run.record.challenge.name}/*/training/*/{WEIGHTS}")
@@ -130,7 +140,7 @@ def _weights_of(path: Path, runs: Path, *, is_framework: bool) -> Path:
             return weights
     raise MedbenchError(
         "init.no_weights",
-        f"{path}: the weights of this run are not in {runs}.",
+        f"{run.folder}: the weights of this run are not in {runs}.",
         "Give the file of the weights itself.",
     )
 
