@@ -233,8 +233,8 @@ class Request(CaseRequest):
         """
         arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
         arguments += self.case_arguments(shared)
-        named = shared and self.weights_file is not None
-        arguments += ["--weights", "{weights}" if named else self.weights]
+        as_place = shared and self.weights_file is not None
+        arguments += ["--weights", "{weights}" if as_place else self.weights]
         arguments += ["--recipe", self.recipe] if self.recipe else []
         options = self.places().hide_all(self.options) if shared else self.options
         for name, value in options.items():
@@ -256,8 +256,8 @@ class Request(CaseRequest):
             for name, value in self.options.items()
             if isinstance(value, str) and len(Path(value).parts) > 1 and Path(value).exists()
         }
-        named = {"data": data or self.data, "weights": self.weights_file, "runs": self.runs_root}
-        return Places.of({**files, **named, "leaderboards": self.boards_root})
+        places = {"data": data or self.data, "weights": self.weights_file, "runs": self.runs_root}
+        return Places.of({**files, **places, "leaderboards": self.boards_root})
 
     def match(self) -> tuple[Challenge, NetworkPlan]:
         """The challenge and the planned network of the request.
