@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +16,13 @@ from medbench.core.errors import MedbenchError
 from medbench.core.text import printable
 
 PLAIN_EVERY_S = 10.0
+PIPED_WIDTH = 160
+_EXTRAS = {
+    "torch": "models", "torchvision": "models", "timm": "models", "segmentation_models_pytorch": "models",
+    "safetensors": "models", "lightning": "training", "monai": "training", "av": "video",
+    "tifffile": "slides", "imagecodecs": "slides", "SimpleITK": "resampling",
+    "nnunetv2": "nnunet", "matplotlib": "plots",
+}  # fmt: skip
 _PLAIN = {
     "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
     "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
@@ -71,7 +79,7 @@ def print_table(
         table.add_row(*(Text(printable(cell, None)) for cell in row))
     console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
-        console = Console(width=max(console.width, 160), stderr=error)
+        console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
     console.print(table)
 
 
@@ -167,6 +175,16 @@ def fail(error: BaseException, debug: bool) -> int:
         raise error
     if isinstance(error, MedbenchError):
         print_error(error)
+    elif isinstance(error, ModuleNotFoundError) and (
+        extra := _EXTRAS.get((error.name or "").partition(".")[0])
+    ):
+        print_error(
+            MedbenchError(
+                "package.missing",
+                f"This needs the package {(error.name or '').partition('.')[0]}, which is not installed.",
+                f"pip install 'medbench[{extra}]'",
+            )
+        )
     else:
         first = (str(error).strip().splitlines() or ["no message"])[0]
         print_error(
