@@ -80,9 +80,7 @@ def test_a_configured_folder_that_is_not_there_is_no_sample(monkeypatch, tmp_pat
 
 
 def test_without_torch_the_extra_is_named(tmp_path):
-    (tmp_path / "torch").mkdir()
-    (tmp_path / "torch/__init__.py").write_text("raise ModuleNotFoundError('No module', name='torch')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from medbench.cli.main import main; main()"
+    code = "import sys; sys.modules['torch'] = None; from medbench.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "-m", "smp/unet", "-c", "hc18", "--runs", str(tmp_path)],
         capture_output=True,

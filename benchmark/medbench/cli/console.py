@@ -13,16 +13,11 @@ from typing import Any
 import typer
 
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import missing_package
 from medbench.core.text import printable
 
 PLAIN_EVERY_S = 10.0
 PIPED_WIDTH = 160
-_EXTRAS = {
-    "torch": "models", "torchvision": "models", "timm": "models", "segmentation_models_pytorch": "models",
-    "safetensors": "models", "lightning": "training", "monai": "training", "av": "video",
-    "tifffile": "slides", "imagecodecs": "slides", "SimpleITK": "resampling",
-    "nnunetv2": "nnunet", "matplotlib": "plots",
-}  # fmt: skip
 _PLAIN = {
     "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
     "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
@@ -175,16 +170,8 @@ def fail(error: BaseException, debug: bool) -> int:
         raise error
     if isinstance(error, MedbenchError):
         print_error(error)
-    elif isinstance(error, ModuleNotFoundError) and (
-        extra := _EXTRAS.get((error.name or "").partition(".")[0])
-    ):
-        print_error(
-            MedbenchError(
-                "package.missing",
-                f"This needs the package {(error.name or '').partition('.')[0]}, which is not installed.",
-                f"pip install 'medbench[{extra}]'",
-            )
-        )
+    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("medbench"):
+        print_error(missing_package(error.name))
     else:
         first = (str(error).strip().splitlines() or ["no message"])[0]
         print_error(

@@ -15,6 +15,7 @@ from typing import Any, TypedDict, Unpack
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import require_package
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
@@ -264,9 +265,10 @@ class Request(CaseRequest):
 
         Raises:
             MedbenchError: for unknown names of challenge, split, model, options or recipe, and for a model
-                that does not serve the challenge.
+                that does not serve the challenge; ``package.missing`` without torch.
         """
         challenge = self.load_challenge()
+        require_package("torch")
         network = plan_network(self.model, challenge, self.options)
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
