@@ -18,6 +18,7 @@ from medbench.core.text import printable
 
 PLAIN_EVERY_S = 10.0
 PIPED_WIDTH = 160
+_LEAST_FOLDED = 12
 _PLAIN = {
     "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
     "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
@@ -54,7 +55,8 @@ def print_table(
 ) -> None:
     """Print a table on standard output or error, numbers to the right, the columns in ``wrap`` folded.
 
-    Without headings the table has no line of headings.
+    Without headings the table has no line of headings. The table is as wide as the terminal, in a pipe as
+    ``COLUMNS`` or 160; wider where a narrower one would lose text.
     """
     from rich.console import Console
     from rich.table import Table
@@ -68,6 +70,7 @@ def print_table(
             Text(name),
             justify="right" if numeric else "left",
             no_wrap=position not in wrap,
+            overflow="fold",
             min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
         )
     for row in rows:
@@ -75,7 +78,20 @@ def print_table(
     console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
         console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
+    console.width = max(console.width, _least_width(headings, rows, wrap))
     console.print(table)
+
+
+def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int]) -> int:
+    """Columns of text that a table needs so that no cell loses a letter."""
+    from rich.cells import cell_len
+
+    columns = zip(headings, *rows, strict=True)
+    widths = [
+        _LEAST_FOLDED if position in wrap else max(map(cell_len, cells))
+        for position, cells in enumerate(columns)
+    ]
+    return sum(widths) + 3 * len(widths) + 1
 
 
 def print_error(error: MedbenchError) -> None:

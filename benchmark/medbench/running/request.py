@@ -268,8 +268,8 @@ class Request(CaseRequest):
                 that does not serve the challenge; ``package.missing`` without torch.
         """
         challenge = self.load_challenge()
-        require_package("torch")
         network = plan_network(self.model, challenge, self.options)
+        require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
         return challenge, network
