@@ -35,10 +35,10 @@ class NnunetRecipe:
         validation_steps: random batches of the held-out fold per epoch.
         learning_rate: of stochastic gradient descent at the start; it falls to zero with the power 0.9.
         weight_decay: of stochastic gradient descent.
-        planner: ``default``; one of nnU-Net's residual encoder presets ``ResEncM``, ``ResEncL``, ``ResEncXL``;
-            or the name of any planner of nnU-Net.
-        trainer: name of any trainer of nnU-Net, such as ``nnUNet_Primus_M_Trainer``; those besides its default
-            have a learning rate and a weight decay of their own unless the recipe changes them.
+        planner: ``default``; one of nnU-Net's residual encoder presets ``ResEncM``, ``ResEncL`` and
+            ``ResEncXL``; or the name of any planner of nnU-Net.
+        trainer: name of any trainer of nnU-Net, such as ``nnUNet_Primus_M_Trainer``; those besides its
+            default have a learning rate and a weight decay of their own unless the recipe changes them.
         base_features: width at the full resolution.
         memory_gb: GPU memory that the plan is made for; 0 leaves the planner's own.
         batch_size: patches per step; 0 takes the planned number.
