@@ -178,7 +178,9 @@ def segmentation():
 def one_layer():
     """Lines on the attention of one layer."""
     print(f"## Attention of one layer, 8 heads, window 16, every {GLOBAL_EVERY}th frame global\n")
-    print("Dense computes every pair and masks; published has the authors' mask and order of memory. Dense at")
+    print(
+        "Dense computes every pair and masks; published has the authors' mask and order of memory. Dense at"
+    )
     print("16,000 frames takes four times the memory of 8,000 and is not run.\n")
     print("| frames | dense, s | MiB | published, s | MiB | ours, s | MiB |")
     print("|---|---|---|---|---|---|---|")
@@ -196,7 +198,9 @@ def one_layer():
 def networks():
     """Lines on the whole network."""
     print("## The whole network, one video, every frame in the decoder, every 7th frame global\n")
-    print("`fulltransnet --set length=FRAMES`, float32. Causal and cross attention of the decoder look at every")
+    print(
+        "`fulltransnet --set length=FRAMES`, float32. Causal and cross attention of the decoder look at every"
+    )
     print("pair of frames, so that the time grows with the square of the length; the memory grows with the")
     print("length.\n")
     print("| frames | prediction, s | MiB | MiB a frame | training step, s | MiB | MiB a frame |")

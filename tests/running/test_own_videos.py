@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import types
 
 import h5py
 import numpy as np
@@ -16,7 +15,6 @@ from drawn_videos import draw_video, heard, loudest_hz, tone_hz
 from medbench.challenges import load_challenge
 from medbench.challenges.families.video_summaries.annotations import RawVideo, rebuilt
 from medbench.challenges.families.video_summaries.files import file_name
-from medbench.cli.main import main
 from medbench.inference.weights import save_checkpoint
 from medbench.io.raster import read_image
 from medbench.io.video_stream import iterate_frames
@@ -25,20 +23,6 @@ pytest.importorskip("av")
 TINY = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32}
 FACTS = {"model": "fulltransnet", "challenge": "tvsum", "split": "fold1_train"}
 SCENES = (60, 75, 90, 120)
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run one command of medbench: exit code, output, errors."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["medbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        told = capsys.readouterr()
-        return types.SimpleNamespace(code=caught.value.code, out=told.out, err=told.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")

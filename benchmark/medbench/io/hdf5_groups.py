@@ -96,7 +96,7 @@ def read_group(
         return {name: _read(path, file[group], name) for name in wanted}
 
 
-def read_text(path: Path, group: str, name: str) -> str | None:
+def group_text(path: Path, group: str, name: str) -> str | None:
     """One text of a group; ``None`` where the file has none of that name.
 
     Raises:

@@ -32,7 +32,7 @@ from medbench.challenges.release import Release, SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io.hdf5_groups import list_groups, read_text
+from medbench.io.hdf5_groups import list_groups, group_text
 
 _CLOSE = 1e-3
 
@@ -206,7 +206,7 @@ class VideoSummaryRelease(Release):
         if "raw" in case.facts:
             return [case.facts["raw"]]
         path, key = case.inputs["features"], case.facts["video"]
-        names = (read_text(path, key, "video_name"), self._raw_name(case, timeline), key)
+        names = (group_text(path, key, "video_name"), self._raw_name(case, timeline), key)
         return [name for name in names if name]
 
     def _raw_of(self, case: Case, name: str) -> Any:
