@@ -32,7 +32,7 @@ from medbench.challenges.release import Release, SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io.hdf5_groups import list_groups, group_text
+from medbench.io.hdf5_groups import group_text, list_groups
 
 _CLOSE = 1e-3
 
