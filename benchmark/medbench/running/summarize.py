@@ -85,10 +85,10 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
         )
     progress.say(f"Cutting {int(summary.sum())} of {video.n_frames} frames.")
     cut_video(request.video, request.output, lambda index: bool(summary[index]))
-    told = _told(request, video, scores, summary, extractor)
-    write_json(request.output.with_suffix(".json"), told)
+    facts = _told(request, video, scores, summary, extractor)
+    write_json(request.output.with_suffix(".json"), facts)
     _contact_sheet(request.video, video, summary, request.output.with_suffix(".jpg"))
-    return told
+    return facts
 
 
 def _check_files(request: SummaryRequest) -> None:
