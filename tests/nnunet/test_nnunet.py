@@ -251,7 +251,7 @@ def test_a_training_starts_from_nnunets_own_weights(trained, small_cvc, tmp_path
 
 
 def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
-    from medbench.nnunet.start import begin_with, read_start
+    from medbench.nnunet.beginning import begin_with, read_start
 
     checkpoint = read_start(trained, trained.parent)
     network = torch.nn.ModuleDict({"decoder": torch.nn.Module(), "encoder": torch.nn.Conv2d(1, 1, 1)})

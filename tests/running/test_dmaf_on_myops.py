@@ -69,7 +69,7 @@ def test_the_network_of_slices_has_flat_kernels_and_sees_no_neighbouring_slice()
     convolutions = [part for part in module.modules() if isinstance(part, torch.nn.Conv3d)]
     assert {part.kernel_size for part in convolutions} == {(1, 3, 3), (1, 1, 1)}
     assert {part.stride for part in convolutions} == {(1, 1, 1), (1, 2, 2)}
-    assert module.fusions[0].grid == (1, 2, 2)
+    assert module.fusions[0].cells == (1, 2, 2)
     one = torch.randn(1, 3, 1, 36, 40)
     present = torch.tensor([[True, False, True]])
     with torch.inference_mode():

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
-from medbench.inference.ensemble import majority, mean
+from medbench.inference.voting import majority, mean
 from medbench.io.raster import read_image
 from medbench.running.ensemble import EnsembleRequest, run_ensemble
 from medbench.running.request import Inference

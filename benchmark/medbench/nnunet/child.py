@@ -183,7 +183,7 @@ def _begin(trainer: nnUNetTrainer, start: dict[str, Any], emit: Emit) -> None:
     """Give a fold's network the weights to start from."""
     import torch
 
-    from medbench.nnunet.start import begin_with
+    from medbench.nnunet.beginning import begin_with
 
     state = torch.load(start["file"], map_location="cpu", weights_only=True)
     network: Any = trainer.network

@@ -19,9 +19,9 @@ from medbench.core.files import read_json, write_json
 from medbench.core.progress import Progress
 from medbench.models.nnunet import CONFIGURATIONS, require_nnunet
 from medbench.models.options import refuse_options
+from medbench.nnunet.beginning import REPORT, START, read_start
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.recipe import NnunetRecipe
-from medbench.nnunet.start import REPORT, START, read_start
 from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
 from medbench.training.framework import TrainingOrder
 from medbench.training.recipes import load_recipe_as

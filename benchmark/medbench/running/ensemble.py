@@ -14,7 +14,7 @@ from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
-from medbench.inference.ensemble import RULES, EnsemblePredictor, EnsembleSample
+from medbench.inference.voting import RULES, EnsemblePredictor, EnsembleSample
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished, Run, find_run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -56,6 +57,7 @@ class TrainingPatches(Dataset[Item]):
         self.recipe = recipe
         self.contract = contract
         self.cache = cache
+        self.window = dataclasses.replace(contract, size=recipe.image_size).window
         self._constant_cases: set[str] = set()
 
     def __len__(self) -> int:
@@ -67,7 +69,7 @@ class TrainingPatches(Dataset[Item]):
         volume = self.volumes[number // self.recipe.patches]
         array, labels, present = self._prepared(volume)
         rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
-        window = self.contract.window
+        window = self.window
         for _ in range(_TRIES):
             corner = _corner(labels, self.recipe, window, rng)
             if self.contract.planes == 1:
