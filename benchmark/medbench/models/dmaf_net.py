@@ -236,7 +236,7 @@ class DMAFNet(nn.Module):
         _check_options(channels, grid, blocks, dropout, att_map, graph_topk)
         self.least_sides = _sides(2 ** len(channels), planar=planar)
         self.encoders = nn.ModuleList(Encoder(channels, planar=planar) for _ in range(in_channels))
-        cells = _sides(grid, planar=planar)
+        cells = _sides(grid, planar=True) if planar else grid
         self.fusions = nn.ModuleList(
             ModalityFusion(dim, in_channels, cells, blocks, dropout, att_map) for dim in channels
         )
