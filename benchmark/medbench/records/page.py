@@ -43,7 +43,7 @@ def write_report(
     Args:
         path: of the HTML file.
         challenge: reads images and references of the worst cases.
-        cases: the cases of the rows.
+        cases: the cases of the rows; none where the data are not here, and the page then has no images.
         rows: scores of the cases.
         record: of the run.
         predictions: folder of prediction files.
@@ -117,7 +117,9 @@ def _figures(
         return -value if ordering.better == "higher" else value
 
     scored = sorted(
-        (row for row in rows if ordering.name in row.scores and row.predictions), key=badness, reverse=True
+        (row for row in rows if ordering.name in row.scores and row.predictions and row.case in cases),
+        key=badness,
+        reverse=True,
     )
     figures = []
     for row in scored[:WORST]:
