@@ -140,7 +140,7 @@ def show(
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
-    from medbench.leaderboards.rendering import FORMATS, cells, headings, notes
+    from medbench.leaderboards.rendering import FORMATS, cells, facts, headings, notes
     from medbench.leaderboards.results import load_board
 
     if form not in ("table", *FORMATS):
@@ -154,10 +154,11 @@ def show(
         for whole in board.tables:
             short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
             table = dataclasses.replace(whole, metrics=short)
-            last = len(short) + 1
             rows = [cells(table, entry) for entry in table.entries]
-            wrap = [last, last + 1] if table.kind == "published" else []
+            wrap = [len(short) + 1] if table.kind == "published" else [1]
             print_table(f"{board.title}. {table.title}", headings(table), rows, wrap=wrap)
+            for fact in facts(table):
+                typer.echo(fact)
             if len(short) < len(whole.metrics):
                 typer.echo(f"{len(whole.metrics) - len(short)} further columns in the other formats.")
         typer.echo("\n".join(notes(board)))

@@ -38,7 +38,7 @@ class Case:
 
     @property
     def subgroup_facts(self) -> dict[str, str]:
-        """Facts that may name a subgroup, such as a centre: short words, neither paths nor the case itself."""
+        """Facts that may name a subgroup, such as a centre: short words, no paths, not the case itself."""
         return {
             name: value
             for name, value in self.facts.items()

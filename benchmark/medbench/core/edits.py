@@ -67,7 +67,11 @@ def _other_digits(content: bytes, sha256: str) -> Iterator[bytes]:
 def _differences(stands: Any, sealed: Any, place: str = "") -> Iterator[Edit]:
     if isinstance(stands, dict) and isinstance(sealed, dict):
         for name in dict.fromkeys((*stands, *sealed)):
-            yield from _differences(stands.get(name), sealed.get(name), f"{place}.{name}" if place else name)
+            below = f"{place}.{name}" if place else name
+            if name in stands and name in sealed:
+                yield from _differences(stands[name], sealed[name], below)
+            else:
+                yield Edit(below, stands.get(name, "nothing"), sealed.get(name, "nothing"))
     elif isinstance(stands, list) and isinstance(sealed, list) and len(stands) == len(sealed):
         for index, (one, other) in enumerate(zip(stands, sealed, strict=True)):
             yield from _differences(one, other, f"{place}[{index}]")

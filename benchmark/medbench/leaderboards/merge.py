@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
+from medbench.core.seals import Line
 from medbench.leaderboards.results import (
     RESULTS,
     changed_rows,
@@ -43,8 +44,8 @@ def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
 
     Raises:
         MedbenchError: ``leaderboard.empty`` for a folder without rows and profiles, ``leaderboard.damaged``
-            or ``run.damaged`` for one that was edited, ``leaderboard.conflict`` where one key has two results;
-            nothing of that challenge is then written.
+            or ``run.damaged`` for one that was edited, ``leaderboard.conflict`` where one key has two
+            results; nothing of that challenge is then written.
     """
     for other in others:
         if not measured_challenges(other) and not (other / PROFILES).is_file():
@@ -69,9 +70,7 @@ def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str)
             for line in read_lines_of_rows(path):
                 key = str(line.row["key"])
                 if key in lines:
-                    cell = next(differing(*({n: r.row.get(n) for n in _RESULT} for r in (lines[key], line))), None)
-                    if cell is not None:
-                        raise _conflict(path, line.number, key, cell[0])
+                    _refuse_conflict(path, line, lines[key])
                     known += 1
                     continue
                 evidence = evidence_folder(other, challenge, key)
@@ -85,9 +84,17 @@ def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str)
     return Merged(challenge, new, known)
 
 
-def _conflict(path: Path, number: int, key: str, cell: str) -> MedbenchError:
-    return MedbenchError(
-        "leaderboard.conflict",
-        f"{path}, line {number}: the row {key[:8]} says another {cell} than the row of that key here.",
-        "Verify both leaderboards (medbench leaderboard verify), and take the wrong row out.",
-    )
+def _refuse_conflict(path: Path, line: Line, here: Line) -> None:
+    """Refuse a row whose key has another result here.
+
+    Raises:
+        MedbenchError: ``leaderboard.conflict`` naming the cell.
+    """
+    theirs, own = ({name: row.get(name) for name in _RESULT} for row in (line.row, here.row))
+    for cell, _, _ in differing(theirs, own):
+        key = str(line.row["key"])[:8]
+        raise MedbenchError(
+            "leaderboard.conflict",
+            f"{path}, line {line.number}: the row {key} says another {cell} than the row of that key here.",
+            "Verify both leaderboards (medbench leaderboard verify), and take the wrong row out.",
+        )

@@ -30,7 +30,10 @@ def differing_cells_of_page(stands: str, due: str) -> Iterator[tuple[str, str]]:
                 number += 1
                 if number <= MOST:
                     heading = _heading(due_lines, line, cell)
-                    yield f"line {line + 1}{heading}", f"says '{left.strip()}' where the rows give '{right.strip()}'"
+                    yield (
+                        f"line {line + 1}{heading}",
+                        f"says '{left.strip()}' where the rows give '{right.strip()}'",
+                    )
     if number > MOST:
         yield "the page", f"has {number - MOST} further cells that the rows do not give"
 

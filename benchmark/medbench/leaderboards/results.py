@@ -149,6 +149,11 @@ def _marked(line: Line) -> dict[str, Any]:
 
 
 def board_of_lines(leaderboards: Path, challenge: str, lines: list[Line]) -> Board:
+    """The board of a challenge's rows as they stand in the file, with the costs of their models.
+
+    Raises:
+        MedbenchError: ``leaderboard.damaged`` for a line that is no row.
+    """
     subject, rows = load_challenge(challenge), list(map(_marked, lines))
     for line, row in zip(lines, rows, strict=True):
         try:
@@ -177,7 +182,10 @@ def _check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
         return
     evidence = evidence_folder(path.parents[1], challenge, key) / RECORD
     copies = [evidence] if evidence.exists() else []
-    for record in (*copies, *(sorted(runs.glob(f"{challenge}/*/{key[:KEY_LENGTH]}/{RECORD}")) if runs else ())):
+    for record in (
+        *copies,
+        *(sorted(runs.glob(f"{challenge}/*/{key[:KEY_LENGTH]}/{RECORD}")) if runs else ()),
+    ):
         run = read_run(record.parent)
         own = row_of(run.record, record.parent)
         differing = _first_difference(line.row, own, () if record == evidence else _FREE)

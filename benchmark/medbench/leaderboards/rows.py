@@ -7,7 +7,7 @@ from typing import Any
 
 from medbench.core.files import sha256_file
 from medbench.records.reading import JOURNAL, RECORD
-from medbench.records.schema import MetricRecord, RunRecord
+from medbench.records.schema import MetricRecord, RunRecord, SubgroupRecord
 from medbench.records.writing import NOTES
 
 RECORD_SHA256, CASES_SHA256 = "record_sha256", "cases_sha256"
@@ -52,6 +52,13 @@ def row_of(record: RunRecord, folder: Path) -> dict[str, Any]:
         "reference_row": record.settings.get("reference_row", False),
         "counts": record.counts.model_dump(),
         "metrics": {name: _cell(metric) for name, metric in record.metrics.items()},
+        "subgroups": {
+            column: {
+                name: {metric: _group_cell(own) for metric, own in metrics.items()}
+                for name, metrics in names.items()
+            }
+            for column, names in record.subgroups.items()
+        },
         "medbench": environment.medbench,
         "code_sha256": environment.code_sha256,
         "scoring_sha256": environment.scoring_sha256,
@@ -74,4 +81,14 @@ def _cell(metric: MetricRecord) -> dict[str, Any]:
         "convention": metric.convention,
         "counts": [metric.scored, metric.failed, metric.missing, metric.undefined],
         "spread": metric.spread.model_dump() if metric.spread else None,
+    }
+
+
+def _group_cell(own: SubgroupRecord) -> dict[str, Any]:
+    return {
+        "value": own.value,
+        "ci95": [own.ci95_low, own.ci95_high],
+        "ci95_method": own.ci95_method,
+        "groups": own.groups,
+        "counts": [own.scored, own.failed, own.missing, own.undefined],
     }

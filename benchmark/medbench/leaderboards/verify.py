@@ -85,9 +85,7 @@ def verify_board(leaderboards: Path, challenge: str, key: str = "") -> Verificat
     whole = read_lines(path)
     lines = [line for line in whole if str(line.row.get("key", "")).startswith(key)]
     report.rows = len(lines)
-    due = []
-    for line in lines:
-        due.append(_row(report, path, line, leaderboards))
+    due = [_row(report, path, line, leaderboards) for line in lines]
     if not key:
         _check_seal(report, path)
         _check_strays(report, leaderboards / challenge / EVIDENCE, whole)

@@ -65,7 +65,7 @@ def differing_cells(record: RunRecord, rows: Sequence[CaseRow]) -> Iterator[tupl
     challenge = load_challenge(record.challenge.name)
     statuses = [row.status for row in rows]
     counts = {status: statuses.count(status) for status in ("ok", "failed", "missing")}
-    again = {
+    again: dict[str, Any] = {
         "counts": {"total": len(rows), **counts},
         "metrics": {
             name: metric.model_dump() for name, metric in metric_records(challenge, rows, record.seed).items()
@@ -82,9 +82,7 @@ def differing_cells(record: RunRecord, rows: Sequence[CaseRow]) -> Iterator[tupl
     if record.environment.scoring_sha256 is None:
         for part in (stated, again):
             part["subgroups"] = {}
-            part["metrics"] = {
-                name: {**cells, "spread": None} for name, cells in part["metrics"].items()
-            }
+            part["metrics"] = {name: {**cells, "spread": None} for name, cells in part["metrics"].items()}
     yield from differing(stated, again)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.result_table import CaseRow, MetricSpec
@@ -40,7 +41,7 @@ def metric_records(challenge: Challenge, rows: Sequence[CaseRow], seed: int) -> 
     return metrics
 
 
-def _figures(figures: Aggregate) -> dict[str, object]:
+def _figures(figures: Aggregate) -> dict[str, Any]:
     return {
         "value": figures.value,
         "ci95_low": figures.interval.low,

@@ -10,12 +10,15 @@ from typing import Any
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
 from medbench.core.result_table import FLAGS, CaseRow
+from medbench.core.text import LONGEST, printable
 from medbench.metrics.checks.invariants import check_case, check_counts
 from medbench.records.environment import environment
 from medbench.records.measures import metric_records, subgroup_records
 from medbench.records.phases import Timing
 from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
 
+SUBSTITUTE = "substitute"
+"""Entry of a record's settings, and a file of a data folder: what data are that are not the release."""
 NOTES = "notes"
 """Entry of a record's settings: what whoever reads the scores should know, in words."""
 
@@ -89,7 +92,7 @@ def make_record(
         data=data.kind,
         model=provenance.model,
         challenge=_challenge_record(subject),
-        settings=_settings(provenance.settings, rows),
+        settings=_settings(provenance.settings, rows, data),
         seed=provenance.seed,
         metrics=metrics,
         subgroups=subgroup_records(challenge, rows, provenance.seed),
@@ -104,10 +107,20 @@ def make_record(
     )
 
 
-def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow]) -> dict[str, Any]:
-    """The settings with notes on suspicious cases."""
+def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow], data: Data) -> dict[str, Any]:
+    """The settings with notes on suspicious cases, and with what the data stand for a release."""
     told = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
-    return {**settings, **({NOTES: told} if told else {})}
+    substitute = substitute_of(data)
+    other = {SUBSTITUTE: substitute} if substitute else {}
+    return {**settings, **other, **({NOTES: told} if told else {})}
+
+
+def substitute_of(data: Data) -> str:
+    """What real data are that stand for a release, as their file ``substitute.txt`` says; else empty."""
+    path = data.root / f"{SUBSTITUTE}.txt"
+    if data.kind != "real" or not path.is_file():
+        return ""
+    return printable(" ".join(path.read_bytes()[:LONGEST].decode(errors="replace").split()))
 
 
 def _flags(row: CaseRow) -> Sequence[str]:
@@ -138,7 +151,8 @@ def _check(challenge: Challenge, rows: Sequence[CaseRow], metrics: Mapping[str, 
 
 def _challenge_record(subject: Subject) -> ChallengeRecord:
     challenge, data, split = subject.challenge, subject.data, subject.split
-    present = challenge.release.completeness(data.root, split) if data.kind == "real" else None
+    whole = data.kind != "real" or substitute_of(data)
+    present = None if whole else challenge.release.completeness(data.root, split)
     facts = challenge.release.split_facts(split)
     return ChallengeRecord(
         name=challenge.name,

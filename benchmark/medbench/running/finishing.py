@@ -51,4 +51,6 @@ def _earlier(finished: Finished) -> RunRecord | None:
     except MedbenchError:
         return None
     now = finished.record.model_dump(exclude=_OF_THE_CALL)
-    return earlier.record if earlier.sealed and earlier.record.model_dump(exclude=_OF_THE_CALL) == now else None
+    return (
+        earlier.record if earlier.sealed and earlier.record.model_dump(exclude=_OF_THE_CALL) == now else None
+    )

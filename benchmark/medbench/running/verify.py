@@ -1,7 +1,8 @@
-"""Verification of leaderboards, as by ``medbench leaderboard verify``: recomputed, scored or trained again."""
+"""Verification of leaderboards, as by ``medbench leaderboard verify``."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -66,7 +67,9 @@ def verify(
     targets = targets or [(name, "") for name in measured_challenges(leaderboards)]
     if not targets:
         raise MedbenchError(
-            "leaderboard.empty", f"{leaderboards}: holds no results.", "Run a model first, or name a challenge."
+            "leaderboard.empty",
+            f"{leaderboards}: holds no results.",
+            "Run a model first, or name a challenge.",
         )
     _check(again, [challenge for challenge, _ in targets])
     reports = []
@@ -112,9 +115,7 @@ def _check(again: Again, challenges: Sequence[str]) -> None:
             raise MedbenchError(code, f"{path}: there is no such folder.", "Check the path.")
 
 
-def _again(
-    report: Verification, evidence: Evidence, again: Again, progress: Progress, alone: bool
-) -> None:
+def _again(report: Verification, evidence: Evidence, again: Again, progress: Progress, alone: bool) -> None:
     """Score and train a row again, as far as that is asked for."""
     record = evidence.record
     challenge = load_challenge(record.challenge.name)
@@ -132,7 +133,9 @@ def _again(
         return
     folder = _predictions(again.predictions, record.challenge.name, record.key, alone)
     if folder is None:
-        report.notes.append(f"{title}: not scored again, no predictions in {again.predictions or '--predictions'}")
+        report.notes.append(
+            f"{title}: not scored again, no predictions in {again.predictions or '--predictions'}"
+        )
     else:
         progress.say(f"{title}: scoring {len(evidence.rows)} cases again.")
         report.findings += _scored_again(challenge, cases, evidence, folder)
@@ -200,46 +203,31 @@ def _trained_again(evidence: Evidence, data: Data) -> list[Finding]:
     training = record.model.training or {}
     with tempfile.TemporaryDirectory() as temporary:
         runs = Path(temporary)
-        arguments = [*shlex.split(training["command"])[1:], "--runs", str(runs)]
-        failure = _command(arguments, data.root, runs, None)
-        weights = next(iter(sorted(runs.rglob("weights.pt"))), None)
-        if failure or weights is None:
-            return [Finding(path, "model.training.command", f"does not train: {failure or 'no weights'}")]
-        failure = _command(shlex.split(record.command)[1:], data.root, runs, weights)
-        folders = sorted(path.parent for path in runs.glob(f"*/*/*/{RECORD}"))
-        if failure or not folders:
+        failure = _command(training["command"], data.root, runs)
+        if failure:
+            return [Finding(path, "model.training.command", f"does not train: {failure}")]
+        failure = _command(record.command, data.root, runs)
+        records = [read_run(file.parent).record for file in sorted(runs.glob(f"*/*/*/{RECORD}"))]
+        again = next((other for other in records if other.model.name == record.model.name), None)
+        if failure or again is None:
             return [Finding(path, "command", f"does not run: {failure or 'no record'}")]
-        again = read_run(folders[0]).record
     findings = []
     for name, metric in record.metrics.items():
         value, low, high = again.metrics[name].value, metric.ci95_low, metric.ci95_high
-        if value is None or metric.value is None or low is None or high is None:
-            continue
-        if not low <= value <= high:
+        if value is not None and low is not None and high is not None and not low <= value <= high:
             message = f"is {metric.value} [{low}, {high}]; trained again it is {value}"
             findings.append(Finding(path, f"metrics.{name}.value", message))
     return findings
 
 
-def _command(arguments: list[str], data: Path, runs: Path, weights: Path | None) -> str:
-    """Run one of medbench's commands with its placeholders filled; why it failed, or nothing."""
-    named = {"{data}": str(data), "{runs}": str(runs), **({"{weights}": str(weights)} if weights else {})}
-    filled = [named.get(word, word) for word in arguments]
-    if weights is not None:
-        place = filled.index("--weights") + 1
-        filled[place] = str(weights)
-        filled = _without(filled, "--recipe") + ["--leaderboards", str(runs / "boards")]
-        filled = [*_without(filled, "--runs"), "--runs", str(runs)]
+def _command(command: str, data: Path, runs: Path) -> str:
+    """Run one of a row's commands with its placeholders filled and folders apart; why it failed, or nothing."""
+    weights = next(iter(sorted(runs.rglob("weights.pt"))), None)
+    named = {"{data}": str(data), "{runs}": str(runs), "{weights}": str(weights)}
+    words = [named.get(word, word) for word in shlex.split(command)[1:]]
+    folders = {**os.environ, "MEDBENCH_RUNS": str(runs), "MEDBENCH_LEADERBOARDS": str(runs / "boards")}
     done = subprocess.run(
-        [sys.executable, "-m", "medbench", *filled], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "medbench", *words], capture_output=True, text=True, check=False, env=folders
     )
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     return last if done.returncode not in (0, 1) else ""
-
-
-def _without(arguments: list[str], option: str) -> list[str]:
-    """The arguments without an option and its value."""
-    if option not in arguments:
-        return arguments
-    place = arguments.index(option)
-    return arguments[:place] + arguments[place + 2 :]
