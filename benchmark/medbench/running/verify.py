@@ -221,7 +221,7 @@ def _trained_again(evidence: Evidence, data: Data) -> list[Finding]:
 
 
 def _command(command: str, data: Path, runs: Path) -> str:
-    """Run one of a row's commands with its placeholders filled and folders apart; why it failed, or nothing."""
+    """Run one of a row's commands, its placeholders filled, in folders apart; why it failed, or nothing."""
     weights = next(iter(sorted(runs.rglob("weights.pt"))), None)
     named = {"{data}": str(data), "{runs}": str(runs), "{weights}": str(weights)}
     words = [named.get(word, word) for word in shlex.split(command)[1:]]
