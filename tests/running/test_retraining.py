@@ -36,7 +36,7 @@ def test_a_row_names_recipe_changes_seeds_settings_and_both_commands(trained):
     assert row["metrics"]["dice"]["ci95_method"] == "3 groups are too few for an interval"
     assert row["training_command"] == (
         "medbench train -m dssau_net.test -c cvc_clinicdb --split train --data {data} --recipe quick "
-        "--recipe-set image_size=64 --recipe-set epochs=1 --recipe-set least_steps=2"
+        "--recipe-set epochs=1 --recipe-set image_size=64 --recipe-set least_steps=2"
     )
     assert row["command"].startswith(
         "medbench run -m dssau_net.test -c cvc_clinicdb --split test --data {data}"

@@ -19,6 +19,7 @@ from medbench.core.plugins import plugin_hashes
 from medbench.io.caches import content_sha256
 
 _READERS = 4
+_NOT_SCORING = ("sample.py", "published.py")
 
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
@@ -80,7 +81,7 @@ def _sources_sha256(room: str) -> str:
 def _scores(relative: Path, room: str) -> bool:
     first, *rest = relative.parts
     if first == "challenges":
-        return (len(rest) == 1 or rest[0] in ("families", room)) and rest[-1] != "sample.py"
+        return (len(rest) == 1 or rest[0] in ("families", room)) and rest[-1] not in _NOT_SCORING
     return first in ("io", "metrics") or relative.as_posix() in ("core/score.py", "core/result_table.py")
 
 
