@@ -1,4 +1,4 @@
-"""The program that makes the shipped rows: its plans fit the package, substitutes are laid out as releases."""
+"""The program that makes the shipped rows: plans fit the package, substitutes are laid out as releases."""
 
 import importlib.util
 import sys

@@ -12,7 +12,7 @@ from medbench.cli import arguments
 app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
 
 
-@app.command("build")
+@app.command("build", short_help="Write the tables and pages of the boards.")
 def build(
     challenges: Annotated[
         list[str] | None, typer.Argument(help="Challenges; all that have results if not given.")
@@ -40,7 +40,7 @@ def build(
         typer.echo("\n".join(map(str, paths)))
 
 
-@app.command("verify")
+@app.command("verify", short_help="Compute every row and page again from evidence.")
 def verify(
     names: Annotated[
         list[str] | None,
@@ -89,7 +89,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command("merge")
+@app.command("merge", short_help="Join the boards of several machines.")
 def merge(
     others: Annotated[list[Path], typer.Argument(help="Folders of leaderboards of other machines.")],
     leaderboards: arguments.Leaderboards = None,
@@ -102,7 +102,7 @@ def merge(
         typer.echo(f"{board.challenge}: {board.new} rows added, {board.known} were here already.")
 
 
-@app.command("references")
+@app.command("references", short_help="Score the rows shown beside every model.")
 def references(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
@@ -124,7 +124,7 @@ def references(
     typer.echo((leaderboards or leaderboards_folder()) / challenge / "README.md")
 
 
-@app.command("show")
+@app.command("show", short_help="Print a challenge's tables.")
 def show(
     challenge: str,
     form: Annotated[

@@ -64,7 +64,7 @@ def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
 def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str) -> Merged:
     new = known = 0
     with changed_rows(leaderboards, challenge) as lines:
-        taken = []
+        copies = []
         for other in others:
             path = other / challenge / RESULTS
             for line in read_lines_of_rows(path):
@@ -76,10 +76,10 @@ def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str)
                 evidence = evidence_folder(other, challenge, key)
                 if (evidence / RECORD).is_file():
                     read_run(evidence)
-                    taken.append((evidence, evidence_folder(leaderboards, challenge, key)))
+                    copies.append((evidence, evidence_folder(leaderboards, challenge, key)))
                 lines[key] = line
                 new += 1
-        for source, target in taken:
+        for source, target in copies:
             keep_evidence(source, target)
     return Merged(challenge, new, known)
 

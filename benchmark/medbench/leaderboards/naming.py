@@ -23,7 +23,7 @@ def entry_names(rows: Sequence[Row]) -> list[str]:
     names = [_title(row) for row in rows]
     ends = ["".join(f" [{mark}]" for mark in marks(row)) for row in rows]
     for fact in (_seeds, _settings, _weights, _plugins, _code, _key):
-        names = _told_apart(names, ends, rows, fact)
+        names = _apart(names, ends, rows, fact)
     return [name + end for name, end in zip(names, ends, strict=True)]
 
 
@@ -66,19 +66,19 @@ def _pairs(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _told_apart(
+def _apart(
     names: Sequence[str], ends: Sequence[str], rows: Sequence[Row], fact: Callable[[Row, Sequence[Row]], str]
 ) -> list[str]:
     """The names with a fact of each row behind those that read alike, marks included, and differ in it."""
     alike: dict[tuple[str, str], list[Row]] = {}
     for name, end, row in zip(names, ends, rows, strict=True):
         alike.setdefault((name, end), []).append(row)
-    told = []
+    longer = []
     for name, end, row in zip(names, ends, rows, strict=True):
         same = alike[name, end]
         words = fact(row, same) if len(same) > 1 else ""
-        told.append(f"{name}, {words}" if words else name)
-    return told
+        longer.append(f"{name}, {words}" if words else name)
+    return longer
 
 
 def _seeds(row: Row, same: Sequence[Row]) -> str:

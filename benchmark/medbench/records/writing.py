@@ -109,10 +109,10 @@ def make_record(
 
 def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow], data: Data) -> dict[str, Any]:
     """The settings with notes on suspicious cases, and with what the data stand for a release."""
-    told = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
+    notes = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
     substitute = substitute_of(data)
     other = {SUBSTITUTE: substitute} if substitute else {}
-    return {**settings, **other, **({NOTES: told} if told else {})}
+    return {**settings, **other, **({NOTES: notes} if notes else {})}
 
 
 def substitute_of(data: Data) -> str:
