@@ -125,7 +125,7 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
         report.findings.append(Finding(path, place, f"has no evidence in {folder}"))
         return line
     broken = [*_record_hash(folder, line.row), *_case_hashes(folder, line.row)]
-    report.findings += broken
+    report.findings += broken or _seal_of_evidence(folder)
     try:
         evidence = read_evidence(folder)
         cells = list(differing_cells(evidence.record, evidence.rows))
@@ -182,6 +182,15 @@ def _record_hash(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(path, "the file", "was edited: it does not have the hash that its row names")
         else:
             yield Finding(path, edit.place, f"says {edit.stands}; the hash in its row is of {edit.sealed}")
+
+
+def _seal_of_evidence(folder: Path) -> list[Finding]:
+    """Whether the seal beside record and cases is there and of these files."""
+    seal = seal_of(folder / RECORD)
+    if not seal.is_file():
+        return [Finding(seal, "the file", f"is gone; it seals {RECORD} and {JOURNAL}")]
+    broken = broken_seals(seal, (RECORD, JOURNAL))
+    return [Finding(seal, name, "is not what the seal is of") for name in broken]
 
 
 def _case_hashes(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:

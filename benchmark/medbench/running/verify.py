@@ -20,7 +20,8 @@ from medbench.core.folders import data_folder
 from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores
-from medbench.leaderboards.results import evidence_folder, measured_challenges, read_results
+from medbench.core.seals import read_lines
+from medbench.leaderboards.results import RESULTS, evidence_folder, measured_challenges, read_results
 from medbench.leaderboards.verify import Evidence, Finding, Verification, read_evidence, verify_board
 from medbench.records.agreement import differing
 from medbench.records.identity import manifest_sha256
@@ -88,10 +89,10 @@ def _target(name: str, leaderboards: Path) -> tuple[str, str]:
     if name in list_challenges():
         return name, ""
     rows = [
-        (challenge, row["key"])
+        (challenge, str(line.row["key"]))
         for challenge in measured_challenges(leaderboards)
-        for row in read_results(leaderboards, challenge)
-        if len(name) >= LEAST_LETTERS and row["key"].startswith(name)
+        for line in read_lines(leaderboards / challenge / RESULTS)
+        if len(name) >= LEAST_LETTERS and str(line.row.get("key", "")).startswith(name)
     ]
     if len(rows) != 1:
         raise MedbenchError(
