@@ -17,7 +17,7 @@ from medbench.core.files import sha256_file
 from medbench.core.seals import read_lines, seal_of, sealed_line, write_seal, write_table
 from medbench.leaderboards.merge import merge
 from medbench.leaderboards.results import build_board, read_results
-from medbench.leaderboards.verify import verify_board
+from medbench.leaderboards.verification import verify_board
 from medbench.records.reading import find_run
 from medbench.running.evaluate import evaluate
 from medbench.running.report import report

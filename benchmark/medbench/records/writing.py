@@ -10,7 +10,8 @@ from typing import Any
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
 from medbench.core.result_table import FLAGS, CaseRow
-from medbench.core.text import LONGEST, printable
+from medbench.core.text import printable
+from medbench.io.tables import plain_text
 from medbench.metrics.checks.invariants import check_case, check_counts
 from medbench.records.environment import environment
 from medbench.records.measures import metric_records, subgroup_records
@@ -116,11 +117,15 @@ def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow], data: Data) 
 
 
 def substitute_of(data: Data) -> str:
-    """What real data are that stand for a release, as their file ``substitute.txt`` says; else empty."""
+    """What real data are that stand for a release, as their file ``substitute.txt`` says; else empty.
+
+    Raises:
+        MedbenchError: for a file that is no text.
+    """
     path = data.root / f"{SUBSTITUTE}.txt"
     if data.kind != "real" or not path.is_file():
         return ""
-    return printable(" ".join(path.read_bytes()[:LONGEST].decode(errors="replace").split()))
+    return printable(" ".join(plain_text(path).split()))
 
 
 def _flags(row: CaseRow) -> Sequence[str]:

@@ -22,7 +22,7 @@ from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores
 from medbench.core.seals import read_lines
 from medbench.leaderboards.results import RESULTS, evidence_folder, measured_challenges, read_results
-from medbench.leaderboards.verify import Evidence, Finding, Verification, read_evidence, verify_board
+from medbench.leaderboards.verification import Evidence, Finding, Verification, read_evidence, verify_board
 from medbench.records.agreement import differing
 from medbench.records.identity import manifest_sha256
 from medbench.records.reading import JOURNAL, KEY_LENGTH, LEAST_LETTERS, RECORD, read_run
