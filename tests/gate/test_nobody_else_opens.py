@@ -30,8 +30,8 @@ OURS = {
     "io/caches.py": 4,  # writing and checking what it keeps itself
     "io/hdf5.py": 2,  # np.savez and h5py, to write
     "io/hdf5_groups.py": 2,  # h5py over the stream of an admitted file, and to write
-    "io/video_stream.py": 2,  # PyAV by the path of a video, and to write
-    "io/video.py": 1,  # OpenCV by the path of an admitted file
+    "io/video_stream.py": 2,  # PyAV over the stream of an admitted file, and to write
+    "io/video.py": 1,  # OpenCV by the handle of an admitted file
     "io/slides.py": 3,  # tifffile, zarr and TiffSlide over the stream of an admitted file
 }
 OWN_FILES = json.loads((Path(__file__).parent / "own_files.json").read_text())  # calls, and what they open
