@@ -16,6 +16,7 @@ from medbench.io.gate.refusal import Reject, corrupt
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 LONGEST_SIDE = 1 << 24
+MOST_SCANS = 200
 _TRAILING_BYTES = 52
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -153,6 +154,8 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
             raise corrupt("it ends too early" if length >= 2 else "a segment has no length")
         if marker == 0xDA:
             scans += 1
+            if scans > MOST_SCANS:
+                raise corrupt(f"it has more than {MOST_SCANS} scans")
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if header is not None:
                 raise corrupt("it has two frames")
