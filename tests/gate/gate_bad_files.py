@@ -15,8 +15,8 @@ GOOD = made.nifti()
 PNG = made.png_chunks(made.png())
 IHDR = PNG[0][1]
 WIDE = np.zeros((300, 64), np.uint8)
-CUT_JPEG = made.encoded(".jpg")[:-len(made.encoded(".jpg")) // 4] + b"\xff\xd9"
-SCAN = made.encoded(".jpg")[made.encoded(".jpg").index(b"\xff\xda"):-2]
+CUT_JPEG = made.encoded(".jpg")[: -len(made.encoded(".jpg")) // 4] + b"\xff\xd9"
+SCAN = made.encoded(".jpg")[made.encoded(".jpg").index(b"\xff\xda") : -2]
 GZ = gzip.compress(GOOD, mtime=0)
 
 
@@ -224,6 +224,8 @@ BAD = [
     ("TIFF in which 0 is white", ".tif", made.tiff(photometric="miniswhite"), mask, "data.white_is_zero"),
     ("TIFF of fractions", ".tif", made.tiff(made.mask().astype(np.float32) / 510), mask, NO_LABELS),
     ("TIFF of another meaning", ".tif", tiff_tag(made.tiff(), 262, 32803), picture, CODEC),
+    ("TIFF of several images", ".tif",
+     made.tiff(np.stack([made.mask()] * 3), metadata=None), mask, "data.axes"),
     ("slide of an unknown codec", ".tif", tiff_tag(made.tiled(), 259, 4242), made.read_slide, CODEC),
     ("slide cut", ".tif", made.tiled()[:-500], made.read_slide, CORRUPT),
     ("array of objects", ".npy", made.npy(np.array([{}], object), allow_pickle=True), labels, CORRUPT),

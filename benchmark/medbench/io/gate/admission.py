@@ -226,6 +226,6 @@ def _image(content: bytearray) -> ImageHeader | TiffPage:
     if content[:4] not in SIGNATURES:
         return parse_image(content)
     view = memoryview(content)
-    page = parse_tiff(lambda at, count: view[at : at + count], len(content))
+    page = parse_tiff(lambda at, count: view[at : at + count], len(content), alone=True)
     check_codec(page)
     return page

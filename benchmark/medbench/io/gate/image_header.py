@@ -154,15 +154,13 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
             raise corrupt("it ends too early" if length >= 2 else "a segment has no length")
         if marker == 0xDA:
             scans += 1
-            if scans > MOST_SCANS:
-                raise corrupt(f"it has more than {MOST_SCANS} scans")
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             if header is not None:
                 raise corrupt("it has two frames")
             header = _frame(content, at, marker, length)
         at += length
-    if header is None or not scans:
-        raise corrupt("it holds no image")
+    if header is None or not 1 <= scans <= MOST_SCANS:
+        raise corrupt(f"it holds {scans} scans" if scans else "it holds no image")
     return header
 
 

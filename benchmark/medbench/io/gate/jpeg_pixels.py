@@ -31,7 +31,7 @@ def jpeg_pixels(content: bytes | bytearray, channels: int) -> npt.NDArray[Any] |
     """
     try:
         import simplejpeg
-    except ImportError:  # pragma: no cover - the package depends on it; images of submissions may leave it out
+    except ImportError:  # pragma: no cover - images of submissions may leave it out
         return None
     try:
         image: npt.NDArray[Any] = simplejpeg.decode_jpeg(content, "GRAY" if channels == 1 else "RGB")
