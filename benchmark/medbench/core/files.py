@@ -67,9 +67,9 @@ def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
     Raises:
         ValueError: for whatever is no JSON, lists nested too deep included.
     """
-    numbers = {"parse_constant": _finite, "parse_float": _finite} if strict else {}
+    number = _finite if strict else None
     try:
-        return json.loads(text, **numbers)
+        return json.loads(text, parse_constant=number, parse_float=number)
     except RecursionError:
         raise ValueError("its lists are nested too deep") from None
 

@@ -59,7 +59,7 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoHead
         assert isinstance(admitted.header, VideoHeader)
         form = _DEMUXERS.get(admitted.header.container)
         try:
-            with av.open(admitted.stream, format=form) as container:
+            with av.open(admitted.stream, mode="r", format=form) as container:
                 if not container.streams.video:
                     raise corrupt("it holds no video stream")
                 stream = container.streams.video[0]
