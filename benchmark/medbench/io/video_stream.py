@@ -26,7 +26,7 @@ _LOST_S = 1.0
 _DEFAULT_RATE = Fraction(25)
 _SOUND_RATE = 48_000
 _BYTES_A_PIXEL = 16
-_DEMUXERS = {"AVI": "avi", "MP4": "mov", "Matroska": "matroska", "ASF": "asf"}
+_DEMUXERS = {"AVI": "avi", "MP4": "mov", "Matroska": "matroska", "ASF": "asf", "FLV": "flv", "Ogg": "ogg"}
 
 
 @dataclass(frozen=True, slots=True)
