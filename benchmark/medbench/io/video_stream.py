@@ -69,7 +69,7 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoHead
                 stream.thread_type = "AUTO"
                 yield container, admitted.header
         except av.error.FFmpegError as error:
-            raise corrupt(f"cannot be decoded to its end: {error.strerror or error}") from error
+            raise corrupt(str(error.strerror or error)) from error
 
 
 def video_facts(path: Path) -> VideoFacts:

@@ -130,6 +130,8 @@ def unreadable(path: Path, kind: Kind) -> str:
     """Phrase for a damaged file of a kind, for messages."""
     if kind == "slide":
         return "is no readable TIFF file"
+    if kind == "video":
+        return "cannot be decoded to its end"
     return f"not a readable {suffix_of(path.name) + ' file' if kind == 'arrays' else kind}"
 
 
