@@ -116,7 +116,7 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
     )
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, len(rows) - timing.cases, provenance.command)
-    store(finished, challenge, first.cases, folder / "predictions", request.boards_root)
+    finished = store(finished, challenge, first.cases, folder / "predictions", request.boards_root)
     add_references(subject, first.request, progress)
     keep_phases(folder, timing)
     return finished
