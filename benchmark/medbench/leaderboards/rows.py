@@ -44,7 +44,7 @@ def row_of(record: RunRecord, folder: Path) -> dict[str, Any]:
         "weights_sha256": model.weights_sha256,
         "untrained_parts": model.untrained_parts,
         "recipe": (training.get("recipe") or {}).get("name"),
-        "recipe_changes": training.get("recipe_changes"),
+        "recipe_changes": training.get("changes"),
         "training_seed": training.get("seed"),
         "training_split": training.get("split"),
         "seed": record.seed,
