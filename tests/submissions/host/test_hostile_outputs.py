@@ -20,7 +20,8 @@ FACTS = {"challenge": "hc18", "split": "test"}
 SIDE = 20_000
 HEADER = (
     "ObjectType = Image\nNDims = 2\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
-    "CompressedData = {packed}\nDimSize = {width} {height}\nElementType = MET_UCHAR\nElementDataFile = {data}\n"
+    "CompressedData = {packed}\nDimSize = {width} {height}\nElementType = MET_UCHAR\n"
+    "ElementDataFile = {data}\n"
 )
 IMAGES = "output/images/segmentation"
 
