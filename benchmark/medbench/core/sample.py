@@ -115,6 +115,11 @@ class TrainingImage:
             float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
         image_class: class of the whole image, or ``None``.
+        boxes: reads the reference boxes, corners as shares of the image's width and height, scores 1;
+            ``None`` where the challenge demands none.
+        landmarks: reads the reference points ``(landmarks, 2)``, x and y as shares of the image's width and
+            height: the centre of pixel ``k`` of ``n`` lies at ``(k + 0.5) / n``; ``None`` where none are
+            demanded.
     """
 
     id: str
@@ -122,6 +127,8 @@ class TrainingImage:
     load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None
+    boxes: Callable[[], Boxes] | None = None
+    landmarks: Callable[[], npt.NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

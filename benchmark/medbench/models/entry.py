@@ -66,6 +66,8 @@ class ModelEntry:
         blending: of overlapping windows: ``gaussian`` adds logits with Gaussian weights, ``uniform`` adds
             probabilities with equal weights.
         image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
+        sees: forms of cases that the model predicts, the preferred form first; empty: as ``spatial_dims``
+            says.
         further_inputs: ``"module:callable"``; called with the input, it makes the other inputs of ``forward``
             for profiling.
         size_divisor: the network pads the sides of its input to multiples of this number.
@@ -118,6 +120,7 @@ class ModelEntry:
     background: Literal["zero", "scaled"] = "zero"
     blending: Literal["gaussian", "uniform"] = "gaussian"
     image_size: int = 256
+    sees: tuple[Form, ...] = ()
     further_inputs: str = ""
     size_divisor: int = 1
     min_size: int = 1
@@ -144,8 +147,8 @@ class ModelEntry:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Forms of cases that the model can predict, the preferred form first."""
-        if self.framework:
-            return ("volume", "image")
+        if self.sees:
+            return self.sees
         by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
         return by_axes[self.spatial_dims]
 

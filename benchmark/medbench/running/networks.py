@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from medbench.models.entry import ModelEntry
     from medbench.training.framework import Framework, FrameworkRecipe
+
+
+_AXES: Mapping[Form, Literal[1, 2, 3]] = {"volume": 3, "sequence": 1}
+"""Form of cases -> axes of a framework's network, where these are not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     if entry.framework:
         framework: Framework = load_object(entry.framework)
         framework.check(model, challenge, {**entry.fixed_options, **options})
-        entry = replace(entry, spatial_dims=3 if form == "volume" else 2)
+        entry = replace(entry, spatial_dims=_AXES.get(form, 2))
     else:
         check_options(entry, options)
     return NetworkPlan(

@@ -359,7 +359,7 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             "Leave --stitch out.",
         )
     if network.framework is not None:
-        _refuse_planned(challenge, network.name, inference)
+        _refuse_planned(challenge, network, inference)
     elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
         raise MedbenchError(
             "inference.volumes_only",
@@ -368,15 +368,16 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
         )
 
 
-def _refuse_planned(challenge: Challenge, model: str, inference: Inference) -> None:
-    """Refuse settings that a framework decides by its plan; and slides, which frameworks would read whole."""
-    if challenge.card.slide_settings is not None or inference.stitch:
+def _refuse_planned(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
+    """Refuse settings that a framework decides by its plan; and slides, unless the framework sees them."""
+    model, slides = network.name, challenge.card.slide_settings is not None
+    if (slides and network.form != "slide") or inference.stitch:
         raise MedbenchError(
             "model.slides",
             f"{model} predicts whole images only, neither slides nor stitched patches.",
             "Choose another model; 'medbench models' lists them.",
         )
-    for flag in ("batch_size", "image_size", "precision"):
+    for flag in ("batch_size", "image_size", "precision", "tiling"):
         if getattr(inference, flag) != getattr(_DEFAULT, flag):
             raise MedbenchError(
                 "inference.planned",
