@@ -8,10 +8,10 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample, SequenceSample
 from medbench.core.slides import Slide
-from medbench.inference.constant import ConstantPredictor
+from medbench.inference.constant_predictor import ConstantPredictor
 from medbench.inference.weights import load_checkpoint
 from medbench.models import model_entry
-from medbench.models.constant import ConstantAnswers
+from medbench.models.constant_answers import ConstantAnswers
 from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.train import train
@@ -77,9 +77,11 @@ def test_a_slide_gets_the_mask_of_the_patches_repeated(small_kpis, places):
 
 
 def test_slides_keep_their_own_masks():
+    import torch
+
     network = ConstantAnswers(image_size=4)
     state = {name: tensor.detach() for name, tensor in network.numbers.items()}
-    state["frequencies"] = state["frequencies"] + np.eye(4, dtype=np.float32)
+    state["frequencies"] = state["frequencies"] + torch.eye(4)
     predictor = ConstantPredictor(ConstantAnswers.of(state), patch_px=8)
     masks = []
     for number, shape in enumerate([(20, 30), (9, 8)]):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.result_table import MetricSpec
+from medbench.leaderboards.baseline import CONSTANT, headline, not_above
 
 Kind = Literal["real", "sample", "published"]
 
@@ -70,6 +71,7 @@ class Table:
         mark: what sets the rows apart from those that are ranked; empty for a ranking.
         cost_headings: headings of columns with costs, where these were measured.
         plots: charts of accuracy over cost, as SVG.
+        note: what the table lacks, or what its marks mean; empty where there is nothing to say.
     """
 
     kind: Kind
@@ -85,6 +87,7 @@ class Table:
     mark: str = ""
     cost_headings: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -173,7 +176,7 @@ def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterat
             ]
             for protocol, metrics in _protocols(challenge).items():
                 for mark in _marks(table_rows):
-                    yield from _table(kind, protocol, metrics, table_rows, mark)
+                    yield from _table(challenge.name, kind, (protocol, metrics), table_rows, mark)
 
 
 def _marks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -182,26 +185,27 @@ def _marks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _table(
+    challenge: str,
     kind: Kind,
-    protocol: str,
-    metrics: Sequence[MetricSpec],
+    columns: tuple[str, Sequence[MetricSpec]],
     rows: Sequence[Mapping[str, Any]],
     mark: str,
 ) -> Iterator[Table]:
     """The table of rows with one mark, best first, and below them the challenge's reference rows."""
+    protocol, metrics = columns
     shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
     if not shown:
         return
     models = [row for row in rows if not row.get("reference_row") and (row.get("mark") or "") == mark]
     references = [row for row in rows if row.get("reference_row")]
-    first = rows[0]
+    first, constant = rows[0], constant_row(rows)
     yield Table(
         kind,
         first["split"],
         protocol,
         shown,
         (
-            *_ranked([_entry(row, shown) for row in models], shown[0]),
+            *_ranked([_entry(row, shown, constant) for row in models], shown[0]),
             *(_entry(row, shown) for row in references),
         ),
         first["counts"]["total"],
@@ -210,6 +214,33 @@ def _table(
         first.get("split_sha256") or "",
         _subset(first),
         mark,
+        note=_note(challenge, first, shown, constant),
+    )
+
+
+def constant_row(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The latest row of the constant baseline; ``None`` where there is none."""
+    own = [row for row in rows if row.get("model") == CONSTANT]
+    return max(own, key=lambda row: str(row.get("finished", "")), default=None)
+
+
+def _note(
+    challenge: str,
+    row: Mapping[str, Any],
+    metrics: Sequence[MetricSpec],
+    constant: Mapping[str, Any] | None,
+) -> str:
+    if constant is None:
+        data = " --data DIR" if row["data"] == "real" else ""
+        return (
+            f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
+            f"--split {row['split']}{data} (on real data after medbench train)."
+        )
+    return (
+        "Marked rows have not been shown to lie above the constant baseline in "
+        f"{headline(metrics).title}: the 95 % interval of the paired difference does not lie on the better "
+        "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
+        "value)."
     )
 
 
@@ -219,7 +250,9 @@ def _subset(row: Mapping[str, Any]) -> tuple[int, int] | None:
     return row["present_cases"], row["released_cases"]
 
 
-def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
+def _entry(
+    row: Mapping[str, Any], metrics: Sequence[MetricSpec], constant: Mapping[str, Any] | None = None
+) -> Entry:
     cells = {}
     for metric in metrics:
         result = row["metrics"].get(metric.name)
@@ -230,6 +263,9 @@ def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
     name = row["title"] + (f" ({row['recipe']})" if row["recipe"] else "")
     if row.get("mark") or row.get("reference_row"):
         name += f" [{row.get('mark') or 'reference'}]"
+    if constant is not None and row.get("model") != CONSTANT:
+        verdict = not_above(headline(metrics), row, constant)
+        name += f" [{verdict}]" if verdict else ""
     return Entry(
         name + (f" [subset {subset[0]} of {subset[1]}]" if subset else ""),
         cells,

@@ -94,6 +94,7 @@ def markdown(board: Board) -> str:
             ),
             "",
         ]
+        parts += [markdown_text(table.note), ""] if table.note else []
     for note in notes(board):
         parts += [markdown_text(note), ""]
     return "\n".join(parts)
@@ -115,6 +116,7 @@ def latex(board: Board) -> str:
             "\\bottomrule",
             "\\end{tabular}",
             "\\end{table}",
+            *([f"% {printable(table.note, None)}"] if table.note else []),
             "",
         ]
     return "\n".join([*parts, *(f"% {note}" for note in notes(board)), ""])

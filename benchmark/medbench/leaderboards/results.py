@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, write_text
 from medbench.core.seals import Line, read_table, sealed_line, write_table
+from medbench.leaderboards.baseline import AGAINST, CONSTANT, against, find_constant
 from medbench.leaderboards.boards import Board, make_board
+from medbench.leaderboards.compare import check_same
 from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
 from medbench.profiling.records import read_profiles
@@ -21,13 +24,15 @@ RESULTS = "results.jsonl"
 SEALED, CASES_SHA256 = "sealed", "cases_sha256"
 
 
-def add_result(leaderboards: Path, record: RunRecord, cases_sha256: str) -> None:
+def add_result(leaderboards: Path, record: RunRecord, cases_sha256: str, runs: Path | None = None) -> None:
     """Add a run to its challenge's rows (the same run replaces its own row) and write the pages anew.
 
     Args:
         leaderboards: folder of the leaderboards.
         record: of the run.
         cases_sha256: SHA-256 of the run's rows on disk, so that the leaderboard's row is of these very cases.
+        runs: folder of run directories: rows whose runs lie there get their paired difference to the
+            constant baseline's run, where that lies there too.
 
     Raises:
         MedbenchError: ``leaderboard.damaged``; the rows are then left as they are.
@@ -41,9 +46,35 @@ def add_result(leaderboards: Path, record: RunRecord, cases_sha256: str) -> None
         lines = {line.row["key"]: line for line in _lines(path)}
         row = {**_row(record), CASES_SHA256: cases_sha256}
         lines[record.key] = Line(0, sealed_line(row), row, "sealed")
+        if runs is not None:
+            lines |= _compared(lines, record, runs)
         ordered = sorted(lines.values(), key=_place)
         write_table(path, [line.text for line in ordered])
         _write_pages(folder, _board(leaderboards, record.challenge.name, ordered))
+
+
+def _compared(lines: Mapping[str, Line], record: RunRecord, runs: Path) -> dict[str, Line]:
+    """The rows on the cases of a run that lack their difference to the constant baseline, with it.
+
+    Unsealed rows and rows whose run is not in ``runs`` stay as they are.
+    """
+    constant = find_constant(record, runs)
+    if constant is None:
+        return {}
+    challenge, compared = load_challenge(record.challenge.name), {}
+    for key, line in lines.items():
+        row = line.row
+        if line.state != "sealed" or row.get("model") == CONSTANT or row["data"] != record.data:
+            continue
+        if (row.get(AGAINST) or {}).get("run") == constant.record.key:
+            continue
+        for path in runs.glob(f"{challenge.name}/*/{key[:16]}/{RECORD}"):
+            with contextlib.suppress(MedbenchError):
+                run = read_run(path.parent)
+                check_same(constant, run)
+                own = {**row, AGAINST: against(constant, run, challenge)}
+                compared[key] = Line(0, sealed_line(own), own, "sealed")
+    return compared
 
 
 def read_results(leaderboards: Path, challenge: str) -> list[dict[str, Any]]:

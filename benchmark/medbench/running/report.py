@@ -12,7 +12,7 @@ from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
 from medbench.records.reading import find_run
 from medbench.running.data import resolve_data
-from medbench.running.finishing import REPORT
+from medbench.running.finishing import REPORT, against_constant
 
 
 def report(
@@ -64,5 +64,7 @@ def report(
             "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
         )
     page = Path(output) if output else finished.folder / REPORT
-    write_report(page, challenge, cases, list(finished.rows.values()), record, folder, finished.sealed)
+    rows = list(finished.rows.values())
+    verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
+    write_report(page, challenge, cases, rows, record, folder, sealed=finished.sealed, verdicts=verdicts)
     return page

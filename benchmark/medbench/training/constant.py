@@ -16,7 +16,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.core.progress import Progress
 from medbench.core.sample import TrainingImage, TrainingVolume
-from medbench.inference.constant import (
+from medbench.core.task import Form
+from medbench.inference.constant_predictor import (
     BOX_CLASSES,
     BOX_CORNERS,
     BOX_SCORES,
@@ -25,7 +26,7 @@ from medbench.inference.constant import (
     POINTS,
     ConstantPredictor,
 )
-from medbench.models.constant import FREQUENCIES, THRESHOLDS, ConstantAnswers
+from medbench.models.constant_answers import FREQUENCIES, THRESHOLDS, ConstantAnswers
 from medbench.models.options import refuse_options
 from medbench.training.constant_fit import fit_boxes, fit_classes, fit_masks, spaced
 from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
@@ -166,7 +167,8 @@ class _Fit:
         self.examples_read = 0
         self.dice: list[float] = []
         inputs = order.challenge.exchange.inputs
-        self.form = next(form for form in ("volume", "image", "sequence") if form in inputs)
+        forms: tuple[Form, ...] = ("volume", "image", "sequence")
+        self.form = next(form for form in forms if form in inputs)
         self.examples: Sequence[Any] = inputs[self.form].examples(order.root, order.split, order.cache)
 
     def __call__(self, task: str) -> Numbers:

@@ -15,7 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import AnySample, Boxes, Prediction, Sample, SequenceSample, VolumeSample
 from medbench.core.slides import Slide, StoredMask
 from medbench.inference.predictor import TimedPredictor
-from medbench.models.constant import FREQUENCIES, THRESHOLDS, ConstantAnswers
+from medbench.models.constant_answers import FREQUENCIES, THRESHOLDS, ConstantAnswers
 
 CLASS_SHARES, FRAME_SCORE, POINTS = "class_shares", "frame_score", "points"
 BOX_CORNERS, BOX_SCORES, BOX_CLASSES = "box_corners", "box_scores", "box_classes"
@@ -40,6 +40,7 @@ class ConstantPredictor(TimedPredictor):
 
     def __init__(self, network: ConstantAnswers, *, patch_px: int = 0, device: str = "cpu") -> None:
         super().__init__(network, device, "fp32")
+        self.answers = network
         self.patch_px = patch_px
         self._folder = tempfile.TemporaryDirectory(prefix="medbench-slides-")
         self._stored: deque[StoredMask] = deque()
@@ -67,8 +68,7 @@ class ConstantPredictor(TimedPredictor):
 
     @property
     def _numbers(self) -> Mapping[str, Any]:
-        numbers: Mapping[str, Any] = self.network.numbers
-        return numbers
+        return dict(self.answers.numbers.items())
 
     def _array(self, name: str) -> npt.NDArray[np.float32]:
         array: npt.NDArray[np.float32] = self._numbers[name].detach().cpu().numpy()
@@ -89,7 +89,7 @@ class ConstantPredictor(TimedPredictor):
 
         if shape not in self._masks:
             with torch.inference_mode():
-                indices = self.network.logits(shape).argmax(dim=0)
+                indices = self.answers.logits(shape).argmax(dim=0)
             self._masks = {shape: indices.to(torch.uint8).cpu().numpy()}
         return self._masks[shape]
 
