@@ -15,7 +15,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as
+from medbench.training.recipes import IMAGE_CLASSES, LANDMARKS, Recipe, load_recipe, load_recipe_as
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class NetworkPlan:
     @property
     def recipe_family(self) -> str:
         """The family whose recipes apply to what is demanded."""
-        return IMAGE_CLASSES if set(self.outputs) == {"image_classes"} else self.entry.recipe_family
+        (task, *others) = self.outputs
+        return task if task in (IMAGE_CLASSES, LANDMARKS) and not others else self.entry.recipe_family
 
     @property
     def returned(self) -> tuple[str, ...]:

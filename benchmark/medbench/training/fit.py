@@ -33,7 +33,7 @@ WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
 BEST = "best.pt"
-LEARNT = frozenset({"label_map", "image_classes"})
+LEARNT = frozenset({"label_map", "image_classes", "landmarks"})
 """Tasks that networks learn here."""
 
 logger = logging.getLogger(__name__)
@@ -260,6 +260,11 @@ def _data(
 
             return data, functools.partial(ModalityDistillationTask, rarity=data.rarity())
         return data, functools.partial(VolumeTask, with_mask=contract.modality_mask)
+    if "landmarks" in learner.learns:
+        from medbench.training.landmark_data import LandmarkData
+        from medbench.training.landmark_task import LandmarkTask
+
+        return LandmarkData(images, recipe, contract, workers=workers), LandmarkTask
     if "label_map" not in learner.learns:
         from medbench.training.class_data import ImageClassData
         from medbench.training.class_task import ImageClassTask

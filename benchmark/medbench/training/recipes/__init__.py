@@ -32,10 +32,12 @@ class Recipe:
         epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
-        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
+        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9;
+            ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
-            fuse modalities, see :mod:`medbench.training.distillation_task`.
+            fuse modalities, see :mod:`medbench.training.distillation_task`; ``heatmap_mse`` is the mean
+            squared error of heat maps.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
@@ -69,7 +71,7 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine"]
+    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine", "halving"]
     loss: Literal[
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
@@ -77,6 +79,7 @@ class Recipe:
         "batch_dice",
         "modality_distillation",
         "cross_entropy",
+        "heatmap_mse",
     ]
     augmentation: Literal[
         "none",
@@ -159,8 +162,22 @@ class ImageClassRecipe(Recipe):
         return self.learning_rate * self.batch_size * devices / self.batch_of_rate
 
 
-IMAGE_CLASSES = "image_classes"
-"""The family of recipes of networks that class whole images."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class LandmarkRecipe(Recipe):
+    """Settings of networks that answer landmarks by heat maps, besides those of all.
+
+    Attributes:
+        sigma: of the Gaussian at a landmark, in pixels of the heat map.
+        targets: ``exact`` puts it at the landmark, ``truncated`` at the pixel that holds the landmark.
+    """
+
+    sigma: float = 2.0
+    targets: Literal["exact", "truncated"] = "exact"
+
+
+IMAGE_CLASSES, LANDMARKS = "image_classes", "landmarks"
+"""The families of recipes of networks that class whole images, and of those that answer landmarks."""
+_KINDS: Mapping[str, type[Recipe]] = {IMAGE_CLASSES: ImageClassRecipe, LANDMARKS: LandmarkRecipe}
 
 
 def list_recipes(family: str) -> list[str]:
@@ -174,7 +191,7 @@ def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
     Raises:
         MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a setting that recipes do not have.
     """
-    return load_recipe_as(ImageClassRecipe if family == IMAGE_CLASSES else Recipe, family, name, changes)
+    return load_recipe_as(_KINDS.get(family, Recipe), family, name, changes)
 
 
 def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, Any]) -> R:
