@@ -2,8 +2,9 @@
 
 Sources: Codabench competition 7105, its starting kit 0oTyTo0/IUGC2025@bc8fce2 and the benchmark's paper
 (openreview hj7hmvKc2r, table 2): the mean radial error in pixels of each landmark and of all three, and the
-mean absolute error of the angle in degrees. PS1 is the inferior end of the pubic symphysis, PS2 its other end,
-FH1 the place where the tangent from PS1 touches the fetal head; the angle is that at PS1 between PS2 and FH1.
+mean absolute error of the angle in degrees. PS1 is the inferior end of the pubic symphysis, PS2 its other
+end, FH1 the place where the tangent from PS1 touches the fetal head; the angle is that at PS1 between PS2 and
+FH1.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ METRICS = (
 FAILURE_RULE = (
     "medbench-1 (the organisers' rule is not public): every landmark of a failed or missing image is as far "
     "off as the image's diagonal is long, and its angle is off by 180°. A prediction two of whose points are "
-    "equal has its distances, and an angle that is off by 180°. An image whose reference cannot be read has no "
-    "score."
+    "equal has its distances, and an angle that is off by 180°. An image whose reference cannot be read has "
+    "no score."
 )
 
 

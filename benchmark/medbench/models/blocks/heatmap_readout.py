@@ -19,8 +19,8 @@ def read_out(maps: Tensor, readout: Readout, size: tuple[int, int]) -> Tensor:
 
     ``official`` multiplies the index of the largest pixel by the stride, as 0oTyTo0/IUGC2025@bc8fce2 does,
     which is the top-left pixel of the square that the heat-map pixel stands for; ``centre`` takes the middle
-    of that square; ``subpixel`` adds the vertex of the parabola through the logarithms of the pixel and its two
-    neighbours along each axis, which is exact for a Gaussian.
+    of that square; ``subpixel`` adds the vertex of the parabola through the logarithms of the pixel and its
+    two neighbours along each axis, which is exact for a Gaussian.
 
     Args:
         maps: heat maps.
