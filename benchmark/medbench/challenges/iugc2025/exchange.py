@@ -116,8 +116,8 @@ class IUGC2025Exchange(Exchange):
         """The image with a dot at each point of reference and prediction."""
         image = self.release.read_image(case.inputs["image"])
         shape = (image.shape[0], image.shape[1])
-        both = (self.release.read_reference(case), self.read_prediction(case, path))
-        return [Illustration(image, *(_dots(points, shape) for points in both))]
+        reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
+        return [Illustration(image, _dots(reference, shape), _dots(prediction, shape))]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's labelled images with their landmarks."""
@@ -129,7 +129,7 @@ class IUGC2025Exchange(Exchange):
 
         def landmarks() -> Points:
             height, width = self.release.read_image(case.inputs["image"]).shape[:2]
-            return (self.release.read_reference(case) + 0.5) / np.array([width, height])
+            return np.asarray((self.release.read_reference(case) + 0.5) / (width, height), np.float64)
 
         return TrainingImage(case.id, case.resampling_unit, load, labelled=False, landmarks=landmarks)
 

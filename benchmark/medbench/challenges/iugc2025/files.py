@@ -11,7 +11,7 @@ import glob
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ class IUGC2025Release(Release):
     )
     sample_writer = "medbench.challenges.iugc2025.sample:write_sample"
     sample_version = "1"
-    splits: ClassVar[tuple[str, ...]] = tuple(PLACES)
+    splits = tuple(PLACES)
 
     def cases(self, root: Path, split: str) -> list[Case]:
         """The labelled images of a split in the order of their names."""
@@ -117,8 +117,8 @@ class IUGC2025Release(Release):
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
                 continue
-            level = "note" if len(cases) == whole else "warning"
-            findings.append(Finding(level, f"{split}: {len(cases)} of the release's {whole} images."))
+            count = f"{split}: {len(cases)} of the release's {whole} images."
+            findings.append(Finding("note" if len(cases) == whole else "warning", count))
             for case in cases:
                 check = partial(self._check_case, case, angles.get(case.id))
                 findings += findings_of(str(case.inputs["image"]), check)
