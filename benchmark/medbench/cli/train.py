@@ -69,9 +69,9 @@ def command(
         for name, value in summary.items()
         if name.startswith("validation_") and value is not None
     )
-    seen = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
+    unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {seen}, {steps}; "
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
         "medbench run finds these weights by itself."
     )
