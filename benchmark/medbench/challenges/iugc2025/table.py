@@ -98,7 +98,7 @@ def read_points(path: Path, *, handed_in: bool = False) -> PointTable:
         handed_in: whether it is a prediction rather than the release's.
 
     Raises:
-        MedbenchError: ``file.unreadable``, ``data.table``, or ``landmarks.column`` naming the column.
+        MedbenchError: ``file.unreadable``, ``data.table``, or ``data.column_missing`` naming the column.
     """
     try:
         state = path.lstat()
@@ -119,7 +119,7 @@ def _read(path: Path, handed_in: bool, state: tuple[int, ...]) -> PointTable:
         if header.count(column) != 1:
             wrong = "twice" if column in header else "not there"
             raise MedbenchError(
-                "landmarks.column",
+                "data.column_missing",
                 f"{path}, line 1: column '{column}' is {wrong}.",
                 f"The columns are {', '.join((NAME, *POINTS))}.",
             )
