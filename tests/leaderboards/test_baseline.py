@@ -5,7 +5,7 @@ import json
 import pytest
 
 from medbench.challenges import load_challenge
-from medbench.leaderboards.baseline import AGAINST, CONSTANT, find_constant, not_above
+from medbench.leaderboards.baseline import AGAINST, CONSTANT, find_constant, not_above, with_differences
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.rendering import FORMATS, markdown
 from medbench.leaderboards.results import read_results
@@ -103,8 +103,10 @@ def test_runs_before_and_after_the_baseline_get_their_paired_difference(small_cv
     constant = run(CONSTANT, "cvc_clinicdb", **places)
     after = untrained(1)
     assert find_constant(after.record, places["runs"]).record.key == constant.record.key
-    rows = {entry["key"]: entry for entry in read_results(places["leaderboards"], "cvc_clinicdb")}
-    assert all(entry["sealed"] for entry in rows.values())
+    evidence = places["leaderboards"] / "cvc_clinicdb" / "evidence"
+    stored = read_results(places["leaderboards"], "cvc_clinicdb")
+    assert all(entry["sealed"] for entry in stored)
+    rows = {entry["key"]: entry for entry in with_differences(stored, evidence, CHALLENGE)}
     assert AGAINST not in rows[constant.record.key]
     for finished in (before, after):
         pair = rows[finished.record.key][AGAINST]

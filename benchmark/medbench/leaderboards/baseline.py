@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.compare import check_same, compare_runs
-from medbench.records.reading import RECORD, Run, read_run
+from medbench.records.reading import KEY_LENGTH, RECORD, Run, read_run
 from medbench.records.schema import RunRecord
 from medbench.records.tables import number
 
 CONSTANT = "baseline/constant"
 AGAINST = "against_constant"
-"""Entry of a leaderboard's row: the paired differences to the constant baseline's run."""
+"""Entry that a board gives its rows: the paired differences to the constant baseline's run."""
+
+Row = Mapping[str, Any]
 
 
 def headline(metrics: Sequence[MetricSpec]) -> MetricSpec:
@@ -44,7 +47,7 @@ def find_constant(record: RunRecord, runs: Path) -> Run | None:
 
 
 def against(constant: Run, run: Run, challenge: Challenge) -> dict[str, Any]:
-    """Paired differences of a run to the constant baseline's in the headline columns, as a row keeps them.
+    """Paired differences of a run to the constant baseline's in the headline columns.
 
     Raises:
         MedbenchError: as :func:`medbench.leaderboards.compare.compare_runs`.
@@ -59,6 +62,41 @@ def against(constant: Run, run: Run, challenge: Challenge) -> dict[str, Any]:
         pair.metric.name: [pair.difference, pair.interval.low, pair.interval.high] for pair in pairs
     }
     return {"run": constant.record.key, "differences": differences}
+
+
+def constant_row(rows: Sequence[Row]) -> Row | None:
+    """The latest row of the constant baseline; ``None`` where there is none."""
+    own = [row for row in rows if row.get("model") == CONSTANT]
+    return max(own, key=lambda row: str(row.get("finished", "")), default=None)
+
+
+def with_differences(rows: Sequence[Row], evidence: Path, challenge: Challenge) -> list[Row]:
+    """The rows with their paired differences to the constant baseline's, where both have their evidence.
+
+    Args:
+        rows: of a leaderboard.
+        evidence: folder of the rows' records and cases.
+        challenge: the challenge.
+    """
+    populations: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        populations.setdefault(tuple(row.get(name) for name in _POPULATION), []).append(row)
+    constants = {key: constant_row(members) for key, members in populations.items()}
+    compared = []
+    for row in rows:
+        constant = constants[tuple(row.get(name) for name in _POPULATION)]
+        pair: dict[str, Any] = {}
+        if constant is not None and row is not constant:
+            with contextlib.suppress(MedbenchError):
+                first, second = (
+                    read_run(evidence / str(each["key"])[:KEY_LENGTH]) for each in (constant, row)
+                )
+                pair = {AGAINST: against(first, second, challenge)}
+        compared.append({**row, **pair})
+    return compared
+
+
+_POPULATION = ("data", "split", "manifest_sha256", "scoring_sha256")
 
 
 def not_above(metric: MetricSpec, row: Mapping[str, Any], constant: Mapping[str, Any]) -> str:
