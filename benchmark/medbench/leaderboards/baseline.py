@@ -82,7 +82,7 @@ def with_differences(rows: Sequence[Row], evidence: Path, challenge: Challenge) 
     for row in rows:
         populations.setdefault(tuple(row.get(name) for name in _POPULATION), []).append(row)
     constants = {key: constant_row(members) for key, members in populations.items()}
-    compared = []
+    compared: list[Row] = []
     for row in rows:
         constant = constants[tuple(row.get(name) for name in _POPULATION)]
         pair: dict[str, Any] = {}
