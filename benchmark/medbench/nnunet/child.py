@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.files import read_json, write_json, write_text
+from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.seeds import derived_seed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(path: Path) -> int:
 def _work(request: dict[str, Any], emit: Emit) -> None:
     import torch
 
-    if request["device"] == "cpu":
+    if request["deterministic"]:
         torch.use_deterministic_algorithms(True, warn_only=True)
     if not request["workers"]:
         _stay_in_this_process()
@@ -182,7 +182,7 @@ def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: E
 
     def save_whole(filename: str) -> None:
         save(f"{filename}.partial")
-        Path(f"{filename}.partial").replace(filename)
+        replace_flushed(Path(f"{filename}.partial"), Path(filename))
 
     def begin_seeded() -> None:
         seed_all(request["seed"], number + 1, trainer.current_epoch + 1)

@@ -9,6 +9,7 @@ from typing import Any
 from medbench.challenges.base import Challenge
 from medbench.core.case import Data
 from medbench.running.networks import NetworkPlan
+from medbench.training.hardware import Hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class TrainingPlan:
         recipe: how; a :class:`Recipe`, or a framework's own.
         folder: where its state and weights lie; named by everything that decides them.
         split: the training split.
+        hardware: devices and precision, all of them present.
         facts: what the weights file records.
     """
 
@@ -31,4 +33,5 @@ class TrainingPlan:
     recipe: Any
     folder: Path
     split: str
+    hardware: Hardware
     facts: dict[str, Any] = field(default_factory=dict)
