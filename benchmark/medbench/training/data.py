@@ -264,7 +264,8 @@ class Batches(LightningDataModule):
         would begin with those of epoch 0.
         """
         if self.trainer is not None:
-            self.sampler.set_epoch(self.trainer.current_epoch)  # type: ignore[attr-defined]
+            epoch = self.trainer.fit_loop.epoch_progress.current.processed
+            self.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         return self._loader(self.step_batches())
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:

@@ -119,7 +119,7 @@ class ModalityDistillationTask(VolumeTask):
             samples: for each modality the samples that have it; found from ``present`` if not given.
         """
         samples = _samples_with(present) if samples is None else samples
-        paths = self.network.paths(patches, present)  # type: ignore[operator]
+        paths = self.network.paths(patches, present, samples)  # type: ignore[operator]
         with torch.autocast(patches.device.type, enabled=False):
             return self._weighed(paths, labels, present, samples)
 
@@ -170,7 +170,10 @@ class ModalityDistillationTask(VolumeTask):
         """Step at the learning rates that the monitor scaled, then restore those of the schedule."""
         groups = optimizer.param_groups[: len(self.monitor.rarity)]
         rates = [group["lr"] for group in groups]
-        for group, rate, scale in zip(groups, rates, self.monitor.rate_scale.tolist(), strict=True):
+        scales = self.monitor.rate_scale
+        for group, rate, scale in zip(
+            groups, rates, scales if scales.is_cuda else scales.tolist(), strict=True
+        ):
             group["lr"] = rate * scale
         try:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
