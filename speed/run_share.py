@@ -117,9 +117,9 @@ def page(clock: Clock, total: float, count: int) -> str:
         "",
         f"`{MODEL}` on {count} frames of {SIDE} × {SIDE} of `{CHALLENGE}` (synthetic sample), one thread of "
         f"{processor_name()}; CPU milliseconds a case, by `speed/run_share.py`. The network computes, and "
-        "its answer is replaced by two ellipses as a trained one draws them. Start-up (a first run in the "
-        "same process, and the building of the network), the confidence intervals and the pages at the end of "
-        "a run are no part of a case and are left out.",
+        "its answer is replaced by two ellipses as a trained one draws them. Start-up (a first run in this "
+        "process, and the building of the network), the confidence intervals and the pages at the end of a "
+        "run are no part of a case and are left out.",
         "",
         "| phase | CPU [ms] a case |",
         "|---|---:|",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.seeds import derived_seed
+from medbench.nnunet.ordered_batches import ordered
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -185,7 +186,10 @@ def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: E
         replace_flushed(Path(f"{filename}.partial"), Path(filename))
 
     def begin_seeded() -> None:
-        seed_all(request["seed"], number + 1, trainer.current_epoch + 1)
+        parts = request["seed"], number + 1, trainer.current_epoch + 1
+        trainer.dataloader_train = ordered(trainer.dataloader_train, seed_all, (*parts, 0))
+        trainer.dataloader_val = ordered(trainer.dataloader_val, seed_all, (*parts, 1))
+        seed_all(*parts)
         begin()
 
     def end_reported() -> None:
