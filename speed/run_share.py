@@ -1,7 +1,7 @@
 """CPU seconds of ``medbench run`` outside the network: DSSAU-Net on frames of 256 × 256, one thread.
 
-Run ``python speed/run_share.py``; it writes ``speed/run_share.md``. Every phase is timed by the CPU clock of
-its own thread, so that other work on the machine counts for nothing.
+``python speed/run_share.py --write`` also writes ``speed/run_share.md``. Every phase is timed by the CPU
+clock of its own thread, so that other work on the machine counts for nothing.
 """
 
 from __future__ import annotations
@@ -137,12 +137,13 @@ def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", default="*", help="pattern of case ids")
-    parser.add_argument("--output", type=Path, default=PAGE)
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         text = page(*measure(options.cases, Path(folder)))
-    options.output.write_text(text, encoding="utf-8")
     print(text)
+    if options.write:
+        PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from medbench.core.sample import Sample
 from medbench.inference import decoding
 from medbench.inference.predictor import InputContract, NetworkPredictor
 from medbench.records.phases import Timing
-from medbench.running.run import run
 from medbench.running.request import Inference
+from medbench.running.run import run
 from medbench.running.together import answers_together, in_chunks
 
 SIZES = (24, 24, 32, 24, 32, 24, 24)

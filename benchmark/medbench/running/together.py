@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
@@ -16,6 +17,8 @@ from medbench.records.phases import Timing
 Answer = Prediction | Failure
 Read = tuple[Case, AnySample | Failure]
 Group = list[tuple[Case, Sample]]
+Finish = Callable[[], list[Prediction]]
+T = TypeVar("T")
 _FORWARD = ("preprocess", "forward", "postprocess")
 
 
@@ -65,7 +68,7 @@ def answers_together(
         alone: predicts one sample, for those that share no batch and where a batch fails.
         timing: gets every case its share of the batch's time.
     """
-    waiting: deque[tuple[Group, Callable[[], list[Prediction]] | Failure]] = deque()
+    waiting: deque[tuple[Group, Finish | Failure]] = deque()
     for chunk in _chunks(read, model.batch_size):
         groups, single = _grouped(chunk, model.batch_size)
         for group in groups:
@@ -104,7 +107,7 @@ def _grouped(chunk: Sequence[Read], most: int) -> tuple[list[Group], list[Read]]
     return [group for groups in by_kind.values() for group in groups], single
 
 
-def _begun(model: BatchPredictor, group: Group, timing: Timing) -> Callable[[], list[Prediction]] | Failure:
+def _begun(model: BatchPredictor, group: Group, timing: Timing) -> Finish | Failure:
     names = ", ".join(case.id for case, _ in group)
     samples = [sample for _, sample in group]
     return _timed(model, timing, len(group), lambda: guarded(names, lambda: model.start(samples)))
@@ -113,19 +116,21 @@ def _begun(model: BatchPredictor, group: Group, timing: Timing) -> Callable[[], 
 def _ended(
     model: BatchPredictor,
     group: Group,
-    finish: Callable[[], list[Prediction]] | Failure,
+    finish: Finish | Failure,
     alone: Callable[[AnySample | Failure], Answer],
     timing: Timing,
 ) -> Iterator[tuple[Case, Answer]]:
     """Answers of a batch; one by one where it failed, so that no case is lost by another."""
-    answers = finish
-    if not isinstance(finish, Failure):
-        answers = _timed(model, timing, len(group), lambda: guarded("batch", finish))  # type: ignore[assignment]
+    if isinstance(finish, Failure):
+        answers: list[Prediction] | Failure = finish
+    else:
+        call = finish
+        answers = _timed(model, timing, len(group), lambda: guarded("batch", call))
     if isinstance(answers, Failure):
         yield from ((case, alone(sample)) for case, sample in group)
         return
-    for (case, sample), answer in zip(group, answers, strict=True):  # type: ignore[call-overload]
-        yield case, guarded(case.id, lambda answer=answer, sample=sample: _checked(sample, answer))
+    for (case, sample), answer in zip(group, answers, strict=True):
+        yield case, guarded(case.id, functools.partial(_checked, sample, answer))
 
 
 def _checked(sample: Sample, answer: Prediction) -> Prediction:
@@ -133,7 +138,7 @@ def _checked(sample: Sample, answer: Prediction) -> Prediction:
     return answer
 
 
-def _timed(model: BatchPredictor, timing: Timing, cases: int, call: Callable[[], Any]) -> Any:
+def _timed(model: BatchPredictor, timing: Timing, cases: int, call: Callable[[], T]) -> T:
     """What a call gives; its seconds by phase are shared by so many cases."""
     before = dict(model.time_s)
     try:
