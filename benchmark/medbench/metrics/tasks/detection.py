@@ -155,8 +155,8 @@ def _average_precisions(
             own = own[np.argsort(-scores[own], kind="stable")][:limit]
             n_reference += len(truth)
             ranked.append((scores[own], box_iou(boxes[own], truth, inclusive=inclusive)))
-        joined = np.concatenate([scores for scores, _ in ranked])
-        order = np.argsort(-joined, kind="stable")
+        all_scores = np.concatenate([scores for scores, _ in ranked])
+        order = np.argsort(-all_scores, kind="stable")
         for column, threshold in enumerate(thresholds):
             hits = np.concatenate([hits_of(iou, threshold) for _, iou in ranked])[order]
             table[row, column] = average(*_precision_and_recall(hits, n_reference)) if len(hits) else 0.0

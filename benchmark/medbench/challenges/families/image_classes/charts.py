@@ -39,8 +39,8 @@ def _resampled(groups: Sequence[str]) -> Floats | None:
     if len(units) < LEAST_GROUPS:
         return None
     generator = np.random.default_rng(0)
-    drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=RESAMPLES)
-    return drawn[:, owner].astype(np.float64)
+    counts = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=RESAMPLES)
+    return counts[:, owner].astype(np.float64)
 
 
 def _confusion(answers: Answers, names: Sequence[str]) -> MatrixChart:
@@ -56,10 +56,10 @@ def _confusion(answers: Answers, names: Sequence[str]) -> MatrixChart:
 
 
 def _roc(answers: Answers, names: Sequence[str], weights: Floats | None) -> CurveChart:
-    chosen = range(1, len(names)) if len(names) == 2 else range(len(names))
+    classes = range(1, len(names)) if len(names) == 2 else range(len(names))
     places = np.linspace(0, 1, STEPS)
     curves = []
-    for index in chosen:
+    for index in classes:
         truth = answers.reference[:, index]
         if not truth.any() or truth.all():
             continue
