@@ -24,10 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gpu_families import CLASSES, STEPS, Family, Plan, StepClock
+from gpu_families import STEPS, Family, Plan, StepClock
 from medbench.models.devices import cuda_index, present_device
 from medbench.profiling.latency import measure_latency
-from medbench.profiling.workload import Workload
 
 PAGE = Path(__file__).with_suffix(".md")
 LIMIT_S = 220.0
@@ -44,7 +43,7 @@ MODELS = (
     "dmaf_net",
     "fulltransnet",
 )
-TINY = ("dssau_net.test", "medformer.classifier.test", "monai/unet", "dmaf_net.test", "fulltransnet")
+TINY = ("dssau_net.test", "medformer.classifier.test", "dmaf_net.test", "fulltransnet")
 HEADINGS = (
     "model",
     "training step [ms]",
@@ -159,8 +158,7 @@ def measure(model: str, plan: Plan, folder: Path) -> Row:
         if on_cuda:
             row.peak_bytes = torch.cuda.max_memory_allocated(cuda_index(plan.device))
         row.cases_per_s = family.predict()
-        workload = Workload(model, family.shape, CLASSES, dict(family.options), device=plan.device)
-        (latency,) = measure_latency([workload], seconds=0.5 if plan.tiny else 1.0)
+        (latency,) = measure_latency([family.workload()], seconds=0.5 if plan.tiny else 1.0)
         row.forward_s, row.note = latency.p50_s, latency.reason
         row.difference = family.difference()
     except Exception as error:  # noqa: BLE001 - one family's failure is a row of the table

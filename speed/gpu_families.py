@@ -25,6 +25,7 @@ from medbench.core.sample import (
 from medbench.inference.predictor import InputContract, NetworkPredictor, tf32
 from medbench.inference.volumes import VolumeContract, VolumePredictor
 from medbench.models import model_entry
+from medbench.profiling.workload import Workload
 from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import load_recipe, load_recipe_as
@@ -32,6 +33,7 @@ from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
 
 STEPS = 20
+TINY_STEPS = 4
 CLASSES = 3
 FRAMES = 320
 TINY_OPTIONS: dict[str, dict[str, Any]] = {
@@ -134,15 +136,17 @@ class Family:
     def __init__(self, model: str, plan: Plan) -> None:
         self.model, self.plan, self.entry = model, plan, model_entry(model)
         self.options = TINY_OPTIONS.get(model, {}) if plan.tiny else {}
+        self.steps = TINY_STEPS if plan.tiny else STEPS
         self.is_class = "label_map" not in self.entry.offers and "image_classes" in self.entry.offers
         self.recipe = self._recipe()
+        self.classes = 1 if self.entry.spatial_dims == 1 else CLASSES
         self.size: int = getattr(self.recipe, "image_size", 0)
         self.batch: int = getattr(self.recipe, "batch_size", 1)
 
     def _recipe(self) -> Any:
         entry, tiny = self.entry, self.plan.tiny
         if entry.spatial_dims == 1:
-            changes: dict[str, Any] = {"epochs": STEPS // 4, "least_steps": 0, "validation": "none"}
+            changes: dict[str, Any] = {"epochs": self.steps // 4, "least_steps": 0, "validation": "none"}
             return load_recipe_as(SequenceRecipe, entry.recipe_family, "default", changes)
         changes = {"validation": "none", "epochs": 1, "least_steps": 0}
         if entry.spatial_dims == 3:
@@ -167,13 +171,16 @@ class Family:
             return (FRAMES, self.entry.in_channels)
         return (self.channels, *[self.size] * self.entry.spatial_dims)
 
+    def workload(self) -> Workload:
+        """One forward pass of one sample."""
+        return Workload(self.model, self.shape, self.classes, dict(self.options), device=self.plan.device)
+
     def build(self) -> torch.nn.Module:
         """The network with fresh weights."""
         sizes = (
             {} if self.entry.spatial_dims == 1 else {"in_channels": self.channels, "image_size": self.size}
         )
-        classes = 1 if self.entry.spatial_dims == 1 else CLASSES
-        return medbench.create_model(self.model, num_classes=classes, **sizes, **self.options)
+        return medbench.create_model(self.model, num_classes=self.classes, **sizes, **self.options)
 
     def contract(self) -> Any:
         """Preparation of the input."""
@@ -183,9 +190,9 @@ class Family:
         return InputContract(self.size, entry.channel_order, entry.scale, tuple(entry.mean), tuple(entry.std))
 
     def train(self, folder: Path, progress: StepClock) -> None:
-        """Train :data:`STEPS` steps."""
+        """Train :attr:`steps` steps."""
         hardware = Hardware(self.plan.device, 1, 1, self.plan.precision)
-        count = STEPS * self.batch
+        count = self.steps * self.batch
         if self.entry.spatial_dims == 1:
             folder.mkdir()
             examples = [load_sequence(number, self.entry.in_channels) for number in range(4)]
@@ -232,9 +239,12 @@ class Family:
         torch.manual_seed(0)
         network = self.build().eval()
         inputs = torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(0))
+        further = self.workload().further_inputs()
+        every = (inputs, *further(inputs)) if further else (inputs,)
         with torch.inference_mode(), tf32(False):
-            expected = _first(network(inputs))
-            answer = _first(network.to(self.plan.device)(inputs.to(self.plan.device))).cpu()
+            expected = _first(network(*every))
+            placed = [part.to(self.plan.device) for part in every]
+            answer = _first(network.to(self.plan.device)(*placed)).cpu()
         return float((answer - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
 
 

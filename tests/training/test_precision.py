@@ -186,8 +186,9 @@ def test_no_training_step_waits_for_the_device(monkeypatch, tmp_path):
         (ImageClassTask(SmallClassifier(), classes, 2, 10), (flat[0], torch.tensor([0, 1, 1, 0]))),
         (ModalityDistillationTask(dmaf(), load_recipe("dmaf_net", "quick"), 2, 10), deep),
     ]
+    logged = []
     for task, batch in tasks:
-        monkeypatch.setattr(task, "log", lambda *arguments, **options: None)
+        monkeypatch.setattr(task, "log", lambda name, value, **options: logged.append(options))
         places = task.on_before_batch_transfer(batch, 0)
         with FakeTensorMode(allow_non_fake_inputs=False) as mode:
             network = {name: mode.from_tensor(p) for name, p in task.state_dict(keep_vars=True).items()}
@@ -196,6 +197,8 @@ def test_no_training_step_waits_for_the_device(monkeypatch, tmp_path):
             task.training_step(fakes, 0).backward()
             optimizer = torch.optim.AdamW(task.network.parameters(), lr=1e-3)
             task.configure_gradient_clipping(optimizer)
+    assert len(logged) == len(tasks)
+    assert not any(options.get("prog_bar") for options in logged), "a progress bar reads every value"
 
 
 def test_a_batch_is_shared_evenly_or_by_weight():

@@ -67,7 +67,7 @@ class ImageClassTask(NetworkTask):
         images, classes = batch
         mixed, targets = self.targets(images, classes)
         loss = functional.cross_entropy(self.logits(mixed), targets, self.class_weights)
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss)
         return self.shared(loss, len(images))
 
     def targets(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:

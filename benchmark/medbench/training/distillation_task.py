@@ -104,7 +104,7 @@ class ModalityDistillationTask(VolumeTask):
     def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
         """Total loss of one batch of patches."""
         loss = self.total_loss(*batch)
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss)
         return loss * self.division.parts if self.division.parts > 1 else loss
 
     def total_loss(

@@ -165,7 +165,7 @@ class SegmentationTask(NetworkTask):
         if image_logits is not None and len(classified):
             image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
             loss = loss + self.recipe.image_class_weight * image_loss
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss)
         return self.shared(loss, len(images))
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:

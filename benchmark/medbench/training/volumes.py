@@ -210,7 +210,7 @@ class VolumeTask(SegmentationTask):
         """Loss of one batch of patches by the recipe."""
         patches, labels, present = batch
         loss = self.loss(self._logits(patches, present), labels)
-        self.log("loss", loss, prog_bar=True)
+        self.log("loss", loss)
         return self.shared(loss, len(patches))
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
