@@ -223,12 +223,20 @@ def test_trained_weights_predict_and_score(trained, small_cvc, tmp_path):
     assert [row.predictions for row in again.rows] == [row.predictions for row in finished.rows]
 
 
+def commands():
+    """Command lines of all processes."""
+    import psutil
+
+    return [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers):
     with pytest.raises(KeyboardInterrupt):
         train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)
     assert not list(tmp_path.rglob("weights.pt"))
+    assert not [name for name in commands() if str(tmp_path) in name], "a reading process lives on"
     resumed = train_tiny(small_cvc, tmp_path, Told(), workers)
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")

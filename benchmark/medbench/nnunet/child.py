@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -33,6 +34,8 @@ AUGMENTERS = "nnUNet_n_proc_DA"
 
 def main(path: Path) -> int:
     """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
+    signal.signal(signal.SIGTERM, _end)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     request = read_json(path)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(request["log"], "a", encoding="utf-8") as log:
@@ -52,6 +55,11 @@ def main(path: Path) -> int:
         return 1
     emit({"event": "done"})
     return 0
+
+
+def _end(number: int, frame: Any) -> None:
+    """Exit as Python does, so that the processes that read ahead end with this one."""
+    sys.exit(128 + number)
 
 
 def _work(request: dict[str, Any], emit: Emit) -> None:

@@ -264,8 +264,8 @@ class Batches(LightningDataModule):
         would begin with those of epoch 0.
         """
         if self.trainer is not None:
-            epoch = self.trainer.fit_loop.epoch_progress.current.processed
-            self.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            epochs: Any = self.trainer.fit_loop.epoch_progress.current
+            self.sampler.set_epoch(epochs.processed)  # type: ignore[attr-defined]
         return self._loader(self.step_batches())
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:

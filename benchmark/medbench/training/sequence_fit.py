@@ -7,7 +7,7 @@ import datetime
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +209,8 @@ class _Course:
         self.network, self.lessons, self.recipe = network, lessons, recipe
         self.epochs, self.folder, self.steps, self.judge = epochs, folder, steps, steps.judge
         self.device = next(network.parameters()).device
+        if self.device.type == "cuda":
+            self.lessons = [replace(one, features=one.features.pin_memory()) for one in lessons]
         self.guard, self.seen = GradientGuard().to(self.device), HostValue()
         halves = steps.precision == "16-mixed"
         self.scaler = torch.amp.GradScaler(self.device.type) if halves else None
@@ -330,13 +332,13 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
     import torch
 
     device = next(network.parameters()).device
-    frames, chosen = lesson.features[None].to(device), lesson.key_frames.to(device)
+    frames = lesson.features[None].to(device, non_blocking=True)
+    chosen = lesson.key_frames.to(device)
     n_frames = frames.shape[1]
     if not hasattr(network, "distribution"):
         target = torch.zeros(n_frames, device=device)
         target[chosen] = 1.0
-        sums = _sums(loss, network(frames)[0], target)
-        return loss.value(sums, target.numel())
+        return loss.value(_sums(loss, network(frames)[0], target), target.numel())
     from medbench.inference.fulltransnet_predictor import global_frames
 
     decoder_frames = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
