@@ -79,9 +79,9 @@ class Inference:
                 )
 
     def arguments(self) -> list[str]:
-        """Command-line options that set these values."""
+        """Command-line options that set these values, save the device."""
         arguments = []
-        for flag in ("device", "precision", "batch_size", "image_size", "overlap"):
+        for flag in ("precision", "batch_size", "image_size", "overlap"):
             value = getattr(self, flag)
             if value != getattr(_DEFAULT, flag):
                 arguments += [f"--{flag.replace('_', '-')}", str(value)]
@@ -242,6 +242,7 @@ class Request(CaseRequest):
             shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
         """
         arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
+        arguments += ["--device", self.inference.device] if self.inference.device != AUTO else []
         arguments += self.case_arguments(shared)
         as_place = shared and self.weights_file is not None
         arguments += ["--weights", "{weights}" if as_place else self.weights]
