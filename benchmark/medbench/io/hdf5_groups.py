@@ -96,6 +96,20 @@ def read_group(
         return {name: _read(path, file[group], name) for name in names_here}
 
 
+def group_text(path: Path, group: str, name: str) -> str | None:
+    """One text of a group; ``None`` where the file has none of that name.
+
+    Raises:
+        MedbenchError: as :func:`read_group`.
+    """
+    with opened(path) as file:
+        if name not in file.get(group, ()):
+            return None
+        _check_link(path, file[group], name)
+        value = file[group][name][()] if file[group][name].shape == () else b""
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def _check_link(path: Path, parent: h5py.Group, name: str) -> None:
     import h5py
 

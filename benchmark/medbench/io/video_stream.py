@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 _LOST_S = 1.0
 _DEFAULT_RATE = Fraction(25)
 _SOUND_RATE = 48_000
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2|avi|matroska,webm|mpeg|mpegts|mpegvideo|asf|flv|ogg"
+"""Containers that hold their frames themselves; playlists and scripts, which name other files, are none."""
+
+
+_OPTIONS = {"format_whitelist": _CONTAINERS.replace("|", ","), "protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     if not path.is_file():
         raise MedbenchError("file.unreadable", f"{path}: there is no such video.", "Check the path.")
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path.absolute()), options=_OPTIONS) as container:
             if not container.streams.video:
                 raise MedbenchError("file.corrupt", f"{path}: holds no video.", "Give a file with frames.")
             container.streams.video[0].thread_type = "AUTO"
