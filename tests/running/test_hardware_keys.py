@@ -7,7 +7,7 @@ import pytest
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
-from medbench.leaderboards.results import _row
+from medbench.leaderboards.rows import row_of
 from medbench.running.data import resolve_data
 from medbench.running.networks import plan_network, recipe_for
 from medbench.running.request import Inference
@@ -54,12 +54,13 @@ def test_an_absent_device_is_refused_before_the_sample_is_drawn(tmp_path, monkey
 
 
 def test_the_row_says_on_what_it_was_trained_and_predicted(small_cvc, tmp_path):
-    record = run(
+    finished = run(
         "dssau_net.test", "cvc_clinicdb", data=small_cvc, weights="none", runs=tmp_path, cases="1*",
         leaderboards=tmp_path / "boards", inference=Inference("cpu", image_size=64),
-    ).record  # fmt: skip
-    row = _row(record)
-    assert (row["device"], row["precision"], row["training_hardware"]) == ("cpu", "fp32", None)
+    )  # fmt: skip
+    record, row = finished.record, row_of(finished.record, finished.folder)
+    assert (row["settings"]["device"], row["settings"]["precision"]) == ("cpu", "fp32")
+    assert row["training_hardware"] is None
     training = {"recipe": {"name": "default"}, "hardware": ONE.facts(24)}
     trained = record.model_copy(update={"model": record.model.model_copy(update={"training": training})})
-    assert _row(trained)["training_hardware"]["effective_batch"] == 24
+    assert row_of(trained, finished.folder)["training_hardware"]["effective_batch"] == 24

@@ -20,7 +20,17 @@ from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.text import CONTENT_POLICY, printable
 from medbench.records.charts import draw_chart
 from medbench.records.schema import RunRecord
-from medbench.records.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
+from medbench.records.tables import (
+    RESULT_HEADINGS,
+    SPREAD_HEADINGS,
+    SUBGROUP_HEADINGS,
+    heading,
+    number,
+    result_rows,
+    result_tables,
+    spread_rows,
+    subgroup_tables,
+)
 
 WORST = 8
 REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
@@ -43,7 +53,7 @@ def write_report(
     Args:
         path: of the HTML file.
         challenge: reads images and references of the worst cases.
-        cases: the cases of the rows.
+        cases: the cases of the rows; none where the data are not here, and the page then has no images.
         rows: scores of the cases.
         record: of the run.
         predictions: folder of prediction files.
@@ -70,6 +80,10 @@ def write_report(
             (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
             for protocol, metrics in result_tables(record).items()
         ],
+        spread_headings=SPREAD_HEADINGS,
+        spread=spread_rows(record.metrics.values()),
+        subgroup_headings=SUBGROUP_HEADINGS,
+        subgroups=subgroup_tables(record),
         methods="; ".join(sorted(methods)) or "too few groups",
         failures=[row for row in rows if row.status != "ok"],
         charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
@@ -117,7 +131,9 @@ def _figures(
         return -value if ordering.better == "higher" else value
 
     scored = sorted(
-        (row for row in rows if ordering.name in row.scores and row.predictions), key=badness, reverse=True
+        (row for row in rows if ordering.name in row.scores and row.predictions and row.case in cases),
+        key=badness,
+        reverse=True,
     )
     figures = []
     for row in scored[:WORST]:

@@ -164,7 +164,13 @@ def _shared(row: CaseRow, places: Places | None) -> CaseRow:
         return printable(places.hide(words), LONGEST_REASON)
 
     scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
-    return replace(row, reason=clean(row.reason), scores=scores, evidence=places.hide_all(row.evidence))
+    return replace(
+        row,
+        reason=clean(row.reason),
+        scores=scores,
+        evidence=places.hide_all(row.evidence),
+        facts={name: clean(value) for name, value in row.facts.items()},
+    )
 
 
 def _write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
@@ -297,4 +303,12 @@ def _row(case: Case, status: CaseStatus, scores: CaseScores, failure: Failure | 
     if failure is not None:
         reason = failure.reason
         evidence |= {REFUSAL: failure.code} if failure.code else {}
-    return CaseRow(case.id, case.resampling_unit, status, scores.scores, evidence, reason)
+    return CaseRow(
+        case.id,
+        case.resampling_unit,
+        status,
+        scores.scores,
+        evidence,
+        reason,
+        facts=case.subgroup_facts,
+    )

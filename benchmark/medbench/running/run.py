@@ -71,7 +71,8 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
     whole = request.cases == "*" and job.request.inference.modalities is None
-    store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
+    board = request.boards_root if whole else None
+    finished = store(finished, challenge, job.cases, folder / "predictions", board)
     if whole:
         add_references(subject, request, progress)
     keep_phases(folder, timing, job.request.inference.device)

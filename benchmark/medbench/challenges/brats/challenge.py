@@ -16,6 +16,7 @@ a file that is not there is an empty channel.
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.challenges.brats.editions import EDITIONS, OLD_NAMES, Edition
@@ -51,6 +52,7 @@ def brats(name: str) -> Challenge:
         failure_rule=FAILURE_RULE,
         modalities={modality: (OLD_NAMES[modality],) for modality in edition.suffixes},
         modality_combinations=_combinations(edition),
+        published_file=Path(__file__).parent / "published.toml",
         citation=(
             "The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), doi 10.1109/TMI.2014.2377694"
         ),
