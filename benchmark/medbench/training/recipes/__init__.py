@@ -38,7 +38,7 @@ class Recipe:
         name: ``default``, ``quick``, ``official`` …
         description: one line for people.
         image_size: side of the square training images in pixels, or of the cubic patches in voxels.
-        batch_size: images or patches per step.
+        batch_size: images or patches per step, over all devices.
         epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
@@ -152,8 +152,8 @@ class ImageClassRecipe(Recipe):
         warmup_epochs: of ``warmup_cosine``.
         first_rate: rate at its beginning.
         last_rate: rate at its end.
-        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch on all
-            devices. 0: it holds for any.
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
+            holds for any.
         class_balance: how classes of other sizes are evened out: ``loss`` weighs images by the inverse of
             their class's size, ``sampling`` draws every class alike, ``none`` leaves them.
     """
@@ -169,11 +169,11 @@ class ImageClassRecipe(Recipe):
     batch_of_rate: int = 0
     class_balance: Literal["none", "loss", "sampling"] = "none"
 
-    def rate(self, devices: int = 1) -> float:
-        """Peak rate of the optimizer for the batches of so many devices."""
+    def rate(self) -> float:
+        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
         if not self.batch_of_rate:
             return self.learning_rate
-        return self.learning_rate * self.batch_size * devices / self.batch_of_rate
+        return self.learning_rate * self.batch_size / self.batch_of_rate
 
 
 IMAGE_CLASSES = "image_classes"
