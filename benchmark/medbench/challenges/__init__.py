@@ -28,6 +28,8 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2024_met": "medbench.challenges.brats.challenge:brats2024_met",
         "brats2024_ped": "medbench.challenges.brats.challenge:brats2024_ped",
         "brats2025_gli": "medbench.challenges.brats.challenge:brats2025_gli",
+        "brats2025_ssa": "medbench.challenges.brats.challenge:brats2025_ssa",
+        "brats2025_ped": "medbench.challenges.brats.challenge:brats2025_ped",
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
         "acdc": "medbench.challenges.acdc.challenge:acdc",
         "brain_tumor_mri": "medbench.challenges.brain_tumor_mri.challenge:brain_tumor_mri",

@@ -14,6 +14,7 @@ from medbench.cli import (
     compare,
     data,
     doctor,
+    ensemble,
     evaluate,
     leaderboard,
     metrics,
@@ -30,6 +31,8 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="medbench",
     help="Published medical-imaging models on challenges, scored as the organisers score them.",
@@ -45,6 +48,7 @@ _VERBS = (
     (train, "train", "Train a model on a challenge's training split."),
     (predict, "predict", "Predict a split in the challenge's format."),
     (evaluate, "evaluate", "Score a folder of predictions."),
+    (ensemble, "ensemble", "Answer by the networks of several runs together."),
     (models, "models", "List the models, or show one."),
     (challenges, "challenges", "List the challenges, or show one."),
     (metrics, "metrics", "List the metrics, show or compare them."),
@@ -104,12 +108,13 @@ def main() -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
         if hasattr(error, "format_message") and not debug:
             error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
             code = 2
         else:
             code = fail(error, debug)
+    if code == INTERRUPTED:
+        typer.echo("Interrupted. Repeat the command to go on.", err=True)
     sys.exit(code or 0)

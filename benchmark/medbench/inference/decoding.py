@@ -86,15 +86,32 @@ def label_maps(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.
 
     height, width = geometry.size
     with torch.inference_mode():
-        if geometry.resampling == "image":
+        if geometry.resampling == "image" and tuple(logits.shape[2:]) != (height, width):
             logits = functional.interpolate(
                 logits.float(), size=(height, width), mode="bilinear", align_corners=False
             )
-        indices = logits.argmax(dim=1) if logits.shape[1] > 1 else logits[:, 0] >= 0
+        indices = _largest(logits) if logits.shape[1] > 1 else logits[:, 0] >= 0
         labels: npt.NDArray[np.uint8] = indices.to(torch.uint8).cpu().numpy()
     if geometry.resampling == "spline":
         return np.stack([spline_zoom(plane, height, width, order=0) for plane in labels])
     return labels
+
+
+def _largest(logits: torch.Tensor) -> torch.Tensor:
+    """Class of the largest logit, the first of equal ones, ``(N, height, width)``.
+
+    On the CPU a comparison class by class takes a tenth of ``argmax``, which steps over whole planes.
+    """
+    import torch
+
+    if logits.device.type != "cpu":
+        return logits.argmax(dim=1)
+    best = logits[:, 0].clone()
+    classes = torch.zeros(best.shape, dtype=torch.uint8)
+    for index, scores in enumerate(logits.unbind(dim=1)[1:], 1):
+        classes.masked_fill_(scores > best, index)
+        torch.maximum(best, scores, out=best)
+    return classes
 
 
 def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:

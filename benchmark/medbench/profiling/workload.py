@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.errors import MedbenchError
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.registry import load_object, unknown_name
+from medbench.models.devices import present_device
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +94,7 @@ class Workload:
         """
         import torch
 
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise MedbenchError("device.missing", "This machine has no CUDA device.", "Use --device cpu.")
+        present_device(self.device)
         if self.threads:
             torch.set_num_threads(self.threads)
         images = torch.randn(self.batch, *self.shape, generator=torch.Generator().manual_seed(0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,12 +20,12 @@ from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.registry import unknown_name
 from medbench.core.slides import SlideSettings
+from medbench.models.devices import check_device_name, check_precision, present_device
 from medbench.running.modalities import known_modalities
 from medbench.running.networks import NetworkPlan, plan_network, recipe_for
 
 AUTO, NONE = "auto", "none"
-PRECISIONS = ("fp32", "bf16", "fp16")
-_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +33,23 @@ class Inference:
     """Settings of inference that decide the result.
 
     Attributes:
-        device: ``cpu``, ``cuda``, ``cuda:1`` …
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        batch_size: images (``None``: 8) or windows of a volume (``None``: 1) a forward pass; batches never
-            mix cases.
+        device: ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` … or ``mps``.
+        precision: ``fp32``, ``bf16`` or ``fp16``; ``tf32`` on CUDA.
+        batch_size: images (``None``: 8) or windows of a volume (``None``: 1) a forward pass; on the CPU
+            batches never mix cases.
         image_size: side that images are resized to, or of a volume's windows; ``None`` takes the training's
             or the published one.
         modalities: modalities that may be seen, by any of their names; ``None`` shows all that are there.
         overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
-        mirror: average over a volume's mirrored views; ``None``: as the model does by itself.
+        mirror: average over mirrored views of images or of a volume's windows; ``None``: as the model does by
+            itself.
         tiling: settings of slides that differ from the challenge's own, by the names of
             :class:`medbench.core.slides.SlideSettings`.
         stitch: average the probabilities of overlapping images of one slide before the labels are taken.
+        force_precision: accept a precision that the processor only emulates.
     """
 
-    device: str = "cpu"
+    device: str = AUTO
     precision: str = "fp32"
     batch_size: int | None = None
     image_size: int | None = None
@@ -57,12 +58,10 @@ class Inference:
     mirror: bool | None = None
     tiling: Mapping[str, int] = field(default_factory=dict)
     stitch: bool = False
+    force_precision: bool = False
 
     def __post_init__(self) -> None:
-        if not _DEVICE.fullmatch(self.device):
-            raise MedbenchError(
-                "device.unknown", f"There is no device named '{self.device}'.", "Give cpu, cuda or cuda:N."
-            )
+        check_device_name(self.device)
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise MedbenchError(
                 "inference.overlap",
@@ -81,9 +80,9 @@ class Inference:
                 )
 
     def arguments(self) -> list[str]:
-        """Command-line options that set these values."""
+        """Command-line options that set these values, save the device."""
         arguments = []
-        for flag in ("device", "precision", "batch_size", "image_size", "overlap"):
+        for flag in ("precision", "batch_size", "image_size", "overlap"):
             value = getattr(self, flag)
             if value != getattr(_DEFAULT, flag):
                 arguments += [f"--{flag.replace('_', '-')}", str(value)]
@@ -92,7 +91,18 @@ class Inference:
         arguments += ["--modalities", ",".join(self.modalities)] if self.modalities else []
         for name, setting in self.tiling.items():
             arguments += ["--tiling", f"{name}={setting}"]
+        arguments += ["--force-precision"] if self.force_precision else []
         return arguments + (["--stitch"] if self.stitch else [])
+
+    def on_this_machine(self) -> Inference:
+        """The settings with the device that ``auto`` stands for here.
+
+        Raises:
+            MedbenchError: ``device.missing``, ``precision.device`` or ``precision.emulated``.
+        """
+        device = present_device(self.device)
+        check_precision(device.partition(":")[0], self.precision, forced=self.force_precision)
+        return dataclasses.replace(self, device=device)
 
 
 _DEFAULT = Inference()
@@ -233,6 +243,7 @@ class Request(CaseRequest):
             shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
         """
         arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
+        arguments += ["--device", self.inference.device] if self.inference.device != AUTO else []
         arguments += self.case_arguments(shared)
         as_place = shared and self.weights_file is not None
         arguments += ["--weights", "{weights}" if as_place else self.weights]
@@ -278,8 +289,8 @@ class Request(CaseRequest):
         """The checked request; the check reads no data and builds no network.
 
         Raises:
-            MedbenchError: as :meth:`match` and :func:`check_inference`; ``weights.missing``,
-                ``weights.planned``, or for unknown modalities.
+            MedbenchError: as :meth:`match`, :func:`check_inference` and :meth:`Inference.on_this_machine`;
+                ``weights.missing``, ``weights.planned``, or for unknown modalities.
         """
         challenge, network = self.match()
         check_inference(challenge, network, self.inference)
@@ -304,7 +315,7 @@ class Request(CaseRequest):
         request = dataclasses.replace(
             self,
             split=self.split or challenge.release.default_split,
-            inference=dataclasses.replace(self.inference, modalities=modalities),
+            inference=dataclasses.replace(self.inference.on_this_machine(), modalities=modalities),
         )
         return RunPlan(request, challenge, network)
 
@@ -346,9 +357,8 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
         MedbenchError: ``inference.setting``, ``inference.volumes_only``, ``inference.planned`` or
             ``model.slides``.
     """
-    names = (
-        [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.card.slide_settings else []
-    )
+    slides = challenge.card.slide_settings is not None
+    names = [entry.name for entry in dataclasses.fields(SlideSettings)] if slides else []
     for name in inference.tiling:
         if name not in names:
             error = unknown_name("setting of slides", name, names)
@@ -362,23 +372,23 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
         )
     if network.framework is not None:
         _refuse_planned(challenge, network, inference)
-    elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
+    elif inference.overlap is not None and not network.sees_volumes:
         raise MedbenchError(
             "inference.volumes_only",
-            f"{network.name} sees {network.form}s; --mirror and --overlap are for volumes.",
-            "Leave them out, or choose a three-dimensional model.",
+            f"{network.name} sees {network.form}s; --overlap is for volumes.",
+            "Leave it out, or choose a three-dimensional model.",
         )
+    elif inference.mirror and (network.learns in ("sequences", "landmarks") or network.entry.predictor):
+        what = f"{network.name} has no mirrored views of its {network.form}s."
+        raise MedbenchError("inference.setting", what, "Leave --mirror out.")
 
 
 def _refuse_planned(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
     """Refuse settings that a framework decides by its plan; and slides, unless the framework sees them."""
     model, slides = network.name, challenge.card.slide_settings is not None
     if (slides and network.form != "slide") or inference.stitch:
-        raise MedbenchError(
-            "model.slides",
-            f"{model} predicts whole images only, neither slides nor stitched patches.",
-            "Choose another model; 'medbench models' lists them.",
-        )
+        what = f"{model} predicts whole images only, neither slides nor stitched patches."
+        raise MedbenchError("model.slides", what, "Choose another model; 'medbench models' lists them.")
     for flag in ("batch_size", "image_size", "precision", "tiling"):
         if getattr(inference, flag) != getattr(_DEFAULT, flag):
             raise MedbenchError(

@@ -29,8 +29,9 @@ from medbench.inference.constant_predictor import (
 from medbench.models.constant_answers import FREQUENCIES, THRESHOLDS, ConstantAnswers
 from medbench.models.options import refuse_options
 from medbench.training.constant_fit import fit_boxes, fit_classes, fit_masks, spaced
-from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
+from medbench.training.fit import SUMMARY, WEIGHTS
 from medbench.training.framework import TrainingOrder
+from medbench.training.hardware import Hardware
 from medbench.training.recipes import load_recipe_as
 
 if TYPE_CHECKING:
@@ -120,6 +121,18 @@ class Constant:
         finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write_json(order.folder / SUMMARY, {**facts, "finished": finished})
         return weights
+
+    def read_start(self, path: Path, cache: Path) -> Checkpoint:
+        """Not possible: a fit starts from nothing.
+
+        Raises:
+            MedbenchError: ``training.start``.
+        """
+        raise MedbenchError(
+            "training.start",
+            f"{NAME} is fitted to the data alone and starts from no weights.",
+            "Leave it out.",
+        )
 
     def import_weights(self, path: Path, model: str, cache: Path) -> Path:
         """The file itself: there are no weights but medbench's own."""
