@@ -180,7 +180,9 @@ class _Fit:
         self.examples_read = 0
         self.dice: list[float] = []
         inputs = order.challenge.exchange.inputs
-        forms: tuple[Form, ...] = ("volume", "image", "sequence")
+        whole: tuple[Form, ...] = ("volume", "image", "sequence")
+        planes: tuple[Form, ...] = ("image", "volume", "sequence")
+        forms = whole if order.challenge.card.modalities else planes
         self.form = next(form for form in forms if form in inputs)
         self.examples: Sequence[Any] = inputs[self.form].examples(order.root, order.split, order.cache)
 
