@@ -77,17 +77,27 @@ AnySample = Sample | VolumeSample | SequenceSample
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """Objects detected in one image.
+    """Bounding boxes in one image: those of the reference, or those that were detected.
 
     Attributes:
         corners: ``(objects, 4)``: left, top, right, bottom in pixels, right and bottom exclusive.
-        scores: ``(objects,)`` from 0 to 1.
+        scores: ``(objects,)`` confidences; 1 in a reference.
         classes: ``(objects,)`` indices of the demanded names.
     """
 
-    corners: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int64]
+    corners: npt.NDArray[np.floating[Any]]
+    scores: npt.NDArray[np.floating[Any]]
+    classes: npt.NDArray[np.integer[Any]]
+
+    @classmethod
+    def of_reference(cls, corners: npt.ArrayLike, classes: npt.ArrayLike) -> Boxes:
+        """Boxes of a reference.
+
+        >>> Boxes.of_reference([[0, 0, 4, 2]], [0]).scores
+        array([1.])
+        """
+        indices = np.asarray(classes, np.int64).reshape(-1)
+        return cls(np.asarray(corners, np.float64).reshape(-1, 4), np.ones(len(indices)), indices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,24 @@ class TrainingImage:
     load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBoxes:
+    """A training image with the boxes of its objects.
+
+    Attributes:
+        id: unique within the split.
+        group: patient, slide or video, never split between training and validation.
+        load: reads ``(image, boxes)`` with the longer side of the image at a size in pixels: image
+            ``(height, width, 3)``, 8 bit; corners in pixels of that image.
+        classes: class of each box.
+    """
+
+    id: str
+    group: str
+    load: Callable[[int], tuple[npt.NDArray[Any], Boxes]]
+    classes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +188,4 @@ class TrainingSequence:
     files: tuple[Path, ...]
 
 
-TrainingExample = TrainingImage | TrainingVolume | TrainingSequence
+TrainingExample = TrainingImage | TrainingBoxes | TrainingVolume | TrainingSequence
