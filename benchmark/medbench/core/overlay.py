@@ -27,6 +27,25 @@ class ObjectMark:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A bounding box on an image.
+
+    Attributes:
+        left: in pixels of the image.
+        top: in pixels of the image.
+        right: in pixels of the image, exclusive.
+        bottom: in pixels of the image, exclusive.
+        text: beside the box: class, score.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Illustration:
     """An image with the labels of reference and prediction on it.
 
@@ -38,6 +57,8 @@ class Illustration:
             a slide at full resolution.
         caption: text below the image.
         marks: objects that only one side has.
+        reference_boxes: bounding boxes of the reference.
+        prediction_boxes: bounding boxes of the prediction.
     """
 
     image: npt.NDArray[Any]
@@ -46,3 +67,5 @@ class Illustration:
     kind: Literal["case", "overview", "detail"] = "case"
     caption: str = ""
     marks: Sequence[ObjectMark] = ()
+    reference_boxes: Sequence[DrawnBox] = ()
+    prediction_boxes: Sequence[DrawnBox] = ()

@@ -99,6 +99,11 @@ class Boxes:
         indices = np.asarray(classes, np.int64).reshape(-1)
         return cls(np.asarray(corners, np.float64).reshape(-1, 4), np.ones(len(indices)), indices)
 
+    def resized(self, size: tuple[int, int], target: tuple[int, int]) -> Boxes:
+        """The boxes of an image of height and width ``size`` after its resizing to ``target``."""
+        down, across = target[0] / size[0], target[1] / size[1]
+        return Boxes(self.corners * np.array([across, down, across, down]), self.scores, self.classes)
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
