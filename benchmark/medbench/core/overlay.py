@@ -31,17 +31,11 @@ class DrawnBox:
     """A bounding box on an image.
 
     Attributes:
-        left: in pixels of the image.
-        top: in pixels of the image.
-        right: in pixels of the image, exclusive.
-        bottom: in pixels of the image, exclusive.
+        corners: left, top, right and bottom in pixels of the image, right and bottom exclusive.
         text: beside the box: class, score.
     """
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    corners: Sequence[float]
     text: str = ""
 
 

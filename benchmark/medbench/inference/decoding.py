@@ -13,6 +13,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import load_object
 from medbench.core.sample import Boxes
 from medbench.core.task import TASKS
+from medbench.io.raster import fitted_size
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +29,18 @@ class ImageGeometry:
         size: height and width of the images.
         network_size: height and width of the network's input.
         resampling: how the challenge's protocol resizes label maps.
+        padded: whether images keep their shape, and fill the input from its top left corner on.
     """
 
     size: tuple[int, int]
     network_size: tuple[int, int]
     resampling: Resampling = "image"
+    padded: bool = False
+
+    @property
+    def content_size(self) -> tuple[int, int]:
+        """Height and width of the image within the network's input."""
+        return fitted_size(self.size, max(self.network_size)) if self.padded else self.network_size
 
 
 def outputs_by_task(output: Any, tasks: Sequence[str]) -> dict[str, Any]:
@@ -104,17 +112,21 @@ def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[
 
 
 def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeometry) -> list[Boxes]:
-    """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on)."""
-    rows, columns = (own / network for own, network in zip(geometry.size, geometry.network_size, strict=True))
-    factors = np.array([columns, rows, columns, rows], np.float32)
-    return [
-        Boxes(
-            image["boxes"].float().cpu().numpy().reshape(-1, 4) * factors,
-            image["scores"].float().cpu().numpy(),
-            image["labels"].cpu().numpy().astype(np.int64) - 1,
-        )
-        for image in detections
-    ]
+    """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on).
+
+    What lies outside the image is cut off; boxes that lie outside as a whole are left out.
+    """
+    height, width = geometry.size
+    answers = []
+    for image in detections:
+        scores = image["scores"].float().cpu().numpy()
+        labels = image["labels"].cpu().numpy().astype(np.int64) - 1
+        corners = image["boxes"].float().cpu().numpy().reshape(-1, 4)
+        moved = Boxes(corners, scores, labels).resized(geometry.content_size, geometry.size).corners
+        cut = np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
+        inside = (cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1])
+        answers.append(Boxes(cut[inside], scores[inside], labels[inside]))
+    return answers
 
 
 def landmarks(heatmaps: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:

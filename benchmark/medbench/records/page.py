@@ -186,8 +186,8 @@ def _draw_boxes(
     import cv2
 
     for box in reversed(boxes):
-        left, top = round(box.left), round(box.top)
-        cv2.rectangle(canvas, (left, top), (round(box.right) - 1, round(box.bottom) - 1), colour, width)
+        left, top, right, bottom = (round(corner) for corner in box.corners)
+        cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, width)
         if box.text:
             size = max(0.4, max(canvas.shape) / 900)
             place = (max(0, left + 2), max(round(26 * size), top - 3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
 
 if TYPE_CHECKING:
-    from medbench.core.sample import TrainingImage, TrainingVolume
+    from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.training.recipes import Recipe
 
 IGNORED_LABEL = 255
@@ -152,7 +152,12 @@ class Batches(LightningDataModule):
         validation: indices of the validation examples.
         held_out: keys of the validation epoch.
         workers: number of reading processes.
+
+    Attributes:
+        collate: makes a batch of examples; torch's own if ``None``.
     """
+
+    collate: Callable[[Any], Any] | None = None
 
     def __init__(
         self,
@@ -192,6 +197,7 @@ class Batches(LightningDataModule):
             num_workers=self.workers,
             drop_last=self._share(self.trainer.world_size if self.trainer else 1) >= self.batch_size,
             persistent_workers=self.workers > 0,
+            collate_fn=self.collate,
         )
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
@@ -199,7 +205,11 @@ class Batches(LightningDataModule):
         if not self.validation:
             return []
         return DataLoader(
-            self.dataset, batch_size=self.batch_size, sampler=self.held_out, num_workers=self.workers
+            self.dataset,
+            batch_size=self.batch_size,
+            sampler=self.held_out,
+            num_workers=self.workers,
+            collate_fn=self.collate,
         )
 
 
@@ -228,7 +238,7 @@ class TrainingData(Batches):
 
 
 def split(
-    images: Sequence[TrainingImage] | Sequence[TrainingVolume], recipe: Recipe
+    images: Sequence[TrainingImage] | Sequence[TrainingBoxes] | Sequence[TrainingVolume], recipe: Recipe
 ) -> tuple[list[int], list[int]]:
     """Indices for training and for validation, which takes a fifth of the groups (or images)."""
     if recipe.validation == "none":

@@ -91,9 +91,7 @@ class KvasirPolypRelease(ImageBoxRelease):
         ]
         if missing:
             names = ", ".join(missing[:4]) + (", …" if len(missing) > 4 else "")
-            findings.append(
-                Finding("warning", f"{table}: {len(missing)} entries have no image ({names}).")
-            )
+            findings.append(Finding("warning", f"{table}: {len(missing)} entries have no image ({names})."))
         return [*findings, *_compared_with_masks(home / "masks", images)]
 
 
@@ -169,8 +167,8 @@ def _compared_with_masks(masks: Path, images: Sequence[BoxedImage]) -> list[Find
             counts["past"] += (left, top, right, bottom) in whole
             counts["last"] += (left, top, right + 1, bottom + 1) in whole
     message = (
-        f"boxes and masks: of {counts['all']} boxes {counts['past']} are those of a component of the mask with "
-        f"xmax and ymax one past its last pixel, {counts['last']} with xmax and ymax its last pixel; corners "
-        "are used as the file gives them."
+        f"boxes and masks: of {counts['all']} boxes {counts['past']} are those of a component of the mask "
+        f"with xmax and ymax one past its last pixel, {counts['last']} with xmax and ymax its last pixel; "
+        "corners are used as the file gives them."
     )
     return [Finding("note", message), *findings]

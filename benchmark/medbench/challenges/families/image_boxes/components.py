@@ -19,5 +19,5 @@ def component_boxes(mask: npt.NDArray[np.uint8], least_pixels: int = 1) -> npt.N
     """
     _, _, facts, _ = cv2.connectedComponentsWithStats((mask > 0).astype(np.uint8), connectivity=8)
     left, top, width, height, pixels = np.asarray(facts, np.float64)[1:].T
-    corners = np.stack([left, top, left + width, top + height], axis=1)
-    return corners[pixels >= least_pixels]
+    corners = np.stack([left, top, left + width, top + height], axis=1)[pixels >= least_pixels]
+    return np.asarray(corners, np.float64)

@@ -116,12 +116,12 @@ class ImageBoxExchange(Exchange):
                 nothing,
                 caption=caption,
                 reference_boxes=[
-                    DrawnBox(*corners, self._label(label))
+                    DrawnBox(corners, self._label(label))
                     for corners, label in zip(reference.corners.tolist(), reference.classes, strict=True)
                 ],
                 prediction_boxes=[
                     DrawnBox(
-                        *prediction.corners[index].tolist(),
+                        prediction.corners[index].tolist(),
                         f"{self._label(prediction.classes[index])} {prediction.scores[index]:.2f}".strip(),
                     )
                     for index in best

@@ -31,8 +31,8 @@ from medbench.metrics.tasks.ranked_boxes import (
 )
 
 FAILURE_RULE = (
-    "An image without a usable prediction counts as one without detections: all its objects are missed (as in "
-    "pycocotools). Images whose boxes in the release cannot be used have no score."
+    "An image without a usable prediction counts as one without detections: all its objects are missed, as "
+    "in pycocotools. Images whose boxes in the release cannot be used have no score."
 )
 IMAGE_PRECISION = MetricSpec("image_ap", "AP of an image", "", "higher", "map.image", (0.0, 1.0))
 """Column of each image; the lowest are detected worst."""
@@ -74,7 +74,7 @@ COLUMNS = (
     BoxColumn(_spec("map_40_75", "mAP 0.40:0.75", "map.coco_40_75"), LOW_THRESHOLDS),
     *(
         BoxColumn(
-            _spec(f"ar_{most}", f"AR, {most} detections", f"ar.coco_{most}", headline=most == 100),
+            _spec(f"ar_{most}", f"AR@{most}", f"ar.coco_{most}", headline=most == 100),
             most=most,
             recall=True,
         )

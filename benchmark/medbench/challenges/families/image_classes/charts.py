@@ -52,10 +52,10 @@ def _roc(answers: Answers, names: Sequence[str], weights: Floats | None) -> Curv
             continue
         ones = np.ones((1, len(truth)))
         line = _roc_lines(truth, answers.confidences[:, index], ones, places)[0]
-        band = band(
+        ends = band(
             None if weights is None else _roc_lines(truth, answers.confidences[:, index], weights, places)
         )
-        curves.append(Curve(names[index], places.tolist(), line.tolist(), *band))
+        curves.append(Curve(names[index], places.tolist(), line.tolist(), *ends))
     return CurveChart(
         "ROC curves" if len(names) > 2 else "ROC curve",
         "1 − specificity",
@@ -91,9 +91,9 @@ def _reliability(answers: Answers, weights: Floats | None) -> CurveChart:
     used = np.flatnonzero(member.any(axis=0))
     member = member[:, used]
     share = _shares(right, member, np.ones((1, len(right))))[0]
-    band = band(None if weights is None else _shares(right, member, weights))
+    ends = band(None if weights is None else _shares(right, member, weights))
     centres = (confidence @ member) / member.sum(axis=0)
-    curve = Curve("all classes", centres.tolist(), share.tolist(), *band)
+    curve = Curve("all classes", centres.tolist(), share.tolist(), *ends)
     counts = ", ".join(str(int(count)) for count in member.sum(axis=0))
     return CurveChart(
         "Reliability",
