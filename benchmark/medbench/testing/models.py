@@ -121,6 +121,15 @@ def _tensors(output: Any) -> list[torch.Tensor]:
     return [output]
 
 
+def _box_targets(images: torch.Tensor) -> list[dict[str, torch.Tensor]]:
+    """torchvision's targets: one box of the first class in each image, with which detectors give losses."""
+    import torch
+
+    side = float(images.shape[-1])
+    box = torch.tensor([[0.25 * side, 0.25 * side, 0.75 * side, 0.75 * side]])
+    return [{"boxes": box, "labels": torch.ones(1, dtype=torch.int64)} for _ in images]
+
+
 def _equal(first: Any, second: Any, tolerance: float) -> bool:
     import torch
 
@@ -156,8 +165,10 @@ def _gradient_problems(
     entry: ModelEntry, network: nn.Module, training_only: tuple[str, ...]
 ) -> Iterator[str]:
     images = _input(entry, 2)
-    output = network(images, *_further(entry, images))
-    outputs = _tensors(list(outputs_by_task(output, tuple(entry.offers)).values()))
+    targets = [_box_targets(images)] if "boxes" in entry.offers else []
+    output = network(images, *_further(entry, images), *targets)
+    answers = output if targets else outputs_by_task(output, tuple(entry.offers))
+    outputs = _tensors(list(answers.values()))
     losses = [output.float().square().mean() for output in outputs if output.requires_grad]
     if not losses:
         yield "no output carries a gradient"

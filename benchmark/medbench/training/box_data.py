@@ -41,9 +41,9 @@ class BoxedImages(Dataset[Item]):
 
     def __getitem__(self, key: Key) -> Item:
         epoch, index = key
-        size = self.recipe.image_size
-        most = max(1.0, self.recipe.most_scale) if epoch >= 0 and self.augment is not None else 1.0
-        image, boxes = self.images[index].load(round(size * most))
+        scaled = epoch >= 0 and self.recipe.augmentation == "scale_jitter"
+        most = max(1.0, self.recipe.most_scale) if scaled else 1.0
+        image, boxes = self.images[index].load(round(self.recipe.image_size * most))
         if epoch >= 0 and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))

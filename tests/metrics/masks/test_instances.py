@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 
 import medbench
+from coco_oracle import coco_figures
 from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
@@ -148,37 +147,6 @@ def random_boxes(rng, n, classes, scores=False):
     return Boxes(corners, rng.random(n).round(2), labels) if scores else Boxes.of_reference(corners, labels)
 
 
-def coco_oracle(reference, prediction):
-    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
-    from pycocotools.cocoeval import COCOeval
-
-    def box(corners):
-        x, y, x2, y2 = (float(v) for v in corners)
-        return [x, y, x2 - x, y2 - y]
-
-    annotations, detections, categories = [], [], set()
-    for image, (truth, guess) in enumerate(zip(reference, prediction, strict=True), 1):
-        for corners, label in zip(truth.corners, truth.classes, strict=True):
-            annotation = {"id": len(annotations) + 1, "image_id": image, "category_id": int(label)}
-            area = box(corners)[2] * box(corners)[3]
-            annotations.append({**annotation, "bbox": box(corners), "area": area, "iscrowd": 0})
-            categories.add(int(label))
-        for corners, label, score in zip(guess.corners, guess.classes, guess.scores, strict=True):
-            detection = {"image_id": image, "category_id": int(label), "score": float(score)}
-            detections.append({**detection, "bbox": box(corners)})
-            categories.add(int(label))
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        truth.dataset = {"images": [{"id": i + 1} for i in range(len(reference))], "annotations": annotations,
-                         "categories": [{"id": c} for c in sorted(categories)]}  # fmt: skip
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(detections), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats[0]
-
-
 @pytest.mark.parametrize("seed", range(12))
 def test_coco_map(seed):
     rng = np.random.default_rng(seed)
@@ -197,7 +165,7 @@ def test_coco_map(seed):
             )
         )
     ours = medbench.score("map.coco", reference, prediction).value
-    assert ours == pytest.approx(coco_oracle(reference, prediction), abs=1e-9)
+    assert ours == pytest.approx(coco_figures(reference, prediction)["map"], abs=1e-12)
 
 
 def test_voc_by_hand():
