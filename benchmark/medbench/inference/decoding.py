@@ -114,7 +114,8 @@ def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[
 def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeometry) -> list[Boxes]:
     """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on).
 
-    What lies outside the image is cut off; boxes that lie outside as a whole are left out.
+    What lies outside the image is cut off. Boxes that lie outside as a whole are left out, and so are those of
+    the background, whose label is 0.
     """
     height, width = geometry.size
     answers = []
@@ -124,8 +125,8 @@ def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeome
         corners = image["boxes"].float().cpu().numpy().reshape(-1, 4)
         moved = Boxes(corners, scores, labels).resized(geometry.content_size, geometry.size).corners
         cut = np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
-        inside = (cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1])
-        answers.append(Boxes(cut[inside], scores[inside], labels[inside]))
+        kept = (cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1]) & (labels >= 0)
+        answers.append(Boxes(cut[kept], scores[kept], labels[kept]))
     return answers
 
 
