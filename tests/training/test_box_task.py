@@ -34,12 +34,13 @@ def example(number, classes=(0,), shape=(60, 90)):
         image[top : top + 20, left : left + 25] = 255
         corners.append([left, top, left + 25, top + 20])
     boxes = Boxes.of_reference(corners, classes)
-
-    def load(size):
-        fitted = raster.resize_image(image, *raster.fitted_size(shape, size))
-        return fitted, boxes.resized(shape, fitted.shape[:2])
-
-    return TrainingBoxes(f"i{number}", f"g{number // 2}", load, tuple(classes))
+    return TrainingBoxes(
+        f"i{number}",
+        f"g{number // 2}",
+        lambda size: raster.resize_image(image, *raster.fitted_size(shape, size)),
+        lambda: boxes.resized(shape, (1, 1)),
+        tuple(classes),
+    )
 
 
 def images(count=12):
@@ -193,7 +194,7 @@ def test_bright_rectangles_are_learnt(tmp_path, one_thread):
     network.load_state_dict(state)
     reference, prediction = [], []
     for number in range(100, 108):
-        image, truth = example(number).load(90)
+        image, truth = example(number).load(90), example(number).boxes().resized((1, 1), (60, 90))
         with torch.inference_mode():
             output = network(torch.from_numpy(CONTRACT.prepare(image[None])))
         reference.append(truth)

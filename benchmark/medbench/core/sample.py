@@ -146,14 +146,15 @@ class TrainingBoxes:
     Attributes:
         id: unique within the split.
         group: patient, slide or video, never split between training and validation.
-        load: reads ``(image, boxes)`` with the longer side of the image at a size in pixels: image
-            ``(height, width, 3)``, 8 bit; corners in pixels of that image.
+        load: reads the image with its longer side at a size in pixels: ``(height, width, 3)``, 8 bit.
+        boxes: reads the reference boxes, corners as shares of the image's width and height.
         classes: class of each box.
     """
 
     id: str
     group: str
-    load: Callable[[int], tuple[npt.NDArray[Any], Boxes]]
+    load: Callable[[int], npt.NDArray[Any]]
+    boxes: Callable[[], Boxes]
     classes: tuple[int, ...]
 
 

@@ -114,8 +114,8 @@ def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[
 def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeometry) -> list[Boxes]:
     """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on).
 
-    What lies outside the image is cut off. Boxes that lie outside as a whole are left out, and so are those of
-    the background, whose label is 0.
+    What lies outside the image is cut off. Boxes that lie outside as a whole are left out, and so are those
+    of the background, whose label is 0.
     """
     height, width = geometry.size
     answers = []

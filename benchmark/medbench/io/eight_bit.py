@@ -108,26 +108,38 @@ def resized_image(
     Raises:
         MedbenchError: as ``read``.
     """
-    reader = getattr(read, "__qualname__", type(read).__name__)
-    entry = caches.place(cache, path, "image", size, reader)
+    entry = caches.place(cache, path, "image", size, _name(read))
     return caches.cached_array(entry, lambda: raster.resize_image(read(path), size, size))
 
 
 def fitted_image(
     path: Path, size: int, cache: Path, read: Callable[[Path], npt.NDArray[np.uint8]] = read_rgb
-) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
-    """An image with its longer side resized to ``size``, cached as :func:`resized_image`, and its own size.
+) -> npt.NDArray[np.uint8]:
+    """An image with its longer side resized to ``size``, cached as :func:`resized_image`.
 
     Raises:
         MedbenchError: as ``read``.
     """
-    reader = getattr(read, "__qualname__", type(read).__name__)
-    sides = caches.cached_array(
-        caches.place(cache, path, "size", reader), lambda: np.array(read(path).shape[:2], np.int64)
-    )
-    own = int(sides[0]), int(sides[1])
-    image = caches.cached_array(
-        caches.place(cache, path, "fitted", size, reader),
-        lambda: raster.resize_image(read(path), *raster.fitted_size(own, size)),
-    )
-    return image, own
+
+    def fitted() -> npt.NDArray[np.uint8]:
+        image = read(path)
+        return raster.resize_image(image, *raster.fitted_size(image.shape[:2], size))
+
+    return caches.cached_array(caches.place(cache, path, "fitted", size, _name(read)), fitted)
+
+
+def image_size(
+    path: Path, cache: Path, read: Callable[[Path], npt.NDArray[np.uint8]] = read_rgb
+) -> tuple[int, int]:
+    """Height and width of an image, cached as :func:`resized_image`.
+
+    Raises:
+        MedbenchError: as ``read``.
+    """
+    entry = caches.place(cache, path, "size", _name(read))
+    height, width = caches.cached_array(entry, lambda: np.array(read(path).shape[:2], np.int64)).tolist()
+    return height, width
+
+
+def _name(read: Callable[[Path], npt.NDArray[np.uint8]]) -> str:
+    return str(getattr(read, "__qualname__", type(read).__name__))

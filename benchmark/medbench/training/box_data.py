@@ -43,7 +43,8 @@ class BoxedImages(Dataset[Item]):
         epoch, index = key
         scaled = epoch >= 0 and self.recipe.augmentation == "scale_jitter"
         most = max(1.0, self.recipe.most_scale) if scaled else 1.0
-        image, boxes = self.images[index].load(round(self.recipe.image_size * most))
+        image = self.images[index].load(round(self.recipe.image_size * most))
+        boxes = self.images[index].boxes().resized((1, 1), image.shape[:2])
         if epoch >= 0 and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))

@@ -143,8 +143,12 @@ class ImageBoxExchange(Exchange):
     def _training_image(self, case: Case, cache: Path) -> TrainingBoxes:
         reference = self.release.read_reference(case)
 
-        def load(size: int) -> tuple[npt.NDArray[np.uint8], Boxes]:
-            image, own = eight_bit.fitted_image(case.inputs["image"], size, cache, self.release.read_image)
-            return image, reference.resized(own, image.shape[:2])
+        path, read = case.inputs["image"], self.release.read_image
 
-        return TrainingBoxes(case.id, case.resampling_unit, load, tuple(reference.classes.tolist()))
+        def boxes() -> Boxes:
+            return reference.resized(eight_bit.image_size(path, cache, read), (1, 1))
+
+        def load(size: int) -> npt.NDArray[np.uint8]:
+            return eight_bit.fitted_image(path, size, cache, read)
+
+        return TrainingBoxes(case.id, case.resampling_unit, load, boxes, tuple(reference.classes.tolist()))
