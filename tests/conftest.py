@@ -66,7 +66,8 @@ def _private_folders(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("MEDBENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
-    monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+    for name in ("MEDBENCH_DATA", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(plugins, "_files", dict(plugins._files))
 
 

@@ -11,7 +11,7 @@ from medbench.cli import arguments
 app = typer.Typer(no_args_is_help=True, help="Tables and pages of measured and published results.")
 
 
-@app.command("build")
+@app.command("build", short_help="Write the tables and pages of the boards.")
 def build(
     challenges: Annotated[
         list[str] | None, typer.Argument(help="Challenges; all that have results if not given.")
@@ -39,7 +39,7 @@ def build(
         typer.echo("\n".join(map(str, paths)))
 
 
-@app.command("references")
+@app.command("references", short_help="Score the rows shown beside every model.")
 def references(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
@@ -61,7 +61,7 @@ def references(
     typer.echo((leaderboards or leaderboards_folder()) / challenge / "README.md")
 
 
-@app.command("show")
+@app.command("show", short_help="Print a challenge's tables.")
 def show(
     challenge: str,
     form: Annotated[

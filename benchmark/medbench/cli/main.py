@@ -40,23 +40,30 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run")(run.command)
-app.command("train")(train.command)
-app.command("predict")(predict.command)
-app.command("evaluate")(evaluate.command)
-app.add_typer(models.app, name="models")
-app.add_typer(challenges.app, name="challenges")
-app.add_typer(metrics.app, name="metrics")
-app.add_typer(data.app, name="data")
-app.add_typer(leaderboard.app, name="leaderboard")
-app.add_typer(submit.app, name="submit")
-app.command("compare")(compare.command)
-app.command("rank")(rank.command)
-app.command("report")(report.command)
-app.command("cite")(cite.command)
-app.command("summarize")(summarize.command)
-app.command("profile")(profile.command)
-app.command("doctor")(doctor.command)
+_VERBS = (
+    (run, "run", "Predict a split, score it officially, record it."),
+    (train, "train", "Train a model on a challenge's training split."),
+    (predict, "predict", "Predict a split in the challenge's format."),
+    (evaluate, "evaluate", "Score a folder of predictions."),
+    (models, "models", "List the models, or show one."),
+    (challenges, "challenges", "List the challenges, or show one."),
+    (metrics, "metrics", "List the metrics, show or compare them."),
+    (data, "data", "Draw a sample, prepare or check a data folder."),
+    (leaderboard, "leaderboard", "Tables and pages of measured and published results."),
+    (submit, "submit", "Build, lint, rehearse and save what is handed in."),
+    (compare, "compare", "Paired statistics of runs on the same cases."),
+    (rank, "rank", "Rankings of runs, and how stable they are."),
+    (report, "report", "Write the page of a finished run again."),
+    (cite, "cite", "BibTeX and licences of models and challenges."),
+    (summarize, "summarize", "Cut the summary of a video of one's own."),
+    (profile, "profile", "Parameters, operations, memory and time of models."),
+    (doctor, "doctor", "What this machine has, and how to get the rest."),
+)
+for _module, _name, _summary in _VERBS:
+    if hasattr(_module, "app"):
+        app.add_typer(_module.app, name=_name, short_help=_summary)
+    else:
+        app.command(_name, short_help=_summary)(_module.command)
 
 
 def _version(version_flag: bool) -> None:

@@ -69,8 +69,8 @@ def command(
         for name, value in summary.items()
         if name.startswith("validation_") and value is not None
     )
-    seen = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
+    unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {seen}, {summary['steps']} steps, "
+        f"{weights}\n{summary['n_training_images']} {unit}, {summary['steps']} steps, "
         f"{held_out or 'no validation'}; medbench run finds these weights by itself."
     )

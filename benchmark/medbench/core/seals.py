@@ -138,17 +138,17 @@ def broken_seals(seal: Path, names: Sequence[str]) -> list[str]:
 
     A name that stands there twice fits by either hash.
     """
-    known: dict[str, set[str]] = {}
+    digests: dict[str, set[str]] = {}
     *entries, rest = read_pieces(seal)
     for line in entries:
         entry = _ENTRY.fullmatch(line.decode(errors="replace"))
-        if entry is None or entry[1] in known.get(entry[2], ()):
+        if entry is None or entry[1] in digests.get(entry[2], ()):
             return [seal.name]
-        known.setdefault(entry[2], set()).add(entry[1])
-    if known.keys() != set(names) or rest:
+        digests.setdefault(entry[2], set()).add(entry[1])
+    if digests.keys() != set(names) or rest:
         return [seal.name]
     paths = map(seal.with_name, names)
-    return [path.name for path in paths if not path.is_file() or sha256_file(path) not in known[path.name]]
+    return [path.name for path in paths if not path.is_file() or sha256_file(path) not in digests[path.name]]
 
 
 def _entry(digest: str, name: str) -> str:

@@ -123,10 +123,10 @@ def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeome
         scores = image["scores"].float().cpu().numpy()
         labels = image["labels"].cpu().numpy().astype(np.int64) - 1
         corners = image["boxes"].float().cpu().numpy().reshape(-1, 4)
-        moved = Boxes(corners, scores, labels).resized(geometry.content_size, geometry.size).corners
-        cut = np.clip(moved, 0, [width, height, width, height]).astype(np.float32)
-        kept = (cut[:, 2] > cut[:, 0]) & (cut[:, 3] > cut[:, 1]) & (labels >= 0)
-        answers.append(Boxes(cut[kept], scores[kept], labels[kept]))
+        own_size = Boxes(corners, scores, labels).resized(geometry.content_size, geometry.size).corners
+        inside = np.clip(own_size, 0, [width, height, width, height]).astype(np.float32)
+        is_box = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1]) & (labels >= 0)
+        answers.append(Boxes(inside[is_box], scores[is_box], labels[is_box]))
     return answers
 
 

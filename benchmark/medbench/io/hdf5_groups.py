@@ -92,8 +92,8 @@ def read_group(
                 f"{path}: {group} has no array '{missing[0]}', only {', '.join(there) or 'none'}.",
                 "Use the file as released; medbench data prepare writes all of them.",
             )
-        wanted = [*names, *(name for name in optional if name in there)]
-        return {name: _read(path, file[group], name) for name in wanted}
+        names_here = [*names, *(name for name in optional if name in there)]
+        return {name: _read(path, file[group], name) for name in names_here}
 
 
 def _check_link(path: Path, parent: h5py.Group, name: str) -> None:
@@ -126,8 +126,10 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
         raise _elsewhere(path, place, kind)
     if dataset.dtype.kind not in "biuf" or dataset.shape is None or len(dataset.shape) > MOST_AXES:
         ragged = h5py.check_vlen_dtype(dataset.dtype) is not None
-        told = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
-        raise MedbenchError("data.not_real", f"{path}: {place} holds {told}.", "Save one array of numbers.")
+        content = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
+        raise MedbenchError(
+            "data.not_real", f"{path}: {place} holds {content}.", "Save one array of numbers."
+        )
     check_budget(dataset.size * dataset.dtype.itemsize, MEMORY_BYTES)
     return np.asarray(dataset[()])
 

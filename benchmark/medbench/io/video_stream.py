@@ -192,12 +192,12 @@ def _spans(path: Path, keep: Callable[[int], bool]) -> list[tuple[float, float]]
     spans: list[tuple[float, float]] = []
     before = False
     for index, time_s, _ in iterate_frames(path):
-        kept = keep(index)
-        if kept and before:
+        inside = keep(index)
+        if inside and before:
             spans[-1] = (spans[-1][0], time_s + 1 / rate)
-        elif kept:
+        elif inside:
             spans.append((time_s, time_s + 1 / rate))
-        before = kept
+        before = inside
     return spans
 
 

@@ -339,7 +339,7 @@ def _official(entries: _Entries, weights: Array) -> Ranking | None:
     owner = entries.owner
 
     def ranks(counts: Array) -> schemes.Ranks:
-        drawn = {
+        resample = {
             name: [
                 dataclasses.replace(row, case=f"{row.case} {copy}")
                 for row, group in zip(rows, owner, strict=True)
@@ -347,8 +347,8 @@ def _official(entries: _Entries, weights: Array) -> Ranking | None:
             ]
             for name, rows in entries.rows.items()
         }
-        places = {standing.name: standing.place for standing in entries.challenge.scorer.rank(drawn)}
-        return np.array([places[name] for name in drawn], np.int64) if places else np.empty(0, np.int64)
+        places = {standing.name: standing.place for standing in entries.challenge.scorer.rank(resample)}
+        return np.array([places[name] for name in resample], np.int64) if places else np.empty(0, np.int64)
 
     first = ranks(weights[0])
     if not first.size:

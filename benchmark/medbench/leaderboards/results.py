@@ -164,11 +164,11 @@ def measured_challenges(leaderboards: Path) -> list[str]:
 
 
 def _write_pages(folder: Path, board: Board) -> list[Path]:
-    written = []
+    paths = []
     for name, render in FORMATS.values():
         write_text(folder / name, render(board))
-        written.append(folder / name)
-    return written
+        paths.append(folder / name)
+    return paths
 
 
 def _row(record: RunRecord) -> dict[str, Any]:

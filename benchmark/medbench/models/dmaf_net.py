@@ -147,8 +147,8 @@ class DecoderStep(nn.Module):
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """``(N, inputs, *coarse)`` and ``(N, outputs, *sides)`` to ``(N, outputs, *sides)``."""
         enlarged = functional.interpolate(features, skip.shape[2:], mode="trilinear", align_corners=True)
-        joined: Tensor = self.join(torch.cat([self.enter(enlarged), skip], dim=1))
-        return joined
+        features_of_both: Tensor = self.join(torch.cat([self.enter(enlarged), skip], dim=1))
+        return features_of_both
 
 
 class Decoder(nn.Module):

@@ -122,8 +122,8 @@ def _figures(
     figures = []
     for row in scored[:WORST]:
         text = ", ".join(f"{metric.title} {_cell(row, metric)}" for metric in columns if metric.headline)
-        drawn = guarded(row.case, partial(_drawn, challenge, cases[row.case], predictions, row, text))
-        figures += [] if isinstance(drawn, Failure) else drawn
+        outcome = guarded(row.case, partial(_drawn, challenge, cases[row.case], predictions, row, text))
+        figures += [] if isinstance(outcome, Failure) else outcome
     return figures
 
 

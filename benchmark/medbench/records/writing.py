@@ -104,8 +104,8 @@ def make_record(
 
 def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow]) -> dict[str, Any]:
     """The settings with notes on suspicious cases."""
-    told = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
-    return {**settings, **({NOTES: told} if told else {})}
+    notes = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
+    return {**settings, **({NOTES: notes} if notes else {})}
 
 
 def _flags(row: CaseRow) -> Sequence[str]:

@@ -228,10 +228,10 @@ def resolve(request: Request, progress: Progress) -> Job | FoldedJob:
     if not parts and request.repeats == 1:
         setup = _setup(plan, data, progress)
         return Job(_completed(request, setup), setup, data, cases)
-    wanted = {case.id.partition("/")[0] for case in cases}
+    folds = {case.id.partition("/")[0] for case in cases}
     setups = {}
     for part in parts or (split,):
-        if parts and part not in wanted:
+        if parts and part not in folds:
             continue
         of_part = dataclasses.replace(plan, request=dataclasses.replace(request, split=part))
         setups[part] = [_setup(of_part, data, progress, repeat) for repeat in range(request.repeats)]

@@ -233,10 +233,10 @@ def _finish(
         path = timing.measure("write", lambda: challenge.write(answer, case, predictions))
         return path, {path.relative_to(predictions).as_posix(): sha256_file(path)}
 
-    written = answer if isinstance(answer, Failure) else guarded(case.id, write)
-    if isinstance(written, Failure):
-        return _failed(challenge, case, written, score=score)
-    path, digest = written
+    outcome = answer if isinstance(answer, Failure) else guarded(case.id, write)
+    if isinstance(outcome, Failure):
+        return _failed(challenge, case, outcome, score=score)
+    path, digest = outcome
     row = _scored(challenge, case, path, timing) if score else _row(case, "ok", CaseScores())
     return dataclasses.replace(row, predictions=digest)
 

@@ -15,6 +15,7 @@ from typing import Any, TypedDict, Unpack
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import require_package
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
@@ -233,8 +234,8 @@ class Request(CaseRequest):
         """
         arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
         arguments += self.case_arguments(shared)
-        named = shared and self.weights_file is not None
-        arguments += ["--weights", "{weights}" if named else self.weights]
+        as_place = shared and self.weights_file is not None
+        arguments += ["--weights", "{weights}" if as_place else self.weights]
         arguments += ["--recipe", self.recipe] if self.recipe else []
         options = self.places().hide_all(self.options) if shared else self.options
         for name, value in options.items():
@@ -256,18 +257,19 @@ class Request(CaseRequest):
             for name, value in self.options.items()
             if isinstance(value, str) and len(Path(value).parts) > 1 and Path(value).exists()
         }
-        named = {"data": data or self.data, "weights": self.weights_file, "runs": self.runs_root}
-        return Places.of({**files, **named, "leaderboards": self.boards_root})
+        places = {"data": data or self.data, "weights": self.weights_file, "runs": self.runs_root}
+        return Places.of({**files, **places, "leaderboards": self.boards_root})
 
     def match(self) -> tuple[Challenge, NetworkPlan]:
         """The challenge and the planned network of the request.
 
         Raises:
             MedbenchError: for unknown names of challenge, split, model, options or recipe, and for a model
-                that does not serve the challenge.
+                that does not serve the challenge; ``package.missing`` without torch.
         """
         challenge = self.load_challenge()
         network = plan_network(self.model, challenge, self.options)
+        require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
         return challenge, network

@@ -75,10 +75,10 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
     summary = make_summary(scores, video.picks, video.n_frames, video.change_points, share=request.share)
     progress.say(f"Cutting {int(summary.sum())} of {video.n_frames} frames.")
     cut_video(request.video, request.output, lambda index: bool(summary[index]))
-    told = _told(request, video, scores, summary, extractor)
-    write_json(request.output.with_suffix(".json"), told)
+    facts = _told(request, video, scores, summary, extractor)
+    write_json(request.output.with_suffix(".json"), facts)
     _contact_sheet(request.video, video, summary, request.output.with_suffix(".jpg"))
-    return told
+    return facts
 
 
 def _network(request: SummaryRequest) -> tuple[Any, Any]:

@@ -75,8 +75,8 @@ def _held_out(plan: TrainingPlan) -> Sequence[Case]:
         case.resampling_unit: hashed_share(f"{plan.recipe.seed}/{case.resampling_unit}") for case in cases
     }
     ordered = sorted(shares, key=shares.__getitem__)
-    chosen = set(ordered[: max(1, round(HELD_OUT * len(ordered)))])
-    return [case for case in cases if case.resampling_unit in chosen]
+    validation_units = set(ordered[: max(1, round(HELD_OUT * len(ordered)))])
+    return [case for case in cases if case.resampling_unit in validation_units]
 
 
 def judge_of(plan: TrainingPlan, cases: Sequence[Case], device: str) -> Callable[[nn.Module], float]:

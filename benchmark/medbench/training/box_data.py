@@ -48,12 +48,12 @@ class BoxedImages(Dataset[Item]):
         if epoch >= 0 and self.augment is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(derived_seed(self.recipe.seed, epoch, index))
-                image, boxes = _moved(self.augment, image, boxes)
+                image, boxes = _augmented(self.augment, image, boxes)
         prepared = torch.from_numpy(self.contract.prepare(image[np.newaxis])[0])
         return prepared, _target(boxes)
 
 
-def _moved(
+def _augmented(
     augment: torch.nn.Module, image: npt.NDArray[np.uint8], boxes: Boxes
 ) -> tuple[npt.NDArray[np.uint8], Boxes]:
     """Image and boxes after the augmentation; boxes that it cuts to nothing are gone."""
@@ -64,8 +64,8 @@ def _moved(
         "boxes": tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=image.shape[:2]),
         "labels": torch.from_numpy(boxes.classes.astype(np.int64)),
     }
-    moved, target = augment(tv_tensors.Image(image.transpose(2, 0, 1).copy()), target)
-    return moved.numpy().transpose(1, 2, 0), Boxes.of_reference(
+    pixels, target = augment(tv_tensors.Image(image.transpose(2, 0, 1).copy()), target)
+    return pixels.numpy().transpose(1, 2, 0), Boxes.of_reference(
         target["boxes"].numpy(), target["labels"].numpy()
     )
 
@@ -107,13 +107,13 @@ class BoxSampler(Sampler[Key]):
     seed and epoch alone.
 
     Args:
-        chosen: indices of the images to train on.
+        images: indices of the images to train on.
         classes: classes of the boxes of each of them.
         recipe: gives the seed and the balance.
     """
 
-    def __init__(self, chosen: Sequence[int], classes: Sequence[Sequence[int]], recipe: BoxRecipe) -> None:
-        self.chosen = np.array(chosen, int)
+    def __init__(self, images: Sequence[int], classes: Sequence[Sequence[int]], recipe: BoxRecipe) -> None:
+        self.images = np.array(images, int)
         self.seed = recipe.seed
         self.epoch = 0
         self.chances: npt.NDArray[np.float64] | None = None
@@ -128,14 +128,14 @@ class BoxSampler(Sampler[Key]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.chosen)
+        return len(self.images)
 
     def __iter__(self) -> Iterator[Key]:
         generator = np.random.default_rng([self.seed, self.epoch])
         if self.chances is None:
-            order = generator.permutation(self.chosen)
+            order = generator.permutation(self.images)
         else:
-            order = generator.choice(self.chosen, len(self.chosen), p=self.chances)
+            order = generator.choice(self.images, len(self.images), p=self.chances)
         return iter([(self.epoch, int(index)) for index in order])
 
 

@@ -59,14 +59,14 @@ def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> li
     lessons = []
     for example in examples:
         sample, targets = example.load()
-        chosen = np.flatnonzero(targets["key_frames"])
-        if len(chosen) == 0:
+        key_frames = np.flatnonzero(targets["key_frames"])
+        if len(key_frames) == 0:
             progress.say(
                 f"{example.id}: its key-shot summary has no sampled frame, so nothing is learnt from it."
             )
             continue
         lessons.append(
-            Lesson(example.id, torch.from_numpy(sample.features), sample.facts, torch.from_numpy(chosen))
+            Lesson(example.id, torch.from_numpy(sample.features), sample.facts, torch.from_numpy(key_frames))
         )
     if not lessons:
         raise MedbenchError(
@@ -297,13 +297,13 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
         return loss(network(frames)[0], target)
     from medbench.inference.fulltransnet_predictor import global_frames
 
-    given = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
+    decoder_frames = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
     everywhere = global_frames(lesson.facts).to(device)[None]
-    tokens = network.summary_tokens(frames, frames[:, given], everywhere)  # type: ignore[operator]
+    tokens = network.summary_tokens(frames, frames[:, decoder_frames], everywhere)  # type: ignore[operator]
     is_key = torch.zeros(n_frames, device=device)
     is_key[chosen] = 1.0
-    sums = sum(_row_sums(network, tokens[0], given, is_key, loss))
-    return loss.value(sums, len(given) * n_frames)  # type: ignore[arg-type]
+    sums = sum(_row_sums(network, tokens[0], decoder_frames, is_key, loss))
+    return loss.value(sums, len(decoder_frames) * n_frames)  # type: ignore[arg-type]
 
 
 def _row_sums(

@@ -50,7 +50,8 @@ class SequenceRecipe:
     @property
     def length(self) -> str:
         """How long it trains, in words."""
-        return f"{self.epochs} epochs" + (f", at least {self.least_steps} steps" if self.least_steps else "")
+        epochs = f"{self.epochs} epochs"
+        return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
 
     def describe(self, spatial_dims: int) -> str:
         """How long it trains, in words."""

@@ -23,8 +23,8 @@ def resampled_weights(rows: Sequence[CaseRow]) -> Floats | None:
     if len(units) < LEAST_GROUPS:
         return None
     generator = np.random.default_rng(0)
-    drawn = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=RESAMPLES)
-    return drawn[:, owner].astype(np.float64)
+    counts = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=RESAMPLES)
+    return counts[:, owner].astype(np.float64)
 
 
 def band(lines: Floats | None) -> tuple[list[float], list[float]]:

@@ -184,8 +184,8 @@ class Ranking:
 
     def recall(self, threshold: int, weights: Floats, most: int) -> Floats:
         """Share of reference boxes that the best detections of each image take, ``(...)``."""
-        counted = self.hits[:, threshold] & (self.place < most)
-        by_image = np.bincount(self.image[counted], minlength=len(self.n_reference))
+        right = self.hits[:, threshold] & (self.place < most)
+        by_image = np.bincount(self.image[right], minlength=len(self.n_reference))
         return _ratio(weights @ by_image.astype(np.float64), weights @ self.n_reference)
 
 
@@ -240,10 +240,10 @@ class RankedBoxes:
             of: one class alone.
             skip: leave out images without a reference box or without a detection.
         """
-        used = weights * self.both if skip else weights
+        effective = weights * self.both if skip else weights
         return self._mean(
             [
-                ranking.average_precision(self.thresholds.index(threshold), used)
+                ranking.average_precision(self.thresholds.index(threshold), effective)
                 for ranking in self._rankings(of)
                 for threshold in thresholds
             ],

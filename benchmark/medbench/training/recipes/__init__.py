@@ -111,7 +111,8 @@ class Recipe:
     @property
     def length(self) -> str:
         """Length of the training in words."""
-        return f"{self.epochs} epochs" + (f", at least {self.least_steps} steps" if self.least_steps else "")
+        epochs = f"{self.epochs} epochs"
+        return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
 
     def describe(self, spatial_dims: int) -> str:
         """Length of the training and size of its images or patches, in words."""

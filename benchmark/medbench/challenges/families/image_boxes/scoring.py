@@ -164,18 +164,20 @@ class ImageBoxScorer(Scorer):
         """The column over all images as a function of their weights."""
         if metric.name not in self.columns:
             return mean_statistic(metric, rows)
-        counted = np.array(["matches" in row.evidence for row in rows])
+        has_matches = np.array(["matches" in row.evidence for row in rows])
         ranked, column = _ranked(rows), self.columns[metric.name]
 
         def value(weights: Weights) -> npt.NDArray[np.float64]:
-            return column.value(ranked, weights[..., counted])
+            return column.value(ranked, weights[..., has_matches])
 
         return value
 
     def charts(self, rows: Sequence[CaseRow]) -> Sequence[Chart]:
         """Precision–recall curves."""
-        counted = [row for row in rows if "matches" in row.evidence]
-        return box_charts(counted, _ranked(counted), self.exchange.classes) if counted else ()
+        with_matches = [row for row in rows if "matches" in row.evidence]
+        if not with_matches:
+            return ()
+        return box_charts(with_matches, _ranked(with_matches), self.exchange.classes)
 
 
 def _evidence(matches: Mapping[int, Matches]) -> dict[str, Any]:

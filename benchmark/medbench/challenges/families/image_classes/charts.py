@@ -43,10 +43,10 @@ def _confusion(answers: Answers, names: Sequence[str]) -> MatrixChart:
 
 
 def _roc(answers: Answers, names: Sequence[str], weights: Floats | None) -> CurveChart:
-    chosen = range(1, len(names)) if len(names) == 2 else range(len(names))
+    classes = range(1, len(names)) if len(names) == 2 else range(len(names))
     places = np.linspace(0, 1, STEPS)
     curves = []
-    for index in chosen:
+    for index in classes:
         truth = answers.reference[:, index]
         if not truth.any() or truth.all():
             continue

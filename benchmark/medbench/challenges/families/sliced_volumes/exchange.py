@@ -80,12 +80,12 @@ class SlicedVolumeExchange(Exchange):
 
     def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
         """Predicted labels, the release's and nothing else."""
-        known = self.release.structures.values()
-        shown = counted(labels, [0, *known])
+        structures = self.release.structures.values()
+        shown = counted(labels, [0, *structures])
         if shown:
             raise MedbenchError(
                 "data.label_unknown",
-                f"{path}: holds the values {shown}, which are no labels 0 to {max(known)}.",
+                f"{path}: holds the values {shown}, which are no labels 0 to {max(structures)}.",
                 self.release.label_hint,
             )
         return labels.astype(np.uint8)

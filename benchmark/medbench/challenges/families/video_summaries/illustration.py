@@ -137,8 +137,8 @@ def _thumbnails(case: Case, timeline: Timeline, answer: Answer) -> list[Canvas]:
     if path is None:
         return []
     middles = timeline.change_points.mean(axis=1).astype(int)
-    chosen = [int(frame) for frame in middles if answer.summary[frame]]
-    shown = chosen[:: max(1, len(chosen) // 8)][:8]
+    middle_frames = [int(frame) for frame in middles if answer.summary[frame]]
+    shown = middle_frames[:: max(1, len(middle_frames) // 8)][:8]
     try:
         from medbench.io.video_stream import frames_at
 
