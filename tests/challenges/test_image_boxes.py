@@ -379,6 +379,18 @@ def test_specks_of_the_real_masks_are_no_boxes():
     assert len(challenge.release.read_reference(case).classes) == 1
 
 
+def test_the_joint_split_is_apart_from_training_and_overlaps_its_parts(small_cvc):
+    release = load_challenge("cvc_clinicdb_boxes").release
+    names = {split: {case.id for case in release.cases(small_cvc, split)} for split in release.splits[:3]}
+    joint = {case.id for case in release.cases(small_cvc, "held_out")}
+    assert joint == names["val"] | names["test"]
+    assert release.training_split_of("held_out") == "train"
+    for training, overlap in (("train", False), ("val", True), ("test", True), ("leaking_train", True)):
+        assert release.overlap(training, "held_out") == overlap
+    assert all("held_out" not in splits for splits in release.disjoint_splits())
+    assert "held_out" not in load_challenge("cvc_clinicdb").release.splits
+
+
 def test_columns_of_each_class():
     columns = class_box_columns(["mass", "aortic arch"])
     assert [column.spec.name for column in columns] == [

@@ -17,14 +17,25 @@ from medbench.core.sample import Boxes
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
+HELD_OUT = "held_out"
 LEAST_PIXELS = 16
 """Smaller components are specks: those of the release have 1 to 3 pixels, the least polyp some hundred."""
 
 
 class CVCBoxesRelease(CVCFrames, ImageBoxRelease):
-    """Files of CVC-ClinicDB, read as boxes."""
+    """Files of CVC-ClinicDB, read as boxes.
 
+    ``held_out`` is ``val`` and ``test`` together, so that a copy of few frames still has six sequences, the
+    least that intervals need.
+    """
+
+    splits = (*CVCFrames.splits, HELD_OUT)
     shared_data = "cvc_clinicdb"
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """As for all frames, and of the joint split with its parts."""
+        both = {training_split, split}
+        return super().overlap(training_split, split) or (HELD_OUT in both and bool(both & {"val", "test"}))
 
     def images(self, root: Path) -> list[BoxedImage]:
         """Frames in the first layout that the folder has; boxes are read from the masks."""

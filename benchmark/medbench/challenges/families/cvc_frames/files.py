@@ -109,7 +109,7 @@ class CVCFrames(Release):
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
         """The splits by sequence, and those frame by frame."""
-        return self.splits[:3], self.splits[3:]
+        return self.splits[:3], self.splits[3:6]
 
     def frames(self, root: Path) -> list[Frame]:
         """Frames with their masks, in the first layout that the folder has.
