@@ -88,6 +88,7 @@ def _entry(
         title=f"{title} (torchvision)",
         factory="medbench.models.detectors:torchvision_detector",
         offers={"boxes": "num_classes"},
+        further_inputs="medbench.models.detectors:further_inputs",
         family="torchvision",
         recipe_family="boxes",
         paper_title=facts.paper_title,
