@@ -11,6 +11,7 @@ import pytest
 from coco_oracle import coco_figures
 from medbench.challenges import load_challenge
 from medbench.challenges.cvc_clinicdb_boxes.files import LEAST_PIXELS
+from medbench.challenges.families.image_boxes.charts import box_charts
 from medbench.challenges.families.image_boxes.components import component_boxes
 from medbench.challenges.families.image_boxes.results import read_results
 from medbench.challenges.families.image_boxes.scoring import class_box_columns
@@ -19,6 +20,7 @@ from medbench.challenges.kvasir_polyp.sample import drawn_names, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Boxes, Prediction
+from medbench.metrics.tasks.ranked_boxes import RankedBoxes, match_boxes
 from medbench.running.evaluate import evaluate
 from medbench.testing.challenges import check_challenge
 
@@ -389,6 +391,20 @@ def test_the_joint_split_is_apart_from_training_and_overlaps_its_parts(small_cvc
         assert release.overlap(training, "held_out") == overlap
     assert all("held_out" not in splits for splits in release.disjoint_splits())
     assert "held_out" not in load_challenge("cvc_clinicdb").release.splits
+
+
+def test_curves_of_several_classes_are_at_iou_50_and_few_groups_have_no_bands():
+    truth = Boxes.of_reference([[0, 0, 10, 10], [20, 20, 40, 40]], [0, 1])
+    guess = Boxes(np.array([[0, 0, 10, 10], [20, 20, 40, 31]]), np.array([0.9, 0.8]), np.array([0, 1]))
+    rows = [CaseRow(name, name, "ok", {}, {}) for name in "abc"]
+    ranked = RankedBoxes.of([match_boxes(truth, guess)] * 3)
+    (chart,) = box_charts(rows, ranked, ["mass", "nodule", "never seen"])
+    assert chart.title == "Precision and recall at IoU 0.50"
+    assert [(curve.name, set(curve.y)) for curve in chart.curves] == [("mass", {1.0}), ("nodule", {1.0})]
+    assert "Too few groups" in chart.note
+    assert not chart.curves[0].low
+    (chart,) = box_charts(rows, ranked, ["mass"])
+    assert [curve.name for curve in chart.curves] == ["IoU 0.40", "IoU 0.50", "IoU 0.75"]
 
 
 def test_columns_of_each_class():

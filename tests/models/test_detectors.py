@@ -131,6 +131,21 @@ def test_padded_images_keep_their_shape_and_boxes_come_back_to_them(size):
         assert len(boxes.classes) == 1, "a box in the padding is no detection"
 
 
+class NoNumber(torch.nn.Module):
+    """Answers with a score that is no number."""
+
+    def forward(self, images):
+        nan = torch.full((1,), float("nan"))
+        return [{"boxes": torch.ones(1, 4), "scores": nan, "labels": torch.ones(1)} for _ in images]
+
+
+def test_detections_that_are_no_numbers_are_refused():
+    predictor = NetworkPredictor(NoNumber(), InputContract(32, padded=True), tasks=("boxes",))
+    sample = Sample(Case("a", {}), np.zeros((1, 32, 32, 3), np.uint8), frozenset({"boxes"}))
+    with pytest.raises(MedbenchError, match="NaN or infinity"):
+        predictor.predict(sample)
+
+
 def test_images_of_challenges_of_boxes_are_padded_and_others_are_not():
     boxes = plan_network("medformer_tiny.retinanet", load_challenge("kvasir_polyp"), {})
     masks = plan_network("medformer_tiny", load_challenge("cvc_clinicdb"), {})

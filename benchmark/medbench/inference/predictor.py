@@ -210,9 +210,20 @@ class NetworkPredictor(TimedPredictor):
             output = self.network(torch.from_numpy(prepared).to(self.device))
         outputs = outputs_by_task(output, self.tasks)
         for answer in outputs.values():
-            if isinstance(answer, torch.Tensor):
-                refuse_not_finite(answer)
+            for tensor in _tensors(answer):
+                refuse_not_finite(tensor)
         return outputs
+
+
+def _tensors(answer: Any) -> Iterator[torch.Tensor]:
+    """All tensors of an answer: itself, or those of each image's detections."""
+    if isinstance(answer, Mapping):
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        for part in answer:
+            yield from _tensors(part)
+    elif hasattr(answer, "isfinite"):
+        yield answer
 
 
 def refuse_not_finite(answer: torch.Tensor) -> None:

@@ -121,11 +121,11 @@ def fitted_image(
         MedbenchError: as ``read``.
     """
 
-    def fitted() -> npt.NDArray[np.uint8]:
+    def resize() -> npt.NDArray[np.uint8]:
         image = read(path)
         return raster.resize_image(image, *raster.fitted_size(image.shape[:2], size))
 
-    return caches.cached_array(caches.place(cache, path, "fitted", size, _name(read)), fitted)
+    return caches.cached_array(caches.place(cache, path, "fitted", size, _name(read)), resize)
 
 
 def image_size(

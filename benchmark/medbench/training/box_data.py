@@ -41,8 +41,8 @@ class BoxedImages(Dataset[Item]):
 
     def __getitem__(self, key: Key) -> Item:
         epoch, index = key
-        scaled = epoch >= 0 and self.recipe.augmentation == "scale_jitter"
-        most = max(1.0, self.recipe.most_scale) if scaled else 1.0
+        jitters = epoch >= 0 and self.recipe.augmentation == "scale_jitter"
+        most = max(1.0, self.recipe.most_scale) if jitters else 1.0
         image = self.images[index].load(round(self.recipe.image_size * most))
         boxes = self.images[index].boxes().resized((1, 1), image.shape[:2])
         if epoch >= 0 and self.augment is not None:

@@ -88,6 +88,27 @@ def test_an_image_of_weight_two_counts_as_two_equal_images(seed):
             assert value == pytest.approx(due[name], abs=1e-12), name
 
 
+def of_class(sides, label):
+    """The boxes of one class alone."""
+    return [
+        Boxes(boxes.corners[own], boxes.scores[own], boxes.classes[own])
+        for boxes in sides
+        for own in [boxes.classes == label]
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_figures_of_one_class_are_those_of_its_boxes_alone(seed):
+    reference, prediction = random_set(seed)
+    ranked = RankedBoxes.of([match_boxes(*pair) for pair in zip(reference, prediction, strict=True)])
+    ones = np.ones(len(reference))
+    for label in (1, 2, 3):
+        due = coco_figures(of_class(reference, label), of_class(prediction, label))
+        assert ranked.mean_precision(COCO_THRESHOLDS, ones, label) == pytest.approx(due["map"], abs=1e-12)
+        assert ranked.mean_recall(COCO_THRESHOLDS, ones, 1, label) == pytest.approx(due["ar_1"], abs=1e-12)
+    assert np.isnan(ranked.mean_precision(COCO_THRESHOLDS, ones, 9))
+
+
 def test_the_convention_that_skips_images_without_reference_or_prediction():
     one, nothing = Boxes.of_reference([[0, 0, 10, 10]], [0]), Boxes.of_reference([], [])
     right = Boxes(one.corners, np.array([0.5]), one.classes)

@@ -61,7 +61,7 @@ class CVCBoxesRelease(CVCFrames, ImageBoxRelease):
 
     def notes(self, root: Path, images: Sequence[BoxedImage]) -> Sequence[Finding]:
         """How many specks of masks are left out."""
-        specks, named = 0, []
+        specks, names = 0, []
         for image in images:
             try:
                 mask = eight_bit.read_binary_mask(image.reference, MASK_THRESHOLD)
@@ -69,14 +69,14 @@ class CVCBoxesRelease(CVCFrames, ImageBoxRelease):
                 continue
             count = len(component_boxes(mask)) - len(component_boxes(mask, LEAST_PIXELS))
             specks += count
-            named += [image.reference.name] if count else []
+            names += [image.reference.name] if count else []
         if not specks:
             return ()
-        first = ", ".join(named[:4]) + (", …" if len(named) > 4 else "")
+        first = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
         return [
             Finding(
                 "note",
-                f"{specks} specks of fewer than {LEAST_PIXELS} pixels in {len(named)} masks ({first}) are no "
+                f"{specks} specks of fewer than {LEAST_PIXELS} pixels in {len(names)} masks ({first}) are no "
                 "boxes.",
             )
         ]

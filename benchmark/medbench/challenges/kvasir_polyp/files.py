@@ -85,13 +85,15 @@ class KvasirPolypRelease(ImageBoxRelease):
     def notes(self, root: Path, images: Sequence[BoxedImage]) -> Sequence[Finding]:
         """How boxes and masks go together, entries without an image, and that no patients are named."""
         home, table = _home(root)
-        missing = sorted(set(read_boxes(table)) - {image.id for image in images})
+        without_image = sorted(set(read_boxes(table)) - {image.id for image in images})
         findings = [
             Finding("note", "The release names no patients: images of one may lie in several splits."),
         ]
-        if missing:
-            names = ", ".join(missing[:4]) + (", …" if len(missing) > 4 else "")
-            findings.append(Finding("warning", f"{table}: {len(missing)} entries have no image ({names})."))
+        if without_image:
+            names = ", ".join(without_image[:4]) + (", …" if len(without_image) > 4 else "")
+            findings.append(
+                Finding("warning", f"{table}: {len(without_image)} entries have no image ({names}).")
+            )
         return [*findings, *_compared_with_masks(home / "masks", images)]
 
 

@@ -86,7 +86,7 @@ def split_frames(split: str) -> tuple[int, ...]:
 class CVCFrames(Release):
     """Splits and sample of CVC-ClinicDB."""
 
-    splits = ("train", "val", "test", "leaking_train", "leaking_val", "leaking_test")
+    splits: Sequence[str] = ("train", "val", "test", "leaking_train", "leaking_val", "leaking_test")
     data_hint = (
         "Expected Original/ and 'Ground Truth'/ (or PNG/…, TIF/…, images/ and masks/) with the frames "
         "1 to 612, from polyp.grand-challenge.org."
