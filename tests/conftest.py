@@ -2,6 +2,8 @@
 
 import socket
 import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,22 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real samples beside the checkout ({SHARED_DATA})")
     return SHARED_DATA
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run one command of medbench: exit code, output, errors."""
+
+    from medbench.cli.main import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["medbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        told = capsys.readouterr()
+        return types.SimpleNamespace(code=caught.value.code, out=told.out, err=told.err)
+
+    return run
 
 
 @pytest.fixture

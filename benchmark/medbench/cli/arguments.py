@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -110,5 +111,25 @@ Runs = Annotated[
 Leaderboards = Annotated[
     Path | None,
     typer.Option("--leaderboards", help="Folder of leaderboards (MEDBENCH_LEADERBOARDS, ./leaderboards)."),
+]
+
+
+def _limit_memory(text: str | None) -> str | None:
+    """Set the limit for this process and those that it starts."""
+    if text:
+        from medbench.io.gate.expected import LIMIT_VARIABLE
+        from medbench.profiling.requests import parse_bytes
+
+        os.environ[LIMIT_VARIABLE] = str(parse_bytes(text))
+    return text
+
+
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-limit",
+        callback=_limit_memory,
+        help="Memory that a file and its values may take, e.g. 8GiB; 2GiB if not given.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]

@@ -71,7 +71,12 @@ def prepare(
 
 
 @app.command("check", short_help="Files, labels, sizes, leaks between splits.")
-def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None:
+def check(
+    challenge: str,
+    data: Path,
+    memory_limit: arguments.MemoryLimit = None,
+    as_json: arguments.AsJson = False,
+) -> None:
     """Check a data folder: files, counts, labels, sizes, and leaks between splits."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table

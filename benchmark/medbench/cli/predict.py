@@ -33,6 +33,7 @@ def command(
     tiling: arguments.Tiling = None,
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
+    memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:

@@ -37,6 +37,7 @@ def command(
     tiling: arguments.Tiling = None,
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
+    memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     repeats: arguments.Repeats = 1,
     runs: arguments.Runs = None,

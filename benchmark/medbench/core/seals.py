@@ -8,7 +8,6 @@ they are read, and never taken for sealed ones.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import dump_json, read_pieces, sha256_file, write_text
+from medbench.core.files import dump_json, parse_json, read_pieces, sha256_file, write_text
 
 State = Literal["sealed", "unsealed", "edited", "torn", "unreadable"]
 
@@ -72,7 +71,7 @@ def read_lines(path: Path) -> list[Line]:
 def _line(number: int, piece: bytes, last: bool) -> Line:
     text = piece.decode(errors="replace")
     try:
-        row = json.loads(piece)
+        row = parse_json(piece, strict=True)
     except ValueError:
         row = None
     if not isinstance(row, dict):

@@ -10,6 +10,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_file, write_text
 from medbench.core.seals import Line, read_table, sealed_line, write_table
+from medbench.core.text import printable
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
@@ -18,6 +19,7 @@ from medbench.records.reading import JOURNAL, RECORD, read_run
 from medbench.records.schema import RunRecord
 
 RESULTS = "results.jsonl"
+_SORTED_BY = ("data", "split", "model", "key")
 SEALED, CASES_SHA256 = "sealed", "cases_sha256"
 
 
@@ -101,14 +103,30 @@ def _lines(path: Path) -> list[Line]:
     lines = read_table(path, "leaderboard.damaged")
     for line in lines:
         try:
-            _place(line)
-        except (KeyError, TypeError) as error:
+            _check_row(line.row)
+        except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(path, line, error) from error
     return lines
 
 
+def _check_row(row: Mapping[str, Any]) -> None:
+    """Refuse a row without what every leaderboard's row has.
+
+    Raises:
+        KeyError: for an entry that is not there.
+        TypeError: for one of another type.
+    """
+    for name in (*_SORTED_BY, "title"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"its {name} is no text")
+    for name, metric in row["metrics"].items():
+        value = metric["value"]
+        if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
+            raise TypeError(f"its {printable(name)} is no number")
+
+
 def _place(line: Line) -> tuple[str, ...]:
-    return tuple(line.row[name] for name in ("data", "split", "model", "key"))
+    return tuple(line.row[name] for name in _SORTED_BY)
 
 
 def _marked(line: Line) -> dict[str, Any]:

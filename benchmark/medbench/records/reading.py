@@ -83,7 +83,7 @@ def read_run(folder: Path) -> Run:
         if broken is not None:
             raise _damaged(f"{rows_path}, line {broken.number}: was edited or cut off.")
         rows = [CaseRow.from_json(line.row) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise _damaged(f"{folder}: its record or rows cannot be read ({reason}).") from error
     sealed = _check_seal(folder, any(line.state == "sealed" for line in lines))

@@ -121,7 +121,10 @@ def _scored(
     rows, timing = score_predictions(
         challenge, cases, predictions, folder, progress, rename=request.rename, places=places
     )
-    notes = unused_notes(predictions, [path for path in paths if isinstance(path, Path)])
+    notes = [
+        printable(note, None)
+        for note in unused_notes(predictions, [path for path in paths if isinstance(path, Path)])
+    ]
     for note in notes:
         progress.say(f"{request.predictions}: {note}.")
     provenance = Provenance(

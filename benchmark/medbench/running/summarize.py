@@ -57,8 +57,10 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
 
     Raises:
         MedbenchError: ``model.task`` or ``model.needs_reference`` for a model that cannot, ``weights.none``,
-            ``prepare.no_weights``, ``video.one_shot``, and for videos that cannot be decoded.
+            ``prepare.no_weights``, ``summary.output``, ``video.one_shot``, ``summary.empty`` where no shot
+            is short enough, and for videos that cannot be decoded.
     """
+    _check_files(request)
     network, entry = _network(request)
     extractor = FrameFeatures(request.feature_weights, request.device)
     progress.say(f"Decoding {request.video} and looking at its frames.")
@@ -73,12 +75,31 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
     predictor = build_predictor(network, settings, entry.predictor)
     scores = predictor.predict(_sample(request.video, video))["frame_scores"]
     summary = make_summary(scores, video.picks, video.n_frames, video.change_points, share=request.share)
+    if not summary.any():
+        shortest = int((video.change_points[:, 1] - video.change_points[:, 0]).min()) + 1
+        raise MedbenchError(
+            "summary.empty",
+            f"{request.video}: the shortest shot has {shortest} of {video.n_frames} frames, more than a "
+            f"summary of {request.share:.0%} may have.",
+            "Give a larger --share.",
+        )
     progress.say(f"Cutting {int(summary.sum())} of {video.n_frames} frames.")
     cut_video(request.video, request.output, lambda index: bool(summary[index]))
     facts = _told(request, video, scores, summary, extractor)
     write_json(request.output.with_suffix(".json"), facts)
     _contact_sheet(request.video, video, summary, request.output.with_suffix(".jpg"))
     return facts
+
+
+def _check_files(request: SummaryRequest) -> None:
+    """Refuse what is no video, and an output that is none or would overwrite the video."""
+    video_facts(request.video)
+    if request.output.suffix.lower() != ".mp4" or request.output.resolve() == request.video.resolve():
+        raise MedbenchError(
+            "summary.output",
+            f"{request.output}: the summary is written to an MP4 file other than the video.",
+            "Give --output summary.mp4.",
+        )
 
 
 def _network(request: SummaryRequest) -> tuple[Any, Any]:

@@ -242,7 +242,7 @@ def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress
     challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
     recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
     progress.say(
-        f"No weights given: fitting {network.name} to the synthetic sample by the '{name}' recipe "
+        f"No weights given: fitting {network.name} to {split} of the synthetic sample by the '{name}' recipe "
         f"({recipe.describe(network.entry.spatial_dims)}). "
         "Its scores say nothing about real data."
     )
