@@ -15,7 +15,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as, recipe_on
+from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
 from medbench.training.recipes.checking import check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
@@ -66,7 +66,8 @@ class NetworkPlan:
     @property
     def recipe_family(self) -> str:
         """The family whose recipes apply to what is demanded."""
-        return IMAGE_CLASSES if set(self.outputs) == {"image_classes"} else self.entry.recipe_family
+        alone = next(iter(self.outputs)) if len(self.outputs) == 1 else ""
+        return alone if alone in RECIPES_OF_TASKS else self.entry.recipe_family
 
     @property
     def returned(self) -> tuple[str, ...]:
@@ -110,12 +111,14 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What a training sees: ``volumes``, ``images``, ``image classes`` or ``sequences``."""
+        """What a training sees: ``volumes``, ``images``, ``image classes``, ``boxes`` or ``sequences``."""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
             return "volumes"
-        return "images" if "label_map" in self.outputs else "image classes"
+        if "label_map" in self.outputs:
+            return "images"
+        return "boxes" if "boxes" in self.outputs else "image classes"
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
@@ -140,6 +143,7 @@ class NetworkPlan:
             mean=tuple(entry.mean),
             std=tuple(entry.std),
             resampling=self.resampling,
+            padded=set(self.outputs) == {"boxes"},
         )
 
     def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:

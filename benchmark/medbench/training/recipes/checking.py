@@ -97,11 +97,20 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "loss": ("cross_entropy",),
         "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
     },
+    "boxes": {
+        "schedule": (*_STEPWISE, "warmup_steps"),
+        "loss": ("detection",),
+        "augmentation": ("none", "flip", "scale_jitter"),
+    },
 }
 UNUSED: Mapping[str, tuple[str, ...]] = {
     "images": ("patches", "structure_share", "hide_sequences", "missing_rates"),
     "volumes": ("unlabelled_ratio", "image_class_weight"),
     "image classes": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+    ),
+    "boxes": (
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
         *("unlabelled_ratio", "image_class_weight"),
     ),
@@ -114,7 +123,7 @@ def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
 
     Args:
         recipe: the recipe with its changes.
-        learns: ``images``, ``volumes`` or ``image classes``.
+        learns: ``images``, ``volumes``, ``image classes`` or ``boxes``.
         changes: settings that the user changed.
 
     Raises:
