@@ -5,7 +5,8 @@ from torch import nn
 
 import medbench
 from medbench.core.case import Case
-from medbench.core.sample import SequenceSample, TrainingSequence, VolumeSample
+from medbench.core.sample import Boxes, SequenceSample, TrainingBoxes, TrainingSequence, VolumeSample
+from medbench.io import raster
 
 SIDE = 32
 NAMES = ("one", "two")
@@ -72,3 +73,22 @@ def sequence(number):
     sample = SequenceSample(Case(f"v{number}", {}), features, facts=facts)
     targets = {"key_frames": np.isin(np.arange(24), (3, 4, 11))}
     return TrainingSequence(f"v{number}", f"v{number}", lambda: (sample, targets), ())
+
+
+def boxed(number, classes=(0,), shape=(60, 90)):
+    """An image with one bright rectangle for each class."""
+    rng = np.random.default_rng(number)
+    image = np.zeros((*shape, 3), np.uint8)
+    corners = []
+    for _ in classes:
+        left, top = rng.integers(5, 50), rng.integers(5, 30)
+        image[top : top + 20, left : left + 25] = 255
+        corners.append([left, top, left + 25, top + 20])
+    boxes = Boxes.of_reference(corners, classes)
+    return TrainingBoxes(
+        f"i{number}",
+        f"g{number // 2}",
+        lambda size: raster.resize_image(image, *raster.fitted_size(shape, size)),
+        lambda: boxes.resized(shape, (1, 1)),
+        tuple(classes),
+    )

@@ -21,7 +21,16 @@ from medbench.training.recipes import FOLDER, Recipe, list_recipes, load_recipe,
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
 from medbench.training.task import SegmentationTask
-from small_trainings import LoadImage, SmallClassifier, SmallUNet, SmallVolumeNet, dmaf, load_volume, sequence
+from small_trainings import (
+    LoadImage,
+    SmallClassifier,
+    SmallUNet,
+    SmallVolumeNet,
+    boxed,
+    dmaf,
+    load_volume,
+    sequence,
+)
 
 VOLUMES, SEQUENCES, OWN = ("monai", "monai_swinunetr", "dmaf_net"), ("video_summaries",), ("nnunet",)
 FAMILIES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem not in OWN)
@@ -59,6 +68,13 @@ def train(family, name, folder, hardware, cache):
         build = dmaf if with_mask else SmallVolumeNet
         learner = Learner(build, VolumeContract(side, "scaled", "uniform", with_mask), 2)
         examples = volumes()
+    elif family == "boxes":
+        recipe = load_recipe(family, name, image_size=128, batch_size=6, **short)
+        learner = Learner(
+            lambda: medbench.create_model("medformer.retinanet.test", num_classes=1),
+            InputContract(128, padded=True), 1, ("boxes",), ("boxes",),
+        )  # fmt: skip
+        examples = [boxed(number) for number in range(6)]
     else:
         recipe = load_recipe(family, name, image_size=16, batch_size=6, **short)
         classes = family == "image_classes"

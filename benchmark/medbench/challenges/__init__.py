@@ -13,6 +13,8 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
         "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:cvc_clinicdb",
+        "cvc_clinicdb_boxes": "medbench.challenges.cvc_clinicdb_boxes.challenge:cvc_clinicdb_boxes",
+        "kvasir_polyp": "medbench.challenges.kvasir_polyp.challenge:kvasir_polyp",
         "brats2018": "medbench.challenges.brats.challenge:brats2018",
         "brats2019": "medbench.challenges.brats.challenge:brats2019",
         "brats2020": "medbench.challenges.brats.challenge:brats2020",

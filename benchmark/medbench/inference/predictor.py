@@ -46,6 +46,8 @@ class InputContract:
         resampling: ``image`` averages areas on the way in and interpolates logits on the way back;
             ``spline`` is the protocol of TransUNet: cubic splines on the way in, and the label map by nearest
             neighbour on the way back (``scipy.ndimage.zoom`` of order 3 and 0).
+        padded: whether images keep their shape: the longer side is resized to ``size``, and the rest of the
+            square at the bottom or right is filled with the value 0 of prepared images.
     """
 
     size: int | None = None
@@ -54,6 +56,7 @@ class InputContract:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     resampling: Resampling = "image"
+    padded: bool = False
 
     def prepare(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Prepared images ``(images, 3, size, size)``, float32.
@@ -72,11 +75,17 @@ class InputContract:
         if np.issubdtype(images.dtype, np.integer):
             scaled /= np.float32(self.scale)
         normalised = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+        planes = normalised.transpose(0, 3, 1, 2)
+        if self.padded and self.size is not None:
+            below, right = self.size - planes.shape[2], self.size - planes.shape[3]
+            planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, right)))
+        return np.ascontiguousarray(planes)
 
     def _resize(self, image: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-        from medbench.io.raster import resize_image, spline_zoom
+        from medbench.io.raster import fitted_size, resize_image, spline_zoom
 
+        if self.padded:
+            return resize_image(image, *fitted_size(image.shape[:2], size))
         if self.resampling == "spline":
             return np.stack([spline_zoom(plane, size, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
         resized = resize_image(image, size, size)
@@ -202,7 +211,9 @@ class NetworkPredictor(TimedPredictor):
             with self.timed("forward"):
                 outputs = self._forward(prepared)
             with self.timed("postprocess"):
-                geometry = ImageGeometry(images.shape[1:3], prepared.shape[2:], self.contract.resampling)
+                geometry = ImageGeometry(
+                    images.shape[1:3], prepared.shape[2:], self.contract.resampling, self.contract.padded
+                )
                 for task, answers in batches.items():
                     answers.append(decode(task, outputs[task], geometry))
         return Prediction({task: _joined(answers) for task, answers in batches.items()})
@@ -309,11 +320,20 @@ class NetworkPredictor(TimedPredictor):
 
 
 def _refuse_not_finite_outputs(outputs: Mapping[str, Any]) -> None:
-    import torch
-
     for answer in outputs.values():
-        if isinstance(answer, torch.Tensor):
-            refuse_not_finite(answer)
+        for tensor in _tensors(answer):
+            refuse_not_finite(tensor)
+
+
+def _tensors(answer: Any) -> Iterator[torch.Tensor]:
+    """All tensors of an answer: itself, or those of each image's detections."""
+    if isinstance(answer, Mapping):
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        for part in answer:
+            yield from _tensors(part)
+    elif hasattr(answer, "isfinite"):
+        yield answer
 
 
 def refuse_not_finite(answer: torch.Tensor) -> None:

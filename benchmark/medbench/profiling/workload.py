@@ -119,7 +119,7 @@ class Workload:
         return predict
 
     def training_step(self) -> Callable[[], Any]:
-        """A function that runs one training step: forward, mean square of all logits, backward, AdamW."""
+        """A function that runs one training step: forward, mean square of all outputs, backward, AdamW."""
         import torch
 
         network, inputs = self.placed()
@@ -130,6 +130,8 @@ class Workload:
         def train() -> None:
             with self._autocast():
                 outputs = run(*inputs)
+            if isinstance(outputs, dict):
+                outputs = list(outputs.values())
             parts = outputs if isinstance(outputs, list | tuple) else [outputs]
             torch.stack([part.float().square().mean() for part in parts]).sum().backward()
             optimizer.step()

@@ -15,14 +15,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import (
-    IMAGE_CLASSES,
-    LANDMARKS,
-    Recipe,
-    load_recipe,
-    load_recipe_as,
-    recipe_on,
-)
+from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
 from medbench.training.recipes.checking import check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
@@ -77,8 +70,8 @@ class NetworkPlan:
     @property
     def recipe_family(self) -> str:
         """The family whose recipes apply to what is demanded."""
-        (task, *others) = self.outputs
-        return task if task in (IMAGE_CLASSES, LANDMARKS) and not others else self.entry.recipe_family
+        alone = next(iter(self.outputs)) if len(self.outputs) == 1 else ""
+        return alone if alone in RECIPES_OF_TASKS else self.entry.recipe_family
 
     @property
     def returned(self) -> tuple[str, ...]:
@@ -122,14 +115,14 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What is learnt: ``volumes``, ``images``, ``image classes``, ``landmarks`` or ``sequences``."""
+        """What is learnt: ``volumes``, ``images``, ``image classes``, ``boxes``, ``landmarks`` or ``sequences``."""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
             return "volumes"
-        if "landmarks" in self.outputs:
-            return "landmarks"
-        return "images" if "label_map" in self.outputs else "image classes"
+        if "label_map" in self.outputs:
+            return "images"
+        return next((task for task in ("boxes", "landmarks") if task in self.outputs), "image classes")
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
@@ -154,6 +147,7 @@ class NetworkPlan:
             mean=tuple(entry.mean),
             std=tuple(entry.std),
             resampling=self.resampling,
+            padded=set(self.outputs) == {"boxes"},
         )
 
     def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:

@@ -104,8 +104,7 @@ def train_planned(plan: TrainingPlan, progress: Progress) -> Path:
     """Weights file of a planned training: an interrupted training is resumed, a finished one not repeated.
 
     Raises:
-        MedbenchError: ``training.task`` for other tasks than label maps and image classes, or as the
-            training itself.
+        MedbenchError: ``training.task`` for tasks that are not learnt here, or as the training itself.
     """
     from medbench.training.fit import LEARNT, Learner, fit
     from medbench.training.framework import TrainingOrder

@@ -213,7 +213,7 @@ class _Fit:
         return {CLASS_SHARES: fit_classes(own, len(self.order.challenge.card.demands["image_classes"]))}
 
     def boxes(self) -> Numbers:
-        examples = self._spaced([example for example in self.examples if example.boxes is not None])
+        examples = self._spaced(self.examples)
         corners, scores, classes = fit_boxes(self._read(examples, lambda example: example.boxes()))
         return {BOX_CORNERS: corners, BOX_SCORES: scores, BOX_CLASSES: classes}
 

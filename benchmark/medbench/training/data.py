@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from medbench.inference.predictor import InputContract
 from medbench.training.division import Division
 
 if TYPE_CHECKING:
-    from medbench.core.sample import TrainingImage, TrainingVolume
+    from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.training.recipes import Recipe
 
 IGNORED_LABEL = 255
@@ -218,9 +218,12 @@ class Batches(LightningDataModule):
         workers: number of reading processes.
 
     Attributes:
+        collate: makes a batch of examples; torch's own if ``None``.
         division: processes and passes that share a step's batch; one of each until the trainer is made.
         pinned: whether batches are copied to memory that a device reads by itself.
     """
+
+    collate: Callable[[Any], Any] | None = None
 
     def __init__(
         self,
@@ -282,6 +285,7 @@ class Batches(LightningDataModule):
             batch_sampler=batches,
             num_workers=self.workers,
             pin_memory=self.pinned,
+            collate_fn=self.collate,
             **reading,
         )
 
@@ -316,7 +320,7 @@ class TrainingData(Batches):
 
 
 def split(
-    images: Sequence[TrainingImage] | Sequence[TrainingVolume], recipe: Recipe
+    images: Sequence[TrainingImage] | Sequence[TrainingBoxes] | Sequence[TrainingVolume], recipe: Recipe
 ) -> tuple[list[int], list[int]]:
     """Indices for training and for validation, which takes a fifth of the groups (or images)."""
     if recipe.validation == "none":

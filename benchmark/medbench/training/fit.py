@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lightning.pytorch import Callback, Trainer
     from torch import nn
 
-    from medbench.core.sample import TrainingImage, TrainingVolume
+    from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
     from medbench.training.data import Batches
@@ -36,7 +36,7 @@ WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
 BEST = "best.pt"
-LEARNT = frozenset({"label_map", "image_classes", "landmarks"})
+LEARNT = frozenset({"label_map", "image_classes", "boxes", "landmarks"})
 """Tasks that networks learn here."""
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
 
 def fit(
     learner: Learner,
-    images: Sequence[TrainingImage] | Sequence[TrainingVolume],
+    images: Sequence[TrainingImage] | Sequence[TrainingBoxes] | Sequence[TrainingVolume],
     recipe: Recipe,
     folder: Path,
     facts: dict[str, Any],
@@ -284,6 +284,12 @@ def _data(
         from medbench.training.landmark_task import LandmarkTask
 
         return LandmarkData(images, recipe, contract, workers=workers), LandmarkTask
+    if "boxes" in learner.learns:
+        from medbench.training.box_data import BoxData
+        from medbench.training.box_task import BoxTask
+
+        boxes = BoxData(images, recipe, contract, workers=workers)
+        return boxes, functools.partial(BoxTask, steps_per_epoch=boxes.step_batches().steps)
     if "label_map" not in learner.learns:
         from medbench.training.class_data import ImageClassData
         from medbench.training.class_task import ImageClassTask

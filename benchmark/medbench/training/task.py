@@ -107,21 +107,23 @@ class NetworkTask(LightningModule):
         """Peak rate of the optimizer."""
         return self.recipe.learning_rate
 
-    def configure_optimizers(self) -> Any:
-        """The recipe's optimizer and schedule."""
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        """The recipe's optimizer."""
         recipe, groups = self.recipe, self.parameter_groups()
         settings: dict[str, Any] = {
             "lr": self.rate(),
             "weight_decay": recipe.weight_decay,
             "fused": True,
         }
-        optimizer: torch.optim.Optimizer
         if recipe.optimizer == "sgd":
-            optimizer = torch.optim.SGD(groups, momentum=0.9, **settings)
-        else:
-            name, _, variant = recipe.optimizer.partition("_")
-            kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
-            optimizer = kind(groups, amsgrad=variant == "amsgrad", **settings)
+            return torch.optim.SGD(groups, momentum=0.9, **settings)
+        name, _, variant = recipe.optimizer.partition("_")
+        kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
+        return kind(groups, amsgrad=variant == "amsgrad", **settings)
+
+    def configure_optimizers(self) -> Any:
+        """The recipe's optimizer and schedule."""
+        recipe, optimizer = self.recipe, self.make_optimizer()
         if recipe.schedule == "constant":
             return optimizer
         if recipe.schedule == "halving":

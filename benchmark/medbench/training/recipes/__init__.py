@@ -46,8 +46,8 @@ class Recipe:
             ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
-            fuse modalities, see :mod:`medbench.training.distillation_task`; ``heatmap_mse`` is the mean
-            squared error of heat maps.
+            fuse modalities, see :mod:`medbench.training.distillation_task`; ``detection`` is the sum of the
+            losses that a detector returns, ``heatmap_mse`` the mean squared error of heat maps.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
@@ -83,7 +83,9 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine", "halving"]
+    schedule: Literal[
+        "constant", "cosine", "one_cycle", "polynomial", "warmup_cosine", "warmup_steps", "halving"
+    ]
     loss: Literal[
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
@@ -91,6 +93,7 @@ class Recipe:
         "batch_dice",
         "modality_distillation",
         "cross_entropy",
+        "detection",
         "heatmap_mse",
     ]
     augmentation: Literal[
@@ -102,6 +105,8 @@ class Recipe:
         "mirror",
         "turn_mirror",
         "random_crop",
+        "flip",
+        "scale_jitter",
     ]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
@@ -192,9 +197,45 @@ class LandmarkRecipe(Recipe):
     targets: Literal["exact", "truncated"] = "exact"
 
 
-IMAGE_CLASSES, LANDMARKS = "image_classes", "landmarks"
-"""The families of recipes of networks that class whole images, and of those that answer landmarks."""
-_KINDS: Mapping[str, type[Recipe]] = {IMAGE_CLASSES: ImageClassRecipe, LANDMARKS: LandmarkRecipe}
+@dataclasses.dataclass(frozen=True, slots=True)
+class BoxRecipe(Recipe):
+    """Settings of networks that detect boxes, besides those of all.
+
+    The loss is the sum of those that the network returns. ``image_size`` is the longer side of images, which
+    are padded to a square. ``flip`` flips an image at 0.5; ``scale_jitter`` also scales an image by
+    ``least_scale`` to ``most_scale`` of that size, cuts or pads it to the square at a random place, and
+    changes brightness and contrast by up to 30 %. ``warmup_steps`` raises the rate over the first steps and
+    divides it by ten after 8/13 and 11/13 of all steps.
+
+    Attributes:
+        least_scale: of ``scale_jitter``.
+        most_scale: of ``scale_jitter``.
+        warmup_steps: of the schedule, at most those of one epoch.
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
+            holds for any.
+        class_balance: ``sampling`` draws images so that boxes of every class, and images without, come up
+            more alike; ``none`` takes every image once an epoch.
+    """
+
+    least_scale: float = 1.0
+    most_scale: float = 1.0
+    warmup_steps: int = 0
+    batch_of_rate: int = 0
+    class_balance: Literal["none", "sampling"] = "none"
+
+    def rate(self) -> float:
+        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
+        if not self.batch_of_rate:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size / self.batch_of_rate
+
+
+RECIPES_OF_TASKS: dict[str, type[Recipe]] = {
+    "image_classes": ImageClassRecipe,
+    "boxes": BoxRecipe,
+    "landmarks": LandmarkRecipe,
+}
+"""Task that is demanded alone -> kind of its recipes, whose family has the task's name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -249,7 +290,7 @@ def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
         MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a setting that recipes do not have or a
             value that it cannot take.
     """
-    return load_recipe_as(_KINDS.get(family, Recipe), family, name, changes)
+    return load_recipe_as(RECIPES_OF_TASKS.get(family, Recipe), family, name, changes)
 
 
 def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, Any]) -> R:

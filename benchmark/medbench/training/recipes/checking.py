@@ -102,6 +102,11 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "loss": ("cross_entropy",),
         "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
     },
+    "boxes": {
+        "schedule": (*_STEPWISE, "warmup_steps"),
+        "loss": ("detection",),
+        "augmentation": ("none", "flip", "scale_jitter"),
+    },
 }
 UNUSED: Mapping[str, tuple[str, ...]] = {
     "images": ("patches", "structure_share", "hide_sequences", "missing_rates"),
@@ -114,6 +119,10 @@ UNUSED: Mapping[str, tuple[str, ...]] = {
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
         *("unlabelled_ratio", "image_class_weight"),
     ),
+    "boxes": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+    ),
 }
 """Kind of training -> settings that it has no use for."""
 
@@ -123,7 +132,7 @@ def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
 
     Args:
         recipe: the recipe with its changes.
-        learns: ``images``, ``volumes``, ``landmarks`` or ``image classes``.
+        learns: ``images``, ``volumes``, ``image classes``, ``boxes`` or ``landmarks``.
         changes: settings that the user changed.
 
     Raises:
