@@ -115,7 +115,7 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """``volumes``, ``images``, ``image classes``, ``boxes``, ``landmarks`` or ``sequences``: what is learnt."""
+        """``volumes``, ``images``, ``image classes``, ``boxes``, ``landmarks`` or ``sequences``."""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
