@@ -25,6 +25,7 @@ from medbench.nnunet.predictor import NnunetPredictor
 from medbench.nnunet.recipe import NnunetRecipe
 from medbench.running.run import run
 from medbench.running.train import train
+from medbench.training.hardware import Hardware
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,10 +55,10 @@ def refused(code, action):
     return caught.value
 
 
-def train_tiny(root, runs, progress=None):
+def train_tiny(root, runs, progress=None, workers=0):
     return train(
         "nnunet.test", "cvc_clinicdb", data=root, recipe="quick", recipe_changes=TINY, runs=runs,
-        progress=progress,
+        progress=progress, hardware=Hardware("cpu", 1, workers=workers),
     )  # fmt: skip
 
 
@@ -222,12 +223,21 @@ def test_trained_weights_predict_and_score(trained, small_cvc, tmp_path):
     assert [row.predictions for row in again.rows] == [row.predictions for row in finished.rows]
 
 
+def commands():
+    """Command lines of all processes."""
+    import psutil
+
+    return [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+
+
 @pytest.mark.slow
-def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers):
     with pytest.raises(KeyboardInterrupt):
-        train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"))
+        train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)
     assert not list(tmp_path.rglob("weights.pt"))
-    resumed = train_tiny(small_cvc, tmp_path, Told())
+    assert not [name for name in commands() if str(tmp_path) in name], "a reading process lives on"
+    resumed = train_tiny(small_cvc, tmp_path, Told(), workers)
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")
     assert train_tiny(small_cvc, tmp_path) == resumed

@@ -13,6 +13,8 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
         "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:cvc_clinicdb",
+        "cvc_clinicdb_boxes": "medbench.challenges.cvc_clinicdb_boxes.challenge:cvc_clinicdb_boxes",
+        "kvasir_polyp": "medbench.challenges.kvasir_polyp.challenge:kvasir_polyp",
         "brats2018": "medbench.challenges.brats.challenge:brats2018",
         "brats2019": "medbench.challenges.brats.challenge:brats2019",
         "brats2020": "medbench.challenges.brats.challenge:brats2020",
@@ -38,6 +40,7 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "hc18": "medbench.challenges.hc18.challenge:hc18",
         "isic2018": "medbench.challenges.isic2018.challenge:isic2018",
         "iugc2024": "medbench.challenges.iugc2024.challenge:iugc2024",
+        "iugc2025": "medbench.challenges.iugc2025.challenge:iugc2025",
         "kpis_patch": "medbench.challenges.kpis.patches:kpis_patch",
         "kpis_slide": "medbench.challenges.kpis.slides:kpis_slide",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",

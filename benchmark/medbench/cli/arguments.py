@@ -59,8 +59,14 @@ Repeats = Annotated[
 Sampling = Annotated[
     str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."),
+]
+ForcePrecision = Annotated[
+    bool, typer.Option("--force-precision", help="Accept a precision that the processor only emulates.")
+]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; tf32 on CUDA.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(

@@ -31,6 +31,8 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="medbench",
     help="Published medical-imaging models on challenges, scored as the organisers score them.",
@@ -106,12 +108,13 @@ def main() -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
         if hasattr(error, "format_message") and not debug:
             error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
             code = 2
         else:
             code = fail(error, debug)
+    if code == INTERRUPTED:
+        typer.echo("Interrupted. Repeat the command to go on.", err=True)
     sys.exit(code or 0)

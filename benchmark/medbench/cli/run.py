@@ -21,8 +21,9 @@ def command(
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
+    force_precision: arguments.ForcePrecision = False,
     batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
     modalities: Annotated[

@@ -37,15 +37,35 @@ def command(
             "--freeze", metavar="PART", help="Part of the network that keeps those weights; repeatable."
         ),
     ] = None,
-    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")] = "auto",
+    accelerator: Annotated[
+        str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
     devices: Annotated[
-        str, typer.Option("--devices", help="Number of devices on each node, or auto.")
+        str,
+        typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch."),
     ] = "auto",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
+    passes: Annotated[
+        int,
+        typer.Option(
+            "--accumulate", min=1, help="Passes that share the recipe's batch; more need less memory."
+        ),
+    ] = 1,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Number of processes that read images.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--workers", min=0, help="Processes a device that read images; none on the CPU, else up to 8."
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic/--fast",
+            help="Deterministic algorithms without TF32, or the fastest; the CPU is deterministic.",
+        ),
+    ] = None,
+    force_precision: arguments.ForcePrecision = False,
     runs: arguments.Runs = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, and where each setting comes from.")
@@ -57,7 +77,8 @@ def command(
     from medbench.cli.parsing import parse_settings
     from medbench.models import model_entry
     from medbench.running.train import outline_training, train
-    from medbench.training.fit import Hardware, is_first_process, training_summary
+    from medbench.training.fit import is_first_process, training_summary
+    from medbench.training.hardware import Hardware
 
     asked: dict[str, Any] = {
         "data": data,
@@ -76,7 +97,14 @@ def command(
         challenge,
         **asked,
         hardware=Hardware(
-            accelerator, int(devices) if devices.isdigit() else devices, nodes, precision, workers
+            accelerator,
+            int(devices) if devices.isdigit() else devices,
+            nodes,
+            precision,
+            workers,
+            passes,
+            deterministic,
+            force_precision,
         ),
         runs=runs,
         progress=ConsoleProgress(),
@@ -96,9 +124,10 @@ def command(
         if name.startswith("validation_") and value is not None
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
+    steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {summary['steps']} steps, "
-        f"{held_out or 'no validation'}; medbench run finds these weights by itself."
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
+        "medbench run finds these weights by itself."
     )
 
 

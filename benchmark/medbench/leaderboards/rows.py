@@ -45,6 +45,7 @@ def row_of(record: RunRecord, folder: Path) -> dict[str, Any]:
         "untrained_parts": model.untrained_parts,
         "recipe": (training.get("recipe") or {}).get("name"),
         "recipe_changes": training.get("changes"),
+        "training_hardware": training.get("hardware"),
         "training_seed": training.get("seed"),
         "training_split": training.get("split"),
         "seed": record.seed,

@@ -118,18 +118,21 @@ class Encoder(nn.Module):
             for level, (inputs, outputs) in enumerate(itertools.pairwise((1, *channels)))
         )
 
-    def forward(self, volume: Tensor, present: Tensor | None) -> list[Tensor]:
-        """Features of every level, zeros for samples without this modality.
+    def forward(self, volume: Tensor, present: Tensor | None, samples: Tensor | None = None) -> list[Tensor]:
+        """Features of every level, zeros for samples without this modality, which ``samples`` leaves out.
 
         In training, features of a modality that no sample has depend on its parameters with gradient zero,
         so that every process of a distributed training has the same gradients to share.
         """
-        if present is None or bool(present.all()):
+        if present is None:
             return self._compute(volume)
-        if bool(present.any()):
+        samples = present.nonzero().flatten() if samples is None else samples
+        if len(samples) == len(volume):
+            return self._compute(volume)
+        if len(samples):
             return [
-                level.new_zeros(len(volume), *level.shape[1:]).index_put((present,), level)
-                for level in self._compute(volume[present])
+                level.new_zeros(len(volume), *level.shape[1:]).index_put((samples,), level)
+                for level in self._compute(volume[samples])
             ]
         nothing = volume.new_zeros(())
         if torch.is_grad_enabled():
@@ -257,28 +260,42 @@ class DMAFNet(nn.Module):
         _, fused = self._fuse(pad_ends(volumes, 1, self.least_sides), present)
         return crop_ends(self.decoder.head(self.decoder(fused)[-1]), volumes.shape[2:])
 
-    def paths(self, volumes: Tensor, present: Tensor) -> Paths:
-        """Outputs for the losses of training, at sides from 32 on; arguments as in :meth:`forward`."""
-        features, fused = self._fuse(volumes, present)
+    def paths(self, volumes: Tensor, present: Tensor, samples: Sequence[Tensor] | None = None) -> Paths:
+        """Outputs for the losses of training, at sides from 32 on.
+
+        Args:
+            volumes: as in :meth:`forward`.
+            present: as in :meth:`forward`.
+            samples: for each modality the samples that have it; found from ``present`` if not given, for
+                which a GPU has to be waited for.
+        """
+        samples = [here.nonzero().flatten() for here in present.T] if samples is None else samples
+        features, fused = self._fuse(volumes, present, samples)
         *coarse, finest = self.decoder(fused)
         deep = [head(level) for head, level in zip(self.deep_heads, coarse, strict=True)]
         alone = [
-            torch.cat([levels[level][here] for levels, here in zip(features, present.T, strict=True)])
+            torch.cat([levels[level][here] for levels, here in zip(features, samples, strict=True)])
             for level in range(len(fused))
         ]
         separate = self.shared_decoder.head(self.shared_decoder(alone)[-1])
         return Paths(
             self.decoder.head(finest),
             tuple(reversed(deep)),
-            separate.split(present.sum(dim=0).tolist()),
+            separate.split([len(here) for here in samples]),
             tuple(levels[-1] for levels in features),
             fused[-1],
         )
 
-    def _fuse(self, volumes: Tensor, present: Tensor | None) -> tuple[list[list[Tensor]], list[Tensor]]:
+    def _fuse(
+        self, volumes: Tensor, present: Tensor | None, samples: Sequence[Tensor] | None = None
+    ) -> tuple[list[list[Tensor]], list[Tensor]]:
         """Features by modality and level, and fused features by level."""
         features = [
-            encoder(volumes[:, number : number + 1], None if present is None else present[:, number])
+            encoder(
+                volumes[:, number : number + 1],
+                None if present is None else present[:, number],
+                None if samples is None else samples[number],
+            )
             for number, encoder in enumerate(self.encoders)
         ]
         fused = [

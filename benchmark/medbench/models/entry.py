@@ -68,6 +68,8 @@ class ModelEntry:
         window_planes: planes of a window of volumes along the first axis; 0 has as many as ``image_size``.
         centre_crop: whether the network sees the centre of a volume's planes alone, at ``image_size``.
         image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
+        sees: forms of cases that the model predicts, the preferred form first; empty: as ``spatial_dims``
+            says.
         further_inputs: ``"module:callable"``; called with the input, it makes the other inputs of ``forward``
             for profiling.
         size_divisor: the network pads the sides of its input to multiples of this number.
@@ -125,6 +127,7 @@ class ModelEntry:
     window_planes: int = 0
     centre_crop: bool = False
     image_size: int = 256
+    sees: tuple[Form, ...] = ()
     further_inputs: str = ""
     size_divisor: int = 1
     min_size: int = 1
@@ -153,8 +156,8 @@ class ModelEntry:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Forms of cases that the model can predict, the preferred form first."""
-        if self.framework:
-            return ("volume", "image")
+        if self.sees:
+            return self.sees
         by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
         return by_axes[self.spatial_dims]
 

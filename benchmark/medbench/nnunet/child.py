@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.files import read_json, write_json, write_text
+from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.seeds import derived_seed
+from medbench.nnunet.ordered_batches import ordered
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -32,6 +34,8 @@ AUGMENTERS = "nnUNet_n_proc_DA"
 
 def main(path: Path) -> int:
     """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
+    signal.signal(signal.SIGTERM, _end)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     request = read_json(path)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(request["log"], "a", encoding="utf-8") as log:
@@ -53,10 +57,15 @@ def main(path: Path) -> int:
     return 0
 
 
+def _end(number: int, frame: Any) -> None:
+    """Exit as Python does, so that the processes that read ahead end with this one."""
+    sys.exit(128 + number)
+
+
 def _work(request: dict[str, Any], emit: Emit) -> None:
     import torch
 
-    if request["device"] == "cpu":
+    if request["deterministic"]:
         torch.use_deterministic_algorithms(True, warn_only=True)
     if not request["workers"]:
         _stay_in_this_process()
@@ -200,10 +209,13 @@ def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: E
 
     def save_whole(filename: str) -> None:
         save(f"{filename}.partial")
-        Path(f"{filename}.partial").replace(filename)
+        replace_flushed(Path(f"{filename}.partial"), Path(filename))
 
     def begin_seeded() -> None:
-        seed_all(request["seed"], number + 1, trainer.current_epoch + 1)
+        parts = request["seed"], number + 1, trainer.current_epoch + 1
+        trainer.dataloader_train = ordered(trainer.dataloader_train, seed_all, (*parts, 0))
+        trainer.dataloader_val = ordered(trainer.dataloader_val, seed_all, (*parts, 1))
+        seed_all(*parts)
         begin()
 
     def end_reported() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ from medbench.models.options import refuse_options
 from medbench.nnunet.beginning import REPORT, START, read_start
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.recipe import NnunetRecipe
-from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
+from medbench.training.fit import SUMMARY, WEIGHTS
 from medbench.training.framework import TrainingOrder
+from medbench.training.hardware import Hardware, present_hardware
 from medbench.training.recipes import load_recipe_as
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class Nnunet:
         if weights.exists() and (order.folder / SUMMARY).exists():
             return weights
         require_nnunet()
-        device = _device(hardware)
+        hardware = _present(hardware)
         started = time.perf_counter()
         recipe: NnunetRecipe = order.recipe
         name = f"Dataset001_{order.challenge.name}"
@@ -105,8 +107,9 @@ class Nnunet:
             "configuration": configuration,
             "dataset": name,
             "splits": splits,
-            "device": device,
-            "workers": hardware.workers,
+            "device": hardware.accelerator,
+            "deterministic": bool(hardware.deterministic),
+            "workers": hardware.workers or 0,
             "log": str(order.folder / LOG),
             "preprocessed": str(order.folder / "nnUNet_preprocessed" / name),
             "results": str(order.folder / "nnUNet_results" / name),
@@ -236,18 +239,16 @@ def _hand_over(order: TrainingOrder) -> dict[str, Any]:
     }
 
 
-def _device(hardware: Hardware) -> str:
-    import torch
-
+def _present(hardware: Hardware) -> Hardware:
     if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
         raise MedbenchError(
             "nnunet.hardware",
             "nnU-Net trains here on one device at its own precision.",
             "Leave --devices, --nodes and --precision out; train folds side by side instead.",
         )
-    if hardware.accelerator == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return hardware.accelerator
+    if hardware.passes != 1:
+        raise MedbenchError("nnunet.hardware", "nnU-Net adds up no passes.", "Leave --accumulate out.")
+    return present_hardware(replace(hardware, devices=1))
 
 
 def _check_folds(recipe: NnunetRecipe, splits: list[dict[str, list[str]]], order: TrainingOrder) -> None:

@@ -15,7 +15,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.guard import Failure, guarded
-from medbench.core.overlay import Illustration
+from medbench.core.overlay import DrawnBox, Illustration
 from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.text import CONTENT_POLICY, printable
 from medbench.records.charts import draw_chart
@@ -46,7 +46,9 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
+    *,
     sealed: bool = True,
+    verdicts: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file without links to other files.
 
@@ -58,6 +60,7 @@ def write_report(
         record: of the run.
         predictions: folder of prediction files.
         sealed: whether hashes show that record and rows were not edited.
+        verdicts: columns in which the run was not shown to lie above the constant baseline, in words.
     """
     import jinja2
 
@@ -75,6 +78,7 @@ def write_report(
         policy=CONTENT_POLICY,
         record=record,
         sealed=sealed,
+        verdicts=verdicts,
         headings=RESULT_HEADINGS,
         tables=[
             (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
@@ -154,7 +158,12 @@ def _drawn(
             "caption": image.caption or text,
             "scores": text if image.kind == "overview" else "",
             "marked": bool(image.marks),
-            "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
+            "outlined": bool(
+                np.any(image.reference)
+                or np.any(image.prediction)
+                or image.reference_boxes
+                or image.prediction_boxes
+            ),
             "source": _data_url(image),
         }
         for image in images
@@ -162,7 +171,7 @@ def _drawn(
 
 
 def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
-    """``(height, width, 3)`` with the outlines of every label of both label maps, and the marks."""
+    """``(height, width, 3)`` with the outlines of every label of both label maps, boxes and marks."""
     import cv2
 
     canvas = np.ascontiguousarray(illustration.image, np.uint8).copy()
@@ -173,6 +182,8 @@ def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
             mask = (labels == label).astype(np.uint8)
             contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(canvas, contours, -1, colour, width)
+    _draw_boxes(canvas, illustration.reference_boxes, REFERENCE_RGB, width)
+    _draw_boxes(canvas, illustration.prediction_boxes, PREDICTION_RGB, width)
     for mark in illustration.marks:
         row, column, radius = round(mark.row), round(mark.column), round(mark.radius) + MARK_MARGIN_PX
         missed = mark.kind == "missed"
@@ -186,6 +197,21 @@ def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
                 corners = (column - radius, row - radius), (column + radius, row + radius)
                 cv2.rectangle(canvas, *corners, colour, line)
     return canvas
+
+
+def _draw_boxes(
+    canvas: npt.NDArray[np.uint8], boxes: Sequence[DrawnBox], colour: tuple[int, int, int], width: int
+) -> None:
+    """Draw boxes, the first of them last, with their texts at the upper left corner."""
+    import cv2
+
+    for box in reversed(boxes):
+        left, top, right, bottom = (round(corner) for corner in box.corners)
+        cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, width)
+        if box.text:
+            size = max(0.4, max(canvas.shape) / 900)
+            place = (max(0, left + 2), max(round(26 * size), top - 3))
+            cv2.putText(canvas, box.text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, width, cv2.LINE_AA)
 
 
 def _data_url(illustration: Illustration) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
@@ -15,7 +15,7 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as, recipe_on
+from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
 from medbench.training.recipes.checking import check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """Recipe of a family on challenges for which it has none of its own."""
+
+
+_AXES: Mapping[Form, Literal[1, 2, 3]] = {"volume": 3, "sequence": 1}
+"""Form of cases -> axes of a framework's network, where these are not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class NetworkPlan:
     @property
     def recipe_family(self) -> str:
         """The family whose recipes apply to what is demanded."""
-        return IMAGE_CLASSES if set(self.outputs) == {"image_classes"} else self.entry.recipe_family
+        alone = next(iter(self.outputs)) if len(self.outputs) == 1 else ""
+        return alone if alone in RECIPES_OF_TASKS else self.entry.recipe_family
 
     @property
     def returned(self) -> tuple[str, ...]:
@@ -110,12 +115,14 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What a training sees: ``volumes``, ``images``, ``image classes`` or ``sequences``."""
+        """``volumes``, ``images``, ``image classes``, ``boxes``, ``landmarks`` or ``sequences``."""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
             return "volumes"
-        return "images" if "label_map" in self.outputs else "image classes"
+        if "label_map" in self.outputs:
+            return "images"
+        return next((task for task in ("boxes", "landmarks") if task in self.outputs), "image classes")
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
@@ -140,6 +147,7 @@ class NetworkPlan:
             mean=tuple(entry.mean),
             std=tuple(entry.std),
             resampling=self.resampling,
+            padded=set(self.outputs) == {"boxes"},
         )
 
     def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:
@@ -162,7 +170,7 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     if entry.framework:
         framework: Framework = load_object(entry.framework)
         framework.check(model, challenge, {**entry.fixed_options, **options})
-        entry = replace(entry, spatial_dims=3 if form == "volume" else 2)
+        entry = replace(entry, spatial_dims=_AXES.get(form, 2))
     else:
         check_options(entry, options)
     return NetworkPlan(

@@ -14,7 +14,7 @@ from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
 from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
 from medbench.running.data import resolve_data
-from medbench.running.finishing import REPORT
+from medbench.running.finishing import REPORT, against_constant
 
 
 def report(
@@ -64,7 +64,9 @@ def report(
             )
     default = Path(f"report-{record.key[:8]}.html") if of_row else finished.folder / REPORT
     page = Path(output) if output else default
-    write_report(page, challenge, cases, list(finished.rows.values()), record, folder, finished.sealed)
+    rows = list(finished.rows.values())
+    verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
+    write_report(page, challenge, cases, rows, record, folder, sealed=finished.sealed, verdicts=verdicts)
     return page
 
 

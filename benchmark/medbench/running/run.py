@@ -63,7 +63,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
         model=job.model_record(places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
-        device=request.inference.device,
+        device=job.request.inference.device,
         command=job.request.command(shared=True),
         citations=[job.network.entry.paper, challenge.card.citation],
         started=started,
@@ -75,7 +75,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     finished = store(finished, challenge, job.cases, folder / "predictions", board)
     if whole:
         add_references(subject, request, progress)
-    keep_phases(folder, timing)
+    keep_phases(folder, timing, job.request.inference.device)
     return finished
 
 

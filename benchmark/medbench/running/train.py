@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from medbench.core.task import Form
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
-    from medbench.training.fit import Hardware
     from medbench.training.framework import FrameworkRecipe
+    from medbench.training.hardware import Hardware
     from medbench.training.recipes import Recipe
 
 
@@ -48,12 +49,28 @@ def plan_training(
     runs: Path,
     split: str | None = None,
     start: Start | None = None,
+    hardware: Hardware | None = None,
 ) -> TrainingPlan:
     """Plan a training; its folder's name hashes everything that decides its result.
 
+    Args:
+        challenge: what to learn.
+        data: where from.
+        network: what learns.
+        recipe: how.
+        runs: folder of run directories.
+        split: split to learn from; the challenge's training split if not given.
+        start: weights to start from.
+        hardware: devices and precision, of hardware that is present; all of this machine if not given.
+
     Raises:
-        MedbenchError: ``init.nothing_matches`` or ``init.part`` for a start that does not fit the network.
+        MedbenchError: as :func:`medbench.training.hardware.present_hardware`; ``init.nothing_matches`` or
+            ``init.part`` for a start that does not fit the network.
     """
+    from medbench.training.hardware import Hardware as DefaultHardware
+    from medbench.training.hardware import present_hardware
+
+    hardware = hardware or present_hardware(DefaultHardware())
     subject, challenge = challenge, training_challenge(challenge)
     split = split or challenge.release.training_split
     cases = challenge.cases(data.root, split)
@@ -67,6 +84,10 @@ def plan_training(
         "data": data.kind,
         "manifest_sha256": manifest_sha256(data.root, cases),
         "seed": recipe.seed,
+        "hardware": {
+            **hardware.facts(getattr(recipe, "batch_size", 1)),
+            **({"precision": "the framework's own"} if network.framework is not None else {}),
+        },
         **plugin_settings(),
     }
     began = {} if start is None else {"start": [start.checkpoint.sha256, *start.frozen]}
@@ -76,15 +97,14 @@ def plan_training(
     facts["train_command"] = train_command(subject, network, recipe, split, start, real=data.kind == "real")
     facts |= start_facts(network, start)
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
-    return TrainingPlan(challenge, data, network, recipe, folder, split, facts, start)
+    return TrainingPlan(challenge, data, network, recipe, folder, split, hardware, facts, start)
 
 
-def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
+def train_planned(plan: TrainingPlan, progress: Progress) -> Path:
     """Weights file of a planned training: an interrupted training is resumed, a finished one not repeated.
 
     Raises:
-        MedbenchError: ``training.task`` for other tasks than label maps and image classes, or as the
-            training itself.
+        MedbenchError: ``training.task`` for tasks that are not learnt here, or as the training itself.
     """
     from medbench.training.fit import LEARNT, Learner, fit
     from medbench.training.framework import TrainingOrder
@@ -101,9 +121,9 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             facts=plan.facts,
             start=plan.start,
         )
-        return plan.network.framework.train(order, hardware, progress)
+        return plan.network.framework.train(order, plan.hardware, progress)
     if plan.network.form == "sequence" and "frame_scores" in plan.network.outputs:
-        return train_sequences(plan, hardware, progress)
+        return train_sequences(plan, progress)
     if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",
@@ -118,7 +138,7 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
         plan.recipe,
         plan.folder,
         plan.facts,
-        hardware=hardware,
+        hardware=plan.hardware,
         progress=progress,
         cache=cache_folder() / "volumes",
     )
@@ -175,7 +195,7 @@ def train(
         challenge: challenge name.
         recipe: name of one of the model family's recipes; the family's on this challenge if not given.
         recipe_changes: settings that differ from the recipe's.
-        hardware: accelerator, devices, nodes, precision.
+        hardware: accelerator, devices, nodes, precision; the recipe's batch is shared by all devices.
         progress: display that counts the steps.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
             ``split`` to learn from, the challenge's own training split if not given, or those of all its
@@ -187,25 +207,32 @@ def train(
         how they were made.
 
     Raises:
-        MedbenchError: for unknown names, unreadable data or a diverged training.
+        MedbenchError: for unknown names, absent devices, unreadable data or a diverged training.
+        KeyboardInterrupt: when the user interrupts; the same call goes on.
     """
-    from medbench.training.fit import Hardware as DefaultHardware
+    from medbench.training.hardware import Hardware as DefaultHardware
+    from medbench.training.hardware import present_hardware
 
     progress = progress or SilentProgress()
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
     began = start(subject, network)
+    asked = hardware or DefaultHardware()
+    if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
+        asked = dataclasses.replace(asked, devices=1)
+    present = present_hardware(asked)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
     folds = () if request.split else release.parts(release.default_split)
     splits: list[str | None] = [*map(release.training_split_of, folds)] if folds else [request.split]
     plans = [
-        plan_training(subject, data, network, settings, request.runs_root, split, began) for split in splits
+        plan_training(subject, data, network, settings, request.runs_root, split, began, present)
+        for split in splits
     ]
     if "start_parameters" in plans[0].facts:
         progress.say(start_line(plans[0].facts))
-    weights = [train_planned(plan, hardware or DefaultHardware(), progress) for plan in plans]
+    weights = [train_planned(plan, progress) for plan in plans]
     return weights[-1]
 
 

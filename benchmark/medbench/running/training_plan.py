@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.challenges.base import Challenge
 from medbench.core.case import Data
 from medbench.running.networks import NetworkPlan
+from medbench.training.hardware import Hardware
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,6 +28,7 @@ class TrainingPlan:
         recipe: how; a :class:`Recipe`, or a framework's own.
         folder: where its state and weights lie; named by everything that decides them.
         split: the training split.
+        hardware: devices and precision, all of them present.
         facts: what the weights file records.
         start: weights that it starts from; ``None`` for fresh ones.
     """
@@ -37,6 +39,7 @@ class TrainingPlan:
     recipe: Any
     folder: Path
     split: str
+    hardware: Hardware
     facts: dict[str, Any] = field(default_factory=dict)
     start: Start | None = None
 

@@ -237,7 +237,7 @@ def no_weights(challenge: Challenge, model: str, data: Data, split: str | None =
 
 
 def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress: Progress) -> Path:
-    from medbench.training.fit import Hardware
+    from medbench.training.hardware import Hardware, present_hardware
 
     challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
     recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
@@ -246,5 +246,6 @@ def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress
         f"({recipe.describe(network.entry.spatial_dims)}). "
         "Its scores say nothing about real data."
     )
-    training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split)
-    return train_planned(training, Hardware(devices=1), progress)
+    hardware = present_hardware(Hardware(devices=1))
+    training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split, None, hardware)
+    return train_planned(training, progress)

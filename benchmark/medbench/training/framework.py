@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
     from medbench.core.progress import Progress
     from medbench.inference.weights import Checkpoint
-    from medbench.training.fit import Hardware
+    from medbench.training.hardware import Hardware
 
 
 class FrameworkRecipe(Protocol):

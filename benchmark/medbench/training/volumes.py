@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Item = tuple[Tensor, Tensor, Tensor]
 logger = logging.getLogger(__name__)
 _TRIES = 50
-_BAD_STEPS = 10
 
 
 class TrainingPatches(Dataset[Item]):
@@ -216,29 +215,12 @@ class VolumeTask(SegmentationTask):
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
         self.with_mask = with_mask
-        self.bad_steps = 0
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Skip a step with a gradient that is not finite; weights and the optimizer's averages stay.
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """The batch as it is: every patch has labels."""
+        return batch
 
-        Raises:
-            MedbenchError: ``training.diverged`` when that happens ten times in succession.
-        """
-        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
-            self.bad_steps = 0
-            return
-        self.bad_steps += 1
-        if self.bad_steps == _BAD_STEPS:
-            raise MedbenchError(
-                "training.diverged",
-                f"The gradients of {_BAD_STEPS} steps in succession are not finite.",
-                "Lower the learning rate, or look for constant volumes in the data.",
-            )
-        for parameter in self.parameters():
-            parameter.grad = None
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Loss of one batch of patches by the recipe."""
         patches, labels, present = batch
         finest, *coarser = self._outputs(patches, present)
@@ -246,14 +228,15 @@ class VolumeTask(SegmentationTask):
         if coarser:
             loss = loss + sum(self.loss(logits, labels) / 2**level for level, logits in enumerate(coarser, 1))
             loss = loss / sum(1 / 2**level for level in range(len(coarser) + 1))
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        self.log("loss", loss)
+        return self.shared(loss, len(patches))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Mean Dice of the structures on held-out patches."""
-        patches, labels, present = batch
-        dice = batch_dice(self._logits(patches, present), labels, self.num_classes)
-        self.log("validation_dice", dice, batch_size=len(patches))
+        patches, labels, present = batch[:3]
+        self.log_dice(
+            batch_dice(self._logits(patches, present), labels, self.num_classes), len(patches), batch_idx
+        )
 
     def _logits(self, patches: Tensor, present: Tensor) -> Tensor:
         return self._outputs(patches, present)[0]

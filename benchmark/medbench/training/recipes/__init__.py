@@ -38,14 +38,16 @@ class Recipe:
         name: ``default``, ``quick``, ``official`` …
         description: one line for people.
         image_size: side of the square training images in pixels, or of the cubic patches in voxels.
-        batch_size: images or patches per step.
+        batch_size: images or patches per step, over all devices.
         epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
-        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
+        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9;
+            ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
-            fuse modalities, see :mod:`medbench.training.distillation_task`.
+            fuse modalities, see :mod:`medbench.training.distillation_task`; ``detection`` is the sum of the
+            losses that a detector returns, ``heatmap_mse`` the mean squared error of heat maps.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
@@ -81,7 +83,9 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine"]
+    schedule: Literal[
+        "constant", "cosine", "one_cycle", "polynomial", "warmup_cosine", "warmup_steps", "halving"
+    ]
     loss: Literal[
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
@@ -89,6 +93,8 @@ class Recipe:
         "batch_dice",
         "modality_distillation",
         "cross_entropy",
+        "detection",
+        "heatmap_mse",
     ]
     augmentation: Literal[
         "none",
@@ -99,6 +105,8 @@ class Recipe:
         "mirror",
         "turn_mirror",
         "random_crop",
+        "flip",
+        "scale_jitter",
     ]
     validation: Literal["by_group", "by_image", "none"]
     unlabelled_ratio: float = 1.0
@@ -152,8 +160,8 @@ class ImageClassRecipe(Recipe):
         warmup_epochs: of ``warmup_cosine``.
         first_rate: rate at its beginning.
         last_rate: rate at its end.
-        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch on all
-            devices. 0: it holds for any.
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
+            holds for any.
         class_balance: how classes of other sizes are evened out: ``loss`` weighs images by the inverse of
             their class's size, ``sampling`` draws every class alike, ``none`` leaves them.
     """
@@ -169,15 +177,65 @@ class ImageClassRecipe(Recipe):
     batch_of_rate: int = 0
     class_balance: Literal["none", "loss", "sampling"] = "none"
 
-    def rate(self, devices: int = 1) -> float:
-        """Peak rate of the optimizer for the batches of so many devices."""
+    def rate(self) -> float:
+        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
         if not self.batch_of_rate:
             return self.learning_rate
-        return self.learning_rate * self.batch_size * devices / self.batch_of_rate
+        return self.learning_rate * self.batch_size / self.batch_of_rate
 
 
-IMAGE_CLASSES = "image_classes"
-"""The family of recipes of networks that class whole images."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class LandmarkRecipe(Recipe):
+    """Settings of networks that answer landmarks by heat maps, besides those of all.
+
+    Attributes:
+        sigma: of the Gaussian at a landmark, in pixels of the heat map.
+        targets: ``exact`` puts it at the landmark, ``truncated`` at the pixel that holds the landmark.
+    """
+
+    sigma: float = 2.0
+    targets: Literal["exact", "truncated"] = "exact"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BoxRecipe(Recipe):
+    """Settings of networks that detect boxes, besides those of all.
+
+    The loss is the sum of those that the network returns. ``image_size`` is the longer side of images, which
+    are padded to a square. ``flip`` flips an image at 0.5; ``scale_jitter`` also scales an image by
+    ``least_scale`` to ``most_scale`` of that size, cuts or pads it to the square at a random place, and
+    changes brightness and contrast by up to 30 %. ``warmup_steps`` raises the rate over the first steps and
+    divides it by ten after 8/13 and 11/13 of all steps.
+
+    Attributes:
+        least_scale: of ``scale_jitter``.
+        most_scale: of ``scale_jitter``.
+        warmup_steps: of the schedule, at most those of one epoch.
+        batch_of_rate: batch size that ``learning_rate`` is given for; the rate grows with the batch. 0: it
+            holds for any.
+        class_balance: ``sampling`` draws images so that boxes of every class, and images without, come up
+            more alike; ``none`` takes every image once an epoch.
+    """
+
+    least_scale: float = 1.0
+    most_scale: float = 1.0
+    warmup_steps: int = 0
+    batch_of_rate: int = 0
+    class_balance: Literal["none", "sampling"] = "none"
+
+    def rate(self) -> float:
+        """Peak rate of the optimizer for the batch, which is the same over any number of devices."""
+        if not self.batch_of_rate:
+            return self.learning_rate
+        return self.learning_rate * self.batch_size / self.batch_of_rate
+
+
+RECIPES_OF_TASKS: dict[str, type[Recipe]] = {
+    "image_classes": ImageClassRecipe,
+    "boxes": BoxRecipe,
+    "landmarks": LandmarkRecipe,
+}
+"""Task that is demanded alone -> kind of its recipes, whose family has the task's name."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,7 +290,7 @@ def load_recipe(family: str, name: str = "default", **changes: Any) -> Recipe:
         MedbenchError: ``recipe.unknown``, or ``recipe.setting`` for a setting that recipes do not have or a
             value that it cannot take.
     """
-    return load_recipe_as(ImageClassRecipe if family == IMAGE_CLASSES else Recipe, family, name, changes)
+    return load_recipe_as(RECIPES_OF_TASKS.get(family, Recipe), family, name, changes)
 
 
 def load_recipe_as(kind: type[R], family: str, name: str, changes: Mapping[str, Any]) -> R:

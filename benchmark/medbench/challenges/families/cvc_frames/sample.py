@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medbench.challenges.cvc_clinicdb.files import FRAMES, sequence_of, split_frames
+from medbench.challenges.families.cvc_frames.files import FRAMES, sequence_of, split_frames
 from medbench.challenges.simulators.colonoscopy import Sequence
 
 SEED = 2015
