@@ -82,8 +82,8 @@ def main():
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDBENCH_RUNS": str(work / "runs")}
         for one in arguments.platform or SUBMISSIONS:
             file = write_submission(work / one, one)
-            command = [sys.executable, "-m", "medbench", "submit", "rehearse", file, "--output", work / "build"]
-            command += ["--engine", "none", "--count", "1"]
+            command = [sys.executable, "-m", "medbench", "submit", "rehearse", file]
+            command += ["--output", work / "build", "--engine", "none", "--count", "1"]
             measure(command, environment)  # draws the sample
             values = [measure(command, environment) for _ in range(arguments.repeats)]
             cpu, wall = (statistics.median(column) for column in zip(*values, strict=True))
@@ -93,8 +93,8 @@ def main():
     text = "\n".join(lines)
     if arguments.write:
         note = (
-            "`medbench submit rehearse FILE --engine none --count 1` on the drawn sample, with networks of a few "
-            "weights, so that the model's own time is next to nothing: build, prediction by `medbench run`'s "
+            "`medbench submit rehearse FILE --engine none --count 1` on the drawn sample, with networks of a "
+            "few weights, so that the model's own time is next to nothing: build, prediction by `medbench run`'s "
             "code, every call of the container, comparison. "
             f"Medians of {arguments.repeats}, one thread, Python {platform.python_version()}, "
             f"{platform.machine()}. Made by `python speed/submissions.py --write`."

@@ -1,14 +1,36 @@
 """Plug-ins of a submission: their files travel and run in the container; packages are refused by name."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from medbench.challenges import REGISTRY
+from medbench.challenges import REGISTRY, load_challenge
 from medbench.core import plugins
 from medbench.core.errors import MedbenchError
 from medbench.core.plugins import copy_plugins, load_copied_plugins, load_plugin
 from medbench.submissions.build.extensions import lint_extensions
+from medbench.submissions.template import submission_text
+
+TINY = Path(__file__).parents[1] / "tasks/plugin.py"
+SUBMISSION = """
+name = "tiny"
+challenge = "tiny_label_map"
+model = "tiny/label_map"
+platform = "grand-challenge"
+[weights]
+file = "none"
+[[interfaces]]
+[[interfaces.inputs]]
+slug = "scan"
+path = "images/scan"
+[[interfaces.outputs]]
+slug = "depth"
+path = "images/depth"
+"""
 
 
 @pytest.fixture
@@ -50,3 +72,44 @@ def test_ours_and_files_pass_and_packages_are_refused_by_name(monkeypatch):
     assert "challenge lab_room comes from the installed package lab_challenges" in finding.message
     factory.__module__ = "medbench_plugin_lab"
     assert list(lint_extensions("dssau_net", "lab_room")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("medbench.challenges.declared.challenge", "challenge psfhs is declared in medbench.toml"),
+        ("medbench.models.local.programs", "is a program of its own"),
+        ("lab_challenges.rooms", "comes from the installed package lab_challenges"),
+    ],
+)
+def test_a_new_submission_of_what_cannot_travel_is_refused_by_name(monkeypatch, module, words):
+    psfhs = load_challenge("psfhs")
+
+    def factory():
+        return psfhs
+
+    factory.__module__ = module
+    monkeypatch.setitem(REGISTRY._targets, "psfhs", factory)
+    with pytest.raises(MedbenchError, match=words):
+        submission_text("psfhs", "dssau_net", "grand-challenge")
+
+
+def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(tmp_path):
+    """The container finds neither the file nor the working folder, but what travelled."""
+    (tmp_path / "tiny.toml").write_text(SUBMISSION)
+    folders = {
+        name: str(tmp_path / name) for name in ("MEDBENCH_CACHE", "MEDBENCH_RUNS", "MEDBENCH_LEADERBOARDS")
+    }
+    command = [sys.executable, "-m", "medbench", "--plugin", TINY, "submit", "rehearse", "tiny.toml"]
+    done = subprocess.run(
+        [*command, "--engine", "none", "--count", "1", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, **folders},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "build/tiny/rehearsal.json").read_text())
+    assert (report["passed"], report["identical_outputs"]) == (True, 2)
+    travelled = (tmp_path / "build/tiny/context/app/plugins").rglob("*.py")
+    assert [path.name for path in travelled] == ["plugin.py"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata as metadata
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from medbench.submissions.build.wheels import torch_build, torch_index
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.archives import source_date_epoch
 from medbench.submissions.description import Image, Submission
-from medbench.submissions.findings import Finding, error, failed, note, warning
+from medbench.submissions.findings import Finding, error, note, refuse, warning
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
@@ -198,17 +198,6 @@ def _gpu_use(submission: Submission) -> Iterator[Finding]:
         return
     text = f"The image uses a GPU where there is one: torch for {build}; without one, the CPU."
     yield note("image.gpu", text, "Request a GPU when you submit.")
-
-
-def refuse(findings: Sequence[Finding]) -> None:
-    """Raise an error for the first finding that is one.
-
-    Raises:
-        MedbenchError: ``submission.unfit``.
-    """
-    if failed(findings):
-        first = next(finding for finding in findings if finding.severity == "error")
-        raise MedbenchError("submission.unfit", f"{first.message} ({first.rule})", first.advice)
 
 
 def dockerfile(build: Build) -> str:
