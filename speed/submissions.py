@@ -94,8 +94,8 @@ def main():
     if arguments.write:
         note = (
             "`medbench submit rehearse FILE --engine none --count 1` on the drawn sample, with networks of a "
-            "few weights, so that the model's own time is next to nothing: build, prediction by `medbench run`'s "
-            "code, every call of the container, comparison. "
+            "few weights, so that the model's own time is next to nothing: build, prediction by "
+            "`medbench run`'s code, every call of the container, comparison. "
             f"Medians of {arguments.repeats}, one thread, Python {platform.python_version()}, "
             f"{platform.machine()}. Made by `python speed/submissions.py --write`."
         )

@@ -1,7 +1,7 @@
 """A small base image out of this machine's own Python, so that containers are tested without any registry.
 
 ``python tests/submissions/base_image.py TARGET.tar`` writes the root file system in 2 s: about 40 MB, without
-debugging symbols where ``strip`` is there, as every byte is packed by each test that saves or pushes an image.
+debugging symbols where ``strip`` is there, as each test that saves or pushes an image packs every byte.
 """
 
 from __future__ import annotations
