@@ -102,6 +102,40 @@ def test_the_lock_resolves_on_the_index_that_it_names(accelerator):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_no_line_of_the_lock_contradicts_another(built, accelerator):
+    """What pip asks of the lock, asked of the installed packages' own metadata: no index is needed."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = requirement_lines(built.packages(), accelerator)
+    locked = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
+    assert locked["torch"].endswith("+cpu" if accelerator == "cpu" else "+cu126")
+    assert locked["torchvision"].partition("+")[2] == locked["torch"].partition("+")[2]
+    asked = 0
+    for name in locked:
+        for requirement in map(Requirement, importlib.metadata.requires(name) or ()):
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            key = canonicalize_name(requirement.name)
+            assert key in locked or key.startswith(("nvidia-", "cuda-", "triton")), (name, str(requirement))
+            if key in locked:
+                assert requirement.specifier.contains(locked[key], prereleases=True), (name, str(requirement))
+                asked += 1
+    assert asked > 10
+
+
+def test_every_release_of_the_table_has_a_build_and_its_index():
+    for release, builds in CUDA_BUILDS.items():
+        build = torch_build("cuda", f"{release}.0+cpu")
+        assert build in builds
+        assert torch_index("cuda", f"{release}.9").endswith(f"/whl/{build}")
+        assert requirement_lines({"torch": f"{release}.1", "nvidia-nccl-cu12": "2"}, "cuda") == [
+            f"torch=={release}.1+{build}"
+        ]
+        assert list(builds) == sorted(builds)
+
+
 def test_the_list_of_materials_names_every_package_and_the_weights(built):
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
