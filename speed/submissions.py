@@ -17,6 +17,7 @@ from pathlib import Path
 THREE = {"in_channels": 3, "num_classes": 3}
 TWO = {"in_channels": 3, "num_classes": 2}
 HEADS = {"in_channels": 4, "num_classes": 4}
+HEADS_2025 = {"in_channels": 4, "num_classes": 5}
 SUBMISSIONS = {
     "grand-challenge": ("psfhs", "dssau_net.test", 64, THREE),
     "codalab": ("iugc2024", "dssau_net.test", 64, {**THREE, "num_image_classes": 2}),
@@ -24,9 +25,9 @@ SUBMISSIONS = {
     "kpis-patch": ("kpis_patch", "mslau_net.test", 64, TWO),
     "kpis-slide": ("kpis_slide", "mslau_net.test", 64, TWO),
     "brats-mlcube": ("brats2023_gli", "dmaf_net.test", 32, HEADS),
-    "brats-docker": ("brats2025_gli", "dmaf_net.test", 32, HEADS),
+    "brats-docker": ("brats2025_gli", "dmaf_net.test", 32, HEADS_2025),
     "medperf": ("brats2023_gli", "dmaf_net.test", 32, HEADS),
-    "synapse-docker": ("brats2025_gli", "dmaf_net.test", 32, HEADS),
+    "synapse-docker": ("brats2025_gli", "dmaf_net.test", 32, HEADS_2025),
 }
 SOCKETS = """
 [[interfaces]]

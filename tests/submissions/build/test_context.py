@@ -75,6 +75,10 @@ def test_a_cuda_build_is_one_that_exists_and_check_says_what_the_gpu_does(write_
 
     (used,) = gpu(file)
     assert (used.severity, "cu126" in used.message) == ("note", True)
+    (limits,) = [one for one in check_submission(read_submission(file), platform) if "limits" in one.rule]
+    own = platform.limits
+    for amount in (f"{own.memory_bytes / 1e9:g} GB", f"{own.processes} processes", f"{own.time_s:g} s"):
+        assert amount in limits.message
     (unused,) = gpu(write_submission("no-gpu"))
     assert "GPU of the platform stays unused" in unused.message
     own = importlib.metadata.version("torch")

@@ -33,7 +33,7 @@ from medbench.submissions.build.sbom import SBOM, can_list_materials, materials
 from medbench.submissions.build.wheels import torch_build, torch_index
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.archives import source_date_epoch
-from medbench.submissions.description import Image, Submission
+from medbench.submissions.description import GIGABYTE, Image, Submission
 from medbench.submissions.findings import Finding, error, note, refuse, warning
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
@@ -154,6 +154,7 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
     if platform.delivers == "image":
         findings += _gpu_use(submission)
         findings += _what_people_need(submission)
+        findings.append(_resources(submission, platform))
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
         findings.append(
             Finding(
@@ -164,6 +165,17 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
             )
         )
     return findings
+
+
+def _resources(submission: Submission, platform: Platform) -> Finding:
+    """A note on what the platform's backend leaves to a run, as rehearsals take it."""
+    limits = platform.limits.with_phase(submission.limits)
+    text = (
+        f"Limits of a run: {limits.memory_bytes / GIGABYTE:g} GB of memory, "
+        f"{limits.shared_memory_bytes >> 20} MB of shared memory, {limits.processes} processes and threads, "
+        f"{limits.time_s:g} s a case."
+    )
+    return note("image.limits", text, "Set [limits] to what the phase's page says.")
 
 
 def _what_people_need(submission: Submission) -> Iterator[Finding]:
