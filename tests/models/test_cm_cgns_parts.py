@@ -152,7 +152,7 @@ def test_clusters_and_the_sentences_loss(golden, relative_error, monkeypatch):
 def test_alignment(golden, fill, relative_error):
     facts, arrays = golden("cmcgns_alignment")
     n_images = facts["B"]
-    network = part("cm_cgns.alignment", facts, fill, form="published", num_clusters=facts["k"])
+    network = part("cm_cgns.alignment", facts, fill, form="published", num_clusters=facts["k"]).train()
     network.draw_first = random.Random(0).randrange
     generator = torch.Generator().manual_seed(0)
     for step, log in enumerate(facts["log_fp64"]):

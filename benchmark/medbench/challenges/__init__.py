@@ -38,6 +38,7 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "iugc2024": "medbench.challenges.iugc2024.challenge:iugc2024",
         "kpis_patch": "medbench.challenges.kpis.patches:kpis_patch",
         "kpis_slide": "medbench.challenges.kpis.slides:kpis_slide",
+        "mimic_cxr": "medbench.challenges.mimic_cxr.challenge:mimic_cxr",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
         "psfhs": "medbench.challenges.psfhs.challenge:psfhs",
         "summe": "medbench.challenges.summe.challenge:summe",

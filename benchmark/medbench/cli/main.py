@@ -19,6 +19,7 @@ from medbench.cli import (
     metrics,
     models,
     predict,
+    pretrain,
     profile,
     rank,
     report,
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 app.command("run")(run.command)
 app.command("train")(train.command)
+app.command("pretrain")(pretrain.command)
 app.command("predict")(predict.command)
 app.command("evaluate")(evaluate.command)
 app.add_typer(models.app, name="models")

@@ -177,7 +177,7 @@ def fit(
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")
     started = time.perf_counter()
-    with torch_settings(deterministic=True, threads=None), warnings.catch_warnings(), _quiet_lightning():
+    with torch_settings(deterministic=True, threads=None), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
         trainer = Trainer(
             accelerator=hardware.accelerator,
@@ -287,7 +287,7 @@ def _best_score(trainer: Any) -> float | None:
 
 
 @contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's start-up lines out of the output of a block."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [log.level for log in loggers]

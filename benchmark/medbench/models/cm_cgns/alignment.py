@@ -136,7 +136,7 @@ class Alignment(nn.Module):
             )
             if self.guidance == "plain":
                 return functional.cross_entropy(z1 @ z2.T, torch.arange(len(z1), device=z1.device))
-            return self.sentence_loss(self.clusters, z1, z2, self.draw_first)
+            return self.sentence_loss(self.clusters, z1, z2, self.draw_first, self.training)
 
 
 ALIGNMENT_PLACES = (

@@ -73,6 +73,7 @@ class SentenceLoss:
         sentences: Tensor,
         seen: Tensor,
         draw_first: Callable[[int], int],
+        learn: bool = True,
     ) -> Tensor:
         """The loss of a batch, whose sentences first set or move the centroids.
 
@@ -81,6 +82,7 @@ class SentenceLoss:
             sentences: ``(N, width)``, all of the batch, unit length.
             seen: the same shape: the image as each sentence sees it, unit length.
             draw_first: draws the row below N that the first centroid is.
+            learn: whether the centroids follow the batch; not in validation.
 
         Raises:
             MedbenchError: ``clusters.few_sentences`` for the batch that is to set the centroids.
@@ -88,10 +90,11 @@ class SentenceLoss:
         likeness = sentences @ seen.T
         own = torch.arange(len(sentences), device=sentences.device)
         if not clusters.initialised:
-            if float(likeness.mean()) <= INITIAL_LIKENESS:
+            if learn and float(likeness.mean()) <= INITIAL_LIKENESS:
                 clusters.initialise(seen.detach(), draw_first(len(seen)))
             return functional.cross_entropy(likeness, own)
-        clusters.update(seen.detach())
+        if learn:
+            clusters.update(seen.detach())
         nearest = clusters.nearest(sentences.detach())
         hard = functional.normalize(clusters.centroid[nearest[:, 1]], dim=1)
         hardness = HARD_WEIGHT * (sentences * hard).sum(dim=1)
