@@ -112,3 +112,7 @@ Leaderboards = Annotated[
     typer.Option("--leaderboards", help="Folder of leaderboards (MEDBENCH_LEADERBOARDS, ./leaderboards)."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="TOML file with prompts of each class, for a pre-trained model."),
+]

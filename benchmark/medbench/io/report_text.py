@@ -50,7 +50,7 @@ def report_sections(text: str) -> dict[str, str]:
     {'findings': 'Clear lungs.', 'impression': 'Normal.'}
     """
     headings = list(_HEADING.finditer(text))
-    ends = [heading.start() for heading in headings[1:]] + [len(text)]
+    ends = [*(heading.start() for heading in headings[1:]), len(text)][: len(headings)]
     return {
         heading[1].strip().lower(): text[heading.end() : end].strip()
         for heading, end in zip(headings, ends, strict=True)

@@ -86,6 +86,7 @@ class ModelEntry:
             ``num_classes``.
         num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: training data of the authors' released weights.
+        weights_of: name of the model whose trainings leave this model's weights; empty where its own do.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
         official_shapes: ``in_channels`` and ``num_classes`` -> (parameter, axis) whose size equals the
         number.
@@ -134,6 +135,7 @@ class ModelEntry:
     counted_parameters: int | None = None
     num_classes: int = 2
     checkpoint_data: str = ""
+    weights_of: str = ""
     official_keys: str = ""
     official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)
     exports: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from medbench.models.cm_cgns.clusters import SentenceClusters
 
 Form = Literal["corrected", "published"]
 INITIAL_LIKENESS = 0.4
+LARGEST_SHARE = 0.5
 HARD_WEIGHT = 3.0
 MARGIN_WEIGHT = 1e-4
 UPPER_MARGIN, LOWER_MARGIN = 0.2, 0.5
@@ -59,7 +60,8 @@ class SentenceLoss:
 
     Args:
         form: ``corrected`` takes false negatives out of the denominator, adds the hard negative alone, with a
-            weight of 3, and takes the margin loss's mean over false negatives. ``published`` leaves false
+            weight of 3, and takes the margin loss's mean over false negatives; a batch of which most is in one
+            cluster, so that hardly a negative would be left, has the plain cross entropy. ``published`` leaves false
             negatives in, adds N - 1 zeros with each hard negative (L2), and takes the mean over all pairs,
             of which those that are no false negatives give a constant (L3).
     """
@@ -96,6 +98,8 @@ class SentenceLoss:
         if learn:
             clusters.update(seen.detach())
         nearest = clusters.nearest(sentences.detach())
+        if self.form == "corrected" and largest_share(nearest[:, 0]) > LARGEST_SHARE:
+            return functional.cross_entropy(likeness, own)
         hard = functional.normalize(clusters.centroid[nearest[:, 1]], dim=1)
         hardness = HARD_WEIGHT * (sentences * hard).sum(dim=1)
         false = (nearest[:, :1] == nearest[:, 0]).fill_diagonal_(False)
@@ -124,3 +128,12 @@ class SentenceLoss:
         if self.form == "published":
             return excess.mean()
         return (excess * false).sum() / false.sum().clamp_min(1)
+
+
+def largest_share(assignment: Tensor) -> float:
+    """Share of the sentences that are in the largest cluster.
+
+    >>> largest_share(torch.tensor([3, 1, 3, 3]))
+    0.75
+    """
+    return float(assignment.bincount().max()) / len(assignment)
