@@ -195,9 +195,7 @@ def test_image_decoder(name, golden_name, places, mask_shape, golden, fill, rela
     images = torch.rand(2, 3, 224, 224, generator=generator) * 2 - 1
     mask = torch.rand(mask_shape, generator=generator) < 0.5
     with torch.inference_mode():
-        output = network(
-            local.double(), text.double(), mask.view(network.mask_shape(2, 768))
-        )
+        output = network(local.double(), text.double(), mask.view(network.mask_shape(2, 768)))
         loss = reconstruction_loss(output, images.double())
     assert float(loss) == pytest.approx(float(arrays["loss64"]), rel=EXACT)
     assert relative_error(output[..., ::4, ::4], arrays["out_ds4"]) < SINGLE
@@ -299,7 +297,7 @@ def test_false_negatives_leave_the_denominator_and_hard_ones_weigh_more():
 
 
 def test_published_quirks_of_the_losses_and_their_corrections():
-    network, group, sentences, seen = random_pairs()
+    _, _, sentences, seen = random_pairs()
     likeness, hardness = sentences @ seen.T, torch.linspace(0, 1, 6)
     none = torch.zeros(6, 6, dtype=torch.bool)
     published, corrected = (alignment_losses.SentenceLoss(form) for form in ("published", "corrected"))

@@ -16,6 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.inference.weights import load_checkpoint
 from medbench.running.pretrain import ABLATIONS, PretrainRequest, ablate, pretrain
+from medbench.running.retrieve import retrieve
 from medbench.running.zero_shot import read_prompts, zero_shot_options
 from medbench.training.fit import Hardware
 
@@ -129,7 +130,16 @@ def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_pat
     changes = {"recipe_changes": {"epochs": 2, "second_epochs": 2}}
     for steps in (4, 7):  # in the first stage's second epoch, in the second stage's
         code = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", KILLED, pairs_folder, tmp_path / "killed/runs", str(steps)],
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-c",
+                KILLED,
+                pairs_folder,
+                tmp_path / "killed/runs",
+                str(steps),
+            ],
             check=False,
             env=dict(os.environ),
         ).returncode
@@ -184,7 +194,14 @@ def test_encoders_start_from_local_weights(pairs_folder, tmp_path):
     from medbench.models import create_model
     from medbench.running.encoder_weights import load_image_weights, load_text_weights
 
-    sizes = {"vocabulary_size": 40, "width": 16, "depth": 1, "num_heads": 2, "hidden_width": 16, "max_tokens": 48}
+    sizes = {
+        "vocabulary_size": 40,
+        "width": 16,
+        "depth": 1,
+        "num_heads": 2,
+        "hidden_width": 16,
+        "max_tokens": 48,
+    }
     text = create_model("cm_cgns.text_encoder", **sizes)
     folder = tmp_path / "bert"
     folder.mkdir()
@@ -215,8 +232,9 @@ PROMPTS = """
 
 @pytest.mark.slow
 def test_zero_shot_predictions_are_scored_as_a_challenge_scores_classes(pairs_folder, tmp_path):
-    from medbench.cli.main import app
     from typer.testing import CliRunner
+
+    from medbench.cli.main import app
 
     weights = pretrain(request(pairs_folder, tmp_path), CPU)
     (tmp_path / "prompts.toml").write_text(PROMPTS)
@@ -235,7 +253,24 @@ def test_zero_shot_predictions_are_scored_as_a_challenge_scores_classes(pairs_fo
         catch_exceptions=False,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert json.loads(done.output)["status"] if "status" in json.loads(done.output) else True
+    record = json.loads(done.output[done.output.index("{") :])
+    figures = record["aggregates"]["accuracy"]
+    assert (figures["scored"], figures["failed"]) == (COUNTS["test"], 0)
+
+
+@pytest.mark.slow
+def test_reports_are_ranked_for_every_radiograph(pairs_folder, tmp_path):
+    weights = pretrain(request(pairs_folder, tmp_path), CPU)
+    found = retrieve(
+        "cm_cgns", tmp_path / "ranks.jsonl", data=pairs_folder, weights=str(weights), runs=tmp_path
+    )
+    lines = [json.loads(line) for line in (tmp_path / "ranks.jsonl").read_text().splitlines()]
+    assert lines == list(found.rows)
+    ranks = [row["rank"] for row in lines]
+    assert len(ranks) == COUNTS["test"]
+    assert found.hit_share[5] == sum(rank <= 5 for rank in ranks) / len(ranks)
+    for row in lines:
+        assert (row["id"] in row["closest"]) == (row["rank"] <= 5)
 
 
 def test_prompts_that_do_not_name_the_classes_are_refused(tmp_path):

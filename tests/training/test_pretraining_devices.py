@@ -68,7 +68,9 @@ def run(made, inner, part):
         losses = made(pairs, mask)
         sum(losses).backward()
         gradients = {
-            name: parameter.grad.clone() for name, parameter in inner.named_parameters() if parameter.requires_grad
+            name: parameter.grad.clone()
+            for name, parameter in inner.named_parameters()
+            if parameter.requires_grad
         }
         steps.append(([float(value) for value in losses], gradients))
     return steps

@@ -23,6 +23,7 @@ from medbench.cli import (
     profile,
     rank,
     report,
+    retrieve,
     run,
     submit,
     summarize,
@@ -45,6 +46,7 @@ app.command("run")(run.command)
 app.command("train")(train.command)
 app.command("pretrain")(pretrain.command)
 app.command("predict")(predict.command)
+app.command("retrieve")(retrieve.command)
 app.command("evaluate")(evaluate.command)
 app.add_typer(models.app, name="models")
 app.add_typer(challenges.app, name="challenges")

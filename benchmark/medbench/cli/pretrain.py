@@ -70,7 +70,9 @@ def command(
         image_weights=image_weights,
         runs=runs,
     )
-    hardware = Hardware(accelerator, int(devices) if devices.isdigit() else devices, nodes, precision, workers)
+    hardware = Hardware(
+        accelerator, int(devices) if devices.isdigit() else devices, nodes, precision, workers
+    )
     if ablation:
         rows = ablate(request, hardware, ConsoleProgress())
         if is_first_process():

@@ -22,8 +22,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", *DICOM_SUFFIXES)
 def read_radiograph(path: Path, *, root: Path | None = None) -> npt.NDArray[np.uint8]:
     """A radiograph, ``(height, width)``, 8 bit, larger is brighter.
 
-    DICOM: the file's rescaling and window are applied, or its own range where it has no window; MONOCHROME1 is
-    inverted.
+    DICOM: the file's rescaling and window are applied, or its own range where it has no window;
+    MONOCHROME1 is inverted.
 
     Args:
         path: the file.

@@ -64,9 +64,7 @@ def report_sentences(text: str) -> tuple[str, ...]:
     ('clear lungs', 'no pleural effusion')
     """
     parts = [
-        part
-        for numbered in re.split(r"[0-9]+\.", text.replace("\n", " "))
-        for part in numbered.split(".")
+        part for numbered in re.split(r"[0-9]+\.", text.replace("\n", " ")) for part in numbered.split(".")
     ]
     sentences = []
     for part in parts:

@@ -40,7 +40,8 @@ class ModelEntry:
             trains and predicts by itself; empty for plain networks.
         offers: task -> keyword of the factory for the number of classes, points … of the task; empty where
             the factory takes no number. The network returns one output per task in this order: a tensor, a
-            tuple, or a mapping by task. A part of a network, which serves no challenge by itself, offers none.
+            tuple, or a mapping by task. A part of a network, which serves no challenge by itself, offers
+            none.
         predictor: ``"module:callable"``, called with the network and a
             :class:`medbench.inference.build.PredictorSettings`, where the package's own predictors do not
             fit; empty otherwise.

@@ -114,7 +114,9 @@ def pretrained_weights(model: str, weights: str, runs: str | Path | None = None)
         path = Path(weights).expanduser()
         path = path / "weights.pt" if path.is_dir() else path
         if not path.is_file():
-            raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
+            raise MedbenchError(
+                "weights.missing", f"{path}: there is no such checkpoint.", "Check --weights."
+            )
         return path
     folder = (Path(runs) if runs else runs_folder()) / "pretraining" / model
     done = [

@@ -36,7 +36,9 @@ class Embedded(NamedTuple):
     features: Floats
 
 
-def embed(network: PretrainingNetwork, dataset: PairImages, indices: Sequence[int], batch: int = 32) -> Embedded:
+def embed(
+    network: PretrainingNetwork, dataset: PairImages, indices: Sequence[int], batch: int = 32
+) -> Embedded:
     """Vectors of the pairs with these indices, without augmentation.
 
     Args:

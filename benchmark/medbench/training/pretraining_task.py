@@ -20,9 +20,9 @@ MASKS, CLUSTERS = 1, 2
 class PretrainingTask(LightningModule):
     """Trains a stage: 1 aligns images and reports, 2 also reconstructs masked images.
 
-    Random numbers of a step depend on the seed, the stage and the step alone, and masks on the place of a pair
-    in the batch of all devices: so a resumed training equals an uninterrupted one, and several devices compute
-    what one would on their joint batch, save for dropout.
+    Random numbers of a step depend on the seed, the stage and the step alone, and masks on the place of a
+    pair in the batch of all devices: so a resumed training equals an uninterrupted one, and several devices
+    compute what one would on their joint batch, save for dropout.
 
     Args:
         network: the network.

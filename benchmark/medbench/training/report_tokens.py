@@ -93,16 +93,14 @@ def _word_piece(vocabulary: Sequence[str]) -> Any:
     missing = [token for token in SPECIAL if token not in numbers]
     if missing:
         raise ValueError(f"the vocabulary has no {missing[0]}")
-    tokenizer = Tokenizer(WordPiece(numbers, unk_token="[UNK]"))
+    tokenizer = Tokenizer(WordPiece(numbers, unk_token=SPECIAL[1]))
     tokenizer.normalizer = BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[(t, numbers[t]) for t in ("[CLS]", "[SEP]")]
     )
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, **dict(zip(names, SPECIAL, strict=True))
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL, strict=True)))
 
 
 def tokenize(tokenizer: Any, sentences: Sequence[str], max_tokens: int) -> ReportTokens:
@@ -114,9 +112,9 @@ def tokenize(tokenizer: Any, sentences: Sequence[str], max_tokens: int) -> Repor
         max_tokens: what is longer is cut; a mark at the end stays.
     """
     parts = [tokenizer(sentence, add_special_tokens=False)["input_ids"] for sentence in sentences]
-    ids = tokenizer(
-        " ".join(sentences), truncation=True, max_length=max_tokens, add_special_tokens=True
-    )["input_ids"]
+    ids = tokenizer(" ".join(sentences), truncation=True, max_length=max_tokens, add_special_tokens=True)[
+        "input_ids"
+    ]
     numbers = [number for number, part in enumerate(parts, 1) for _ in part]
     inside = len(ids) - 2
     return ReportTokens(ids, [-1, *numbers[:inside], *([-1] * (len(ids) - 1 - len(numbers[:inside])))])

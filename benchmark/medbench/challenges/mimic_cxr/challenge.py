@@ -1,7 +1,8 @@
 """MIMIC-CXR-JPG: which finding a frontal chest radiograph with exactly one shows.
 
-A protocol of medbench's own on the release's labels (CheXpert's labeller on the reports): organisers have none.
-It serves zero-shot classification by prompts and fine-tuning beside the pre-training on the same release.
+A protocol of medbench's own on the release's labels (CheXpert's labeller on the reports): organisers have
+none. It serves zero-shot classification by prompts and fine-tuning beside the pre-training on the same
+release.
 """
 
 from __future__ import annotations

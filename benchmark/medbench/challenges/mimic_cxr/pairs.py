@@ -1,8 +1,9 @@
 """Pairs of frontal radiograph and report in the layout of MIMIC-CXR-JPG 2.0.0.
 
-``files/p10/p10000032/s50414267/<dicom_id>.jpg`` (or ``.dcm``) is an image, ``files/p10/p10000032/s50414267.txt``
-the report of its study, also below ``mimic-cxr-reports/``. The tables are ``mimic-cxr-2.0.0-split.csv``,
-``-metadata.csv`` and, where it is there, ``-chexpert.csv``, packed (``.gz``) or not.
+``files/p10/p10000032/s50414267/<dicom_id>.jpg`` (or ``.dcm``) is an image,
+``files/p10/p10000032/s50414267.txt`` the report of its study, also below ``mimic-cxr-reports/``. The tables
+are ``mimic-cxr-2.0.0-split.csv``, ``-metadata.csv`` and, where it is there, ``-chexpert.csv``, packed
+(``.gz``) or not.
 """
 
 from __future__ import annotations
@@ -76,11 +77,11 @@ def radiographs(root: Path, split: str | None = None) -> list[Radiograph]:
         )
     views = {row["dicom_id"]: row["ViewPosition"] for row in read_table(metadata, "dicom_id", "ViewPosition")}
     stated = _findings(root)
-    images = []
-    for row in read_table(splits, "dicom_id", "study_id", "subject_id", "split"):
-        if views.get(row["dicom_id"]) in FRONTAL and split in (None, row["split"]):
-            images.append(_radiograph(root, row, stated.get(row["study_id"], {})))
-    return images
+    return [
+        _radiograph(root, row, stated.get(row["study_id"], {}))
+        for row in read_table(splits, "dicom_id", "study_id", "subject_id", "split")
+        if views.get(row["dicom_id"]) in FRONTAL and split in (None, row["split"])
+    ]
 
 
 def _radiograph(root: Path, row: Mapping[str, str], findings: Mapping[str, float]) -> Radiograph:
@@ -105,7 +106,9 @@ def _findings(root: Path) -> dict[str, dict[str, float]]:
         return {}
     return {
         row["study_id"]: {
-            name: _VALUES.get(cell, 0.0) for name, cell in row.items() if name not in ("subject_id", "study_id")
+            name: _VALUES.get(cell, 0.0)
+            for name, cell in row.items()
+            if name not in ("subject_id", "study_id")
         }
         for row in read_table(path, "subject_id", "study_id")
     }

@@ -37,7 +37,12 @@ def write_sample(root: Path, counts: Mapping[str, int] | None = None) -> None:
     with ThreadPoolExecutor(2) as pool:
         rows = list(pool.map(lambda job: _write(root, *job), jobs))
     names = ("dicom_id", "study_id", "subject_id")
-    _table(root, "split", (*names, "split"), [(*row[:3], split) for row, (split, _) in zip(rows, jobs, strict=True)])
+    _table(
+        root,
+        "split",
+        (*names, "split"),
+        [(*row[:3], split) for row, (split, _) in zip(rows, jobs, strict=True)],
+    )
     metadata = [(row[0], row[2], row[1], "PA", SIDE, SIDE) for row in rows]
     _table(
         root, "metadata", ("dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns"), metadata

@@ -60,10 +60,10 @@ class SentenceLoss:
 
     Args:
         form: ``corrected`` takes false negatives out of the denominator, adds the hard negative alone, with a
-            weight of 3, and takes the margin loss's mean over false negatives; a batch of which most is in one
-            cluster, so that hardly a negative would be left, has the plain cross entropy. ``published`` leaves false
-            negatives in, adds N - 1 zeros with each hard negative (L2), and takes the mean over all pairs,
-            of which those that are no false negatives give a constant (L3).
+            weight of 3, and takes the margin loss's mean over false negatives; a batch of which most is in
+            one cluster, so that hardly a negative would be left, has the plain cross entropy. ``published``
+            leaves false negatives in, adds N - 1 zeros with each hard negative (L2), and takes the mean
+            over all pairs, of which those that are no false negatives give a constant (L3).
     """
 
     def __init__(self, form: Form = "corrected") -> None:
@@ -122,7 +122,7 @@ class SentenceLoss:
         return (torch.cat(columns, dim=1).logsumexp(dim=1) - likeness.diagonal()).mean()
 
     def margin(self, likeness: Tensor, false: Tensor) -> Tensor:
-        """How far false negatives leave the band of 0.2 below to 0.5 above their sentence's own counterpart."""
+        """How far false negatives leave the band of 0.2 below to 0.5 above the sentence's own counterpart."""
         gap = (likeness - likeness.diagonal()[:, None]) * false
         excess = (gap + UPPER_MARGIN).relu() + (-gap - LOWER_MARGIN).relu()
         if self.form == "published":

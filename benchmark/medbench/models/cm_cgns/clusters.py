@@ -17,9 +17,9 @@ TAKEN = 100.0
 class SentenceClusters(nn.Module):
     """Centroids that follow the sentences of the batches.
 
-    A batch first sets them: a sentence drawn by lot, then again and again the one farthest from the last. Each
-    further batch moves a centroid towards the sum of the sentences that are nearest to it. The centroids' norms
-    grow on the way, which cosines do not see.
+    A batch first sets them: a sentence drawn by lot, then again and again the one farthest from the last.
+    Each further batch moves a centroid towards the sum of the sentences that are nearest to it. The
+    centroids' norms grow on the way, which cosines do not see.
 
     Args:
         in_channels: of no meaning here.

@@ -66,9 +66,7 @@ def _head_loss(
     confidence = values[..., 4].sigmoid()
     entropy = functional.binary_cross_entropy
     x, y = (entropy(shares[..., k] * mask, due.places[..., k] * mask) for k in (0, 1))
-    width, height = (
-        functional.mse_loss(values[..., k] * mask, due.places[..., k] * mask) for k in (2, 3)
-    )
+    width, height = (functional.mse_loss(values[..., k] * mask, due.places[..., k] * mask) for k in (2, 3))
     certain = entropy(confidence * mask, mask) + EMPTY_WEIGHT * entropy(
         confidence * due.empty, torch.zeros_like(confidence)
     )

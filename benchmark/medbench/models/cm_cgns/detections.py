@@ -11,7 +11,7 @@ Anchors = Sequence[Sequence[tuple[float, float]]]
 
 
 def split_maps(maps: Tensor, anchors: int) -> Tensor:
-    """Raw values ``(N, anchors, h, w, 5 + classes)`` of a head's map: x, y, width, height, confidence, classes."""
+    """Raw values ``(N, anchors, h, w, 5 + classes)``: x, y, width, height, confidence, classes."""
     return maps.unflatten(1, (anchors, -1)).permute(0, 1, 3, 4, 2)
 
 
@@ -32,15 +32,17 @@ def decode_maps(maps: Sequence[Tensor], anchors: Anchors, image_size: int) -> Te
         centre_x = (values[..., 0].sigmoid() + columns) * stride
         centre_y = (values[..., 1].sigmoid() + rows[:, None]) * stride
         size = values[..., 2:4].exp() * sizes
-        box = torch.cat(
-            [centre_x[..., None], centre_y[..., None], size, values[..., 4:].sigmoid()], dim=-1
-        )
+        box = torch.cat([centre_x[..., None], centre_y[..., None], size, values[..., 4:].sigmoid()], dim=-1)
         parts.append(box.flatten(1, 3))
     return torch.cat(parts, dim=1)
 
 
 def overlap_with_pixel(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of corners ``(A, 4)`` and ``(B, 4)``, each extent a unit longer, as the authors'.
+    """Intersection over union of corners, each extent a unit longer, as in the authors' program.
+
+    Args:
+        first: ``(A, 4)``.
+        second: ``(B, 4)``.
 
     Returns:
         ``(A, B)``.

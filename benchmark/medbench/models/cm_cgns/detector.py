@@ -114,7 +114,12 @@ class Detector(nn.Module):
         self.num_classes, self.image_size = num_classes, image_size
         self.confidence, self.overlap = confidence, overlap
         self.backbone = ResNet(
-            Bottleneck, tuple(depths), num_classes=0, in_chans=in_channels, global_pool="", channels=tuple(widths)
+            Bottleneck,
+            tuple(depths),
+            num_classes=0,
+            in_chans=in_channels,
+            global_pool="",
+            channels=tuple(widths),
         )
         answers = len(ANCHORS[0]) * (BOX_VALUES + num_classes)
         deep, middle, shallow = head_widths

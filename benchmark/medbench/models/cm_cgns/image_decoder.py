@@ -128,7 +128,7 @@ def reconstruction_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
 
 
 def decoder_places(encoder: str, prefix: str = "") -> tuple[tuple[str, str], ...]:
-    """Where the authors' parameters of the decoder belong; a shared layer takes the values of its last name."""
+    """Where the authors' parameters of the decoder belong; a shared layer takes those of its last name."""
     step = "0|3|6|9|12"
     heads = tuple(
         (rf"image_decoder\.output_head\.{number}\.", f"{prefix}head.{place}.")

@@ -99,7 +99,12 @@ class PretrainingNetwork(nn.Module):
         super().__init__()
         refuse_options(
             "cm_cgns.pretraining",
-            ((reconstruct and guidance == "none", "reconstruct=True needs the places that guidance=none leaves out"),),
+            (
+                (
+                    reconstruct and guidance == "none",
+                    "reconstruct=True needs the places that guidance=none leaves out",
+                ),
+            ),
         )
         self.image_encoder = ImageEncoder(in_channels, form=form, **size)  # type: ignore[arg-type]
         self.text_encoder = TextEncoder(
@@ -125,7 +130,12 @@ class PretrainingNetwork(nn.Module):
         self.image_decoder: ImageDecoder | None = None
         if reconstruct:
             self.image_decoder = ImageDecoder(
-                encoder=sizes.encoder, form=form, width=width, grid=sizes.grid, widths=decoder_widths, dropout=dropout
+                encoder=sizes.encoder,
+                form=form,
+                width=width,
+                grid=sizes.grid,
+                widths=decoder_widths,
+                dropout=dropout,
             )
 
     def encode_images(self, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,7 +91,8 @@ def gather_sentences(
 
     Args:
         tokens: ``(N, tokens, width)``.
-        sentence_index: ``(N, tokens)``: number of a token's sentence from 1 on; what is below belongs to none.
+        sentence_index: ``(N, tokens)``: number of a token's sentence from 1 on; what is below belongs to
+            none.
         count: sentences of the longest report; read from the index if ``None``.
         how: what a sentence takes of its tokens.
 

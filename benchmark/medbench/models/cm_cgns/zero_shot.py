@@ -73,7 +73,9 @@ class ZeroShot(PretrainingNetwork):
             longest = max(len(ids) for ids, _ in prompts)
             ids, numbers = (
                 torch.tensor(
-                    [[*row, *([fill] * (longest - len(row)))] for row in rows], device=device, dtype=torch.long
+                    [[*row, *([fill] * (longest - len(row)))] for row in rows],
+                    device=device,
+                    dtype=torch.long,
                 )
                 for rows, fill in ((([p[0] for p in prompts]), 0), (([p[1] for p in prompts]), -1))
             )
