@@ -83,8 +83,8 @@ def read_prompts(path: Path, classes: Sequence[str]) -> dict[str, list[str]]:
         ) from error
     for name in content:
         if name not in classes:
-            error = unknown_name("class", name, classes)
-            raise MedbenchError("prompts.classes", f"{path}: {error.message}", error.hint)
+            unknown = unknown_name("class", name, classes)
+            raise MedbenchError("prompts.classes", f"{path}: {unknown.message}", unknown.hint)
     by_class = {}
     for name in classes:
         prompts = content.get(name)

@@ -108,7 +108,7 @@ def step_mask(network: PretrainingNetwork, batch: int, seed: int) -> Tensor:
 def freeze_unused(network: PretrainingNetwork, stage: int) -> None:
     """Leave gradients only to what a stage computes with, as processes of a training agree on."""
     network.requires_grad_(True)
-    network.text_encoder.encoder.pooler.requires_grad_(False)
+    network.text_encoder.freeze_pooler()
     if network.image_decoder is not None:
         network.image_decoder.requires_grad_(stage == 2)
     if network.alignment.guidance == "none":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,6 +68,6 @@ def _write(root: Path, split: str, number: int) -> tuple[str, str, str, str]:
     return dicom_id, study, patient, LABEL_OF[chest.kind]
 
 
-def _table(root: Path, name: str, header: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+def _table(root: Path, name: str, header: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
     lines = [",".join(map(str, row)) for row in (header, *rows)]
     write_text(root / f"{PREFIX}{name}.csv", "\n".join(lines) + "\n")

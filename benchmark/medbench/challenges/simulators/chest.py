@@ -72,8 +72,8 @@ def draw_chest(rng: np.random.Generator, chest: Chest, side: int = 128) -> npt.N
         x = int(middle + rng.normal(0, side * 0.012))
         cv2.line(image, (x, 0), (x, int(side * 0.4)), float(rng.uniform(0.85, 1.0)), max(1, side // 64))
     image = cv2.GaussianBlur(image, (0, 0), side / 200) * np.float32(rng.uniform(0.85, 1.15))
-    image = image + rng.normal(0, rng.uniform(0.01, 0.03), shape)
-    return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
+    noisy = image + rng.normal(0, rng.uniform(0.01, 0.03), shape)
+    return np.clip(np.rint(noisy * 255), 0, 255).astype(np.uint8)
 
 
 def _with_heart(rng: np.random.Generator, image: Field, chest: Chest, middle: float) -> Field:

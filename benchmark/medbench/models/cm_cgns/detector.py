@@ -114,7 +114,7 @@ class Detector(nn.Module):
         self.num_classes, self.image_size = num_classes, image_size
         self.confidence, self.overlap = confidence, overlap
         self.backbone = ResNet(
-            Bottleneck,
+            Bottleneck,  # type: ignore[arg-type]
             tuple(depths),
             num_classes=0,
             in_chans=in_channels,

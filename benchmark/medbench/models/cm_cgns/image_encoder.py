@@ -110,7 +110,7 @@ class ImageEncoder(nn.Module):
         self.pool: AttentionPool | None = None
         if self.size.encoder == "resnet_50":
             self.backbone = ResNet(
-                Bottleneck,
+                Bottleneck,  # type: ignore[arg-type]
                 tuple(self.size.depths),
                 num_classes=0,
                 in_chans=in_channels,

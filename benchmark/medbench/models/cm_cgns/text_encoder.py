@@ -71,6 +71,11 @@ class TextEncoder(nn.Module):
                 attention_probs_dropout_prob=dropout,
             )
         )
+        self.freeze_pooler()
+
+    def freeze_pooler(self) -> None:
+        """Leave the pooler, which nothing computes with, without gradients."""
+        assert self.encoder.pooler is not None
         self.encoder.pooler.requires_grad_(False)
 
     def forward(self, token_ids: Tensor, present: Tensor) -> Tensor:
