@@ -253,9 +253,10 @@ def test_zero_shot_predictions_are_scored_as_a_challenge_scores_classes(pairs_fo
         catch_exceptions=False,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    record = json.loads(done.output[done.output.index("{") :])
-    figures = record["aggregates"]["accuracy"]
-    assert (figures["scored"], figures["failed"]) == (COUNTS["test"], 0)
+    (record,) = (tmp_path / "runs").glob("mimic_cxr/*/*/record.json")
+    assert '"auc"' in record.read_text()
+    rows = record.with_name("cases.jsonl").read_text().splitlines()
+    assert [json.loads(row)["status"] for row in rows] == ["ok"] * COUNTS["test"]
 
 
 @pytest.mark.slow
