@@ -89,7 +89,10 @@ def command(
     if summary["data"] == "sample":
         typer.echo("Pre-trained on the synthetic sample: the weights are of no use on real data.")
     _show({"this pre-training": summary["evaluation"]})
-    typer.echo(f"{weights}\n{summary['n_training_images']} pairs; medbench train --init takes these weights.")
+    typer.echo(
+        f"{weights}\n{summary['n_training_images']} pairs; "
+        "medbench retrieve and medbench predict --prompts find these weights by themselves."
+    )
 
 
 def _show(rows: Mapping[str, Mapping[str, Any]]) -> None:
