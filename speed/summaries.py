@@ -1,4 +1,4 @@
-"""Kernel temporal segmentation and FullTransNet's attention by length, beside what they replace.
+"""Kernel temporal segmentation, FullTransNet's attention and the whole network by length.
 
 python speed/summaries.py > speed/summaries.md
 """
@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 SHOT_STEPS, CHANNELS, GLOBAL_EVERY = 60, 1024, 7
+NETWORK = ("prediction", "training step")
 
 
 def scenes(n, channels=CHANNELS, seed=1):
@@ -85,8 +86,46 @@ def attention(kind, n):
         return time.process_time() - started
 
 
+def whole_network(what, n):
+    """Seconds of one prediction, or of one step of Adam, on a video of n sampled frames."""
+    import torch
+
+    import medbench
+    from medbench.training.sequence_fit import Lesson, lesson_loss
+    from medbench.training.summary_losses import summary_loss
+
+    torch.manual_seed(0)
+    network = medbench.create_model("fulltransnet", num_classes=1, length=n)
+    starts = np.arange(0, n, GLOBAL_EVERY * 3) * 15
+    facts = {
+        "picks": np.arange(n) * 15,
+        "change_points": np.stack([starts, np.append(starts[1:], n * 15) - 1], axis=1),
+        "n_frames": n * 15,
+    }
+    key_frames = torch.arange(0, n, 7)
+    lesson = Lesson("video", torch.rand(n, CHANNELS), facts, key_frames)
+    if what == "prediction":
+        from medbench.inference.fulltransnet_predictor import global_frames
+
+        everywhere = global_frames(facts)[None]
+        started = time.process_time()
+        with torch.inference_mode():
+            network.eval().frame_scores(lesson.features[None], lesson.features[None], everywhere)
+        return time.process_time() - started
+    optimizer = torch.optim.Adam(network.parameters())
+    started = time.process_time()
+    lesson_loss(network.train(), lesson, summary_loss("bce")).backward()
+    optimizer.step()
+    return time.process_time() - started
+
+
 def measure(what, n):
     """Seconds and peak MiB above the imports, in this process."""
+    if what in NETWORK:
+        whole_network(what, 64)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seconds = whole_network(what, n)
+        return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 0
     if what == "kts":
         from medbench.metrics.tasks.long_segmentation import segment_features
 
@@ -111,19 +150,10 @@ def measured(what, n):
     return float(seconds), float(mebibytes), int(changes)
 
 
-def main():
-    """Write the page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--one", nargs=2)
-    given = parser.parse_args().one
-    if given:
-        print(*measure(given[0], int(given[1])))
-        return
+def segmentation():
+    """Lines on kernel temporal segmentation."""
     from medbench.metrics.tasks.long_segmentation import segment_features
 
-    print("# Video summaries: segmentation and attention by length\n")
-    print("One process and one thread a figure, CPU seconds; memory is the peak above the state before.")
-    print("Measured by `OMP_NUM_THREADS=1 python speed/summaries.py` on a shared machine.\n")
     print("## Kernel temporal segmentation, 1,024 channels, every number of changes\n")
     print("| sampled frames | shots | time, s | memory, MiB |\n|---|---|---|---|")
     for n in (1000, 2000, 5000, 10000):
@@ -143,8 +173,15 @@ def main():
             fast.append(time.process_time() - started)
         assert ours == expected
         print(f"| {n} | {slow:.2f} | {min(fast):.4f} | {slow / min(fast):.0f} |", flush=True)
-    print(f"\n## Attention of one layer, 8 heads, window 16, every {GLOBAL_EVERY}th frame global\n")
-    print("Dense computes every pair and masks; published has the authors' mask and order of memory.\n")
+
+
+def one_layer():
+    """Lines on the attention of one layer."""
+    print(f"## Attention of one layer, 8 heads, window 16, every {GLOBAL_EVERY}th frame global\n")
+    print(
+        "Dense computes every pair and masks; published has the authors' mask and order of memory. Dense at"
+    )
+    print("16,000 frames takes four times the memory of 8,000 and is not run.\n")
     print("| frames | dense, s | MiB | published, s | MiB | ours, s | MiB |")
     print("|---|---|---|---|---|---|---|")
     for n in (1000, 2000, 4000, 8000, 16000):
@@ -156,6 +193,47 @@ def main():
             seconds, mebibytes, _ = measured(kind, n)
             cells.append(f"{seconds:.3f} | {mebibytes:.0f}")
         print(f"| {n:,} | {' | '.join(cells)} |", flush=True)
+
+
+def networks():
+    """Lines on the whole network."""
+    print("## The whole network, one video, every frame in the decoder, every 7th frame global\n")
+    print(
+        "`fulltransnet --set length=FRAMES`, float32. Causal and cross attention of the decoder look at every"
+    )
+    print("pair of frames, so that the time grows with the square of the length; the memory grows with the")
+    print("length.\n")
+    print("| frames | prediction, s | MiB | MiB a frame | training step, s | MiB | MiB a frame |")
+    print("|---|---|---|---|---|---|---|")
+    for n in (1000, 5000, 10000, 20000):
+        cells = []
+        for what in NETWORK:
+            seconds, mebibytes, _ = measured(what, n)
+            cells.append(f"{seconds:.1f} | {mebibytes:.0f} | {mebibytes / n:.3f}")
+        print(f"| {n:,} | {' | '.join(cells)} |", flush=True)
+
+
+PARTS = {"segmentation": segmentation, "attention": one_layer, "network": networks}
+
+
+def main():
+    """Write the page, or one of its parts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--one", nargs=2)
+    parser.add_argument("--part", choices=PARTS)
+    options = parser.parse_args()
+    if options.one:
+        print(*measure(options.one[0], int(options.one[1])))
+        return
+    if options.part:
+        PARTS[options.part]()
+        return
+    print("# Video summaries: segmentation, attention and the whole network by length\n")
+    print("One process and one thread a figure, CPU seconds; memory is the peak above the state before.")
+    print("Measured by `OMP_NUM_THREADS=1 python speed/summaries.py` on a shared machine.")
+    for part in PARTS.values():
+        print()
+        part()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import socket
 import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,8 @@ def _private_folders(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("MEDBENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
-    monkeypatch.delenv("MEDBENCH_DATA", raising=False)
+    for name in ("MEDBENCH_DATA", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(plugins, "_files", dict(plugins._files))
 
 
@@ -98,7 +101,7 @@ def small_iugc(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_cvc(tmp_path_factory):
     """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
-    from medbench.challenges.cvc_clinicdb.sample import write_sample
+    from medbench.challenges.families.cvc_frames.sample import write_sample
 
     root = tmp_path_factory.mktemp("cvc")
     frames = {
@@ -149,6 +152,22 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real samples beside the checkout ({SHARED_DATA})")
     return SHARED_DATA
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run one command of medbench: exit code, output, errors."""
+
+    from medbench.cli.main import main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["medbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        told = capsys.readouterr()
+        return types.SimpleNamespace(code=caught.value.code, out=told.out, err=told.err)
+
+    return run
 
 
 @pytest.fixture

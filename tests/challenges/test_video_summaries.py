@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from drawn_videos import draw_video, level_of
 from golden_files import golden
 from medbench.challenges import load_challenge
 from medbench.challenges.families.video_summaries.answers import write_answer
@@ -426,3 +427,33 @@ def test_a_report_shows_curve_shots_and_annotators(samples, tmp_path):
     colours = {tuple(pixel) for pixel in np.unique(shown.image.reshape(-1, 3), axis=0)}
     assert {(230, 159, 0), (86, 180, 233), (205, 205, 205)} <= colours
     assert "20 annotators" in shown.caption
+
+
+def test_a_report_shows_thumbnails_where_the_video_is_there(tvsum, tmp_path):
+    """The video is called as the raw annotations, the released file or its group call it."""
+    pytest.importorskip("av")
+    root, path = tvsum
+    challenge = load_challenge("tvsum")
+    case = next(case for case in challenge.cases(root, "fold1") if case.id == "video_16")
+    timeline = challenge.release.timeline(case)
+    answer = challenge.write(Prediction({"frame_scores": np.arange(len(timeline.picks))}), case, tmp_path)
+    (bare,) = challenge.exchange.illustrations(case, answer)
+    with h5py.File(path, "a") as file:
+        file["video_16/video_name"] = "Holiday"
+    shots = timeline.change_points[:, 1] - timeline.change_points[:, 0] + 1
+    video = draw_video(tmp_path / "v.mp4", shots, sound=False, patterns=False)
+    stored = np.load(answer)["summary"]
+    chosen = [place for place, (first, _) in enumerate(timeline.change_points) if stored[first]]
+    for name in ("drawn_16.mp4", "videos/Holiday.mp4", "video/video_16.mp4"):
+        (root / name).parent.mkdir(exist_ok=True)
+        shutil.copy(video, root / name)
+        (shown,) = challenge.exchange.illustrations(case, answer)
+        assert shown.image.shape[0] == bare.image.shape[0] + 98
+        width, centres = round(64 * 90 / 48), []
+        for place in range(min(len(chosen), 8)):
+            centres.append(shown.image[12 + 45, 12 + place * (width + 4) + width // 2].mean())
+        assert centres == pytest.approx([level_of(place) for place in chosen[:8]], abs=6)
+        (root / name).write_bytes(video.read_bytes()[:5000])
+        (broken,) = challenge.exchange.illustrations(case, answer)
+        assert np.array_equal(broken.image, bare.image)
+        (root / name).unlink()

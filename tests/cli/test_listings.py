@@ -25,6 +25,30 @@ def test_listings_as_table_and_json(verb):
     assert names[0] in table.stdout
 
 
+@pytest.mark.parametrize("verb", ["models", "challenges", "metrics"])
+def test_list_is_the_verb_without_a_word(verb):
+    assert invoke(verb, "list").stdout == invoke(verb).stdout
+
+
+def test_the_tiny_models_of_tests_are_listed_when_asked_for():
+    assert ".test " not in invoke("models").stdout
+    assert "dssau_net.test" in invoke("models", "--match", "*.test").stdout
+
+
+@pytest.mark.parametrize("width", [90, 200])
+def test_a_piped_table_is_as_wide_as_columns_says(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = invoke("models", "--match", "smp/*").stdout.splitlines()
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(
+    "verbs", [(), ("models",), ("challenges",), ("metrics",), ("data",), ("leaderboard",), ("submit",)]
+)
+def test_no_summary_of_a_verb_is_cut(verbs):
+    assert "..." not in invoke(*verbs, "--help").stdout.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("models", "show", "dssau_net"), ("challenges", "show", "iugc2024"), ("metrics", "show", "hd95.pooled")],

@@ -52,6 +52,7 @@ def test_importing_the_package_is_light_and_without_side_effects():
         (("run", "-m", "dssau_net", "-c", "iugc"), "iugc2024"),
         (("evaluate", "-c", "iugc2024", "--predictions", "/nonexistent"), "no such folder"),
         (("models", "show", "unet"), "smp/unet"),
+        (("metrics", "show", "hd95"), "hd95.pooled"),
         (("run", "-m", "dssau_net"), "--challenge"),
         (("nonsense",), "nonsense"),
     ],
@@ -69,3 +70,23 @@ def test_the_package_runs_as_a_module():
         [sys.executable, "-m", "medbench", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("medbench ")
+
+
+def test_a_configured_folder_that_is_not_there_is_no_sample(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "none"))
+    done = medbench("run", "-m", "smp/unet", "-c", "hc18", "--runs", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: MEDBENCH_DATA={tmp_path / 'none'}: there is no such folder.")
+
+
+def test_without_torch_the_extra_is_named(tmp_path):
+    code = "import sys; sys.modules['torch'] = None; from medbench.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "-m", "smp/unet", "-c", "hc18", "--runs", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "pip install 'medbench[models]'" in done.stderr
+    assert "Drawing" not in done.stderr

@@ -104,6 +104,8 @@ def expected_codes(kind, path, role):
         return {code} | SAME_FORMAT.get((own, code), set())
     if own in PICTURES and suffix in PICTURES:
         return {code} | OTHER_PICTURE
+    if own == ".json":
+        return {"data.json"}
     if own == ".csv":
         return {"file.unreadable", "data.column_missing", "data.prediction_malformed", "data.table"} | {
             "prediction.column_missing"
@@ -235,7 +237,7 @@ def finished_by(command, made_release, name):
             name=name,
         )
     return run(
-        "dssau_net.test",
+        "medformer.retinanet.test" if "boxes" in made_release.challenge.card.demands else "dssau_net.test",
         made_release.name,
         data=made_release.root,
         split=made_release.split,

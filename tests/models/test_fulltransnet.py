@@ -271,6 +271,16 @@ def test_operations_are_those_worked_out_by_hand(n_frames):
     assert (cost.way, cost.uncounted) == ("shapes", {})
 
 
+def test_the_card_tells_the_cost_of_what_predicts():
+    """With a summary's share of the frames in the decoder, and with all of them, as it predicts."""
+    network = build("fulltransnet")
+    every = lambda frames: (frames, further_inputs(frames)[1])  # noqa: E731
+    for further, decoder_frames in ((further_inputs, 180), (every, 1200)):
+        cost = count_cost(network, (1, 1200, 1024), further=further, activations=False)
+        assert cost.macs == worked_out_macs(1200, decoder_frames, 180)
+        assert f"{cost.macs / 1e9:.2f} GMACs" in model_entry("fulltransnet").cost_note
+
+
 def test_cost_is_linear_in_the_frames_for_a_given_summary_and_global_frames():
     network = build("fulltransnet", length=4096)
     costs = [count_cost(network, (1, n, 1024), further=fixed_inputs) for n in (1024, 2048, 3072, 4096)]

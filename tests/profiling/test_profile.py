@@ -217,6 +217,7 @@ def test_published_figures_stand_beside_ours(measured):
 
 
 def test_units_survive_the_terminal(tmp_path):
-    done = invoke("-m", "mslau_net.test", "--input", "1x3x64x64", "--measure", "latency", "--no-keep")
+    workload = ("-m", "mslau_net.test", "--input", "1x3x64x64")
+    done = invoke(*workload, "--measure", "latency", "--seconds", "0.2", "--no-keep")
     for unit in ("params [M]", "file [MiB]", "p50 [ms]", "p90 [ms]"):
         assert unit in done.stdout

@@ -18,7 +18,7 @@ from medbench.inference.weights import load_checkpoint
 from medbench.running.pretrain import ABLATIONS, PretrainRequest, ablate, pretrain
 from medbench.running.retrieve import retrieve
 from medbench.running.zero_shot import read_prompts, zero_shot_options
-from medbench.training.fit import Hardware
+from medbench.training.hardware import Hardware
 
 CPU = Hardware("cpu", 1)
 COUNTS = {"train": 24, "validate": 8, "test": 16}
@@ -109,7 +109,7 @@ import os, signal, sys
 from pathlib import Path
 from medbench.running.pretrain import PretrainRequest, pretrain
 from medbench.training import pretraining_task
-from medbench.training.fit import Hardware
+from medbench.training.hardware import Hardware
 
 left = [int(sys.argv[3])]
 step = pretraining_task.PretrainingTask.training_step

@@ -25,9 +25,13 @@ def test_our_models(name, one_thread):
     check_model(name, training_only=DISTILLATION if name == "dmaf_net.test" else [])
 
 
-@pytest.mark.parametrize("name", ["hc18", "iugc2024", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"])
+@pytest.mark.parametrize("name", ["hc18", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"])
 def test_our_challenges_with_their_samples(name):
     check_challenge(name)
+
+
+def test_iugc_with_a_small_release(small_iugc):
+    check_challenge("iugc2024", small_iugc)
 
 
 @pytest.mark.parametrize("name", list_platforms())

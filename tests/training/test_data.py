@@ -162,7 +162,7 @@ def test_a_wrong_recipe_or_setting_gets_a_suggestion():
 def test_few_pictures_are_seen_more_often(steps_per_epoch, epochs):
     recipe = load_recipe("brau_net_pp", "quick", epochs=2, least_steps=90)
     assert recipe.epochs_of(steps_per_epoch) == epochs
-    assert recipe.length == "2 epochs, at least 90 steps"
+    assert recipe.length == "2 epochs or 90 steps, whichever is more"
 
 
 def test_epochs_that_are_asked_for_are_those_that_are_trained():

@@ -13,6 +13,8 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
     "challenge",
     {
         "cvc_clinicdb": "medbench.challenges.cvc_clinicdb.challenge:cvc_clinicdb",
+        "cvc_clinicdb_boxes": "medbench.challenges.cvc_clinicdb_boxes.challenge:cvc_clinicdb_boxes",
+        "kvasir_polyp": "medbench.challenges.kvasir_polyp.challenge:kvasir_polyp",
         "brats2018": "medbench.challenges.brats.challenge:brats2018",
         "brats2019": "medbench.challenges.brats.challenge:brats2019",
         "brats2020": "medbench.challenges.brats.challenge:brats2020",
@@ -28,6 +30,8 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2024_met": "medbench.challenges.brats.challenge:brats2024_met",
         "brats2024_ped": "medbench.challenges.brats.challenge:brats2024_ped",
         "brats2025_gli": "medbench.challenges.brats.challenge:brats2025_gli",
+        "brats2025_ssa": "medbench.challenges.brats.challenge:brats2025_ssa",
+        "brats2025_ped": "medbench.challenges.brats.challenge:brats2025_ped",
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
         "acdc": "medbench.challenges.acdc.challenge:acdc",
         "brain_tumor_mri": "medbench.challenges.brain_tumor_mri.challenge:brain_tumor_mri",

@@ -31,11 +31,15 @@ class Finding:
 
 def findings_of(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
     """What a check of one case finds; whatever it raises is an error of that case."""
-    found = guarded(name, lambda: list(check()))
-    if isinstance(found, Failure):
-        known = found.code != "case.failed"
-        return [Finding("error", found.reason if known else f"{name}: {found.reason}", found.hint)]
-    return found
+    findings = guarded(name, lambda: list(check()))
+    if isinstance(findings, Failure):
+        named_by_case = findings.code != "case.failed"
+        return [
+            Finding(
+                "error", findings.reason if named_by_case else f"{name}: {findings.reason}", findings.hint
+            )
+        ]
+    return findings
 
 
 def repeated(
@@ -65,7 +69,7 @@ def repeated(
     with ThreadPoolExecutor(2) as pool:
         digests = list(pool.map(lambda file: digest(*file), order))
     firsts: dict[tuple[Role, str], Path] = {}
-    told: set[frozenset[str]] = set()
+    reported: set[frozenset[str]] = set()
     for (path, role), known in zip(order, digests, strict=True):
         first = firsts.setdefault((role, known), path) if known is not None else path
         (split, case_id), (other_split, other_id) = files[path, role], files[first, role]
@@ -73,12 +77,12 @@ def repeated(
         alike = role != "image" and groups[path] == groups[first]
         if (
             first == path
-            or pair in told
+            or pair in reported
             or alike
             or (split == other_split and (role != "image" or len(pair) < 2))
         ):
             continue
-        told.add(pair)
+        reported.add(pair)
         yield Finding(
             "warning" if split == other_split else "error",
             f"{path}: the same {role} as {first}, in {split} and {other_split}.",
@@ -89,12 +93,12 @@ def repeated(
 def strays(cases: Iterable[Case]) -> Iterator[Finding]:
     """Findings on the folders of the cases' files: twins, types that are not read, and metadata."""
     used = {path for case in cases for path in (*case.inputs.values(), *case.reference.values())}
-    known = {*images.SUFFIXES, *TABLES}
+    suffixes = {*images.SUFFIXES, *TABLES}
     hidden, unknown = 0, []
     for folder in sorted({path.parent for path in used}):
         if not folder.is_dir():
             continue
-        listing = list_folder(folder, known, open_only=False)
+        listing = list_folder(folder, suffixes, open_only=False)
         hidden += listing.n_hidden
         unknown += [folder / one.path for one in listing.unknown if one.code == "file.type_unknown"]
         for twins in listing.twins():

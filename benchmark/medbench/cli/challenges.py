@@ -46,19 +46,23 @@ def _facts(challenge: Challenge) -> dict[str, Any]:
     }
 
 
+Match = Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")]
+
+
 @app.callback()
-def list_all(
-    context: typer.Context,
-    pattern: Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")] = "*",
-    as_json: arguments.AsJson = False,
-) -> None:
+def list_all(context: typer.Context, match: Match = "*", as_json: arguments.AsJson = False) -> None:
     """List the challenges."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        list_challenges(match, as_json)
+
+
+@app.command("list")
+def list_challenges(match: Match = "*", as_json: arguments.AsJson = False) -> None:
+    """List the challenges: name, title, task, splits, licence."""
     from medbench.challenges import all_challenges
     from medbench.cli.console import print_json, print_table
 
-    facts = [_facts(challenge) for challenge in all_challenges(pattern)]
+    facts = [_facts(challenge) for challenge in all_challenges(match)]
     if as_json:
         print_json(facts)
         return
@@ -75,7 +79,7 @@ def list_all(
     print_table("", ("name", "title", "task", "splits", "licence"), rows, wrap=(1, 2, 3, 4))
 
 
-@app.command("show")
+@app.command("show", short_help="Labels, columns, splits, failure rule, data.")
 def show(name: str, as_json: arguments.AsJson = False) -> None:
     """Show a challenge: demands, labels, columns, splits, failure rule, data, licence and citation."""
     from medbench.challenges import load_challenge

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ from typing import Any
 import typer
 
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import missing_package
 from medbench.core.text import printable
 
 PLAIN_EVERY_S = 10.0
+PIPED_WIDTH = 160
+_LEAST_FOLDED = 12
 _PLAIN = {
     "–": "-", "−": "-", "—": "-", "↑": "^", "↓": "v", "→": "->", "×": "x", "°": " deg", "…": "...",
     "Δ": "d", "‘": "'", "’": "'", "“": '"', "”": '"', "±": "+-", "\xa0": " ",
@@ -51,7 +55,8 @@ def print_table(
 ) -> None:
     """Print a table on standard output or error, numbers to the right, the columns in ``wrap`` folded.
 
-    Without headings the table has no line of headings.
+    Without headings the table has no line of headings. The table is as wide as the terminal, in a pipe as
+    ``COLUMNS`` or 160; wider where a narrower one would lose text.
     """
     from rich.console import Console
     from rich.table import Table
@@ -65,14 +70,28 @@ def print_table(
             Text(name),
             justify="right" if numeric else "left",
             no_wrap=position not in wrap,
+            overflow="fold",
             min_width=max((len(cell) for cell in figures), default=0) if position == 0 else 8,
         )
     for row in rows:
         table.add_row(*(Text(printable(cell, None)) for cell in row))
     console = Console(soft_wrap=False, stderr=error)
     if not console.is_terminal:
-        console = Console(width=max(console.width, 160), stderr=error)
+        console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
+    console.width = max(console.width, _least_width(headings, rows, wrap))
     console.print(table)
+
+
+def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int]) -> int:
+    """Columns of text that a table needs so that no cell loses a letter."""
+    from rich.cells import cell_len
+
+    columns = zip(headings, *rows, strict=True)
+    widths = [
+        _LEAST_FOLDED if position in wrap else max(map(cell_len, cells))
+        for position, cells in enumerate(columns)
+    ]
+    return sum(widths) + 3 * len(widths) + 1
 
 
 def print_error(error: MedbenchError) -> None:
@@ -167,6 +186,8 @@ def fail(error: BaseException, debug: bool) -> int:
         raise error
     if isinstance(error, MedbenchError):
         print_error(error)
+    elif isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("medbench"):
+        print_error(missing_package(error.name))
     else:
         first = (str(error).strip().splitlines() or ["no message"])[0]
         print_error(

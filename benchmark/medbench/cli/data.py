@@ -12,7 +12,7 @@ from medbench.cli import arguments
 app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a data folder.")
 
 
-@app.command("sample")
+@app.command("sample", short_help="Draw the synthetic sample of a challenge.")
 def sample(
     challenge: str,
     output: Annotated[
@@ -35,7 +35,7 @@ def sample(
     typer.echo(sample_folder(load_data_set(challenge), ConsoleProgress(), output, options))
 
 
-@app.command("prepare")
+@app.command("prepare", short_help="Features and shots of videos, in the release's file.")
 def prepare(
     challenge: str,
     videos: Annotated[Path, typer.Option("--videos", help="Folder of video files.")],
@@ -51,7 +51,7 @@ def prepare(
         Path | None,
         typer.Option("--annotations", help="Folder of the raw annotation files; the videos' if not given."),
     ] = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
 ) -> None:
     """Write features, shots and annotations of videos in the layout of the released data."""
     from medbench.cli.console import ConsoleProgress
@@ -70,8 +70,13 @@ def prepare(
     raise typer.Exit(1 if failures else 0)
 
 
-@app.command("check")
-def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None:
+@app.command("check", short_help="Files, labels, sizes, leaks between splits.")
+def check(
+    challenge: str,
+    data: Path,
+    memory_limit: arguments.MemoryLimit = None,
+    as_json: arguments.AsJson = False,
+) -> None:
     """Check a data folder: files, counts, labels, sizes, and leaks between splits."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table

@@ -14,6 +14,7 @@ from medbench.cli import (
     compare,
     data,
     doctor,
+    ensemble,
     evaluate,
     leaderboard,
     metrics,
@@ -32,6 +33,8 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="medbench",
     help="Published medical-imaging models on challenges, scored as the organisers score them.",
@@ -42,25 +45,33 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run")(run.command)
-app.command("train")(train.command)
-app.command("pretrain")(pretrain.command)
-app.command("predict")(predict.command)
-app.command("retrieve")(retrieve.command)
-app.command("evaluate")(evaluate.command)
-app.add_typer(models.app, name="models")
-app.add_typer(challenges.app, name="challenges")
-app.add_typer(metrics.app, name="metrics")
-app.add_typer(data.app, name="data")
-app.add_typer(leaderboard.app, name="leaderboard")
-app.add_typer(submit.app, name="submit")
-app.command("compare")(compare.command)
-app.command("rank")(rank.command)
-app.command("report")(report.command)
-app.command("cite")(cite.command)
-app.command("summarize")(summarize.command)
-app.command("profile")(profile.command)
-app.command("doctor")(doctor.command)
+_VERBS = (
+    (run, "run", "Predict a split, score it officially, record it."),
+    (train, "train", "Train a model on a challenge's training split."),
+    (pretrain, "pretrain", "Pre-train a model on radiographs and reports."),
+    (predict, "predict", "Predict a split in the challenge's format."),
+    (retrieve, "retrieve", "Rank reports by their likeness to radiographs."),
+    (evaluate, "evaluate", "Score a folder of predictions."),
+    (ensemble, "ensemble", "Answer by the networks of several runs together."),
+    (models, "models", "List the models, or show one."),
+    (challenges, "challenges", "List the challenges, or show one."),
+    (metrics, "metrics", "List the metrics, show or compare them."),
+    (data, "data", "Draw a sample, prepare or check a data folder."),
+    (leaderboard, "leaderboard", "Tables and pages of measured and published results."),
+    (submit, "submit", "Build, lint, rehearse and save what is handed in."),
+    (compare, "compare", "Paired statistics of runs on the same cases."),
+    (rank, "rank", "Rankings of runs, and how stable they are."),
+    (report, "report", "Write the page of a finished run again."),
+    (cite, "cite", "BibTeX and licences of models and challenges."),
+    (summarize, "summarize", "Cut the summary of a video of one's own."),
+    (profile, "profile", "Parameters, operations, memory and time of models."),
+    (doctor, "doctor", "What this machine has, and how to get the rest."),
+)
+for _module, _name, _summary in _VERBS:
+    if hasattr(_module, "app"):
+        app.add_typer(_module.app, name=_name, short_help=_summary)
+    else:
+        app.command(_name, short_help=_summary)(_module.command)
 
 
 def _version(version_flag: bool) -> None:
@@ -101,12 +112,13 @@ def main() -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
         if hasattr(error, "format_message") and not debug:
             error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
             code = 2
         else:
             code = fail(error, debug)
+    if code == INTERRUPTED:
+        typer.echo("Interrupted. Repeat the command to go on.", err=True)
     sys.exit(code or 0)

@@ -22,7 +22,7 @@ def default(context: typer.Context, match: Match = "*", as_json: arguments.AsJso
         list_all(match, as_json)
 
 
-@app.command("list")
+@app.command("list", short_help="The metrics' ids, units and definitions.")
 def list_all(match: Match = "*", as_json: arguments.AsJson = False) -> None:
     """List the metrics: id, unit, direction, definition."""
     from medbench.cli.console import print_json, print_table
@@ -36,7 +36,7 @@ def list_all(match: Match = "*", as_json: arguments.AsJson = False) -> None:
     print_table("", ("id", "family", "unit", "better", "what sets it apart"), rows, wrap=(4,))
 
 
-@app.command("show")
+@app.command("show", short_help="A metric's rule, source, range and example.")
 def show(id: str, as_json: arguments.AsJson = False) -> None:
     """Show a metric's definition: rule, source, range, empty masks, options, and a runnable example."""
     from medbench.cli.console import print_json, print_table
@@ -52,7 +52,7 @@ def show(id: str, as_json: arguments.AsJson = False) -> None:
     print_table(facts["title"], ("", ""), rows, wrap=(1,))
 
 
-@app.command("compare")
+@app.command("compare", short_help="Every metric on one pair, and what differs.")
 def compare(
     reference: Annotated[Path, typer.Argument(help="Reference label map: NIfTI, MHA, PNG, TIFF or npy.")],
     prediction: Annotated[Path, typer.Argument(help="Predicted label map of the same size.")],

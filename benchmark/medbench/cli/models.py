@@ -14,31 +14,40 @@ if TYPE_CHECKING:
 app = typer.Typer(invoke_without_command=True, help="List the models, or show one.")
 
 
+Match = Annotated[
+    str,
+    typer.Option("--match", help="Shell-style pattern of names; '*.test' lists the tiny variants of tests."),
+]
+
+
 @app.callback()
-def list_all(
-    context: typer.Context,
-    pattern: Annotated[str, typer.Option("--match", help="Shell-style pattern of names.")] = "*",
-    as_json: arguments.AsJson = False,
-) -> None:
+def list_all(context: typer.Context, match: Match = "*", as_json: arguments.AsJson = False) -> None:
     """List the models."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        list_models(match, as_json)
+
+
+@app.command("list")
+def list_models(match: Match = "*", as_json: arguments.AsJson = False) -> None:
+    """List the models: name, title, tasks, parameters, paper."""
     from medbench.cli.console import print_json, print_table
     from medbench.core.task import titles
     from medbench.models import model_entries
 
-    entries = model_entries(pattern)
+    entries = model_entries(match)
+    if "test" not in match:
+        entries = [entry for entry in entries if not entry.name.endswith(".test")]
     if as_json:
         print_json([_facts(entry) for entry in entries])
         return
     rows = [
-        (entry.name, entry.title, titles(entry.offers), _count(entry.counted_parameters), entry.paper)
+        (entry.name, entry.title, titles(entry.offers), _count(entry.counted_parameters), _cited(entry.paper))
         for entry in entries
     ]
-    print_table("", ("name", "title", "tasks", "parameters", "paper"), rows, wrap=(2, 4))
+    print_table("", ("name", "title", "tasks", "parameters", "paper"), rows, wrap=(1, 2, 4))
 
 
-@app.command("show")
+@app.command("show", short_help="A model's card: paper, input, options, costs.")
 def show(name: str, leaderboards: arguments.Leaderboards = None, as_json: arguments.AsJson = False) -> None:
     """Show a model's card: paper, code, licence, input, options, recipes, and measured costs."""
     from medbench.cli.console import print_json, print_table
@@ -80,6 +89,12 @@ def _facts(entry: Any) -> dict[str, Any]:
     import dataclasses
 
     return dataclasses.asdict(entry)
+
+
+def _cited(paper: str) -> str:
+    """The number of an arXiv paper, which is enough to find it; else the citation."""
+    _, arxiv, number = paper.rpartition("arXiv ")
+    return f"{arxiv}{number}"
 
 
 def _count(value: int | None) -> str:

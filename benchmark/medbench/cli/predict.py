@@ -24,8 +24,9 @@ def command(
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
     prompts: arguments.Prompts = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
+    force_precision: arguments.ForcePrecision = False,
     batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
     modalities: arguments.Modalities = None,
@@ -34,6 +35,7 @@ def command(
     tiling: arguments.Tiling = None,
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
+    memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:

@@ -41,15 +41,29 @@ def command(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Train with each idea of the paper switched off, and compare.")
     ] = False,
-    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")] = "auto",
+    accelerator: Annotated[
+        str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
     devices: Annotated[
-        str, typer.Option("--devices", help="Number of devices on each node, or auto.")
+        str,
+        typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch."),
     ] = "auto",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Number of processes that read images.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--workers", min=0, help="Processes a device that read images; none on the CPU, else up to 8."
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic/--fast",
+            help="Deterministic algorithms without TF32, or the fastest; the CPU is deterministic.",
+        ),
+    ] = None,
+    force_precision: arguments.ForcePrecision = False,
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -57,7 +71,8 @@ def command(
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_settings
     from medbench.running.pretrain import PretrainRequest, ablate, pretrain
-    from medbench.training.fit import Hardware, is_first_process, training_summary
+    from medbench.training.fit import is_first_process, training_summary
+    from medbench.training.hardware import Hardware
 
     request = PretrainRequest(
         model=model,
@@ -71,7 +86,13 @@ def command(
         runs=runs,
     )
     hardware = Hardware(
-        accelerator, int(devices) if devices.isdigit() else devices, nodes, precision, workers
+        accelerator,
+        int(devices) if devices.isdigit() else devices,
+        nodes,
+        precision,
+        workers,
+        deterministic=deterministic,
+        force_precision=force_precision,
     )
     if ablation:
         rows = ablate(request, hardware, ConsoleProgress())

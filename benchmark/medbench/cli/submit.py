@@ -32,7 +32,7 @@ EngineName = Annotated[
 ]
 
 
-@app.command("init")
+@app.command("init", short_help="Write a submission file with every key explained.")
 def init(
     challenge: arguments.ChallengeName,
     model: arguments.Model,
@@ -63,7 +63,7 @@ def platforms(as_json: arguments.AsJson = False) -> None:
     print_table("", headings, cells, wrap=range(1, len(headings)))
 
 
-@app.command("build")
+@app.command("build", short_help="Make the build context, and the image.")
 def build(
     file: File,
     data: arguments.DataFolder = None,
@@ -84,7 +84,7 @@ def build(
         typer.echo(line)
 
 
-@app.command("check")
+@app.command("check", short_help="Lint a submission file, context or image.")
 def check(
     file: File,
     archive: Annotated[
@@ -101,7 +101,7 @@ def check(
     raise typer.Exit(show_findings(*check_submission(file, archive, output, registry), as_json))
 
 
-@app.command("rehearse")
+@app.command("rehearse", short_help="Run it as the platform does; compare the outputs.")
 def rehearse(
     file: File,
     data: arguments.DataFolder = None,
@@ -125,7 +125,7 @@ def rehearse(
     raise typer.Exit(show_rehearsal(result, as_json))
 
 
-@app.command("host")
+@app.command("host", short_help="For organisers: a challenge's evaluation program.")
 def host(
     challenge: arguments.ChallengeName,
     platform: Annotated[str, typer.Option("--platform", help="grand-challenge or codabench.")],
@@ -157,7 +157,7 @@ def host(
         typer.echo(line)
 
 
-@app.command("save")
+@app.command("save", short_help="Write what is uploaded, and its report.")
 def save(
     file: File, output: Output = Path("build"), engine: EngineName = "auto", registry: Registry = ""
 ) -> None:

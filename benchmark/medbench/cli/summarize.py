@@ -27,7 +27,7 @@ def command(
     ] = False,
     share: Annotated[float, typer.Option("--share", min=0.01, max=1.0, help="Of the video, at most.")] = 0.15,
     sampling: arguments.Sampling = "every_15th",
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
     as_json: arguments.AsJson = False,
 ) -> None:
     """Summarise a video: scores, shots, the chosen ones with their sound, and a contact sheet."""
@@ -46,13 +46,13 @@ def command(
         sampling=parse_sampling(sampling),
         device=device,
     )
-    told = summarize(request, ConsoleProgress())
+    facts = summarize(request, ConsoleProgress())
     if as_json:
-        print_json(told)
+        print_json(facts)
         return
-    chosen = [shot for shot in told["shots"] if shot["chosen"]]
+    shots = [shot for shot in facts["shots"] if shot["chosen"]]
     typer.echo(
-        f"{output}: {len(chosen)} of {len(told['shots'])} shots, {told['summary_frames']} of "
-        f"{told['frames']} frames; "
+        f"{output}: {len(shots)} of {len(facts['shots'])} shots, {facts['summary_frames']} of "
+        f"{facts['frames']} frames; "
         f"{output.with_suffix('.json')}, {output.with_suffix('.jpg')}"
     )

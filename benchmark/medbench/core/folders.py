@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from medbench.core.errors import MedbenchError
+
 
 def cache_folder() -> Path:
     """The cache: ``MEDBENCH_CACHE``, else the user's cache folder."""
@@ -25,9 +27,20 @@ def leaderboards_folder() -> Path:
 
 
 def data_folder(challenge: str) -> Path | None:
-    """The challenge's data: ``MEDBENCH_DATA/<challenge>``, or ``None`` where there is no such folder."""
+    """The challenge's data: ``MEDBENCH_DATA/<challenge>``, or ``None`` where there is no such folder.
+
+    Raises:
+        MedbenchError: ``data.configured`` when ``MEDBENCH_DATA`` names no folder.
+    """
     setting = os.environ.get("MEDBENCH_DATA")
     if not setting:
         return None
-    folder = Path(setting).expanduser() / challenge
+    root = Path(setting).expanduser()
+    if not root.is_dir():
+        raise MedbenchError(
+            "data.configured",
+            f"MEDBENCH_DATA={setting}: there is no such folder.",
+            "Correct it, or unset it for the synthetic sample.",
+        )
+    folder = root / challenge
     return folder if folder.is_dir() else None

@@ -78,5 +78,5 @@ def _home() -> Path | None:
 def _spellings(path: Path) -> Sequence[str]:
     """A path as it was given, absolute and resolved; short ones, which could be any word, only in full."""
     absolute = Path.cwd() / path
-    written = {str(absolute), str(path.resolve()), *([str(path)] if len(path.parts) > 1 else [])}
-    return sorted(text for text in written if len(text) > 1)
+    spellings = {str(absolute), str(path.resolve()), *([str(path)] if len(path.parts) > 1 else [])}
+    return sorted(text for text in spellings if len(text) > 1)

@@ -30,7 +30,10 @@ def load_object(target: str) -> Any:
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> MedbenchError:
     """The error for an unknown name, with the nearest names as hint."""
     names = sorted(names)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    named_after = [candidate for candidate in names if candidate.lower().startswith(f"{name.lower()}.")]
+    close = sorted(named_after, key=lambda candidate: candidate.count("."))[:8]
+    if not close:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if not close:
         close = [candidate for candidate in names if name.lower() in candidate.lower()][:3]
     hint = f"Did you mean {', '.join(close)}?" if close else f"Known: {', '.join(names) or 'none'}."

@@ -8,7 +8,6 @@ they are read, and never taken for sealed ones.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import dump_json, read_pieces, sha256_file, write_text
+from medbench.core.files import dump_json, parse_json, read_pieces, sha256_file, write_text
 
 State = Literal["sealed", "unsealed", "edited", "torn", "unreadable"]
 
@@ -72,7 +71,7 @@ def read_lines(path: Path) -> list[Line]:
 def _line(number: int, piece: bytes, last: bool) -> Line:
     text = piece.decode(errors="replace")
     try:
-        row = json.loads(piece)
+        row = parse_json(piece, strict=True)
     except ValueError:
         row = None
     if not isinstance(row, dict):
@@ -80,9 +79,15 @@ def _line(number: int, piece: bytes, last: bool) -> Line:
     if "sha256" not in row:
         return Line(number, text, row, "unsealed")
     del row["sha256"]
-    own = _OWN_HASH.search(text)
-    right = own and hashlib.sha256(f"{text[: own.start()]}}}".encode()).hexdigest() == own[1]
+    own = hashed_part(text)
+    right = own is not None and hashlib.sha256(own[0].encode()).hexdigest() == own[1]
     return Line(number, text, row, "sealed" if right else "edited")
+
+
+def hashed_part(text: str) -> tuple[str, str] | None:
+    """What the hash of a sealed line is of, and the hash that stands there; ``None`` for other lines."""
+    own = _OWN_HASH.search(text)
+    return (f"{text[: own.start()]}}}", own[1]) if own else None
 
 
 def read_table(path: Path, code: str) -> list[Line]:
@@ -138,17 +143,17 @@ def broken_seals(seal: Path, names: Sequence[str]) -> list[str]:
 
     A name that stands there twice fits by either hash.
     """
-    known: dict[str, set[str]] = {}
+    digests: dict[str, set[str]] = {}
     *entries, rest = read_pieces(seal)
     for line in entries:
         entry = _ENTRY.fullmatch(line.decode(errors="replace"))
-        if entry is None or entry[1] in known.get(entry[2], ()):
+        if entry is None or entry[1] in digests.get(entry[2], ()):
             return [seal.name]
-        known.setdefault(entry[2], set()).add(entry[1])
-    if known.keys() != set(names) or rest:
+        digests.setdefault(entry[2], set()).add(entry[1])
+    if digests.keys() != set(names) or rest:
         return [seal.name]
     paths = map(seal.with_name, names)
-    return [path.name for path in paths if not path.is_file() or sha256_file(path) not in known[path.name]]
+    return [path.name for path in paths if not path.is_file() or sha256_file(path) not in digests[path.name]]
 
 
 def _entry(digest: str, name: str) -> str:

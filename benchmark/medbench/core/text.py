@@ -28,7 +28,7 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
     >>> printable("liver\x1b[31m\n")
     'liver\\x1b[31m\\n'
     """
-    seen = (
+    escaped = (
         words
         if words.isprintable()
         else "".join(
@@ -36,7 +36,7 @@ def printable(words: str, longest: int | None = LONGEST) -> str:
             for letter in words
         )
     )
-    return seen if longest is None or len(seen) <= longest else f"{seen[: longest - 1]}…"
+    return escaped if longest is None or len(escaped) <= longest else f"{escaped[: longest - 1]}…"
 
 
 def markdown_text(words: str) -> str:

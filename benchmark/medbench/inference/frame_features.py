@@ -86,8 +86,8 @@ def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
         )
     if state is not None:
         own = network.state_dict()
-        kept = {key: value for key, value in state.items() if key in own}
-        missing = [key for key in own if key not in kept or own[key].shape != kept[key].shape]
+        own_state = {key: value for key, value in state.items() if key in own}
+        missing = [key for key in own if key not in own_state or own[key].shape != own_state[key].shape]
         if missing:
             raise MedbenchError(
                 "weights.mismatch",
@@ -95,7 +95,7 @@ def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
                 f"{missing[0]}.",
                 "Use torchvision's googlenet-1378be20.pth.",
             )
-        network.load_state_dict(kept)
+        network.load_state_dict(own_state)
     network.fc = torch.nn.Identity()
     network.eval()
     return network

@@ -45,10 +45,10 @@ class FullTransNetPredictor(TimedPredictor):
 
         with self.timed("preprocess"):
             frames = torch.from_numpy(np.ascontiguousarray(sample.features, np.float32))[None].to(self.device)
-            given = self._decoder_frames(sample).to(self.device)
+            decoder_frames = self._decoder_frames(sample).to(self.device)
             everywhere = global_frames(sample.facts).to(self.device)
         with self.timed("forward"), self.inferring():
-            scores = self.network.frame_scores(frames, frames[:, given], everywhere[None])
+            scores = self.network.frame_scores(frames, frames[:, decoder_frames], everywhere[None])
         with self.timed("postprocess"):
             return Prediction({"frame_scores": scores[0].float().cpu().numpy()})
 
@@ -65,14 +65,14 @@ class FullTransNetPredictor(TimedPredictor):
                 "video, which is not there.",
                 "Take the default form, fulltransnet.",
             )
-        chosen = torch.from_numpy(np.flatnonzero(sample.facts["key_frames"]))
-        if len(chosen) == 0:
+        key_frames = torch.from_numpy(np.flatnonzero(sample.facts["key_frames"]))
+        if len(key_frames) == 0:
             raise MedbenchError(
                 "model.needs_reference",
                 f"{sample.case.id}: its ground-truth summary has no sampled frame.",
                 "The published form cannot predict this video; take the default form, fulltransnet.",
             )
-        return chosen
+        return key_frames
 
 
 def global_frames(facts: Any) -> Tensor:

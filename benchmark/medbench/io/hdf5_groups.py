@@ -13,7 +13,8 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 from medbench.io.gate import source
-from medbench.io.gate.expected import MEMORY_BYTES, check_budget
+from medbench.io.gate.expected import check_budget, memory_limit_bytes
+from medbench.io.gate.hdf5_arrays import check_filters
 from medbench.io.gate.refusal import Reject, refusal_of
 
 if TYPE_CHECKING:
@@ -92,8 +93,22 @@ def read_group(
                 f"{path}: {group} has no array '{missing[0]}', only {', '.join(there) or 'none'}.",
                 "Use the file as released; medbench data prepare writes all of them.",
             )
-        wanted = [*names, *(name for name in optional if name in there)]
-        return {name: _read(path, file[group], name) for name in wanted}
+        names_here = [*names, *(name for name in optional if name in there)]
+        return {name: _read(path, file[group], name) for name in names_here}
+
+
+def group_text(path: Path, group: str, name: str) -> str | None:
+    """One text of a group; ``None`` where the file has none of that name.
+
+    Raises:
+        MedbenchError: as :func:`read_group`.
+    """
+    with opened(path) as file:
+        if name not in file.get(group, ()):
+            return None
+        _check_link(path, file[group], name)
+        value = file[group][name][()] if file[group][name].shape == () else b""
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _check_link(path: Path, parent: h5py.Group, name: str) -> None:
@@ -126,9 +141,12 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
         raise _elsewhere(path, place, kind)
     if dataset.dtype.kind not in "biuf" or dataset.shape is None or len(dataset.shape) > MOST_AXES:
         ragged = h5py.check_vlen_dtype(dataset.dtype) is not None
-        told = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
-        raise MedbenchError("data.not_real", f"{path}: {place} holds {told}.", "Save one array of numbers.")
-    check_budget(dataset.size * dataset.dtype.itemsize, MEMORY_BYTES)
+        content = "rows of different lengths" if ragged else f"values of the type {dataset.dtype}"
+        raise MedbenchError(
+            "data.not_real", f"{path}: {place} holds {content}.", "Save one array of numbers."
+        )
+    check_filters(place, dataset)
+    check_budget(dataset.size * dataset.dtype.itemsize, memory_limit_bytes())
     return np.asarray(dataset[()])
 
 

@@ -118,11 +118,11 @@ def rebanded(rows: Iterable[Pixels], shape: tuple[int, ...], height: int) -> Ite
     for strip in rows:
         if strip.shape[1:] != shape[1:] or done + filled + len(strip) > shape[0]:
             raise ValueError(f"rows of shape {strip.shape} do not add up to {shape}")
-        taken = 0
-        while taken < len(strip):
-            more = min(height - filled, len(strip) - taken)
-            held[filled : filled + more] = strip[taken : taken + more]
-            filled, taken = filled + more, taken + more
+        offset = 0
+        while offset < len(strip):
+            more = min(height - filled, len(strip) - offset)
+            held[filled : filled + more] = strip[offset : offset + more]
+            filled, offset = filled + more, offset + more
             if filled == height:
                 yield held
                 done, filled = done + height, 0

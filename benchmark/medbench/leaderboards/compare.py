@@ -157,15 +157,15 @@ def compare_runs(
     for run in runs[1:]:
         check_same(runs[0], run)
     challenge = load_challenge(runs[0].record.challenge.name)
-    named = [challenge.metric(name) for name in metrics]
-    _check_margin(margin, named)
+    specs = [challenge.metric(name) for name in metrics]
+    _check_margin(margin, specs)
     family = {
-        spec.name for spec in named or [m for m in challenge.metrics if m.headline] or challenge.metrics
+        spec.name for spec in specs or [m for m in challenge.metrics if m.headline] or challenge.metrics
     }
     differences = [
         _difference(challenge, spec, first, second, seed, margin)
         for first, second in itertools.combinations(runs, 2)
-        for spec in named or challenge.metrics
+        for spec in specs or challenge.metrics
         if all(spec.name in run.record.metrics for run in (first, second))
     ]
     return _corrected(differences, family)

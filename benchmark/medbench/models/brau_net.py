@@ -159,8 +159,8 @@ class BRAUNet(nn.Module):
         deepest = self.encoder[3](features)
         features = deepest
         for level in (2, 1, 0):
-            joined = torch.cat([self.expands[level](features), skips.pop()], dim=-1)
-            features = self.decoder[level](self.joins[level](joined))
+            both = torch.cat([self.expands[level](features), skips.pop()], dim=-1)
+            features = self.decoder[level](self.joins[level](both))
         logits = self.segmentation_head(self.norm(features))[..., :height, :width]
         return with_image_logits(self.image_head, logits, deepest)
 

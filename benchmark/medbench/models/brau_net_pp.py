@@ -152,8 +152,8 @@ class BRAUNetPP(nn.Module):
             features = reduce(maps[-1])
         deepest = features
         for level in (2, 1, 0):
-            joined = torch.cat([self.expands[level](features), maps.pop()], dim=-1)
-            features = self.decoder[level](self.joins[level](self.skips[level](joined)))
+            both = torch.cat([self.expands[level](features), maps.pop()], dim=-1)
+            features = self.decoder[level](self.joins[level](self.skips[level](both)))
         logits = self.segmentation_head(self.norm(features))[..., :height, :width]
         return with_image_logits(self.image_head, logits, deepest)
 

@@ -160,8 +160,8 @@ class DSSAUNet(SparsePyramid):
         for level in (2, 1, 0):
             below = self.lift(features) if level == 2 else features
             skip = self.skips[level](maps[level])
-            joined = resize(below, *skip.shape[1:3], align_corners=True) + skip
-            features = self.refine[level](self.decoder[level](joined))
+            both = resize(below, *skip.shape[1:3], align_corners=True) + skip
+            features = self.refine[level](self.decoder[level](both))
             pyramid.append(features)
         return self.fusion(pyramid)
 

@@ -66,6 +66,8 @@ class ModelEntry:
             programs for incomplete modalities.
         blending: of overlapping windows: ``gaussian`` adds logits with Gaussian weights, ``uniform`` adds
             probabilities with equal weights.
+        window_planes: planes of a window of volumes along the first axis; 0 has as many as ``image_size``.
+        centre_crop: whether the network sees the centre of a volume's planes alone, at ``image_size``.
         image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
         further_inputs: ``"module:callable"``; called with the input, it makes the other inputs of ``forward``
             for profiling.
@@ -89,11 +91,14 @@ class ModelEntry:
         checkpoint_data: training data of the authors' released weights.
         weights_of: name of the model whose trainings leave this model's weights; empty where its own do.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
+        encoder_prefix: beginning of the names of the encoder's parameters in the authors' network; files
+            that their program starts from lack it.
         official_shapes: ``in_channels`` and ``num_classes`` -> (parameter, axis) whose size equals the
         number.
         exports: formats of export that a test covers.
         options: options of the model by keyword.
         fixed_options: options that this variant sets.
+        challenges: challenge -> facts that differ there, among them ``options``.
         notes: decisions of medbench where the paper is silent.
     """
 
@@ -119,6 +124,8 @@ class ModelEntry:
     modality_mask: bool = False
     background: Literal["zero", "scaled"] = "zero"
     blending: Literal["gaussian", "uniform"] = "gaussian"
+    window_planes: int = 0
+    centre_crop: bool = False
     image_size: int = 256
     further_inputs: str = ""
     size_divisor: int = 1
@@ -138,10 +145,12 @@ class ModelEntry:
     checkpoint_data: str = ""
     weights_of: str = ""
     official_keys: str = ""
+    encoder_prefix: str = ""
     official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)
     exports: tuple[str, ...] = ()
     options: dict[str, ModelOption] = field(default_factory=dict)
     fixed_options: dict[str, Any] = field(default_factory=dict)
+    challenges: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: str = ""
 
     @property
@@ -151,6 +160,12 @@ class ModelEntry:
             return ("volume", "image")
         by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
         return by_axes[self.spatial_dims]
+
+    def on(self, challenge: str) -> tuple[ModelEntry, dict[str, Any]]:
+        """The card as it is for a challenge, and the options that the model has there by default."""
+        facts = dict(self.challenges.get(challenge, {}))
+        options: dict[str, Any] = facts.pop("options", {})
+        return dataclasses.replace(self, **facts), options
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -194,6 +209,9 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
         facts = {"name": name, "family": path.stem, "recipe_family": path.stem, **card, **changes}
         _check_names(path, "fact", facts, _FIELDS)
         _check_names(path, "option", facts.get("fixed_options", {}), set(options))
+        for changes in facts.get("challenges", {}).values():
+            _check_names(path, "fact", changes, _FIELDS)
+            _check_names(path, "option", changes.get("options", {}), set(options))
         facts |= {key: tuple(facts[key]) for key in _TUPLES & set(facts)}
         facts["official_shapes"] = {
             key: (parameter, axis) for key, (parameter, axis) in facts.get("official_shapes", {}).items()

@@ -289,8 +289,8 @@ def further_inputs(frames: Tensor) -> tuple[Tensor, Tensor]:
     n, n_frames = frames.shape[:2]
     first = torch.arange(0, n_frames, _SHOT_FRAMES, device=frames.device)
     last = (first + _SHOT_FRAMES - 1).clamp(max=n_frames - 1)
-    chosen = torch.cat([first, last, (first + last) // 2]).expand(n, -1)
-    return frames[:, uniform_frames(n_frames).to(frames.device)], chosen
+    shot_frames = torch.cat([first, last, (first + last) // 2]).expand(n, -1)
+    return frames[:, uniform_frames(n_frames).to(frames.device)], shot_frames
 
 
 _INNER = r"encoder\.local_layers\.(\d+)\.enc_self_attn\."
@@ -356,7 +356,7 @@ def draw_inner_attention(authors_state_dict: Mapping[str, Tensor], seed: int) ->
             if not found:
                 continue
             for name in ("W_Q", "W_K", "W_V", "W_Q_global", "W_K_global", "W_V_global"):
-                drawn = nn.Linear(tensor.shape[1], tensor.shape[0])
-                for part, value in drawn.state_dict().items():
+                layer = nn.Linear(tensor.shape[1], tensor.shape[0])
+                for part, value in layer.state_dict().items():
                     state[f"{place}enc_self_attn.inner.{name}.{part}"] = value
     return state

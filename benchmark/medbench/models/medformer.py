@@ -197,8 +197,8 @@ class MedFormerUPerNet(SparsePyramid):
             total = lateral + resize(total, *lateral.shape[1:3], align_corners=False)
             outputs.insert(0, self.smooth[level](total))
         size = outputs[0].shape[1:3]
-        joined = torch.cat([resize(output, *size, align_corners=False) for output in outputs], dim=-1)
-        return self.fusion(joined)
+        pyramid = torch.cat([resize(output, *size, align_corners=False) for output in outputs], dim=-1)
+        return self.fusion(pyramid)
 
     def _pooled(self, deepest: Tensor) -> Tensor:
         """The deepest map joined with its means over grids of 1, 2, 3 and 6, projected."""

@@ -14,6 +14,7 @@ from medbench.core.registry import Registry, load_object, unknown_name
 from medbench.models.entry import CARDS, ModelEntry, read_card
 from medbench.models.smp_table import smp_entries
 from medbench.models.timm_table import PREFIX, timm_entries, timm_entry
+from medbench.models.torchvision_table import torchvision_entries
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,7 +33,7 @@ def _registry() -> Registry[ModelEntry]:
                 registry.add(name, entry)
         except MedbenchError as error:
             registry.report(error)
-    for entry in (*smp_entries(), *timm_entries()):
+    for entry in (*smp_entries(), *timm_entries(), *torchvision_entries()):
         registry.add(entry.name, entry)
     return registry
 

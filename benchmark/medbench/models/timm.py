@@ -62,15 +62,15 @@ def timm_network(
             ``weights.missing``, ``weights.unsafe`` or ``weights.mismatch`` for the checkpoint.
     """
     check_architecture(architecture)
-    given = {key: value for key, value in options.items() if value is not None}
+    settings = {key: value for key, value in options.items() if value is not None}
     try:
         network = timm.create_model(
-            architecture, pretrained=False, in_chans=in_channels, num_classes=num_classes, **given
+            architecture, pretrained=False, in_chans=in_channels, num_classes=num_classes, **settings
         )
     except (AssertionError, TypeError, ValueError, RuntimeError) as error:
         raise MedbenchError(
             "model.option",
-            f"timm/{architecture} cannot be built with {given}: {error}",
+            f"timm/{architecture} cannot be built with {settings}: {error}",
             "Leave the option out, or choose another network.",
         ) from error
     if pretrained_weights is not None:

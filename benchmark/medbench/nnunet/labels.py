@@ -77,18 +77,18 @@ def _table_of_regions(dataset: Mapping[str, Any], challenge: Challenge, source: 
     BraTS had the value 4 for enhancing tumour until 2022; nnU-Net's data sets have 3 for it ever since.
     """
     order = dataset.get("regions_class_order")
-    written = sorted(order) if isinstance(order, list) and all(isinstance(v, int) for v in order) else []
+    regions = sorted(order) if isinstance(order, list) and all(isinstance(v, int) for v in order) else []
     own = [value for value in challenge.labels if value != 0]
     consecutive = list(range(1, len(own) + 1))
-    if written not in (own, consecutive) or len(set(written)) != len(written):
+    if regions not in (own, consecutive) or len(set(regions)) != len(regions):
         raise MedbenchError(
             "nnunet.regions",
             f"{source}: learnt overlapping regions ({', '.join(dataset['labels'])}) and writes the values "
-            f"{', '.join(map(str, written)) or 'none'}; {challenge.title} has {', '.join(map(str, own))}.",
+            f"{', '.join(map(str, regions)) or 'none'}; {challenge.title} has {', '.join(map(str, own))}.",
             "Use a model whose regions_class_order has the challenge's values.",
         )
-    table = np.zeros(max(written) + 1, np.uint8)
-    for index, value in enumerate(written, start=1):
+    table = np.zeros(max(regions) + 1, np.uint8)
+    for index, value in enumerate(regions, start=1):
         table[value] = index
     return table
 

@@ -132,8 +132,8 @@ def _unet_macs(side: int) -> int:
 
     down = pair(0, 3, first) + pair(1, first, second) + pair(2, second, third)
     up = pixels[2] * 4 * third * second + pixels[1] * 4 * second * first
-    joined = pair(1, 2 * second, second) + pair(0, 2 * first, first)
-    return down + up + joined + pixels[0] * first * 2
+    skips = pair(1, 2 * second, second) + pair(0, 2 * first, first)
+    return down + up + skips + pixels[0] * first * 2
 
 
 def _by_product(tokens: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) 
     default_folder = data_folder(challenge.release.data_set)
     if default_folder is not None:
         return resolve_data(challenge, default_folder, progress)
+    root = os.environ.get("MEDBENCH_DATA")
+    if root:
+        progress.say(
+            f"{root} has no folder {challenge.release.data_set}: the synthetic sample takes its place."
+        )
     return Data(sample_folder(challenge, progress), "sample")
 
 

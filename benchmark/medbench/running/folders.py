@@ -133,9 +133,9 @@ def evaluate_folders(
     aggregates = {
         name: aggregate(mean_statistic, spec, rows, settings.seed) for name, spec in scoring.specs.items()
     }
-    told = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
-    told += [f"{row.case}: {row.evidence[STRANGE]}" for row in rows if STRANGE in row.evidence]
-    return FolderScores(rows, aggregates, scoring.specs, [*notes, *told])
+    remarks = [f"{row.case}: {flag}" for row in rows for flag in row.evidence.get(FLAGS, ())]
+    remarks += [f"{row.case}: {row.evidence[STRANGE]}" for row in rows if STRANGE in row.evidence]
+    return FolderScores(rows, aggregates, scoring.specs, [*notes, *remarks])
 
 
 @contextlib.contextmanager

@@ -68,14 +68,14 @@ def located(challenge: Challenge, case: Case, folder: Path, rename: Rename = Non
 
 def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
     """What lies in a folder of predictions without being any case's, in words; nothing where all is used."""
-    wanted = {os.fspath(path) for path in used}
+    case_files = {os.fspath(path) for path in used}
     unused, hidden = [], 0
     for home_folder, folders, names in os.walk(folder):
-        kept = [name for name in folders if not is_metadata(name)]
-        hidden += len(folders) - len(kept) + sum(map(is_metadata, names))
-        folders[:] = sorted(kept)
+        visible = [name for name in folders if not is_metadata(name)]
+        hidden += len(folders) - len(visible) + sum(map(is_metadata, names))
+        folders[:] = sorted(visible)
         paths = (os.path.join(home_folder, name) for name in sorted(names) if not is_metadata(name))
-        unused += [os.path.relpath(path, folder) for path in paths if path not in wanted]
+        unused += [os.path.relpath(path, folder) for path in paths if path not in case_files]
     notes = []
     if unused:
         more = ", …" if len(unused) > MOST_NAMED else ""

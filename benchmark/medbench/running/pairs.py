@@ -158,17 +158,17 @@ def _pair(
     """Pair one reference, given as relative path, name of the pair, and path."""
     name, shown, reference = ours
     stem = _stem(name)
-    wanted = stem.replace(*rename) if rename else stem
-    exact = wanted + name[len(stem) :]
+    target = stem.replace(*rename) if rename else stem
+    exact = target + name[len(stem) :]
     if exact in theirs.refused:
         return Pair(shown, reference, None, _failure(theirs.root / exact, theirs.refused[exact]))
-    fitting = [exact] if exact in theirs.files else by_stem.get(wanted, ())
+    fitting = [exact] if exact in theirs.files else by_stem.get(target, ())
     if len(fitting) > 1:
-        told = f"{theirs.root / fitting[0]}: could be the case {wanted}, and so could {fitting[1]}."
+        told = f"{theirs.root / fitting[0]}: could be the case {target}, and so could {fitting[1]}."
         return Pair(shown, reference, None, Failure("file.ambiguous", told, "Keep one."))
     if fitting:
         return _found(shown, reference, theirs, fitting[0])
-    alike = next((other for other in theirs.files if _stem(other).lower() == wanted.lower()), None)
+    alike = next((other for other in theirs.files if _stem(other).lower() == target.lower()), None)
     return Pair(shown, reference, None, hint=f"; {alike} differs by case only" if alike else "")
 
 

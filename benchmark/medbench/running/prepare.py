@@ -17,6 +17,7 @@ from medbench.core.progress import Progress
 from medbench.inference.frame_features import FrameFeatures
 from medbench.inference.video_shots import SampledVideo, Sampling, sample_video
 from medbench.io.hdf5_groups import write_groups
+from medbench.models.devices import present_device
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".mpg")
 
@@ -37,7 +38,7 @@ class Preparation:
     random_weights: bool = False
     sampling: Sampling = "every_15th"
     annotations: Path | None = None
-    device: str = "cpu"
+    device: str = "auto"
 
 
 def prepare(
@@ -74,7 +75,7 @@ def prepare(
         raise MedbenchError(
             "data.empty", f"{videos}: holds no video ({', '.join(VIDEO_SUFFIXES)}).", "Check --videos."
         )
-    extractor = FrameFeatures(preparation.weights, preparation.device)
+    extractor = FrameFeatures(preparation.weights, present_device(preparation.device))
     place = subject.release.raw.locate(preparation.annotations or videos)  # type: ignore[attr-defined]
     groups: dict[str, Mapping[str, Any]] = {}
     failures: list[str] = []
@@ -82,6 +83,7 @@ def prepare(
     for number, path in enumerate(files, 1):
         try:
             key, arrays = _prepared(subject, path, number, place, extractor, preparation.sampling)
+            _refuse_twin(path, key, groups)
             groups[key] = arrays
         except Exception as error:  # noqa: BLE001 - one bad video never loses the others
             failures.append(describe(error))
@@ -117,11 +119,20 @@ def _prepared(
     release: Any = subject.release
     names = list(release.raw.names(place)) if place is not None else []
     video = sample_video(path, extractor, sampling)
-    key = f"video_{names.index(path.stem) + 1 if path.stem in names else number}"
-    arrays = video_arrays(video)
+    key = f"video_{names.index(path.stem) + 1 if path.stem in names else len(names) + number}"
+    arrays = video_arrays(video) | {"video_name": np.bytes_(path.stem.encode())}
     if path.stem in names:
         arrays |= release.annotation_arrays(release.raw.read(place, path.stem), arrays)
     return key, arrays
+
+
+def _refuse_twin(path: Path, key: str, groups: Mapping[str, Mapping[str, Any]]) -> None:
+    if key in groups:
+        raise MedbenchError(
+            "file.ambiguous",
+            f"{path}: another video of this folder is called {path.stem} too, and is {key} already.",
+            "Keep one of the two.",
+        )
 
 
 def video_arrays(video: SampledVideo) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from medbench.training.pretraining_recipe import PretrainingRecipe, load_pretrai
 if TYPE_CHECKING:
     from medbench.challenges.mimic_cxr.pairs import SplitPairs
     from medbench.models.cm_cgns.pretraining_network import PretrainingNetwork
-    from medbench.training.fit import Hardware
+    from medbench.training.hardware import Hardware
 
 NETWORKS = {"cm_cgns": "cm_cgns.pretraining"}
 """Models whose authors pre-train them on pairs -> the network that is trained."""
@@ -99,14 +99,16 @@ def pretrain(
     Raises:
         MedbenchError: for unknown names, unreadable data, tokenizer or weights, or a diverged training.
     """
-    from medbench.training.fit import Hardware as DefaultHardware
     from medbench.training.fit import training_summary
+    from medbench.training.hardware import Hardware as DefaultHardware
+    from medbench.training.hardware import present_hardware
     from medbench.training.pair_data import PairImages
     from medbench.training.pretraining_fit import PairLearner, fit_pairs
     from medbench.training.pretraining_judge import judge
     from medbench.training.report_tokens import load_tokenizer, make_tokenizer, tokenize
 
     progress = progress or SilentProgress()
+    hardware = present_hardware(hardware or DefaultHardware())
     check_options(model_entry(request.network), request.options)
     tokenizer = load_tokenizer(request.tokenizer) if request.tokenizer else None
     for path in (request.text_weights, request.image_weights):
@@ -116,7 +118,7 @@ def pretrain(
     recipe = load_pretraining_recipe(name, request.recipe_changes)
     data = resolve_data(load_challenge(DATA_SET), request.data, progress)
     pairs = _read(data, progress)
-    facts = _facts(request, recipe, data, pairs)
+    facts = _facts(request, recipe, data, pairs, hardware)
     folder = request.folder / f"{recipe.name}-{sha256_json(facts)[:12]}"
     if (summary := training_summary(folder)) is not None:
         progress.say(f"This pre-training is done: {folder} ({summary['finished']}).")
@@ -147,7 +149,7 @@ def pretrain(
         recipe,
         folder,
         {**facts, "model": request.network, "options": options, "refused": pairs.refused},
-        hardware=hardware or DefaultHardware(),
+        hardware=hardware,
         progress=progress,
     )
 
@@ -188,7 +190,7 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
 
 
 def _facts(
-    request: PretrainRequest, recipe: PretrainingRecipe, data: Data, pairs: SplitPairs
+    request: PretrainRequest, recipe: PretrainingRecipe, data: Data, pairs: SplitPairs, hardware: Hardware
 ) -> dict[str, Any]:
     """What decides the result, for the name of the folder and the record."""
     return {
@@ -198,6 +200,7 @@ def _facts(
         "pairs_sha256": sha256_json([[pair.id, *pair.sentences] for pair in pairs.pairs]),
         "n_pairs": {split: len(indices) for split, indices in pairs.indices.items()},
         "recipe": recipe.as_json(),
+        "hardware": hardware.facts(recipe.batch_size),
         "given_options": dict(request.options),
         "tokenizer": _shown(request.tokenizer),
         "text_weights": _shown(request.text_weights),

@@ -37,10 +37,11 @@ def is_sample(folder: Path) -> bool:
                 "Draw it again into an empty folder: medbench data sample CHALLENGE --output FOLDER.",
             )
         return True
-    known = _known_images()
-    sizes = {size for size, _ in known}
+    sample_images = _known_images()
+    sizes = {size for size, _ in sample_images}
     return any(
-        size in sizes and (size, sha256_file(path)[:_SHORT]) in known for path, size in _sized_files(folder)
+        size in sizes and (size, sha256_file(path)[:_SHORT]) in sample_images
+        for path, size in _sized_files(folder)
     )
 
 
@@ -141,14 +142,14 @@ def _fault(folder: Path, expected: bool = False) -> str:
         listed = mark.get("files")
         if listed is None:
             return f"{MARKER} lists no files" if expected else ""
-        wanted = {str(name): str(digest) for name, digest in listed.items()}
+        hashes = {str(name): str(digest) for name, digest in listed.items()}
     except (OSError, ValueError, AttributeError):
         return f"{MARKER} cannot be read"
     present = file_hashes(folder)
-    absent = next((name for name in wanted if name not in present), None)
+    absent = next((name for name in hashes if name not in present), None)
     if absent is not None:
         return f"{absent} is missing"
-    changed = next((name for name, digest in wanted.items() if present[name] != digest), None)
+    changed = next((name for name, digest in hashes.items() if present[name] != digest), None)
     return f"{changed} was changed" if changed is not None else ""
 
 

@@ -21,6 +21,7 @@ from medbench.inference.weights import load_checkpoint, load_into
 from medbench.io.video_stream import cut_video, frames_at, video_facts
 from medbench.metrics.tasks.shots import SUMMARY_SHARE, make_summary
 from medbench.models import create_model, model_entry
+from medbench.models.devices import present_device
 
 _COLUMNS, _WIDTH_PX, _MOST_SHOTS = 4, 320, 24
 
@@ -49,7 +50,7 @@ class SummaryRequest:
     random_features: bool = False
     share: float = SUMMARY_SHARE
     sampling: Sampling = "every_15th"
-    device: str = "cpu"
+    device: str = "auto"
 
 
 def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
@@ -57,10 +58,13 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
 
     Raises:
         MedbenchError: ``model.task`` or ``model.needs_reference`` for a model that cannot, ``weights.none``,
-            ``prepare.no_weights``, ``video.one_shot``, and for videos that cannot be decoded.
+            ``prepare.no_weights``, ``summary.output``, ``video.one_shot``, ``summary.empty`` where no shot
+            is short enough, ``device.missing``, and for videos that cannot be decoded.
     """
+    device = present_device(request.device)
+    _check_files(request)
     network, entry = _network(request)
-    extractor = FrameFeatures(request.feature_weights, request.device)
+    extractor = FrameFeatures(request.feature_weights, device)
     progress.say(f"Decoding {request.video} and looking at its frames.")
     video = sample_video(request.video, extractor, request.sampling)
     if len(video.change_points) < 2:
@@ -69,16 +73,35 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
             f"{request.video}: is a single shot of {video.n_frames} frames.",
             "There is nothing to choose among.",
         )
-    settings = PredictorSettings(form="sequence", tasks=("frame_scores",), device=request.device)
+    settings = PredictorSettings(form="sequence", tasks=("frame_scores",), device=device)
     predictor = build_predictor(network, settings, entry.predictor)
     scores = predictor.predict(_sample(request.video, video))["frame_scores"]
     summary = make_summary(scores, video.picks, video.n_frames, video.change_points, share=request.share)
+    if not summary.any():
+        shortest = int((video.change_points[:, 1] - video.change_points[:, 0]).min()) + 1
+        raise MedbenchError(
+            "summary.empty",
+            f"{request.video}: the shortest shot has {shortest} of {video.n_frames} frames, more than a "
+            f"summary of {request.share:.0%} may have.",
+            "Give a larger --share.",
+        )
     progress.say(f"Cutting {int(summary.sum())} of {video.n_frames} frames.")
     cut_video(request.video, request.output, lambda index: bool(summary[index]))
-    told = _told(request, video, scores, summary, extractor)
-    write_json(request.output.with_suffix(".json"), told)
+    facts = _told(request, video, scores, summary, extractor)
+    write_json(request.output.with_suffix(".json"), facts)
     _contact_sheet(request.video, video, summary, request.output.with_suffix(".jpg"))
-    return told
+    return facts
+
+
+def _check_files(request: SummaryRequest) -> None:
+    """Refuse what is no video, and an output that is none or would overwrite the video."""
+    video_facts(request.video)
+    if request.output.suffix.lower() != ".mp4" or request.output.resolve() == request.video.resolve():
+        raise MedbenchError(
+            "summary.output",
+            f"{request.output}: the summary is written to an MP4 file other than the video.",
+            "Give --output summary.mp4.",
+        )
 
 
 def _network(request: SummaryRequest) -> tuple[Any, Any]:

@@ -228,9 +228,9 @@ def _bootstrap_t_ends(
     n_groups = len(without)
     pseudo_values = (n_groups - 1) * (without.mean() - without)
     own_error = standard_error(without)
-    drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples) / n_groups
-    means = drawn @ pseudo_values
-    spread = np.maximum(drawn @ pseudo_values**2 - means**2, 0)
+    weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples) / n_groups
+    means = weights @ pseudo_values
+    spread = np.maximum(weights @ pseudo_values**2 - means**2, 0)
     errors = np.maximum(np.sqrt(spread / (n_groups - 1)), _LEAST_ERROR * own_error)
     upper, lower = np.quantile(means / errors, [0.975, 0.025])
     return float(estimate - upper * own_error), float(estimate - lower * own_error)

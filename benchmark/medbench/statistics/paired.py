@@ -80,8 +80,8 @@ def exchanges(n_groups: int, seed: int) -> Array:
     """Signs ``(n, groups)`` of exchanges: all up to 13 groups, else none exchanged and 9,999 drawn ones."""
     if n_groups <= EXACT_GROUPS:
         return np.array(list(itertools.product((1.0, -1.0), repeat=n_groups)))
-    drawn = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, n_groups)) * 2.0 - 1
-    return np.concatenate([np.ones((1, n_groups)), drawn])
+    signs = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, n_groups)) * 2.0 - 1
+    return np.concatenate([np.ones((1, n_groups)), signs])
 
 
 def exchange_p(contributions: Contributions, signs: Array) -> float:

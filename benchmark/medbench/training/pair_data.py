@@ -10,9 +10,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from medbench.core.errors import MedbenchError
 from medbench.core.sample import TrainingPair
 from medbench.models.cm_cgns.pretraining_network import Pairs
-from medbench.training.data import Batches, Key
+from medbench.training.data import Batches, HeldOutBatches, Key, StepBatches
 from medbench.training.pretraining_recipe import PretrainingRecipe
 from medbench.training.report_tokens import ReportTokens
 
@@ -97,9 +98,64 @@ class PairSampler(Sampler[Key]):
         return iter([(self.epoch, int(index)) for index in order])
 
 
+class PairSteps(StepBatches):
+    """Batches of one process: neighbouring pairs of every step's batch.
+
+    Rows that are gathered from all processes then stand in the order of the joint batch.
+    """
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys, processes = list(self.sampler), self.division.processes
+        each = self.step_size // processes
+        for start in range(0, self.steps * self.step_size, self.step_size):
+            first = start + self.division.process * each
+            yield keys[first : first + each]
+
+
+class HeldOutPairs(HeldOutBatches):
+    """Held-out batches of one process: neighbouring pairs of every batch, as many as each other process has.
+
+    What a batch has beyond a multiple of the processes is left out.
+    """
+
+    def __len__(self) -> int:
+        return sum(len(batch) >= self.division.processes for batch in self.batches)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for batch in self.batches:
+            each = len(batch) // self.division.processes
+            if each:
+                first = self.division.process * each
+                yield batch[first : first + each]
+
+
+class PairBatches(Batches):
+    """Batches of pairs that all processes of a training share evenly, for they compare the pairs of all."""
+
+    def step_batches(self) -> StepBatches:
+        """This process's pairs of the training epoch.
+
+        Raises:
+            MedbenchError: ``training.devices`` for a batch that the devices cannot share evenly.
+        """
+        steps = PairSteps(self.sampler, self.batch_size, self.division)
+        if steps.step_size % self.division.processes or self.division.passes > 1:
+            raise MedbenchError(
+                "training.devices",
+                f"{self.division.processes} devices cannot share a batch of {steps.step_size} pairs evenly "
+                "in one pass.",
+                "Use a number of devices that divides the batch, or another batch_size.",
+            )
+        return steps
+
+    def held_out_batches(self) -> HeldOutBatches:
+        """This process's pairs of the validation."""
+        return HeldOutPairs(self.held_out, self.batch_size, self.division)
+
+
 def pair_batches(
     dataset: PairImages, training: Sequence[int], validation: Sequence[int], workers: int
-) -> Batches:
+) -> PairBatches:
     """Batches of the pairs with these indices.
 
     Args:
@@ -111,7 +167,7 @@ def pair_batches(
     recipe: Any = dataset.recipe
     held_out = [(NOT_SHUFFLED, index) for index in validation]
     sampler = PairSampler(training, recipe.seed)
-    return Batches(dataset, sampler, recipe, training, validation, held_out, workers)
+    return PairBatches(dataset, sampler, recipe, training, validation, held_out, workers)
 
 
 def collate(dataset: PairImages, indices: Sequence[int]) -> Pairs:

@@ -20,12 +20,14 @@ from medbench.training.fit import (
     RESUME,
     SUMMARY,
     WEIGHTS,
-    Hardware,
     is_first_process,
     make_callback,
+    make_trainer,
     quiet_lightning,
+    run_trainer,
     training_summary,
 )
+from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
     from medbench.models.cm_cgns.pretraining_network import PretrainingNetwork
@@ -79,26 +81,30 @@ def fit_pairs(
         Path of the weights.
 
     Raises:
-        MedbenchError: ``clusters.few_sentences``, ``pair.few`` or ``training.diverged``.
+        MedbenchError: ``clusters.few_sentences``, ``pair.few``, ``training.devices`` or ``training.diverged``,
+            or as :func:`present_hardware`.
     """
     weights = folder / WEIGHTS
     if training_summary(folder) is not None:
         return weights
     import torch
 
-    from medbench.inference.predictor import torch_settings
     from medbench.inference.weights import save_checkpoint
     from medbench.training.pair_data import pair_batches
 
     if len(learner.training) < 2:
         raise MedbenchError("pair.few", "One pair cannot be compared with others.", "Give two or more.")
-    data = pair_batches(learner.dataset, learner.training, learner.validation, hardware.workers)
+    hardware = present_hardware(hardware)
+    data = pair_batches(learner.dataset, learner.training, learner.validation, hardware.workers or 0)
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
+    _check_clusters(network, data, recipe)
+    data.division = hardware.division
+    data.step_batches()
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     losses = {}
-    with torch_settings(deterministic=True, threads=None):
+    with hardware.torch_settings():
         stages = [(1, recipe.epochs)]
         if network.image_decoder is not None and recipe.second_epochs:
             stages.append((2, recipe.second_epochs))
@@ -113,6 +119,7 @@ def fit_pairs(
     stored = {
         **facts,
         "recipe": recipe.as_json(),
+        "hardware": hardware.facts(recipe.batch_size),
         "image_size": recipe.image_size,
         "n_training_images": len(learner.training),
         "n_validation_images": len(learner.validation),
@@ -150,7 +157,6 @@ def _run_stage(
 ) -> float | None:
     """Train a stage, or read what it left; the network then has the weights of its best epoch."""
     import torch
-    from lightning.pytorch import Trainer
 
     from medbench.training.pretraining_task import PretrainingTask
 
@@ -162,28 +168,9 @@ def _run_stage(
         callback: Any = make_callback(stage.folder, progress)
         with warnings.catch_warnings(), quiet_lightning():
             warnings.simplefilter("ignore")
-            trainer = Trainer(
-                accelerator=hardware.accelerator,
-                devices=hardware.devices,
-                num_nodes=hardware.nodes,
-                precision=hardware.precision,  # type: ignore[arg-type]
-                max_epochs=stage.epochs,
-                callbacks=[callback],
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                default_root_dir=str(stage.folder),
-            )
-            _check_clusters(network, data, recipe, trainer.world_size)
-            steps = data.steps_per_epoch(trainer.world_size)
-            task = PretrainingTask(network, recipe, stage.number, stage.epochs, steps)
-            trainer.fit(
-                task, datamodule=data, ckpt_path=str(resume) if resume.exists() else None, weights_only=True
-            )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+            trainer = make_trainer(hardware, stage.folder, stage.epochs, callback)
+            task = PretrainingTask(network, recipe, stage.number, stage.epochs, data.step_batches().steps)
+            run_trainer(trainer, task, data, resume if resume.exists() else None)
         if trainer.is_global_zero:
             write_json(done, {"fit": callback.best if callback.best >= 0 else None})
             resume.unlink(missing_ok=True)
@@ -200,9 +187,7 @@ def _run_stage(
     return None if score is None else round(score, 6)
 
 
-def _check_clusters(
-    network: PretrainingNetwork, data: Batches, recipe: PretrainingRecipe, processes: int
-) -> None:
+def _check_clusters(network: PretrainingNetwork, data: Batches, recipe: PretrainingRecipe) -> None:
     """Refuse clusters that an ordinary batch has too few sentences for.
 
     Raises:
@@ -214,5 +199,5 @@ def _check_clusters(
         return
     dataset: Any = data.dataset
     counts = [max(dataset.tokens[index].sentence_index) for index in data.training]
-    pairs = min(recipe.batch_size * processes, len(counts))
+    pairs = min(recipe.batch_size, len(counts))
     check_sentences(int(pairs * sum(counts) / len(counts)), len(network.alignment.clusters.centroid))

@@ -19,7 +19,7 @@ class PretrainingRecipe:
         name: ``default``, ``quick`` …
         description: one line for people.
         image_size: side of the square images in pixels, cropped from squares 8/7 as large.
-        batch_size: pairs a step and device.
+        batch_size: pairs of a step, over all devices.
         epochs: passes over the pairs in the first stage, alignment.
         second_epochs: passes in the second stage, with reconstruction; 0 for none.
         learning_rate: peak rate of Adam, in each stage.

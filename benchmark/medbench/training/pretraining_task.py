@@ -12,6 +12,7 @@ from torch import Tensor
 from medbench.core.seeds import derived_seed
 from medbench.models.blocks.gathering import SharedBatchNorm2d, process_count, process_number
 from medbench.models.cm_cgns.pretraining_network import PairLosses, Pairs, PretrainingNetwork
+from medbench.training.gradients import GradientGuard
 from medbench.training.pretraining_recipe import PretrainingRecipe
 
 MASKS, CLUSTERS = 1, 2
@@ -46,6 +47,7 @@ class PretrainingTask(LightningModule):
         self.network = network
         self.recipe, self.stage = recipe, stage
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
+        self.guard = GradientGuard()
         SharedBatchNorm2d.replace_in(network)
         freeze_unused(network, stage)
 
@@ -77,12 +79,27 @@ class PretrainingTask(LightningModule):
         self.log("validation_loss", loss, batch_size=size, sync_dist=True)
         self.log(self.validation_score, torch.exp(-loss), batch_size=size, sync_dist=True)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip nothing, and leave the step out where gradients are not finite.
+
+        Raises:
+            MedbenchError: ``training.diverged``.
+        """
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self.guard.before_step(getattr(optimizer, "optimizer", optimizer), scaler=scaler)
+
     def configure_optimizers(self) -> Any:
         """Adam, whose rate rises for an epoch and falls as half a cosine, step by step."""
         optimizer = torch.optim.Adam(
             [parameter for parameter in self.network.parameters() if parameter.requires_grad],
             lr=self.recipe.learning_rate,
             weight_decay=self.recipe.weight_decay,
+            fused=True,
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.recipe.rate_at(step, self.steps_per_epoch, self.epochs)

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Any, Literal
 
+from medbench.training.recipes.checking import check_settings
+
 LossName = Literal["bce", "mse", "focal", "jaccard", "power_jaccard", "tversky", "focal_tversky"]
 
 
@@ -43,6 +45,9 @@ class SequenceRecipe:
     least_steps: int = 0
     seed: int = 2021
 
+    def __post_init__(self) -> None:
+        check_settings(self)
+
     def epochs_of(self, steps_per_epoch: int) -> int:
         """Epochs of so many steps each, at least :attr:`least_steps` steps in all."""
         return max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
@@ -50,7 +55,8 @@ class SequenceRecipe:
     @property
     def length(self) -> str:
         """How long it trains, in words."""
-        return f"{self.epochs} epochs" + (f", at least {self.least_steps} steps" if self.least_steps else "")
+        epochs = f"{self.epochs} epochs"
+        return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
 
     def describe(self, spatial_dims: int) -> str:
         """How long it trains, in words."""

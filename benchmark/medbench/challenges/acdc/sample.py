@@ -32,10 +32,10 @@ def write_sample(root: Path, patients: Mapping[str, Sequence[int]] = DRAWN) -> N
         for phase in ("ED", "ES")
     ]
     with ThreadPoolExecutor(2) as pool:
-        written = list(pool.map(lambda job: _write(root, *job), jobs))
+        lists = list(pool.map(lambda job: _write(root, *job), jobs))
     for split, folder in FOLDERS.items():
         names = [
-            name for (part, *_), lines in zip(jobs, written, strict=True) if part == split for name in lines
+            name for (part, *_), lines in zip(jobs, lists, strict=True) if part == split for name in lines
         ]
         write_text(root / "lists_ACDC" / f"{folder}.txt", "".join(f"{name}\n" for name in names))
 

@@ -109,12 +109,12 @@ def _write(root: Path, drawn: DrawnImage) -> None:
 
 def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
     """A lesion of a class, ``(225, 300, 3)``, 8 bit."""
-    drawn = draw_image(rng, HEIGHT, WIDTH)
-    colours = drawn.image.astype(np.float32) / 255
-    cover = cv2.GaussianBlur(drawn.mask.astype(np.float32), (0, 0), 2.5)[..., None]
+    lesion = draw_image(rng, HEIGHT, WIDTH)
+    colours = lesion.image.astype(np.float32) / 255
+    cover = cv2.GaussianBlur(lesion.mask.astype(np.float32), (0, 0), 2.5)[..., None]
     brightness = colours.mean(axis=2, keepdims=True)
     tone = np.array(COLOURS[code], np.float32) * np.float32(rng.uniform(0.85, 1.15))
-    own = tone * (0.6 + 0.4 * brightness / max(float(brightness[drawn.mask > 0].mean()), 0.05))
+    own = tone * (0.6 + 0.4 * brightness / max(float(brightness[lesion.mask > 0].mean()), 0.05))
     spots: Mapping[str, tuple[float, tuple[float, float, float]]] = {
         "MEL": (7.0, (0.35, 0.40, 0.55)),
         "AKIEC": (2.5, (0.95, 0.85, 0.75)),
@@ -125,9 +125,9 @@ def draw_lesion(rng: np.random.Generator, code: str) -> npt.NDArray[np.uint8]:
         marked = np.clip(smooth_noise(rng, (HEIGHT, WIDTH), scale) - 0.9, 0, 1)[..., None]
         own = own * (1 - marked) + np.array(colour, np.float32) * marked
     if code == "DF":
-        middle = np.argwhere(drawn.mask > 0).mean(axis=0)
+        middle = np.argwhere(lesion.mask > 0).mean(axis=0)
         rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-        radius = np.sqrt(drawn.mask.sum() / np.pi)
+        radius = np.sqrt(lesion.mask.sum() / np.pi)
         near = np.exp(-(((rows - middle[0]) ** 2 + (columns - middle[1]) ** 2) / (0.35 * radius) ** 2))[
             ..., None
         ]

@@ -20,16 +20,16 @@ _HEADER = b"MATLAB 5.0 MAT-file, drawn by medbench".ljust(116)
 
 def write_sample(root: Path) -> None:
     """Draw the released file and ``GT/*.mat``; each video depends on its own number only."""
-    drawn = {}
+    videos = {}
     for number in range(1, VIDEOS + 1):
         rng = np.random.default_rng([SEED, number])
         video = draw_video(rng)
         people = int(rng.integers(15, 19))
         chosen = chosen_by_people(video, draw_importance(video, rng, people, CONTRARY))
         name = f"Drawn_{number:02}"
-        drawn[number] = (video, RawVideo(name, chosen, rated=False))
+        videos[number] = (video, RawVideo(name, chosen, rated=False))
         _write_annotations(root / "GT" / f"{name}.mat", chosen)
-    write_videos(root / file_name("summe"), drawn)
+    write_videos(root / file_name("summe"), videos)
 
 
 def _write_annotations(path: Path, chosen: npt.NDArray[np.int64]) -> None:

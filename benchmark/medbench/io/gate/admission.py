@@ -130,6 +130,8 @@ def unreadable(path: Path, kind: Kind) -> str:
     """Phrase for a damaged file of a kind, for messages."""
     if kind == "slide":
         return "is no readable TIFF file"
+    if kind == "video":
+        return "cannot be decoded to its end"
     return f"not a readable {suffix_of(path.name) + ' file' if kind == 'arrays' else kind}"
 
 
@@ -230,6 +232,6 @@ def _image(content: bytearray) -> ImageHeader | TiffPage:
     if content[:4] not in SIGNATURES:
         return parse_image(content)
     view = memoryview(content)
-    page = parse_tiff(lambda at, count: view[at : at + count], len(content))
+    page = parse_tiff(lambda at, count: view[at : at + count], len(content), alone=True)
     check_codec(page)
     return page

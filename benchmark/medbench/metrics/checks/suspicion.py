@@ -29,8 +29,8 @@ def flags(reference: Labels, prediction: Labels) -> Mapping[str, list[str]]:
         reference: label map of two or three axes.
         prediction: the same shape.
     """
-    told = suspicions(reference, prediction)
-    return {FLAGS: told} if told else {}
+    flags = suspicions(reference, prediction)
+    return {FLAGS: flags} if flags else {}
 
 
 def suspicions(reference: Labels, prediction: Labels) -> list[str]:

@@ -86,9 +86,9 @@ def _contours_by_box(mask: MaskRows) -> list[Contour] | None:
 
 def _apart(boxes: list[Box]) -> list[Box]:
     """Boxes joined until there are two free rows or columns between any two."""
-    joined = True
-    while joined:
-        joined = False
+    changed = True
+    while changed:
+        changed = False
         result: list[Box] = []
         for box in sorted(boxes):
             near = _touching(result, box)
@@ -98,7 +98,7 @@ def _apart(boxes: list[Box]) -> list[Box]:
                     del result[index]
                 low, high = members[:, :2].min(axis=0), members[:, 2:].max(axis=0)
                 box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-                joined = True
+                changed = True
             result.append(box)
         boxes = result
     return boxes

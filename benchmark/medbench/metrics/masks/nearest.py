@@ -119,12 +119,12 @@ def nearest_distances(points: Indices, target: Mask, spacing: Spacing) -> Floats
 def _coordinates(flat: Indices, shape: tuple[int, ...]) -> npt.NDArray[np.int32]:
     """As ``np.unravel_index``; 32-bit divisions by one number are vectorised, and several times faster."""
     coordinates = np.empty((len(shape), len(flat)), np.int32)
-    left = flat.astype(np.int32) if math.prod(shape) < 1 << 31 else flat
+    remainder = flat.astype(np.int32) if math.prod(shape) < 1 << 31 else flat
     for axis in range(len(shape) - 1, 0, -1):
-        lines = left // shape[axis]
-        np.subtract(left, lines * shape[axis], out=coordinates[axis], casting="same_kind")
-        left = lines
-    coordinates[0] = left
+        lines = remainder // shape[axis]
+        np.subtract(remainder, lines * shape[axis], out=coordinates[axis], casting="same_kind")
+        remainder = lines
+    coordinates[0] = remainder
     return coordinates.T
 
 
@@ -180,10 +180,10 @@ def _by_tree(
 
 def _visits_more_leaves(tree: Any, sample: Floats, limit: float) -> bool:
     """Whether the sampled queries look through more than ``limit`` leaves of the tree on average."""
-    left = limit * len(sample)
+    budget = limit * len(sample)
     for point, reach in zip(sample, tree.query(sample)[0].tolist(), strict=True):
-        left -= _leaves_visited(tree, point, reach, left)
-        if left < 0:
+        budget -= _leaves_visited(tree, point, reach, budget)
+        if budget < 0:
             return True
     return False
 

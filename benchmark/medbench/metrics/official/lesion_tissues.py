@@ -83,13 +83,13 @@ def _lesions(labels: Array, *, filtered: bool) -> dict[str, Labels]:
         rule = _RULES[tissue]
         lesions = merged_lesions(labels == value, rule.iterations)
         plain[tissue] = without_small(*lesions, rule.threshold)[0] if filtered else lesions[0]
-    joined = {}
+    tissues = {}
     for tissue, others in _JOINED_THROUGH.items():
         own = plain[tissue]
         for other in others:
             own = _joined(own, plain[other])
-        joined[tissue] = own
-    return joined
+        tissues[tissue] = own
+    return tissues
 
 
 def gli_2024_reports(

@@ -184,8 +184,8 @@ def _ranked(
 ) -> Floats:
     """Apply ``value_of(positives, negatives)`` to weights summed over each run of equal scores."""
     truth, order, starts = _by_rank(reference, prediction)
-    drawn = np.ones((1, truth.size)) if weights is None else _weights(weights, truth.size)
-    flat = drawn.reshape(-1, truth.size)
+    counts = np.ones((1, truth.size)) if weights is None else _weights(weights, truth.size)
+    flat = counts.reshape(-1, truth.size)
     values = np.empty(len(flat))
     rows = max(1, _CHUNK_ELEMENTS // truth.size)
     for begin in range(0, len(flat), rows):
@@ -193,7 +193,7 @@ def _ranked(
         positives = np.add.reduceat(block * truth, starts, axis=1)
         negatives = np.add.reduceat(block * ~truth, starts, axis=1)
         values[begin : begin + rows] = value_of(positives, negatives)
-    return values.reshape(drawn.shape[:-1]) if weights is not None else values[0]
+    return values.reshape(counts.shape[:-1]) if weights is not None else values[0]
 
 
 def _auc_of(positives: Floats, negatives: Floats) -> Floats:

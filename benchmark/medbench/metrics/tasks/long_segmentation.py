@@ -106,10 +106,10 @@ def _forward(frames: Array, changes: int) -> tuple[Array, npt.NDArray[np.int32]]
                     break
                 begin = lowest[place]
                 totals = least[low - 1 : high - 1, begin : last + 1] + column[begin:]
-                chosen = totals.argmin(axis=1)
+                beginnings = totals.argmin(axis=1)
                 levels = np.arange(high - low)
-                least[low:high, last + 1] = np.minimum(totals[levels, chosen], _UNREACHABLE)
-                back[low:high, last + 1] = begin + chosen
+                least[low:high, last + 1] = np.minimum(totals[levels, beginnings], _UNREACHABLE)
+                back[low:high, last + 1] = begin + beginnings
                 if last % _PRUNE_EVERY == 0:
                     beaten = totals > least[low - 1 : high - 1, last + 1, None] + slack
                     lowest[place] = begin + int(

@@ -121,15 +121,15 @@ def select_shots(values: npt.ArrayLike, weights: npt.ArrayLike, capacity: int) -
     if sizes.sum() <= capacity:
         return np.arange(len(sizes))
     best = np.zeros(capacity + 1, np.int64)
-    taken = np.zeros((len(sizes), capacity + 1), np.bool_)
+    choices = np.zeros((len(sizes), capacity + 1), np.bool_)
     for item, (value, size) in enumerate(zip(worth.tolist(), sizes.tolist(), strict=True)):
         if size <= capacity:
             candidate = best[: capacity + 1 - size] + value
-            taken[item, size:] = candidate > best[size:]
+            choices[item, size:] = candidate > best[size:]
             best[size:] = np.maximum(candidate, best[size:])
     items, room = [], capacity
     for item in range(len(sizes) - 1, -1, -1):
-        if taken[item, room]:
+        if choices[item, room]:
             items.append(item)
             room -= int(sizes[item])
     if 0 not in items and worth[0] == 0 and room > 0 and sizes[0] <= room:

@@ -48,17 +48,17 @@ def as_summary(values: npt.ArrayLike, what: str = "The summary") -> npt.NDArray[
     >>> as_summary([0.0, 1.0]).tolist()
     [False, True]
     """
-    given = np.asarray(values)
-    if given.dtype == np.bool_:
-        return given
-    wrong = ~np.isin(given, (0, 1))
+    summary = np.asarray(values)
+    if summary.dtype == np.bool_:
+        return summary
+    wrong = ~np.isin(summary, (0, 1))
     if wrong.any():
         raise MedbenchError(
             "summary.not_binary",
-            f"{what} holds {given[wrong].reshape(-1)[0]:g} where a frame is chosen (1) or not (0).",
+            f"{what} holds {summary[wrong].reshape(-1)[0]:g} where a frame is chosen (1) or not (0).",
             "Make a summary of importance scores first: medbench.metrics.tasks.shots.make_summary.",
         )
-    return given.astype(np.bool_)
+    return summary.astype(np.bool_)
 
 
 def check_length(frames: int, given: int, what: str = "The summary") -> None:

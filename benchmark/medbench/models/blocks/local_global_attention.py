@@ -52,14 +52,14 @@ class LocalGlobalAttention(nn.Module):
             n_seen: ``(N, 1)``, frames from the start that take part, all if ``None``; the others are no keys
                 and get no context.
         """
-        seen = None
+        mask = None
         if n_seen is not None:
-            seen = torch.arange(tokens.shape[1], device=tokens.device) < n_seen
-        context = self._local_rows(tokens, global_frames, seen)
-        rows = self._global_rows(tokens, global_frames, seen)
-        if seen is not None:
-            context = context * seen[:, None, :, None]
-            rows = rows * seen.gather(1, global_frames)[:, None, :, None]
+            mask = torch.arange(tokens.shape[1], device=tokens.device) < n_seen
+        context = self._local_rows(tokens, global_frames, mask)
+        rows = self._global_rows(tokens, global_frames, mask)
+        if mask is not None:
+            context = context * mask[:, None, :, None]
+            rows = rows * mask.gather(1, global_frames)[:, None, :, None]
         context = join_heads(context.scatter(2, _index(global_frames, context), rows.to(context.dtype)))
         if self.scrambled:
             context = context.transpose(1, 2).reshape(context.shape)
@@ -73,8 +73,8 @@ class LocalGlobalAttention(nn.Module):
         )
         missing = -n % window
         query = functional.pad(query * SCALE, (0, 0, 0, missing)).unflatten(2, (-1, window))
-        chosen = _index(global_frames, key)
-        global_key, global_value = key.gather(2, chosen), value.gather(2, chosen)
+        index = _index(global_frames, key)
+        global_key, global_value = key.gather(2, index), value.gather(2, index)
         key, value = (_neighbourhoods(part, window, missing) for part in (key, value))
 
         local = _neighbourhoods(self._local_keys(n, global_frames, seen), window, missing, dim=1)

@@ -371,8 +371,8 @@ def _reserved(paths: Iterable[str], platform: Platform) -> list[str]:
 
 def _instructions(text: str) -> list[tuple[str, str]]:
     """Instructions of a Dockerfile with their arguments, continued lines joined."""
-    joined = re.sub(r"\\\s*\n", " ", text)
-    lines = [line.strip() for line in joined.splitlines()]
+    unfolded = re.sub(r"\\\s*\n", " ", text)
+    lines = [line.strip() for line in unfolded.splitlines()]
     return [
         (line.split(None, 1)[0].upper(), line.split(None, 1)[1] if " " in line else "")
         for line in lines

@@ -111,9 +111,11 @@ class ImageMaskRelease(Release):
             reports = list(pool.map(self._guarded_pair, pairs))
         findings = [finding for report in reports for finding in report.findings]
         for oddity in dict.fromkeys(oddity for report in reports for oddity in report.oddities):
-            named = [report.pair for report in reports if oddity in report.oddities]
-            first = named[0].image if oddity.startswith("images") else named[0].mask
-            findings.append(Finding("note", f"{len(named)} of {len(pairs)} {oddity}, the first is {first}."))
+            pairs_of_it = [report.pair for report in reports if oddity in report.oddities]
+            first = pairs_of_it[0].image if oddity.startswith("images") else pairs_of_it[0].mask
+            findings.append(
+                Finding("note", f"{len(pairs_of_it)} of {len(pairs)} {oddity}, the first is {first}.")
+            )
         counts: list[Finding] = []
         for splits in self.disjoint_splits():
             owners: dict[str, list[Pair]] = {}

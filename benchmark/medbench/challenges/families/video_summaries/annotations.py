@@ -132,9 +132,9 @@ def _aligned(raw: RawVideo, timeline: Timeline) -> npt.NDArray[Any]:
 
 def _summary(ratings: npt.NDArray[Any], timeline: Timeline) -> npt.NDArray[np.bool_]:
     shots = timeline.change_points
-    chosen = select_shots(shot_scores(ratings, shots), shots[:, 1] - shots[:, 0] + 1, timeline.capacity)
+    selection = select_shots(shot_scores(ratings, shots), shots[:, 1] - shots[:, 0] + 1, timeline.capacity)
     summary = np.zeros(timeline.n_frames, np.bool_)
-    for first, last in shots[chosen]:
+    for first, last in shots[selection]:
         summary[first : last + 1] = True
     return summary
 

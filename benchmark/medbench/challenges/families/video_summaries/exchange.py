@@ -149,4 +149,5 @@ class VideoSummaryExchange(Exchange):
 
         timeline = self.release.timeline(case)
         answer = read_answers(path, timeline)[0]
-        return illustrate(case, timeline, self.release.annotations(case, timeline), answer)
+        said, names = self.release.annotations(case, timeline), self.release.video_names(case, timeline)
+        return illustrate(case, timeline, said, answer, names)

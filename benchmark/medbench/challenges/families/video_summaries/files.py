@@ -32,7 +32,7 @@ from medbench.challenges.release import Release, SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.io.hdf5_groups import list_groups
+from medbench.io.hdf5_groups import group_text, list_groups
 
 _CLOSE = 1e-3
 
@@ -196,6 +196,18 @@ class VideoSummaryRelease(Release):
         if place is None or case.reference["annotations"].name != file_name(self.members.data_set):
             return None
         return raw_name(self.raw, place, _number(case.facts["video"]), timeline.n_frames)
+
+    def video_names(self, case: Case, timeline: Timeline) -> list[str]:
+        """What the file of a case's video may be called, without its suffix.
+
+        Raises:
+            MedbenchError: naming file and video.
+        """
+        if "raw" in case.facts:
+            return [case.facts["raw"]]
+        path, key = case.inputs["features"], case.facts["video"]
+        names = (group_text(path, key, "video_name"), self._raw_name(case, timeline), key)
+        return [name for name in names if name]
 
     def _raw_of(self, case: Case, name: str) -> Any:
         place = self.raw.locate(Path(case.facts["root"]))

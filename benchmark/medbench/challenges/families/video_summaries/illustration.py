@@ -19,13 +19,15 @@ from medbench.metrics.tasks.summaries import f_measures
 WIDTH, MARGIN, CURVE, STRIP, GAP, THUMBNAIL = 1280, 12, 200, 26, 8, 90
 REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
 _LINE_RGB, _INK_RGB, _PAPER_RGB = (205, 205, 205), (40, 40, 40), (255, 255, 255)
-_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov")
+_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".mpg")
 _FOLDERS = ("videos", "video", ".")
 
 Canvas = npt.NDArray[np.uint8]
 
 
-def illustrate(case: Case, timeline: Timeline, said: Annotations, answer: Answer) -> Sequence[Illustration]:
+def illustrate(
+    case: Case, timeline: Timeline, said: Annotations, answer: Answer, names: Sequence[str] = ()
+) -> Sequence[Illustration]:
     """The scores' curve over the annotators' mean, shot boundaries, chosen shots as a strip, F by annotator.
 
     Args:
@@ -33,8 +35,9 @@ def illustrate(case: Case, timeline: Timeline, said: Annotations, answer: Answer
         timeline: its frames and shots.
         said: the annotators' summaries and scores.
         answer: what was predicted.
+        names: what the video's file may be called.
     """
-    thumbnails = _thumbnails(case, timeline, answer)
+    thumbnails = _thumbnails(case, timeline, answer, names)
     rows = len(said.summaries)
     height = (
         2 * MARGIN + CURVE + 2 * (STRIP + GAP) + rows * 5 + GAP + 110 + (THUMBNAIL + GAP if thumbnails else 0)
@@ -122,23 +125,18 @@ def _bars(canvas: Canvas, values: npt.NDArray[np.float64], top: int, height: int
         cv2.putText(canvas, str(place + 1), label, cv2.FONT_HERSHEY_SIMPLEX, 0.34, _INK_RGB, 1, cv2.LINE_AA)
 
 
-def _thumbnails(case: Case, timeline: Timeline, answer: Answer) -> list[Canvas]:
+def _thumbnails(case: Case, timeline: Timeline, answer: Answer, names: Sequence[str]) -> list[Canvas]:
     """Frames from the middle of chosen shots, where the video is there and its decoder too."""
     root = Path(case.facts["root"])
-    names = (case.facts.get("raw"), case.facts.get("video"), case.group)
     paths = (
-        root / folder / f"{name}{suffix}"
-        for folder in _FOLDERS
-        for name in names
-        if name
-        for suffix in _SUFFIXES
+        root / folder / f"{name}{suffix}" for folder in _FOLDERS for name in names for suffix in _SUFFIXES
     )
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return []
     middles = timeline.change_points.mean(axis=1).astype(int)
-    chosen = [int(frame) for frame in middles if answer.summary[frame]]
-    shown = chosen[:: max(1, len(chosen) // 8)][:8]
+    middle_frames = [int(frame) for frame in middles if answer.summary[frame]]
+    shown = middle_frames[:: max(1, len(middle_frames) // 8)][:8]
     try:
         from medbench.io.video_stream import frames_at
 

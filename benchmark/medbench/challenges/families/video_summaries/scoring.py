@@ -120,8 +120,8 @@ class VideoSummaryScorer(Scorer):
             none = Score.undefined("the annotators' ratings are not there: ydata-tvsum50.mat or its .tsv")
         if none is not None:
             return {"kendall": none, "spearman": none}
-        chosen = said.summaries[:, timeline.picks].astype(np.float64)
-        ratings = chosen if said.ratings is None else said.ratings
+        selections = said.summaries[:, timeline.picks].astype(np.float64)
+        ratings = selections if said.ratings is None else said.ratings
         return {
             "kendall": _rank(answers, ratings, "kendall"),
             "spearman": _rank(answers, ratings, "spearman"),
@@ -130,8 +130,8 @@ class VideoSummaryScorer(Scorer):
     def _evidence(self, case: Case, timeline: Timeline, said: Annotations) -> dict[str, Any]:
         over = self.official.removeprefix("f_")
         shape = (timeline.n_frames, timeline.picks.tobytes(), timeline.change_points.tobytes())
-        drawn = np.unpackbits(_chance_summaries(*shape), axis=1)[:, : timeline.n_frames]
-        values = [f_measures(said.summaries, summary) for summary in drawn]
+        summaries = np.unpackbits(_chance_summaries(*shape), axis=1)[:, : timeline.n_frames]
+        values = [f_measures(said.summaries, summary) for summary in summaries]
         chance = float(np.mean([each.max() if over == "max" else each.mean() for each in values]))
         return {"fold": case.facts.get("fold", ""), "random_f": round(chance, 8)}
 
@@ -170,21 +170,21 @@ class VideoSummaryScorer(Scorer):
         if not metric.pooled:
             return mean_statistic(metric, rows)
         values = np.array([_value(row, self.official) for row in rows])
-        known = np.array(["random_f" in row.evidence for row in rows], float)
+        has_chance = np.array(["random_f" in row.evidence for row in rows], float)
         if metric.name == "f_over_random":
             chance = np.array([row.evidence.get("random_f", 0.0) for row in rows])
             return _ratio(values, chance)
         if metric.name == "f_spread_folds":
             spread = _spread(values, [str(row.evidence.get("fold", "")) for row in rows])
-            return lambda weights: spread(weights * known)
+            return lambda weights: spread(weights * has_chance)
         return _spread_of_answers([row.evidence.get("f_by_answer", []) for row in rows])
 
 
 def _rank(
     answers: Sequence[Answer], ratings: npt.NDArray[Any], kind: Literal["kendall", "spearman"]
 ) -> Score:
-    given = np.stack([answer.scores for answer in answers if answer.scores is not None])
-    each = rank_correlations(ratings, given, kind=kind)
+    scores = np.stack([answer.scores for answer in answers if answer.scores is not None])
+    each = rank_correlations(ratings, scores, kind=kind)
     for row, answer in zip(each, answers, strict=True):
         if answer.annotator is not None:
             row[answer.annotator] = np.nan
@@ -263,5 +263,5 @@ def _chance_summaries(n_frames: int, picks: bytes, change_points: bytes) -> npt.
         n_frames, np.frombuffer(picks, np.int64), np.frombuffer(change_points, np.int64).reshape(-1, 2)
     )
     rng = np.random.default_rng(_CHANCE_SEED)
-    drawn = rng.random((CHANCE_DRAWS, len(timeline.picks))).astype(np.float32)
-    return np.packbits(np.stack([timeline.summary(scores) for scores in drawn]), axis=1)
+    draws = rng.random((CHANCE_DRAWS, len(timeline.picks))).astype(np.float32)
+    return np.packbits(np.stack([timeline.summary(scores) for scores in draws]), axis=1)

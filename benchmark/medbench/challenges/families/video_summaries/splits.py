@@ -100,8 +100,8 @@ class Splits:
         tested = self.tests[int(test.removeprefix(prefix)) - 1]
         if not training:
             return self._own(sorted(tested))
-        left = self._own([number for number in own if number not in tested])
-        return left + others if prefix == "augmented" else left
+        rest = self._own([number for number in own if number not in tested])
+        return rest + others if prefix == "augmented" else rest
 
     def _own(self, numbers: Sequence[int]) -> list[Member]:
         return [Member(self.data_set, f"video_{number}") for number in numbers]
@@ -114,7 +114,7 @@ class Splits:
     def facts(self, split: str) -> SplitFacts | None:
         """Rule, number of cases and hash of their names."""
         if split in (ALL, ANNOTATIONS):
-            told = (
+            description = (
                 "every video of the file"
                 if split == ALL
                 else (
@@ -122,7 +122,7 @@ class Splits:
                     "15th frame"
                 )
             )
-            return SplitFacts(told, len(VIDEOS[self.data_set]))
+            return SplitFacts(description, len(VIDEOS[self.data_set]))
         names = [self.case_id(member) for member in self.members(split)]
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
         return SplitFacts(self._rule(split), len(names), digest)
