@@ -139,3 +139,7 @@ MemoryLimit = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="TOML file with prompts of each class, for a pre-trained model."),
+]

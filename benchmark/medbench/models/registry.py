@@ -108,7 +108,7 @@ def create_model(
     name: str,
     *,
     in_channels: int | None = None,
-    num_classes: int,
+    num_classes: int | None = None,
     image_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
@@ -117,7 +117,8 @@ def create_model(
     Args:
         name: model name.
         in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if ``None``.
-        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background.
+        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background; the
+            published number if ``None``.
         image_size: side of the square input in pixels; ignored where the architecture does not depend on it.
         options: options of the model. ``num_image_classes`` is an option of every model with an image-level
             head: with a number the network returns ``(segmentation logits, image logits)``, with ``None``,
@@ -129,6 +130,7 @@ def create_model(
     """
     entry = model_entry(name)
     in_channels = entry.in_channels if in_channels is None else in_channels
+    num_classes = entry.num_classes if num_classes is None else num_classes
     for what, number in (("in_channels", in_channels), ("num_classes", num_classes)):
         if number < 1:
             raise MedbenchError(

@@ -22,7 +22,7 @@ from medbench.core.seeds import derived_seed
 from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer
     from torch import nn
 
     from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
@@ -64,7 +64,7 @@ class Learner:
 def make_callback(folder: Path, progress: Progress) -> Callback:
     """A callback that reports steps and, after each epoch, saves the state and the best weights so far."""
     import torch
-    from lightning.pytorch import Callback, LightningModule
+    from lightning.pytorch import Callback
 
     from medbench.training.host_values import HostValue
 
@@ -172,11 +172,11 @@ def fit(
     if hardware.division.parts > 1 or hardware.kind != "cpu":
         progress.say(hardware.describe(recipe.batch_size))
     started = time.perf_counter()
-    with hardware.torch_settings(), warnings.catch_warnings(), _quiet_lightning():
+    with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
-        trainer = _trainer(hardware, folder, epochs, make_callback(folder, progress))
+        trainer = make_trainer(hardware, folder, epochs, make_callback(folder, progress))
         task = kind(network, recipe, learner.num_classes, total_steps)
-        _train(trainer, task, data, resume)
+        run_trainer(trainer, task, data, resume)
     if not trainer.is_global_zero:
         trainer.strategy.barrier("weights")
         return weights
@@ -216,7 +216,8 @@ def fit(
     return weights
 
 
-def _trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
+def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
+    """A trainer on hardware that is present, which writes nothing but what its callback keeps."""
     from lightning.pytorch import Trainer
 
     _, _, index = hardware.accelerator.partition(":")
@@ -238,7 +239,7 @@ def _trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) ->
     )
 
 
-def _train(trainer: Trainer, task: NetworkTask, data: Batches, resume: Path | None) -> None:
+def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: Path | None) -> None:
     """Train, and let an interruption through as what it is: the trainer would exit, and ignore later ones.
 
     Raises:
@@ -317,7 +318,7 @@ def _best_score(trainer: Any) -> float | None:
 
 
 @contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's start-up lines out of the output of a block."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [log.level for log in loggers]
