@@ -16,6 +16,17 @@ from medbench.submissions.build.extensions import lint_extensions
 from medbench.submissions.template import submission_text
 
 TINY = Path(__file__).parents[1] / "tasks/plugin.py"
+AS_IMAGES = """
+
+def _write(self, prediction, case, folder):
+    path = folder / self.prediction_name(case)
+    write_image(path, prediction["label_map"][0].astype(np.uint8))
+    return path
+
+
+TinyExchange.prediction_name = lambda self, case: f"{case.id}.png"
+TinyExchange.write = _write
+"""
 SUBMISSION = """
 name = "tiny"
 challenge = "tiny_label_map"
@@ -94,13 +105,16 @@ def test_a_new_submission_of_what_cannot_travel_is_refused_by_name(monkeypatch, 
         submission_text("psfhs", "dssau_net", "grand-challenge")
 
 
-def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("as_images", [True, False])
+def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(tmp_path, as_images):
     """The container finds neither the file nor the working folder, but what travelled."""
     (tmp_path / "tiny.toml").write_text(SUBMISSION)
+    (tmp_path / "lab.py").write_text(TINY.read_text() + AS_IMAGES * as_images)
     folders = {
         name: str(tmp_path / name) for name in ("MEDBENCH_CACHE", "MEDBENCH_RUNS", "MEDBENCH_LEADERBOARDS")
     }
-    command = [sys.executable, "-m", "medbench", "--plugin", TINY, "submit", "rehearse", "tiny.toml"]
+    command = [sys.executable, "-m", "medbench", "--plugin", "lab.py", "submit", "rehearse", "tiny.toml"]
     done = subprocess.run(
         [*command, "--engine", "none", "--count", "1", "--json"],
         cwd=tmp_path,
@@ -108,8 +122,12 @@ def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(tmp_path
         capture_output=True,
         text=True,
     )
+    if not as_images:
+        assert done.returncode == 2
+        assert "tiny_label_map reads no predictions of its own" in done.stderr
+        return
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / "build/tiny/rehearsal.json").read_text())
     assert (report["passed"], report["identical_outputs"]) == (True, 2)
     travelled = (tmp_path / "build/tiny/context/app/plugins").rglob("*.py")
-    assert [path.name for path in travelled] == ["plugin.py"]
+    assert [path.name for path in travelled] == ["lab.py"]
