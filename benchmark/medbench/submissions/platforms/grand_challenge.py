@@ -377,7 +377,7 @@ def _expected(challenge: Challenge, trial: Trial) -> Mapping[str, Any]:
     if read is None:
         raise MedbenchError(
             "rehearsal.unreadable",
-            f"{trial.expected.name}: {challenge.name} reads no predictions of its own, so none can be compared.",
+            f"{trial.expected.name}: {challenge.name} reads no predictions of its own to compare.",
             "Give its exchange read_prediction(case, path), or write label maps as images.",
         )
     return {task: read(trial.case, trial.expected)}
