@@ -77,29 +77,44 @@ class Learner:
     learns: tuple[str, ...] = ("label_map",)
 
 
-def make_callback(folder: Path, progress: Progress) -> Callback:
-    """A callback that reports steps and, after each epoch, saves the state and the best weights so far."""
+def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minutes: float = 0.0) -> Callback:
+    """A callback that reports steps and, after each epoch, saves the state and the best weights so far.
+
+    Args:
+        folder: for state and weights.
+        progress: told of every step.
+        max_steps: ends the training after so many steps; 0 does not.
+        max_minutes: ends the training after that time, interrupted calls included; 0 does not.
+    """
     import torch
     from lightning.pytorch import Callback, LightningModule
 
     class Keeper(Callback):
         best = -1.0
+        spent_s = 0.0
+        started = 0.0
         progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
             self.progress = progress if trainer.is_global_zero else SilentProgress()
-            self.progress.start("training", int(trainer.estimated_stepping_batches))
+            steps = int(trainer.estimated_stepping_batches)
+            self.progress.start("training", min(steps, max_steps) if max_steps else steps)
             self.progress.advance(trainer.global_step)
+            self.started = time.monotonic() - self.spent_s
 
         def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
             loss = float(trainer.callback_metrics.get("loss", float("nan")))
             self.progress.advance(
                 1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}"
             )
+            minutes = (time.monotonic() - self.started) / 60
+            out_of_time = trainer.strategy.broadcast(bool(max_minutes) and minutes >= max_minutes)
+            if out_of_time or (max_steps and trainer.global_step >= max_steps):
+                trainer.should_stop = True
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             score = trainer.callback_metrics.get(str(module.validation_score))
-            last = trainer.current_epoch + 1 == trainer.max_epochs
+            last = trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
             if trainer.is_global_zero and (last if score is None else float(score) > self.best):
                 self.best = -1.0 if score is None else float(score)
                 with atomic_path(folder / BEST) as temporary:
@@ -111,10 +126,10 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
             self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best}
+            return {"best": self.best, "spent_s": time.monotonic() - self.started}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-            self.best = state_dict["best"]
+            self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
 
     return Keeper()
 
@@ -186,7 +201,7 @@ def fit(
             precision=hardware.precision,  # type: ignore[arg-type]
             max_epochs=epochs,
             gradient_clip_val=recipe.gradient_clip or None,
-            callbacks=[make_callback(folder, progress)],
+            callbacks=[make_callback(folder, progress, recipe.max_steps, recipe.max_minutes)],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -195,6 +210,7 @@ def fit(
             default_root_dir=str(folder),
         )
         total_steps = data.steps_per_epoch(trainer.world_size) * epochs
+        total_steps = min(total_steps, recipe.max_steps or total_steps)
         task = kind(network, recipe, learner.num_classes, total_steps)
         trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     if trainer.interrupted:
@@ -217,7 +233,7 @@ def fit(
         "image_size": recipe.image_size,
         "n_training_images": len(data.training),
         "n_validation_images": len(data.validation),
-        "steps": total_steps,
+        "steps": trainer.global_step,
         task.validation_score: _best_score(trainer),
         "last_session_time_s": round(seconds, 1),
         "resumed": resume is not None,
