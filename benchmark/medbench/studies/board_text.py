@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.files import write_json, write_text
+from medbench.core.result_table import MetricSpec
 from medbench.core.text import printable
 from medbench.records.tables import heading, interval, number
 from medbench.statistics.summaries import Repetitions
@@ -16,11 +17,11 @@ from medbench.studies.costs import entry_title
 
 MARKDOWN, JSON = "board.md", "board.json"
 NOTES = (
-    "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % range "
-    "when the groups of cases are resampled, each with all its seeds.",
-    "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns of the table.",
-    "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in both "
-    "the first column and cost.",
+    "±: standard deviation over seeds. Rank: by the column's aggregate over cases and seeds, with its 95 % "
+    "range when the groups of cases are resampled, each with all its seeds.",
+    "p: two-sided permutation test by group, corrected by Holm over all pairs and headline columns.",
+    "Cost: of a forward pass of one sample at the training's size; * marks entries that no other beats in "
+    "both the first column and cost.",
 )
 
 
@@ -38,8 +39,10 @@ def tables(population: Population) -> list[Table]:
     kind = " (synthetic sample: no result on real data)" if population.data == "sample" else ""
     where = f"{population.challenge}, split {population.fold}{kind}"
     made = []
-    if population.lines:
-        made.append(Table(where, _headings(population), tuple(_rows(population))))
+    for protocol in dict.fromkeys(spec.protocol for spec in population.columns) if population.lines else ():
+        columns = [spec for spec in population.columns if spec.protocol == protocol]
+        caption = f"{where}, protocol {protocol}" if protocol else where
+        made.append(Table(caption, _headings(population, columns), tuple(_rows(population, columns))))
     if population.differences:
         made.append(Table(f"Paired tests, {where}", _PAIR_HEADINGS, tuple(_pair_rows(population))))
     if population.incomplete:
@@ -53,21 +56,21 @@ def tables(population: Population) -> list[Table]:
 _PAIR_HEADINGS = ("first", "second", "metric", "second − first", "95 % interval", "p", "p (Holm)", "groups")
 
 
-def _headings(population: Population) -> tuple[str, ...]:
+def _headings(population: Population, columns: Sequence[MetricSpec]) -> tuple[str, ...]:
     ranked = population.rankings is not None
-    columns = [
+    names = [
         name
-        for spec in population.columns
+        for spec in columns
         for name in ((heading(spec), f"rank, {spec.title}") if ranked else (heading(spec),))
     ]
-    return ("entry", *columns, "lost cases", "params [M]", "GMACs")
+    return ("entry", *names, "lost cases", "params [M]", "GMACs")
 
 
-def _rows(population: Population) -> list[tuple[str, ...]]:
+def _rows(population: Population, columns: Sequence[MetricSpec]) -> list[tuple[str, ...]]:
     rows = []
-    for place, line in sorted(enumerate(population.lines), key=lambda item: _order(population, *item)):
+    for place, line in sorted(enumerate(population.lines), key=lambda item: _order(columns[0], *item)):
         cells: list[str] = []
-        for spec in population.columns:
+        for spec in columns:
             cells.append(_repeated(line.over_seeds.get(spec.name), spec.unit))
             if population.rankings is not None:
                 cells.append(_rank(population, spec.name, place))
@@ -80,9 +83,8 @@ def _rows(population: Population) -> list[tuple[str, ...]]:
     return rows
 
 
-def _order(population: Population, place: int, line: Line) -> tuple[float, int]:
-    """Entries by the first column, best first."""
-    spec = population.columns[0]
+def _order(spec: MetricSpec, place: int, line: Line) -> tuple[float, int]:
+    """Entries by a column, best first."""
     figures = line.over_seeds.get(spec.name)
     if figures is None:
         return float("inf"), place
@@ -113,7 +115,7 @@ def _pair_rows(population: Population) -> list[tuple[str, ...]]:
         (
             titles[difference.first],
             titles[difference.second],
-            heading(difference.metric),
+            _full_heading(difference.metric),
             number(difference.difference, difference.metric.unit),
             interval(difference.interval.low, difference.interval.high, difference.metric.unit),
             _p(difference.p_permutation),
@@ -122,6 +124,10 @@ def _pair_rows(population: Population) -> list[tuple[str, ...]]:
         )
         for difference in population.differences
     ]
+
+
+def _full_heading(metric: MetricSpec) -> str:
+    return f"{heading(metric)}{f' ({metric.protocol})' if metric.protocol else ''}"
 
 
 def _p(value: float | None) -> str:

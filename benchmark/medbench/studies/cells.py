@@ -172,15 +172,15 @@ def _candidates(
         if validation == "test_split":
             raise MedbenchError(
                 "study.test_selection",
-                f"{study.path}: the recipe {recipe} of {network.name} keeps the epoch that is best on the test "
-                "cases.",
+                f"{study.path}: the recipe {recipe} of {network.name} keeps the epoch that is best on the "
+                "test cases.",
                 "Take a recipe whose validation is by_group or none.",
             )
         if validation == "none" and len(study.candidates) > 1:
             raise MedbenchError(
                 "study.test_selection",
-                f"{study.path}: the recipe {recipe} of {network.name} holds no training cases out, so nothing "
-                "but the test cases could choose its settings.",
+                f"{study.path}: the recipe {recipe} of {network.name} holds no training cases out, so "
+                "nothing but the test cases could choose its settings.",
                 'Add validation = ["by_group"] to [search], or leave [search] out.',
             )
         candidates.append(changes)

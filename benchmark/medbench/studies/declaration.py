@@ -230,8 +230,8 @@ def _candidates(path: Path, table: Any) -> tuple[Mapping[str, Any], ...]:
     if where != VALIDATION:
         raise MedbenchError(
             "study.test_selection",
-            f"{path}: settings would be chosen on {where or 'no named cases'}, and a score on cases that chose "
-            "the settings says nothing about new ones.",
+            f"{path}: settings would be chosen on {where or 'no named cases'}, and a score on cases that "
+            "chose the settings says nothing about new ones.",
             f'Write on = "{VALIDATION}" in [search]: the part of the training cases that training holds out.',
         )
     settings = {name: _list(path, name, values) for name, values in table.items() if name != "on"}

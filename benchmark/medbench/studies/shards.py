@@ -115,7 +115,8 @@ def _check(shards: Sequence[tuple[Path, dict[str, Any]]]) -> None:
         if len(paths) > 1:
             raise MedbenchError(
                 "shard.doubled",
-                f"Shard {number}/{first['shards']} is there {len(paths)} times: {', '.join(map(str, paths))}.",
+                f"Shard {number}/{first['shards']} is there {len(paths)} times: "
+                f"{', '.join(map(str, paths))}.",
                 "Name each shard's folder once.",
             )
     missing = [number for number in range(1, first["shards"] + 1) if number not in by_number]

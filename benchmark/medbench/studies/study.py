@@ -1,4 +1,4 @@
-"""Studies, as by ``medbench study``: cost, cells on any executor, board; a repeated call does what is missing."""
+"""Studies, as by ``medbench study``: cost, cells on any executor, board; a repeat does what is missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from medbench.core.files import read_json, sha256_json, write_json
 from medbench.core.folders import runs_folder
 from medbench.core.progress import Progress
 from medbench.records.identity import code_sha256
-from medbench.records.tables import heading, number
 from medbench.records.reading import read_run
+from medbench.records.tables import heading, number
 from medbench.studies.board import StudyBoard, make_populations
 from medbench.studies.board_text import write_board
 from medbench.studies.cell_work import Order, do_cell
