@@ -77,7 +77,12 @@ def test_a_local_cluster_gives_every_result():
     distributed = pytest.importorskip("distributed")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, host="127.0.0.1"
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=None,
+            protocol="tcp://",
+            host="127.0.0.1",
         ) as cluster,
         dask_cluster(cluster.scheduler_address) as executor,
     ):
