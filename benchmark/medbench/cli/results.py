@@ -33,8 +33,12 @@ def show_finished(finished: Finished, as_json: bool) -> None:
     typer.echo(
         f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
     )
-    if finished.resumed:
+    if finished.kept:
+        typer.echo(finished.kept_words)
+    elif finished.resumed:
         typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
+    if (pattern := record.settings.get("cases", "*")) != "*":
+        typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
     if counts.failed or counts.missing:
         typer.echo(f"Failed and missing cases: {record.challenge.failure_rule}")
     methods = sorted(

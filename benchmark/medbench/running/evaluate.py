@@ -16,6 +16,7 @@ from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.text import printable
 from medbench.io.caches import content_sha256
+from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
@@ -117,6 +118,8 @@ def _scored(
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
     folder = request.runs_root / challenge.name / "predictions" / key[:16]
+    given = {"predictions": request.predictions} if request.predictions.is_dir() else {}
+    note_data_place(key, data=subject.data.root, **given)
     places = Places.of({"data": subject.data.root, "predictions": predictions, "runs": request.runs_root})
     rows, timing = score_predictions(
         challenge, cases, predictions, folder, progress, rename=request.rename, places=places

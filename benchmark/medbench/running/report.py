@@ -8,6 +8,7 @@ from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import data_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
+from medbench.records.data_places import find_data_place
 from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
 from medbench.records.reading import find_run
@@ -28,8 +29,10 @@ def report(
 
     Args:
         run: its folder, its ``record.json`` or the beginning of its key.
-        data: folder of the data that it was on; found as :func:`medbench.running.run.run` does if not given.
-        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
+        data: folder of the data that it was on; where the run found them on this machine, or as
+            :func:`medbench.running.run.run` finds them, if not given.
+        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``) and
+            they have moved since.
         output: the page; ``report.html`` in the run's folder if not given.
         runs: folder of run directories, for a key.
         progress: display that counts the steps.
@@ -44,11 +47,12 @@ def report(
     finished = find_run(run, Path(runs) if runs else runs_folder())
     record = finished.record
     challenge = load_challenge(record.challenge.name)
-    if record.data == "real" and data is None and data_folder(challenge.release.data_set) is None:
+    place = Path(data) if data else find_data_place(record.key)
+    if record.data == "real" and place is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
             "data.missing", f"{finished.folder}: the run was on real data.", "Say where they are with --data."
         )
-    source = resolve_data(challenge, Path(data) if data else None, progress or SilentProgress())
+    source = resolve_data(challenge, place, progress or SilentProgress())
     cases = [
         case for case in challenge.cases(source.root, record.challenge.split) if case.id in finished.rows
     ]
@@ -59,6 +63,8 @@ def report(
             "Give the folder of that run with --data.",
         )
     folder = Path(predictions) if predictions else finished.folder / "predictions"
+    if not folder.is_dir():
+        folder = find_data_place(record.key, "predictions") or folder
     if not folder.is_dir():
         raise MedbenchError(
             "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
