@@ -13,8 +13,8 @@ import pytest
 
 import study_functions as functions
 from medbench.core.errors import MedbenchError
-from medbench.studies.engine import TRIES, Lost, spread
-from medbench.studies.executors import Processes, dask_cluster, local_processes
+from medbench.running.engine import TRIES, Lost, spread
+from medbench.running.executors import Processes, dask_cluster, local_processes
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_a_killed_process_loses_nothing_and_a_poison_call_is_given_up(tmp_path):
 
 
 def test_more_workers_than_devices_are_refused(monkeypatch):
-    monkeypatch.setattr("medbench.studies.executors._count_cuda", lambda: 2)
+    monkeypatch.setattr("medbench.running.executors._count_cuda", lambda: 2)
     with pytest.raises(MedbenchError, match="3 workers take 3 devices"), local_processes(3, "cuda"):
         pass
     pool = Processes(3, 2)
@@ -67,7 +67,7 @@ def test_more_workers_than_devices_are_refused(monkeypatch):
 
 def test_an_absent_scheduler_is_named(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("medbench.studies.executors.CONNECT_S", 0.3)
+    monkeypatch.setattr("medbench.running.executors.CONNECT_S", 0.3)
     with pytest.raises(MedbenchError) as caught, dask_cluster("tcp://127.0.0.1:9"):
         pass
     assert caught.value.code == "cluster.unreachable"

@@ -8,11 +8,11 @@ import pytest
 
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
+from medbench.running.shard import Shard
 from medbench.studies.cell_work import Order, do_cell
 from medbench.studies.cells import study_cells
 from medbench.studies.declaration import read_study
 from medbench.studies.outcomes import CELLS, TRIES, Outcome
-from medbench.studies.shards import Shard
 from medbench.studies.study import Conditions, merge_study, plan_study, run_study
 
 BROKEN = '''
@@ -163,7 +163,7 @@ def test_shards_merge_into_the_bytes_of_one_run(place, whole, one_thread):
         merge_study([place / "cvc"], place / "other")
     assert caught.value.code == "shard.none"
     entry = json.loads((doubled / "shards/1-of-2.json").read_text())
-    (doubled / "shards/1-of-2.json").write_text(json.dumps({**entry, "study": "0" * 64}))
+    (doubled / "shards/1-of-2.json").write_text(json.dumps({**entry, "whole": "0" * 64}))
     with pytest.raises(MedbenchError) as caught:
         merge_study([parts[0], doubled], place / "other")
     assert caught.value.code == "shard.other_study"

@@ -15,14 +15,31 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the whole; the first shard's folder.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Of an evaluation: where its data lie now; else where they were found."),
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option("--predictions", "-p", help="Of an evaluation: where its predictions lie now."),
+    ] = None,
+    runs: arguments.Runs = None,
+    leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Bring the shards of a study together; the board is the same, to the byte, as without shards."""
-    from medbench.cli.console import print_json
+    """Bring the shards of a study or an evaluation together: the same rows as one command without shards."""
+    from medbench.cli.console import ConsoleProgress, print_json
+    from medbench.cli.results import show_finished
     from medbench.cli.study import show_board
+    from medbench.running.evaluation_shards import holds_evaluation, merge_evaluation
     from medbench.studies.board_text import as_json as plain
     from medbench.studies.study import merge_study
 
+    if holds_evaluation(shards[0]):
+        places = {"data": data, "predictions": predictions, "runs": runs, "leaderboards": leaderboards}
+        finished = merge_evaluation(shards, places, ConsoleProgress())
+        show_finished(finished, as_json)
+        raise typer.Exit(finished.exit_code)
     folder = (output or shards[0]).resolve()
     board = merge_study(shards, folder)
     if as_json:

@@ -38,8 +38,8 @@ def command(
     from medbench.cli.console import ConsoleProgress, print_json, print_table
     from medbench.core.errors import MedbenchError
     from medbench.running.request import Inference
+    from medbench.running.shard import Shard
     from medbench.studies.costs import COST_HEADINGS, cost_rows, total_words
-    from medbench.studies.shards import Shard
     from medbench.studies.study import Conditions, plan_study, run_study, study_folder
 
     if scheduler is not None and workers != 1:

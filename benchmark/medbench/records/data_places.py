@@ -1,4 +1,4 @@
-"""Where the data of earlier runs lie on this machine: a private note in the cache, never in what is shared."""
+"""Where the data of earlier runs lie on this machine: a private note in the cache, shared with nobody."""
 
 from __future__ import annotations
 

@@ -16,10 +16,10 @@ from medbench.core.places import Places
 from medbench.core.plugins import load_plugin
 from medbench.core.progress import SilentProgress
 from medbench.core.text import printable
-from medbench.records.identity import code_sha256
+from medbench.running.engine import TRIES as MOST_TRIES
+from medbench.running.engine import check_code
 from medbench.running.request import Inference
 from medbench.studies.cells import Cell, quick_changes
-from medbench.studies.engine import TRIES as MOST_TRIES
 from medbench.studies.outcomes import BOARDS, QUICK, RUNS, TRIES, Outcome
 
 _LONGEST_REASON = 600
@@ -103,12 +103,7 @@ def _attempt(order: Order, folder: Path) -> Outcome:
 def _done(order: Order, folder: Path) -> Outcome:
     from medbench.running.run import run_request
 
-    if order.code and order.code != code_sha256():
-        raise MedbenchError(
-            "cluster.other_version",
-            "The worker has another version of medbench than the study.",
-            "Install the same on all machines.",
-        )
+    check_code(order.code)
     for path in order.plugins:
         load_plugin(path)
     cell, runs = order.cell, folder / RUNS

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
+from medbench.running.shard import Shard, check_complete
 from medbench.studies.outcomes import CELLS, RUNS
 
 SHARDS, STUDY = "shards", "study.json"
-_SHARD = re.compile(r"(\d+)/(\d+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """The ``number``-th of ``of`` shards, from 1: the cells or cases at its place in turn."""
-
-    number: int
-    of: int
-
-    @staticmethod
-    def parse(text: str) -> Shard:
-        """A shard from ``i/n``.
-
-        Raises:
-            MedbenchError: ``shard.malformed``.
-        """
-        match = _SHARD.fullmatch(text.strip())
-        shard = Shard(*map(int, match.groups())) if match else None
-        if shard is None or not 1 <= shard.number <= shard.of:
-            raise MedbenchError(
-                "shard.malformed", f"'{text}' is no shard.", "Give i/n, the first of four as 1/4."
-            )
-        return shard
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
-
-    def part(self, items: Sequence[Any]) -> list[Any]:
-        """The shard's items."""
-        return list(items[self.number - 1 :: self.of])
-
-    @property
-    def file_name(self) -> str:
-        """Name of its file."""
-        return f"{self.number}-of-{self.of}.json"
 
 
 def write_shard(folder: Path, shard: Shard, study: str, cells: Sequence[str]) -> None:
     """Note in the study's folder that a shard was worked off."""
-    entry = {"study": study, "shard": shard.number, "shards": shard.of, "cells": list(cells)}
+    entry = {"whole": study, "shard": shard.number, "shards": shard.of, "cells": list(cells)}
     write_json(folder / SHARDS / shard.file_name, entry)
 
 
@@ -70,7 +33,7 @@ def merge_shards(folders: Sequence[Path], output: Path) -> None:
             name the shards and their folders; ``data.target_exists``.
     """
     shards = _read(folders)
-    _check(shards)
+    check_complete(shards)
     if output.exists() and any(output.iterdir()) and output.resolve() not in [p.resolve() for p in folders]:
         raise MedbenchError(
             "data.target_exists", f"{output}: exists and is no shard.", "Choose an empty folder with -o."
@@ -97,33 +60,3 @@ def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
             )
         shards += [(path, read_json(path)) for path in files]
     return shards
-
-
-def _check(shards: Sequence[tuple[Path, dict[str, Any]]]) -> None:
-    first_path, first = shards[0]
-    for path, shard in shards[1:]:
-        if (shard["study"], shard["shards"]) != (first["study"], first["shards"]):
-            raise MedbenchError(
-                "shard.other_study",
-                f"{path} and {first_path} are no shards of the same study in as many parts.",
-                "Merge shards of one study file, all with the same n.",
-            )
-    by_number: dict[int, list[Path]] = {}
-    for path, shard in shards:
-        by_number.setdefault(shard["shard"], []).append(path)
-    for number, paths in sorted(by_number.items()):
-        if len(paths) > 1:
-            raise MedbenchError(
-                "shard.doubled",
-                f"Shard {number}/{first['shards']} is there {len(paths)} times: "
-                f"{', '.join(map(str, paths))}.",
-                "Name each shard's folder once.",
-            )
-    missing = [number for number in range(1, first["shards"] + 1) if number not in by_number]
-    if missing:
-        names = ", ".join(f"{number}/{first['shards']}" for number in missing)
-        raise MedbenchError(
-            "shard.missing",
-            f"{'Shard' if len(missing) == 1 else 'Shards'} {names} of {first['shards']} not there.",
-            f"Run medbench study … --shard {missing[0]}/{first['shards']}, and name its folder too.",
-        )

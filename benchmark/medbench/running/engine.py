@@ -8,8 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from medbench.core.errors import MedbenchError
 from medbench.core.guard import describe
-from medbench.studies.executors import worker_died
+from medbench.records.identity import code_sha256
+from medbench.running.executors import worker_died
 
 TRIES = 3
 """Deaths of workers after which a call is given up."""
@@ -66,6 +68,20 @@ def spread(function: Callable[[O], R], orders: Sequence[O], executor: Executor) 
                     continue
                 result = Lost(f"its worker died {deaths[place]} times, so it was given up", deaths[place])
             yield Done(orders[place], result)
+
+
+def check_code(code: str) -> None:
+    """Refuse to work with other sources than those that the work was started with.
+
+    Raises:
+        MedbenchError: ``cluster.other_version``.
+    """
+    if code and code != code_sha256():
+        raise MedbenchError(
+            "cluster.other_version",
+            "The worker has another version of medbench than whoever started the work.",
+            "Install the same on all machines.",
+        )
 
 
 def _result(future: Future[R]) -> R | Lost:
