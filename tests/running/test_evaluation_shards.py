@@ -8,6 +8,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.leaderboards.results import read_results
 from medbench.running.evaluate import evaluate
+from medbench.running.evaluation_shards import merge_evaluation
 from medbench.running.executors import dask_cluster
 from medbench.running.request import Inference
 from medbench.running.run import run
@@ -81,6 +82,4 @@ def test_a_shard_of_other_predictions_is_refused(predictions, small_cvc, tmp_pat
     changed.write_bytes(changed.read_bytes() + b"\0")
     assert "is not the file that its shard scored" in command("merge", folder).err
     with pytest.raises(MedbenchError, match="holds no finished shard"):
-        from medbench.running.evaluation_shards import merge_evaluation
-
         merge_evaluation([tmp_path], {}, None)
