@@ -209,7 +209,7 @@ def main():
             f"Written by `python speed/scaling.py --write`: {platform.machine()}, {os.cpu_count()} cores, "
             f"Python {platform.python_version()}, load average {load:.1f} at the start and "
             f"{os.getloadavg()[0]:.1f} after the evaluations. The bar is {BAR} × wall time on an idle "
-            "machine. Where the load is not near 0, wall time is that of a machine shared with others, and the last "
+            "machine. Where the load is not near 0, wall time is that of a shared machine, and the last "
             "column is no proof of the bar: it is how many more cores two workers kept busy, corrected for "
             "the work they did more.",
             "",
