@@ -59,8 +59,14 @@ Repeats = Annotated[
 Sampling = Annotated[
     str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."),
+]
+ForcePrecision = Annotated[
+    bool, typer.Option("--force-precision", help="Accept a precision that the processor only emulates.")
+]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; tf32 on CUDA.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(
@@ -89,7 +95,7 @@ Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Whether to average over mirrored windows of a volume; else as the model's default.",
+        help="Whether to average over mirrored views of images or of a volume's windows.",
     ),
 ]
 Tiling = Annotated[
@@ -146,3 +152,7 @@ ShardOf = Annotated[
     typer.Option("--shard", help="Only the i-th of n parts; 'medbench merge' joins them.", metavar="i/n"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="TOML file with prompts of each class, for a pre-trained model."),
+]

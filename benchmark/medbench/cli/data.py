@@ -51,7 +51,7 @@ def prepare(
         Path | None,
         typer.Option("--annotations", help="Folder of the raw annotation files; the videos' if not given."),
     ] = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
 ) -> None:
     """Write features, shots and annotations of videos in the layout of the released data."""
     from medbench.cli.console import ConsoleProgress

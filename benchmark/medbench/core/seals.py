@@ -79,9 +79,15 @@ def _line(number: int, piece: bytes, last: bool) -> Line:
     if "sha256" not in row:
         return Line(number, text, row, "unsealed")
     del row["sha256"]
-    own = _OWN_HASH.search(text)
-    right = own and hashlib.sha256(f"{text[: own.start()]}}}".encode()).hexdigest() == own[1]
+    own = hashed_part(text)
+    right = own is not None and hashlib.sha256(own[0].encode()).hexdigest() == own[1]
     return Line(number, text, row, "sealed" if right else "edited")
+
+
+def hashed_part(text: str) -> tuple[str, str] | None:
+    """What the hash of a sealed line is of, and the hash that stands there; ``None`` for other lines."""
+    own = _OWN_HASH.search(text)
+    return (f"{text[: own.start()]}}}", own[1]) if own else None
 
 
 def read_table(path: Path, code: str) -> list[Line]:

@@ -215,7 +215,7 @@ def _scored(
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, command=request.command())
     board = request.boards_root if request.cases == "*" else None
-    store(finished, challenge, cases, predictions, board)
+    finished = store(finished, challenge, cases, predictions, board)
     if board is not None:
         add_references(subject, request, progress)
     return finished

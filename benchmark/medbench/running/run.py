@@ -62,7 +62,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     kept = None if timing.cases else kept_run(folder, rows, job.request.command())
     if kept is not None:
         if whole:
-            add_row(kept, request.boards_root)
+            add_row(kept, kept.record, request.boards_root)
             add_references(subject, request, progress)
         return kept
     challenge.exchange.gather(job.cases, folder / "predictions")
@@ -72,17 +72,18 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
         model=job.model_record(places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
-        device=request.inference.device,
+        device=job.request.inference.device,
         command=job.request.command(shared=True),
         citations=[job.network.entry.paper, challenge.card.citation],
         started=started,
     )
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
-    store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
+    board = request.boards_root if whole else None
+    finished = store(finished, challenge, job.cases, folder / "predictions", board)
     if whole:
         add_references(subject, request, progress)
-    keep_phases(folder, timing)
+    keep_phases(folder, timing, job.request.inference.device)
     return finished
 
 
