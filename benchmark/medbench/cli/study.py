@@ -24,7 +24,7 @@ def command(
     workers: arguments.Workers = 1,
     scheduler: arguments.Scheduler = None,
     shard: arguments.ShardOf = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
     quick: Annotated[
         bool, typer.Option("--quick", help="Try every cell out first, on one step and one case.")
     ] = False,
@@ -37,6 +37,7 @@ def command(
     """Data sets × models × recipes × seeds × folds with one budget; ends with a board. Repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json, print_table
     from medbench.core.errors import MedbenchError
+    from medbench.models.devices import present_device
     from medbench.running.request import Inference
     from medbench.running.shard import Shard
     from medbench.studies.costs import COST_HEADINGS, cost_rows, total_words
@@ -47,8 +48,9 @@ def command(
             "option.ignored", "--workers has no effect with --scheduler.", "The cluster's workers are taken."
         )
     Inference(device=device)
+    local = present_device(device) if scheduler is None else device
     part = Shard.parse(shard) if shard else None
-    conditions = Conditions(output, device, workers, scheduler, part, quick, again)
+    conditions = Conditions(output, local, workers, scheduler, part, quick, again)
     progress = ConsoleProgress()
     plan = plan_study(study, progress)
     title = f"{plan.title}: what it costs, {plan.budget} a training"

@@ -79,6 +79,7 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
         best = -1.0
         spent_s = 0.0
         started = 0.0
+        over = False
         progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
@@ -96,14 +97,12 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
             if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
                 epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
                 self.progress.advance(1, f"{epoch} loss {self.loss.value:.3f}")
-            minutes = (time.monotonic() - self.started) / 60
-            out_of_time = trainer.strategy.broadcast(bool(max_minutes) and minutes >= max_minutes)
-            if out_of_time or (max_steps and trainer.global_step >= max_steps):
-                trainer.should_stop = True
+            self.over = _is_over(trainer, self.started, max_steps, max_minutes)
+            trainer.should_stop |= self.over
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             score = trainer.callback_metrics.get(str(module.validation_score))
-            last = trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
+            last = trainer.current_epoch + 1 == trainer.max_epochs or self.over
             if trainer.is_global_zero and (last if score is None else float(score) > self.best):
                 self.best = -1.0 if score is None else float(score)
                 with atomic_path(folder / BEST) as temporary:
@@ -121,6 +120,13 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
             self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
 
     return Keeper()
+
+
+def _is_over(trainer: Trainer, started: float, max_steps: int, max_minutes: float) -> bool:
+    """Whether a training has had its steps, or its time on the first device."""
+    minutes = (time.monotonic() - started) / 60
+    out_of_time = bool(max_minutes) and bool(trainer.strategy.broadcast(minutes >= max_minutes))
+    return out_of_time or bool(max_steps and trainer.global_step >= max_steps)
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
