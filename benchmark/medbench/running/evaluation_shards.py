@@ -105,7 +105,7 @@ def merge_evaluation(
 
 def _request(shard: Mapping[str, Any], folder: Path, given: Mapping[str, Path | None]) -> Evaluation:
     """The evaluation that a shard is of, on the files where they lie now."""
-    places: dict[str, Path] = {}
+    places: dict[str, Any] = {}
     for name in ("data", "predictions"):
         place = given.get(name) or find_data_place(shard["whole"], name)
         if place is None:
@@ -120,7 +120,7 @@ def _request(shard: Mapping[str, Any], folder: Path, given: Mapping[str, Path | 
     return Evaluation(
         **asked,
         **places,
-        rename=tuple(rename) if rename else None,
+        rename=(rename[0], rename[1]) if rename else None,
         runs=given.get("runs"),
         leaderboards=given.get("leaderboards"),
     )

@@ -14,6 +14,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json, write_json
 from medbench.core.folders import runs_folder
+from medbench.core.plugins import loaded_plugins
 from medbench.core.progress import Progress
 from medbench.records.identity import code_sha256
 from medbench.records.reading import read_run
@@ -129,7 +130,9 @@ def plan_study(path: Path, progress: Progress) -> StudyPlan:
     study: Study = read_study(path)
     cells = study_cells(study)
     costs = study_costs(cells, study.budget, progress)
-    return StudyPlan(study.title, str(study.budget), study.seeds, tuple(cells), tuple(costs), study.plugins)
+    return StudyPlan(
+        study.title, str(study.budget), study.seeds, tuple(cells), tuple(costs), tuple(loaded_plugins())
+    )
 
 
 def study_folder(path: Path, conditions: Conditions) -> Path:
