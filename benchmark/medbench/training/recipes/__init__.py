@@ -148,11 +148,8 @@ class Recipe:
         return f"{self.length}, at {'×'.join([str(self.image_size)] * spatial_dims)}"
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for records and hashes; limits that are not set are left out."""
-        limits = ("max_steps", "max_minutes")
-        return {
-            name: value for name, value in dataclasses.asdict(self).items() if value or name not in limits
-        }
+        """Plain values for records and hashes."""
+        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
