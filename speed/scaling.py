@@ -24,7 +24,7 @@ import SimpleITK
 from medbench.core.result_table import CaseRow, mean_statistic, ratio_column
 from medbench.core.score import Score
 from medbench.leaderboards.rank import RESAMPLES
-from medbench.running.engine import spread
+from medbench.running.call_engine import spread
 from medbench.running.folders import evaluate_folders
 from medbench.statistics.intervals import aggregate
 from medbench.statistics.stability import resampled_groups

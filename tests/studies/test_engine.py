@@ -13,7 +13,7 @@ import pytest
 
 import study_functions as functions
 from medbench.core.errors import MedbenchError
-from medbench.running.engine import TRIES, Lost, spread
+from medbench.running.call_engine import TRIES, Lost, spread
 from medbench.running.executors import Processes, dask_cluster, local_processes
 
 

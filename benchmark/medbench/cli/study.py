@@ -40,7 +40,7 @@ def command(
     from medbench.models.devices import present_device
     from medbench.running.request import Inference
     from medbench.running.shard import Shard
-    from medbench.studies.costs import COST_HEADINGS, cost_rows, total_words
+    from medbench.studies.expected_costs import COST_HEADINGS, cost_rows, total_words
     from medbench.studies.study import Conditions, plan_study, run_study, study_folder
 
     if scheduler is not None and workers != 1:

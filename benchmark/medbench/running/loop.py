@@ -33,7 +33,7 @@ from medbench.io.caches import content_sha256
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL
-from medbench.running.engine import Lost, check_code, spread
+from medbench.running.call_engine import Lost, check_code, spread
 from medbench.running.handed_in import alike_hint
 from medbench.running.together import answers_together, in_chunks, shares_batches
 

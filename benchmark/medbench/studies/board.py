@@ -16,7 +16,7 @@ from medbench.leaderboards.rank import Rankings, rank_runs
 from medbench.records.reading import Run, read_run
 from medbench.statistics.summaries import Repetitions, over_seeds
 from medbench.studies.cells import Cell
-from medbench.studies.costs import EntryCost, by_entry, entry_title
+from medbench.studies.expected_costs import EntryCost, by_entry, entry_title
 from medbench.studies.outcomes import Outcome
 
 Entry = tuple[str, str, str]

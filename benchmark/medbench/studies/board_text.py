@@ -13,7 +13,7 @@ from medbench.core.text import printable
 from medbench.records.tables import heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
-from medbench.studies.costs import entry_title
+from medbench.studies.expected_costs import entry_title
 
 MARKDOWN, JSON = "board.md", "board.json"
 NOTES = (

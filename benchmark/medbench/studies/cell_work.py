@@ -16,8 +16,8 @@ from medbench.core.places import Places
 from medbench.core.plugins import load_plugin
 from medbench.core.progress import SilentProgress
 from medbench.core.text import printable
-from medbench.running.engine import TRIES as MOST_TRIES
-from medbench.running.engine import check_code
+from medbench.running.call_engine import TRIES as MOST_TRIES
+from medbench.running.call_engine import check_code
 from medbench.running.request import Inference
 from medbench.studies.cells import Cell, quick_changes
 from medbench.studies.outcomes import BOARDS, QUICK, RUNS, TRIES, Outcome

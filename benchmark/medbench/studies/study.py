@@ -19,15 +19,15 @@ from medbench.core.progress import Progress
 from medbench.records.identity import code_sha256
 from medbench.records.reading import read_run
 from medbench.records.tables import heading, number
-from medbench.running.engine import Lost, spread
+from medbench.running.call_engine import Lost, spread
 from medbench.running.executors import dask_cluster, local_processes
 from medbench.running.shard import Shard
 from medbench.studies.board import StudyBoard, make_populations
 from medbench.studies.board_text import write_board
 from medbench.studies.cell_work import Order, do_cell
 from medbench.studies.cells import Cell, study_cells
-from medbench.studies.costs import EntryCost, study_costs
 from medbench.studies.declaration import Study, read_study
+from medbench.studies.expected_costs import EntryCost, study_costs
 from medbench.studies.outcomes import CELLS, QUICK, TRIES, Outcome
 from medbench.studies.shards import STUDY, merge_shards, write_shard
 
