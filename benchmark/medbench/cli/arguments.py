@@ -98,7 +98,7 @@ Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Average the predictions of mirrored inputs (test-time augmentation).",
+        help="Average predictions over mirrored inputs; if not given, nnU-Net alone does.",
     ),
 ]
 Tiling = Annotated[
