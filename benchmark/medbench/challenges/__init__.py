@@ -43,6 +43,7 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "iugc2025": "medbench.challenges.iugc2025.challenge:iugc2025",
         "kpis_patch": "medbench.challenges.kpis.patches:kpis_patch",
         "kpis_slide": "medbench.challenges.kpis.slides:kpis_slide",
+        "mimic_cxr": "medbench.challenges.mimic_cxr.challenge:mimic_cxr",
         "myops2020": "medbench.challenges.myops2020.challenge:myops2020",
         "psfhs": "medbench.challenges.psfhs.challenge:psfhs",
         "summe": "medbench.challenges.summe.challenge:summe",

@@ -198,4 +198,23 @@ class TrainingSequence:
     files: tuple[Path, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """An image and its report, to learn from together.
+
+    Attributes:
+        id: unique within the split.
+        group: patient, never split between training and validation.
+        load: reads the image, ``(side, side)`` grey, 8 bit: its long side is ``side`` pixels, the rest black.
+        sentences: of the report, lower case, words apart by spaces.
+        findings: name -> whether the report states it; ``None`` where it says nothing or is uncertain.
+    """
+
+    id: str
+    group: str
+    load: Callable[[int], npt.NDArray[np.uint8]]
+    sentences: tuple[str, ...]
+    findings: Mapping[str, bool | None] = field(default_factory=dict)
+
+
 TrainingExample = TrainingImage | TrainingBoxes | TrainingVolume | TrainingSequence

@@ -40,7 +40,8 @@ class ModelEntry:
             trains and predicts by itself; empty for plain networks.
         offers: task -> keyword of the factory for the number of classes, points … of the task; empty where
             the factory takes no number. The network returns one output per task in this order: a tensor, a
-            tuple, or a mapping by task.
+            tuple, or a mapping by task. A part of a network, which serves no challenge by itself, offers
+            none.
         predictor: ``"module:callable"``, called with the network and a
             :class:`medbench.inference.build.PredictorSettings`, where the package's own predictors do not
             fit; empty otherwise.
@@ -90,6 +91,7 @@ class ModelEntry:
             ``num_classes``.
         num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: training data of the authors' released weights.
+        weights_of: name of the model whose trainings leave this model's weights; empty where its own do.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
         encoder_prefix: beginning of the names of the encoder's parameters in the authors' network; files
             that their program starts from lack it.
@@ -144,6 +146,7 @@ class ModelEntry:
     counted_parameters: int | None = None
     num_classes: int = 2
     checkpoint_data: str = ""
+    weights_of: str = ""
     official_keys: str = ""
     encoder_prefix: str = ""
     official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)

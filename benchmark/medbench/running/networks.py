@@ -247,8 +247,8 @@ def match(entry: ModelEntry, challenge: Challenge) -> Form:
     if not demands.keys() <= entry.offers.keys():
         raise MedbenchError(
             "model.task",
-            f"{entry.title} ({entry.name}) makes {titles(entry.offers)}; {challenge.title} demands "
-            f"{titles(demands)}.",
+            f"{entry.title} ({entry.name}) makes {titles(entry.offers) or 'no answers by itself'}; "
+            f"{challenge.title} demands {titles(demands)}.",
             _suited(challenge),
         )
     forms = entry.forms if challenge.card.modalities or not entry.framework else reversed(entry.forms)
