@@ -35,6 +35,8 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
         "acdc": "medbench.challenges.acdc.challenge:acdc",
         "brain_tumor_mri": "medbench.challenges.brain_tumor_mri.challenge:brain_tumor_mri",
+        "covidx": "medbench.challenges.covidx.challenge:covidx",
+        "siim_pneumothorax": "medbench.challenges.siim_pneumothorax.challenge:siim_pneumothorax",
         "colonpath": "medbench.challenges.colonpath.challenge:colonpath",
         "isic2018_task3": "medbench.challenges.isic2018_task3.challenge:isic2018_task3",
         "hc18": "medbench.challenges.hc18.challenge:hc18",
