@@ -41,7 +41,8 @@ def test_images_of_a_patient_stay_together_and_names_may_hold_blanks(root):
         for case in CHALLENGE.cases(root, split)
         if case.group == f"{source}/{patient}"
     ]
-    assert len(homes) == 2 and len(set(homes)) == 1
+    assert len(homes) == 2
+    assert len(set(homes)) == 1
 
 
 def test_bad_lines_are_refused_by_name(root):

@@ -35,6 +35,7 @@ REGISTRY: Registry[Callable[[], Challenge]] = Registry(
         "brats2025_met": "medbench.challenges.brats.challenge:brats2025_met",
         "acdc": "medbench.challenges.acdc.challenge:acdc",
         "brain_tumor_mri": "medbench.challenges.brain_tumor_mri.challenge:brain_tumor_mri",
+        "chexpert": "medbench.challenges.chexpert.challenge:chexpert",
         "covidx": "medbench.challenges.covidx.challenge:covidx",
         "siim_pneumothorax": "medbench.challenges.siim_pneumothorax.challenge:siim_pneumothorax",
         "colonpath": "medbench.challenges.colonpath.challenge:colonpath",

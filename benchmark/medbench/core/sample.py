@@ -130,6 +130,7 @@ class TrainingImage:
             float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
         image_class: class of the whole image, or ``None``.
+        image_labels: 0 or 1 for each label that the whole image may have; empty where there are none.
     """
 
     id: str
@@ -137,6 +138,7 @@ class TrainingImage:
     load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None
+    image_labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What releases of chest radiographs share: fractions of the training cases, reading, and names of samples."""
+"""Fractions of the training cases, reading and names of samples, as releases of radiographs share them."""
 
 from __future__ import annotations
 

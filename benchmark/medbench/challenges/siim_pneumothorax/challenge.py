@@ -1,7 +1,7 @@
 """SIIM-ACR pneumothorax segmentation: the outline of the air in chest radiographs, or nothing.
 
-Source: kaggle.com/c/siim-acr-pneumothorax-segmentation: DICOM files, run lengths, and the mean Dice in which an
-image without pneumothorax gives 1 for an empty prediction and 0 for any other.
+Source: kaggle.com/c/siim-acr-pneumothorax-segmentation: DICOM files, run lengths, and the mean Dice, in which
+an image without pneumothorax gives 1 for an empty prediction and 0 for any other.
 """
 
 from __future__ import annotations

@@ -36,8 +36,8 @@ FOLDERS = ("dicom-images-train", "dicom-images-test", "train", "stage_2_images")
 COLUMNS = ["ImageId", "EncodedPixels"]
 SHARE = 0.15
 _RULE = (
-    "by image: the first 32 bits of the SHA-256 of '42/<ImageId>' as a share of their range, below 0.15 test, "
-    "below 0.30 val, else train"
+    "by image: the first 32 bits of the SHA-256 of '42/<ImageId>' as a share of their range, below 0.15 "
+    "test, below 0.30 val, else train"
 )
 
 

@@ -22,8 +22,8 @@ def decode_runs(text: str, shape: tuple[int, int], where: str) -> npt.NDArray[np
         where: names the row in errors.
 
     Raises:
-        MedbenchError: ``data.rle`` for what are no pairs of whole numbers, ``data.rle_overflow`` for runs that
-            end beyond the image.
+        MedbenchError: ``data.rle`` for what are no pairs of whole numbers, ``data.rle_overflow`` for runs
+            that end beyond the image.
 
     >>> decode_runs("1 2 1 1", (2, 3), "row").tolist()
     [[0, 1, 1], [1, 0, 0]]

@@ -1,4 +1,4 @@
-"""The synthetic sample of SIIM-ACR pneumothorax: chest phantoms in DICOM, with run lengths of the dark rim."""
+"""The synthetic sample of SIIM-ACR pneumothorax: chest phantoms in DICOM, with run lengths of the air."""
 
 from __future__ import annotations
 

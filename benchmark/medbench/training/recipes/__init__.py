@@ -45,8 +45,8 @@ class Recipe:
         schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
-            fuse modalities, see :mod:`medbench.training.distillation_task`; ``detection`` is the sum of the
-            losses that a detector returns.
+            fuse modalities, see :mod:`medbench.training.distillation_task`; ``binary_cross_entropy`` takes
+            each label of an image by itself; ``detection`` is the sum of the losses that a detector returns.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
@@ -90,6 +90,7 @@ class Recipe:
         "batch_dice",
         "modality_distillation",
         "cross_entropy",
+        "binary_cross_entropy",
         "detection",
     ]
     augmentation: Literal[
@@ -213,7 +214,11 @@ class BoxRecipe(Recipe):
         return self.learning_rate * self.batch_size / self.batch_of_rate
 
 
-RECIPES_OF_TASKS: dict[str, type[Recipe]] = {"image_classes": ImageClassRecipe, "boxes": BoxRecipe}
+RECIPES_OF_TASKS: dict[str, type[Recipe]] = {
+    "image_classes": ImageClassRecipe,
+    "image_labels": ImageClassRecipe,
+    "boxes": BoxRecipe,
+}
 """Task that is demanded alone -> kind of its recipes, whose family has the task's name."""
 
 

@@ -97,6 +97,10 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "loss": ("cross_entropy",),
         "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
     },
+    "image labels": {
+        "loss": ("binary_cross_entropy",),
+        "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
+    },
     "boxes": {
         "schedule": (*_STEPWISE, "warmup_steps"),
         "loss": ("detection",),
@@ -109,6 +113,11 @@ UNUSED: Mapping[str, tuple[str, ...]] = {
     "image classes": (
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
         *("unlabelled_ratio", "image_class_weight"),
+    ),
+    "image labels": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+        *("mixup", "cutmix", "label_smoothing", "class_balance"),
     ),
     "boxes": (
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
@@ -123,7 +132,7 @@ def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
 
     Args:
         recipe: the recipe with its changes.
-        learns: ``images``, ``volumes``, ``image classes`` or ``boxes``.
+        learns: ``images``, ``volumes``, ``image classes``, ``image labels`` or ``boxes``.
         changes: settings that the user changed.
 
     Raises:
