@@ -126,7 +126,8 @@ def test_labels_are_learnt_from_a_start_with_a_frozen_encoder(drawn, tmp_path):
     save_checkpoint(tmp_path / "weights.pt", whole.state_dict(), {"model": "cm_cgns.pretraining"})
     changes = {"image_size": 32, "epochs": 1, "least_steps": 1}
     weights = train(
-        "cm_cgns.classifier", "chexpert", recipe="quick", recipe_changes=changes, data=drawn, split="train_10",
+        "cm_cgns.classifier", "chexpert", recipe="quick", recipe_changes=changes, data=drawn,
+        split="train_10",
         options={**size, "frozen": True}, init=str(tmp_path / "weights.pt"), freeze=["encoder"],
         runs=tmp_path / "runs", hardware=Hardware("cpu", 1),
     )  # fmt: skip

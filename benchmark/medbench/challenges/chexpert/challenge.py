@@ -1,7 +1,7 @@
 """CheXpert: five findings in frontal chest radiographs, several of which an image may show.
 
-Sources: Irvin et al., AAAI 2019: the five labels and the public validation set; violet-42/CM-CGNS@4e75806 for the
-treatment of uncertain labels and the mean area under the ROC curve.
+Sources: Irvin et al., AAAI 2019: the five labels and the public validation set; violet-42/CM-CGNS@4e75806:
+the treatment of uncertain labels and the mean area under the ROC curve.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Files of CheXpert: frontal images, the tables of labels, uncertain labels, and splits by patient.
 
-The paper's program drops rows by position from a filtered table, so that most of its validation images are trained
-on; here the validation set is by patient.
+The paper's program drops rows by position from a filtered table, so that most of its validation images are
+trained on; here the validation set is by patient.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """COVIDx: normal, pneumonia or COVID-19 in chest radiographs.
 
-Source: lindawangg/COVID-Net, docs/COVIDx.md; its use beside pre-training from violet-42/CM-CGNS@4e75806, whose
-program reads the text files of version 9A and reports the accuracy.
+Source: lindawangg/COVID-Net, docs/COVIDx.md; its use beside pre-training from violet-42/CM-CGNS@4e75806,
+whose program reads the text files of version 9A and reports the accuracy.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from medbench.metrics.tasks.classification import auc
 
 Floats = npt.NDArray[np.float64]
 FAILURE_RULE = (
-    "An image without a usable prediction counts as wrong for every label: probability 0 of those that it has "
-    "and 1 of the others (ours). Images without labels in the release have no score."
+    "An image without a usable prediction counts as wrong for every label: probability 0 of those that it "
+    "has and 1 of the others (ours). Images without labels in the release have no score."
 )
 
 
