@@ -1,8 +1,8 @@
 """object-CXR: foreign objects in chest radiographs.
 
-Sources: the challenge's page for files and annotations; violet-42/CM-CGNS@4e75806 for boxes in place of
-ellipses and polygons, dev.csv as the test set, and the mean average precision at IoU 0.40 to 0.75. Its program
-leaves out images without predictions or without objects; here they count, by the rules of COCO.
+Sources: the challenge's page for files and annotations; violet-42/CM-CGNS@4e75806 for boxes in place
+of ellipses and polygons, dev.csv as the test set, and the mean average precision at IoU 0.40 to 0.75. Its
+program leaves out images without predictions or without objects; here they count, by the rules of COCO.
 """
 
 from __future__ import annotations

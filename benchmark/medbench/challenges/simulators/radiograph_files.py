@@ -23,11 +23,11 @@ def write_dicom(path: Path, pixels: npt.NDArray[np.uint8], uid: str, *, inverted
         inverted: store larger values for darker pixels, as MONOCHROME1.
     """
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian
+    from pydicom.uid import UID, ExplicitVRLittleEndian
 
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
-    meta.MediaStorageSOPInstanceUID = uid
+    meta.MediaStorageSOPClassUID = UID(SECONDARY_CAPTURE)
+    meta.MediaStorageSOPInstanceUID = UID(uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     stream = io.BytesIO()
     data = FileDataset(stream, {}, file_meta=meta, preamble=b"\0" * 128)

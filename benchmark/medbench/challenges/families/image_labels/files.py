@@ -115,7 +115,7 @@ class ImageLabelRelease(Release):
         )
 
     def _count(self, split: str, images: Sequence[LabelledImage]) -> Finding:
-        sums = np.sum([image.labels for image in images if image.labels] or [[0] * len(self.names)], axis=0)
+        sums = np.sum([image.labels for image in images if image.labels] or [(0,) * len(self.names)], axis=0)
         parts = ", ".join(f"{name} {count}" for name, count in zip(self.names, sums, strict=True))
         facts = self.split_facts(split)
         whole = facts.cases if facts else None
