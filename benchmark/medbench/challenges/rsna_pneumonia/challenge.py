@@ -1,7 +1,7 @@
 """RSNA pneumonia detection: pneumonia or none, boxes of opacities, and the filled boxes as masks.
 
 Sources: kaggle.com/c/rsna-pneumonia-detection-challenge for files; violet-42/CM-CGNS@4e75806 for the tasks.
-Its program leaves out images without predictions or without boxes from the average precision; here they count.
+Its program leaves images without predictions or without boxes out of the average precision; here they count.
 """
 
 from __future__ import annotations
