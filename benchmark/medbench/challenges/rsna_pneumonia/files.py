@@ -23,6 +23,7 @@ from medbench.challenges.rsna_pneumonia.table import (
     belongs,
     checked,
     facts_of,
+    patient_of,
     patients_of,
 )
 from medbench.challenges.stray import Role
@@ -149,7 +150,7 @@ class RSNAMasks(RadiographFiles, RSNAFiles, ImageMaskRelease):
         return super().shown_sha256(path, role) if role == "image" else None
 
     def _mask(self, table: Path, name: str, image: Path) -> npt.NDArray[np.uint8]:
-        patient = {one.id: one for one in patients_of(table.parent)}[name]
+        patient = patient_of(table, name)
         if patient.fault:
             raise MedbenchError("data.boxes_missing", patient.fault, "Correct the release's own file.")
         height, width = self.read_image(image).shape[:2]

@@ -58,9 +58,18 @@ def patients_of(root: Path) -> list[Patient]:
     table = root / TABLE
     if not table.is_file():
         return []
-    state = table.stat()
-    rows = _rows(table, state.st_size, state.st_mtime_ns)
+    rows = _rows_of(table)
     return [_patient(root, table, name, rows[name]) for name in sorted(rows)]
+
+
+def patient_of(table: Path, name: str) -> Patient:
+    """One image of a table that lists it."""
+    return _patient(table.parent, table, name, _rows_of(table)[name])
+
+
+def _rows_of(table: Path) -> Mapping[str, Sequence[tuple[int, Mapping[str, str]]]]:
+    state = table.stat()
+    return _rows(table, state.st_size, state.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=4)
