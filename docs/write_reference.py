@@ -2,8 +2,8 @@
 
     python docs/write_reference.py [FOLDER]
 
-The pages go to ``docs/reference`` (not committed): commands and options from the command line, error codes from
-the sources, definitions of metrics from the catalogue, cards of models and challenges from the registry with
+The pages go to ``docs/reference`` (not committed): commands and options from the command line, error codes
+from the sources, definitions of metrics from the catalogue, cards of models and challenges from the registry with
 the rows of ``leaderboards``, and the interface of Python from docstrings.
 """
 
@@ -30,7 +30,23 @@ DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PACKAGE = Path(medbench.__file__).parent
 RAISED = ("MedbenchError", "Reject", "Refusal")
-NAMELESS = "?"
+ABOUT_ERRORS = """# Error codes
+
+An error is one line and a hint, and ends a command with exit code 2. In Python it is a
+`MedbenchError` with `code`, `message` and `hint`. A dot stands for what is filled in; `--debug`
+shows where an error comes from. Codes that a linter of submissions reports stand here too.
+"""
+ABOUT_METRICS = """# Definitions of metrics
+
+Metrics of one name differ between organisers and libraries; a definition has a name of its own, and
+a challenge names those it uses. The last column is each definition's value on the pair below,
+spacing {steps} mm, tolerance 1 mm where one is due: dark where both masks are, light where the
+reference is alone, orange where the prediction is alone.
+
+![one pair of masks](pair.svg)
+
+The rules for empty masks: {policies}.
+"""
 
 
 def cell(value):
@@ -98,7 +114,8 @@ def error_calls():
                 continue
             texts = [words(argument) for argument in node.args]
             if texts and "." in texts[0] and " " not in texts[0]:
-                message, hint = (texts[2:4] if node.func.id == "Refusal" else texts[1:3] + [""])[:2] + [""] * 0
+                first = 2 if node.func.id == "Refusal" else 1
+                message, hint = [*texts[first : first + 2], "", ""][:2]
                 yield texts[0], message, hint, path.relative_to(PACKAGE).as_posix()
 
 
@@ -107,11 +124,7 @@ def errors():
     codes = defaultdict(dict)
     for name, message, hint, file in error_calls():
         codes[name].setdefault((message, hint), file)
-    parts = [
-        "# Error codes\n\nAn error is one line and a hint, and ends a command with exit code 2. In Python it is a "
-        "`MedbenchError` with `code`, `message` and `hint`. A dot stands for what is filled in; `--debug` shows "
-        "where an error comes from. Codes that a linter of submissions reports stand here too.\n"
-    ]
+    parts = [ABOUT_ERRORS]
     for name in sorted(codes):
         rows = [
             (message or "(told by the file at hand)", hint, code(file))
@@ -128,7 +141,9 @@ def pair():
 
 def differs(sample):
     """Whether both masks hold something, and not the same."""
-    return sample.reference.any() and sample.prediction.any() and (sample.reference != sample.prediction).any()
+    return (
+        sample.reference.any() and sample.prediction.any() and (sample.reference != sample.prediction).any()
+    )
 
 
 def value_on(id, sample):
@@ -163,7 +178,11 @@ def rule_for_empty(convention):
     empty = convention.empty
     values = [
         f"{name}: {'by the formula' if value is None else value}"
-        for name, value in (("both", empty.both), ("prediction", empty.prediction), ("reference", empty.reference))
+        for name, value in (
+            ("both", empty.both),
+            ("prediction", empty.prediction),
+            ("reference", empty.reference),
+        )
     ]
     return f"{empty.name} ({'; '.join(values)})" if convention.compares_masks else ""
 
@@ -173,21 +192,24 @@ def metrics():
     conventions = [metric(id) for id in medbench.list_metrics()]
     families = list(dict.fromkeys(one.family for one in conventions))
     sample = pair()
-    parts = [
-        "# Definitions of metrics\n\nMetrics of one name differ between organisers and libraries; a definition has "
-        "a name of its own, and a challenge names those it uses. The last column is each definition's value on the "
-        f"pair below, spacing {' × '.join(f'{step:g}' for step in sample.spacing)} mm, tolerance 1 mm where one is "
-        "due: dark where both masks are, light where the reference is alone, orange where the prediction is "
-        "alone.\n\n![one pair of masks](pair.svg)\n\nThe rules for empty masks: "
-        + "; ".join(f"`{policy.name}` ({policy.source})" for policy in EMPTY_POLICIES.values())
-        + ".\n"
-    ]
-    header = ("id", "title", "definition", "what sets it apart", "source", "unit", "empty masks", "on the pair")
+    steps = " × ".join(f"{step:g}" for step in sample.spacing)
+    policies = "; ".join(f"`{policy.name}` ({policy.source})" for policy in EMPTY_POLICIES.values())
+    parts = [ABOUT_METRICS.format(steps=steps, policies=policies)]
+    header = (
+        "id",
+        "title",
+        "definition",
+        "what sets it apart",
+        "source",
+        "unit",
+        "empty masks",
+        "on the pair",
+    )
     for family in families:
         rows = [
             (
-                code(one.id), one.title, one.definition, one.differs, one.source, one.unit, rule_for_empty(one),
-                value_on(one.id, sample) if one.compares_masks else "",
+                code(one.id), one.title, one.definition, one.differs, one.source, one.unit,
+                rule_for_empty(one), value_on(one.id, sample) if one.compares_masks else "",
             )
             for one in conventions
             if one.family == family
@@ -202,7 +224,9 @@ def models():
     rows = []
     for name in medbench.list_models():
         card = model_entry(name)
-        rows.append((code(name), card.title, ", ".join(card.offers), card.paper_title, card.code, card.code_license))
+        rows.append(
+            (code(name), card.title, ", ".join(card.offers), card.paper_title, card.code, card.code_license)
+        )
     parts.append(table(("name", "title", "answers", "paper", "authors' code", "licence of that code"), rows))
     return "\n".join(parts)
 
@@ -215,7 +239,11 @@ def latest_rows(name):
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     names = list(dict.fromkeys(metric for row in rows for metric in row["metrics"]))[:4]
     values = [
-        (row["title"], row["split"], *(f"{row['metrics'][one]['value']:.4f}" if has(row, one) else "" for one in names))
+        (
+            row["title"],
+            row["split"],
+            *(f"{row['metrics'][one]['value']:.4f}" if has(row, one) else "" for one in names),
+        )
         for row in rows
     ]
     return table(("measured", "split", *names), values)
@@ -232,7 +260,8 @@ def challenges():
     for name in medbench.list_challenges():
         card = medbench.load_challenge(name).card
         columns = [
-            (spec.title, code(spec.convention), spec.unit, spec.better, spec.protocol) for spec in card.metrics
+            (spec.title, code(spec.convention), spec.unit, spec.better, spec.protocol)
+            for spec in card.metrics
         ]
         parts.append(
             f"## {name}\n\n**{card.title}**: {card.summary}.\n\n*A failed case*: {card.failure_rule}\n\n"
@@ -243,7 +272,9 @@ def challenges():
 
 def interface():
     """The functions of ``medbench`` and ``medbench.testing`` with signature and docstring."""
-    parts = ["# Python\n\n`import medbench` loads no torch; a function's own needs are imported when it is called.\n"]
+    parts = [
+        "# Python\n\n`import medbench` loads no torch; what a function needs is imported when it is called.\n"
+    ]
     for module in (medbench, medbench.testing):
         for name in sorted(module.__all__):
             value = getattr(module, name)

@@ -19,7 +19,9 @@ def licence(name):
     except PackageNotFoundError:
         return "not installed"
     stated = facts.get("License-Expression") or ""
-    classes = [line.rpartition(" :: ")[2] for line in facts.get_all("Classifier") or [] if line.startswith("License")]
+    classes = [
+        line.rpartition(" :: ")[2] for line in facts.get_all("Classifier") or [] if line.startswith("License")
+    ]
     text = (facts.get("License") or "").strip().splitlines()
     return stated or ", ".join(classes) or (text[0][:60] if text else "none stated")
 

@@ -3,10 +3,11 @@
     python tests/mutants.py [NAME …]
     python tests/mutants.py --near benchmark/medbench/statistics tests/metrics/test_values.py
 
-``mutants.toml`` lists the mutants: the ``file`` of the package, the text to ``find`` (it stands there once),
-what to ``replace`` it with, and the ``tests`` of which one must fail. A mutant that no test can notice says why
-in ``survives``. ``--near`` takes the mutants of files and folders that were changed, sources or tests. A copy of
-the package is changed, never the package itself. Exit code 0: every mutant died that is not explained.
+``mutants.toml`` lists the mutants: the ``file`` of the package, the text to ``find`` (it stands
+there once), what to ``replace`` it with, and the ``tests`` of which one must fail. A mutant that no
+test can notice says why in ``survives``. ``--near`` takes the mutants of files and folders that
+were changed, sources or tests. A copy of the package is changed, never the package itself. Exit
+code 0: every mutant died that is not explained.
 
 Where the system can fork, every mutant is tried in a fork of one process that has imported the numeric
 libraries, so that a mutant costs its tests alone.
@@ -27,7 +28,16 @@ ROOT = TESTS.parent
 SOURCES = ROOT / "benchmark"
 LIST = TESTS / "mutants.toml"
 SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-IMPORTED = ("pytest", "numpy", "scipy.ndimage", "scipy.optimize", "scipy.spatial", "scipy.stats", "pydantic", "rich")
+IMPORTED = (
+    "pytest",
+    "numpy",
+    "scipy.ndimage",
+    "scipy.optimize",
+    "scipy.spatial",
+    "scipy.stats",
+    "pydantic",
+    "rich",
+)
 
 
 def mutants(names=(), near=()):
@@ -48,7 +58,10 @@ def mutants(names=(), near=()):
 
 def files_of(entry):
     """The changed file and the files of its tests."""
-    return [SOURCES / "medbench" / entry["file"], *(ROOT / test.partition("::")[0] for test in entry["tests"])]
+    return [
+        SOURCES / "medbench" / entry["file"],
+        *(ROOT / test.partition("::")[0] for test in entry["tests"]),
+    ]
 
 
 def lies_in(path, places):
@@ -65,6 +78,11 @@ def changed(entry, sources):
     return text.replace(entry["find"], entry["replace"])
 
 
+def options(log):
+    """Options of pytest; its folder lies beside the log, so that no other run's folders are cleared away."""
+    return ["-q", "-x", "--basetemp", str(Path(log).with_name("pytest"))]
+
+
 def in_this_process(tests, sources, log):
     """Exit code of pytest on the tests with the package in ``sources``; the output goes to ``log``."""
     import pytest
@@ -75,7 +93,7 @@ def in_this_process(tests, sources, log):
     os.chdir(ROOT)
     os.environ.update(SETTINGS, PYTHONPATH=str(sources))
     sys.path.insert(0, str(sources))
-    return int(pytest.main(["-q", "-x", *tests]))
+    return int(pytest.main([*options(log), *tests]))
 
 
 def run(tests, sources, log):
@@ -90,7 +108,7 @@ def run(tests, sources, log):
             code = 70
             try:
                 code = in_this_process(tests, sources, log)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - the child must end here
                 traceback.print_exc()
             finally:
                 os._exit(code)
@@ -100,7 +118,7 @@ def run(tests, sources, log):
 
         with open(log, "wb") as stream:
             code = subprocess.run(
-                [sys.executable, "-m", "pytest", "-q", "-x", *tests],
+                [sys.executable, "-m", "pytest", *options(log), *tests],
                 cwd=ROOT,
                 env={**os.environ, **SETTINGS, "PYTHONPATH": str(sources)},
                 stdout=stream,
@@ -112,7 +130,7 @@ def run(tests, sources, log):
 
 
 def survivors(names=(), near=()):
-    """Names of the mutants that no test noticed and nothing explains; each is reported as soon as it is known."""
+    """Names of the mutants that no test noticed and nothing explains; each is reported once it is known."""
     chosen, alive = mutants(names, near), []
     for module in IMPORTED:
         importlib.import_module(module)
@@ -120,7 +138,9 @@ def survivors(names=(), near=()):
         sources, log = Path(folder) / "benchmark", str(Path(folder) / "log")
         shutil.copytree(SOURCES, sources, ignore=shutil.ignore_patterns("__pycache__"))
         if not run(sorted({test for entry in chosen.values() for test in entry["tests"]}), sources, log):
-            raise SystemExit(f"the tests fail without a mutant: {Path(log).read_text(errors='replace')[-1600:]}")
+            raise SystemExit(
+                f"the tests fail without a mutant: {Path(log).read_text(errors='replace')[-1600:]}"
+            )
         for name, entry in chosen.items():
             path = sources / "medbench" / entry["file"]
             before = path.read_text(encoding="utf-8")
@@ -137,6 +157,8 @@ def survivors(names=(), near=()):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="Mutants of the list; all without any.")
-    parser.add_argument("--near", nargs="+", default=(), metavar="PATH", help="Those of changed files and folders.")
+    parser.add_argument(
+        "--near", nargs="+", default=(), metavar="PATH", help="Those of changed files and folders."
+    )
     given = parser.parse_args()
     sys.exit(1 if survivors(given.names, given.near) else 0)

@@ -2,10 +2,10 @@
 
     python tests/release_check.py [--python 3.11 …] [--all-extras] [--lowest]
 
-Builds wheel and sdist, installs each into an empty environment with the light core, and runs from an empty folder
-what needs no torch: listings, scoring from Python, an evaluation, and ``run``, which must say what installs torch.
-``--lowest`` installs the lowest versions that pyproject.toml declares, ``--all-extras`` the extra ``all`` and the
-README's command. Prints one line a lane; exit code 1 where one fails.
+Builds wheel and sdist, installs each into an empty environment with the light core, and runs from an empty
+folder what needs no torch: listings, scoring from Python, an evaluation, and ``run``, which must say what
+installs torch. ``--lowest`` installs the lowest versions that pyproject.toml declares, ``--all-extras`` the
+extra ``all`` and the README's command. Prints one line a lane; exit code 1 where one fails.
 """
 
 import argparse
@@ -27,13 +27,17 @@ SCORES = (
 
 def called(*command, cwd, code=0):
     """Output of a command that must end with a code."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("MEDBENCH_", "PYTHONPATH"))}
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MEDBENCH_", "PYTHONPATH"))
+    }
     done = subprocess.run(
         list(map(str, command)), cwd=cwd, env={**own, "MEDBENCH_CACHE": str(cwd / "cache")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != code:
-        raise SystemExit(f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+        raise SystemExit(
+            f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        )
     return done.stdout + done.stderr
 
 
@@ -63,7 +67,18 @@ def light(python, cwd):
     assert "hd95.pooled" in called(medbench, "metrics", "--json", cwd=cwd)
     called(medbench, "data", "sample", "hc18", "-o", cwd / "hc18", cwd=cwd)
     (cwd / "none").mkdir(exist_ok=True)
-    called(medbench, "evaluate", "-c", "hc18", "--data", cwd / "hc18", "--predictions", cwd / "none", cwd=cwd, code=1)
+    called(
+        medbench,
+        "evaluate",
+        "-c",
+        "hc18",
+        "--data",
+        cwd / "hc18",
+        "--predictions",
+        cwd / "none",
+        cwd=cwd,
+        code=1,
+    )
     told = called(medbench, "run", "-m", "dssau_net", "-c", "iugc2024", cwd=cwd, code=2)
     assert "pip install 'medbench[models]'" in told, told
 
@@ -97,7 +112,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     parser.add_argument("--python", nargs="+", default=[own], help="Versions of Python.")
-    parser.add_argument("--all-extras", action="store_true", help="Also the extra all, with the README's command.")
+    parser.add_argument(
+        "--all-extras", action="store_true", help="Also the extra all, with the README's command."
+    )
     parser.add_argument("--lowest", action="store_true", help="Also the lowest versions that are declared.")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="medbench-release-") as name:

@@ -30,7 +30,7 @@ def blocks(page):
 
 
 def run_page(page, folder):
-    """Write the page's titled files, then run its tests and its commands in a folder; the outputs of the commands.
+    """Write the page's titled files, then run its tests and commands in a folder; what these print.
 
     Raises:
         AssertionError: with the output, where one of them fails.
@@ -42,7 +42,7 @@ def run_page(page, folder):
         if title.startswith("test_"):
             outputs.append(called([sys.executable, title], folder))
         elif language == "bash":
-            wrapped = f"medbench() {{ {shlex.quote(sys.executable)} -m medbench \"$@\"; }}\nset -eu\n{code}"
+            wrapped = f'medbench() {{ {shlex.quote(sys.executable)} -m medbench "$@"; }}\nset -eu\n{code}'
             outputs.append(called(["bash", "-c", wrapped], folder))
     return outputs
 
@@ -56,6 +56,8 @@ def called(command, folder):
         "MEDBENCH_CACHE": str(folder / "cache"),
     }
     own = {name: value for name, value in os.environ.items() if not name.startswith("MEDBENCH_")}
-    done = subprocess.run(command, cwd=folder, env={**own, **settings}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env={**own, **settings}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done.stdout

@@ -91,6 +91,10 @@ def test_the_site_builds_strictly(tmp_path):
     shutil.copy(pages.DOCS.parent / "mkdocs.yml", root)
     pages.called([sys.executable, "docs/write_reference.py"], root)
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict"], cwd=root, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "mkdocs", "build", "--strict"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert built.returncode == 0, built.stderr[-3000:]

@@ -56,7 +56,14 @@ def frame_of(record: RunRecord, rows: Sequence[CaseRow], of: Rows = "metrics") -
     if of != "cases":
         raise MedbenchError("frame.unknown", f"There is no frame of '{of}'.", "Give 'metrics' or 'cases'.")
     cells = [
-        {"case": row.case, "group": row.group, "metric": name, "reason": score.reason, "value": score.value, "status": score.status}
+        {
+            "case": row.case,
+            "group": row.group,
+            "metric": name,
+            "reason": score.reason,
+            "value": score.value,
+            "status": score.status,
+        }
         for row in rows
         for name, score in row.scores.items()
     ]
