@@ -14,7 +14,7 @@ test: setup
 quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --quick -m 'not slow'
 
-check: setup
+check: setup docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -31,7 +31,7 @@ dist: setup
 	$(BIN)/python -m build
 
 # Before a release, not at each change: environments are made anew and a database of faults is asked for.
-release-check: setup
+release-check: setup docs
 	$(BIN)/python -m pip install --quiet --editable '.[release]'
 	$(BIN)/python tests/licences.py
 	$(BIN)/pip-audit --skip-editable

@@ -2,9 +2,10 @@
 
     python docs/write_reference.py [FOLDER]
 
-The pages go to ``docs/reference`` (not committed): commands and options from the command line, error codes
-from the sources, definitions of metrics from the catalogue, cards of models and challenges from the registry with
-the rows of ``leaderboards``, and the interface of Python from docstrings.
+The pages go to ``docs/reference`` (not committed): commands and options from the command line,
+error codes from the sources, definitions of metrics from the catalogue, cards of models and
+challenges from the registry with the rows of ``leaderboards``, and the interface of Python from
+docstrings.
 """
 
 import ast

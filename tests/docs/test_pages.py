@@ -4,9 +4,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -57,6 +59,15 @@ def test_the_readme_is_short_and_promises_no_index():
     lines = README.read_text(encoding="utf-8").splitlines()
     assert len(lines) < 150
     assert "pip install medbench" not in "\n".join(lines)
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_package():
+    facts = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((README.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert (citation["title"], citation["version"], citation["license"]) == (
+        facts["name"], facts["version"], facts["license"],
+    )  # fmt: skip
 
 
 def test_the_reference_is_written_from_the_program(tmp_path):
