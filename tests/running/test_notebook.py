@@ -103,6 +103,7 @@ def test_an_evaluation_leaves_the_process_as_it_was(one):
 
 def test_a_run_of_a_network_leaves_torch_as_it_was(small_cvc, tmp_path):
     torch, matplotlib = pytest.importorskip("torch"), pytest.importorskip("matplotlib")
+    from medbench.running.request import Inference
     from medbench.running.run import run
 
     matplotlib.use("svg")
@@ -110,8 +111,8 @@ def test_a_run_of_a_network_leaves_torch_as_it_was(small_cvc, tmp_path):
     try:
         before = state()
         run(
-            "dssau_net.test", "cvc_clinicdb", data=small_cvc, weights="none", image_size=64, cases="10[49]",
-            runs=tmp_path / "runs", leaderboards=tmp_path / "boards",
+            "dssau_net.test", "cvc_clinicdb", data=small_cvc, weights="none", cases="*9",
+            inference=Inference(image_size=128), runs=tmp_path / "runs", leaderboards=tmp_path / "boards",
         )  # fmt: skip
         assert state() == before
     finally:
