@@ -195,6 +195,14 @@ def isic_task3(root):
     table(root / "ISIC2018_Task3_Test_GroundTruth.csv", ["image", *CODES], rows)
 
 
+def iugc2025(root):
+    rows = []
+    for number in range(CASES):
+        raster.write_image(root / f"Dataset/Testing/{number:03}.png", noise(number, 24, 24, 3))
+        rows.append([f"{number:03}.png", f"(5, {number})", "(1.5, 2)", "(20, 18)"])
+    table(root / "Dataset/Testing/landmarks_data.csv", ["Filename", "PS1", "PS2", "FH1"], rows)
+
+
 def kvasir(root):
     names = [name for name in (f"cju{n}" for n in range(100)) if kvasir_split(name) == "test"][:CASES]
     entries = {}
@@ -209,6 +217,7 @@ SPLITS = {"colonpath": "official_val", "isic2018_task3": "official_test"}
 WRITERS = {
     "acdc": acdc, "brain_tumor_mri": brain_tumor, "colonpath": colonpath, "isic2018_task3": isic_task3,
     "brats2023_gli": brats, "cvc_clinicdb": cvc, "hc18": hc18, "isic2018": isic, "iugc2024": iugc,
+    "iugc2025": iugc2025,
     "kpis_patch": kpis_patch, "kpis_slide": kpis_slide, "myops2020": myops, "psfhs": psfhs,
     "synapse": synapse, "cvc_clinicdb_boxes": cvc, "kvasir_polyp": kvasir,
 }  # fmt: skip
@@ -268,6 +277,9 @@ class Release:
         if case.facts.get("task") == "classification":
             positive = np.clip(np.array(case.facts["classes"]) * 0.5 + 0.2, 0, 1)
             return Prediction({"image_classes": np.stack([1 - positive, positive], 1).astype(np.float32)})
+        if "landmarks" in self.challenge.card.demands:
+            points = self.challenge.release.read_reference(case) + 1
+            return Prediction({"landmarks": points[None].astype(np.float32)})
         if "boxes" in self.challenge.card.demands:
             boxes = self.challenge.release.read_reference(case)
             return Prediction({"boxes": [Boxes(boxes.corners + 1, boxes.scores * 0.8, boxes.classes)]})

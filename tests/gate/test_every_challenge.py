@@ -236,8 +236,11 @@ def finished_by(command, made_release, name):
             split=made_release.split,
             name=name,
         )
+    demands = made_release.challenge.card.demands
     return run(
-        "medformer.retinanet.test" if "boxes" in made_release.challenge.card.demands else "dssau_net.test",
+        {"landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test"}.get(
+            next(iter(demands)), "dssau_net.test"
+        ),
         made_release.name,
         data=made_release.root,
         split=made_release.split,

@@ -23,6 +23,7 @@ def command(
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
+    prompts: arguments.Prompts = None,
     device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
     force_precision: arguments.ForcePrecision = False,
@@ -43,8 +44,12 @@ def command(
     from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
+    from medbench.running.zero_shot import zero_shot_options
 
-    rows = predict_request(request_of(request_options(context)), output, ConsoleProgress())
+    options = request_options(context)
+    if prompts is not None:
+        options = zero_shot_options(options, prompts)
+    rows = predict_request(request_of(options), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)

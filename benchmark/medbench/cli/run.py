@@ -21,6 +21,7 @@ def command(
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
+    prompts: arguments.Prompts = None,
     device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
     force_precision: arguments.ForcePrecision = False,
@@ -55,8 +56,11 @@ def command(
     from medbench.running.combinations import combine_request
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
+    from medbench.running.zero_shot import zero_shot_options
 
     options = request_options(context)
+    if prompts is not None:
+        options = zero_shot_options(options, prompts)
     every = options.get("modalities") == ALL_COMBINATIONS
     if every:
         del options["modalities"]

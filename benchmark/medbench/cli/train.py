@@ -124,9 +124,10 @@ def command(
         if name.startswith("validation_") and value is not None
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
+    steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {summary['steps']} steps, "
-        f"{held_out or 'no validation'}; medbench run finds these weights by itself."
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
+        "medbench run finds these weights by itself."
     )
 
 

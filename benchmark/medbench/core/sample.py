@@ -130,6 +130,9 @@ class TrainingImage:
             float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
         image_class: class of the whole image, or ``None``.
+        landmarks: reads the reference points ``(landmarks, 2)``, x and y as shares of the image's width and
+            height: the centre of pixel ``k`` of ``n`` lies at ``(k + 0.5) / n``; ``None`` where none are
+            demanded.
     """
 
     id: str
@@ -137,6 +140,7 @@ class TrainingImage:
     load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None
+    landmarks: Callable[[], npt.NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,25 @@ class TrainingSequence:
     group: str
     load: Callable[[], tuple[SequenceSample, Mapping[str, npt.NDArray[Any]]]]
     files: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """An image and its report, to learn from together.
+
+    Attributes:
+        id: unique within the split.
+        group: patient, never split between training and validation.
+        load: reads the image, ``(side, side)`` grey, 8 bit: its long side is ``side`` pixels, the rest black.
+        sentences: of the report, lower case, words apart by spaces.
+        findings: name -> whether the report states it; ``None`` where it says nothing or is uncertain.
+    """
+
+    id: str
+    group: str
+    load: Callable[[int], npt.NDArray[np.uint8]]
+    sentences: tuple[str, ...]
+    findings: Mapping[str, bool | None] = field(default_factory=dict)
 
 
 TrainingExample = TrainingImage | TrainingBoxes | TrainingVolume | TrainingSequence

@@ -147,11 +147,19 @@ def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeome
     return answers
 
 
-def landmarks(heatmaps: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
-    """Points ``(N, landmarks, 2)``, x and y in pixels of the image: the largest value of each heat map.
+def landmarks(output: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
+    """Points ``(N, landmarks, 2)``, x and y in pixels of the image.
 
-    The centre of heat-map pixel ``k`` of ``n`` lies at ``(k + 0.5) / n`` of the image's side.
+    Args:
+        output: points ``(N, landmarks, 2)`` as shares of the image's sides, or heat maps
+            ``(N, landmarks, rows, columns)``, of which the largest value counts: the centre of heat-map pixel
+            ``k`` of ``n`` lies at ``(k + 0.5) / n`` of the side.
+        geometry: sizes of the images.
     """
+    if output.ndim == 3:
+        shares: npt.NDArray[np.float32] = output.float().cpu().numpy()
+        return shares * np.array(geometry.size[::-1], np.float32) - np.float32(0.5)
+    heatmaps = output
     _, _, height, width = heatmaps.shape
     place = heatmaps.flatten(2).argmax(dim=2).cpu().numpy()
     x = (place % width + 0.5) * geometry.size[1] / width - 0.5

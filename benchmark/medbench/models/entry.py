@@ -40,7 +40,8 @@ class ModelEntry:
             trains and predicts by itself; empty for plain networks.
         offers: task -> keyword of the factory for the number of classes, points … of the task; empty where
             the factory takes no number. The network returns one output per task in this order: a tensor, a
-            tuple, or a mapping by task.
+            tuple, or a mapping by task. A part of a network, which serves no challenge by itself, offers
+            none.
         predictor: ``"module:callable"``, called with the network and a
             :class:`medbench.inference.build.PredictorSettings`, where the package's own predictors do not
             fit; empty otherwise.
@@ -68,6 +69,8 @@ class ModelEntry:
         window_planes: planes of a window of volumes along the first axis; 0 has as many as ``image_size``.
         centre_crop: whether the network sees the centre of a volume's planes alone, at ``image_size``.
         image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
+        sees: forms of cases that the model predicts, the preferred form first; empty: as ``spatial_dims``
+            says.
         further_inputs: ``"module:callable"``; called with the input, it makes the other inputs of ``forward``
             for profiling.
         size_divisor: the network pads the sides of its input to multiples of this number.
@@ -88,6 +91,7 @@ class ModelEntry:
             ``num_classes``.
         num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: training data of the authors' released weights.
+        weights_of: name of the model whose trainings leave this model's weights; empty where its own do.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
         encoder_prefix: beginning of the names of the encoder's parameters in the authors' network; files
             that their program starts from lack it.
@@ -125,6 +129,7 @@ class ModelEntry:
     window_planes: int = 0
     centre_crop: bool = False
     image_size: int = 256
+    sees: tuple[Form, ...] = ()
     further_inputs: str = ""
     size_divisor: int = 1
     min_size: int = 1
@@ -141,6 +146,7 @@ class ModelEntry:
     counted_parameters: int | None = None
     num_classes: int = 2
     checkpoint_data: str = ""
+    weights_of: str = ""
     official_keys: str = ""
     encoder_prefix: str = ""
     official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)
@@ -153,8 +159,8 @@ class ModelEntry:
     @property
     def forms(self) -> tuple[Form, ...]:
         """Forms of cases that the model can predict, the preferred form first."""
-        if self.framework:
-            return ("volume", "image")
+        if self.sees:
+            return self.sees
         by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
         return by_axes[self.spatial_dims]
 

@@ -39,18 +39,35 @@ def _registry() -> Registry[ModelEntry]:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that match a shell-style pattern.
+    """Names of the models that match a shell-style pattern; parts, which answer no task, are left out.
 
     >>> list_models("dssau*")
     ['dssau_net', 'dssau_net.test']
     """
-    return _registry().names(pattern)
+    registry = _registry()
+    return [name for name in registry.names(pattern) if not _is_part(registry.imported(name))]
+
+
+def list_parts(pattern: str = "*") -> list[str]:
+    """Names of the parts of networks that :func:`create_model` builds and no challenge runs.
+
+    >>> list_parts("cm_cgns.image_dec*")
+    ['cm_cgns.image_decoder', 'cm_cgns.image_decoder_vit']
+    """
+    registry = _registry()
+    return [name for name in registry.names(pattern) if _is_part(registry.imported(name))]
+
+
+def _is_part(entry: ModelEntry | None) -> bool:
+    return isinstance(entry, ModelEntry) and not entry.offers
 
 
 def model_entries(pattern: str = "*") -> list[ModelEntry]:
-    """Cards of the models that match a shell-style pattern; a broken card is logged and left out."""
+    """Cards of the models that match a shell-style pattern; parts and broken cards are left out."""
     entries = []
     for name, entry in _registry().values(pattern):
+        if _is_part(entry):
+            continue
         try:
             entries.append(_checked(name, entry))
         except MedbenchError as error:
@@ -108,7 +125,7 @@ def create_model(
     name: str,
     *,
     in_channels: int | None = None,
-    num_classes: int,
+    num_classes: int | None = None,
     image_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
@@ -117,7 +134,8 @@ def create_model(
     Args:
         name: model name.
         in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if ``None``.
-        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background.
+        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background; the
+            published number if ``None``.
         image_size: side of the square input in pixels; ignored where the architecture does not depend on it.
         options: options of the model. ``num_image_classes`` is an option of every model with an image-level
             head: with a number the network returns ``(segmentation logits, image logits)``, with ``None``,
@@ -129,6 +147,7 @@ def create_model(
     """
     entry = model_entry(name)
     in_channels = entry.in_channels if in_channels is None else in_channels
+    num_classes = entry.num_classes if num_classes is None else num_classes
     for what, number in (("in_channels", in_channels), ("num_classes", num_classes)):
         if number < 1:
             raise MedbenchError(

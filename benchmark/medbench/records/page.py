@@ -46,7 +46,9 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
+    *,
     sealed: bool = True,
+    verdicts: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file without links to other files.
 
@@ -58,6 +60,7 @@ def write_report(
         record: of the run.
         predictions: folder of prediction files.
         sealed: whether hashes show that record and rows were not edited.
+        verdicts: columns in which the run was not shown to lie above the constant baseline, in words.
     """
     import jinja2
 
@@ -75,6 +78,7 @@ def write_report(
         policy=CONTENT_POLICY,
         record=record,
         sealed=sealed,
+        verdicts=verdicts,
         headings=RESULT_HEADINGS,
         tables=[
             (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))

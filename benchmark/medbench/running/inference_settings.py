@@ -119,14 +119,14 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             "Leave --stitch out.",
         )
     if network.framework is not None:
-        _refuse_planned(challenge, network.name, inference)
+        _refuse_planned(challenge, network, inference)
     elif inference.overlap is not None and not network.sees_volumes:
         raise MedbenchError(
             "inference.volumes_only",
             f"{network.name} sees {network.form}s; --overlap is for volumes.",
             "Leave it out, or choose a three-dimensional model.",
         )
-    elif inference.mirror and (network.form == "sequence" or network.entry.predictor):
+    elif inference.mirror and (network.learns in ("sequences", "landmarks") or network.entry.predictor):
         raise MedbenchError(
             "inference.setting",
             f"{network.name} has no mirrored views of its {network.form}s.",
@@ -134,15 +134,16 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
         )
 
 
-def _refuse_planned(challenge: Challenge, model: str, inference: Inference) -> None:
-    """Refuse settings that a framework decides by its plan; and slides, which frameworks would read whole."""
-    if challenge.card.slide_settings is not None or inference.stitch:
+def _refuse_planned(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
+    """Refuse settings that a framework decides by its plan; and slides, unless the framework sees them."""
+    model, slides = network.name, challenge.card.slide_settings is not None
+    if (slides and network.form != "slide") or inference.stitch:
         raise MedbenchError(
             "model.slides",
             f"{model} predicts whole images only, neither slides nor stitched patches.",
             "Choose another model; 'medbench models' lists them.",
         )
-    for flag in ("batch_size", "image_size", "precision"):
+    for flag in ("batch_size", "image_size", "precision", "tiling"):
         if getattr(inference, flag) != getattr(_DEFAULT, flag):
             raise MedbenchError(
                 "inference.planned",

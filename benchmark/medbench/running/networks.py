@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """Recipe of a family on challenges for which it has none of its own."""
+
+
+_AXES: Mapping[Form, Literal[1, 2, 3]] = {"volume": 3, "sequence": 1}
+"""Form of cases -> axes of a framework's network, where these are not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +115,14 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What a training sees: ``volumes``, ``images``, ``image classes``, ``boxes`` or ``sequences``."""
+        """``volumes``, ``images``, ``image classes``, ``boxes``, ``landmarks`` or ``sequences``."""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
             return "volumes"
         if "label_map" in self.outputs:
             return "images"
-        return "boxes" if "boxes" in self.outputs else "image classes"
+        return next((task for task in ("boxes", "landmarks") if task in self.outputs), "image classes")
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
@@ -166,7 +170,7 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     if entry.framework:
         framework: Framework = load_object(entry.framework)
         framework.check(model, challenge, {**entry.fixed_options, **options})
-        entry = replace(entry, spatial_dims=3 if form == "volume" else 2)
+        entry = replace(entry, spatial_dims=_AXES.get(form, 2))
     else:
         check_options(entry, options)
     return NetworkPlan(
@@ -243,8 +247,8 @@ def match(entry: ModelEntry, challenge: Challenge) -> Form:
     if not demands.keys() <= entry.offers.keys():
         raise MedbenchError(
             "model.task",
-            f"{entry.title} ({entry.name}) makes {titles(entry.offers)}; {challenge.title} demands "
-            f"{titles(demands)}.",
+            f"{entry.title} ({entry.name}) makes {titles(entry.offers) or 'no answers by itself'}; "
+            f"{challenge.title} demands {titles(demands)}.",
             _suited(challenge),
         )
     forms = entry.forms if challenge.card.modalities or not entry.framework else reversed(entry.forms)

@@ -140,7 +140,7 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
         MedbenchError: ``weights.other_model``.
     """
     facts = weights.facts
-    if facts and facts.get("model") != network.name:
+    if facts and facts.get("model") != (network.entry.weights_of or network.name):
         raise MedbenchError(
             "weights.other_model",
             f"{weights.path}: these are weights of {facts.get('model')}, not of {network.name}.",

@@ -16,6 +16,8 @@ from medbench.training.gradients import GradientGuard
 from medbench.training.losses import SegmentationLoss, batch_dice, segmentation_loss
 from medbench.training.recipes import Recipe
 
+HALVING_EPOCHS = 15
+
 
 class NetworkTask(LightningModule):
     """Trains a network by a recipe, whatever it learns.
@@ -124,6 +126,9 @@ class NetworkTask(LightningModule):
         recipe, optimizer = self.recipe, self.make_optimizer()
         if recipe.schedule == "constant":
             return optimizer
+        if recipe.schedule == "halving":
+            halving = torch.optim.lr_scheduler.StepLR(optimizer, HALVING_EPOCHS, 0.5)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": halving, "interval": "epoch"}}
         scheduler: torch.optim.lr_scheduler.LRScheduler
         if recipe.schedule == "cosine":
             scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.total_steps)

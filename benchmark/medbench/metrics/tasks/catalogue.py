@@ -129,6 +129,35 @@ IMAGE_CLASSES = (
     ),
 )  # fmt: skip
 
+_POINTS = """\
+>>> import medbench
+>>> reference, prediction = [[0, 0], [-5, 0], [0, 7]], [[0, 0], [-5, 0], [7, 7]]
+"""
+_LANDMARKS = "medbench.metrics.tasks.landmarks"
+_IUGC2025 = "IUGC 2025: benchmark paper, openreview hj7hmvKc2r"
+LANDMARKS = (
+    Convention(
+        id="radial_error", title="Mean radial error of landmarks", family="biometry", unit="px",
+        better="lower", definition="Euclidean distance, mean over the landmarks of an image",
+        source=_IUGC2025, target=f"{_LANDMARKS}:radial_error", range=(0.0, _INF),
+        example=example_call(_POINTS, "radial_error", "2.3333"),
+    ),
+    Convention(
+        id="radial_error.point", title="Radial error of one landmark", family="biometry", unit="px",
+        better="lower", definition="Euclidean distance", differs="one landmark", source=_IUGC2025,
+        target=f"{_LANDMARKS}:radial_error", options={"of": 2}, range=(0.0, _INF),
+        example=example_call(_POINTS, "radial_error.point", "7.0"),
+    ),
+    Convention(
+        id="aop.points", title="Error of the angle of progression, from points", family="biometry",
+        unit="deg", better="lower",
+        definition="absolute difference of the angles at PS1 between PS2 and FH1; 180 where two predicted "
+        "points are equal", differs="from three points, not from masks", source=_IUGC2025,
+        target=f"{_LANDMARKS}:angle_error", range=(0.0, 180.0),
+        example=example_call(_POINTS, "aop.points", "45.0"),
+    ),
+)  # fmt: skip
+
 _VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
 _COCO = "pycocotools 2.0, COCOeval"
 _TEN = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -243,5 +272,6 @@ TASK_METRICS = (
     *CLASSIFICATION,
     *IMAGE_CLASSES,
     *DETECTION,
+    *LANDMARKS,
     *SUMMARIES,
 )

@@ -42,11 +42,12 @@ class Recipe:
         epochs: passes over the training images or volumes.
         learning_rate: peak rate of the optimizer.
         weight_decay: of the optimizer.
-        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9.
+        schedule: of the learning rate, over all steps; ``polynomial`` falls to zero with the power 0.9;
+            ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
             fuse modalities, see :mod:`medbench.training.distillation_task`; ``detection`` is the sum of the
-            losses that a detector returns.
+            losses that a detector returns, ``heatmap_mse`` the mean squared error of heat maps.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
@@ -72,6 +73,8 @@ class Recipe:
         missing_rates: share of the patients that lack each modality in all epochs, such as ``t1=0.2 t1ce=0.4
             flair=0.6 t2=0.8``, drawn by :func:`medbench.training.missing_modalities.imbalanced_masks` in that
             order; empty where no patient lacks any.
+        max_steps: most steps in all, whatever the epochs say; 0: no limit of its own.
+        max_minutes: time after which the training ends, whatever the epochs say; 0: no limit of its own.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -82,7 +85,9 @@ class Recipe:
     epochs: int
     learning_rate: float
     weight_decay: float
-    schedule: Literal["constant", "cosine", "one_cycle", "polynomial", "warmup_cosine", "warmup_steps"]
+    schedule: Literal[
+        "constant", "cosine", "one_cycle", "polynomial", "warmup_cosine", "warmup_steps", "halving"
+    ]
     loss: Literal[
         "cross_entropy_dice",
         "cross_entropy_argmax_dice",
@@ -91,6 +96,7 @@ class Recipe:
         "modality_distillation",
         "cross_entropy",
         "detection",
+        "heatmap_mse",
     ]
     augmentation: Literal[
         "none",
@@ -115,19 +121,26 @@ class Recipe:
     structure_share: float = 0.5
     hide_sequences: bool = False
     missing_rates: str = ""
+    max_steps: int = 0
+    max_minutes: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     def epochs_of(self, steps_per_epoch: int) -> int:
-        """Number of epochs, so that they have at least :attr:`least_steps` steps in all."""
+        """Number of epochs, begun ones included, with :attr:`least_steps` at least or :attr:`max_steps`."""
+        if self.max_steps:
+            return math.ceil(self.max_steps / steps_per_epoch)
         return max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
 
     @property
     def length(self) -> str:
         """Length of the training in words."""
+        if self.max_steps:
+            return f"{self.max_steps} steps"
         epochs = f"{self.epochs} epochs"
+        epochs = f"{epochs}, {self.max_minutes:g} minutes at most" if self.max_minutes else epochs
         return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
 
     def describe(self, spatial_dims: int) -> str:
@@ -181,6 +194,19 @@ class ImageClassRecipe(Recipe):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LandmarkRecipe(Recipe):
+    """Settings of networks that answer landmarks by heat maps, besides those of all.
+
+    Attributes:
+        sigma: of the Gaussian at a landmark, in pixels of the heat map.
+        targets: ``exact`` puts it at the landmark, ``truncated`` at the pixel that holds the landmark.
+    """
+
+    sigma: float = 2.0
+    targets: Literal["exact", "truncated"] = "exact"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BoxRecipe(Recipe):
     """Settings of networks that detect boxes, besides those of all.
 
@@ -213,7 +239,11 @@ class BoxRecipe(Recipe):
         return self.learning_rate * self.batch_size / self.batch_of_rate
 
 
-RECIPES_OF_TASKS: dict[str, type[Recipe]] = {"image_classes": ImageClassRecipe, "boxes": BoxRecipe}
+RECIPES_OF_TASKS: dict[str, type[Recipe]] = {
+    "image_classes": ImageClassRecipe,
+    "boxes": BoxRecipe,
+    "landmarks": LandmarkRecipe,
+}
 """Task that is demanded alone -> kind of its recipes, whose family has the task's name."""
 
 

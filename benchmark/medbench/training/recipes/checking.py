@@ -76,7 +76,7 @@ def _refused(setting: str, value: Any, fault: str, hint: str) -> MedbenchError:
 
 
 IMAGE_AUGMENTATIONS = ("none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain")
-_STEPWISE = ("constant", "cosine", "one_cycle", "polynomial")
+_STEPWISE = ("constant", "cosine", "one_cycle", "polynomial", "halving")
 _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "images": {
         "schedule": _STEPWISE,
@@ -93,6 +93,11 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "loss": ("cross_entropy_dice", "batch_dice", "modality_distillation"),
         "augmentation": ("none", "mirror", "turn_mirror"),
     },
+    "landmarks": {
+        "schedule": _STEPWISE,
+        "loss": ("heatmap_mse",),
+        "augmentation": ("none", "affine_gain"),
+    },
     "image classes": {
         "loss": ("cross_entropy",),
         "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
@@ -106,6 +111,10 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 UNUSED: Mapping[str, tuple[str, ...]] = {
     "images": ("patches", "structure_share", "hide_sequences", "missing_rates"),
     "volumes": ("unlabelled_ratio", "image_class_weight"),
+    "landmarks": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+    ),
     "image classes": (
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
         *("unlabelled_ratio", "image_class_weight"),
@@ -123,7 +132,7 @@ def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
 
     Args:
         recipe: the recipe with its changes.
-        learns: ``images``, ``volumes``, ``image classes`` or ``boxes``.
+        learns: ``images``, ``volumes``, ``image classes``, ``boxes`` or ``landmarks``.
         changes: settings that the user changed.
 
     Raises:
