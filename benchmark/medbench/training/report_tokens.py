@@ -54,7 +54,7 @@ def load_tokenizer(folder: Path) -> Any:
             return _word_piece(plain_text(folder / VOCABULARY).splitlines())
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)  # nosec B615: a local folder, no download
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)  # nosec B615
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MedbenchError(
             "tokenizer.unreadable",
