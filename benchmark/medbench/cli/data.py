@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import arguments
+from medbench.cli import arguments, data_init
 
-app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a data folder.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Declare own data, draw a challenge's synthetic sample, or check a data folder.",
+)
+app.command("init", short_help="Look at own data and declare them.")(data_init.command)
 
 
 @app.command("sample", short_help="Draw the synthetic sample of a challenge.")
@@ -71,12 +75,19 @@ def prepare(
 
 
 @app.command("check", short_help="Files, labels, sizes, leaks between splits.")
-def check(challenge: str, data: Path, as_json: arguments.AsJson = False) -> None:
+def check(
+    challenge: str,
+    data: Annotated[Path | None, typer.Argument(help="Folder; where declared, if not given.")] = None,
+    as_json: arguments.AsJson = False,
+) -> None:
     """Check a data folder: files, counts, labels, sizes, and leaks between splits."""
     from medbench.challenges import load_challenge
-    from medbench.cli.console import print_json, print_table
+    from medbench.cli.console import ConsoleProgress, print_json, print_table
+    from medbench.running.data import resolve_data
 
-    findings = load_challenge(challenge).release.check(data)
+    subject = load_challenge(challenge)
+    data = data or resolve_data(subject, None, ConsoleProgress()).root
+    findings = subject.release.check(data)
     if as_json:
         print_json([{"severity": f.severity, "message": f.message, "advice": f.advice} for f in findings])
     else:

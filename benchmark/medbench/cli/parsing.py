@@ -95,3 +95,20 @@ def with_home(argument: str) -> str:
     if option.startswith("--") and equals and (value == "~" or value.startswith("~/")):
         return f"{option}={os.path.expanduser(value)}"
     return argument
+
+
+def parse_labels(text: str | None) -> dict[str, int]:
+    """Label values by name from ``polyp=255,tool=128``.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    labels = {}
+    for part in (text or "").split(",") if text else ():
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or not value.strip().isdecimal():
+            raise MedbenchError(
+                "option.malformed", f"'{part}' is not NAME=VALUE.", "For example --labels polyp=255,tool=128."
+            )
+        labels[name.strip()] = int(value)
+    return labels

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from medbench.challenges import REGISTRY
+from medbench.challenges import challenge_factory
 from medbench.models.registry import factory_of
 from medbench.submissions.findings import Finding, error
 
@@ -15,7 +15,7 @@ _TRAVELS = ("medbench.", "medbench_plugin_")
 
 def lint_extensions(model: str, challenge: str) -> Iterator[Finding]:
     """A finding for a model or challenge of an installed package, which the container would not hold."""
-    origins = (("model", model, factory_of(model)), ("challenge", challenge, REGISTRY.get(challenge)))
+    origins = (("model", model, factory_of(model)), ("challenge", challenge, challenge_factory(challenge)))
     for kind, name, factory in origins:
         module = _module(factory)
         if not module.startswith(_TRAVELS):
