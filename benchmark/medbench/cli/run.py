@@ -21,6 +21,7 @@ def command(
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
+    contract: arguments.Contract = None,
     device: arguments.Device = "cpu",
     precision: arguments.Precision = "fp32",
     batch_size: arguments.BatchSize = None,

@@ -93,6 +93,10 @@ class ModelEntry:
         options: options of the model by keyword.
         fixed_options: options that this variant sets.
         notes: decisions of medbench where the paper is silent.
+        local: kind of a model of one's own (:mod:`medbench.models.local`); empty for others.
+        own_channels: whether images are given to the network with ``in_channels`` channels, grey ones repeated
+            and colours weighed to grey; else always with three.
+        source_sha256: of the file, image or command that answers, where it is not code of a plug-in.
     """
 
     name: str
@@ -140,6 +144,9 @@ class ModelEntry:
     options: dict[str, ModelOption] = field(default_factory=dict)
     fixed_options: dict[str, Any] = field(default_factory=dict)
     notes: str = ""
+    local: str = ""
+    own_channels: bool = False
+    source_sha256: str = ""
 
     @property
     def forms(self) -> tuple[Form, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import require_package
 from medbench.core.registry import load_object
 from medbench.core.task import Form, titles
 from medbench.inference.decoding import Resampling
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
     from medbench.models.entry import ModelEntry
     from medbench.training.framework import Framework, FrameworkRecipe
+
+LONGEST_FOLDER = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,11 @@ class NetworkPlan:
     @property
     def folder_name(self) -> str:
         """Name of the folder that holds the model's runs and trainings."""
-        return self.name.replace("/", "-")
+        if not self.entry.local:
+            return self.name.replace("/", "-")
+        plain = re.sub(r"[^A-Za-z0-9.]+", "-", self.name).strip("-.")
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return plain if len(plain) <= LONGEST_FOLDER else f"{plain[:LONGEST_FOLDER]}-{digest}"
 
     @property
     def entry_family(self) -> str:
@@ -120,6 +129,7 @@ class NetworkPlan:
             mean=tuple(entry.mean),
             std=tuple(entry.std),
             resampling=self.resampling,
+            channels=self.in_channels if entry.own_channels else 3,
         )
 
     def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:
@@ -129,14 +139,25 @@ class NetworkPlan:
         return self.volume_contract(image_size) if self.sees_volumes else self.contract(image_size)
 
 
-def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -> NetworkPlan:
+def plan_network(
+    model: str, challenge: Challenge, options: Mapping[str, Any], image_size: int | None = None
+) -> NetworkPlan:
     """Plan the network of a model for a challenge's demands and the form of its cases.
+
+    Args:
+        model: its name.
+        challenge: what it is for.
+        options: that differ from the defaults.
+        image_size: side of the input, at which a model of one's own is tried.
 
     Raises:
         MedbenchError: ``model.unknown``, ``model.option``, ``model.task`` for one that does not offer what
             the challenge demands, or ``model.form`` for one that sees other forms of cases.
     """
     entry = model_entry(model)
+    if entry.local:
+        check_options(entry, options)
+        entry = _probed(entry, challenge, options, image_size)
     form = match(entry, challenge)
     if entry.framework:
         framework: Framework = load_object(entry.framework)
@@ -145,7 +166,7 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     else:
         check_options(entry, options)
     return NetworkPlan(
-        model,
+        entry.name if entry.local else model,
         entry,
         dict(options),
         {task: len(names) for task, names in challenge.card.demands.items()},
@@ -153,6 +174,32 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
         challenge.card.resampling,
         _channels(entry, challenge, form),
     )
+
+
+def _probed(
+    entry: ModelEntry, challenge: Challenge, options: Mapping[str, Any], image_size: int | None
+) -> ModelEntry:
+    """The card of a model of one's own with the contract that a forward pass finds.
+
+    Raises:
+        MedbenchError: ``model.task`` where more is demanded than one label map or class, or as
+            :func:`medbench.models.local.probe.probed`.
+    """
+    from medbench.models.local.probe import Wanted, probed
+
+    demands = challenge.card.demands
+    if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
+        raise MedbenchError(
+            "model.task",
+            f"{entry.name}: a model of one's own makes label maps or image classes; {challenge.title} demands "
+            f"{titles(demands)}.",
+            _suited(challenge),
+        )
+    require_package("torch")
+    task, classes = next(iter(demands.items()))
+    forms = tuple(challenge.exchange.inputs)
+    wanted = Wanted(task, classes, forms, len(challenge.card.modalities), image_size)
+    return probed(entry, wanted, options)
 
 
 def recipe_for(
@@ -229,4 +276,4 @@ def _plural(forms: Iterable[Form]) -> str:
 def _channels(entry: ModelEntry, challenge: Challenge, form: Form) -> int:
     if form == "volume":
         return len(challenge.card.modalities)
-    return entry.in_channels if form == "sequence" else 3
+    return entry.in_channels if form == "sequence" or entry.own_channels else 3

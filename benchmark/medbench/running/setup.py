@@ -78,6 +78,7 @@ class Setup:
             settings["tiling"] = dataclasses.asdict(self.slide_settings)
         settings |= {"stitch": True} if inference.stitch else {}
         settings |= {"mark": self.mark} if self.mark else {}
+        settings |= {"model_sha256": self.network.entry.source_sha256} if self.network.entry.source_sha256 else {}
         return settings | ({} if inference.modalities is None else {"modalities": list(inference.modalities)})
 
     @property
@@ -150,10 +151,12 @@ class Setup:
         )
         return build_predictor(self._module[0], settings, self.network.entry.predictor)
 
-    def count_parameters(self) -> int:
-        """Number of the network's parameters."""
+    def count_parameters(self) -> int | None:
+        """Number of the network's parameters; ``None`` for a program that does not say."""
         framework = self.network.framework
         network = self._module[0] if framework is None else self._framework_predictor.network
+        if hasattr(network, "parameter_count"):
+            return network.parameter_count  # type: ignore[return-value]
         return sum(parameter.numel() for parameter in network.parameters())
 
     def untrained_parts(self) -> list[str]:
