@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medbench.cli import arguments
+from medbench.core.errors import MedbenchError
+
+if TYPE_CHECKING:
+    from medbench.core.result_table import CaseRow
 
 
 def command(
@@ -17,6 +22,14 @@ def command(
     ],
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of images to predict without a challenge.", metavar="DIR"),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", help="With --images: names or number of the classes, where the weights do not say."),
+    ] = None,
     request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
@@ -37,13 +50,43 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
-    """Predict a split and write the challenge's format, without scoring; repeat to resume."""
+    """Predict a split, or with --images any folder, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
 
-    rows = predict_request(request_of(request_options(context)), output, ConsoleProgress())
+    options = request_options(context)
+    if images is not None:
+        rows = _predict_images(options, images, classes, output)
+    else:
+        rows = predict_request(request_of(options), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)
+
+
+def _predict_images(options: dict[str, Any], images: Path, classes: str | None, output: Path) -> Sequence[CaseRow]:
+    """Predict a folder of images without a challenge."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.running.predict_images import predict_images
+    from medbench.running.predictors import load_predictor
+    from medbench.running.request_file import request_of
+
+    if "challenge" in options:
+        raise MedbenchError(
+            "predict.either", "-c and --images exclude each other.", "A challenge's cases, or a folder of images."
+        )
+    request = request_of({**options, "challenge": "images"})
+    names: int | list[str] | None = None
+    if classes is not None:
+        names = int(classes) if classes.isdecimal() else [name.strip() for name in classes.split(",")]
+    predictor = load_predictor(
+        request.model,
+        weights="none" if request.weights == "auto" else request.weights,
+        classes=names,
+        options=request.options,
+        inference=request.inference,
+        folder=images,
+    )
+    return predict_images(predictor, images, output, ConsoleProgress())

@@ -24,6 +24,7 @@ class Exported:
     Attributes:
         contract: the input contract that medbench's export embedded; empty without.
         classes: that it learnt, as embedded.
+        task: of its answers.
         axes: 2 or 3, spatial; 0 where the file does not say.
         channels: of its input; 0 where the file leaves them open.
         side: of its input; 0 where the file leaves it open.
@@ -31,6 +32,7 @@ class Exported:
 
     contract: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    task: str = "label_map"
     axes: int = 0
     channels: int = 0
     side: int = 0
@@ -47,8 +49,9 @@ def read_facts(path: Path) -> Exported:
         return _of_onnx(path)
     extra = _extra_of_pt2(path) if path.suffix.lower() == ".pt2" else _extra_of_script(path)
     facts = _embedded(extra, path)
-    axes = int(facts.get("axes", 0))
-    return Exported(facts.get("contract", {}), tuple(facts.get("classes", ())), axes)
+    return Exported(
+        facts.get("contract", {}), tuple(facts.get("classes", ())), str(facts.get("task", "label_map")), int(facts.get("axes", 0))
+    )
 
 
 def _embedded(text: str | bytes, path: Path) -> dict[str, Any]:
@@ -106,7 +109,8 @@ def _of_onnx(path: Path) -> Exported:
     facts = _embedded(session.get_modelmeta().custom_metadata_map.get(EMBEDDED, ""), path)
     channels = shape[1] if isinstance(shape[1], int) else 0
     return Exported(
-        facts.get("contract", {}), tuple(facts.get("classes", ())), len(shape) - 2, channels, next(iter(sides), 0)
+        facts.get("contract", {}), tuple(facts.get("classes", ())), str(facts.get("task", "label_map")),
+        len(shape) - 2, channels, next(iter(sides), 0),
     )
 
 
