@@ -94,3 +94,28 @@ def check(
         rows = [(f.severity, f.message, f.advice) for f in findings]
         print_table(f"{data}", ("severity", "finding", "what to do"), rows, wrap=(1, 2))
     raise typer.Exit(1 if any(finding.severity == "error" for finding in findings) else 0)
+
+
+@app.command("export", short_help="Write a challenge as nnU-Net or MSD lay it out.")
+def export(
+    layout: Annotated[str, typer.Argument(help="nnunet or msd.", metavar="nnunet|msd")],
+    challenge: Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Empty folder; DatasetXXX_Name for nnU-Net.")],
+    data: arguments.DataFolder = None,
+) -> None:
+    """Write the labelled cases of a challenge in the layout of nnU-Net or of the decathlon (MSD)."""
+    from typing import get_args
+
+    from medbench.cli.console import ConsoleProgress
+    from medbench.core.registry import unknown_name
+    from medbench.running.export_data import Layout, export_data
+    from medbench.running.request import CaseRequest
+
+    if layout not in get_args(Layout):
+        raise unknown_name("layout", layout, get_args(Layout))
+    request = CaseRequest(challenge=challenge, data=data)
+    count, failures = export_data(request, layout, output, ConsoleProgress())  # type: ignore[arg-type]
+    for reason in failures:
+        typer.echo(f"left out: {reason}", err=True)
+    typer.echo(f"{count} cases in {output}")
+    raise typer.Exit(1 if failures else 0)

@@ -148,3 +148,14 @@ def _contract_value(name: str, value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def parse_classes(text: str | None) -> int | list[str] | None:
+    """Number or names of classes.
+
+    >>> parse_classes("2"), parse_classes("background,polyp")
+    (2, ['background', 'polyp'])
+    """
+    if text is None:
+        return None
+    return int(text) if text.isdecimal() else [name.strip() for name in text.split(",")]

@@ -69,6 +69,7 @@ def command(
 def _predict_images(options: dict[str, Any], images: Path, classes: str | None, output: Path) -> Sequence[CaseRow]:
     """Predict a folder of images without a challenge."""
     from medbench.cli.console import ConsoleProgress
+    from medbench.cli.parsing import parse_classes
     from medbench.running.predict_images import predict_images
     from medbench.running.predictors import load_predictor
     from medbench.running.request_file import request_of
@@ -78,13 +79,10 @@ def _predict_images(options: dict[str, Any], images: Path, classes: str | None, 
             "predict.either", "-c and --images exclude each other.", "A challenge's cases, or a folder of images."
         )
     request = request_of({**options, "challenge": "images"})
-    names: int | list[str] | None = None
-    if classes is not None:
-        names = int(classes) if classes.isdecimal() else [name.strip() for name in classes.split(",")]
     predictor = load_predictor(
         request.model,
         weights="none" if request.weights == "auto" else request.weights,
-        classes=names,
+        classes=parse_classes(classes),
         options=request.options,
         inference=request.inference,
         folder=images,

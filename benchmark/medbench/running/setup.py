@@ -151,6 +151,11 @@ class Setup:
         )
         return build_predictor(self._module[0], settings, self.network.entry.predictor)
 
+    @property
+    def module(self) -> nn.Module:
+        """The network with its weights."""
+        return self._module[0]
+
     def count_parameters(self) -> int | None:
         """Number of the network's parameters; ``None`` for a program that does not say."""
         framework = self.network.framework
