@@ -51,7 +51,7 @@ Contract = Annotated[
     str | None,
     typer.Option(
         "--contract",
-        help="Input contract of -m file:…: a TOML file, or size=256,channels=3,scale=255,mean=0:0:0,std=1:1:1.",
+        help="Input contract of -m file:…: a TOML file, or size=256,channels=3,mean=0:0:0,std=1:1:1.",
         metavar="FILE|NAME=VALUE,…",
     ),
 ]

@@ -100,7 +100,9 @@ def check(
 def export(
     layout: Annotated[str, typer.Argument(help="nnunet or msd.", metavar="nnunet|msd")],
     challenge: Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Empty folder; DatasetXXX_Name for nnU-Net.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Empty folder; DatasetXXX_Name for nnU-Net.")
+    ],
     data: arguments.DataFolder = None,
 ) -> None:
     """Write the labelled cases of a challenge in the layout of nnU-Net or of the decathlon (MSD)."""

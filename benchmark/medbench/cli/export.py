@@ -18,7 +18,9 @@ def command(
     challenge: arguments.RequestedChallenge = None,
     classes: Annotated[
         str | None,
-        typer.Option("--classes", help="Names or number of the classes, where neither -c nor the weights say."),
+        typer.Option(
+            "--classes", help="Names or number of the classes, where neither -c nor the weights say."
+        ),
     ] = None,
     request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
@@ -50,6 +52,6 @@ def command(
         typer.echo(f"{output}: every weight is equal bit by bit")
         return
     typer.echo(
-        f"{output}: logits differ by {parity.difference:.2g} at most, tolerance {parity.tolerance:.2g}; the same "
-        f"class at {parity.agreement:.4%} of positions, on {parity.inputs}"
+        f"{output}: logits differ by {parity.difference:.2g} at most, tolerance {parity.tolerance:.2g}; the "
+        f"same class at {parity.agreement:.4%} of positions, on {parity.inputs}"
     )

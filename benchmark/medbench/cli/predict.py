@@ -28,7 +28,9 @@ def command(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option("--classes", help="With --images: names or number of the classes, where the weights do not say."),
+        typer.Option(
+            "--classes", help="With --images: names or number of the classes, where the weights do not say."
+        ),
     ] = None,
     request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
@@ -66,7 +68,9 @@ def command(
     raise typer.Exit(1 if failed else 0)
 
 
-def _predict_images(options: dict[str, Any], images: Path, classes: str | None, output: Path) -> Sequence[CaseRow]:
+def _predict_images(
+    options: dict[str, Any], images: Path, classes: str | None, output: Path
+) -> Sequence[CaseRow]:
     """Predict a folder of images without a challenge."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.parsing import parse_classes
@@ -76,7 +80,9 @@ def _predict_images(options: dict[str, Any], images: Path, classes: str | None, 
 
     if "challenge" in options:
         raise MedbenchError(
-            "predict.either", "-c and --images exclude each other.", "A challenge's cases, or a folder of images."
+            "predict.either",
+            "-c and --images exclude each other.",
+            "A challenge's cases, or a folder of images.",
         )
     request = request_of({**options, "challenge": "images"})
     predictor = load_predictor(

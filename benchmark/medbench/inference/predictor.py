@@ -71,7 +71,9 @@ class InputContract:
             images = np.stack([self._resize(image, self.size) for image in images])
         if self.channels == 1 and images.shape[-1] == 3:
             weighed = images.astype(np.float32) @ np.array(LUMA, np.float32)
-            images = (np.rint(weighed).astype(np.uint8) if images.dtype == np.uint8 else weighed)[..., np.newaxis]
+            images = (np.rint(weighed).astype(np.uint8) if images.dtype == np.uint8 else weighed)[
+                ..., np.newaxis
+            ]
         if self.channels == 3 and images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
         if self.channel_order == "BGR" and self.channels == 3:

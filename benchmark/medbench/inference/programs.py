@@ -1,8 +1,8 @@
 """The predictor of programs: a command or a container gets a folder of files and leaves a folder of answers.
 
-A case's image is ``<case>.png`` (several images: ``<case>_000.png`` …); a volume is ``<case>_0000.nii.gz`` …, one
-file a modality, as nnU-Net names them. The answer is ``<case>.png`` or ``<case>.nii.gz`` with class indices, the
-background 0, or ``<case>.csv`` with the names of the classes and a row of probabilities.
+A case's image is ``<case>.png`` (several images: ``<case>_000.png`` …); a volume is ``<case>_0000.nii.gz`` …,
+one file a modality, as nnU-Net names them. The answer is ``<case>.png`` or ``<case>.nii.gz`` with class indices,
+the background 0, or ``<case>.csv`` with the names of the classes and a row of probabilities.
 """
 
 from __future__ import annotations
@@ -102,18 +102,23 @@ class ProgramPredictor:
             lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
             raise MedbenchError(
                 "program.failed",
-                f"{self.name}: ended with code {done.returncode}: {lines[-1].strip() if lines else 'no message'}.",
+                f"{self.name}: ended with code {done.returncode}: "
+                f"{lines[-1].strip() if lines else 'no message'}.",
                 "Call it by hand on a folder of images.",
             )
 
     def _read(self, sample: Sample | VolumeSample, target: Path, expected: Sequence[str]) -> Any:
-        present = sorted(path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir())
+        present = sorted(
+            path.relative_to(target).as_posix() for path in target.rglob("*") if not path.is_dir()
+        )
         missing = [name for name in expected if name not in present]
         excess = [name for name in present if name not in expected]
         if missing:
             got = f"only {', '.join(excess[:MOST_NAMED])}" if excess else "nothing"
             raise MedbenchError(
-                "program.nothing", f"{self.name}: wrote {got}, not {missing[0]}.", "Write one answer an image."
+                "program.nothing",
+                f"{self.name}: wrote {got}, not {missing[0]}.",
+                "Write one answer an image.",
             )
         if excess:
             raise MedbenchError(
@@ -138,7 +143,8 @@ class ProgramPredictor:
         if int(labels.min(initial=0)) < 0 or int(labels.max(initial=0)) >= self.program.num_classes:
             raise MedbenchError(
                 "program.answer",
-                f"{self.name}: {path.name} holds {int(labels.max())}; classes are 0 to {self.program.num_classes - 1}.",
+                f"{self.name}: {path.name} holds {int(labels.max())}; "
+                f"classes are 0 to {self.program.num_classes - 1}.",
                 "Write class indices, the background 0.",
             )
         return labels.astype(np.uint8)
@@ -193,5 +199,3 @@ def _container(image: str, source: Path, target: Path) -> list[str]:
         "--cap-drop", "all", "--security-opt", "no-new-privileges",
         "--volume", f"{source}:/input:ro", "--volume", f"{target}:/output", image,
     ]  # fmt: skip
-
-

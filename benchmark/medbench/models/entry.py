@@ -94,8 +94,8 @@ class ModelEntry:
         fixed_options: options that this variant sets.
         notes: decisions of medbench where the paper is silent.
         local: kind of a model of one's own (:mod:`medbench.models.local`); empty for others.
-        own_channels: whether images are given to the network with ``in_channels`` channels, grey ones repeated
-            and colours weighed to grey; else always with three.
+        own_channels: whether images are given to the network with ``in_channels`` channels, grey ones
+            repeated and colours weighed to grey; else always with three.
         source_sha256: of the file, image or command that answers, where it is not code of a plug-in.
     """
 

@@ -80,7 +80,7 @@ def _checked(name: str, entry: ModelEntry) -> ModelEntry:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """A model's card, by its name or an alias; ``timm/NAME`` for any classifier of timm; a model of one's own.
+    """A model's card, by its name or an alias; ``timm/NAME`` for any of timm; a model of one's own.
 
     Raises:
         MedbenchError: ``model.unknown`` with the nearest names, or as

@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     import torch
 
 Format = Literal["onnx", "torchscript", "pt2", "safetensors"]
-SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torchscript": ".pt", "pt2": ".pt2", "safetensors": ".safetensors"}
+SUFFIXES: dict[Format, str] = {
+    "onnx": ".onnx",
+    "torchscript": ".pt",
+    "pt2": ".pt2",
+    "safetensors": ".safetensors",
+}
 TOLERANCE = 1e-3
 """Largest difference of logits, as a share of the largest logit (at least 1)."""
 IMAGES = 3
@@ -53,7 +58,11 @@ class Parity:
 
 
 def export(
-    request: Request, form: Format, output: Path, progress: Progress, classes: int | Sequence[str] | None = None
+    request: Request,
+    form: Format,
+    output: Path,
+    progress: Progress,
+    classes: int | Sequence[str] | None = None,
 ) -> Parity | None:
     """Write a network in a format of others, with its input contract, and compare the answers.
 
@@ -73,9 +82,13 @@ def export(
     """
     if output.suffix != SUFFIXES[form]:
         raise MedbenchError(
-            "export.suffix", f"{output}: {form} files end in {SUFFIXES[form]}.", f"-o {output.stem}{SUFFIXES[form]}"
+            "export.suffix",
+            f"{output}: {form} files end in {SUFFIXES[form]}.",
+            f"-o {output.stem}{SUFFIXES[form]}",
         )
-    for package in {"onnx": ("onnx", "onnxscript", "onnxruntime"), "safetensors": ("safetensors",)}.get(form, ()):
+    for package in {"onnx": ("onnx", "onnxscript", "onnxruntime"), "safetensors": ("safetensors",)}.get(
+        form, ()
+    ):
         require_package(package)
     setup, inputs, told = _subject(request, progress, classes)
     facts = _facts(setup)
@@ -84,7 +97,9 @@ def export(
         return None
     if isinstance(setup.network.input_contract(), VolumeContract) and setup.network.entry.modality_mask:
         raise MedbenchError(
-            "export.network", f"{setup.network.name}: also takes which modalities are there.", "Export safetensors."
+            "export.network",
+            f"{setup.network.name}: also takes which modalities are there.",
+            "Export safetensors.",
         )
     network = _one_output(setup)
     with atomic_path(output) as temporary:
@@ -202,8 +217,10 @@ def _compare(network: torch.nn.Module, path: Path, inputs: npt.NDArray[np.float3
         first = torch.cat([network(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
         second = torch.cat([written(torch.from_numpy(one[np.newaxis])) for one in inputs]).float()
     scale = max(1.0, float(first.abs().max()))
-    same = (first.argmax(1) == second.argmax(1)).float().mean() if first.shape[1] > 1 else (
-        ((first >= 0) == (second >= 0)).float().mean()
+    same = (
+        (first.argmax(1) == second.argmax(1)).float().mean()
+        if first.shape[1] > 1
+        else (((first >= 0) == (second >= 0)).float().mean())
     )
     return Parity(float((first - second).abs().max()), TOLERANCE * scale, float(same), told)
 
@@ -217,6 +234,10 @@ def _writer(name: str) -> Any:
     return write
 
 
-_WRITERS = {"onnx": _writer("write_onnx"), "torchscript": _writer("write_torchscript"), "pt2": _writer("write_pt2")}
+_WRITERS = {
+    "onnx": _writer("write_onnx"),
+    "torchscript": _writer("write_torchscript"),
+    "pt2": _writer("write_pt2"),
+}
 
 __all__ = ["EMBEDDED", "Parity", "export"]

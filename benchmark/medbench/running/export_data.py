@@ -6,6 +6,7 @@ medicaldecathlon.com.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,8 +24,8 @@ from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress
 from medbench.core.sample import VolumeSample
 from medbench.io import nifti_mha, raster
-from medbench.running.request import CaseRequest
 from medbench.running.data import resolve_data
+from medbench.running.request import CaseRequest
 
 Layout = Literal["nnunet", "msd"]
 CASES = "cases.json"
@@ -43,7 +44,9 @@ class _Written:
     channels: int = 1
 
 
-def export_data(request: CaseRequest, layout: Layout, output: Path, progress: Progress) -> tuple[int, list[str]]:
+def export_data(
+    request: CaseRequest, layout: Layout, output: Path, progress: Progress
+) -> tuple[int, list[str]]:
     """Write a challenge's labelled cases in another layout; label maps hold class indices.
 
     ``cases.json`` says which case each file is of, its group and its split.
@@ -68,7 +71,8 @@ def export_data(request: CaseRequest, layout: Layout, output: Path, progress: Pr
     written = _Written()
     progress.start(f"writing {layout}", len(cases))
     for split, case in cases:
-        outcome = guarded(case.id, lambda case=case, split=split: _write(challenge, case, split, layout, output, written))  # type: ignore[misc]
+        job = functools.partial(_write, challenge, case, split, layout, output, written)
+        outcome = guarded(case.id, job)
         if isinstance(outcome, Failure):
             written.failures.append(outcome)
         progress.advance(1, case.id)
@@ -87,7 +91,9 @@ def _check(challenge: Challenge, layout: Layout, output: Path) -> None:
         )
     if layout == "nnunet" and not re.fullmatch(r"Dataset\d{3}_\w+", output.name):
         raise MedbenchError(
-            "export.name", f"{output}: nnU-Net takes folders named DatasetXXX_Name.", f"-o Dataset501_{challenge.name}"
+            "export.name",
+            f"{output}: nnU-Net takes folders named DatasetXXX_Name.",
+            f"-o Dataset501_{challenge.name}",
         )
     if output.exists() and any(output.iterdir()):
         raise MedbenchError("export.exists", f"{output}: holds files already.", "Choose an empty folder.")
@@ -97,7 +103,11 @@ def _cases(challenge: Challenge, root: Path) -> list[tuple[str, Case]]:
     """Split and case of the training, validation and test splits; every case once."""
     release = challenge.release
     parts = release.parts(release.default_split)
-    names = parts or (release.training_split, *(("val",) if "val" in release.splits else ()), release.default_split)
+    names = parts or (
+        release.training_split,
+        *(("val",) if "val" in release.splits else ()),
+        release.default_split,
+    )
     cases, seen = list[tuple[str, Case]](), set[Path]()
     for split in dict.fromkeys(names):
         own = guarded(split, lambda split=split: challenge.cases(root, split))  # type: ignore[misc]
@@ -111,7 +121,9 @@ def _cases(challenge: Challenge, root: Path) -> list[tuple[str, Case]]:
     return cases
 
 
-def _write(challenge: Challenge, case: Case, split: str, layout: Layout, output: Path, written: _Written) -> None:
+def _write(
+    challenge: Challenge, case: Case, split: str, layout: Layout, output: Path, written: _Written
+) -> None:
     reference = challenge.release.read_reference(case)  # type: ignore[attr-defined]
     tested = split == challenge.release.default_split and not challenge.release.parts(split)
     end = "Ts" if tested else "Tr"
@@ -125,9 +137,14 @@ def _write(challenge: Challenge, case: Case, split: str, layout: Layout, output:
         written.channels, written.ending = len(channels), ".nii.gz"
     else:
         if layout == "msd":
-            raise MedbenchError("export.msd", f"{case.id}: is an image, and MSD holds volumes.", "Export nnunet.")
+            raise MedbenchError(
+                "export.msd", f"{case.id}: is an image, and MSD holds volumes.", "Export nnunet."
+            )
         image = challenge.read(case).images[0]  # type: ignore[union-attr]
-        written.channels, written.ending = _write_image(output, name, end, image, _indices(challenge, reference)), ".png"
+        written.channels, written.ending = (
+            _write_image(output, name, end, image, _indices(challenge, reference)),
+            ".png",
+        )
     written.names[name] = {"id": case.id, "group": case.group, "split": split}
     (written.test if tested else written.training).append(name)
 
@@ -188,7 +205,9 @@ def _write_image(
     """Write image and label map as PNG; the number of channels."""
     if image.dtype != np.uint8:
         image = np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
-    raster.write_image(output / f"images{end}" / f"{name}_0000.png", image[..., 0] if image.shape[2] == 1 else image)
+    raster.write_image(
+        output / f"images{end}" / f"{name}_0000.png", image[..., 0] if image.shape[2] == 1 else image
+    )
     raster.write_label_map(output / f"labels{end}" / f"{name}.png", labels)
     return int(image.shape[2])
 
@@ -197,7 +216,11 @@ def _description(challenge: Challenge, layout: Layout, written: _Written) -> dic
     classes = ["background", *list(challenge.labels.values())[1:]]
     names = tuple(challenge.card.modalities) or (RGB if written.channels == 3 else ("image",))
     channels = {str(index): name for index, name in enumerate(names[: max(1, written.channels)])}
-    shared = {"name": challenge.title, "licence": challenge.card.license, "reference": challenge.card.homepage}
+    shared = {
+        "name": challenge.title,
+        "licence": challenge.card.license,
+        "reference": challenge.card.homepage,
+    }
     if layout == "nnunet":
         reader = {".png": "NaturalImage2DIO"}.get(written.ending, "SimpleITKIO")
         return {
@@ -218,7 +241,8 @@ def _description(challenge: Challenge, layout: Layout, written: _Written) -> dic
         "numTraining": len(written.training),
         "numTest": len(written.test),
         "training": [
-            {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in written.training
+            {"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"}
+            for name in written.training
         ],
         "test": [f"./imagesTs/{name}.nii.gz" for name in written.test],
     }

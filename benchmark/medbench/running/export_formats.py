@@ -50,16 +50,25 @@ def write_onnx(network: nn.Module, example: Array, facts: str, path: Path) -> No
     import onnx
 
     tensor = torch.from_numpy(np.repeat(example, 2, axis=0))
-    names = {"input_names": ["images"], "output_names": ["logits"], "dynamic_axes": {"images": {0: "n"}, "logits": {0: "n"}}}
+    names = {
+        "input_names": ["images"],
+        "output_names": ["logits"],
+        "dynamic_axes": {"images": {0: "n"}, "logits": {0: "n"}},
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(network, (tensor,), str(path), dynamo=False, opset_version=17, **names)  # type: ignore[arg-type]
-        except Exception as first:
+        except Exception as first:  # noqa: BLE001 - the other exporter is tried
             try:
                 dynamic = {"images": {0: torch.export.Dim("n", min=1)}}
                 program = torch.onnx.export(
-                    network, (tensor,), dynamo=True, dynamic_shapes=dynamic, input_names=["images"], verbose=False
+                    network,
+                    (tensor,),
+                    dynamo=True,
+                    dynamic_shapes=dynamic,
+                    input_names=["images"],
+                    verbose=False,
                 )
                 assert program is not None
                 program.save(str(path), external_data=False)
@@ -129,4 +138,6 @@ def write_safetensors(network: nn.Module, facts: Mapping[str, Any], path: Path) 
         written = load_file(str(temporary))
         differing = [name for name, value in state.items() if not torch.equal(value, written[name])]
         if differing:
-            raise MedbenchError("export.parity", f"{path.name}: {differing[0]} differs.", "Report this as a bug.")
+            raise MedbenchError(
+                "export.parity", f"{path.name}: {differing[0]} differs.", "Report this as a bug."
+            )

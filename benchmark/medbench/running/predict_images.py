@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from medbench.challenges.declared.bare import bare_challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import AnySample
-from medbench.challenges.declared.bare import bare_challenge
 from medbench.io import images, raster
 from medbench.io.gate.listing import list_folder
 from medbench.records.identity import code_sha256, plugin_settings
@@ -54,7 +54,13 @@ def predict_images(
     write_text(mark, made_by)
     challenge = predictor.setup.challenge
     rows, _ = predict_and_score(
-        challenge, cases, predictor.setup.predictor, output, progress, read=_reader(predictor, folder), score=False
+        challenge,
+        cases,
+        predictor.setup.predictor,
+        output,
+        progress,
+        read=_reader(predictor, folder),
+        score=False,
     )
     challenge.exchange.gather(cases, output / "predictions")
     return rows
@@ -73,7 +79,9 @@ def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
     entries = list_folder(folder, set(suffixes)).entries
     if not entries:
         raise MedbenchError(
-            "data.empty", f"{folder}: holds no {'volume' if names else 'image'}.", f"Known: {', '.join(suffixes)}."
+            "data.empty",
+            f"{folder}: holds no {'volume' if names else 'image'}.",
+            f"Known: {', '.join(suffixes)}.",
         )
     if len(names) < 2:
         key = names[0] if names else "image"

@@ -1,4 +1,4 @@
-"""Predictors without a challenge: a model with its weights, for arrays in memory and for folders of images."""
+"""Predictors without a challenge: a model with its weights, for arrays and for folders of images."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ class ArrayPredictor:
         if self.network.sees_volumes:
             answer = self._predictor.predict(self._volume(values, spacing, demands))
         else:
-            answer = self._predictor.predict(Sample(Case("array", {}), self._image(values)[np.newaxis], demands))
+            answer = self._predictor.predict(
+                Sample(Case("array", {}), self._image(values)[np.newaxis], demands)
+            )
         result: npt.NDArray[Any] = answer[next(iter(demands))]
         return result if self.network.sees_volumes else result[0]
 
@@ -98,7 +100,9 @@ class ArrayPredictor:
             due = f"({count}, depth, height, width) of {', '.join(self.modalities)} is due"
             raise _refused(str(values.shape), due)
         if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
-            raise _refused(f"spacing {tuple(spacing)}", "three lengths in mm, of depth, height and width, are due")
+            raise _refused(
+                f"spacing {tuple(spacing)}", "three lengths in mm, of depth, height and width, are due"
+            )
         least = volumes.min(axis=(1, 2, 3), keepdims=True)
         if not self.known or self.setup.challenge.release.folder is not None:
             volumes = np.where(least < 0, volumes - least, volumes).astype(np.float32)
@@ -145,14 +149,20 @@ def load_predictor(
     path = request.weights_file
     read = Weights() if path is None else read_weights(path)
     challenge, known = _challenge(request, read, classes, tuple(modalities), folder or Path())
-    network = plan_network(model, challenge, {**read.facts.get("options", {}), **request.options}, request.inference.image_size)
+    network = plan_network(
+        model, challenge, {**read.facts.get("options", {}), **request.options}, request.inference.image_size
+    )
     if network.framework is not None:
         raise MedbenchError(
-            "predict.framework", f"{model}: predicts by its plan, inside challenges alone.", "Give -c CHALLENGE."
+            "predict.framework",
+            f"{model}: predicts by its plan, inside challenges alone.",
+            "Give -c CHALLENGE.",
         )
     check_inference(challenge, network, request.inference)
     if path is not None and network.entry.local and not network.entry.learns:
-        raise MedbenchError("weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out.")
+        raise MedbenchError(
+            "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
+        )
     return ArrayPredictor(Setup.of(RunPlan(request, challenge, network), read), known)
 
 
@@ -175,7 +185,9 @@ def _challenge(
     return bare_challenge(folder, names, task=task, modalities=shown), False
 
 
-def _classes(request: Request, facts: Mapping[str, Any], classes: int | Sequence[str] | None) -> tuple[str, list[str]]:
+def _classes(
+    request: Request, facts: Mapping[str, Any], classes: int | Sequence[str] | None
+) -> tuple[str, list[str]]:
     """Task and names of the classes: as given, as the weights learnt, or as an export says."""
     entry = model_entry(request.model)
     offered = next(iter(entry.offers))

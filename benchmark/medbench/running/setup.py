@@ -78,7 +78,9 @@ class Setup:
             settings["tiling"] = dataclasses.asdict(self.slide_settings)
         settings |= {"stitch": True} if inference.stitch else {}
         settings |= {"mark": self.mark} if self.mark else {}
-        settings |= {"model_sha256": self.network.entry.source_sha256} if self.network.entry.source_sha256 else {}
+        settings |= (
+            {"model_sha256": self.network.entry.source_sha256} if self.network.entry.source_sha256 else {}
+        )
         return settings | ({} if inference.modalities is None else {"modalities": list(inference.modalities)})
 
     @property

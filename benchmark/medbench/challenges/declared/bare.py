@@ -23,7 +23,10 @@ def bare_challenge(
         task: ``label_map`` or ``image_classes``.
         modalities: of volumes; empty for images.
     """
-    unique = {(name if name not in classes[:index] else f"{name}_{index}"): index for index, name in enumerate(classes)}
+    unique = {
+        (name if name not in classes[:index] else f"{name}_{index}"): index
+        for index, name in enumerate(classes)
+    }
     declaration = Declaration(
         name=BARE,
         path=folder / "medbench.toml",

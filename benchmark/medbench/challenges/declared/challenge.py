@@ -62,7 +62,7 @@ def _completed(declaration: Declaration) -> Declaration:
     modalities = declaration.modalities or (facts.modalities if is_volume else ())
     spacing = "file" if modalities and declaration.spacing == "pixel" else declaration.spacing
     labels = declaration.labels or facts.labels
-    return replace(declaration, labels=labels, modalities=modalities, spacing=spacing)  # type: ignore[arg-type]
+    return replace(declaration, labels=labels, modalities=modalities, spacing=spacing)
 
 
 def _card(declaration: Declaration, **facts: object) -> Card:

@@ -146,7 +146,7 @@ def score_columns(
             *pair,
             [convention.id],
             structures,
-            spacing,
+            spacing,  # type: ignore[arg-type]
             empty=rule,
             options={} if tolerance is None else {convention.id: {"tolerance": tolerance}},
         )

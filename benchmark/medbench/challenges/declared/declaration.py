@@ -1,4 +1,4 @@
-"""Declarations of data sets: the ``[data.NAME]`` tables of a project file, checked before any file is read."""
+"""Declarations of data sets: ``[data.NAME]`` of a project file, checked before any other file is read."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ LAYOUTS = ("folders", "nnunet", "msd", "table")
 TASKS = ("segmentation", "classification")
 MISSING = ("worst", "undefined")
 _NAME = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
-_ENTRIES = {
+_ENTRIES: Mapping[str, Any] = {
     "title": str, "task": str, "layout": str, "root": str, "images": str, "masks": str, "table": str,
-    "columns": dict, "labels": (dict, list), "modalities": (dict, list), "channels": int, "values": list, "threshold": int,
+    "columns": dict, "labels": (dict, list), "modalities": (dict, list), "channels": int,
+    "values": list, "threshold": int,
     "spacing": (str, list), "group": (str, dict), "splits": (list, dict, str), "metrics": list,
     "empty": (str, dict), "missing": str, "license": str, "citation": str, "homepage": str,
 }  # fmt: skip
@@ -276,9 +277,12 @@ class _Reader:
         given = self.table.get("spacing", "file" if self.modalities() else "pixel")
         if given == "pixel" or given == "file":
             return given  # type: ignore[no-any-return]
-        if isinstance(given, list) and 2 <= len(given) <= 3:
-            if all(isinstance(one, int | float) and one > 0 for one in given):
-                return tuple(float(one) for one in given)
+        if (
+            isinstance(given, list)
+            and 2 <= len(given) <= 3
+            and all(isinstance(one, int | float) and one > 0 for one in given)
+        ):
+            return tuple(float(one) for one in given)
         raise self.error(
             "spacing", f"is {given!r}", 'Give "pixel", "file", or mm along each axis: [0.5, 0.5].'
         )

@@ -233,7 +233,8 @@ class DeclaredImageScorer(Scorer):
         if reference.shape != prediction.shape:
             raise MedbenchError(
                 "data.size_mismatch",
-                f"{path}: is {size_text(prediction.shape)} where its reference is {size_text(reference.shape)}.",
+                f"{path}: is {size_text(prediction.shape)} where its reference is "
+                f"{size_text(reference.shape)}.",
                 "Resize predictions back to their image by nearest neighbour.",
             )
         scores = self.score_arrays(reference, prediction)

@@ -95,7 +95,7 @@ def _kept(declaration: Declaration) -> dict[str, list[str]]:
 
 
 def _drawn(declaration: Declaration, items: Sequence[Item]) -> dict[str, list[str]]:
-    rule, groups = declaration.splits, {}
+    rule, groups = declaration.splits, dict[str, list[str]]()
     for item in items:
         if item.mask is not None or item.class_name:
             groups.setdefault(item.group or item.id, []).append(item.id)

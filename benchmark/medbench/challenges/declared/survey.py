@@ -65,9 +65,10 @@ def survey(folder: Path) -> Survey:
     endings = Counter(images.suffix_of(Path(name)) for name in names).most_common(4)
     raise MedbenchError(
         "data.layout_unknown",
-        f"{folder}: {len(names)} files ({', '.join(f'{n} {end}' for end, n in endings) or 'none'}) in no known "
-        "layout.",
-        "Known: images/ and masks/ (or x.png and x_mask.png), nnU-Net, MSD, a CSV of paths, folders of classes.",
+        f"{folder}: {len(names)} files ({', '.join(f'{n} {end}' for end, n in endings) or 'none'}) in no "
+        "known layout.",
+        "Known: images/ and masks/ (or x.png and x_mask.png), nnU-Net, MSD, a CSV of paths, folders of "
+        "classes.",
     )
 
 

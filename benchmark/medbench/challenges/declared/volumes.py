@@ -30,8 +30,8 @@ from medbench.io.geometry import ONE_GRID, check_geometry
 class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
     """Files of declared volumes with label maps.
 
-    Networks for volumes take 0 as background; where a modality has negative values (CT), all of its values are
-    shifted so that the least is 0.
+    Networks for volumes take 0 as background; where a modality has negative values (CT), all of its values
+    are shifted so that the least is 0.
     """
 
     label_advice = "Name it under labels of the declaration, or correct the file."

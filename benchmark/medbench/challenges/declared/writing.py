@@ -15,7 +15,7 @@ from medbench.core.files import write_text
 from medbench.core.project import PROJECT_FILE, find_project, read_project
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_HEAD = "# Data sets, models and predictions of this project, by name; 'medbench run -m MODEL -c NAME' takes them.\n"
+_HEAD = "# Data sets, models and predictions of this project, by name: medbench run -m MODEL -c NAME.\n"
 
 
 def name_of(folder: Path) -> str:

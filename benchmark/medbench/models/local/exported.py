@@ -50,7 +50,10 @@ def read_facts(path: Path) -> Exported:
     extra = _extra_of_pt2(path) if path.suffix.lower() == ".pt2" else _extra_of_script(path)
     facts = _embedded(extra, path)
     return Exported(
-        facts.get("contract", {}), tuple(facts.get("classes", ())), str(facts.get("task", "label_map")), int(facts.get("axes", 0))
+        facts.get("contract", {}),
+        tuple(facts.get("classes", ())),
+        str(facts.get("task", "label_map")),
+        int(facts.get("axes", 0)),
     )
 
 
@@ -64,9 +67,11 @@ def _embedded(text: str | bytes, path: Path) -> dict[str, Any]:
         fits = False
     if not fits:
         raise MedbenchError(
-            "model.file", f"{path}: its embedded input contract is no JSON object.", "Export the network again."
+            "model.file",
+            f"{path}: its embedded input contract is no JSON object.",
+            "Export the network again.",
         )
-    return facts  # type: ignore[no-any-return]
+    return facts
 
 
 def _session(path: Path) -> Any:
@@ -97,20 +102,27 @@ def _of_onnx(path: Path) -> Exported:
         shapes = ", ".join(str(one.shape) for one in inputs)
         raise MedbenchError(
             "model.axes",
-            f"{path}: takes the inputs {shapes}, not one batch of images (N, C, H, W) or volumes (N, C, D, H, W).",
+            f"{path}: takes the inputs {shapes}, not one batch of images "
+            "(N, C, H, W) or volumes (N, C, D, H, W).",
             "Export the network with one input of logits.",
         )
     shape = inputs[0].shape
     sides = {side for side in shape[2:] if isinstance(side, int)}
     if len(sides) > 1:
         raise MedbenchError(
-            "model.axes", f"{path}: takes inputs of sides {shape[2:]}; square ones are due.", "Export it anew."
+            "model.axes",
+            f"{path}: takes inputs of sides {shape[2:]}; square ones are due.",
+            "Export it anew.",
         )
     facts = _embedded(session.get_modelmeta().custom_metadata_map.get(EMBEDDED, ""), path)
     channels = shape[1] if isinstance(shape[1], int) else 0
     return Exported(
-        facts.get("contract", {}), tuple(facts.get("classes", ())), str(facts.get("task", "label_map")),
-        len(shape) - 2, channels, next(iter(sides), 0),
+        facts.get("contract", {}),
+        tuple(facts.get("classes", ())),
+        str(facts.get("task", "label_map")),
+        len(shape) - 2,
+        channels,
+        next(iter(sides), 0),
     )
 
 

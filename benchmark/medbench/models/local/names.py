@@ -17,7 +17,17 @@ from medbench.core.registry import unknown_name
 Kind = Literal["python", "file", "docker", "command"]
 
 FILE_SUFFIXES = (".onnx", ".pt2", ".pt", ".ts", ".torchscript")
-CONTRACT = ("size", "channels", "channel_order", "scale", "mean", "std", "resampling", "background", "blending")
+CONTRACT = (
+    "size",
+    "channels",
+    "channel_order",
+    "scale",
+    "mean",
+    "std",
+    "resampling",
+    "background",
+    "blending",
+)
 _PYTHON = re.compile(r"(?P<file>.+\.py):(?P<object>[A-Za-z_]\w*)")
 _IMAGE = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{64}")
 _ENTRIES = {"title", "file", "class", "docker", "command", "input", "options"}
@@ -153,7 +163,9 @@ def _declared(project: Project, name: str) -> LocalModel:
             raise wrong(f"'{entry}' is no entry of a model", unknown_name("entry", entry, _ENTRIES).hint)
     sources = [entry for entry in ("file", "docker", "command") if entry in table]
     if len(sources) != 1:
-        raise wrong("one of file, docker and command is due", 'For example file = "my_net.py", class = "MyNet".')
+        raise wrong(
+            "one of file, docker and command is due", 'For example file = "my_net.py", class = "MyNet".'
+        )
     target = str(table[sources[0]])
     if sources[0] == "file":
         target = str(project.folder / Path(target).expanduser())
@@ -180,7 +192,9 @@ def check_contract(contract: Mapping[str, Any], where: str) -> None:
     for key, value in contract.items():
         if key not in CONTRACT:
             raise MedbenchError(
-                "model.contract", f"{where}: '{key}' is no entry of an input contract.", f"Known: {', '.join(CONTRACT)}."
+                "model.contract",
+                f"{where}: '{key}' is no entry of an input contract.",
+                f"Known: {', '.join(CONTRACT)}.",
             )
         if key in ("mean", "std"):
             fits = isinstance(value, list) and all(isinstance(one, int | float) for one in value)

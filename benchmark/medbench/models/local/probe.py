@@ -56,12 +56,16 @@ def probed(entry: ModelEntry, wanted: Wanted, options: Mapping[str, Any]) -> Mod
         return _exported(offered, model, wanted, options)
     merged = {**entry.fixed_options, **options}
     size = wanted.image_size or model.input.get("size") or merged.get("image_size")
-    return _python(with_contract(offered, model.input), model, wanted, merged, None if size is None else int(size))
+    return _python(
+        with_contract(offered, model.input), model, wanted, merged, None if size is None else int(size)
+    )
 
 
 def with_contract(entry: ModelEntry, contract: Mapping[str, Any]) -> ModelEntry:
     """The card with a stated input contract."""
-    facts: dict[str, Any] = {key: contract[key] for key in ("channel_order", "scale", "background", "blending") if key in contract}
+    facts: dict[str, Any] = {
+        key: contract[key] for key in ("channel_order", "scale", "background", "blending") if key in contract
+    }
     facts |= {key: tuple(map(float, contract[key])) for key in ("mean", "std") if key in contract}
     if "size" in contract:
         facts["image_size"] = int(contract["size"])
@@ -88,7 +92,11 @@ def _python(
             first = first or error
             continue
         return replace(
-            entry, spatial_dims=3 if form == "volume" else 2, image_size=own_size, in_channels=channels, own_channels=True
+            entry,
+            spatial_dims=3 if form == "volume" else 2,
+            image_size=own_size,
+            in_channels=channels,
+            own_channels=True,
         )
     assert first is not None
     raise first
@@ -103,7 +111,9 @@ def _form(network: nn.Module, wanted: Wanted) -> Form:
         ("image", (nn.Conv2d, nn.ConvTranspose2d, nn.LazyConv2d)),
     )
     modules = list(network.modules())
-    form = next((name for name, types in kinds if any(isinstance(one, types) for one in modules)), wanted.forms[0])
+    form = next(
+        (name for name, types in kinds if any(isinstance(one, types) for one in modules)), wanted.forms[0]
+    )
     if form not in wanted.forms:
         raise MedbenchError(
             "model.form",
@@ -132,7 +142,12 @@ def _tried(
 
 
 def _checked(
-    model: LocalModel, channels: int, count: int, options: Mapping[str, Any], shape: tuple[int, ...], wanted: Wanted
+    model: LocalModel,
+    channels: int,
+    count: int,
+    options: Mapping[str, Any],
+    shape: tuple[int, ...],
+    wanted: Wanted,
 ) -> None:
     """Refuse a network that cannot answer an input of that shape as it should."""
     import torch
@@ -204,9 +219,7 @@ def _exported(entry: ModelEntry, model: LocalModel, wanted: Wanted, options: Map
     shape = (1, channels, *(int(size),) * (3 if form == "volume" else 2))
     _check_exported(model, shape, wanted)
     ready = with_contract(entry, {**contract, "size": size})
-    return replace(
-        ready, spatial_dims=3 if form == "volume" else 2, in_channels=channels, own_channels=True
-    )
+    return replace(ready, spatial_dims=3 if form == "volume" else 2, in_channels=channels, own_channels=True)
 
 
 def _check_classes(model: LocalModel, facts: Exported, wanted: Wanted) -> None:
@@ -235,7 +248,9 @@ def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, w
         )
     if not wanted.modalities and channels not in (1, 3):
         raise MedbenchError(
-            "model.axes", f"{model.name}: takes {channels} channels; images have 1 or 3.", "Use another network."
+            "model.axes",
+            f"{model.name}: takes {channels} channels; images have 1 or 3.",
+            "Use another network.",
         )
 
 

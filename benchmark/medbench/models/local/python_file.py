@@ -18,7 +18,16 @@ from medbench.models.local.names import LocalModel
 if TYPE_CHECKING:
     from torch import nn
 
-IN_CHANNELS = ("in_channels", "in_chans", "in_ch", "n_channels", "input_channels", "img_ch", "channels", "inchannels")
+IN_CHANNELS = (
+    "in_channels",
+    "in_chans",
+    "in_ch",
+    "n_channels",
+    "input_channels",
+    "img_ch",
+    "channels",
+    "inchannels",
+)
 NUM_CLASSES = ("num_classes", "n_classes", "out_channels", "classes", "out_ch", "num_class", "n_class", "output_ch",
                "nclass", "outchannels")  # fmt: skip
 

@@ -6,7 +6,8 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from medbench.challenges import challenge_factory
+from medbench.challenges import challenge_factory, load_challenge
+from medbench.models import model_entry
 from medbench.models.registry import factory_of
 from medbench.submissions.findings import Finding, error
 
@@ -16,6 +17,19 @@ _TRAVELS = ("medbench.", "medbench_plugin_")
 def lint_extensions(model: str, challenge: str) -> Iterator[Finding]:
     """A finding for a model or challenge of an installed package, which the container would not hold."""
     origins = (("model", model, factory_of(model)), ("challenge", challenge, challenge_factory(challenge)))
+    if load_challenge(challenge).release.folder is not None:
+        yield error(
+            "submission.declared",
+            f"{challenge} is declared in medbench.toml, which the container would not hold.",
+            "Write it as a challenge in a file for --plugin (docs/extending.md), whose source travels.",
+        )
+    entry = model_entry(model)
+    if entry.local in ("file", "docker", "command"):
+        yield error(
+            "submission.local",
+            f"{model} is an own file or program, which the container would not hold.",
+            "Submit a Python class (-m my_net.py:MyNet), whose source travels, with --weights.",
+        )
     for kind, name, factory in origins:
         module = _module(factory)
         if not module.startswith(_TRAVELS):
