@@ -130,7 +130,7 @@ def test_groups_in_two_splits_are_named(place):
     for split in ("train", "test"):
         _draw(place / "png" / split, 4, patients=2)
     declare(place / "png", "ours", Wishes(group=r"(p\d)_"))
-    assert medbench.load_challenge("ours").release.splits == ["test", "train"] or True
+    assert medbench.load_challenge("ours").release.default_split == "test"
     assert "2 of 2 groups lie in more than one split: p0, p1." in _errors("ours")
 
 
@@ -164,7 +164,7 @@ def test_mixed_channels_and_other_sizes_are_errors(place):
     [
         ('metrics = ["hd95"]', "Name its convention: hd95.area"),
         ('metrics = ["nsd.area"]', "write nsd.area@2px"),
-        ("lables = {}", "Did you mean labels?"),
+        ("lables = {}", "Did you mean labels"),
         ('labels = { a = 1, b = 1 }', "value of its own"),
         ('group = "p"', "Capture one"),
         ('images = "/etc/{case}.png"', "images/{case}.png"),
@@ -230,7 +230,7 @@ def test_nnunet_and_msd_layouts_go_there_and_back(place):
     generator = np.random.default_rng(0)
     for index in range(6):
         labels = np.zeros((1 if index == 0 else 5, 12, 12), np.uint8)
-        labels[:, 3:7, 3:8] = 1
+        labels[:, index : index + 4, 3:8] = 1
         _volume(place / f"Dataset007_Own/labelsTr/a_{index}.nii.gz", labels)
         for channel in range(2):
             array = generator.integers(1, 900, labels.shape).astype(np.int16)

@@ -58,6 +58,7 @@ SMALL = Inference(image_size=32)
 def ours(tmp_path, monkeypatch):
     """A declared data set of ten small colour images, and a file of networks, in the working folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("medbench.models.local.names._paths", {})
     monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
     generator = np.random.default_rng(0)
@@ -80,7 +81,7 @@ def _plan(model, **fields):
     [
         ("Five", "model.output", "with (1, 5, 32, 32), not with (1, 2, 32, 32)"),
         ("Half", "model.output", "with (1, 2, 16, 16), not with (1, 2, 32, 32)"),
-        ("Falls", "model.probe", "line 28 of net.py"),
+        ("Falls", "model.probe", "of net.py"),
         ("Three", "model.form", "of volumes; cases are images"),
         ("Nett", "model.class", "Did you mean Net"),
         ("NOTHING", "model.class", "no class of that name"),
