@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
 
-.PHONY: run test quick check setup bench clean
+.PHONY: run test quick check setup bench rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -21,7 +21,14 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
-	for page in speed/*.md; do $(BIN)/python $${page%.md}.py --write || exit 1; done
+	for page in $(filter-out speed/gpu.md,$(wildcard speed/*.md)); do $(BIN)/python $${page%.md}.py --write || exit 1; done
+
+# The shipped real rows anew; DATA is a folder with one subfolder of real data a challenge.
+rows: setup
+	$(BIN)/python leaderboards/make_rows.py $(DATA)
+
+verify: setup
+	$(BIN)/medbench leaderboard verify
 
 setup: .venv/installed
 

@@ -101,7 +101,7 @@ def small_iugc(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_cvc(tmp_path_factory):
     """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
-    from medbench.challenges.cvc_clinicdb.sample import write_sample
+    from medbench.challenges.families.cvc_frames.sample import write_sample
 
     root = tmp_path_factory.mktemp("cvc")
     frames = {

@@ -104,6 +104,20 @@ def test_s_is_not_clipped_and_follows_case_weights():
     assert psfhs_score({**far, "aop_ellipse": 180.0}) == pytest.approx(0.125 * (1 - 3) + 0.125)
 
 
+def test_means_are_rounded_to_eight_decimals_as_in_the_official_program():
+    from medbench.metrics.official.intrapartum import psfhs_score
+
+    names = list(PAIRS["real_0"]["seg"])
+    means = {name: 0.123456784 if name.startswith("dice") else 23.4567894 for name in names}
+    due = 0.25 * 0.12345678 + 0.25 * (1 - 0.23456789) + 0.5
+    assert psfhs_score({**means, "aop_ellipse": 0.0}) == pytest.approx(due, abs=1e-15)
+    arrays = {name: np.array([value]) for name, value in means.items()}
+    assert psfhs_score({**arrays, "aop_ellipse": np.zeros(1)})[0] == pytest.approx(due, abs=1e-15)
+    for part in ("dice", "hd", "asd"):
+        other = {**means, **{name: means[name] * (1 + 4e-9) for name in names if name.startswith(part)}}
+        assert psfhs_score({**other, "aop_ellipse": 0.0}) == psfhs_score({**means, "aop_ellipse": 0.0})
+
+
 def test_every_number_is_in_one_split():
     from medbench.challenges.psfhs.files import RUNS
 

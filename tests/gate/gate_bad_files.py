@@ -15,6 +15,8 @@ GOOD = made.nifti()
 PNG = made.png_chunks(made.png())
 IHDR = PNG[0][1]
 WIDE = np.zeros((300, 64), np.uint8)
+CUT_JPEG = made.encoded(".jpg")[: -len(made.encoded(".jpg")) // 4] + b"\xff\xd9"
+SCAN = made.encoded(".jpg")[made.encoded(".jpg").index(b"\xff\xda") : -2]
 GZ = gzip.compress(GOOD, mtime=0)
 
 
@@ -202,6 +204,11 @@ BAD = [
     ("colour image as mask", ".png", made.png(made.colours()), mask, NO_LABELS),
     ("GIF named PNG", ".png", b"GIF89a" + bytes(40), picture, CORRUPT),
     ("JPEG cut", ".jpg", made.encoded(".jpg")[:-60], picture, CORRUPT),
+    ("JPEG that lost its middle", ".jpg", CUT_JPEG, picture, CORRUPT),
+    ("JPEG without a piece of its pixels", ".jpg",
+     made.encoded(".jpg")[:900] + made.encoded(".jpg")[1100:], picture, CORRUPT),
+    ("JPEG of very many scans", ".jpg",
+     made.encoded(".jpg")[:-2] + 300 * SCAN + b"\xff\xd9", picture, CORRUPT),
     ("lossless JPEG", ".jpg", made.encoded(".jpg").replace(b"\xff\xc0", b"\xff\xc3"), picture, CODEC),
     ("BMP cut", ".bmp", made.encoded(".bmp")[:-60], picture, CORRUPT),
     ("BMP packed by runs", ".bmp", replaced(made.encoded(".bmp"), 28, b"\x08\0\1\0\0\0"), picture, CODEC),
@@ -217,6 +224,8 @@ BAD = [
     ("TIFF in which 0 is white", ".tif", made.tiff(photometric="miniswhite"), mask, "data.white_is_zero"),
     ("TIFF of fractions", ".tif", made.tiff(made.mask().astype(np.float32) / 510), mask, NO_LABELS),
     ("TIFF of another meaning", ".tif", tiff_tag(made.tiff(), 262, 32803), picture, CODEC),
+    ("TIFF of several images", ".tif",
+     made.tiff(np.stack([made.mask()] * 3), metadata=None), mask, "data.axes"),
     ("slide of an unknown codec", ".tif", tiff_tag(made.tiled(), 259, 4242), made.read_slide, CODEC),
     ("slide cut", ".tif", made.tiled()[:-500], made.read_slide, CORRUPT),
     ("array of objects", ".npy", made.npy(np.array([{}], object), allow_pickle=True), labels, CORRUPT),

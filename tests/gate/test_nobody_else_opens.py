@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import medbench
+from medbench.core.files import write_text
 
 PACKAGE = Path(medbench.__file__).parent
 GATE = {
@@ -30,11 +31,12 @@ OURS = {
     "io/caches.py": 4,  # writing and checking what it keeps itself
     "io/hdf5.py": 2,  # np.savez and h5py, to write
     "io/hdf5_groups.py": 2,  # h5py over the stream of an admitted file, and to write
-    "io/video_stream.py": 2,  # PyAV by the path of a video, and to write
-    "io/video.py": 1,  # OpenCV by the path of an admitted file
+    "io/video_stream.py": 2,  # PyAV over the stream of an admitted file, and to write
+    "io/video.py": 1,  # OpenCV by the handle of an admitted file
     "io/slides.py": 3,  # tifffile, zarr and TiffSlide over the stream of an admitted file
 }
-OWN_FILES = json.loads((Path(__file__).parent / "own_files.json").read_text())  # calls, and what they open
+LIST = Path(__file__).parent / "own_files.json"
+OWN_FILES = json.loads(LIST.read_text())  # calls, and what they open
 
 
 def calls(path):
@@ -76,6 +78,13 @@ def test_whoever_else_opens_files_opens_its_own(say):
     say(f"{len(outside)} modules outside io/ open {sum(outside.values())} files of their own")
 
 
-if __name__ == "__main__":  # prints the calls anew, e.g. after modules were moved
+def write():
+    """Write the counts anew, e.g. after modules were moved; what a new module opens is to be filled in."""
+    known = {name: what for name, (_, what) in OWN_FILES.items()}
     modules = {name: count for name, count in counted().items() if not name.startswith("io/")}
-    print(json.dumps(modules, indent=1))  # noqa: T201
+    lines = [f" {json.dumps(name)}: {json.dumps([n, known.get(name, '')])}" for name, n in modules.items()]
+    write_text(LIST, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    write()

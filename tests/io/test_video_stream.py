@@ -1,5 +1,8 @@
 """Videos through PyAV: decoded to the end, sampled, cut with their sound."""
 
+import os
+import shutil
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 from medbench.core.errors import MedbenchError
 from medbench.inference.video_shots import find_shots, sample_video
+from medbench.io.video import write_video
 from medbench.io.video_stream import cut_video, frames_at, iterate_frames, video_facts
 
 av = pytest.importorskip("av")
@@ -78,6 +82,86 @@ def test_a_video_that_ends_early_is_refused(video, tmp_path):
 def test_a_pause_in_the_time_stamps_is_no_fault(shared_data):
     path = shared_data.parent / "field_cases" / "video-frame-count" / "paused.avi"
     assert sum(1 for _ in iterate_frames(path)) == 40
+
+
+def read_all(path):
+    return [frame.to_ndarray(format="rgb24").mean() for _, _, frame in iterate_frames(path)]
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "nowhere.mp4").symlink_to(tmp_path / "gone.mp4")
+    (tmp_path / "itself.mp4").symlink_to(tmp_path / "itself.mp4")
+    (tmp_path / "device.mp4").symlink_to("/dev/zero")
+    codes = {
+        "pipe": "file.not_regular", "folder": "file.not_regular", "device": "file.not_regular",
+        "nowhere": "file.link_dangling", "itself": "file.link_dangling",
+    }  # fmt: skip
+    for name, code in codes.items():
+        for read in (video_facts, read_all):
+            with pytest.raises(MedbenchError, match=f"{name}.mp4") as caught:
+                read(tmp_path / f"{name}.mp4")
+            assert caught.value.code == code
+
+
+def test_a_list_of_other_videos_is_no_video(video, tmp_path):
+    """FFmpeg would open the files and addresses that these name."""
+    lists = (
+        f"ffconcat version 1.0\nfile {video}\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{video}\n#EXT-X-ENDLIST\n",
+    )
+    for content in lists:
+        path = tmp_path / "list.mp4"
+        path.write_text(content)
+        with pytest.raises(MedbenchError) as caught:
+            read_all(path)
+        assert caught.value.code == "file.corrupt"
+
+
+def test_what_was_checked_is_what_is_decoded(video, tmp_path):
+    """A file that is exchanged while it is read does not change what is read."""
+    path = tmp_path / "a.mp4"
+    shutil.copy(video, path)
+    frames = iterate_frames(path)
+    bright = [next(frames)[2].to_ndarray(format="rgb24").mean()]
+    path.unlink()
+    path.write_bytes(b"something else")
+    bright += [frame.to_ndarray(format="rgb24").mean() for _, _, frame in frames]
+    assert bright == read_all(video)
+
+
+def test_every_stored_image_of_motion_jpeg_decodes(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 255, (8, 48, 64, 3), np.uint8)
+    path = tmp_path / "a.avi"
+    write_video(path, frames)
+    assert len(read_all(path)) == 8
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"\xff\xd8\xff", b"\0\0\0", 3))
+    with pytest.raises(MedbenchError, match="frame 0 is damaged"):
+        read_all(path)
+
+
+def test_a_frame_of_vast_size_is_refused(tmp_path):
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("rawvideo", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "bgr24"
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), np.uint8), format="bgr24")))
+    assert video_facts(path).width == 64
+    content = bytearray(path.read_bytes())
+    at = content.index(b"strf") + 12
+    content[at : at + 8] = struct.pack("<ii", 16_000, 16_000)
+    path.write_bytes(content)
+    with pytest.raises(MedbenchError) as caught:
+        video_facts(path)
+    assert caught.value.code == "file.too_large"
+    content[at : at + 8] = struct.pack("<ii", 1 << 30, 1 << 30)
+    path.write_bytes(content)
+    with pytest.raises(MedbenchError) as caught:
+        video_facts(path)
+    assert caught.value.code == "file.corrupt"
 
 
 class Brightness:

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shutil
+from pathlib import Path
 
 import cv2
 import pytest
@@ -13,7 +15,7 @@ from medbench.challenges.families.image_masks.scoring import PAPERS
 from medbench.cli.main import app
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.rendering import FORMATS, as_csv, html, latex, markdown
-from medbench.leaderboards.results import build_board, load_board, read_results
+from medbench.leaderboards.results import build_board, load_board, measured_challenges, read_results
 
 CHALLENGE = load_challenge("cvc_clinicdb")
 runner = CliRunner()
@@ -82,7 +84,8 @@ def test_published_numbers_stand_apart_and_by_split_and_protocol():
     assert {table.kind for table in board.published} == {"published"}
     assert {table.protocol for table in board.published} == {PAPERS}
     splits = [table.split for table in board.published]
-    assert len(splits) == len(set(splits))
+    populations = [(table.split, table.population) for table in board.published]
+    assert len(populations) == len(set(populations)) > len(set(splits))
     leaking = next(table for table in board.published if table.split == "leaking_test")
     assert "BRAU-Net++" in [entry.name for entry in leaking.entries]
     assert all(entry.source and entry.population for entry in leaking.entries)
@@ -235,3 +238,20 @@ def test_a_runs_own_table_and_report_keep_protocols_apart(small_cvc, tmp_path, c
     page = (finished.folder / "report.html").read_text()
     assert page.count("<h3>Protocol") == 2
     assert "subset: 10 of 145 cases" in page
+
+
+COMMITTED = Path(__file__).parents[2] / "leaderboards"
+
+
+@pytest.mark.parametrize("challenge", measured_challenges(COMMITTED))
+def test_committed_rows_from_before_there_were_hashes_are_read_and_marked(challenge, tmp_path):
+    shutil.copytree(COMMITTED / challenge, tmp_path / challenge)
+    rows = read_results(tmp_path, challenge)
+    before = (tmp_path / challenge / "results.jsonl").read_bytes()
+    build_board(tmp_path, challenge)
+    assert (tmp_path / challenge / "results.jsonl").read_bytes() == before
+    page = (tmp_path / challenge / "README.md").read_text()
+    for row in rows:
+        lines = [line for line in page.splitlines() if row["key"][:8] in line and line.startswith("|")]
+        assert lines
+        assert all(("(unsealed)" in line) == (not row["sealed"]) for line in lines)

@@ -14,7 +14,7 @@ from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
-from medbench.leaderboards.rank import find_entry, rank_runs
+from medbench.leaderboards.rank import rank_runs
 from medbench.records.reading import Run, find_run
 from medbench.running.evaluate import evaluate
 
@@ -135,10 +135,10 @@ def test_a_leaderboard_row_s_evidence_is_an_entry(evaluated, tmp_path):
     run = find_run(folders[0], runs)
     evidence = tmp_path / "boards" / "cvc_clinicdb" / "evidence" / run.record.key[:16]
     shutil.copytree(run.folder, evidence)
-    assert find_entry(run.record.key[:10], tmp_path / "none", tmp_path / "boards").record == run.record
-    assert find_entry(run.record.key[:10], runs, tmp_path / "boards").folder == run.folder
+    assert find_run(run.record.key[:10], tmp_path / "none", tmp_path / "boards").record == run.record
+    assert find_run(run.record.key[:10], runs, tmp_path / "boards").folder == run.folder
     with pytest.raises(MedbenchError, match="no run in"):
-        find_entry("zzzz", tmp_path / "none", tmp_path / "boards")
+        find_run("zzzz", tmp_path / "none", tmp_path / "boards")
 
 
 def test_the_command_prints_tables_and_json(evaluated):

@@ -16,6 +16,7 @@ import pytest
 
 import medbench
 from medbench.core.errors import MedbenchError
+from medbench.core.files import write_text
 from medbench.metrics import metric
 from medbench.testing.metrics import mask_samples
 
@@ -63,4 +64,4 @@ def test_values(id):
 
 if __name__ == "__main__":
     lines = [f'"{id}": {json.dumps(values(id))}' for id in medbench.list_metrics()]
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_text(FILE, "{\n" + ",\n".join(lines) + "\n}\n")

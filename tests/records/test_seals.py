@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 import subprocess
 from typing import ClassVar
 
@@ -116,6 +117,12 @@ def test_a_row_that_disagrees_with_its_run_is_refused_even_under_a_new_hash(boar
     row = json.loads(json.dumps(dict(lines[0].row)))
     next(iter(row["metrics"].values()))["value"] = 0.999
     write_table(board, [sealed_line(row), *(line.text for line in lines[1:])])
+    for runs in (None, tmp_path / "runs"):
+        message = refused(
+            "leaderboard.disagrees", lambda runs=runs: load_board(tmp_path / "boards", "cvc_clinicdb", runs)
+        )
+        assert "results.jsonl, line 1: says another metrics" in message
+    shutil.rmtree(board.parent / "evidence")
     load_board(tmp_path / "boards", "cvc_clinicdb")
     message = refused(
         "leaderboard.disagrees", lambda: load_board(tmp_path / "boards", "cvc_clinicdb", tmp_path / "runs")

@@ -169,6 +169,14 @@ class Release(abc.ABC):
         """
         return False
 
+    def listed_modalities(self, rates: Mapping[str, float]) -> Mapping[str, tuple[str, ...]]:
+        """Modalities that each training patient has by a published list; empty where none was published.
+
+        Args:
+            rates: missing rate of every modality.
+        """
+        return {}
+
     def completeness(self, root: Path, split: str) -> tuple[int, int] | None:
         """Number of cases in the folder, and in the complete release; ``None`` where the latter is not known.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -66,8 +67,14 @@ Repeats = Annotated[
 Sampling = Annotated[
     str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."),
+]
+ForcePrecision = Annotated[
+    bool, typer.Option("--force-precision", help="Accept a precision that the processor only emulates.")
+]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; tf32 on CUDA.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(
@@ -96,7 +103,7 @@ Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Whether to average over mirrored windows of a volume; else as the model's default.",
+        help="Whether to average over mirrored views of images or of a volume's windows.",
     ),
 ]
 Tiling = Annotated[
@@ -119,4 +126,28 @@ Leaderboards = Annotated[
     Path | None,
     typer.Option("--leaderboards", help="Folder of leaderboards (MEDBENCH_LEADERBOARDS, ./leaderboards)."),
 ]
+
+
+def _limit_memory(text: str | None) -> str | None:
+    """Set the limit for this process and those that it starts."""
+    if text:
+        from medbench.io.gate.expected import LIMIT_VARIABLE
+        from medbench.profiling.requests import parse_bytes
+
+        os.environ[LIMIT_VARIABLE] = str(parse_bytes(text))
+    return text
+
+
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        "--memory-limit",
+        callback=_limit_memory,
+        help="Memory that a file and its values may take, e.g. 8GiB; 2GiB if not given.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="TOML file with prompts of each class, for a pre-trained model."),
+]

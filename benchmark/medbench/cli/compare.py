@@ -18,7 +18,12 @@ _LEVEL = 0.05
 
 
 def command(
-    runs: Annotated[list[str], typer.Argument(help="Run folders, record.json files or keys; two or more.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Run folders, record.json files or keys of runs or leaderboard rows; two or more."
+        ),
+    ],
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,16 +40,19 @@ def command(
     ] = None,
     seed: arguments.Seed = 0,
     runs_folder: arguments.Runs = None,
+    leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Compare runs on the same cases: paired differences, intervals by group, corrected p-values."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json
+    from medbench.core.folders import leaderboards_folder
     from medbench.core.folders import runs_folder as default_folder
     from medbench.leaderboards.compare import compare_runs
     from medbench.records.reading import find_run
 
-    entries = [find_run(name, runs_folder or default_folder()) for name in runs]
+    boards = leaderboards or leaderboards_folder()
+    entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
     differences = compare_runs(entries, metrics or (), seed, margin)
     if as_json:
         print_json([difference.as_json() for difference in differences])

@@ -55,7 +55,7 @@ def prepare(
         Path | None,
         typer.Option("--annotations", help="Folder of the raw annotation files; the videos' if not given."),
     ] = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
 ) -> None:
     """Write features, shots and annotations of videos in the layout of the released data."""
     from medbench.cli.console import ConsoleProgress
@@ -78,6 +78,7 @@ def prepare(
 def check(
     challenge: str,
     data: Annotated[Path | None, typer.Argument(help="Folder; where declared, if not given.")] = None,
+    memory_limit: arguments.MemoryLimit = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Check a data folder: files, counts, labels, sizes, and leaks between splits."""

@@ -76,6 +76,7 @@ def command(
         Path | None,
         typer.Option("--output", "-o", help="Without a challenge: file with one JSON line per pair."),
     ] = None,
+    memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,

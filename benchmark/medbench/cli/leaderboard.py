@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,68 @@ def build(
         print_json([str(path) for path in paths])
     else:
         typer.echo("\n".join(map(str, paths)))
+
+
+@app.command("verify", short_help="Compute every row and page again from evidence.")
+def verify(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Challenges, or keys of rows; all challenges with rows if not given."),
+    ] = None,
+    data: arguments.DataFolder = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions", help="Folder of run directories, or of the one named row's predictions."
+        ),
+    ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train the rows' networks again by their own commands.")
+    ] = False,
+    leaderboards: arguments.Leaderboards = None,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Verify boards from their evidence: every hash, value, interval, count, place and page.
+
+    With --data and --predictions, cases are scored again; with --retrain, networks are trained again.
+    """
+    import dataclasses
+
+    from medbench.cli.console import ConsoleProgress, print_json
+    from medbench.core.folders import leaderboards_folder
+    from medbench.running.verify import Again, verify
+
+    again = Again(data=data, predictions=predictions, retrain=retrain)
+    reports = verify(names or (), leaderboards or leaderboards_folder(), again, ConsoleProgress())
+    if as_json:
+        print_json([{**dataclasses.asdict(r), "findings": [str(f) for f in r.findings]} for r in reports])
+    for report in reports if not as_json else ():
+        for finding in report.findings:
+            typer.echo(str(finding))
+        for note in report.notes:
+            typer.echo(f"Note: {note}.")
+        scored = f", {report.scored_again} cases scored again" if report.scored_again else ""
+        trained = f", {report.trained_again} networks trained again" if report.trained_again else ""
+        wrong = f"{len(report.findings)} findings" if report.findings else "all as the evidence gives them"
+        typer.echo(
+            f"{report.challenge}: {report.rows} rows, {report.cells} cells computed again, "
+            f"{report.pages} pages compared{scored}{trained}: {wrong}."
+        )
+    if any(report.findings for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command("merge", short_help="Join the boards of several machines.")
+def merge(
+    others: Annotated[list[Path], typer.Argument(help="Folders of leaderboards of other machines.")],
+    leaderboards: arguments.Leaderboards = None,
+) -> None:
+    """Join the boards of several machines: rows with their evidence, and profiles."""
+    from medbench.core.folders import leaderboards_folder
+    from medbench.leaderboards.merge import merge
+
+    for board in merge(leaderboards or leaderboards_folder(), others):
+        typer.echo(f"{board.challenge}: {board.new} rows added, {board.known} were here already.")
 
 
 @app.command("references", short_help="Score the rows shown beside every model.")
@@ -77,7 +140,7 @@ def show(
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
-    from medbench.leaderboards.rendering import FORMATS, cells, headings, notes
+    from medbench.leaderboards.rendering import FORMATS, cells, facts, headings, notes
     from medbench.leaderboards.results import load_board
 
     if form not in ("table", *FORMATS):
@@ -91,10 +154,11 @@ def show(
         for whole in board.tables:
             short = tuple(metric for metric in whole.metrics if metric.headline) or whole.metrics
             table = dataclasses.replace(whole, metrics=short)
-            last = len(short) + 1
             rows = [cells(table, entry) for entry in table.entries]
-            wrap = [last, last + 1] if table.kind == "published" else []
+            wrap = [len(short) + 1] if table.kind == "published" else [1]
             print_table(f"{board.title}. {table.title}", headings(table), rows, wrap=wrap)
+            for fact in facts(table):
+                typer.echo(fact)
             if len(short) < len(whole.metrics):
                 typer.echo(f"{len(whole.metrics) - len(short)} further columns in the other formats.")
         typer.echo("\n".join(notes(board)))

@@ -14,15 +14,18 @@ from medbench.cli import (
     compare,
     data,
     doctor,
+    ensemble,
     evaluate,
     export,
     leaderboard,
     metrics,
     models,
     predict,
+    pretrain,
     profile,
     rank,
     report,
+    retrieve,
     run,
     submit,
     summarize,
@@ -30,6 +33,8 @@ from medbench.cli import (
 )
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="medbench",
@@ -44,9 +49,12 @@ app = typer.Typer(
 _VERBS = (
     (run, "run", "Predict a split, score it officially, record it."),
     (train, "train", "Train a model on a challenge's training split."),
+    (pretrain, "pretrain", "Pre-train a model on radiographs and reports."),
     (predict, "predict", "Predict a split in the challenge's format."),
+    (retrieve, "retrieve", "Rank reports by their likeness to radiographs."),
     (evaluate, "evaluate", "Score a folder of predictions."),
     (export, "export", "Write a network as ONNX, TorchScript, pt2 or safetensors."),
+    (ensemble, "ensemble", "Answer by the networks of several runs together."),
     (models, "models", "List the models, or show one."),
     (challenges, "challenges", "List the challenges, or show one."),
     (metrics, "metrics", "List the metrics, show or compare them."),
@@ -106,12 +114,13 @@ def main() -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
         if hasattr(error, "format_message") and not debug:
             error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
             code = 2
         else:
             code = fail(error, debug)
+    if code == INTERRUPTED:
+        typer.echo("Interrupted. Repeat the command to go on.", err=True)
     sys.exit(code or 0)

@@ -39,8 +39,10 @@ def command(
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
     contract: arguments.Contract = None,
-    device: arguments.Device = "cpu",
+    prompts: arguments.Prompts = None,
+    device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
+    force_precision: arguments.ForcePrecision = False,
     batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
     modalities: arguments.Modalities = None,
@@ -49,6 +51,7 @@ def command(
     tiling: arguments.Tiling = None,
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
+    memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
@@ -57,8 +60,11 @@ def command(
     from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
+    from medbench.running.zero_shot import zero_shot_options
 
     options = request_options(context)
+    if prompts is not None:
+        options = zero_shot_options(options, prompts)
     if images is not None:
         rows = _predict_images(options, images, classes, output)
     else:

@@ -35,10 +35,11 @@ def command(
     from medbench.cli.console import print_json
     from medbench.core.folders import leaderboards_folder
     from medbench.core.folders import runs_folder as default_folder
-    from medbench.leaderboards.rank import MISSING, OWN_RESAMPLES, find_entry, rank_runs
+    from medbench.leaderboards.rank import MISSING, OWN_RESAMPLES, rank_runs
+    from medbench.records.reading import find_run
 
     boards = leaderboards or leaderboards_folder()
-    entries = [find_entry(name, runs_folder or default_folder(), boards) for name in runs]
+    entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
     rankings = rank_runs(entries, metrics or (), seed, resamples)
     if as_json:
         print_json(rankings.as_json())

@@ -11,7 +11,12 @@ from medbench.cli import arguments
 
 
 def command(
-    run: Annotated[str, typer.Argument(help="Run folder, its record.json, or the beginning of its key.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="Run folder, its record.json, or the beginning of the key of a run or leaderboard row."
+        ),
+    ],
     data: arguments.DataFolder = None,
     predictions: Annotated[
         Path | None,
@@ -23,12 +28,19 @@ def command(
         Path | None, typer.Option("--output", "-o", help="The page; report.html in the run's folder.")
     ] = None,
     runs: arguments.Runs = None,
+    leaderboards: arguments.Leaderboards = None,
 ) -> None:
     """Write the report of a finished run again: scores, failures, worst cases with outlines, provenance."""
     from medbench.cli.console import ConsoleProgress
     from medbench.running.report import report
 
     page = report(
-        run, data=data, predictions=predictions, output=output, runs=runs, progress=ConsoleProgress()
+        run,
+        data=data,
+        predictions=predictions,
+        output=output,
+        runs=runs,
+        leaderboards=leaderboards,
+        progress=ConsoleProgress(),
     )
     typer.echo(f"Report: {page}")

@@ -22,8 +22,10 @@ def command(
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
     contract: arguments.Contract = None,
-    device: arguments.Device = "cpu",
+    prompts: arguments.Prompts = None,
+    device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
+    force_precision: arguments.ForcePrecision = False,
     batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
     modalities: Annotated[
@@ -38,6 +40,7 @@ def command(
     tiling: arguments.Tiling = None,
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
+    memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     repeats: arguments.Repeats = 1,
     runs: arguments.Runs = None,
@@ -54,8 +57,11 @@ def command(
     from medbench.running.combinations import combine_request
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
+    from medbench.running.zero_shot import zero_shot_options
 
     options = request_options(context)
+    if prompts is not None:
+        options = zero_shot_options(options, prompts)
     every = options.get("modalities") == ALL_COMBINATIONS
     if every:
         del options["modalities"]

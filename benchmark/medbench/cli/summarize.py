@@ -27,7 +27,7 @@ def command(
     ] = False,
     share: Annotated[float, typer.Option("--share", min=0.01, max=1.0, help="Of the video, at most.")] = 0.15,
     sampling: arguments.Sampling = "every_15th",
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
     as_json: arguments.AsJson = False,
 ) -> None:
     """Summarise a video: scores, shots, the chosen ones with their sound, and a contact sheet."""

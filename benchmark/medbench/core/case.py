@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+LONGEST_FACT = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -33,6 +35,18 @@ class Case:
     def resampling_unit(self) -> str:
         """What intervals resample: the case's group, or the case itself where it has none."""
         return self.group or self.id
+
+    @property
+    def subgroup_facts(self) -> dict[str, str]:
+        """Facts that may name a subgroup, such as a centre: short words, no paths, not the case itself."""
+        return {
+            name: value
+            for name, value in self.facts.items()
+            if isinstance(value, str)
+            and 0 < len(value) <= LONGEST_FACT
+            and value != self.id
+            and not {"/", "\\"} & set(value)
+        }
 
 
 @dataclass(frozen=True, slots=True)

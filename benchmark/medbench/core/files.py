@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from medbench.core.errors import MedbenchError
 
 
 @contextlib.contextmanager
@@ -20,11 +24,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        replace_flushed(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_flushed(temporary: Path, path: Path) -> None:
+    """Give a file its name once its bytes are on the disk; a file of that name stays until then."""
+    with open(temporary, "rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(path)
 
 
 @contextlib.contextmanager
@@ -41,8 +50,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> str:
-    """Strict JSON: NaN and infinity raise."""
-    return json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    """Strict JSON: NaN and infinity raise; what UTF-8 cannot hold, as in names of files, is escaped."""
+    text = json.dumps(value, indent=indent, allow_nan=False, ensure_ascii=False)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -50,14 +62,61 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, dump_json(value, indent=2) + "\n")
 
 
+def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        text: JSON; bytes are UTF-8.
+        strict: whether NaN and infinity are errors, also a number too large for a double.
+
+    Raises:
+        ValueError: for whatever is no JSON, lists nested too deep included.
+    """
+    number = _finite if strict else None
+    try:
+        return json.loads(text, parse_constant=number, parse_float=number)
+    except RecursionError:
+        raise ValueError("its lists are nested too deep") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no number")
+    return number
+
+
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a JSON file.
+
+    Raises:
+        ValueError: for whatever is no JSON.
+        MedbenchError: ``file.not_regular``.
+    """
+    return parse_json(read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Content of a regular file, which is opened without waiting.
+
+    Raises:
+        MedbenchError: ``file.not_regular`` for a folder, a named pipe, a device.
+    """
+    with open(path, "rb", opener=_regular) as stream:
+        return stream.read()
+
+
+def _regular(path: str, flags: int) -> int:
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise MedbenchError("file.not_regular", f"{path}: is no regular file.", "Give the file itself.")
 
 
 def read_pieces(path: Path) -> list[bytes]:
     """What lies between a file's line breaks; the last piece is empty where the file ends with one."""
-    return path.read_bytes().split(b"\n")
+    return read_bytes(path).split(b"\n")
 
 
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -67,7 +126,7 @@ def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, as hexadecimal."""
-    with open(path, "rb") as stream:
+    with open(path, "rb", opener=_regular) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

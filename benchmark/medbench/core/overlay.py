@@ -27,6 +27,19 @@ class ObjectMark:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A bounding box on an image.
+
+    Attributes:
+        corners: left, top, right and bottom in pixels of the image, right and bottom exclusive.
+        text: beside the box: class, score.
+    """
+
+    corners: Sequence[float]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Illustration:
     """An image with the labels of reference and prediction on it.
 
@@ -38,6 +51,8 @@ class Illustration:
             a slide at full resolution.
         caption: text below the image.
         marks: objects that only one side has.
+        reference_boxes: bounding boxes of the reference.
+        prediction_boxes: bounding boxes of the prediction.
     """
 
     image: npt.NDArray[Any]
@@ -46,3 +61,5 @@ class Illustration:
     kind: Literal["case", "overview", "detail"] = "case"
     caption: str = ""
     marks: Sequence[ObjectMark] = ()
+    reference_boxes: Sequence[DrawnBox] = ()
+    prediction_boxes: Sequence[DrawnBox] = ()

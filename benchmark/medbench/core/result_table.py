@@ -60,7 +60,18 @@ class CaseScores:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A case of a finished run, as ``cases.jsonl`` stores it."""
+    """A case of a finished run, as ``cases.jsonl`` stores it.
+
+    Attributes:
+        case: its id.
+        group: the unit of resampling.
+        status: whether it was scored.
+        scores: column -> score.
+        evidence: what pooled metrics are made of.
+        reason: why it was not scored.
+        predictions: file of its prediction -> SHA-256.
+        facts: manifest columns that may name subgroups (centre, scanner, disease model) -> value.
+    """
 
     case: str
     group: str
@@ -69,6 +80,7 @@ class CaseRow:
     evidence: Mapping[str, Any]
     reason: str = ""
     predictions: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of :meth:`from_json`."""
@@ -77,6 +89,7 @@ class CaseRow:
             "group": self.group,
             "status": self.status,
             **({"reason": self.reason} if self.reason else {}),
+            **({"facts": dict(self.facts)} if self.facts else {}),
             "scores": {name: score.as_json() for name, score in self.scores.items()},
             "evidence": dict(self.evidence),
             "predictions": dict(self.predictions),
@@ -93,6 +106,7 @@ class CaseRow:
             row["evidence"],
             row.get("reason", ""),
             row["predictions"],
+            row.get("facts", {}),
         )
 
     def renamed(self, folder: str, name: str) -> CaseRow:

@@ -8,7 +8,6 @@ they are read, and never taken for sealed ones.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import dump_json, read_pieces, sha256_file, write_text
+from medbench.core.files import dump_json, parse_json, read_pieces, sha256_file, write_text
 
 State = Literal["sealed", "unsealed", "edited", "torn", "unreadable"]
 
@@ -72,7 +71,7 @@ def read_lines(path: Path) -> list[Line]:
 def _line(number: int, piece: bytes, last: bool) -> Line:
     text = piece.decode(errors="replace")
     try:
-        row = json.loads(piece)
+        row = parse_json(piece, strict=True)
     except ValueError:
         row = None
     if not isinstance(row, dict):
@@ -80,9 +79,15 @@ def _line(number: int, piece: bytes, last: bool) -> Line:
     if "sha256" not in row:
         return Line(number, text, row, "unsealed")
     del row["sha256"]
-    own = _OWN_HASH.search(text)
-    right = own and hashlib.sha256(f"{text[: own.start()]}}}".encode()).hexdigest() == own[1]
+    own = hashed_part(text)
+    right = own is not None and hashlib.sha256(own[0].encode()).hexdigest() == own[1]
     return Line(number, text, row, "sealed" if right else "edited")
+
+
+def hashed_part(text: str) -> tuple[str, str] | None:
+    """What the hash of a sealed line is of, and the hash that stands there; ``None`` for other lines."""
+    own = _OWN_HASH.search(text)
+    return (f"{text[: own.start()]}}}", own[1]) if own else None
 
 
 def read_table(path: Path, code: str) -> list[Line]:

@@ -15,15 +15,17 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_json
 from medbench.io.gate import source
-from medbench.io.gate.expected import Role
+from medbench.io.gate.admission import VOLUME_SUFFIXES, suffix_of
+from medbench.io.gate.expected import Role, check_budget, memory_limit_bytes
 from medbench.io.gate.refusal import Reject, refusal_of
 
+_READ_WHOLE = {*VOLUME_SUFFIXES, ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".npz", ".csv", ".tsv", ".txt"}
 _HASH_BYTES = 32
 _PIECE = 1 << 20
 
 
 def content_sha256(path: Path, role: Role = "release") -> str:
-    """SHA-256 of a foreign file's bytes, as hexadecimal.
+    """SHA-256 of a foreign file's bytes, as hexadecimal; of none that is too large to be read.
 
     Args:
         path: the file.
@@ -34,6 +36,8 @@ def content_sha256(path: Path, role: Role = "release") -> str:
     """
     try:
         with source.opened(path, path.parent, role) as stream:
+            if role == "prediction" or suffix_of(path.name) in _READ_WHOLE:
+                check_budget(os.fstat(stream.fileno()).st_size, memory_limit_bytes())
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except Reject as reject:
         raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject

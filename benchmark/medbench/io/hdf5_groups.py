@@ -13,7 +13,8 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
 from medbench.io.gate import source
-from medbench.io.gate.expected import MEMORY_BYTES, check_budget
+from medbench.io.gate.expected import check_budget, memory_limit_bytes
+from medbench.io.gate.hdf5_arrays import check_filters
 from medbench.io.gate.refusal import Reject, refusal_of
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
         raise MedbenchError(
             "data.not_real", f"{path}: {place} holds {content}.", "Save one array of numbers."
         )
-    check_budget(dataset.size * dataset.dtype.itemsize, MEMORY_BYTES)
+    check_filters(place, dataset)
+    check_budget(dataset.size * dataset.dtype.itemsize, memory_limit_bytes())
     return np.asarray(dataset[()])
 
 

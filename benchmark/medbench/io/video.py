@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def _opened(path: Path, root: Path | None = None, expected: Expected | None = No
     with entrance(path, "video", root=root, expected=expected) as admitted:
         assert isinstance(admitted.header, VideoHeader)
         assert admitted.stream is not None
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(_name(admitted.stream, path), cv2.CAP_FFMPEG)
         try:
             if not capture.isOpened():
                 raise corrupt("it cannot be opened")
@@ -53,6 +54,12 @@ def _opened(path: Path, root: Path | None = None, expected: Expected | None = No
             raise corrupt("its frames do not decode") from error
         finally:
             capture.release()
+
+
+def _name(stream: BufferedReader, path: Path) -> str:
+    """A name by which the decoder opens the very file that was checked, where the system has one."""
+    by_handle = f"/dev/fd/{stream.fileno()}"
+    return by_handle if os.path.exists(by_handle) else str(path)
 
 
 def count_frames(path: Path) -> int:

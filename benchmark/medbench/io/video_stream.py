@@ -14,6 +14,10 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.containers import VideoHeader
+from medbench.io.gate.expected import check_budget
+from medbench.io.gate.refusal import corrupt
 
 if TYPE_CHECKING:
     import av
@@ -21,11 +25,8 @@ if TYPE_CHECKING:
 _LOST_S = 1.0
 _DEFAULT_RATE = Fraction(25)
 _SOUND_RATE = 48_000
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2|avi|matroska,webm|mpeg|mpegts|mpegvideo|asf|flv|ogg"
-"""Containers that hold their frames themselves; playlists and scripts, which name other files, are none."""
-
-
-_OPTIONS = {"format_whitelist": _CONTAINERS.replace("|", ","), "protocol_whitelist": "file"}
+_BYTES_A_PIXEL = 16
+_DEMUXERS = {"AVI": "avi", "MP4": "mov", "Matroska": "matroska", "ASF": "asf", "FLV": "flv", "Ogg": "ogg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +47,38 @@ class VideoFacts:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, VideoHeader]]:
+    """A video that passed the gate, decoded from the very handle that was checked."""
     try:
         import av
     except ImportError as error:
         raise MedbenchError(
             "package.missing", "Decoding videos needs PyAV.", "pip install 'medbench[video]'"
         ) from error
-    if not path.is_file():
-        raise MedbenchError("file.unreadable", f"{path}: there is no such video.", "Check the path.")
-    try:
-        with av.open(str(path.absolute()), options=_OPTIONS) as container:
-            if not container.streams.video:
-                raise MedbenchError("file.corrupt", f"{path}: holds no video.", "Give a file with frames.")
-            container.streams.video[0].thread_type = "AUTO"
-            yield container
-    except av.error.FFmpegError as error:
-        raise MedbenchError(
-            "file.corrupt",
-            f"{path}: cannot be decoded to its end ({error.strerror or error}).",
-            "The file is truncated or damaged: copy it again from its source.",
-        ) from error
+    with entrance(path, "video") as admitted:
+        assert isinstance(admitted.header, VideoHeader)
+        form = _DEMUXERS.get(admitted.header.container)
+        try:
+            with av.open(admitted.stream, mode="r", format=form) as container:
+                if not container.streams.video:
+                    raise corrupt("it holds no video stream")
+                stream = container.streams.video[0]
+                if not (stream.width and stream.height):
+                    raise corrupt("its frames have no size")
+                check_budget(_BYTES_A_PIXEL * stream.width * stream.height, admitted.budget_bytes)
+                stream.thread_type = "AUTO"
+                yield container, admitted.header
+        except av.error.FFmpegError as error:
+            raise corrupt(str(error.strerror or error)) from error
 
 
 def video_facts(path: Path) -> VideoFacts:
     """Rate, size and sound of a video.
 
     Raises:
-        MedbenchError: ``package.missing``, ``file.unreadable`` or ``file.corrupt``.
+        MedbenchError: ``package.missing``, or what the gate refuses.
     """
-    with _opened(path) as container:
+    with _opened(path) as (container, _):
         stream = container.streams.video[0]
         rate = stream.average_rate or stream.guessed_rate or _DEFAULT_RATE
         return VideoFacts(Fraction(rate), stream.width, stream.height, bool(container.streams.audio))
@@ -88,20 +91,22 @@ def iterate_frames(path: Path) -> Iterator[tuple[int, float, Any]]:
         MedbenchError: also ``file.corrupt`` for a video that ends before the time that it announces, or
             holds no frame. Fewer frames than announced are no fault: containers count pauses too.
     """
-    with _opened(path) as container:
+    with _opened(path) as (container, header):
         stream = container.streams.video[0]
         rate = Fraction(stream.average_rate or stream.guessed_rate or _DEFAULT_RATE)
         announced = _announced_s(container, stream)
         index, end = -1, 0.0
         for index, frame in enumerate(container.decode(stream)):
             if frame.is_corrupt:
-                raise _cut(path, f"frame {index} is damaged")
+                raise corrupt(f"frame {index} is damaged")
             time_s = index / float(rate) if frame.time is None else float(frame.time)
             end = max(end, time_s + 1 / float(rate))
             yield index, time_s, frame
         start = float((stream.start_time or 0) * (stream.time_base or 0))
         if index < 0 or end - start < announced - max(_LOST_S, 2 / float(rate)):
-            raise _cut(path, f"{index + 1} frames, {end - start:.1f} of {announced:.1f} s")
+            raise corrupt(f"ends early: {index + 1} frames, {end - start:.1f} of {announced:.1f} s")
+        if index + 1 < (header.stored_frames or 0):
+            raise corrupt(f"{index + 1} of its {header.stored_frames} frames decode")
 
 
 def _announced_s(container: Any, stream: Any) -> float:
@@ -110,14 +115,6 @@ def _announced_s(container: Any, stream: Any) -> float:
     if container.duration is not None and not container.streams.audio:
         return float(container.duration) / 1_000_000
     return 0.0
-
-
-def _cut(path: Path, told: str) -> MedbenchError:
-    return MedbenchError(
-        "file.corrupt",
-        f"{path}: cannot be decoded to its end ({told}).",
-        "The file is truncated or damaged: copy it again from its source.",
-    )
 
 
 def frames_at(path: Path, indices: Sequence[int]) -> list[npt.NDArray[np.uint8]]:
@@ -212,7 +209,7 @@ def _copy_sound(path: Path, output: Any, stream: Any, spans: Sequence[tuple[floa
 
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=_SOUND_RATE)
     written = 0
-    with _opened(path) as container:
+    with _opened(path) as (container, _):
         for decoded in container.decode(container.streams.audio[0]):
             for frame in resampler.resample(decoded):
                 start = 0.0 if frame.time is None else float(frame.time)

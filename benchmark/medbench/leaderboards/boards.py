@@ -1,8 +1,9 @@
 """A challenge's leaderboard as data: tables of entries that may be compared.
 
-Rows share a table when kind of data, split, the very files (their manifest hash) and protocol are the same.
-Synthetic samples, subsets of a release and numbers from papers therefore never stand among results on the
-whole real data.
+Rows share a table when kind of data, split, the very files (their manifest hash), the code that scored them,
+the definitions of their columns and the protocol are the same. Synthetic samples, subsets of a release and
+numbers from papers therefore never stand among results on the whole real data, and numbers from papers share
+a table only where their population is the same.
 """
 
 from __future__ import annotations
@@ -13,18 +14,26 @@ from typing import Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.result_table import MetricSpec
+from medbench.leaderboards.baseline import CONSTANT, constant_row, headline, not_above
+from medbench.leaderboards.naming import entry_names
+from medbench.leaderboards.rows import RECORD_SHA256
+from medbench.leaderboards.sections import Section, sections
 
 Kind = Literal["real", "sample", "published"]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A metric of an entry: value, 95 % interval, and counts (scored, failed, missing, undefined)."""
+    """A metric of an entry: value, 95 % interval with its method, counts (scored, failed, missing,
+    undefined), and the spread over cases."""
 
     value: float | None
     low: float | None = None
     high: float | None = None
     counts: tuple[int, ...] = ()
+    method: str = ""
+    spread: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,9 @@ class Entry:
         population: data of a published number.
         costs: cells under the table's ``cost_headings``.
         sealed: whether the row carries its own hash, so that an edit would show.
+        evidence: whether the row names the hashes of its record and cases.
+        rank: place by the table's first column, equal values sharing the better one; ``None`` for reference
+            rows, marked rows and published numbers.
     """
 
     name: str
@@ -50,6 +62,8 @@ class Entry:
     population: str = ""
     costs: tuple[str, ...] = ()
     sealed: bool = True
+    evidence: bool = True
+    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,11 @@ class Table:
         mark: what sets the rows apart from those that are ranked; empty for a ranking.
         cost_headings: headings of columns with costs, where these were measured.
         plots: charts of accuracy over cost, as SVG.
+        scoring: hash of the code that scored; empty for published numbers and rows from before it was kept.
+        population: data of published numbers.
+        sections: spread over cases, subgroups, repetitions with other seeds.
+        substitute: what the data are, where they stand for the release.
+        note: what the table lacks, or what its marks mean; empty where there is nothing to say.
     """
 
     kind: Kind
@@ -85,6 +104,11 @@ class Table:
     mark: str = ""
     cost_headings: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
+    scoring: str = ""
+    population: str = ""
+    sections: tuple[Section, ...] = ()
+    substitute: str = ""
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -94,7 +118,7 @@ class Table:
             "sample": "Synthetic sample: no result on real data",
             "published": "Published, not measured here",
         }[self.kind]
-        parts = [where]
+        parts = [f"Measured on a substitute for the release: {self.substitute}" if self.substitute else where]
         if self.subset:
             parts[0] += f", subset ({self.subset[0]} of {self.subset[1]} cases)"
         if self.split:
@@ -105,6 +129,8 @@ class Table:
             parts.append(f"not ranked: {self.mark}")
         if self.kind != "published":
             parts.append(f"{self.cases} cases ({self.manifest[:8]})")
+        if self.scoring:
+            parts.append(f"scoring {self.scoring[:8]}")
         return ", ".join(parts)
 
 
@@ -136,7 +162,7 @@ class Board:
         return (*self.measured, *self.published)
 
 
-def make_board(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Board:
+def make_board(challenge: Challenge, rows: Sequence[Row]) -> Board:
     """The board of a challenge, from its measured rows and its published numbers.
 
     Args:
@@ -161,97 +187,144 @@ def _protocols(challenge: Challenge) -> dict[str, list[MetricSpec]]:
     return by_protocol
 
 
-def _measured(challenge: Challenge, rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+def _measured(challenge: Challenge, rows: Sequence[Row]) -> Iterator[Table]:
     kinds: tuple[Kind, ...] = ("real", "sample")
     for kind in kinds:
-        populations = sorted({(row["split"], row["manifest_sha256"]) for row in rows if row["data"] == kind})
-        for split, manifest in populations:
-            table_rows = [
-                row
-                for row in rows
-                if (row["data"], row["split"], row["manifest_sha256"]) == (kind, split, manifest)
-            ]
-            for protocol, metrics in _protocols(challenge).items():
-                for mark in _marks(table_rows):
-                    yield from _table(kind, protocol, metrics, table_rows, mark)
+        populations = sorted({_population(row) for row in rows if row["data"] == kind})
+        for population in populations:
+            table_rows = [row for row in rows if row["data"] == kind and _population(row) == population]
+            for alike in _by_definitions(table_rows):
+                for protocol, metrics in _protocols(challenge).items():
+                    for mark in _marks(alike):
+                        yield from _table(challenge.name, kind, (protocol, metrics), alike, mark)
 
 
-def _marks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _population(row: Row) -> tuple[str, str, str]:
+    return row["split"], row["manifest_sha256"], row.get("scoring_sha256") or ""
+
+
+def _by_definitions(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows apart by the definitions of their columns, which agree wherever two rows share a column."""
+    groups: list[tuple[dict[str, str], list[Row]]] = []
+    for row in rows:
+        own = {name: cell["convention"] for name, cell in row["metrics"].items()}
+        for shared, members in groups:
+            if all(shared.get(name, convention) == convention for name, convention in own.items()):
+                shared.update(own)
+                members.append(row)
+                break
+        else:
+            groups.append((own, [row]))
+    return [members for _, members in groups]
+
+
+def _marks(rows: Sequence[Row]) -> list[str]:
     """Marks of the rows, those of ranked ones first."""
     return sorted({row.get("mark") or "" for row in rows if not row.get("reference_row")} or {""})
 
 
 def _table(
-    kind: Kind,
-    protocol: str,
-    metrics: Sequence[MetricSpec],
-    rows: Sequence[Mapping[str, Any]],
-    mark: str,
+    challenge: str, kind: Kind, columns: tuple[str, Sequence[MetricSpec]], rows: Sequence[Row], mark: str
 ) -> Iterator[Table]:
     """The table of rows with one mark, best first, and below them the challenge's reference rows."""
+    protocol, metrics = columns
     shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
     if not shown:
         return
     models = [row for row in rows if not row.get("reference_row") and (row.get("mark") or "") == mark]
-    references = [row for row in rows if row.get("reference_row")]
-    first = rows[0]
+    ordered = [*_ordered(models, shown[0]), *(row for row in rows if row.get("reference_row"))]
+    ranks = [None] * len(models) if mark else _ranks(ordered[: len(models)], shown[0])
+    ranks += [None] * (len(ordered) - len(models))
+    first, constant = rows[0], constant_row(rows)
+    names = [
+        name + _verdict(row, shown, constant) for name, row in zip(entry_names(ordered), ordered, strict=True)
+    ]
+    entries = map(_entry, ordered, names, ranks, [shown] * len(ordered))
     yield Table(
         kind,
         first["split"],
         protocol,
         shown,
-        (
-            *_ranked([_entry(row, shown) for row in models], shown[0]),
-            *(_entry(row, shown) for row in references),
-        ),
+        tuple(entries),
         first["counts"]["total"],
         first["manifest_sha256"],
         first.get("split_rule") or "",
         first.get("split_sha256") or "",
         _subset(first),
         mark,
+        scoring=first.get("scoring_sha256") or "",
+        sections=sections(ordered, shown),
+        substitute=(first.get("settings") or {}).get("substitute", ""),
+        note=_note(challenge, first, shown, constant),
     )
 
 
-def _subset(row: Mapping[str, Any]) -> tuple[int, int] | None:
+def _verdict(row: Row, metrics: Sequence[MetricSpec], constant: Row | None) -> str:
+    if constant is None or row.get("model") == CONSTANT or row.get("reference_row"):
+        return ""
+    verdict = not_above(headline(metrics), row, constant)
+    return f" [{verdict}]" if verdict else ""
+
+
+def _note(challenge: str, row: Row, metrics: Sequence[MetricSpec], constant: Row | None) -> str:
+    if constant is None:
+        data = " --data DIR" if row["data"] == "real" else ""
+        return (
+            f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
+            f"--split {row['split']}{data} (on real data after medbench train)."
+        )
+    return (
+        "Marked rows have not been shown to lie above the constant baseline in "
+        f"{headline(metrics).title}: the 95 % interval of the paired difference does not lie on the better "
+        "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
+        "value)."
+    )
+
+
+def _subset(row: Row) -> tuple[int, int] | None:
     if not row.get("subset"):
         return None
     return row["present_cases"], row["released_cases"]
 
 
-def _entry(row: Mapping[str, Any], metrics: Sequence[MetricSpec]) -> Entry:
+def _entry(row: Row, name: str, rank: int | None, metrics: Sequence[MetricSpec]) -> Entry:
     cells = {}
     for metric in metrics:
         result = row["metrics"].get(metric.name)
         if result is not None:
             low, high = result["ci95"]
-            cells[metric.name] = Cell(result["value"], low, high, tuple(result["counts"]))
-    subset = _subset(row)
-    name = row["title"] + (f" ({row['recipe']})" if row["recipe"] else "")
-    if row.get("mark") or row.get("reference_row"):
-        name += f" [{row.get('mark') or 'reference'}]"
+            method, spread = result.get("ci95_method", ""), result.get("spread")
+            cells[metric.name] = Cell(result["value"], low, high, tuple(result["counts"]), method, spread)
     return Entry(
-        name + (f" [subset {subset[0]} of {subset[1]}]" if subset else ""),
+        name,
         cells,
         f"{row['counts']['failed'] + row['counts']['missing']}/{row['counts']['total']}",
         row["key"],
         sealed=bool(row.get("sealed")),
+        evidence=bool(row.get(RECORD_SHA256)),
+        rank=rank,
     )
 
 
-def _ranked(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
-    def place(entry: Entry) -> float:
-        cell = entry.cells.get(metric.name)
-        if cell is None or cell.value is None:
-            return float("inf")
-        return -cell.value if metric.better == "higher" else cell.value
+def _badness(row: Row, metric: MetricSpec) -> float:
+    value = (row["metrics"].get(metric.name) or {}).get("value")
+    if value is None:
+        return float("inf")
+    return -value if metric.better == "higher" else value
 
-    return tuple(sorted(entries, key=place))
+
+def _ordered(rows: Sequence[Row], metric: MetricSpec) -> list[Row]:
+    return sorted(rows, key=lambda row: _badness(row, metric))
+
+
+def _ranks(ordered: Sequence[Row], metric: MetricSpec) -> list[int | None]:
+    """Places of rows that stand best first; rows without a value have none."""
+    values = [_badness(row, metric) for row in ordered]
+    return [None if value == float("inf") else values.index(value) + 1 for value in values]
 
 
 def _published(challenge: Challenge) -> Iterator[Table]:
-    entries_by_key: dict[tuple[str, str], list[Entry]] = {}
-    columns: dict[tuple[str, str], set[str]] = {}
+    groups: dict[tuple[str, str, str], list[Entry]] = {}
     protocols = _protocols(challenge)
     for result in challenge.published():
         values = {name: Cell(float(value)) for name, value in result["metrics"].items()}
@@ -259,11 +332,30 @@ def _published(challenge: Challenge) -> Iterator[Table]:
             cells = {metric.name: values[metric.name] for metric in metrics if metric.name in values}
             if not cells and (values or protocol != next(iter(protocols))):
                 continue
-            key = (result.get("split", ""), protocol)
-            entry = Entry(result["name"], cells, source=result["source"], population=result["population"])
-            entries_by_key.setdefault(key, []).append(entry)
-            columns.setdefault(key, set()).update(cells)
-    for (split, protocol), entries in entries_by_key.items():
-        table_columns = tuple(m for m in protocols[protocol] if m.name in columns[split, protocol])
-        in_order = _ranked(entries, table_columns[0]) if table_columns else tuple(entries)
-        yield Table("published", split, protocol, table_columns, in_order)
+            population = result["population"]
+            source = "; ".join(result[part] for part in ("source", "place", "note") if result.get(part))
+            entry = Entry(published_name(result), cells, source=source, population=population)
+            groups.setdefault((result.get("split", ""), protocol, population), []).append(entry)
+    for (split, protocol, population), entries in groups.items():
+        shown = tuple(m for m in protocols[protocol] if any(m.name in entry.cells for entry in entries))
+        ordered = _best_first(entries, shown[0]) if shown else tuple(entries)
+        yield Table("published", split, protocol, shown, ordered, population=population)
+
+
+def _best_first(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ...]:
+    def badness(entry: Entry) -> float:
+        value = entry.cells[metric.name].value if metric.name in entry.cells else None
+        if value is None:
+            return float("inf")
+        return -value if metric.better == "higher" else value
+
+    return tuple(sorted(entries, key=badness))
+
+
+def published_name(result: Mapping[str, Any]) -> str:
+    """What a table calls a published number: its authors or model, and the name on the board if another."""
+    nickname = result.get("nickname")
+    if not nickname:
+        return str(result["name"])
+    known = "" if nickname == result["name"] else f" {nickname}"
+    return f"{result['name']} [nickname{known}]"

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.score import Score
 from medbench.leaderboards.compare import check_same
-from medbench.records.reading import Run, find_run, read_run
+from medbench.records.reading import Run
 from medbench.statistics import schemes
 from medbench.statistics.ranking import case_values
 from medbench.statistics.stability import Stability, resampled_groups, stability
@@ -26,7 +25,6 @@ from medbench.statistics.stability import Stability, resampled_groups, stability
 RESAMPLES = 1000
 OWN_RESAMPLES = 200
 """Of the challenge's own ranking, which is worked out anew from the rows of each resample."""
-EVIDENCE = "evidence"
 MISSING = (
     "A missing value counts as the worst of the metric's range, and as worse than every value where the "
     "range has no worst end; it never improves a rank. Cases that no entry has a value for are left out, "
@@ -121,22 +119,6 @@ class Rankings:
             column["better"] = rankings.metric.better
             column["protocol"] = rankings.metric.protocol
         return {**plain, "missing_values": MISSING}
-
-
-def find_entry(name: str, runs: Path, leaderboards: Path) -> Run:
-    """A run by its folder, record or key, or the evidence of a leaderboard's row by its key.
-
-    Raises:
-        MedbenchError: as :func:`medbench.records.reading.find_run`.
-    """
-    try:
-        return find_run(name, runs)
-    except MedbenchError as error:
-        folders = sorted(leaderboards.glob(f"*/{EVIDENCE}/*/record.json"))
-        rows = [path.parent for path in folders if len(name) >= 4 and path.parent.name.startswith(name[:16])]
-        if error.code != "run.unknown" or len(rows) != 1:
-            raise
-        return read_run(rows[0])
 
 
 def rank_runs(

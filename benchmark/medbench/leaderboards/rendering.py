@@ -35,8 +35,9 @@ _LATEX = {
 }
 CSV_COLUMNS = (
     "kind", "split", "protocol", "entry", "metric", "unit", "better", "convention", "value", "ci95_low",
-    "ci95_high", "scored", "failed", "missing", "undefined", "cases", "present_cases", "released_cases",
-    "manifest_sha256", "split_sha256", "run", "population", "source", "sealed",
+    "ci95_high", "ci95_method", "scored", "failed", "missing", "undefined", "mean", "sd", "median", "q25",
+    "q75", "worst", "worst_case", "rank", "cases", "present_cases", "released_cases", "manifest_sha256",
+    "split_sha256", "scoring_sha256", "run", "population", "source", "sealed", "evidence",
 )  # fmt: skip
 
 
@@ -50,29 +51,46 @@ def text(cell: Cell | None, metric: MetricSpec) -> str:
 
 def headings(table: Table) -> list[str]:
     """Headings of a table's columns."""
-    last = ["measured on", "source"] if table.kind == "published" else ["failed or missing", "run"]
-    last = [*table.cost_headings, *last]
-    return ["who" if table.kind == "published" else "model", *map(heading, table.metrics), *last]
+    last = ["source"] if table.kind == "published" else [*table.cost_headings, "failed or missing", "run"]
+    first = ["who"] if table.kind == "published" else ["rank", "model"]
+    return [*first, *map(heading, table.metrics), *last]
 
 
 def cells(table: Table, entry: Entry) -> list[str]:
     """Cells of an entry's row."""
-    last = [entry.population, entry.source] if table.kind == "published" else [entry.lost, _run(entry)]
-    last = [*entry.costs, *last]
-    return [entry.name, *(text(entry.cells.get(m.name), m) for m in table.metrics), *last]
+    values = [text(entry.cells.get(m.name), m) for m in table.metrics]
+    if table.kind == "published":
+        return [entry.name, *values, entry.source]
+    rank = "–" if entry.rank is None else str(entry.rank)
+    return [rank, entry.name, *values, *entry.costs, entry.lost, _run(entry)]
 
 
 def _run(entry: Entry) -> str:
-    """The beginning of a run's key, and whether its row is from before rows carried their hashes."""
-    return entry.run[:8] if entry.sealed else f"{entry.run[:8]} ({UNSEALED})"
+    """The beginning of a run's key, and what the row lacks of hashes and evidence."""
+    if not entry.sealed:
+        return f"{entry.run[:8]} ({UNSEALED})"
+    return entry.run[:8] if entry.evidence else f"{entry.run[:8]} (no evidence)"
+
+
+def facts(table: Table) -> list[str]:
+    """Sentences below a table's title: rule of the split, population of published numbers, baseline."""
+    rule = [f"Split: {table.rule}."] if table.rule else []
+    population = [f"Measured on: {table.population}."] if table.population else []
+    return [*rule, *population, *([table.note] if table.note else [])]
 
 
 def notes(board: Board) -> list[str]:
-    """Notes below all tables: intervals, failure rule and order of rows."""
+    """Notes below all tables: intervals, failure rule, order of rows, evidence."""
+    cells = [cell for table in board.measured for entry in table.entries for cell in entry.cells.values()]
+    methods = sorted({cell.method for cell in cells if cell.method and cell.low is not None})
+    how = f" ({'; '.join(methods)})" if methods else ""
     return [
-        f"Brackets: 95 % intervals, resampled by group. Failed and missing cases: {board.failure_rule}",
-        "The order of rows is that of the first column and is not the organisers' ranking. Tables differ in "
-        "data, split or protocol and cannot be compared with one another.",
+        f"Brackets: 95 % intervals over groups of cases (patients, sequences, videos), each from the values "
+        f"with one group left out{how}. Failed and missing cases: {board.failure_rule}",
+        "The rank is by the first column and is not the organisers' ranking. Tables differ in data, split, "
+        "protocol, definitions or scoring code and cannot be compared with one another.",
+        f"Verify: medbench leaderboard verify {board.challenge}; a run's key also names its row for medbench "
+        "report, compare and rank.",
     ]
 
 
@@ -80,20 +98,19 @@ def markdown(board: Board) -> str:
     """The board as a Markdown page."""
     from tabulate import tabulate
 
+    def grid(names: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+        shown = [list(map(markdown_text, line)) for line in lines]
+        names = list(map(markdown_text, names))
+        return str(tabulate(shown, names, tablefmt="github", disable_numparse=True))
+
     parts = [f"# {markdown_text(board.title)}", "", markdown_text(f"{board.task}. {board.homepage}"), ""]
     for table in board.tables:
         parts += [f"## {markdown_text(table.title)}", ""]
-        if table.rule:
-            parts += [markdown_text(f"Split: {table.rule}."), ""]
-        lines = [list(map(markdown_text, cells(table, entry))) for entry in table.entries]
-        parts += [
-            str(
-                tabulate(
-                    lines, list(map(markdown_text, headings(table))), tablefmt="github", disable_numparse=True
-                )
-            ),
-            "",
-        ]
+        for fact in facts(table):
+            parts += [markdown_text(fact), ""]
+        parts += [grid(headings(table), [cells(table, entry) for entry in table.entries]), ""]
+        for section in table.sections:
+            parts += [f"### {markdown_text(section.title)}", "", grid(section.headings, section.lines), ""]
     for note in notes(board):
         parts += [markdown_text(note), ""]
     return "\n".join(parts)
@@ -107,7 +124,7 @@ def latex(board: Board) -> str:
         parts += [
             "\\begin{table}",
             f"\\caption{{{_latex(board.title)}. {_latex(table.title)}.}}",
-            f"\\begin{{tabular}}{{l{'r' * len([*table.metrics, *table.cost_headings])}ll}}",
+            f"\\begin{{tabular}}{{{_alignment(table)}}}",
             "\\toprule",
             " & ".join(map(_latex, columns)) + r" \\",
             "\\midrule",
@@ -118,6 +135,13 @@ def latex(board: Board) -> str:
             "",
         ]
     return "\n".join([*parts, *(f"% {note}" for note in notes(board)), ""])
+
+
+def _alignment(table: Table) -> str:
+    """Columns of a LaTeX table: numbers to the right, words to the left."""
+    if table.kind == "published":
+        return f"l{'r' * len(table.metrics)}l"
+    return f"rl{'r' * len([*table.metrics, *table.cost_headings])}ll"
 
 
 def _latex(words: str) -> str:
@@ -154,16 +178,21 @@ def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping
         "value": cell.value,
         "ci95_low": cell.low,
         "ci95_high": cell.high,
+        "ci95_method": cell.method,
         **counts,
+        **{name: value for name, value in (cell.spread or {}).items() if name != "cases"},
+        "rank": entry.rank or "",
         "cases": table.cases or "",
         "present_cases": present,
         "released_cases": released,
         "manifest_sha256": table.manifest,
         "split_sha256": table.split_sha256,
+        "scoring_sha256": table.scoring,
         "run": entry.run,
         "population": entry.population,
         "source": entry.source,
         "sealed": "" if table.kind == "published" else str(entry.sealed).lower(),
+        "evidence": "" if table.kind == "published" else str(entry.evidence).lower(),
     }
 
 
@@ -184,7 +213,9 @@ def html(board: Board) -> str:
     ]
     page = environment.get_template("board.html.j2")
     link = board.homepage if board.homepage.startswith(("https://", "http://")) else ""
-    return page.render(board=board, tables=tables, notes=notes(board), link=link, policy=CONTENT_POLICY)
+    return page.render(
+        board=board, tables=tables, notes=notes(board), link=link, policy=CONTENT_POLICY, facts=facts
+    )
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Board], str]]] = MappingProxyType(

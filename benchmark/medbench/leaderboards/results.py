@@ -2,48 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
-from medbench.core.files import sha256_file, write_text
-from medbench.core.seals import Line, read_table, sealed_line, write_table
+from medbench.core.files import atomic_path, sha256_file, write_text
+from medbench.core.seals import Line, read_table, seal_of, sealed_line, write_table
+from medbench.core.text import printable
+from medbench.leaderboards.baseline import with_differences
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
+from medbench.leaderboards.rows import RECORD_SHA256, row_of
 from medbench.profiling.records import read_profiles
-from medbench.records.reading import JOURNAL, RECORD, read_run
+from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD, read_run
 from medbench.records.schema import RunRecord
 
 RESULTS = "results.jsonl"
-SEALED, CASES_SHA256 = "sealed", "cases_sha256"
+_SORTED_BY = ("data", "split", "model", "key")
+SEALED = "sealed"
 
 
-def add_result(leaderboards: Path, record: RunRecord, cases_sha256: str) -> None:
+def add_result(leaderboards: Path, record: RunRecord, folder: Path) -> None:
     """Add a run to its challenge's rows (the same run replaces its own row) and write the pages anew.
+
+    The run's record and cases are kept beside the row as its evidence.
 
     Args:
         leaderboards: folder of the leaderboards.
         record: of the run.
-        cases_sha256: SHA-256 of the run's rows on disk, so that the leaderboard's row is of these very cases.
+        folder: run directory.
+
+    Raises:
+        MedbenchError: ``leaderboard.damaged``; the rows are then left as they are.
+    """
+    challenge = record.challenge.name
+    with changed_rows(leaderboards, challenge) as lines:
+        evidence = evidence_folder(leaderboards, challenge, record.key)
+        keep_evidence(folder, evidence)
+        row = row_of(record, evidence)
+        lines[record.key] = Line(0, sealed_line(row), row, "sealed")
+
+
+@contextlib.contextmanager
+def changed_rows(leaderboards: Path, challenge: str) -> Iterator[dict[str, Line]]:
+    """The rows of a challenge by key, to be changed; then rows and pages are written, while none else writes.
 
     Raises:
         MedbenchError: ``leaderboard.damaged``; the rows are then left as they are.
     """
     from filelock import FileLock
 
-    folder = leaderboards / record.challenge.name
+    folder = leaderboards / challenge
     path = folder / RESULTS
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        lines = {line.row["key"]: line for line in _lines(path)}
-        row = {**_row(record), CASES_SHA256: cases_sha256}
-        lines[record.key] = Line(0, sealed_line(row), row, "sealed")
+        lines = {line.row["key"]: line for line in read_lines_of_rows(path)}
+        yield lines
         ordered = sorted(lines.values(), key=_place)
         write_table(path, [line.text for line in ordered])
-        _write_pages(folder, _board(leaderboards, record.challenge.name, ordered))
+        _write_pages(folder, board_of_lines(leaderboards, challenge, ordered))
+
+
+def evidence_folder(leaderboards: Path, challenge: str, key: str) -> Path:
+    """Where the record and the cases of a row lie."""
+    return leaderboards / challenge / EVIDENCE / key[:KEY_LENGTH]
+
+
+def keep_evidence(folder: Path, evidence: Path) -> None:
+    """Copy a run's record, cases and seal; files that are there already with the same bytes are left."""
+    for name in (JOURNAL, RECORD, seal_of(Path(RECORD)).name):
+        source, target = folder / name, evidence / name
+        if source.is_file() and not (target.is_file() and sha256_file(source) == sha256_file(target)):
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def read_results(leaderboards: Path, challenge: str) -> list[dict[str, Any]]:
@@ -52,7 +88,7 @@ def read_results(leaderboards: Path, challenge: str) -> list[dict[str, Any]]:
     Raises:
         MedbenchError: ``leaderboard.damaged`` naming the file and the line.
     """
-    return list(map(_marked, _lines(leaderboards / challenge / RESULTS)))
+    return list(map(_marked, read_lines_of_rows(leaderboards / challenge / RESULTS)))
 
 
 def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> Board:
@@ -65,15 +101,15 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
 
     Raises:
         MedbenchError: ``challenge.unknown``; ``leaderboard.damaged`` naming the file and the line;
-            ``leaderboard.disagrees`` or ``run.damaged`` for a run that says otherwise than its row or its
-            cases; ``leaderboard.empty`` when there is neither a measured nor a published number.
+            ``leaderboard.disagrees`` or ``run.damaged`` for evidence or a run that says otherwise than its
+            row or its cases; ``leaderboard.empty`` when there is neither a measured nor a published number.
     """
     title = load_challenge(challenge).title
     path = leaderboards / challenge / RESULTS
-    lines = _lines(path)
-    for line in lines if runs else ():
-        _check_against_run(path, line, Path(str(runs)))
-    board = _board(leaderboards, challenge, lines)
+    lines = read_lines_of_rows(path)
+    for line in lines:
+        _check_against_runs(path, line, runs)
+    board = board_of_lines(leaderboards, challenge, lines)
     if not board.tables:
         raise MedbenchError(
             "leaderboard.empty",
@@ -92,7 +128,7 @@ def build_board(leaderboards: Path, challenge: str, runs: Path | None = None) ->
     return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
 
 
-def _lines(path: Path) -> list[Line]:
+def read_lines_of_rows(path: Path) -> list[Line]:
     """The rows of a leaderboard as they stand in the file.
 
     Raises:
@@ -101,28 +137,50 @@ def _lines(path: Path) -> list[Line]:
     lines = read_table(path, "leaderboard.damaged")
     for line in lines:
         try:
-            _place(line)
-        except (KeyError, TypeError) as error:
+            _check_row(line.row)
+        except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(path, line, error) from error
     return lines
 
 
+def _check_row(row: Mapping[str, Any]) -> None:
+    """Refuse a row without what every leaderboard's row has.
+
+    Raises:
+        KeyError: for an entry that is not there.
+        TypeError: for one of another type.
+    """
+    for name in (*_SORTED_BY, "title"):
+        if not isinstance(row[name], str):
+            raise TypeError(f"its {name} is no text")
+    for name, metric in row["metrics"].items():
+        value = metric["value"]
+        if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
+            raise TypeError(f"its {printable(name)} is no number")
+
+
 def _place(line: Line) -> tuple[str, ...]:
-    return tuple(line.row[name] for name in ("data", "split", "model", "key"))
+    return tuple(line.row[name] for name in _SORTED_BY)
 
 
 def _marked(line: Line) -> dict[str, Any]:
     return {**line.row, SEALED: line.state == "sealed"}
 
 
-def _board(leaderboards: Path, challenge: str, lines: list[Line]) -> Board:
+def board_of_lines(leaderboards: Path, challenge: str, lines: list[Line]) -> Board:
+    """The board of a challenge's rows as they stand in the file, with the costs of their models.
+
+    Raises:
+        MedbenchError: ``leaderboard.damaged`` for a line that is no row.
+    """
     subject, rows = load_challenge(challenge), list(map(_marked, lines))
     for line, row in zip(lines, rows, strict=True):
         try:
             make_board(subject, [row])
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(leaderboards / challenge / RESULTS, line, error) from error
-    return with_costs(make_board(subject, rows), rows, read_profiles(leaderboards))
+    compared = with_differences(rows, leaderboards / challenge / EVIDENCE, subject)
+    return with_costs(make_board(subject, compared), rows, read_profiles(leaderboards))
 
 
 def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
@@ -133,17 +191,24 @@ def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
     )
 
 
-def _check_against_run(path: Path, line: Line, runs: Path) -> None:
-    """Compare a row with the run that it was made of, where that lies in ``runs``.
+def _check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
+    """Compare a row with its evidence, and with the run that it was made of where that lies in ``runs``.
 
     Raises:
         MedbenchError: ``leaderboard.disagrees``, or as :func:`medbench.records.reading.read_run`.
     """
     challenge, key = path.parent.name, str(line.row["key"])
-    for record in sorted(runs.glob(f"{challenge}/*/{key[:16]}/{RECORD}")) if key.isalnum() else ():
+    if not key.isalnum():
+        return
+    evidence = evidence_folder(path.parents[1], challenge, key) / RECORD
+    copies = [evidence] if evidence.exists() else []
+    for record in (
+        *copies,
+        *(sorted(runs.glob(f"{challenge}/*/{key[:KEY_LENGTH]}/{RECORD}")) if runs else ()),
+    ):
         run = read_run(record.parent)
-        own = {**_row(run.record), CASES_SHA256: sha256_file(record.with_name(JOURNAL))}
-        differing = _first_difference(line.row, own)
+        own = row_of(run.record, record.parent)
+        differing = _first_difference(line.row, own, () if record == evidence else _FREE)
         if run.record.key == key and differing:
             raise MedbenchError(
                 "leaderboard.disagrees",
@@ -152,9 +217,12 @@ def _check_against_run(path: Path, line: Line, runs: Path) -> None:
             )
 
 
-def _first_difference(row: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """The first entry of a row that its run says otherwise, save of when and by which checkout it ran."""
-    free = ("finished", "git_commit", "git_dirty", "command", "medbench")
+_FREE = ("finished", "git_commit", "git_dirty", "command", "medbench", RECORD_SHA256)
+"""When and by which checkout a run ran: a repeated run may say otherwise than its row."""
+
+
+def _first_difference(row: Mapping[str, Any], own: Mapping[str, Any], free: Sequence[str]) -> str:
+    """The first entry of a row that its run says otherwise."""
     return next((name for name in row if name in own and name not in free and row[name] != own[name]), "")
 
 
@@ -169,43 +237,3 @@ def _write_pages(folder: Path, board: Board) -> list[Path]:
         write_text(folder / name, render(board))
         paths.append(folder / name)
     return paths
-
-
-def _row(record: RunRecord) -> dict[str, Any]:
-    return {
-        "key": record.key,
-        "data": record.data,
-        "sample_version": record.challenge.sample_version,
-        "split": record.challenge.split,
-        "split_rule": record.challenge.split_rule,
-        "split_sha256": record.challenge.split_sha256,
-        "subset": record.challenge.subset,
-        "present_cases": record.challenge.present_cases,
-        "released_cases": record.challenge.released_cases,
-        "manifest_sha256": record.challenge.manifest_sha256,
-        "model": record.model.name,
-        "title": record.model.title,
-        "options": record.model.options,
-        "parameters": record.model.parameters,
-        "weights": record.model.weights,
-        "weights_sha256": record.model.weights_sha256,
-        "recipe": (record.model.training or {}).get("recipe", {}).get("name"),
-        "mark": record.settings.get("mark", ""),
-        "reference_row": record.settings.get("reference_row", False),
-        "counts": record.counts.model_dump(),
-        "metrics": {
-            name: {
-                "value": metric.value,
-                "ci95": [metric.ci95_low, metric.ci95_high],
-                "convention": metric.convention,
-                "counts": [metric.scored, metric.failed, metric.missing, metric.undefined],
-            }
-            for name, metric in record.metrics.items()
-        },
-        "medbench": record.environment.medbench,
-        "code_sha256": record.environment.code_sha256,
-        "git_commit": record.environment.git_commit,
-        "git_dirty": record.environment.git_dirty,
-        "finished": record.finished,
-        "command": record.command,
-    }

@@ -17,6 +17,7 @@ from medbench.models.local.entries import local_entry, local_factory
 from medbench.models.local.names import declared_models
 from medbench.models.smp_table import smp_entries
 from medbench.models.timm_table import PREFIX, timm_entries, timm_entry
+from medbench.models.torchvision_table import torchvision_entries
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +36,7 @@ def _registry() -> Registry[ModelEntry]:
                 registry.add(name, entry)
         except MedbenchError as error:
             registry.report(error)
-    for entry in (*smp_entries(), *timm_entries()):
+    for entry in (*smp_entries(), *timm_entries(), *torchvision_entries()):
         registry.add(entry.name, entry)
     return registry
 
@@ -123,7 +124,7 @@ def create_model(
     name: str,
     *,
     in_channels: int | None = None,
-    num_classes: int,
+    num_classes: int | None = None,
     image_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
@@ -132,7 +133,8 @@ def create_model(
     Args:
         name: model name.
         in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if ``None``.
-        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background.
+        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background; the
+            published number if ``None``.
         image_size: side of the square input in pixels; ignored where the architecture does not depend on it.
         options: options of the model. ``num_image_classes`` is an option of every model with an image-level
             head: with a number the network returns ``(segmentation logits, image logits)``, with ``None``,
@@ -144,6 +146,7 @@ def create_model(
     """
     entry = model_entry(name)
     in_channels = entry.in_channels if in_channels is None else in_channels
+    num_classes = entry.num_classes if num_classes is None else num_classes
     for what, number in (("in_channels", in_channels), ("num_classes", num_classes)):
         if number < 1:
             raise MedbenchError(

@@ -7,9 +7,10 @@ import platform
 import subprocess
 import sys
 
+from medbench.challenges.base import Challenge
 from medbench.core.machine import processor_name, usable_cores
 from medbench.core.package import PACKAGE
-from medbench.records.identity import code_sha256
+from medbench.records.identity import code_sha256, scoring_sha256
 from medbench.records.schema import Environment
 
 _RECORDED = (
@@ -48,8 +49,8 @@ def git_state() -> tuple[str | None, bool | None]:
     return _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain", "--", str(PACKAGE)))
 
 
-def environment(device: str) -> Environment:
-    """Machine and software of this process."""
+def environment(device: str, challenge: Challenge) -> Environment:
+    """Machine and software of this process, and the sources that score a challenge."""
     import psutil
 
     packages = {}
@@ -69,6 +70,7 @@ def environment(device: str) -> Environment:
         git_commit=commit,
         git_dirty=dirty,
         code_sha256=code_sha256(),
+        scoring_sha256=scoring_sha256(challenge),
         python=platform.python_version(),
         packages=packages,
         platform=f"{sys.platform} {platform.machine()}",

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.files import sha256_json
 from medbench.core.guard import Failure, guarded
@@ -18,6 +19,7 @@ from medbench.core.plugins import plugin_hashes
 from medbench.io.caches import content_sha256
 
 _READERS = 4
+_NOT_SCORING = ("sample.py", "published.py")
 
 
 def manifest_sha256(root: Path, cases: Iterable[Case]) -> str:
@@ -56,6 +58,31 @@ def plugin_settings() -> dict[str, dict[str, str]]:
     """The entry ``plugins`` of a run's settings: name of each plug-in in use -> SHA-256; none without any."""
     hashes = plugin_hashes()
     return {"plugins": hashes} if hashes else {}
+
+
+def scoring_sha256(challenge: Challenge) -> str:
+    """Hash of the package's sources that read, score and pool the cases of a challenge.
+
+    Those of other challenges, of models, of training and of intervals are not among them.
+    """
+    room = type(challenge.release).__module__.removeprefix("medbench.challenges.").partition(".")[0]
+    return _sources_sha256(room)
+
+
+@functools.cache
+def _sources_sha256(room: str) -> str:
+    digest = hashlib.sha256()
+    for relative in package_files("result"):
+        if _scores(relative, room):
+            digest.update(relative.as_posix().encode() + b"\0" + (PACKAGE / relative).read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _scores(relative: Path, room: str) -> bool:
+    first, *rest = relative.parts
+    if first == "challenges":
+        return (len(rest) == 1 or rest[0] in ("families", room)) and rest[-1] not in _NOT_SCORING
+    return first in ("io", "metrics") or relative.as_posix() in ("core/score.py", "core/result_table.py")
 
 
 @functools.cache

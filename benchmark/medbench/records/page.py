@@ -15,12 +15,22 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.guard import Failure, guarded
-from medbench.core.overlay import Illustration
+from medbench.core.overlay import DrawnBox, Illustration
 from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.text import CONTENT_POLICY, printable
 from medbench.records.charts import draw_chart
 from medbench.records.schema import RunRecord
-from medbench.records.tables import RESULT_HEADINGS, heading, number, result_rows, result_tables
+from medbench.records.tables import (
+    RESULT_HEADINGS,
+    SPREAD_HEADINGS,
+    SUBGROUP_HEADINGS,
+    heading,
+    number,
+    result_rows,
+    result_tables,
+    spread_rows,
+    subgroup_tables,
+)
 
 WORST = 8
 REFERENCE_RGB, PREDICTION_RGB = (230, 159, 0), (86, 180, 233)
@@ -36,18 +46,21 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
+    *,
     sealed: bool = True,
+    verdicts: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file without links to other files.
 
     Args:
         path: of the HTML file.
         challenge: reads images and references of the worst cases.
-        cases: the cases of the rows.
+        cases: the cases of the rows; none where the data are not here, and the page then has no images.
         rows: scores of the cases.
         record: of the run.
         predictions: folder of prediction files.
         sealed: whether hashes show that record and rows were not edited.
+        verdicts: columns in which the run was not shown to lie above the constant baseline, in words.
     """
     import jinja2
 
@@ -65,11 +78,16 @@ def write_report(
         policy=CONTENT_POLICY,
         record=record,
         sealed=sealed,
+        verdicts=verdicts,
         headings=RESULT_HEADINGS,
         tables=[
             (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
             for protocol, metrics in result_tables(record).items()
         ],
+        spread_headings=SPREAD_HEADINGS,
+        spread=spread_rows(record.metrics.values()),
+        subgroup_headings=SUBGROUP_HEADINGS,
+        subgroups=subgroup_tables(record),
         methods="; ".join(sorted(methods)) or "too few groups",
         failures=[row for row in rows if row.status != "ok"],
         charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
@@ -117,7 +135,9 @@ def _figures(
         return -value if ordering.better == "higher" else value
 
     scored = sorted(
-        (row for row in rows if ordering.name in row.scores and row.predictions), key=badness, reverse=True
+        (row for row in rows if ordering.name in row.scores and row.predictions and row.case in cases),
+        key=badness,
+        reverse=True,
     )
     figures = []
     for row in scored[:WORST]:
@@ -138,7 +158,12 @@ def _drawn(
             "caption": image.caption or text,
             "scores": text if image.kind == "overview" else "",
             "marked": bool(image.marks),
-            "outlined": bool(np.any(image.reference) or np.any(image.prediction)),
+            "outlined": bool(
+                np.any(image.reference)
+                or np.any(image.prediction)
+                or image.reference_boxes
+                or image.prediction_boxes
+            ),
             "source": _data_url(image),
         }
         for image in images
@@ -146,7 +171,7 @@ def _drawn(
 
 
 def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
-    """``(height, width, 3)`` with the outlines of every label of both label maps, and the marks."""
+    """``(height, width, 3)`` with the outlines of every label of both label maps, boxes and marks."""
     import cv2
 
     canvas = np.ascontiguousarray(illustration.image, np.uint8).copy()
@@ -157,6 +182,8 @@ def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
             mask = (labels == label).astype(np.uint8)
             contours, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(canvas, contours, -1, colour, width)
+    _draw_boxes(canvas, illustration.reference_boxes, REFERENCE_RGB, width)
+    _draw_boxes(canvas, illustration.prediction_boxes, PREDICTION_RGB, width)
     for mark in illustration.marks:
         row, column, radius = round(mark.row), round(mark.column), round(mark.radius) + MARK_MARGIN_PX
         missed = mark.kind == "missed"
@@ -170,6 +197,21 @@ def outlined(illustration: Illustration) -> npt.NDArray[np.uint8]:
                 corners = (column - radius, row - radius), (column + radius, row + radius)
                 cv2.rectangle(canvas, *corners, colour, line)
     return canvas
+
+
+def _draw_boxes(
+    canvas: npt.NDArray[np.uint8], boxes: Sequence[DrawnBox], colour: tuple[int, int, int], width: int
+) -> None:
+    """Draw boxes, the first of them last, with their texts at the upper left corner."""
+    import cv2
+
+    for box in reversed(boxes):
+        left, top, right, bottom = (round(corner) for corner in box.corners)
+        cv2.rectangle(canvas, (left, top), (right - 1, bottom - 1), colour, width)
+        if box.text:
+            size = max(0.4, max(canvas.shape) / 900)
+            place = (max(0, left + 2), max(round(26 * size), top - 3))
+            cv2.putText(canvas, box.text, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, width, cv2.LINE_AA)
 
 
 def _data_url(illustration: Illustration) -> str:

@@ -9,11 +9,16 @@ from pathlib import Path
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
-from medbench.records.agreement import disagreement
+from medbench.records.agreement import differing_cells, disagreement
 from medbench.records.schema import RunRecord
 
 JOURNAL, RECORD = "cases.jsonl", "record.json"
 UNSEALED = "unsealed"
+EVIDENCE = "evidence"
+"""Folder of a challenge's leaderboard with the record and cases of each row, by key."""
+LEAST_LETTERS = 4
+KEY_LENGTH = 16
+"""Letters of a key that name a run directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,13 @@ class Run:
         return name if self.sealed else f"{name} ({UNSEALED})"
 
 
-def find_run(name: str | Path, runs: Path) -> Run:
+def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> Run:
     """A run by its folder, its ``record.json``, or the beginning of its key.
+
+    Args:
+        name: folder, file or at least four letters of a key.
+        runs: folder of run directories.
+        leaderboards: folder of leaderboards, whose rows' evidence stands in for runs that are not here.
 
     Raises:
         MedbenchError: ``run.unknown``, ``run.ambiguous`` or ``run.damaged``.
@@ -42,15 +52,14 @@ def find_run(name: str | Path, runs: Path) -> Run:
     path = Path(name)
     if path.is_dir() or path.is_file():
         return read_run(path if path.is_dir() else path.parent)
-    folders = sorted(
-        path.parent
-        for path in runs.glob("*/*/*/record.json")
-        if len(str(name)) >= 4 and path.parent.name.startswith(str(name)[:16])
-    )
+    folders = _folders(str(name), runs, "*/*/*/")
+    if not folders and leaderboards is not None:
+        folders = _folders(str(name), leaderboards, f"*/{EVIDENCE}/*/")
     if not folders:
+        boards = f", and no row in {leaderboards}," if leaderboards is not None else ""
         raise MedbenchError(
             "run.unknown",
-            f"{name}: is no run folder, and no run in {runs} has a key that begins so.",
+            f"{name}: is no run folder, and no run in {runs}{boards} has a key that begins so.",
             "Give the folder that medbench run printed, or at least four letters of the key.",
         )
     if len(folders) > 1:
@@ -59,6 +68,14 @@ def find_run(name: str | Path, runs: Path) -> Run:
             "run.ambiguous", f"{name}: several runs begin so: {names}.", "Give more letters of the key."
         )
     return read_run(folders[0])
+
+
+def _folders(name: str, root: Path, places: str) -> list[Path]:
+    """Folders of records whose key begins so."""
+    if len(name) < LEAST_LETTERS:
+        return []
+    records = root.glob(f"{places}{RECORD}")
+    return sorted(path.parent for path in records if path.parent.name.startswith(name[:KEY_LENGTH]))
 
 
 def read_run(folder: Path) -> Run:
@@ -83,7 +100,7 @@ def read_run(folder: Path) -> Run:
         if broken is not None:
             raise _damaged(f"{rows_path}, line {broken.number}: was edited or cut off.")
         rows = [CaseRow.from_json(line.row) for line in lines]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = (str(error).strip().splitlines() or ["no message"])[0]
         raise _damaged(f"{folder}: its record or rows cannot be read ({reason}).") from error
     sealed = _check_seal(folder, any(line.state == "sealed" for line in lines))
@@ -92,6 +109,18 @@ def read_run(folder: Path) -> Run:
     if difference := disagreement(record, rows):
         raise _damaged(f"{record_path}: disagrees with {JOURNAL}: {difference}.")
     return Run(record, {row.case: row for row in rows}, folder, sealed)
+
+
+def check_measures(run: Run) -> None:
+    """Refuse a run whose record says any value, interval, spread or count otherwise than its cases.
+
+    Raises:
+        MedbenchError: ``run.damaged`` naming the first such cell.
+    """
+    for place, stated, again in differing_cells(run.record, list(run.rows.values())):
+        raise _damaged(
+            f"{run.folder / RECORD}: disagrees with {JOURNAL}: {place} is {again}, the record says {stated}."
+        )
 
 
 def _check_seal(folder: Path, expected: bool) -> bool:

@@ -58,6 +58,33 @@ class ChallengeRecord(_Part):
     conventions: dict[str, str] = Field(description="metric column -> id of its definition")
 
 
+class SpreadRecord(_Part):
+    """How a column is spread over the cases that have a value."""
+
+    cases: int
+    mean: float
+    sd: float | None = Field(description="with cases - 1; none for one case")
+    median: float
+    q25: float
+    q75: float
+    worst: float
+    worst_case: str = Field(description="id of the first case with the worst value")
+
+
+class SubgroupRecord(_Part):
+    """One metric over the cases of a subgroup."""
+
+    value: float | None
+    ci95_low: float | None
+    ci95_high: float | None
+    ci95_method: str
+    groups: int
+    scored: int
+    failed: int
+    missing: int
+    undefined: int
+
+
 class MetricRecord(_Part):
     """One metric over the split, with its denominators."""
 
@@ -78,6 +105,9 @@ class MetricRecord(_Part):
     failed: int
     missing: int
     undefined: int
+    spread: SpreadRecord | None = Field(
+        default=None, description="over cases; none for pooled metrics and where no case has a value"
+    )
 
 
 class Counts(_Part):
@@ -96,6 +126,9 @@ class Environment(_Part):
     git_commit: str | None
     git_dirty: bool | None
     code_sha256: str = Field(description="hash of the package's own source files")
+    scoring_sha256: str | None = Field(
+        default=None, description="hash of those source files that read, score and pool"
+    )
     python: str
     packages: dict[str, str]
     platform: str
@@ -119,6 +152,9 @@ class RunRecord(_Part):
     settings: dict[str, Any] = Field(description="inference settings that decide the result")
     seed: int
     metrics: dict[str, MetricRecord]
+    subgroups: dict[str, dict[str, dict[str, SubgroupRecord]]] = Field(
+        default_factory=dict, description="manifest column -> its value -> headline metric over those cases"
+    )
     counts: Counts
     time_s: dict[str, float] = Field(
         description="seconds by phase, over the cases predicted in the last call"

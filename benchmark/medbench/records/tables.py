@@ -67,3 +67,45 @@ def result_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
         )
         for metric in metrics
     ]
+
+
+SPREAD_HEADINGS = ("metric", "mean ± sd", "median", "quartiles", "worst", "worst case", "cases")
+
+
+def spread_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
+    """One row a metric under :data:`SPREAD_HEADINGS`; none for pooled metrics."""
+    return [
+        (
+            heading(metric),
+            f"{number(own.mean, metric.unit)} ± {number(own.sd, metric.unit)}",
+            number(own.median, metric.unit),
+            interval(own.q25, own.q75, metric.unit),
+            number(own.worst, metric.unit),
+            own.worst_case,
+            str(own.cases),
+        )
+        for metric in metrics
+        if (own := metric.spread) is not None
+    ]
+
+
+def subgroup_tables(record: RunRecord) -> dict[str, list[tuple[str, ...]]]:
+    """Manifest column -> one row a subgroup and metric: subgroup, metric, value, interval, cases, groups."""
+    return {
+        column: [
+            (
+                name,
+                heading(record.metrics[metric]),
+                number(own.value, record.metrics[metric].unit),
+                interval(own.ci95_low, own.ci95_high, record.metrics[metric].unit),
+                str(own.scored + own.failed + own.missing + own.undefined),
+                str(own.groups),
+            )
+            for name, metrics in names.items()
+            for metric, own in metrics.items()
+        ]
+        for column, names in record.subgroups.items()
+    }
+
+
+SUBGROUP_HEADINGS = ("subgroup", "metric", "mean", "95 % interval", "cases", "groups")

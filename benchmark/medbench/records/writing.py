@@ -10,12 +10,16 @@ from typing import Any
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case, Data
 from medbench.core.result_table import FLAGS, CaseRow
+from medbench.core.text import printable
+from medbench.io.tables import plain_text
 from medbench.metrics.checks.invariants import check_case, check_counts
 from medbench.records.environment import environment
+from medbench.records.measures import metric_records, subgroup_records
 from medbench.records.phases import Timing
 from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
-from medbench.statistics.intervals import aggregate
 
+SUBSTITUTE = "substitute"
+"""Entry of a record's settings, and a file of a data folder: what data are that are not the release."""
 NOTES = "notes"
 """Entry of a record's settings: what whoever reads the scores should know, in words."""
 
@@ -73,7 +77,8 @@ def make_record(
         MedbenchError: ``record.invariant`` when scores of a case contradict one another or cases are lost.
     """
     challenge, data, cases = subject.challenge, subject.data, subject.cases
-    metrics = _metrics(challenge, rows, provenance.seed)
+    metrics = metric_records(challenge, rows, provenance.seed)
+    _check(challenge, rows, metrics)
     statuses = [row.status for row in rows]
     counts = Counts(
         total=len(rows),
@@ -88,13 +93,14 @@ def make_record(
         data=data.kind,
         model=provenance.model,
         challenge=_challenge_record(subject),
-        settings=_settings(provenance.settings, rows),
+        settings=_settings(provenance.settings, rows, data),
         seed=provenance.seed,
         metrics=metrics,
+        subgroups=subgroup_records(challenge, rows, provenance.seed),
         counts=counts,
         time_s={phase: round(seconds, 4) for phase, seconds in sorted(timing.items())},
         cases_timed=timing.cases,
-        environment=environment(provenance.device),
+        environment=environment(provenance.device, challenge),
         started=provenance.started,
         finished=now(),
         command=provenance.command,
@@ -102,10 +108,24 @@ def make_record(
     )
 
 
-def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow]) -> dict[str, Any]:
-    """The settings with notes on suspicious cases."""
+def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow], data: Data) -> dict[str, Any]:
+    """The settings with notes on suspicious cases, and with what the data stand for a release."""
     notes = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
-    return {**settings, **({NOTES: notes} if notes else {})}
+    substitute = substitute_of(data)
+    other = {SUBSTITUTE: substitute} if substitute else {}
+    return {**settings, **other, **({NOTES: notes} if notes else {})}
+
+
+def substitute_of(data: Data) -> str:
+    """What real data are that stand for a release, as their file ``substitute.txt`` says; else empty.
+
+    Raises:
+        MedbenchError: for a file that is no text.
+    """
+    path = data.root / f"{SUBSTITUTE}.txt"
+    if data.kind != "real" or not path.is_file():
+        return ""
+    return printable(" ".join(plain_text(path).split()))
 
 
 def _flags(row: CaseRow) -> Sequence[str]:
@@ -113,47 +133,31 @@ def _flags(row: CaseRow) -> Sequence[str]:
     return flags
 
 
-def _metrics(challenge: Challenge, rows: Sequence[CaseRow], seed: int) -> dict[str, MetricRecord]:
+def _check(challenge: Challenge, rows: Sequence[CaseRow], metrics: Mapping[str, MetricRecord]) -> None:
+    """Refuse scores of a case that contradict one another, and counts that lose a case.
+
+    Raises:
+        MedbenchError: ``record.invariant``.
+    """
     conventions = _conventions(challenge)
     for row in rows:
         check_case(row.case, row.scores, conventions)
-    metrics = {}
-    for spec in challenge.metrics:
-        figures = aggregate(challenge.scorer.statistic, spec, rows, seed)
-        if figures.scored + figures.failed + figures.missing + figures.undefined == 0:
-            continue
-        if not spec.pooled:
+    for name, metric in metrics.items():
+        if not metric.pooled:
             check_counts(
-                spec.title,
-                sum(spec.name in row.scores for row in rows),
-                scored=figures.scored,
-                failed=figures.failed,
-                missing=figures.missing,
-                undefined=figures.undefined,
+                metric.title,
+                sum(name in row.scores for row in rows),
+                scored=metric.scored,
+                failed=metric.failed,
+                missing=metric.missing,
+                undefined=metric.undefined,
             )
-        metrics[spec.name] = MetricRecord(
-            title=spec.title,
-            unit=spec.unit,
-            better=spec.better,
-            convention=spec.convention,
-            protocol=spec.protocol,
-            pooled=spec.pooled,
-            value=figures.value,
-            ci95_low=figures.interval.low,
-            ci95_high=figures.interval.high,
-            ci95_method=figures.interval.method,
-            groups=figures.groups,
-            scored=figures.scored,
-            failed=figures.failed,
-            missing=figures.missing,
-            undefined=figures.undefined,
-        )
-    return metrics
 
 
 def _challenge_record(subject: Subject) -> ChallengeRecord:
     challenge, data, split = subject.challenge, subject.data, subject.split
-    present = challenge.release.completeness(data.root, split) if data.kind == "real" else None
+    whole = data.kind != "real" or substitute_of(data)
+    present = None if whole else challenge.release.completeness(data.root, split)
     facts = challenge.release.split_facts(split)
     return ChallengeRecord(
         name=challenge.name,

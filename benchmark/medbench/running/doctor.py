@@ -12,11 +12,17 @@ from pathlib import Path
 
 from medbench.core.folders import cache_folder, data_folder, leaderboards_folder, runs_folder
 
-_NEEDED = ("numpy", "scipy", "opencv-python-headless", "SimpleITK", "pydantic", "typer", "rich", "tabulate")
+_NEEDED = (
+    "numpy", "scipy", "opencv-python-headless", "simplejpeg", "nibabel", "h5py", "tifffile", "zlib-ng",
+    "filelock", "pydantic", "typer", "rich", "tabulate",
+)  # fmt: skip
 _EXTRAS = {
     "models": ("torch", "torchvision", "timm", "segmentation-models-pytorch"),
     "training": ("lightning", "monai"),
     "nnunet": ("nnunetv2",),
+    "slides": ("tiffslide", "imagecodecs"),
+    "video": ("av",),
+    "resampling": ("SimpleITK",),
     "reference": ("medpy",),
 }
 

@@ -121,7 +121,10 @@ def _scored(
     rows, timing = score_predictions(
         challenge, cases, predictions, folder, progress, rename=request.rename, places=places
     )
-    notes = unused_notes(predictions, [path for path in paths if isinstance(path, Path)])
+    notes = [
+        printable(note, None)
+        for note in unused_notes(predictions, [path for path in paths if isinstance(path, Path)])
+    ]
     for note in notes:
         progress.say(f"{request.predictions}: {note}.")
     provenance = Provenance(
@@ -137,7 +140,7 @@ def _scored(
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, command=request.command())
     board = request.boards_root if request.cases == "*" else None
-    store(finished, challenge, cases, predictions, board)
+    finished = store(finished, challenge, cases, predictions, board)
     if board is not None:
         add_references(subject, request, progress)
     return finished

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
-from medbench.core.files import sha256_file, write_text
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_text
 from medbench.core.seals import seal_of, write_seal
+from medbench.leaderboards.baseline import CONSTANT, find_constant, sentences
 from medbench.leaderboards.results import add_result
 from medbench.records.page import write_report
-from medbench.records.reading import JOURNAL, RECORD, Finished
+from medbench.records.reading import JOURNAL, RECORD, Finished, Run, read_run
+from medbench.records.schema import RunRecord
 
 REPORT = "report.html"
+_OF_THE_CALL = {"started", "finished", "time_s", "cases_timed", "environment"}
 
 
 def store(
@@ -22,12 +27,50 @@ def store(
     cases: Sequence[Case],
     predictions: Path,
     leaderboards: Path | None,
-) -> None:
-    """Write record, seal and report into the run directory, and the row into the leaderboard, if any."""
-    record = finished.record
+) -> Finished:
+    """Write record, seal and report into the run directory, and the row into the leaderboard, if any.
+
+    Returns:
+        The run with the record on disk, which stays as an earlier call wrote it where nothing is new.
+    """
+    earlier = _earlier(finished)
     path, journal = finished.folder / RECORD, finished.folder / JOURNAL
-    write_text(path, record.model_dump_json(indent=2) + "\n")
-    write_seal(seal_of(path), (path, journal))
-    write_report(finished.folder / REPORT, challenge, cases, finished.rows, record, predictions)
+    if earlier is None:
+        write_text(path, finished.record.model_dump_json(indent=2) + "\n")
+        write_seal(seal_of(path), (path, journal))
+    record = earlier or finished.record
+    verdicts = against_constant(finished, challenge, finished.folder.parents[2])
+    report = finished.folder / REPORT
+    write_report(report, challenge, cases, finished.rows, record, predictions, verdicts=verdicts)
     if leaderboards is not None:
-        add_result(leaderboards, record, sha256_file(journal))
+        add_result(leaderboards, record, finished.folder)
+    return dataclasses.replace(finished, record=record)
+
+
+def against_constant(finished: Finished | Run, challenge: Challenge, runs: Path) -> Sequence[str]:
+    """What the report says of a run against the constant baseline's; nothing where that was not run.
+
+    Args:
+        finished: the run.
+        challenge: the challenge.
+        runs: folder of run directories.
+    """
+    record = finished.record
+    constant = None if record.model.name == CONSTANT else find_constant(record, runs)
+    if constant is None:
+        return ()
+    rows = finished.rows.values() if isinstance(finished.rows, Mapping) else finished.rows
+    run = Run(record, {row.case: row for row in rows}, finished.folder)
+    return sentences(constant, run, challenge)
+
+
+def _earlier(finished: Finished) -> RunRecord | None:
+    """The record of an earlier call of the same run, if it is whole and says the same of the same cases."""
+    try:
+        earlier = read_run(finished.folder)
+    except MedbenchError:
+        return None
+    now = finished.record.model_dump(exclude=_OF_THE_CALL)
+    return (
+        earlier.record if earlier.sealed and earlier.record.model_dump(exclude=_OF_THE_CALL) == now else None
+    )

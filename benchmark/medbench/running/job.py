@@ -22,6 +22,7 @@ from medbench.records.schema import ModelRecord
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Request, RunPlan
+from medbench.running.retraining import how_trained
 from medbench.running.setup import Setup
 from medbench.running.weights import choose_weights, refuse_leak
 
@@ -78,7 +79,7 @@ class Job:
             weights=weights.kind,
             weights_sha256=weights.sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all(weights.facts) or None,
+            training=places.hide_all({**weights.facts, **how_trained(network, weights.facts)}) or None,
         )
 
     @property
@@ -209,7 +210,9 @@ class FoldedJob:
             weights=self.setup.weights.kind,
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all({**shared, "networks": each}) if facts else None,
+            training=places.hide_all({**shared, **how_trained(self.network, shared), "networks": each})
+            if facts
+            else None,
         )
 
 

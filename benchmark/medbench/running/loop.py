@@ -29,9 +29,11 @@ from medbench.io.caches import content_sha256
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL
 from medbench.running.handed_in import alike_hint
+from medbench.running.together import answers_together, in_chunks, shares_batches
 
 UNFINISHED = "unfinished"
 READ_AHEAD = 2
+READERS = 4
 BEHIND = 4
 FINISHERS = 2
 LONGEST_REASON = 600
@@ -92,8 +94,9 @@ def predict_and_score(
                         progress.say(f"{row.case}: {row.reason}")
                     progress.advance(1, row.case)
 
-            for case, sample in _read_ahead(read or challenge.read, to_do, timing):
-                answer = _predicted(model, sample, timing)
+            for case, answer in _answers(model, read or challenge.read, cases, to_do, timing):
+                if case.id in rows:
+                    continue
                 finishing.append(
                     finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
                 )
@@ -161,7 +164,13 @@ def _shared(row: CaseRow, places: Places | None) -> CaseRow:
         return printable(places.hide(words), LONGEST_REASON)
 
     scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
-    return replace(row, reason=clean(row.reason), scores=scores, evidence=places.hide_all(row.evidence))
+    return replace(
+        row,
+        reason=clean(row.reason),
+        scores=scores,
+        evidence=places.hide_all(row.evidence),
+        facts={name: clean(value) for name, value in row.facts.items()},
+    )
 
 
 def _write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
@@ -184,19 +193,40 @@ def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[
     return rows
 
 
+def _answers(
+    model: Predictor,
+    read: Callable[[Case], AnySample],
+    cases: Sequence[Case],
+    to_do: Sequence[Case],
+    timing: Timing,
+) -> Iterator[tuple[Case, Prediction | Failure]]:
+    """Cases with their answers: one by one, or in batches of those of one size."""
+    if not shares_batches(model):
+        for case, sample in _read_ahead(read, to_do, timing, READ_AHEAD):
+            yield case, _predicted(model, sample, timing)
+        return
+    chunks = in_chunks(cases, to_do, model.batch_size)
+    samples = _read_ahead(read, chunks, timing, READ_AHEAD * model.batch_size, READERS)
+    yield from answers_together(model, samples, lambda sample: _predicted(model, sample, timing), timing)
+
+
 def _read_ahead(
-    read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
+    read: Callable[[Case], AnySample],
+    cases: Sequence[Case],
+    timing: Timing,
+    ahead: int,
+    readers: int = 1,
 ) -> Iterator[tuple[Case, AnySample | Failure]]:
     """Cases with their samples, or with the reason why there is none, the next ones read meanwhile."""
 
     def attempt(case: Case) -> AnySample | Failure:
         return guarded(case.id, lambda: timing.measure("read", lambda: read(case)))
 
-    with ThreadPoolExecutor(1) as reader:
+    with ThreadPoolExecutor(readers) as reader:
         waiting: deque[tuple[Case, Future[AnySample | Failure]]] = deque()
         for case in cases:
             waiting.append((case, reader.submit(attempt, case)))
-            if len(waiting) > READ_AHEAD:
+            if len(waiting) > ahead:
                 first, task = waiting.popleft()
                 yield first, task.result()
         for first, task in waiting:
@@ -273,4 +303,12 @@ def _row(case: Case, status: CaseStatus, scores: CaseScores, failure: Failure | 
     if failure is not None:
         reason = failure.reason
         evidence |= {REFUSAL: failure.code} if failure.code else {}
-    return CaseRow(case.id, case.resampling_unit, status, scores.scores, evidence, reason)
+    return CaseRow(
+        case.id,
+        case.resampling_unit,
+        status,
+        scores.scores,
+        evidence,
+        reason,
+        facts=case.subgroup_facts,
+    )

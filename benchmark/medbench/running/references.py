@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from medbench.core.files import sha256_json
 from medbench.core.guard import describe
+from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress
 from medbench.leaderboards.results import read_results
 from medbench.records.identity import code_sha256
@@ -50,16 +49,19 @@ def add_references(subject: Subject, request: CaseRequest, progress: Progress) -
                 answer(case, folder / "predictions")
             except Exception as error:  # noqa: BLE001 - one bad case never loses the others
                 progress.say(f"{case.id}: {describe(error)}")
-        rows, timing = score_predictions(challenge, subject.cases, folder / "predictions", folder, progress)
+        places = Places.of({"data": subject.data.root, "runs": request.runs_root})
+        rows, timing = score_predictions(
+            challenge, subject.cases, folder / "predictions", folder, progress, places=places
+        )
         arguments = ["medbench", "leaderboard", "references", "-c", challenge.name, "--split", subject.split]
-        arguments += ["--data", str(request.data)] if request.data is not None else []
+        arguments += ["--data", "{data}"] if request.data is not None else []
         provenance = Provenance(
             key=key,
             model=ModelRecord(name="reference", title=name, weights="foreign"),
             settings={"cases": "*", "reference_row": True},
             seed=request.seed,
             device="cpu",
-            command=shlex.join(arguments),
+            command=command_line(arguments),
             citations=[challenge.card.citation],
             started=started,
         )

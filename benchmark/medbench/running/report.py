@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.folders import data_folder, runs_folder
+from medbench.core.folders import data_folder, leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
-from medbench.records.reading import find_run
+from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
 from medbench.running.data import resolve_data
-from medbench.running.finishing import REPORT
+from medbench.running.finishing import REPORT, against_constant
 
 
 def report(
@@ -22,33 +24,64 @@ def report(
     predictions: str | Path | None = None,
     output: str | Path | None = None,
     runs: str | Path | None = None,
+    leaderboards: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write the report of a finished run again, from its record, rows, predictions and data.
 
+    A row of a leaderboard is reported from its evidence; without predictions the page then has no images.
+
     Args:
-        run: its folder, its ``record.json`` or the beginning of its key.
+        run: its folder, its ``record.json`` or the beginning of its key or of a leaderboard row's.
         data: folder of the data that it was on; found as :func:`medbench.running.run.run` does if not given.
         predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
-        output: the page; ``report.html`` in the run's folder if not given.
+        output: the page; ``report.html`` in the run's folder if not given, ``report-KEY.html`` in the current
+            folder for a leaderboard's row.
         runs: folder of run directories, for a key.
+        leaderboards: folder of leaderboards, for a row's key.
         progress: display that counts the steps.
 
     Returns:
         Path of the page.
 
     Raises:
-        MedbenchError: ``run.unknown``, ``run.ambiguous``, ``run.damaged``, ``data.missing``,
-            ``predictions.missing``, or ``report.other_data`` when these are not the data of the run.
+        MedbenchError: ``run.unknown``, ``run.ambiguous``, ``run.damaged`` (also where the record disagrees
+            with its cases in any value, interval or count), ``data.missing``, ``predictions.missing``, or
+            ``report.other_data`` when these are not the data of the run.
     """
-    finished = find_run(run, Path(runs) if runs else runs_folder())
-    record = finished.record
+    boards = Path(leaderboards) if leaderboards else leaderboards_folder()
+    finished = find_run(run, Path(runs) if runs else runs_folder(), boards)
+    check_measures(finished)
+    record, of_row = finished.record, finished.folder.parent.name == EVIDENCE
     challenge = load_challenge(record.challenge.name)
+    folder = Path(predictions) if predictions else finished.folder / "predictions"
+    cases: list[Case] = []
+    if predictions or not of_row:
+        cases = _cases(finished, challenge, Path(data) if data else None, progress or SilentProgress())
+        if not folder.is_dir():
+            raise MedbenchError(
+                "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
+            )
+    default = Path(f"report-{record.key[:8]}.html") if of_row else finished.folder / REPORT
+    page = Path(output) if output else default
+    rows = list(finished.rows.values())
+    verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
+    write_report(page, challenge, cases, rows, record, folder, sealed=finished.sealed, verdicts=verdicts)
+    return page
+
+
+def _cases(finished: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
+    """The cases of a run, from the very files that it was on.
+
+    Raises:
+        MedbenchError: ``data.missing`` or ``report.other_data``.
+    """
+    record = finished.record
     if record.data == "real" and data is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
             "data.missing", f"{finished.folder}: the run was on real data.", "Say where they are with --data."
         )
-    source = resolve_data(challenge, Path(data) if data else None, progress or SilentProgress())
+    source = resolve_data(challenge, data, progress)
     cases = [
         case for case in challenge.cases(source.root, record.challenge.split) if case.id in finished.rows
     ]
@@ -58,11 +91,4 @@ def report(
             f"{source.root}: holds other files than those that {finished.folder} was on.",
             "Give the folder of that run with --data.",
         )
-    folder = Path(predictions) if predictions else finished.folder / "predictions"
-    if not folder.is_dir():
-        raise MedbenchError(
-            "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
-        )
-    page = Path(output) if output else finished.folder / REPORT
-    write_report(page, challenge, cases, list(finished.rows.values()), record, folder, finished.sealed)
-    return page
+    return cases

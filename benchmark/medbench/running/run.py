@@ -63,7 +63,7 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
         model=job.model_record(places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
-        device=request.inference.device,
+        device=job.request.inference.device,
         command=job.request.command(shared=True),
         citations=[job.network.entry.paper, challenge.card.citation],
         started=started,
@@ -71,10 +71,11 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
     whole = request.cases == "*" and job.request.inference.modalities is None
-    store(finished, challenge, job.cases, folder / "predictions", request.boards_root if whole else None)
+    board = request.boards_root if whole else None
+    finished = store(finished, challenge, job.cases, folder / "predictions", board)
     if whole:
         add_references(subject, request, progress)
-    keep_phases(folder, timing)
+    keep_phases(folder, timing, job.request.inference.device)
     return finished
 
 

@@ -24,7 +24,8 @@ def check_model(name: str, training_only: Sequence[str] = (), **options: Any) ->
 
     A model builds under its card for any number of classes; returns one finite output for every task it
     offers, of the size of its input where the task is a label map, and one number a frame where it is frame
-    scores and the model has no predictor of its own; answers the same twice, and the same for an image
+    scores and the model has no predictor of its own (detectors of boxes may return losses in training, given
+    the targets of the card's further inputs); answers the same twice, and the same for an image
     whatever else is in the batch; passes a gradient to every parameter; and loads what it saved.
     Costs a few forward passes: give the options of a tiny variant.
 
@@ -157,7 +158,9 @@ def _gradient_problems(
 ) -> Iterator[str]:
     images = _input(entry, 2)
     output = network(images, *_further(entry, images))
-    outputs = _tensors(list(outputs_by_task(output, tuple(entry.offers)).values()))
+    has_losses = "boxes" in entry.offers and isinstance(output, dict) and "boxes" not in output
+    answers = output if has_losses else outputs_by_task(output, tuple(entry.offers))
+    outputs = _tensors(list(answers.values()))
     losses = [output.float().square().mean() for output in outputs if output.requires_grad]
     if not losses:
         yield "no output carries a gradient"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from medbench.core.files import write_text
 from medbench.core.package import package_files
 
 
@@ -9,7 +10,7 @@ def write():
     """Write one list a use, beside this file."""
     for use in ("result", "container", "evaluation"):
         lines = [path.as_posix() for path in package_files(use)]
-        (Path(__file__).parent / f"{use}.txt").write_text("\n".join(lines) + "\n")
+        write_text(Path(__file__).parent / f"{use}.txt", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

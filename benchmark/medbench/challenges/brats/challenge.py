@@ -16,6 +16,7 @@ a file that is not there is an empty channel.
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.challenges.brats.editions import EDITIONS, OLD_NAMES, Edition
@@ -51,6 +52,7 @@ def brats(name: str) -> Challenge:
         failure_rule=FAILURE_RULE,
         modalities={modality: (OLD_NAMES[modality],) for modality in edition.suffixes},
         modality_combinations=_combinations(edition),
+        published_file=Path(__file__).parent / "published.toml",
         citation=(
             "The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), doi 10.1109/TMI.2014.2377694"
         ),
@@ -83,4 +85,6 @@ brats2024_ssa = functools.partial(brats, "brats2024_ssa")
 brats2024_met = functools.partial(brats, "brats2024_met")
 brats2024_ped = functools.partial(brats, "brats2024_ped")
 brats2025_gli = functools.partial(brats, "brats2025_gli")
+brats2025_ssa = functools.partial(brats, "brats2025_ssa")
+brats2025_ped = functools.partial(brats, "brats2025_ped")
 brats2025_met = functools.partial(brats, "brats2025_met")

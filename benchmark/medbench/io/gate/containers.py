@@ -20,6 +20,7 @@ MOST_CHUNKS = 1 << 22
 _ALONE = {b"MJPG", b"\0\0\0\0", b"DIB ", b"FFV1", b"HFYU", b"FFVH", b"ULRG", b"PNG ", b"Y800", b"I420"}
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
+_STREAMS = {b"FLV\x01": "FLV", b"OggS": "Ogg"}
 _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"
 
 
@@ -28,7 +29,7 @@ class VideoHeader:
     """Facts in the container of a video.
 
     Attributes:
-        container: ``AVI``, ``MP4``, ``Matroska``, ``MPEG`` or ``ASF``.
+        container: ``AVI``, ``MP4``, ``Matroska``, ``MPEG``, ``ASF``, ``FLV`` or ``Ogg``.
         stored_frames: number of frames in the file, where each is independent; else ``None``.
     """
 
@@ -54,7 +55,9 @@ def parse_video(stream: BinaryIO, size: int) -> VideoHeader:
         return VideoHeader("Matroska")
     if head[:8] == _ASF:
         return VideoHeader("ASF")
-    if head[:4] == b"\0\0\1\xba" or (head[:1] == b"\x47" and _at(stream, 188) == b"\x47"):
+    if head[:4] in _STREAMS:
+        return VideoHeader(_STREAMS[head[:4]])
+    if head[:4] in (b"\0\0\1\xba", b"\0\0\1\xb3") or (head[:1] == b"\x47" and _at(stream, 188) == b"\x47"):
         return VideoHeader("MPEG")
     raise corrupt(f"{size:,} bytes that are no video")
 

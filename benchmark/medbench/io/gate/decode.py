@@ -11,6 +11,7 @@ from medbench.core.case import Volume
 from medbench.io.gate.admission import Admitted
 from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.inflate import gunzip, inflate
+from medbench.io.gate.jpeg_pixels import jpeg_pixels
 from medbench.io.gate.meaning import check_finite
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.tiff import TiffPage
@@ -88,7 +89,9 @@ def decode_image(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     if isinstance(page, TiffPage):
         return _tiff(page, admitted.content)
     assert isinstance(page, ImageHeader)
-    image = _by_opencv(admitted.content)
+    image = jpeg_pixels(admitted.content, page.channels) if page.format == "JPEG" else None
+    if image is None:
+        image = _by_opencv(admitted.content)
     if image.shape[:2] != (page.height, page.width):
         raise corrupt(f"it decodes to {image.shape[0]} rows and {image.shape[1]} columns")
     return image, page

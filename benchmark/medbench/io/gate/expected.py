@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from typing import Literal
 
 from medbench.io.gate.refusal import Reject
@@ -12,7 +13,15 @@ MEMORY_BYTES = 2 << 30
 LEAST_BYTES = 64 << 20
 BYTES_A_VALUE = 32
 
+LIMIT_VARIABLE = "MEDBENCH_MEMORY_LIMIT"
+
 Role = Literal["release", "prediction"]
+
+
+def memory_limit_bytes() -> int:
+    """Limit on the bytes of a file and its values together: ``--memory-limit``, else 2 GiB."""
+    setting = os.environ.get(LIMIT_VARIABLE, "")
+    return int(setting) if setting.isdecimal() and int(setting) > 0 else MEMORY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Expected:
 
     role: Role = "release"
     shape: tuple[int, ...] | None = None
-    memory_bytes: int = MEMORY_BYTES
+    memory_bytes: int = field(default_factory=memory_limit_bytes)
 
     @property
     def budget_bytes(self) -> int:
@@ -59,7 +68,7 @@ def check_budget(needed_bytes: int, budget_bytes: int) -> None:
         raise Reject(
             "file.too_large",
             f"takes {_mebibytes(needed_bytes)} of memory, and {_mebibytes(budget_bytes)} are allowed",
-            "Check the sizes in its header, or allow more memory.",
+            "Check the sizes in its header, or allow more, for example --memory-limit 8GiB.",
         )
 
 

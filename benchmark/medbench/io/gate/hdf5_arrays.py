@@ -68,13 +68,22 @@ def _check_dataset(name: str, dataset: Any) -> int:
         raise Reject("data.not_real", f"holds values of the type {dtype} in '{name}'", "Save real numbers.")
     if not 1 <= len(shape) <= MOST_AXES:
         raise Reject("data.axes", f"has {len(shape)} axes in '{name}'", "Give 1 to 4 axes.")
-    properties = dataset.id.get_create_plist()
-    for index in range(properties.get_nfilters()):
-        kind = properties.get_filter(index)[0]
-        if kind not in _FILTERS:
-            raise Reject("file.codec", f"packs '{name}' with the HDF5 filter {kind}", "Use gzip.")
+    check_filters(name, dataset)
     n_bytes = math.prod(shape) * dtype.itemsize
     if n_bytes and not dataset.id.get_storage_size():
         raise corrupt(f"'{name}' was never written")
     chunk = math.prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
     return n_bytes + 2 * chunk
+
+
+def check_filters(name: str, dataset: Any) -> None:
+    """Refuse filters that the HDF5 library would load from elsewhere.
+
+    Raises:
+        Reject: ``file.codec``.
+    """
+    properties = dataset.id.get_create_plist()
+    for index in range(properties.get_nfilters()):
+        kind = properties.get_filter(index)[0]
+        if kind not in _FILTERS:
+            raise Reject("file.codec", f"packs '{name}' with the HDF5 filter {kind}", "Use gzip.")

@@ -16,6 +16,7 @@ from medbench.io.gate.refusal import Reject, corrupt
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8\xff"
 LONGEST_SIDE = 1 << 24
+MOST_SCANS = 200
 _TRAILING_BYTES = 52
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -158,8 +159,8 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
                 raise corrupt("it has two frames")
             header = _frame(content, at, marker, length)
         at += length
-    if header is None or not scans:
-        raise corrupt("it holds no image")
+    if header is None or not 1 <= scans <= MOST_SCANS:
+        raise corrupt(f"it holds {scans} scans" if scans else "it holds no image")
     return header
 
 

@@ -19,9 +19,9 @@ except ImportError:  # pragma: no cover - the package depends on it; images of s
     _zlib = _standard
 
 TRAILING_BYTES = 1 << 20
-MOST_MEMBERS = 200_000
+MOST_MEMBERS, _MEMBERS_OF_A_HEAD = 200_000, 1000
 _GZIP, _EITHER, _ZLIB = 31, 47, 15
-_IN, _OUT = 1 << 16, 1 << 18
+_IN, _OUT, _HEAD_IN = 1 << 16, 1 << 18, 1 << 12
 _ERRORS: tuple[type[Exception], ...] = (_standard.error, _zlib.error)
 
 Bytes = bytes | bytearray | memoryview
@@ -56,10 +56,20 @@ def gzip_head(packed: Bytes, count: int) -> bytes:
     Raises:
         Reject: ``file.corrupt``.
     """
+    rest, head = memoryview(packed), b""
     try:
-        return bytes(_zlib.decompressobj(_GZIP).decompress(memoryview(packed)[: count + 4096], count))
+        for _ in range(_MEMBERS_OF_A_HEAD):
+            if len(head) >= count or not any(rest[:_IN]):
+                break
+            stream: Any = _zlib.decompressobj(_GZIP)
+            while len(head) < count and len(rest) and not stream.eof:
+                piece, rest = rest[:_HEAD_IN], rest[_HEAD_IN:]
+                head += stream.decompress(piece, count - len(head))
+            if stream.eof:
+                rest = memoryview(packed)[len(packed) - len(rest) - len(stream.unused_data) :]
     except _ERRORS as error:
         raise corrupt(_facts_of(error)) from error
+    return head
 
 
 def gunzip(packed: Bytes, length: int, trailing: int = TRAILING_BYTES) -> bytearray:

@@ -69,18 +69,23 @@ class TiffPage:
     colour_map: tuple[int, ...] = ()
 
 
-def parse_tiff(read: Read, size: int) -> TiffPage:
+def parse_tiff(read: Read, size: int, *, alone: bool = False) -> TiffPage:
     """The first page of a TIFF file.
 
     Args:
         read: returns bytes from an offset, of a length.
         size: of the file in bytes.
+        alone: whether a second page of the same size is refused; smaller pages are views of the first.
 
     Raises:
-        Reject: ``file.corrupt`` or ``file.codec``.
+        Reject: ``file.corrupt``, ``file.codec`` or ``data.axes``.
     """
     order, big, at = _start(read, size)
-    tags, _ = _directory(read, size, order, big, at)
+    tags, following = _directory(read, size, order, big, at)
+    if alone and 8 <= following < size:
+        second, _ = _directory(read, size, order, big, following)
+        if all(second.get(name) == tags.get(name) for name in ("width", "height")):
+            raise Reject("data.axes", "holds several images of one size", "Save one image a file.")
     return _page(tags, order, size)
 
 

@@ -1,0 +1,100 @@
+"""Boards of several machines joined into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench.core.errors import MedbenchError
+from medbench.core.seals import Line
+from medbench.leaderboards.results import (
+    RESULTS,
+    changed_rows,
+    evidence_folder,
+    keep_evidence,
+    measured_challenges,
+    read_lines_of_rows,
+)
+from medbench.profiling.records import PROFILES, add_profiles, read_profiles
+from medbench.records.agreement import differing
+from medbench.records.reading import RECORD, read_run
+
+_RESULT = ("metrics", "counts", "manifest_sha256", "split", "data")
+"""Entries that the key decides: the same run says the same on every machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a challenge's board got: number of new rows, and of rows that it had already."""
+
+    challenge: str
+    new: int
+    known: int
+
+
+def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
+    """Add the rows of other leaderboards with their evidence, and their profiles; the pages are written anew.
+
+    A row that is here already stays as it is.
+
+    Args:
+        leaderboards: folder that gets the rows.
+        others: folders of leaderboards of other machines.
+
+    Raises:
+        MedbenchError: ``leaderboard.empty`` for a folder without rows and profiles, ``leaderboard.damaged``
+            or ``run.damaged`` for one that was edited, ``leaderboard.conflict`` where one key has two
+            results; nothing of that challenge is then written.
+    """
+    for other in others:
+        if not measured_challenges(other) and not (other / PROFILES).is_file():
+            raise MedbenchError(
+                "leaderboard.empty", f"{other}: holds no results.", "Give a folder of leaderboards."
+            )
+    names = sorted({name for other in others for name in measured_challenges(other)})
+    merged = [_merge_challenge(leaderboards, others, name) for name in names]
+    for other in others:
+        if profiles := read_profiles(other):
+            known = {profile.key for profile in read_profiles(leaderboards)}
+            add_profiles(leaderboards, [profile for profile in profiles if profile.key not in known])
+    return merged
+
+
+def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str) -> Merged:
+    new = known = 0
+    with changed_rows(leaderboards, challenge) as lines:
+        copies = []
+        for other in others:
+            path = other / challenge / RESULTS
+            for line in read_lines_of_rows(path):
+                key = str(line.row["key"])
+                if key in lines:
+                    _refuse_conflict(path, line, lines[key])
+                    known += 1
+                    continue
+                evidence = evidence_folder(other, challenge, key)
+                if (evidence / RECORD).is_file():
+                    read_run(evidence)
+                    copies.append((evidence, evidence_folder(leaderboards, challenge, key)))
+                lines[key] = line
+                new += 1
+        for source, target in copies:
+            keep_evidence(source, target)
+    return Merged(challenge, new, known)
+
+
+def _refuse_conflict(path: Path, line: Line, here: Line) -> None:
+    """Refuse a row whose key has another result here.
+
+    Raises:
+        MedbenchError: ``leaderboard.conflict`` naming the cell.
+    """
+    theirs, own = ({name: row.get(name) for name in _RESULT} for row in (line.row, here.row))
+    for cell, _, _ in differing(theirs, own):
+        key = str(line.row["key"])[:8]
+        raise MedbenchError(
+            "leaderboard.conflict",
+            f"{path}, line {line.number}: the row {key} says another {cell} than the row of that key here.",
+            "Verify both leaderboards (medbench leaderboard verify), and take the wrong row out.",
+        )

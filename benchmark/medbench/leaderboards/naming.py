@@ -1,0 +1,124 @@
+"""Names of a table's rows: rows that differ in anything read differently."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Row = Mapping[str, Any]
+
+_NOT_SETTINGS = ("cases", "plugins", "substitute")
+
+
+def entry_names(rows: Sequence[Row]) -> list[str]:
+    """What a table calls its rows, in their order.
+
+    A name is the title with recipe, its changed settings and the model's options, then the marks. Where rows
+    would read alike, seeds, settings, weights, code and at last the key are added, as far as they differ.
+
+    Args:
+        rows: of one table, as ``results.jsonl`` holds them.
+    """
+    names = [_title(row) for row in rows]
+    ends = ["".join(f" [{mark}]" for mark in marks(row)) for row in rows]
+    for fact in (_seeds, _settings, _weights, _plugins, _code, _key):
+        names = _apart(names, ends, rows, fact)
+    return [name + end for name, end in zip(names, ends, strict=True)]
+
+
+def marks(row: Row) -> list[str]:
+    """What a reader must know of a row before comparing it: reference, untrained weights, subset."""
+    own = []
+    if row.get("mark") or row.get("reference_row"):
+        own.append(str(row.get("mark") or "reference"))
+    if row.get("weights") == "none" and row.get("parameters"):
+        own.append("untrained")
+    elif row.get("untrained_parts"):
+        own.append("partly untrained")
+    if (row.get("settings") or {}).get("substitute"):
+        own.append("substitute")
+    if row.get("subset"):
+        own.append(f"subset {row['present_cases']} of {row['released_cases']}")
+    return own
+
+
+def without_seed(row: Row) -> str:
+    """What rows that differ in nothing but seeds, and so in their weights, have in common."""
+    names = ("model", "title", "options", "recipe", "recipe_changes", "training_split", "settings", "weights",
+             "mark", "reference_row", "untrained_parts", "code_sha256")  # fmt: skip
+    facts = {name: row.get(name) for name in names}
+    changes = {name: value for name, value in (row.get("recipe_changes") or {}).items() if name != "seed"}
+    return json.dumps({**facts, "recipe_changes": changes}, sort_keys=True)
+
+
+def _title(row: Row) -> str:
+    changes = {name: value for name, value in (row.get("recipe_changes") or {}).items() if name != "seed"}
+    recipe = [str(row["recipe"])] if row.get("recipe") else []
+    parts = ["; ".join([*recipe, *_pairs(changes)])] if recipe or changes else []
+    parts += [", ".join(_pairs(row.get("options") or {}))] if row.get("options") else []
+    return str(row["title"]) + "".join(f" ({part})" for part in parts)
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()
+    ]
+
+
+def _apart(
+    names: Sequence[str], ends: Sequence[str], rows: Sequence[Row], fact: Callable[[Row, Sequence[Row]], str]
+) -> list[str]:
+    """The names with a fact of each row behind those that read alike, marks included, and differ in it."""
+    alike: dict[tuple[str, str], list[Row]] = {}
+    for name, end, row in zip(names, ends, rows, strict=True):
+        alike.setdefault((name, end), []).append(row)
+    longer = []
+    for name, end, row in zip(names, ends, rows, strict=True):
+        same = alike[name, end]
+        words = fact(row, same) if len(same) > 1 else ""
+        longer.append(f"{name}, {words}" if words else name)
+    return longer
+
+
+def _seeds(row: Row, same: Sequence[Row]) -> str:
+    parts = {"seed": "seed", "training_seed": "training seed"}
+    return ", ".join(
+        f"{words} {row[name]}"
+        for name, words in parts.items()
+        if len({other.get(name) for other in same}) > 1 and row.get(name) is not None
+    )
+
+
+def _settings(row: Row, same: Sequence[Row]) -> str:
+    own = row.get("settings") or {}
+    names = sorted({name for other in same for name in other.get("settings") or {}} - set(_NOT_SETTINGS))
+    differing = [
+        name
+        for name in names
+        if len({json.dumps((other.get("settings") or {}).get(name), sort_keys=True) for other in same}) > 1
+    ]
+    return ", ".join(_pairs({name: own.get(name) for name in differing}))
+
+
+def _weights(row: Row, same: Sequence[Row]) -> str:
+    if len({other.get("weights_sha256") for other in same}) == 1:
+        return ""
+    return f"weights {str(row.get('weights_sha256') or 'none')[:8]}"
+
+
+def _plugins(row: Row, same: Sequence[Row]) -> str:
+    each = [json.dumps((other.get("settings") or {}).get("plugins"), sort_keys=True) for other in same]
+    own = (row.get("settings") or {}).get("plugins") or {}
+    words = ", ".join(f"{name} {digest[:8]}" for name, digest in own.items()) or "none"
+    return f"plug-ins {words}" if len(set(each)) > 1 else ""
+
+
+def _code(row: Row, same: Sequence[Row]) -> str:
+    if len({other.get("code_sha256") for other in same}) == 1:
+        return ""
+    return f"code {str(row.get('code_sha256') or 'unknown')[:8]}"
+
+
+def _key(row: Row, same: Sequence[Row]) -> str:
+    return f"run {row['key'][:8]}"

@@ -1,0 +1,142 @@
+"""The shipped real rows, made anew: python leaderboards/make_rows.py DATA [CHALLENGE …] [--minutes 10].
+
+DATA is a folder with one subfolder of real data a challenge, as :data:`PLANS` names them. For each challenge
+a constant answer, a plain network and a network of a paper are put on the board, the networks trained from
+scratch by their quick recipe at 128×128 for about the same CPU time: one epoch is timed first, and as many
+are trained as fit into the budget. What each took is written to ``budgets.md``; the rows name both commands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import substitutes
+
+HERE = Path(__file__).parent
+CONSTANT = "baseline/constant"
+SIZE = 128
+PAGE = HERE / "budgets.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Rows of a challenge.
+
+    Attributes:
+        data: subfolder of the data.
+        models: the networks, a plain one first.
+        split: the split that is scored; empty for the challenge's own.
+        substitute: whether the data stand for a release and are laid out first.
+        learns: whether the models are trained.
+        changes: settings of the quick recipe, besides the epochs.
+    """
+
+    data: str
+    models: tuple[str, ...]
+    split: str = ""
+    substitute: bool = False
+    learns: bool = True
+    changes: tuple[str, ...] = (f"image_size={SIZE}",)
+
+
+PLANS = {
+    "hc18": Plan("hc18", ("smp/unet", "dssau_net")),
+    "cvc_clinicdb": Plan("cvc_clinicdb", ("smp/unet", "mslau_net")),
+    "isic2018": Plan("isic2018", ("smp/unet", "medformer_tiny")),
+    "acdc": Plan("acdc", ("smp/unet", "mslau_net")),
+    "brain_tumor_mri": Plan("brain_mri", ("timm/resnet18", "medformer_tiny.classifier")),
+    "psfhs": Plan("psfhs_iugc", ("smp/unet", "dssau_net"), substitute=True),
+    "kpis_patch": Plan("kpis_substitute", ("smp/unet", "brau_net_pp"), substitute=True),
+    "tvsum": Plan("tvsum_summe", (), split="annotations", learns=False),
+    "summe": Plan("tvsum_summe", (), split="annotations", learns=False),
+}
+
+
+def main() -> None:
+    """Make the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder with the real data, one subfolder a challenge")
+    parser.add_argument("challenges", nargs="*", help=f"of {', '.join(PLANS)}; all if none is named")
+    parser.add_argument("--minutes", type=float, default=10.0, help="CPU minutes of each training")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--leaderboards", type=Path, default=HERE)
+    arguments = parser.parse_args()
+    lines = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for challenge in arguments.challenges or PLANS:
+            plan = PLANS[challenge]
+            data = arguments.data / plan.data
+            if plan.substitute:
+                data = substitutes.lay_out(challenge, data, Path(temporary) / challenge)
+            lines += _rows(challenge, plan, data, arguments)
+    _write(arguments.leaderboards / PAGE.name, arguments.minutes, lines)
+
+
+def _rows(challenge: str, plan: Plan, data: Path, arguments: argparse.Namespace) -> list[str]:
+    """Put a challenge's rows on its board; a line of the table of budgets each."""
+    where = ["-c", challenge, "--data", str(data), "--runs", str(arguments.runs)]
+    boards = ["--leaderboards", str(arguments.leaderboards)]
+    split = ["--split", plan.split] if plan.split else []
+    if not plan.learns:
+        seconds = _medbench(["leaderboard", "references", *where, *split, *boards])
+        return [f"| `{challenge}` | reference rows | – | {seconds / 60:.1f} |"]
+    lines = []
+    seconds = _medbench(["train", "-m", CONSTANT, *where])
+    _medbench(["run", "-m", CONSTANT, *where, *split, *boards])
+    lines.append(f"| `{challenge}` | `{CONSTANT}` | – | {seconds / 60:.1f} |")
+    for model in plan.models:
+        changes = [word for change in plan.changes for word in ("--recipe-set", change)]
+        learn = ["train", "-m", model, "-c", challenge, "--data", str(data), "--recipe", "quick", *changes]
+        with tempfile.TemporaryDirectory() as scratch:
+            once = ["--recipe-set", "epochs=1", "--recipe-set", "least_steps=0", "--runs", scratch]
+            start = _medbench(["train", "--help"])
+            epoch = _medbench([*learn, *once]) - start
+        epochs = max(1, round((arguments.minutes * 60 - start) / max(epoch, 1.0)))
+        steps = ["--recipe-set", f"epochs={epochs}", "--recipe-set", "least_steps=0"]
+        seconds = _medbench([*learn, *steps, "--runs", str(arguments.runs)])
+        _medbench(["run", "-m", model, *where, *split, "--recipe", "quick", *boards])
+        lines.append(f"| `{challenge}` | `{model}` | {epochs} | {seconds / 60:.1f} |")
+    return lines
+
+
+def _medbench(words: list[str]) -> float:
+    """Run a command of medbench; its CPU seconds.
+
+    Raises:
+        SystemExit: when it fails.
+    """
+    print("medbench", shlex.join(words), flush=True)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-m", "medbench", *words], check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode not in (0, 1):
+        raise SystemExit(done.returncode)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _write(path: Path, minutes: float, lines: list[str]) -> None:
+    """Write the table of budgets; rows of challenges that were not made anew are kept."""
+    made = {line.split("|")[1].strip() for line in lines}
+    old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in old if line.startswith("| `") and line.split("|")[1].strip() not in made]
+    head = [
+        "# Budgets",
+        "",
+        f"Written by `make_rows.py`: each network was trained from scratch for about {minutes:g} CPU minutes",
+        f"by its quick recipe at {SIZE}×{SIZE}, one seed; constant answers are fitted.",
+        "",
+        "| challenge | model | epochs | CPU minutes |",
+        "|---|---|---|---|",
+    ]
+    path.write_text("\n".join([*head, *sorted([*kept, *lines])]) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
