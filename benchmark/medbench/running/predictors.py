@@ -145,6 +145,7 @@ def load_predictor(
         MedbenchError: ``predict.classes`` where nothing says what the classes are, and as a run's own checks.
     """
     fields = request_fields({"weights": str(weights), "options": options, "inference": inference})
+    fields["inference"] = fields["inference"].on_this_machine()
     request = Request(model=model, challenge=BARE, **fields)
     path = request.weights_file
     read = Weights() if path is None else read_weights(path)
