@@ -18,10 +18,28 @@ def pytest_addoption(parser):
     parser.addoption(
         "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
     )
+    parser.addoption(
+        "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
+    )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
     parser.addoption(
         "--all-commands", action="store_true", help="Every bad file by every whole command, in tests/gate."
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests marked exhaustive repeat a promise that a cheaper test keeps; they run with ``--full``."""
+    if config.getoption("--full"):
+        return
+    repeats = [item for item in items if item.get_closest_marker("exhaustive")]
+    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=repeats)
+
+
+@pytest.fixture(scope="session")
+def full(request):
+    """Whether counts are whole, as of random sets and of moments of a kill."""
+    return request.config.getoption("--full")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -231,7 +231,7 @@ def commands():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.exhaustive), 2])
 def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers):
     with pytest.raises(KeyboardInterrupt):
         train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)

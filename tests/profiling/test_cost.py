@@ -61,6 +61,8 @@ def layer_macs(network, images):
     return total
 
 
+# MONAI initialises these in a way that needs values.
+BY_VALUES = ("monai/dynunet", "monai/unetr")
 LEARN_NOTHING = ("baseline/constant", "baseline/random", "baseline/uniform")
 DETECTORS = [name for name in list_models() if "boxes" in model_entry(name).offers]
 
@@ -71,7 +73,7 @@ def test_every_model_is_counted_whole(name):
     shape = shape_of(entry, 1, 64)
     counted = count_cost(without_values(name), shape, further=further_of(entry), activations=False)
     assert counted.uncounted == {}
-    assert counted.way == "shapes", counted.note
+    assert counted.way == ("values" if name in BY_VALUES else "shapes"), counted.note
     assert counted.macs > 0
     assert counted.other_flops > 0
     assert counted.flops == 2 * counted.macs == 2 * sum(counted.kinds.values())
