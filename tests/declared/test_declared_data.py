@@ -49,7 +49,9 @@ def test_two_trees_become_a_challenge_whose_splits_keep_groups_whole(place):
     splits = json.loads((place / "ours.splits.json").read_text())["splits"]
     groups = [{case[:2] for case in ids} for ids in splits.values()]
     assert sum(map(len, splits.values())) == 10
-    assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
     assert "ours" in medbench.list_challenges()
     assert [spec.convention for spec in challenge.metrics] == ["dice", "iou", "hd95.pooled"]
     assert _errors("ours") == []
@@ -66,9 +68,11 @@ def test_the_reference_scores_one_and_a_missing_case_the_worst(place):
     raster.write_label_map(place / "theirs" / f"{kept.id}.png", mask)
     finished = evaluate("ours", place / "theirs")
     rows = {row.case: row for row in finished.rows}
-    assert rows[kept.id].scores["dice"].value == 1 and rows[kept.id].scores["hd95_pooled"].value == 0
+    assert rows[kept.id].scores["dice"].value == 1
+    assert rows[kept.id].scores["hd95_pooled"].value == 0
     missing = rows[cases[1].id].scores
-    assert missing["dice"].value == 0 and missing["hd95_pooled"].value == pytest.approx(np.hypot(24, 32))
+    assert missing["dice"].value == 0
+    assert missing["hd95_pooled"].value == pytest.approx(np.hypot(24, 32))
     assert finished.exit_code == 1
 
 
@@ -80,7 +84,8 @@ def test_splits_are_never_drawn_anew_and_an_edited_file_is_refused(place):
     raster.write_label_map(place / "png/masks/p9_99.png", np.zeros((24, 32), np.uint8))
     challenge = medbench.load_challenge("ours")
     ids = [case.id for split in challenge.release.splits for case in challenge.cases(place / "png", split)]
-    assert "p9_99" not in ids and (place / "ours.splits.json").read_bytes() == before
+    assert "p9_99" not in ids
+    assert (place / "ours.splits.json").read_bytes() == before
     kept = json.loads(before)
     kept["splits"]["test"].append(kept["splits"]["train"].pop())
     (place / "ours.splits.json").write_text(json.dumps(kept))
@@ -104,12 +109,14 @@ def test_folds_test_every_case_once(place):
     declare(place / "png", "ours", Wishes(folds=5, group=r"(p\d)_"))
     challenge = medbench.load_challenge("ours")
     every = [case.id for case in challenge.cases(place / "png", "folds")]
-    assert len(every) == 10 and len({name.partition("/")[2] for name in every}) == 10
+    assert len(every) == 10
+    assert len({name.partition("/")[2] for name in every}) == 10
     for fold in challenge.release.parts("folds"):
         training = challenge.release.training_split_of(fold)
         own = {case.group for case in challenge.cases(place / "png", fold)}
         assert not own & {case.group for case in challenge.cases(place / "png", training)}
-        assert challenge.release.overlap(training, "folds") and not challenge.release.overlap(training, fold)
+        assert challenge.release.overlap(training, "folds")
+        assert not challenge.release.overlap(training, fold)
 
 
 def test_images_without_masks_and_the_reverse_are_counted_and_named(place):
@@ -143,7 +150,8 @@ def test_a_label_value_without_a_name_fails_its_case_alone(place):
     case = challenge.cases(folder, "test")[0]
     raster.write_label_map(case.reference["labels"], odd)
     errors = _errors("ours")
-    assert len(errors) == 1 and f"{case.id}.png: holds the value 7" in errors[0]
+    assert len(errors) == 1
+    assert f"{case.id}.png: holds the value 7" in errors[0]
     scores = challenge.scorer.score_failed(case, "failed", "x").scores
     assert all(score.status == "undefined" for score in scores.values())
 
@@ -173,7 +181,8 @@ def test_mixed_channels_and_other_sizes_are_errors(place):
 )  # fmt: skip
 def test_a_wrong_declaration_is_refused_by_name(place, change, words):
     _draw(place / "png", 2)
-    entries = {"root": '"png"', "images": '"images/{case}.png"', "masks": '"masks/{case}.png"', "labels": "{ polyp = 255 }"}
+    entries = {"root": '"png"', "images": '"images/{case}.png"', "masks": '"masks/{case}.png"',
+               "labels": "{ polyp = 255 }"}  # fmt: skip
     key, _, value = change.partition(" = ")
     entries[key] = value
     lines = [f"{name} = {text}" for name, text in entries.items()]
@@ -213,13 +222,15 @@ def test_folders_of_classes_and_a_table_of_paths(place):
     declare(place / "csv", "by_table")
     for name in ("by_folder", "by_table"):
         challenge = medbench.load_challenge(name)
-        assert challenge.card.image_classes == ("benign", "malignant") and _errors(name) == []
+        assert challenge.card.image_classes == ("benign", "malignant")
+        assert _errors(name) == []
     groups = {case.group for case in medbench.load_challenge("by_table").cases(place / "csv", "train")}
     assert groups <= {f"q{index}" for index in range(5)}
 
 
 def _volume(path, array):
-    nifti_mha.write_volume(path, Volume(array, (2.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel().tolist())))
+    direction = tuple(np.eye(3).ravel().tolist())
+    nifti_mha.write_volume(path, Volume(array, (2.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction))
 
 
 def test_nnunet_and_msd_layouts_go_there_and_back(place):
@@ -235,12 +246,16 @@ def test_nnunet_and_msd_layouts_go_there_and_back(place):
         for channel in range(2):
             array = generator.integers(1, 900, labels.shape).astype(np.int16)
             _volume(place / f"Dataset007_Own/imagesTr/a_{index}_{channel:04}.nii.gz", array)
-    facts = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 6,
-             "file_ending": ".nii.gz"}  # fmt: skip
+    facts = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "tumour": 1},
+             "numTraining": 6, "file_ending": ".nii.gz"}  # fmt: skip
     (place / "Dataset007_Own/dataset.json").write_text(json.dumps(facts))
     declare(place / "Dataset007_Own", "own")
     challenge = medbench.load_challenge("own")
-    assert tuple(challenge.card.modalities) == ("T1", "T2") and _errors("own") == []
+    assert tuple(challenge.card.modalities) == ("T1", "T2")
+    assert _errors("own") == []
+    splits = ("train", "val", "test")
+    every = [case for split in splits for case in challenge.cases(place / "Dataset007_Own", split)]
+    originals = {case.id: case for case in every}
     for layout, name in (("nnunet", "Dataset008_Back"), ("msd", "Task08_Back")):
         count, failures = export_data(CaseRequest(challenge="own"), layout, place / name, SilentProgress())
         assert (count, failures) == (6, [])
@@ -248,9 +263,9 @@ def test_nnunet_and_msd_layouts_go_there_and_back(place):
         again = medbench.load_challenge(layout)
         names = json.loads((place / name / "cases.json").read_text())
         for case in again.cases(place / name, "train"):
-            first = next(one for split in ("train", "val", "test") for one in challenge.cases(place / "Dataset007_Own", split)
-                         if one.id == names[case.id]["id"])  # fmt: skip
-            ours, theirs = (one.exchange.inputs["volume"].read(what) for one, what in ((challenge, first), (again, case)))
+            first = originals[names[case.id]["id"]]
+            ours = challenge.exchange.inputs["volume"].read(first)
+            theirs = again.exchange.inputs["volume"].read(case)
             np.testing.assert_array_equal(ours.volumes, theirs.volumes)
             assert theirs.spacing_mm == (2.0, 1.0, 1.0)
 
@@ -269,5 +284,39 @@ def test_a_declared_data_set_is_refused_for_a_container(place):
 
     _draw(place / "png")
     declare(place / "png", "ours")
-    with pytest.raises(MedbenchError, match="ours is declared in medbench.toml"):
+    with pytest.raises(MedbenchError, match=r"ours is declared in medbench\.toml"):
         submission_text("ours", "smp/unet", "grand-challenge")
+
+
+def test_several_files_of_one_image_in_nnunets_layout_are_refused_by_name(place):
+    folder = place / "Dataset009_Flat"
+    for index in range(3):
+        for channel in range(2):
+            raster.write_image(folder / f"imagesTr/b_{index}_{channel:04}.png", np.ones((8, 8), np.uint8))
+        raster.write_label_map(folder / f"labelsTr/b_{index}.png", np.eye(8, dtype=np.uint8))
+    facts = {"channel_names": {"0": "red", "1": "blue"}, "labels": {"background": 0, "cell": 1},
+             "numTraining": 3, "file_ending": ".png"}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    with pytest.raises(MedbenchError, match=r"b_0_0001\.png: is the channel 1 of an image") as error:
+        declare(folder, "flat")
+    assert error.value.code == "data.channels"
+    assert not (place / "medbench.toml").exists()
+    for path in (folder / "imagesTr").glob("*_0001.png"):
+        path.unlink()
+    declare(folder, "flat")
+    assert _errors("flat") == []
+
+
+def test_a_volume_of_a_channel_that_no_modality_names_is_refused(place):
+    folder = place / "Dataset010_More"
+    for index in range(3):
+        labels = np.zeros((3, 8, 8), np.uint8)
+        labels[1, 2:4, 2:4] = 1
+        _volume(folder / f"labelsTr/c_{index}.nii.gz", labels)
+        for channel in range(2):
+            _volume(folder / f"imagesTr/c_{index}_{channel:04}.nii.gz", labels.astype(np.int16))
+    facts = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 3,
+             "file_ending": ".nii.gz"}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    with pytest.raises(MedbenchError, match=r"c_0_0001\.nii\.gz: is the channel 1, more declares 1"):
+        declare(folder, "more")

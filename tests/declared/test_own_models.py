@@ -14,7 +14,7 @@ from medbench.running.predict_images import predict_images
 from medbench.running.request import Inference, Request
 from medbench.running.run import run
 
-NET = '''
+NET = """
 import torch
 from torch import nn
 
@@ -50,7 +50,7 @@ class Three(nn.Module):
         return self.head(x)
 
 NOTHING = 3
-'''
+"""
 SMALL = Inference(image_size=32)
 
 
@@ -63,7 +63,8 @@ def ours(tmp_path, monkeypatch):
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
     generator = np.random.default_rng(0)
     for index in range(10):
-        raster.write_image(tmp_path / f"png/images/{index}.png", generator.integers(0, 255, (24, 40, 3), np.uint8))
+        image = generator.integers(0, 255, (24, 40, 3), np.uint8)
+        raster.write_image(tmp_path / f"png/images/{index}.png", image)
         mask = np.zeros((24, 40), np.uint8)
         mask[4 + index : 12 + index, 5:20] = 255
         raster.write_label_map(tmp_path / f"png/masks/{index}.png", mask)
@@ -90,7 +91,8 @@ def _plan(model, **fields):
 def test_a_class_that_does_not_fit_is_refused_with_what_was_expected(ours, name, code, words):
     with pytest.raises(MedbenchError) as error:
         _plan(f"net.py:{name}")
-    assert error.value.code == code and words in f"{error.value.message} {error.value.hint}"
+    assert error.value.code == code
+    assert words in f"{error.value.message} {error.value.hint}"
 
 
 def test_a_misspelt_option_is_refused(ours):
@@ -100,7 +102,8 @@ def test_a_misspelt_option_is_refused(ours):
 
 def test_a_class_runs_with_options_and_its_file_decides_the_key(ours):
     first = run("net.py:Net", "ours", weights="none", options={"width": 6}, inference=SMALL)
-    assert first.exit_code == 0 and first.record.model.name == "net.py:Net"
+    assert first.exit_code == 0
+    assert first.record.model.name == "net.py:Net"
     assert first.record.model.parameters == 6 * 3 * 9 + 6 + 2 * 6 + 2
     assert "net.py" in first.record.settings["plugins"]
     assert str(ours) not in first.record.model_dump_json()
@@ -109,7 +112,8 @@ def test_a_class_runs_with_options_and_its_file_decides_the_key(ours):
 def test_colour_images_for_a_grey_network_and_the_reverse(ours):
     assert run("net.py:Grey", "ours", weights="none", inference=SMALL).exit_code == 0
     grey, colour = (
-        medbench.load_predictor(f"net.py:{name}", weights="none", classes=2, inference=SMALL) for name in ("Grey", "Net")
+        medbench.load_predictor(f"net.py:{name}", weights="none", classes=2, inference=SMALL)
+        for name in ("Grey", "Net")
     )
     image = np.random.default_rng(1).integers(0, 255, (7, 90), np.uint8)
     same = np.repeat(image[..., None], 3, axis=-1)
@@ -118,8 +122,11 @@ def test_colour_images_for_a_grey_network_and_the_reverse(ours):
     assert colour.predict(image[:1, :1]).shape == (1, 1)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4, 2), np.uint8), np.zeros((1, 4, 4, 3), np.uint8),
-                                 np.full((4, 4), 300, np.uint16), np.full((4, 4), np.nan), np.zeros((0, 4))])  # fmt: skip
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((1, 4, 4, 3), np.uint8), np.full((4, 4), 300, np.uint16),
+     np.full((4, 4), np.nan), np.zeros((0, 4))],
+)  # fmt: skip
 def test_an_array_of_another_form_is_refused(ours, bad):
     predictor = medbench.load_predictor("net.py:Net", weights="none", classes=2, inference=SMALL)
     with pytest.raises(MedbenchError) as error:
@@ -148,16 +155,20 @@ def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     save_checkpoint(ours / "w.pt", setup.module.state_dict(), facts)
     whole = run("net.py:Net", "ours", weights="w.pt")
     inside = {path.name: path.read_bytes() for path in (whole.folder / "predictions").iterdir()}
-    rows = predict_images(medbench.load_predictor("net.py:Net", weights="w.pt"), ours / "png/images", ours / "out")
-    assert len(rows) == 10 and all(row.status == "ok" for row in rows)
-    assert inside and all((ours / "out/predictions" / name).read_bytes() == data for name, data in inside.items())
+    predictor = medbench.load_predictor("net.py:Net", weights="w.pt")
+    rows = predict_images(predictor, ours / "png/images", ours / "out")
+    assert [row.status for row in rows] == ["ok"] * 10
+    assert inside
+    outside = {name: (ours / "out/predictions" / name).read_bytes() for name in inside}
+    assert outside == inside
     request = Request(model="net.py:Net", challenge="ours", weights="w.pt")
     for form, name in (("torchscript", "n.pt"), ("pt2", "n.pt2"), ("onnx", "n.onnx")):
         if form == "onnx":
             pytest.importorskip("onnxruntime")
             pytest.importorskip("onnx")
         parity = export(request, form, ours / name, SilentProgress())
-        assert parity.difference <= parity.tolerance and parity.agreement > 0.999
+        assert parity.difference <= parity.tolerance
+        assert parity.agreement > 0.999
         again = run(f"file:{name}", "ours")
         for file, data in inside.items():
             own = raster.read_label_map(again.folder / "predictions" / file)
@@ -184,7 +195,7 @@ def test_a_foreign_export_needs_a_stated_contract(ours):
         Request(model="file:f.pt", challenge="ours", options={"contract": {"sizes": 3}}).plan()
 
 
-SCRIPT = '''
+SCRIPT = """
 import pathlib, sys, cv2, numpy as np
 source, target = map(pathlib.Path, sys.argv[1:3])
 how = sys.argv[3]
@@ -196,7 +207,7 @@ for path in source.glob("*.png"):
     if how != "nothing": cv2.imwrite(str(target / path.name), mask)
     if how == "much": (target / "more.bin").write_bytes(b"x")
     if how == "fails": sys.exit("out of paper")
-'''
+"""
 
 
 @pytest.mark.parametrize(
@@ -216,8 +227,8 @@ def test_a_command_predicts_or_fails_case_by_case_with_its_reason(ours, how, cod
 
 @pytest.mark.parametrize(
     ("model", "code"),
-    [("command:python x.py", "model.command"), ("docker:ours:latest", "model.image"), ("file:none.onnx", "model.file"),
-     ("file:net.py", "model.file"), ("nothing.py:Net", "model.file")],
+    [("command:python x.py", "model.command"), ("docker:ours:latest", "model.image"),
+     ("file:none.onnx", "model.file"), ("file:net.py", "model.file"), ("nothing.py:Net", "model.file")],
 )  # fmt: skip
 def test_a_wrong_name_is_refused_before_anything_starts(ours, model, code):
     with pytest.raises(MedbenchError) as error:
@@ -227,7 +238,9 @@ def test_a_wrong_name_is_refused_before_anything_starts(ours, model, code):
 
 def test_a_declared_model(ours):
     with open(ours / "medbench.toml", "a", encoding="utf-8") as stream:
-        stream.write('\n[models.mynet]\nfile = "net.py"\nclass = "Net"\ninput = { size = 32, mean = [0.5, 0.5, 0.5] }\n')
+        stream.write('\n[models.mynet]\nfile = "net.py"\nclass = "Net"\n')
+        stream.write("input = { size = 32, mean = [0.5, 0.5, 0.5] }\n")
     assert "mynet" in medbench.list_models()
     plan = Request(model="mynet", challenge="ours", weights="none").plan()
-    assert plan.network.contract().mean == (0.5, 0.5, 0.5) and plan.network.contract().size == 32
+    assert plan.network.contract().mean == (0.5, 0.5, 0.5)
+    assert plan.network.contract().size == 32

@@ -1,8 +1,8 @@
-"""The predictor of programs: a command or a container gets a folder of files and leaves a folder of answers.
+"""The predictor of programs: a command or container gets a folder of files and leaves one of answers.
 
 A case's image is ``<case>.png`` (several images: ``<case>_000.png`` …); a volume is ``<case>_0000.nii.gz`` …,
-one file a modality, as nnU-Net names them. The answer is ``<case>.png`` or ``<case>.nii.gz`` with class indices,
-the background 0, or ``<case>.csv`` with the names of the classes and a row of probabilities.
+one file a modality, as nnU-Net names them. The answer is ``<case>.png`` or ``<case>.nii.gz`` with class
+indices, the background 0, or ``<case>.csv`` with the names of the classes and a row of probabilities.
 """
 
 from __future__ import annotations
@@ -85,9 +85,13 @@ class ProgramPredictor:
 
     def _call(self, source: Path, target: Path) -> None:
         model = self.program.model
-        command = _container(model.target, source, target) if model.kind == "docker" else [
-            word.replace("{input}", str(source)).replace("{output}", str(target)) for word in shlex.split(model.target)
-        ]  # fmt: skip
+        if model.kind == "docker":
+            command = _container(model.target, source, target)
+        else:
+            command = [
+                word.replace("{input}", str(source)).replace("{output}", str(target))
+                for word in shlex.split(model.target)
+            ]
         try:
             done = subprocess.run(command, capture_output=True, timeout=self.longest_s, check=False)
         except subprocess.TimeoutExpired as late:

@@ -79,11 +79,11 @@ def declare(
     trial = read_declaration(
         name, {"root": str(folder.resolve()), **entries}, folder.resolve() / "medbench.toml"
     )
-    challenge = declared_challenge(trial)
+    challenge, cases = declared_challenge(trial), find_items(trial, trial.root).cases
     entries |= _rules(challenge)
     path = append_declaration(folder, name, entries, file)
     declaration = read_declaration(name, read_project(path).data[name], path)
-    splits = members(declaration, find_items(declaration, declaration.root).cases)
+    splits = members(declaration, cases)
     lines = [f"{folder}: {line}" for line in result.told] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
     kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""

@@ -94,7 +94,8 @@ def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
             raise MedbenchError(
                 "data.channels",
                 f"{entry.path}: is named for none of the {len(names)} modalities {', '.join(names)}.",
-                f"Name files CASE_0000{entry.suffix} to CASE_{len(names) - 1:04}{entry.suffix}, in this order.",
+                f"Name files CASE_0000{entry.suffix} to CASE_{len(names) - 1:04}{entry.suffix}, "
+                "in this order.",
             )
         by_case.setdefault(stem, {})[names[index]] = entry.path
     return [Case(name, inputs) for name, inputs in by_case.items()]

@@ -205,9 +205,30 @@ def _by_nnunet(declaration: Declaration, root: Path) -> Items:
         stray += [path for name, path in labels.items() if name not in channels]
         keys = declaration.modalities or ("image",)
         for name, files in channels.items():
+            _check_channels(declaration, files, keys)
             inputs = {key: files[index] for index, key in enumerate(keys) if index in files}
             cases.append(Item(name, inputs, labels.get(name), split=split))
     return Items(tuple(cases), tuple(stray))
+
+
+def _check_channels(declaration: Declaration, files: Mapping[int, Path], keys: Sequence[str]) -> None:
+    """Refuse files of more channels than the data set has: each image is one file, each modality one volume."""
+    excess = sorted(index for index in files if index >= len(keys))
+    if not excess:
+        return
+    path = files[excess[0]]
+    if declaration.modalities:
+        raise MedbenchError(
+            "data.channels",
+            f"{path}: is the channel {excess[0]}, {declaration.name} declares {len(keys)} modalities "
+            f"({', '.join(keys)}).",
+            "Name it under channel_names of dataset.json and under modalities, or remove the file.",
+        )
+    raise MedbenchError(
+        "data.channels",
+        f"{path}: is the channel {excess[0]} of an image; images of several files cannot be declared yet.",
+        "Save each image as one grey or RGB file, CASE_0000.png.",
+    )
 
 
 def _files(folder: Path, facts: DataSetFile) -> Sequence[Path]:

@@ -203,7 +203,9 @@ def check_contract(contract: Mapping[str, Any], where: str) -> None:
         else:
             fits = isinstance(value, str)
         if not fits:
-            raise MedbenchError("model.contract", f"{where}: {key} is {value!r}.", "See docs/own_models.md.")
+            raise MedbenchError(
+                "model.contract", f"{where}: {key} is {value!r}.", "See docs/own_data_and_models.md."
+            )
 
 
 def declared_models() -> list[str]:

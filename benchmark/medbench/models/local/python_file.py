@@ -28,8 +28,8 @@ IN_CHANNELS = (
     "channels",
     "inchannels",
 )
-NUM_CLASSES = ("num_classes", "n_classes", "out_channels", "classes", "out_ch", "num_class", "n_class", "output_ch",
-               "nclass", "outchannels")  # fmt: skip
+NUM_CLASSES = ("num_classes", "n_classes", "out_channels", "classes", "out_ch", "num_class", "n_class",
+               "output_ch", "nclass", "outchannels")  # fmt: skip
 
 
 def load_class(model: LocalModel) -> Callable[..., nn.Module]:
