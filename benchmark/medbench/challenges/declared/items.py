@@ -212,7 +212,7 @@ def _by_nnunet(declaration: Declaration, root: Path) -> Items:
 
 
 def _check_channels(declaration: Declaration, files: Mapping[int, Path], keys: Sequence[str]) -> None:
-    """Refuse files of more channels than the data set has: each image is one file, each modality one volume."""
+    """Refuse files of more channels than the data set has: one file an image, or one a modality."""
     excess = sorted(index for index in files if index >= len(keys))
     if not excess:
         return
