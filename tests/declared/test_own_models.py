@@ -191,8 +191,14 @@ def test_a_foreign_export_needs_a_stated_contract(ours):
     assert error.value.code == "model.contract"
     stated = {"contract": {"size": 32, "mean": [0.5, 0.5, 0.5]}}
     assert run("file:f.pt", "ours", options=stated).exit_code == 0
-    with pytest.raises(MedbenchError, match="'sizes' is no entry"):
-        Request(model="file:f.pt", challenge="ours", options={"contract": {"sizes": 3}}).plan()
+    for wrong, words in (
+        ({"sizes": 3}, "'sizes' is no entry"),
+        ({"channel_order": "rgb"}, "channel_order is 'rgb'. See docs/own_data_and_models.md."),
+    ):
+        with pytest.raises(MedbenchError) as error:
+            Request(model="file:f.pt", challenge="ours", options={"contract": wrong}).plan()
+        assert error.value.code == "model.contract"
+        assert words in f"{error.value.message} {error.value.hint}"
 
 
 SCRIPT = """

@@ -17,17 +17,12 @@ from medbench.core.registry import unknown_name
 Kind = Literal["python", "file", "docker", "command"]
 
 FILE_SUFFIXES = (".onnx", ".pt2", ".pt", ".ts", ".torchscript")
-CONTRACT = (
-    "size",
-    "channels",
-    "channel_order",
-    "scale",
-    "mean",
-    "std",
-    "resampling",
-    "background",
-    "blending",
-)
+_WORDS = {
+    "channel_order": ("RGB", "BGR"),
+    "background": ("zero", "scaled"),
+    "blending": ("gaussian", "uniform"),
+}
+CONTRACT = ("size", "channels", "scale", "mean", "std", *_WORDS)
 _PYTHON = re.compile(r"(?P<file>.+\.py):(?P<object>[A-Za-z_]\w*)")
 _IMAGE = re.compile(r"[\w./:-]+@sha256:[0-9a-f]{64}")
 _ENTRIES = {"title", "file", "class", "docker", "command", "input", "options"}
@@ -201,7 +196,7 @@ def check_contract(contract: Mapping[str, Any], where: str) -> None:
         elif key in ("size", "channels", "scale"):
             fits = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
         else:
-            fits = isinstance(value, str)
+            fits = value in _WORDS[key]
         if not fits:
             raise MedbenchError(
                 "model.contract", f"{where}: {key} is {value!r}.", "See docs/own_data_and_models.md."
