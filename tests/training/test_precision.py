@@ -32,7 +32,11 @@ from small_trainings import (
     sequence,
 )
 
-VOLUMES, SEQUENCES, OWN = ("monai", "monai_swinunetr", "dmaf_net"), ("video_summaries",), ("nnunet",)
+VOLUMES, SEQUENCES, OWN = (
+    ("monai", "monai_swinunetr", "dmaf_net"),
+    ("video_summaries",),
+    ("nnunet", "constant", "cm_cgns_pretraining"),
+)
 FAMILIES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem not in OWN)
 RECIPES = [(family, name) for family in FAMILIES for name in list_recipes(family)]
 STEPS = 3
@@ -68,6 +72,18 @@ def train(family, name, folder, hardware, cache):
         build = dmaf if with_mask else SmallVolumeNet
         learner = Learner(build, VolumeContract(side, "scaled", "uniform", with_mask), 2)
         examples = volumes()
+    elif family == "landmarks":
+        recipe = load_recipe(family, name, image_size=32, batch_size=6, **short)
+        learner = Learner(
+            lambda: medbench.create_model("heatmap_unet.test", num_classes=2),
+            InputContract(32), 2, ("landmarks",), ("landmarks",),
+        )  # fmt: skip
+        examples = [
+            TrainingImage(
+                f"i{k}", f"g{k}", LoadImage(k), False, landmarks=lambda: np.array([[0.3, 0.4], [0.6, 0.7]])
+            )
+            for k in range(6)
+        ]
     elif family == "boxes":
         recipe = load_recipe(family, name, image_size=128, batch_size=6, **short)
         learner = Learner(

@@ -146,6 +146,19 @@ MemoryLimit = Annotated[
         help="Memory that a file and its values may take, e.g. 8GiB; 2GiB if not given.",
     ),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, help="Number of processes on this machine, a device each.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Address of a dask scheduler, whose workers do the work.", metavar="ADDRESS"
+    ),
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", help="Only the i-th of n parts; 'medbench merge' joins them.", metavar="i/n"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Prompts = Annotated[
     Path | None,

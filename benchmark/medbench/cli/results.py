@@ -33,8 +33,7 @@ def show_finished(finished: Finished, as_json: bool) -> None:
     typer.echo(
         f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
     )
-    if finished.resumed:
-        typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
+    _say_what_was_done(finished)
     if counts.failed or counts.missing:
         typer.echo(f"Failed and missing cases: {record.challenge.failure_rule}")
     methods = sorted(
@@ -48,6 +47,16 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Repeat: {finished.command}")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
+
+
+def _say_what_was_done(finished: Finished) -> None:
+    """Print how many cases an earlier call had finished, and why a part of a split has no row."""
+    if finished.kept:
+        typer.echo(finished.kept_words)
+    elif finished.resumed:
+        typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
+    if (pattern := finished.record.settings.get("cases", "*")) != "*":
+        typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
 
 
 def show_combinations(combinations: Combinations, as_json: bool) -> None:

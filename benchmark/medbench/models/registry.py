@@ -42,12 +42,14 @@ def _registry() -> Registry[ModelEntry]:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that match a shell-style pattern.
+    """Names of the models that match a shell-style pattern; parts, which answer no task, are left out.
 
     >>> list_models("dssau*")
     ['dssau_net', 'dssau_net.test']
     """
-    return sorted({*_registry().names(pattern), *fnmatch.filter(_declared(), pattern)})
+    registry = _registry()
+    own = [name for name in registry.names(pattern) if not _is_part(registry.imported(name))]
+    return sorted({*own, *fnmatch.filter(_declared(), pattern)})
 
 
 def _declared() -> list[str]:
@@ -59,10 +61,26 @@ def _declared() -> list[str]:
         return []
 
 
+def list_parts(pattern: str = "*") -> list[str]:
+    """Names of the parts of networks that :func:`create_model` builds and no challenge runs.
+
+    >>> list_parts("cm_cgns.image_dec*")
+    ['cm_cgns.image_decoder', 'cm_cgns.image_decoder_vit']
+    """
+    registry = _registry()
+    return [name for name in registry.names(pattern) if _is_part(registry.imported(name))]
+
+
+def _is_part(entry: ModelEntry | None) -> bool:
+    return isinstance(entry, ModelEntry) and not entry.offers
+
+
 def model_entries(pattern: str = "*") -> list[ModelEntry]:
-    """Cards of the models that match a shell-style pattern; a broken card is logged and left out."""
+    """Cards of the models that match a shell-style pattern; parts and broken cards are left out."""
     entries = []
     for name, entry in _registry().values(pattern):
+        if _is_part(entry):
+            continue
         try:
             entries.append(_checked(name, entry))
         except MedbenchError as error:

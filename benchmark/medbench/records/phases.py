@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -180,6 +180,12 @@ class Timing(defaultdict[str, float]):
         """Add the seconds that a phase of one case took."""
         self[phase] += seconds
         self.samples[phase].append(seconds)
+
+    def add_samples(self, samples: Mapping[str, Sequence[float]]) -> None:
+        """Add seconds by phase that were measured elsewhere."""
+        for phase, values in samples.items():
+            for seconds in values:
+                self.add(phase, seconds)
 
     def measure(self, phase: str, function: Callable[[], T]) -> T:
         """The result of calling ``function``, whose time is added to the phase."""

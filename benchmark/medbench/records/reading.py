@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,17 @@ def _damaged(message: str) -> MedbenchError:
     return MedbenchError("run.damaged", message, "Repeat the run's command; it goes on where it stopped.")
 
 
+def kept_run(folder: Path, rows: Sequence[CaseRow], command: str) -> Finished | None:
+    """The finished run in a folder, where it holds these very rows; ``None`` where it does not."""
+    try:
+        run = read_run(folder)
+    except MedbenchError:
+        return None
+    if list(run.rows.values()) != list(rows):
+        return None
+    return Finished(run.record, rows, folder, len(rows), command, kept=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The result of a run that this process finished.
@@ -154,6 +166,7 @@ class Finished:
         folder: the run directory.
         resumed: cases that an earlier call had finished.
         command: what repeats the run on this machine; the record has it without this machine's paths.
+        kept: whether an earlier call had finished everything, so that nothing was done or written.
     """
 
     record: RunRecord
@@ -161,6 +174,15 @@ class Finished:
     folder: Path
     resumed: int = 0
     command: str = ""
+    kept: bool = False
+
+    @property
+    def kept_words(self) -> str:
+        """How many cases are kept, and since when in this machine's time."""
+        moment = datetime.datetime.fromisoformat(self.record.finished).astimezone()
+        today = moment.date() == datetime.datetime.now().astimezone().date()
+        since = moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+        return f"{self.resumed} of {self.record.counts.total} cases are kept from {since}; nothing to do."
 
     @property
     def exit_code(self) -> int:

@@ -43,8 +43,13 @@ def store(
     report = finished.folder / REPORT
     write_report(report, challenge, cases, finished.rows, record, predictions, verdicts=verdicts)
     if leaderboards is not None:
-        add_result(leaderboards, record, finished.folder)
+        add_row(finished, record, leaderboards)
     return dataclasses.replace(finished, record=record)
+
+
+def add_row(finished: Finished, record: RunRecord, leaderboards: Path) -> None:
+    """Add a run's row to its challenge's leaderboard, in place of its own earlier one."""
+    add_result(leaderboards, record, finished.folder)
 
 
 def against_constant(finished: Finished | Run, challenge: Challenge, runs: Path) -> Sequence[str]:

@@ -10,6 +10,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import data_folder, leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
+from medbench.records.data_places import find_data_place
 from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
 from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
@@ -33,8 +34,10 @@ def report(
 
     Args:
         run: its folder, its ``record.json`` or the beginning of its key or of a leaderboard row's.
-        data: folder of the data that it was on; found as :func:`medbench.running.run.run` does if not given.
-        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
+        data: folder of the data that it was on; where the run found them on this machine, or as
+            :func:`medbench.running.run.run` finds them, if not given.
+        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``) and
+            they have moved since.
         output: the page; ``report.html`` in the run's folder if not given, ``report-KEY.html`` in the current
             folder for a leaderboard's row.
         runs: folder of run directories, for a key.
@@ -59,6 +62,8 @@ def report(
     if predictions or not of_row:
         cases = _cases(finished, challenge, Path(data) if data else None, progress or SilentProgress())
         if not folder.is_dir():
+            folder = find_data_place(record.key, "predictions") or folder
+        if not folder.is_dir():
             raise MedbenchError(
                 "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
             )
@@ -77,11 +82,12 @@ def _cases(finished: Run, challenge: Challenge, data: Path | None, progress: Pro
         MedbenchError: ``data.missing`` or ``report.other_data``.
     """
     record = finished.record
-    if record.data == "real" and data is None and data_folder(challenge.release.data_set) is None:
+    place = data or find_data_place(record.key)
+    if record.data == "real" and place is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
             "data.missing", f"{finished.folder}: the run was on real data.", "Say where they are with --data."
         )
-    source = resolve_data(challenge, data, progress)
+    source = resolve_data(challenge, place, progress)
     cases = [
         case for case in challenge.cases(source.root, record.challenge.split) if case.id in finished.rows
     ]

@@ -61,8 +61,15 @@ class Learner:
     learns: tuple[str, ...] = ("label_map",)
 
 
-def make_callback(folder: Path, progress: Progress) -> Callback:
-    """A callback that reports steps and, after each epoch, saves the state and the best weights so far."""
+def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minutes: float = 0.0) -> Callback:
+    """A callback that reports steps and, after each epoch, saves the state and the best weights so far.
+
+    Args:
+        folder: for state and weights.
+        progress: told of every step.
+        max_steps: ends the training after so many steps; 0 does not.
+        max_minutes: ends the training after that time, interrupted calls included; 0 does not.
+    """
     import torch
     from lightning.pytorch import Callback
 
@@ -70,13 +77,18 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
 
     class Keeper(Callback):
         best = -1.0
+        spent_s = 0.0
+        started = 0.0
+        over = False
         progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
             self.loss = HostValue()
             self.progress = progress if trainer.is_global_zero else SilentProgress()
-            self.progress.start("training", int(trainer.estimated_stepping_batches))
+            steps = int(trainer.estimated_stepping_batches)
+            self.progress.start("training", min(steps, max_steps) if max_steps else steps)
             self.progress.advance(trainer.global_step)
+            self.started = time.monotonic() - self.spent_s
 
         def on_train_batch_end(
             self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -85,10 +97,12 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
             if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
                 epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
                 self.progress.advance(1, f"{epoch} loss {self.loss.value:.3f}")
+            self.over = _is_over(trainer, self.started, max_steps, max_minutes)
+            trainer.should_stop |= self.over
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             score = trainer.callback_metrics.get(str(module.validation_score))
-            last = trainer.current_epoch + 1 == trainer.max_epochs
+            last = trainer.current_epoch + 1 == trainer.max_epochs or self.over
             if trainer.is_global_zero and (last if score is None else float(score) > self.best):
                 self.best = -1.0 if score is None else float(score)
                 with atomic_path(folder / BEST) as temporary:
@@ -100,12 +114,19 @@ def make_callback(folder: Path, progress: Progress) -> Callback:
             self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best}
+            return {"best": self.best, "spent_s": time.monotonic() - self.started}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-            self.best = state_dict["best"]
+            self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
 
     return Keeper()
+
+
+def _is_over(trainer: Trainer, started: float, max_steps: int, max_minutes: float) -> bool:
+    """Whether a training has had its steps, or its time on the first device."""
+    minutes = (time.monotonic() - started) / 60
+    out_of_time = bool(max_minutes) and bool(trainer.strategy.broadcast(minutes >= max_minutes))
+    return out_of_time or bool(max_steps and trainer.global_step >= max_steps)
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
@@ -166,6 +187,7 @@ def fit(
     hardware.division.check(batches.step_size)
     epochs = recipe.epochs_of(batches.steps)
     total_steps = batches.steps * epochs
+    total_steps = min(total_steps, recipe.max_steps or total_steps)
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")
@@ -174,7 +196,9 @@ def fit(
     started = time.perf_counter()
     with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
-        trainer = make_trainer(hardware, folder, epochs, make_callback(folder, progress))
+        trainer = make_trainer(
+            hardware, folder, epochs, make_callback(folder, progress, recipe.max_steps, recipe.max_minutes)
+        )
         task = kind(network, recipe, learner.num_classes, total_steps)
         run_trainer(trainer, task, data, resume)
     if not trainer.is_global_zero:
@@ -196,7 +220,7 @@ def fit(
         "image_size": recipe.image_size,
         "n_training_images": len(data.training),
         "n_validation_images": len(data.validation),
-        "steps": total_steps,
+        "steps": trainer.global_step,
         "steps_left_out": int(task.guard.left_out),
         task.validation_score: _best_score(trainer),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchmetrics import MeanMetric
 
 from medbench.training.recipes import LandmarkRecipe
 from medbench.training.task import NetworkTask
@@ -41,14 +42,15 @@ class LandmarkTask(NetworkTask):
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
         self.settings = recipe
+        self.nearness = MeanMetric()
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Mean squared error of the heat maps of one batch."""
         images, points = batch
         maps = self.network(images)
         loss = functional.mse_loss(maps, self.targets(points, images.shape, maps.shape))
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        self.log("loss", loss)
+        return self.shared(loss, len(images))
 
     def targets(self, points: Tensor, image: torch.Size, maps: torch.Size) -> Tensor:
         """Heat maps to be learnt; ``truncated`` puts the Gaussian at the pixel that holds the landmark."""
@@ -63,4 +65,6 @@ class LandmarkTask(NetworkTask):
         """One minus the mean distance of the landmarks of held-out images, in sides of the image."""
         images, points = batch
         distances = (self.network(images) - points).square().sum(dim=-1).sqrt()
-        self.log(self.validation_score, 1 - distances.mean(), batch_size=len(images))
+        if self.counts(batch_idx):
+            self.nearness.update(1 - distances.mean(dim=-1))
+        self.log(self.validation_score, self.nearness, on_step=False, on_epoch=True)

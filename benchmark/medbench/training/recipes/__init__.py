@@ -73,6 +73,8 @@ class Recipe:
         missing_rates: share of the patients that lack each modality in all epochs, such as ``t1=0.2 t1ce=0.4
             flair=0.6 t2=0.8``, drawn by :func:`medbench.training.missing_modalities.imbalanced_masks` in that
             order; empty where no patient lacks any.
+        max_steps: most steps in all, whatever the epochs say; 0: no limit of its own.
+        max_minutes: time after which the training ends, whatever the epochs say; 0: no limit of its own.
         seed: of the initial weights, the order, the augmentation and the split.
     """
 
@@ -119,19 +121,26 @@ class Recipe:
     structure_share: float = 0.5
     hide_sequences: bool = False
     missing_rates: str = ""
+    max_steps: int = 0
+    max_minutes: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_settings(self)
 
     def epochs_of(self, steps_per_epoch: int) -> int:
-        """Number of epochs, so that they have at least :attr:`least_steps` steps in all."""
+        """Number of epochs, begun ones included, with :attr:`least_steps` at least or :attr:`max_steps`."""
+        if self.max_steps:
+            return math.ceil(self.max_steps / steps_per_epoch)
         return max(self.epochs, math.ceil(self.least_steps / steps_per_epoch))
 
     @property
     def length(self) -> str:
         """Length of the training in words."""
+        if self.max_steps:
+            return f"{self.max_steps} steps"
         epochs = f"{self.epochs} epochs"
+        epochs = f"{epochs}, {self.max_minutes:g} minutes at most" if self.max_minutes else epochs
         return f"{epochs} or {self.least_steps} steps, whichever is more" if self.least_steps else epochs
 
     def describe(self, spatial_dims: int) -> str:
