@@ -27,7 +27,7 @@ from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.io import images, nifti_mha, raster
 from medbench.io.gate.expected import handed_in
 from medbench.io.tables import read_lines
-from medbench.models.local.program import Program
+from medbench.models.local.program_module import Program
 
 if TYPE_CHECKING:
     from medbench.inference.build import PredictorSettings

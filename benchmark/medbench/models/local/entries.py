@@ -74,6 +74,6 @@ def make(model: LocalModel, *, in_channels: int, num_classes: int, **options: An
         from medbench.models.local.exported import load_exported
 
         return load_exported(model.path)
-    from medbench.models.local.program import Program
+    from medbench.models.local.program_module import Program
 
     return Program(model, num_classes)
