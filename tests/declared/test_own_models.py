@@ -1,6 +1,8 @@
 """Models of one's own: a class in a file, exported networks, programs; prediction without a challenge."""
 
+import io
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -250,3 +252,34 @@ def test_a_declared_model(ours):
     plan = Request(model="mynet", challenge="ours", weights="none").plan()
     assert plan.network.contract().mean == (0.5, 0.5, 0.5)
     assert plan.network.contract().size == 32
+
+
+class _Touches:
+    """A pickle that writes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_pt2_file_with_a_pickle_is_refused_and_not_run(ours):
+    torch = pytest.importorskip("torch")
+    program = torch.export.export(torch.nn.Conv2d(3, 2, 1), (torch.zeros(1, 3, 32, 32),))
+    torch.export.save(program, str(ours / "n.pt2"))
+    bad = ours / "bad.pt2"
+    with zipfile.ZipFile(ours / "n.pt2") as source, zipfile.ZipFile(bad, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if "sample_inputs" in name:
+                buffer = io.BytesIO()
+                torch.save(_Touches(ours / "touched"), buffer)
+                content = buffer.getvalue()
+            target.writestr(name, content)
+        assert any("sample_inputs" in name for name in source.namelist())
+    with pytest.raises(MedbenchError) as error:
+        Request(model="file:bad.pt2", challenge="ours", options={"contract": {"size": 32}}).plan()
+    assert error.value.code == "model.file"
+    assert not (ours / "touched").exists()
+    assert run("file:n.pt2", "ours", options={"contract": {"size": 32}}).exit_code == 0

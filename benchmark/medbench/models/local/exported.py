@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,14 +140,35 @@ def _extra_of_script(path: Path) -> str | bytes:
 
 
 def _extra_of_pt2(path: Path) -> str | bytes:
-    import torch
-
     extra = {EMBEDDED: ""}
     try:
-        torch.export.load(str(path), extra_files=extra)
+        _load_pt2(path, extra)
     except Exception as error:
         raise _unreadable(path, error) from error
     return extra[EMBEDDED]
+
+
+def _load_pt2(path: Path, extra: dict[str, Any] | None = None) -> Any:
+    """The program of a pt2 file; tensors alone are unpickled, where torch.export would take any object."""
+    import torch
+
+    with _tensors_alone():
+        return torch.export.load(str(path), extra_files=extra)
+
+
+@contextlib.contextmanager
+def _tensors_alone() -> Iterator[None]:
+    """While it lasts ``torch.load`` refuses pickles of anything but tensors, whatever its caller asks for."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
 
 
 def load_exported(path: Path) -> nn.Module:
@@ -162,7 +185,7 @@ def load_exported(path: Path) -> nn.Module:
         return OnnxNetwork(_session(path), path)
     try:
         if path.suffix.lower() == ".pt2":
-            return ExportedProgram(torch.export.load(str(path)).module())
+            return ExportedProgram(_load_pt2(path).module())
         network: nn.Module = torch.jit.load(str(path), map_location="cpu")
     except Exception as error:
         raise _unreadable(path, error) from error
