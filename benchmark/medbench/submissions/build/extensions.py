@@ -6,7 +6,8 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
-from medbench.challenges import challenge_factory, load_challenge
+from medbench.challenges import REGISTRY, challenge_factory
+from medbench.core.project import current_project
 from medbench.models import model_entry
 from medbench.models.registry import factory_of
 from medbench.submissions.findings import Finding, error
@@ -17,7 +18,7 @@ _TRAVELS = ("medbench.", "medbench_plugin_")
 def lint_extensions(model: str, challenge: str) -> Iterator[Finding]:
     """A finding for a model or challenge of an installed package, which the container would not hold."""
     origins = (("model", model, factory_of(model)), ("challenge", challenge, challenge_factory(challenge)))
-    if load_challenge(challenge).release.folder is not None:
+    if challenge not in REGISTRY and challenge in current_project().data:
         yield error(
             "submission.declared",
             f"{challenge} is declared in medbench.toml, which the container would not hold.",
