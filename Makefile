@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
 
-.PHONY: run test test-full quick check setup bench rows verify clean
+.PHONY: run test test-full quick clients check setup bench rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -17,6 +17,15 @@ test-full: setup
 # What a developer repeats: no training, no process of its own.
 quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --quick -m 'not slow'
+
+# The platforms' own programs (mlcube, the BraTS orchestrator) run our images; needs podman or docker.
+clients: setup .clients/installed
+	OMP_NUM_THREADS=1 MEDBENCH_CLIENTS=.clients $(BIN)/python -m pytest tests/submissions/clients -rs
+
+.clients/installed:
+	$(PYTHON) -m venv .clients
+	.clients/bin/python -m pip install --quiet mlcube==0.0.9 mlcube-docker==0.0.9 brats==0.1.14
+	touch $@
 
 check: setup
 	$(BIN)/ruff check
@@ -43,4 +52,4 @@ setup: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .clients build dist

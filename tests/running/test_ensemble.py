@@ -96,3 +96,9 @@ def test_votes_and_means():
     maps = [np.array([0, 1, 2, 2]), np.array([1, 1, 0, 1]), np.array([1, 0, 1, 1])]
     assert majority(maps).tolist() == [1, 1, 2, 1]
     assert mean([np.float32([0.2, 0.8]), np.float32([0.4, 0.6])]).tolist() == pytest.approx([0.3, 0.7])
+
+
+def test_a_run_named_twice_is_refused_by_name(made, small_cvc):
+    twice = [made[1][0].folder] * 2
+    with pytest.raises(MedbenchError, match=r"An ensemble needs two or more different runs, not .*, .*\."):
+        run_ensemble(request(made, twice, small_cvc))

@@ -154,6 +154,33 @@ def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_pat
 
 
 @pytest.mark.slow
+def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, tmp_path):
+    from medbench.core.seeds import derived_seed
+    from medbench.models import create_model
+    from medbench.training.pair_data import PairImages
+    from medbench.training.pretraining_judge import judge
+    from medbench.training.pretraining_recipe import load_pretraining_recipe
+    from medbench.training.report_tokens import load_tokenizer, tokenize
+
+    weights = pretrain(request(pairs_folder, tmp_path), CPU)
+    record = read_json(weights.with_name("training.json"))
+    recipe = load_pretraining_recipe("test", {})
+    tokenizer = load_tokenizer(weights.with_name("tokenizer"))
+    pairs = split_pairs(pairs_folder)
+    tokens = [tokenize(tokenizer, pair.sentences, recipe.max_tokens) for pair in pairs.pairs]
+    dataset = PairImages(pairs.pairs, tokens, recipe, int(tokenizer.pad_token_id))
+    network = create_model(record["model"], **record["options"])
+    network.load_state_dict(states(weights))
+    torch.manual_seed(derived_seed(recipe.seed))
+    fresh = create_model(record["model"], **record["options"])
+    figures = judge(dataset, pairs.indices["train"], pairs.indices["test"], recipe.seed, network, fresh)
+    assert figures.keys() == record["evaluation"].keys() >= {"retrieval", "linear_probe", "probe_difference"}
+    for name, figure in record["evaluation"].items():
+        if name != "findings":
+            assert figures[name]["value"] == pytest.approx(figure["value"], abs=1e-9), name
+
+
+@pytest.mark.slow
 def test_mixed_precision(pairs_folder, tmp_path):
     hardware = Hardware("cpu", 1, precision="bf16-mixed")
     weights = pretrain(request(pairs_folder, tmp_path), hardware)

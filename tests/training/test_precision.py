@@ -43,7 +43,10 @@ STEPS = 3
 
 
 def images(count=6):
-    return [TrainingImage(f"i{k}", f"g{k}", LoadImage(k), True, k % 2) for k in range(count)]
+    return [
+        TrainingImage(f"i{k}", f"g{k}", LoadImage(k), True, k % 2, image_labels=(k % 2, k % 3 // 2))
+        for k in range(count)
+    ]
 
 
 def volumes():
@@ -93,8 +96,8 @@ def train(family, name, folder, hardware, cache):
         examples = [boxed(number) for number in range(6)]
     else:
         recipe = load_recipe(family, name, image_size=16, batch_size=6, **short)
-        classes = family == "image_classes"
-        tasks = ("image_classes",) if classes else ("label_map", "image_classes")
+        classes = family in ("image_classes", "image_labels")
+        tasks = (family,) if classes else ("label_map", "image_classes")
         build = SmallClassifier if classes else SmallUNet
         learner = Learner(build, InputContract(16), 2, tasks, tasks[:1])
         examples = images()

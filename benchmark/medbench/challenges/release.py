@@ -189,7 +189,9 @@ class Release(abc.ABC):
         return None if facts is None or facts.cases is None else (len(self.cases(root, split)), facts.cases)
 
     def layout_error(self, root: Path, expected: Iterable[str]) -> MedbenchError:
-        """The error for a folder in none of the layouts that the release understands."""
+        """The error for a folder in none of the layouts that the release knows, or a missing folder."""
+        if not root.is_dir():
+            return MedbenchError("data.missing", f"{root}: there is no such folder.", self.data_hint)
         return MedbenchError(
             "data.layout_unknown",
             f"{root}: holds no {self.card.title} data (looked for {', '.join(expected)}).",

@@ -61,11 +61,11 @@ Repeats = Annotated[
     typer.Option(
         "--repeats",
         min=1,
-        help="Networks with successive seeds; their mean and spread, where the challenge allows it.",
+        help="Number of networks, with successive seeds; reports their mean and spread.",
     ),
 ]
 Sampling = Annotated[
-    str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
+    str, typer.Option("--sampling", help="Frames to compute features of: every_15th or two_a_second.")
 ]
 Device = Annotated[
     str,
@@ -80,7 +80,7 @@ BatchSize = Annotated[
     typer.Option(
         "--batch-size",
         min=1,
-        help="Images (default 8) or windows of a volume (default 1) per forward pass.",
+        help="Images per forward pass, default 8; for volumes sliding windows, default 1.",
     ),
 ]
 ImageSize = Annotated[
@@ -88,7 +88,7 @@ ImageSize = Annotated[
     typer.Option(
         "--image-size",
         min=16,
-        help="Side of images, or of a volume's windows, as the network gets them; else as in training.",
+        help="Side in pixels or voxels of the network's input; as in training if not given.",
     ),
 ]
 Modalities = Annotated[
@@ -97,20 +97,23 @@ Modalities = Annotated[
 ]
 Overlap = Annotated[
     float | None,
-    typer.Option("--overlap", help="Share of a volume's window that neighbours overlap, default 0.5."),
+    typer.Option(
+        "--overlap",
+        help="Fraction by which neighbouring sliding windows overlap, 0 ≤ x < 1; default 0.5. Volumes only.",
+    ),
 ]
 Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Whether to average over mirrored views of images or of a volume's windows.",
+        help="Average predictions over mirrored inputs; if not given, nnU-Net alone does.",
     ),
 ]
 Tiling = Annotated[
     list[str] | None,
     typer.Option(
         "--tiling",
-        help="Setting of whole slides: tile_px, margin_px, blend_px, tissue, min_object_px, max_hole_px.",
+        help="Whole-slide setting: tile_px, margin_px, blend_px, tissue, min_object_px, max_hole_px.",
         metavar="NAME=PIXELS",
     ),
 ]
@@ -143,7 +146,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         callback=_limit_memory,
-        help="Memory that a file and its values may take, e.g. 8GiB; 2GiB if not given.",
+        help="Most memory for reading one file, e.g. 8GiB; 2GiB if not given.",
     ),
 ]
 Workers = Annotated[

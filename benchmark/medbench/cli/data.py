@@ -45,7 +45,8 @@ def prepare(
     videos: Annotated[Path, typer.Option("--videos", help="Folder of video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file in the released layout.")],
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="torchvision's GoogLeNet weights, for the features.")
+        Path | None,
+        typer.Option("--weights", help="GoogLeNet weights of torchvision (.pth), for the features."),
     ] = None,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Features of random weights; the file says so.")

@@ -133,6 +133,7 @@ class TrainingImage:
         landmarks: reads the reference points ``(landmarks, 2)``, x and y as shares of the image's width and
             height: the centre of pixel ``k`` of ``n`` lies at ``(k + 0.5) / n``; ``None`` where none are
             demanded.
+        image_labels: 0 or 1 for each label that the whole image may have; empty where there are none.
     """
 
     id: str
@@ -141,6 +142,7 @@ class TrainingImage:
     labelled: bool
     image_class: int | None = None
     landmarks: Callable[[], npt.NDArray[np.float64]] | None = None
+    image_labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,12 @@ def _largest(logits: torch.Tensor) -> torch.Tensor:
     return classes
 
 
+def image_labels(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
+    """Probabilities ``(N, labels)`` from logits ``(N, labels)``, each label by itself."""
+    probabilities: npt.NDArray[np.float32] = logits.float().sigmoid().cpu().numpy()
+    return probabilities
+
+
 def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
     """Probabilities ``(N, classes)`` from logits ``(N, classes)``."""
     probabilities: npt.NDArray[np.float32] = logits.float().softmax(dim=1).cpu().numpy()

@@ -56,6 +56,7 @@ def mean(answers: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 RULES: Mapping[str, Callable[[Sequence[npt.NDArray[Any]]], npt.NDArray[Any]]] = {
     "label_map": majority,
     "image_classes": mean,
+    "image_labels": mean,
     "frame_scores": mean,
     "landmarks": mean,
 }

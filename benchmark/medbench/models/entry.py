@@ -164,6 +164,14 @@ class ModelEntry:
     source_sha256: str = ""
 
     @property
+    def tasks_at_once(self) -> tuple[str, ...]:
+        """Offered tasks in the order of the outputs, one of those whose numbers have one keyword."""
+        first: dict[str, str] = {}
+        for task, keyword in self.offers.items():
+            first.setdefault(keyword or task, task)
+        return tuple(first.values())
+
+    @property
     def forms(self) -> tuple[Form, ...]:
         """Forms of cases that the model can predict, the preferred form first."""
         if self.sees:

@@ -127,7 +127,9 @@ def _parents(request: EnsembleRequest) -> list[Run]:
     keys = [run.record.key for run in parents]
     if len(keys) < 2 or len(set(keys)) < len(keys):
         raise MedbenchError(
-            "ensemble.parents", f"{len(set(keys))} different runs make no ensemble.", "Name two or more runs."
+            "ensemble.parents",
+            f"An ensemble needs two or more different runs, not {', '.join(request.parents)}.",
+            "Name each run once, and at least two.",
         )
     for run in parents[1:]:
         for what, own, other in zip(_SAME, _population(run), _population(parents[0]), strict=True):

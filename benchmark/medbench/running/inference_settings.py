@@ -54,8 +54,8 @@ class Inference:
         if self.overlap is not None and not 0 <= self.overlap < 1:
             raise MedbenchError(
                 "inference.overlap",
-                f"An overlap of {self.overlap:g} is no share of a window.",
-                "Give 0 to 0.9.",
+                f"An overlap of {self.overlap:g} lies outside 0 ≤ x < 1.",
+                "Give the fraction by which neighbouring sliding windows overlap, such as 0.5.",
             )
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)

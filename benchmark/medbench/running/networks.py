@@ -84,10 +84,9 @@ class NetworkPlan:
     @property
     def returned(self) -> tuple[str, ...]:
         """Tasks in the order of the network's outputs: what is demanded, and what it makes in any case."""
-        offers = self.entry.offers.items()
-        return tuple(
-            task for task, keyword in offers if task in self.outputs or keyword in ("", "num_classes")
-        )
+        offers = self.entry.offers
+        always = {"", "num_classes"} - ({offers[task] for task in self.outputs} - {""})
+        return tuple(task for task, keyword in offers.items() if task in self.outputs or keyword in always)
 
     @property
     def framework(self) -> Framework | None:
@@ -123,14 +122,15 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """``volumes``, ``images``, ``image classes``, ``boxes``, ``landmarks`` or ``sequences``."""
+        """What a training sees, in words: volumes, images, boxes, landmarks, sequences …"""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
             return "volumes"
         if "label_map" in self.outputs:
             return "images"
-        return next((task for task in ("boxes", "landmarks") if task in self.outputs), "image classes")
+        names = {"boxes": "boxes", "landmarks": "landmarks", "image_labels": "image labels"}
+        return next((name for task, name in names.items() if task in self.outputs), "image classes")
 
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""

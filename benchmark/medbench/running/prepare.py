@@ -72,9 +72,9 @@ def prepare(
         )
     files = sorted(path for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not files:
-        raise MedbenchError(
-            "data.empty", f"{videos}: holds no video ({', '.join(VIDEO_SUFFIXES)}).", "Check --videos."
-        )
+        kinds = ", ".join(VIDEO_SUFFIXES)
+        reason = f"holds no video ({kinds})" if videos.is_dir() else "there is no such folder"
+        raise MedbenchError("data.empty", f"{videos}: {reason}.", "Check --videos.")
     extractor = FrameFeatures(preparation.weights, present_device(preparation.device))
     place = subject.release.raw.locate(preparation.annotations or videos)  # type: ignore[attr-defined]
     groups: dict[str, Mapping[str, Any]] = {}

@@ -9,8 +9,8 @@ from pathlib import Path
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
-from medbench.submissions.build.context import refuse
 from medbench.submissions.build.extensions import lint_extensions
+from medbench.submissions.findings import refuse
 from medbench.submissions.platforms import load_platform, platform_for
 from medbench.submissions.reading import parse_submission
 
@@ -62,8 +62,8 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
     """The content of a new submission file.
 
     Raises:
-        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, or a name that
-            cannot name an image.
+        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, a name that cannot
+            name an image, or ``submission.unfit`` for a model or challenge that no container would hold.
     """
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))

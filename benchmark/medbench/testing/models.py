@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from medbench.models.entry import ModelEntry
 
-COUNTS = {"label_map": 3, "image_classes": 4, "landmarks": 2, "boxes": 2}
+COUNTS = {"label_map": 3, "image_classes": 4, "image_labels": 4, "landmarks": 2, "boxes": 2}
 
 
 def check_model(name: str, training_only: Sequence[str] = (), **options: Any) -> None:
@@ -84,7 +84,7 @@ def _input(entry: ModelEntry, batch: int) -> torch.Tensor:
 def _network_problems(entry: ModelEntry, network: nn.Module) -> Iterator[str]:
     import torch
 
-    tasks = tuple(entry.offers)
+    tasks = entry.tasks_at_once
     network.eval()
     images = _input(entry, 2)
     extra = _further(entry, images)
@@ -141,8 +141,8 @@ def _output_problems(entry: ModelEntry, outputs: dict[str, Any], images: torch.T
             due = (2, COUNTS[task], *images.shape[2:])
             if tuple(output.shape) != due:
                 yield f"label_map: logits have shape {tuple(output.shape)}, not {due}"
-        if task == "image_classes" and tuple(output.shape) != (2, COUNTS[task]):
-            yield f"image_classes: logits have shape {tuple(output.shape)}, not {(2, COUNTS[task])}"
+        if task in ("image_classes", "image_labels") and tuple(output.shape) != (2, COUNTS[task]):
+            yield f"{task}: logits have shape {tuple(output.shape)}, not {(2, COUNTS[task])}"
         if task == "frame_scores" and not entry.predictor and output.shape != images.shape[:2]:
             yield f"frame_scores: has shape {tuple(output.shape)}, not {tuple(images.shape[:2])}"
 

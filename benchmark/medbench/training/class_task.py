@@ -31,6 +31,7 @@ class ImageClassTask(NetworkTask):
     """
 
     validation_score = "validation_balanced_accuracy"
+    task = "image_classes"
 
     def __init__(
         self,
@@ -58,8 +59,8 @@ class ImageClassTask(NetworkTask):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Image logits ``(N, classes)``."""
-        logits: Tensor = outputs_by_task(self.network(images), self.tasks)["image_classes"]
+        """Image logits ``(N, classes)``, or one a label."""
+        logits: Tensor = outputs_by_task(self.network(images), self.tasks)[self.task]
         return logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:

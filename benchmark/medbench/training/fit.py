@@ -36,7 +36,7 @@ WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
 BEST = "best.pt"
-LEARNT = frozenset({"label_map", "image_classes", "boxes", "landmarks"})
+LEARNT = frozenset({"label_map", "image_classes", "image_labels", "boxes", "landmarks"})
 """Tasks that networks learn here."""
 
 logger = logging.getLogger(__name__)
@@ -315,6 +315,11 @@ def _data(
 
         boxes = BoxData(images, recipe, contract, workers=workers)
         return boxes, functools.partial(BoxTask, steps_per_epoch=boxes.step_batches().steps)
+    if "image_labels" in learner.learns:
+        from medbench.training.label_task import ImageLabelData, ImageLabelTask
+
+        labels = ImageLabelData(images, recipe, contract, workers=workers)
+        return labels, functools.partial(ImageLabelTask, tasks=learner.tasks)
     if "label_map" not in learner.learns:
         from medbench.training.class_data import ImageClassData
         from medbench.training.class_task import ImageClassTask

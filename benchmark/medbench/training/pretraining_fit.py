@@ -81,8 +81,8 @@ def fit_pairs(
         Path of the weights.
 
     Raises:
-        MedbenchError: ``clusters.few_sentences``, ``pair.few``, ``training.devices``, ``training.diverged``,
-            and as :func:`present_hardware`.
+        MedbenchError: ``clusters.few_sentences``, ``pair.few``, ``training.devices``,
+            ``training.diverged``, or as :func:`present_hardware`.
     """
     weights = folder / WEIGHTS
     if training_summary(folder) is not None:

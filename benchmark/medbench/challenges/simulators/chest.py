@@ -16,6 +16,8 @@ KINDS: tuple[Kind, ...] = ("none", "consolidation", "nodule", "effusion", "pneum
 SIDES = ("right", "left")
 ZONES = ("upper", "mid", "lower")
 SIZES = ("small", "moderate", "large")
+LEAST_CHANGE = 0.08
+"""Change of grey, of the whole range, from which a pixel belongs to a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,14 @@ def draw_findings(rng: np.random.Generator, kind: Kind) -> Chest:
 
 
 def draw_chest(rng: np.random.Generator, chest: Chest, side: int = 128) -> npt.NDArray[np.uint8]:
-    """A radiograph ``(side, side)``, 8 bit.
+    """A radiograph ``(side, side)``, 8 bit; as :func:`draw_with_area`."""
+    return draw_with_area(rng, chest, side)[0]
+
+
+def draw_with_area(
+    rng: np.random.Generator, chest: Chest, side: int = 128
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """A radiograph ``(side, side)``, 8 bit, and where its finding is; an enlarged heart has no area.
 
     Args:
         rng: source of everything else that is random.
@@ -67,13 +76,15 @@ def draw_chest(rng: np.random.Generator, chest: Chest, side: int = 128) -> npt.N
     ribs = 0.05 * np.sin((rows + 0.25 * np.abs(columns - middle)) * (2 * np.pi * 9 / side))
     image += np.asarray(ribs, np.float32) * lungs + 0.03 * smooth_noise(rng, shape, side / 40) * lungs
     image = _with_heart(rng, image, chest, middle)
+    before = image
     image = _with_finding(rng, image, chest, centres[chest.side], lungs)
+    area = np.abs(image - before) > LEAST_CHANGE
     if chest.device:
         x = int(middle + rng.normal(0, side * 0.012))
         cv2.line(image, (x, 0), (x, int(side * 0.4)), float(rng.uniform(0.85, 1.0)), max(1, side // 64))
     image = cv2.GaussianBlur(image, (0, 0), side / 200) * np.float32(rng.uniform(0.85, 1.15))
     noisy = image + rng.normal(0, rng.uniform(0.01, 0.03), shape)
-    return np.clip(np.rint(noisy * 255), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(noisy * 255), 0, 255).astype(np.uint8), area
 
 
 def _with_heart(rng: np.random.Generator, image: Field, chest: Chest, middle: float) -> Field:

@@ -365,12 +365,22 @@ def _publish(session: Session, interface: Interface, context: Context, stem: str
 
 
 def _expected(challenge: Challenge, trial: Trial) -> Mapping[str, Any]:
-    """Answers in the prediction file of ``medbench run``, by task."""
-    if "label_map" in trial.sample.demands:
+    """Answers in the prediction file of ``medbench run``, by task.
+
+    Raises:
+        MedbenchError: ``rehearsal.unreadable`` where the challenge cannot read its own predictions.
+    """
+    if "label_map" in trial.sample.demands and images.suffix_of(trial.expected) in images.SUFFIXES:
         return {"label_map": np.squeeze(images.read_labels(trial.expected).array)}
     (task,) = trial.sample.demands
-    read: Any = challenge.exchange
-    return {task: read.read_prediction(trial.case, trial.expected)}
+    read: Any = getattr(challenge.exchange, "read_prediction", None)
+    if read is None:
+        raise MedbenchError(
+            "rehearsal.unreadable",
+            f"{trial.expected.name}: {challenge.name} reads no predictions of its own to compare.",
+            "Give its exchange read_prediction(case, path), or write label maps as images.",
+        )
+    return {task: read(trial.case, trial.expected)}
 
 
 def _check_file(path: Path, socket: Socket) -> None:

@@ -46,8 +46,9 @@ class Recipe:
             ``halving`` halves it every 15 epochs.
         loss: ``cross_entropy_dice``, or a loss of the authors' programs; see
             :func:`medbench.training.losses.segmentation_loss`; ``modality_distillation`` is for networks that
-            fuse modalities, see :mod:`medbench.training.distillation_task`; ``detection`` is the sum of the
-            losses that a detector returns, ``heatmap_mse`` the mean squared error of heat maps.
+            fuse modalities, see :mod:`medbench.training.distillation_task`; ``binary_cross_entropy`` takes
+            each label of an image by itself; ``detection`` is the sum of the losses that a detector returns,
+            ``heatmap_mse`` the mean squared error of heat maps.
         augmentation: ``flip_rotate`` is a horizontal flip and a rotation by up to 30 degrees, each at 0.5;
             ``affine_gain`` rotates by up to 15 degrees, shifts by up to 12 % across and 8 % down, scales by
             0.85 to 1.15, and changes brightness and contrast by up to 40 %; ``stain`` flips both ways, turns
@@ -95,6 +96,7 @@ class Recipe:
         "batch_dice",
         "modality_distillation",
         "cross_entropy",
+        "binary_cross_entropy",
         "detection",
         "heatmap_mse",
     ]
@@ -241,6 +243,7 @@ class BoxRecipe(Recipe):
 
 RECIPES_OF_TASKS: dict[str, type[Recipe]] = {
     "image_classes": ImageClassRecipe,
+    "image_labels": ImageClassRecipe,
     "boxes": BoxRecipe,
     "landmarks": LandmarkRecipe,
 }

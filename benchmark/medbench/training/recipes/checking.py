@@ -102,6 +102,10 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "loss": ("cross_entropy",),
         "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
     },
+    "image labels": {
+        "loss": ("binary_cross_entropy",),
+        "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
+    },
     "boxes": {
         "schedule": (*_STEPWISE, "warmup_steps"),
         "loss": ("detection",),
@@ -119,6 +123,11 @@ UNUSED: Mapping[str, tuple[str, ...]] = {
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
         *("unlabelled_ratio", "image_class_weight"),
     ),
+    "image labels": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+        *("mixup", "cutmix", "label_smoothing", "class_balance"),
+    ),
     "boxes": (
         *("patches", "structure_share", "hide_sequences", "missing_rates"),
         *("unlabelled_ratio", "image_class_weight"),
@@ -132,7 +141,7 @@ def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
 
     Args:
         recipe: the recipe with its changes.
-        learns: ``images``, ``volumes``, ``image classes``, ``boxes`` or ``landmarks``.
+        learns: ``images``, ``volumes``, ``image classes``, ``image labels``, ``boxes`` or ``landmarks``.
         changes: settings that the user changed.
 
     Raises:
