@@ -292,8 +292,9 @@ def test_several_files_of_one_image_in_nnunets_layout_are_refused_by_name(place)
     folder = place / "Dataset009_Flat"
     for index in range(3):
         for channel in range(2):
-            raster.write_image(folder / f"imagesTr/b_{index}_{channel:04}.png", np.ones((8, 8), np.uint8))
-        raster.write_label_map(folder / f"labelsTr/b_{index}.png", np.eye(8, dtype=np.uint8))
+            image = np.full((8, 8), 10 * index + channel, np.uint8)
+            raster.write_image(folder / f"imagesTr/b_{index}_{channel:04}.png", image)
+        raster.write_label_map(folder / f"labelsTr/b_{index}.png", np.eye(8, k=index, dtype=np.uint8))
     facts = {"channel_names": {"0": "red", "1": "blue"}, "labels": {"background": 0, "cell": 1},
              "numTraining": 3, "file_ending": ".png"}  # fmt: skip
     (folder / "dataset.json").write_text(json.dumps(facts))
