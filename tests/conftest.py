@@ -57,9 +57,9 @@ def _quick(request):
         __del__ = lambda self: None  # noqa: E731
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess, "Popen", Skipped)
         patch.setattr("medbench.training.fit.fit", skip)
         patch.setattr("medbench.nnunet.training.NNUNET.train", skip, raising=False)
+        patch.setattr(subprocess, "Popen", Skipped)  # last: imports of libraries may start a process
         yield
 
 

@@ -11,7 +11,7 @@ _EXTRAS = {
     "safetensors": "models", "lightning": "training", "monai": "training", "av": "video",
     "tifffile": "slides", "imagecodecs": "slides", "SimpleITK": "resampling", "nnunetv2": "nnunet",
     "matplotlib": "plots", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
-    "distributed": "cluster",
+    "pandas": "notebook", "distributed": "cluster",
 }  # fmt: skip
 
 

@@ -6,12 +6,17 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
 from medbench.records.agreement import differing_cells, disagreement
+from medbench.records.notebook import Rows, frame_of, html_of
 from medbench.records.schema import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 JOURNAL, RECORD = "cases.jsonl", "record.json"
 UNSEALED = "unsealed"
@@ -37,6 +42,14 @@ class Run:
         recipe = ((self.record.model.training or {}).get("recipe") or {}).get("name")
         name = f"{self.record.model.title}{f' ({recipe})' if recipe else ''} {self.record.key[:8]}"
         return name if self.sealed else f"{name} ({UNSEALED})"
+
+    def to_pandas(self, of: Rows = "metrics") -> pd.DataFrame:
+        """The run as a pandas frame, as :meth:`Finished.to_pandas`."""
+        return frame_of(self.record, list(self.rows.values()), of)
+
+    def _repr_html_(self) -> str:
+        """The result table, as notebooks show it."""
+        return html_of(self.record)
 
 
 def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> Run:
@@ -188,3 +201,19 @@ class Finished:
     def exit_code(self) -> int:
         """0, or 1 when some cases failed or have no prediction."""
         return 0 if self.record.status == "complete" else 1
+
+    def to_pandas(self, of: Rows = "metrics") -> pd.DataFrame:
+        """The result as a pandas frame.
+
+        Args:
+            of: ``metrics`` for a row a metric with value, interval and denominators; ``cases`` for a row a
+                case and metric with value, status and reason.
+
+        Raises:
+            MedbenchError: ``package.missing`` without pandas.
+        """
+        return frame_of(self.record, self.rows, of)
+
+    def _repr_html_(self) -> str:
+        """The result table, as notebooks show it."""
+        return html_of(self.record)

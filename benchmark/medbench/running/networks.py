@@ -323,7 +323,7 @@ def _suited(challenge: Challenge) -> str:
     names = suitable_models(challenge)
     examples = sorted(names, key=lambda name: "/" in name)[:6]
     if not examples:
-        return "No model here does: register one that offers it (docs/extending.md)."
+        return "No model here does: register one that offers it (docs/extending/model.md)."
     more = f" and {len(names) - len(examples)} more" if len(names) > len(examples) else ""
     return f"Models that do: {', '.join(examples)}{more}."
 
