@@ -107,7 +107,8 @@ def _coco(folder: Path, names: Sequence[str]) -> Survey | None:
                 "data.detection",
                 f"{folder / name}: is COCO JSON, {len(content['images'])} images with "
                 f"{len(content['annotations'])} objects; data sets of boxes cannot be declared yet.",
-                "Turn the objects into label maps, or write the challenge in Python (docs/extending/challenge.md).",
+                "Turn the objects into label maps, or write the challenge in Python "
+                "(docs/extending/challenge.md).",
             )
     return None
 
