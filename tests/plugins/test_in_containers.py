@@ -89,7 +89,6 @@ def test_ours_and_files_pass_and_packages_are_refused_by_name(monkeypatch):
     ("module", "words"),
     [
         ("medbench.challenges.declared.challenge", "challenge psfhs is declared in medbench.toml"),
-        ("medbench.models.local.programs", "is a program of its own"),
         ("lab_challenges.rooms", "comes from the installed package lab_challenges"),
     ],
 )
@@ -103,6 +102,11 @@ def test_a_new_submission_of_what_cannot_travel_is_refused_by_name(monkeypatch, 
     monkeypatch.setitem(REGISTRY._targets, "psfhs", factory)
     with pytest.raises(MedbenchError, match=words):
         submission_text("psfhs", "dssau_net", "grand-challenge")
+
+
+def test_a_program_as_a_model_of_a_new_submission_is_refused():
+    with pytest.raises(MedbenchError, match="is a program of its own"):
+        submission_text("psfhs", "command:python predict.py {input} {output}", "grand-challenge")
 
 
 @pytest.mark.slow

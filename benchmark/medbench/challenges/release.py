@@ -45,17 +45,19 @@ class Release(abc.ABC):
             the options.
         sample_version: version of the synthetic sample; changes with every byte of the sample.
         sample_options: options of :meth:`draw_sample`: name -> meaning; values are whole numbers.
+        folder: the data's own folder, where a project file declares it; else ``None``.
         shared_data: name of the data where several challenges share one release; else empty.
     """
 
     splits: Sequence[str] = ("train", "val", "test")
-    default_split: ClassVar[str] = "test"
-    training_split: ClassVar[str] = "train"
+    default_split: str = "test"
+    training_split: str = "train"
     data_hint: str
     sample_writer: str = ""
     sample_version: str
     sample_options: ClassVar[Mapping[str, str]] = {}
     shared_data: str = ""
+    folder: Path | None = None
 
     def __init__(self, card: Card) -> None:
         self.card = card

@@ -48,6 +48,14 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Model option as name=value; repeatable.", metavar="NAME=VALUE"),
 ]
+Contract = Annotated[
+    str | None,
+    typer.Option(
+        "--contract",
+        help="Input contract of -m file:…: a TOML file, or size=256,channels=3,mean=0:0:0,std=1:1:1.",
+        metavar="FILE|NAME=VALUE,…",
+    ),
+]
 Repeats = Annotated[
     int,
     typer.Option(

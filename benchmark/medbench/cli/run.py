@@ -21,6 +21,7 @@ def command(
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
+    contract: arguments.Contract = None,
     prompts: arguments.Prompts = None,
     device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",

@@ -19,6 +19,9 @@ from medbench.inference.decoding import ImageGeometry, Resampling, decode, outpu
 if TYPE_CHECKING:
     import torch
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
+
 
 class Predictor(Protocol):
     """The interface of predictors: anything that gives predictions of samples."""
@@ -46,6 +49,7 @@ class InputContract:
         resampling: ``image`` averages areas on the way in and interpolates logits on the way back;
             ``spline`` is the protocol of TransUNet: cubic splines on the way in, and the label map by nearest
             neighbour on the way back (``scipy.ndimage.zoom`` of order 3 and 0).
+        channels: 3, grey images repeated; or 1, colours weighed to grey as by ITU-R BT.601.
         padded: whether images keep their shape: the longer side is resized to ``size``, and the rest of the
             square at the bottom or right is filled with the value 0 of prepared images.
     """
@@ -56,10 +60,11 @@ class InputContract:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     resampling: Resampling = "image"
+    channels: int = 3
     padded: bool = False
 
     def prepare(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Prepared images ``(images, 3, size, size)``, float32.
+        """Prepared images ``(images, channels, size, size)``, float32.
 
         Args:
             images: ``(images, height, width, 3)`` RGB or ``(images, height, width, 1)`` grey; 8 bit, or
@@ -67,14 +72,20 @@ class InputContract:
         """
         if self.size is not None:
             images = np.stack([self._resize(image, self.size) for image in images])
-        if images.shape[-1] == 1:
+        if self.channels == 1 and images.shape[-1] == 3:
+            weighed = images.astype(np.float32) @ np.array(LUMA, np.float32)
+            images = (np.rint(weighed).astype(np.uint8) if images.dtype == np.uint8 else weighed)[
+                ..., np.newaxis
+            ]
+        if self.channels == 3 and images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
-        if self.channel_order == "BGR":
+        if self.channel_order == "BGR" and self.channels == 3:
             images = images[..., ::-1]
         scaled = images.astype(np.float32)
         if np.issubdtype(images.dtype, np.integer):
             scaled /= np.float32(self.scale)
-        normalised = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        mean, std = (np.array(values[: self.channels], np.float32) for values in (self.mean, self.std))
+        normalised = (scaled - mean) / std
         planes = normalised.transpose(0, 3, 1, 2)
         if self.padded and self.size is not None:
             below, right = self.size - planes.shape[2], self.size - planes.shape[3]

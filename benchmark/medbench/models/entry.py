@@ -102,6 +102,10 @@ class ModelEntry:
         fixed_options: options that this variant sets.
         challenges: challenge -> facts that differ there, among them ``options``.
         notes: decisions of medbench where the paper is silent.
+        local: kind of a model of one's own (:mod:`medbench.models.local`); empty for others.
+        own_channels: whether images are given to the network with ``in_channels`` channels, grey ones
+            repeated and colours weighed to grey; else always with three.
+        source_sha256: of the file, image or command that answers, where it is not code of a plug-in.
     """
 
     name: str
@@ -155,6 +159,9 @@ class ModelEntry:
     fixed_options: dict[str, Any] = field(default_factory=dict)
     challenges: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: str = ""
+    local: str = ""
+    own_channels: bool = False
+    source_sha256: str = ""
 
     @property
     def tasks_at_once(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Importing this imports no torch.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry, load_object, unknown_name
 from medbench.models.entry import CARDS, ModelEntry, read_card
+from medbench.models.local.entries import local_entry, local_factory
+from medbench.models.local.names import declared_models
 from medbench.models.smp_table import smp_entries
 from medbench.models.timm_table import PREFIX, timm_entries, timm_entry
 from medbench.models.torchvision_table import torchvision_entries
@@ -45,7 +48,17 @@ def list_models(pattern: str = "*") -> list[str]:
     ['dssau_net', 'dssau_net.test']
     """
     registry = _registry()
-    return [name for name in registry.names(pattern) if not _is_part(registry.imported(name))]
+    own = [name for name in registry.names(pattern) if not _is_part(registry.imported(name))]
+    return sorted({*own, *fnmatch.filter(_declared(), pattern)})
+
+
+def _declared() -> list[str]:
+    """Models of the project file; none where it cannot be read, which is logged."""
+    try:
+        return declared_models()
+    except MedbenchError as error:
+        _registry().report(error)
+        return []
 
 
 def list_parts(pattern: str = "*") -> list[str]:
@@ -86,10 +99,11 @@ def _checked(name: str, entry: ModelEntry) -> ModelEntry:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """A model's card, by its name or an alias; ``timm/NAME`` for any classifier of timm.
+    """A model's card, by its name or an alias; ``timm/NAME`` for any of timm; a model of one's own.
 
     Raises:
-        MedbenchError: ``model.unknown`` with the nearest names.
+        MedbenchError: ``model.unknown`` with the nearest names, or as
+            :func:`medbench.models.local.entries.local_entry`.
     """
     registry = _registry()
     if name not in registry:
@@ -98,6 +112,9 @@ def model_entry(name: str) -> ModelEntry:
                 return registry.get(candidate)
         if name.startswith(PREFIX):
             return timm_entry(name.removeprefix(PREFIX))
+        own = local_entry(name)
+        if own is not None:
+            return own
     return _checked(name, registry.get(name))
 
 
@@ -188,7 +205,7 @@ def factory_of(name: str) -> Factory | str:
         MedbenchError: ``model.unknown`` with the nearest names.
     """
     entry = model_entry(name)
-    return _factories.get(entry.name) or entry.factory
+    return (local_factory(entry.name) if entry.local else _factories.get(entry.name)) or entry.factory
 
 
 def official_state_dict(

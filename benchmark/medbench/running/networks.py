@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import require_package
 from medbench.core.registry import load_object
 from medbench.core.task import Form, titles
 from medbench.inference.decoding import Resampling
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from medbench.models.entry import ModelEntry
     from medbench.training.framework import Framework, FrameworkRecipe
 
+LONGEST_FOLDER = 60
 DEFAULT = "default"
 """Recipe of a family on challenges for which it has none of its own."""
 
@@ -60,7 +64,11 @@ class NetworkPlan:
     @property
     def folder_name(self) -> str:
         """Name of the folder that holds the model's runs and trainings."""
-        return self.name.replace("/", "-")
+        if not self.entry.local:
+            return self.name.replace("/", "-")
+        plain = re.sub(r"[^A-Za-z0-9.]+", "-", self.name).strip("-.")
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return plain if len(plain) <= LONGEST_FOLDER else f"{plain[:LONGEST_FOLDER]}-{digest}"
 
     @property
     def entry_family(self) -> str:
@@ -147,6 +155,7 @@ class NetworkPlan:
             mean=tuple(entry.mean),
             std=tuple(entry.std),
             resampling=self.resampling,
+            channels=self.in_channels if entry.own_channels else 3,
             padded=set(self.outputs) == {"boxes"},
         )
 
@@ -157,8 +166,16 @@ class NetworkPlan:
         return self.volume_contract(image_size) if self.sees_volumes else self.contract(image_size)
 
 
-def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -> NetworkPlan:
+def plan_network(
+    model: str, challenge: Challenge, options: Mapping[str, Any], image_size: int | None = None
+) -> NetworkPlan:
     """Plan the network of a model for a challenge's demands and the form of its cases.
+
+    Args:
+        model: its name.
+        challenge: what it is for.
+        options: that differ from the defaults.
+        image_size: side of the input, at which a model of one's own is tried.
 
     Raises:
         MedbenchError: ``model.unknown``, ``model.option``, ``model.task`` for one that does not offer what
@@ -166,6 +183,9 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     """
     entry, own = model_entry(model).on(challenge.name)
     options = {**own, **options}
+    if entry.local:
+        check_options(entry, options)
+        entry = _probed(entry, challenge, options, image_size)
     form = match(entry, challenge)
     if entry.framework:
         framework: Framework = load_object(entry.framework)
@@ -174,7 +194,7 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     else:
         check_options(entry, options)
     return NetworkPlan(
-        model,
+        entry.name if entry.local else model,
         entry,
         dict(options),
         {task: len(names) for task, names in challenge.card.demands.items()},
@@ -182,6 +202,32 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
         challenge.card.resampling,
         _channels(entry, challenge, form),
     )
+
+
+def _probed(
+    entry: ModelEntry, challenge: Challenge, options: Mapping[str, Any], image_size: int | None
+) -> ModelEntry:
+    """The card of a model of one's own with the contract that a forward pass finds.
+
+    Raises:
+        MedbenchError: ``model.task`` where more is demanded than one label map or class, or as
+            :func:`medbench.models.local.probe.probed`.
+    """
+    from medbench.models.local.probe import Wanted, probed
+
+    demands = challenge.card.demands
+    if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
+        raise MedbenchError(
+            "model.task",
+            f"{entry.name}: a model of one's own makes label maps or image classes; {challenge.title} "
+            f"demands {titles(demands)}.",
+            _suited(challenge),
+        )
+    require_package("torch")
+    task, classes = next(iter(demands.items()))
+    forms = tuple(challenge.exchange.inputs)
+    wanted = Wanted(task, classes, forms, len(challenge.card.modalities), image_size)
+    return probed(entry, wanted, options)
 
 
 def recipe_choice(challenge: Challenge, network: NetworkPlan) -> tuple[str, str]:
@@ -277,7 +323,7 @@ def _suited(challenge: Challenge) -> str:
     names = suitable_models(challenge)
     examples = sorted(names, key=lambda name: "/" in name)[:6]
     if not examples:
-        return "No model here does: register one that offers it (docs/extending.md)."
+        return "No model here does: register one that offers it (docs/extending/model.md)."
     more = f" and {len(names) - len(examples)} more" if len(names) > len(examples) else ""
     return f"Models that do: {', '.join(examples)}{more}."
 
@@ -289,4 +335,4 @@ def _plural(forms: Iterable[Form]) -> str:
 def _channels(entry: ModelEntry, challenge: Challenge, form: Form) -> int:
     if form == "volume":
         return len(challenge.card.modalities) or 1
-    return entry.in_channels if form == "sequence" else 3
+    return entry.in_channels if form == "sequence" or entry.own_channels else 3

@@ -161,7 +161,8 @@ class Request(CaseRequest):
         Args:
             shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
         """
-        arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
+        model = self.places().hide(self.model) if shared else self.model
+        arguments = [*self.program(shared), "run", "-m", model, "-c", self.challenge]
         arguments += ["--device", self.inference.device] if self.inference.device != AUTO else []
         arguments += self.case_arguments(shared)
         as_place = shared and self.weights_file is not None
@@ -198,7 +199,7 @@ class Request(CaseRequest):
                 that does not serve the challenge; ``package.missing`` without torch.
         """
         challenge = self.load_challenge()
-        network = plan_network(self.model, challenge, self.options)
+        network = plan_network(self.model, challenge, self.options, self.inference.image_size)
         require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
@@ -224,6 +225,10 @@ class Request(CaseRequest):
                 "weights.planned",
                 f"{self.model} has no network before it has planned one.",
                 f"Train first (medbench train -m {self.model} …), or give --weights.",
+            )
+        if self.weights_file is not None and not network.entry.learns and network.entry.local:
+            raise MedbenchError(
+                "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
             )
         if self.weights_file is not None and not self.weights_file.exists():
             raise MedbenchError(

@@ -91,7 +91,7 @@ def run_key(job: Job | FoldedJob, manifest: str) -> str:
     """Hash of everything that decides a run's result."""
     return sha256_json(
         {
-            "model": job.request.model,
+            "model": job.network.name,
             "options": job.network.options,
             "weights": job.weights_sha256 or f"seed {job.request.seed}",
             "settings": {**job.settings(), **plugin_settings()},

@@ -85,6 +85,9 @@ class Setup:
         alone = device == "cpu" or form != "image" or inference.stitch or self.network.framework is not None
         settings |= {} if alone or self.network.entry.predictor else {"batches_across_cases": True}
         settings |= {"mark": self.mark} if self.mark else {}
+        settings |= (
+            {"model_sha256": self.network.entry.source_sha256} if self.network.entry.source_sha256 else {}
+        )
         return settings | ({} if inference.modalities is None else {"modalities": list(inference.modalities)})
 
     @property
@@ -154,10 +157,17 @@ class Setup:
         )
         return build_predictor(self._module[0], settings, self.network.entry.predictor)
 
-    def count_parameters(self) -> int:
-        """Number of the network's parameters."""
+    @property
+    def module(self) -> nn.Module:
+        """The network with its weights."""
+        return self._module[0]
+
+    def count_parameters(self) -> int | None:
+        """Number of the network's parameters; ``None`` for a program that does not say."""
         framework = self.network.framework
         network = self._module[0] if framework is None else self._framework_predictor.network
+        if hasattr(network, "parameter_count"):
+            return network.parameter_count  # type: ignore[return-value]
         return sum(parameter.numel() for parameter in network.parameters())
 
     def untrained_parts(self) -> list[str]:
