@@ -101,7 +101,6 @@ def test_an_evaluation_leaves_the_process_as_it_was(one):
     }
 
 
-@pytest.mark.xfail(reason="Setup seeds torch's own random state when it builds a network", strict=True)
 def test_a_run_of_a_network_leaves_torch_as_it_was(small_cvc, tmp_path):
     torch, matplotlib = pytest.importorskip("torch"), pytest.importorskip("matplotlib")
     from medbench.running.request import Inference

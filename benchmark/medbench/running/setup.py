@@ -179,8 +179,9 @@ class Setup:
         """The network with its weights, and names of parameters that the checkpoint did not provide."""
         import torch
 
-        torch.manual_seed(self.seed)
-        network = self.network.build()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = self.network.build()
         checkpoint = self.weights.checkpoint
         if checkpoint is None:
             return network, []
@@ -192,14 +193,15 @@ class Setup:
 
         assert self.network.framework is not None
         assert self.weights.checkpoint is not None, "a framework has no network before a plan"
-        torch.manual_seed(self.seed)
-        return self.network.framework.predictor(
-            self.weights.checkpoint,
-            self.challenge,
-            device=self.inference.device,
-            overlap=self._overlap,
-            mirror=self.inference.mirror is not False,
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return self.network.framework.predictor(
+                self.weights.checkpoint,
+                self.challenge,
+                device=self.inference.device,
+                overlap=self._overlap,
+                mirror=self.inference.mirror is not False,
+            )
 
     @property
     def _overlap(self) -> float:
