@@ -80,6 +80,15 @@ def _no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _plugins_of_the_module():
+    """What a module's fixtures load is gone after its last test."""
+    before = dict(plugins._files)
+    yield
+    plugins._files.clear()
+    plugins._files.update(before)
+
+
 @pytest.fixture(autouse=True)
 def _private_folders(monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.mktemp("medbench")

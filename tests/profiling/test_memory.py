@@ -40,7 +40,7 @@ def greedy(tmp_path_factory):
     path.write_text(PLUGIN)
     plugins.load_plugin(path)
     yield Workload("greedy", (3, 8, 8), 1, batch=3, threads=1)
-    del plugins._files[path]
+    plugins._files.pop(path, None)
     del sys.modules["medbench_plugin_greedy_plugin"]
     registry._registry.cache_clear()
     registry._factories.clear()

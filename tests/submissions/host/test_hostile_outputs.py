@@ -41,7 +41,7 @@ def cases(release):
     challenge = load_challenge("hc18")
     cases = challenge.cases(release, "test")
     labels = challenge.release.read_reference(cases[0])
-    challenge.scorer.score_arrays(labels, labels, cases[0])
+    challenge.scorer.score_arrays(labels, labels, (1.0, 1.0))
     return cases
 
 

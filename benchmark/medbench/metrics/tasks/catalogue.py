@@ -139,7 +139,7 @@ LANDMARKS = (
     Convention(
         id="radial_error", title="Mean radial error of landmarks", family="biometry", unit="px",
         better="lower", definition="Euclidean distance, mean over the landmarks of an image",
-        source=_IUGC2025, target=f"{_LANDMARKS}:radial_error", range=(0.0, _INF),
+        differs="mean over all landmarks", source=_IUGC2025, target=f"{_LANDMARKS}:radial_error", range=(0.0, _INF),
         example=example_call(_POINTS, "radial_error", "2.3333"),
     ),
     Convention(
