@@ -30,7 +30,13 @@ def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["index.md", *names("tutorials")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.exhaustive] if name == "compare-models.md" else [])
+        for name in ("index.md", *names("tutorials"))
+    ],
+)
 def test_a_tutorial_runs_from_its_own_text(name, tmp_path):
     folder = "start" if name == "index.md" else "tutorials"
     if name == "reproduce-a-row.md":

@@ -64,6 +64,7 @@ def test_a_run_ends_with_one_file_that_scores_the_same(
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_training_beats_fresh_weights_on_the_sample(kvasir, places, one_thread):
     changes = {"image_size": 128, "batch_size": 4, "epochs": 40, "learning_rate": 2e-3}
     weights = train(

@@ -26,7 +26,10 @@ SMALL = {
     "smp/segformer": {"encoder": "mit_b0"},
     "smp/dpt": {"encoder": "tu-vit_tiny_patch16_224"},
 }
-ELSEWHERE = {"cm_cgns.zero_shot": "runs by run -m cm_cgns --prompts after a pre-training: test_pretrain.py"}
+ELSEWHERE = {
+    "cm_cgns.zero_shot": "runs by run -m cm_cgns --prompts after a pre-training: test_pretrain.py",
+    "nnunet.test": "is trained and run in tests/nnunet",
+}
 FIXED_SIDE = {
     "cm_cgns.classifier.vit_base": 224,
     "timm/deit_small_patch16_224": 224,

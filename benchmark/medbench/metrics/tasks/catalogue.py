@@ -139,8 +139,8 @@ LANDMARKS = (
     Convention(
         id="radial_error", title="Mean radial error of landmarks", family="biometry", unit="px",
         better="lower", definition="Euclidean distance, mean over the landmarks of an image",
-        differs="mean over all landmarks", source=_IUGC2025, target=f"{_LANDMARKS}:radial_error", range=(0.0, _INF),
-        example=example_call(_POINTS, "radial_error", "2.3333"),
+        differs="mean over all landmarks", source=_IUGC2025, target=f"{_LANDMARKS}:radial_error",
+        range=(0.0, _INF), example=example_call(_POINTS, "radial_error", "2.3333"),
     ),
     Convention(
         id="radial_error.point", title="Radial error of one landmark", family="biometry", unit="px",
