@@ -52,6 +52,7 @@ PLANS = {
     "isic2018": Plan("isic2018", ("smp/unet", "medformer_tiny")),
     "acdc": Plan("acdc", ("smp/unet", "mslau_net")),
     "brain_tumor_mri": Plan("brain_mri", ("timm/resnet18", "medformer_tiny.classifier")),
+    "covidx": Plan("cxr", ("timm/resnet18", "medformer_tiny.classifier"), substitute=True),
     "psfhs": Plan("psfhs_iugc", ("smp/unet", "dssau_net"), substitute=True),
     "kpis_patch": Plan("kpis_substitute", ("smp/unet", "brau_net_pp"), substitute=True),
     "tvsum": Plan("tvsum_summe", (), split="annotations", learns=False),
