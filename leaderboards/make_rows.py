@@ -21,7 +21,7 @@ import substitutes
 
 HERE = Path(__file__).parent
 CONSTANT = "baseline/constant"
-SIZE = 128
+SIZE, BOX_SIZE = 128, 192
 PAGE = HERE / "budgets.md"
 
 
@@ -36,6 +36,7 @@ class Plan:
         substitute: whether the data stand for a release and are laid out first.
         learns: whether the models are trained.
         changes: settings of the quick recipe, besides the epochs.
+        networks: of a cross-validation, which ``split`` then names; each has the whole budget.
     """
 
     data: str
@@ -44,11 +45,19 @@ class Plan:
     substitute: bool = False
     learns: bool = True
     changes: tuple[str, ...] = (f"image_size={SIZE}",)
+    networks: int = 1
 
 
 PLANS = {
     "hc18": Plan("hc18", ("smp/unet", "dssau_net")),
     "cvc_clinicdb": Plan("cvc_clinicdb", ("smp/unet", "mslau_net")),
+    "cvc_clinicdb_boxes": Plan(
+        "cvc_clinicdb",
+        ("torchvision/retinanet_resnet50_fpn", "medformer_tiny.retinanet"),
+        split="folds",
+        changes=(f"image_size={BOX_SIZE}",),
+        networks=5,
+    ),
     "isic2018": Plan("isic2018", ("smp/unet", "medformer_tiny")),
     "acdc": Plan("acdc", ("smp/unet", "mslau_net")),
     "brain_tumor_mri": Plan("brain_mri", ("timm/resnet18", "medformer_tiny.classifier")),
@@ -89,17 +98,19 @@ def _rows(challenge: str, plan: Plan, data: Path, arguments: argparse.Namespace)
         seconds = _medbench(["leaderboard", "references", *where, *split, *boards])
         return [f"| `{challenge}` | reference rows | – | {seconds / 60:.1f} |"]
     lines = []
-    seconds = _medbench(["train", "-m", CONSTANT, *where])
+    folds = split if plan.networks > 1 else []
+    seconds = _medbench(["train", "-m", CONSTANT, *where, *folds])
     _medbench(["run", "-m", CONSTANT, *where, *split, *boards])
     lines.append(f"| `{challenge}` | `{CONSTANT}` | – | {seconds / 60:.1f} |")
     for model in plan.models:
         changes = [word for change in plan.changes for word in ("--recipe-set", change)]
-        learn = ["train", "-m", model, "-c", challenge, "--data", str(data), "--recipe", "quick", *changes]
+        learn = ["train", "-m", model, "-c", challenge, "--data", str(data), *folds]
+        learn += ["--recipe", "quick", *changes]
         with tempfile.TemporaryDirectory() as scratch:
             once = ["--recipe-set", "epochs=1", "--recipe-set", "least_steps=0", "--runs", scratch]
             start = _medbench(["train", "--help"])
             epoch = _medbench([*learn, *once]) - start
-        epochs = max(1, round((arguments.minutes * 60 - start) / max(epoch, 1.0)))
+        epochs = max(1, round((arguments.minutes * 60 * plan.networks - start) / max(epoch, 1.0)))
         steps = ["--recipe-set", f"epochs={epochs}", "--recipe-set", "least_steps=0"]
         seconds = _medbench([*learn, *steps, "--runs", str(arguments.runs)])
         _medbench(["run", "-m", model, *where, *split, "--recipe", "quick", *boards])
@@ -131,7 +142,8 @@ def _write(path: Path, minutes: float, lines: list[str]) -> None:
         "# Budgets",
         "",
         f"Written by `make_rows.py`: each network was trained from scratch for about {minutes:g} CPU minutes",
-        f"by its quick recipe at {SIZE}×{SIZE}, one seed; constant answers are fitted.",
+        f"by its quick recipe at {SIZE}×{SIZE}, boxes at {BOX_SIZE}×{BOX_SIZE}, one seed; constant answers",
+        "are fitted. `cvc_clinicdb_boxes` is a cross-validation: five networks, whose minutes are added.",
         "",
         "| challenge | model | epochs | CPU minutes |",
         "|---|---|---|---|",

@@ -75,7 +75,7 @@ def _kpis_patch(source: Path, target: Path) -> str:
 
 
 def _covidx(source: Path, target: Path) -> str:
-    """Radiographs of three folders; NIH names its patients, and COVID-19 files of like names are one patient."""
+    """Radiographs of three folders; NIH names patients, and like names of COVID-19 files count as one."""
     lines: dict[str, list[str]] = {"train": [], "test": []}
     for folder, label in COVIDX_CLASSES.items():
         for file in sorted((source / "classification_talo" / folder).glob("*.jpg")):
