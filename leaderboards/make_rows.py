@@ -36,7 +36,8 @@ class Plan:
         substitute: whether the data stand for a release and are laid out first.
         learns: whether the models are trained.
         changes: settings of the quick recipe, besides the epochs.
-        networks: of a cross-validation, which ``split`` then names; each has the whole budget.
+        timed: training split of one fold, where ``split`` is a cross-validation; every fold's network has the
+            whole budget.
     """
 
     data: str
@@ -45,7 +46,7 @@ class Plan:
     substitute: bool = False
     learns: bool = True
     changes: tuple[str, ...] = (f"image_size={SIZE}",)
-    networks: int = 1
+    timed: str = ""
 
 
 PLANS = {
@@ -56,7 +57,7 @@ PLANS = {
         ("torchvision/retinanet_resnet50_fpn", "medformer_tiny.retinanet"),
         split="folds",
         changes=(f"image_size={BOX_SIZE}",),
-        networks=5,
+        timed="fold1_train",
     ),
     "isic2018": Plan("isic2018", ("smp/unet", "medformer_tiny")),
     "acdc": Plan("acdc", ("smp/unet", "mslau_net")),
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with the real data, one subfolder a challenge")
     parser.add_argument("challenges", nargs="*", help=f"of {', '.join(PLANS)}; all if none is named")
+    parser.add_argument("--model", default="", help="this network alone, beside the constant answer")
     parser.add_argument("--minutes", type=float, default=10.0, help="CPU minutes of each training")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--leaderboards", type=Path, default=HERE)
@@ -98,21 +100,21 @@ def _rows(challenge: str, plan: Plan, data: Path, arguments: argparse.Namespace)
         seconds = _medbench(["leaderboard", "references", *where, *split, *boards])
         return [f"| `{challenge}` | reference rows | – | {seconds / 60:.1f} |"]
     lines = []
-    folds = split if plan.networks > 1 else []
+    folds, one_fold = (split, ["--split", plan.timed]) if plan.timed else ([], [])
     seconds = _medbench(["train", "-m", CONSTANT, *where, *folds])
     _medbench(["run", "-m", CONSTANT, *where, *split, *boards])
     lines.append(f"| `{challenge}` | `{CONSTANT}` | – | {seconds / 60:.1f} |")
-    for model in plan.models:
+    for model in [name for name in plan.models if arguments.model in ("", name)]:
         changes = [word for change in plan.changes for word in ("--recipe-set", change)]
-        learn = ["train", "-m", model, "-c", challenge, "--data", str(data), *folds]
+        learn = ["train", "-m", model, "-c", challenge, "--data", str(data)]
         learn += ["--recipe", "quick", *changes]
         with tempfile.TemporaryDirectory() as scratch:
             once = ["--recipe-set", "epochs=1", "--recipe-set", "least_steps=0", "--runs", scratch]
             start = _medbench(["train", "--help"])
-            epoch = _medbench([*learn, *once]) - start
-        epochs = max(1, round((arguments.minutes * 60 * plan.networks - start) / max(epoch, 1.0)))
+            epoch = _medbench([*learn, *once, *one_fold]) - start
+        epochs = max(1, round((arguments.minutes * 60 - start) / max(epoch, 1.0)))
         steps = ["--recipe-set", f"epochs={epochs}", "--recipe-set", "least_steps=0"]
-        seconds = _medbench([*learn, *steps, "--runs", str(arguments.runs)])
+        seconds = _medbench([*learn, *steps, *folds, "--runs", str(arguments.runs)])
         _medbench(["run", "-m", model, *where, *split, "--recipe", "quick", *boards])
         lines.append(f"| `{challenge}` | `{model}` | {epochs} | {seconds / 60:.1f} |")
     return lines
@@ -135,9 +137,9 @@ def _medbench(words: list[str]) -> float:
 
 def _write(path: Path, minutes: float, lines: list[str]) -> None:
     """Write the table of budgets; rows of challenges that were not made anew are kept."""
-    made = {line.split("|")[1].strip() for line in lines}
+    made = {_row_name(line) for line in lines}
     old = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    kept = [line for line in old if line.startswith("| `") and line.split("|")[1].strip() not in made]
+    kept = [line for line in old if line.startswith("| `") and _row_name(line) not in made]
     head = [
         "# Budgets",
         "",
@@ -149,6 +151,11 @@ def _write(path: Path, minutes: float, lines: list[str]) -> None:
         "|---|---|---|---|",
     ]
     path.write_text("\n".join([*head, *sorted([*kept, *lines])]) + "\n", encoding="utf-8")
+
+
+def _row_name(line: str) -> tuple[str, ...]:
+    """Challenge and model of a line."""
+    return tuple(cell.strip() for cell in line.split("|")[1:3])
 
 
 if __name__ == "__main__":
