@@ -152,7 +152,7 @@ def _write(path: Path, minutes: float, lines: list[str]) -> None:
         "",
         f"Written by `make_rows.py`: each network was trained from scratch for about {minutes:g} CPU minutes",
         f"by its quick recipe at {SIZE}×{SIZE}, one seed; constant answers are fitted. `cvc_clinicdb_boxes`",
-        "is a cross-validation: five networks, whose minutes are added.",
+        "is a cross-validation: three networks, whose minutes are added.",
         "",
         "| challenge | model | epochs | CPU minutes |",
         "|---|---|---|---|",
