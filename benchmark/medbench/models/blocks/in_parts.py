@@ -97,7 +97,8 @@ class _Parts(torch.autograd.Function):
             with torch.enable_grad(), torch.autocast(device.type, cache_enabled=False, **ctx.autocast):
                 result = _result(ctx.part, inputs, ctx.seed + place, device)
             begin, end = end, end + result.shape[2]
-            own = torch.autograd.grad(result, [inputs[index] for index in learnt], gradient[:, :, begin:end])
+            taught = [each for each in inputs if each is not None and each.requires_grad]
+            own = torch.autograd.grad(result, taught, gradient[:, :, begin:end])
             for index, value in zip(learnt, own, strict=True):
                 total = gradients[index]
                 (total[:, :, start : start + size] if index < n_cut else total).add_(value)
