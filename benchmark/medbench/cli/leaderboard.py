@@ -140,14 +140,15 @@ def show(
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
-    from medbench.leaderboards.rendering import FORMATS, cells, facts, headings, notes
+    from medbench.leaderboards.cells import cells, facts, headings, notes
+    from medbench.leaderboards.rendering import FORMATS
     from medbench.leaderboards.results import load_board
 
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))
     board = load_board(leaderboards or leaderboards_folder(), challenge, runs or runs_folder())
     if as_json:
-        print_json(dataclasses.asdict(board))
+        print_json(board.as_json())
     elif form != "table":
         typer.echo(FORMATS[form][1](board), nl=False)
     else:

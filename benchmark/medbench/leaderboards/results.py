@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -178,7 +179,8 @@ def board_of_lines(leaderboards: Path, challenge: str, lines: list[Line]) -> Boa
             make_board(subject, [row])
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(leaderboards / challenge / RESULTS, line, error) from error
-    return with_costs(make_board(subject, rows), rows, read_profiles(leaderboards))
+    board = with_costs(make_board(subject, rows), rows, read_profiles(leaderboards))
+    return dataclasses.replace(board, evidence=leaderboards / challenge / EVIDENCE)
 
 
 def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
