@@ -15,6 +15,7 @@ from medbench.leaderboards.results import add_result
 from medbench.records.page import write_report
 from medbench.records.reading import JOURNAL, RECORD, Finished, read_run
 from medbench.records.schema import RunRecord
+from medbench.running.cite import bibtex_of
 
 REPORT = "report.html"
 _OF_THE_CALL = {"started", "finished", "time_s", "cases_timed", "environment"}
@@ -38,7 +39,8 @@ def store(
         write_text(path, finished.record.model_dump_json(indent=2) + "\n")
         write_seal(seal_of(path), (path, journal))
     record = earlier or finished.record
-    write_report(finished.folder / REPORT, challenge, cases, finished.rows, record, predictions)
+    page = finished.folder / REPORT
+    write_report(page, challenge, cases, finished.rows, record, predictions, True, bibtex_of(record))
     if leaderboards is not None:
         add_result(leaderboards, record, finished.folder)
     return dataclasses.replace(finished, record=record)

@@ -13,6 +13,7 @@ from medbench.core.progress import Progress, SilentProgress
 from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
 from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
+from medbench.running.cite import bibtex_of
 from medbench.running.data import resolve_data
 from medbench.running.finishing import REPORT
 
@@ -64,7 +65,8 @@ def report(
             )
     default = Path(f"report-{record.key[:8]}.html") if of_row else finished.folder / REPORT
     page = Path(output) if output else default
-    write_report(page, challenge, cases, list(finished.rows.values()), record, folder, finished.sealed)
+    rows = list(finished.rows.values())
+    write_report(page, challenge, cases, rows, record, folder, finished.sealed, bibtex_of(record))
     return page
 
 
