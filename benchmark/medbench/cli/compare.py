@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,6 +39,11 @@ def command(
             help="Test equivalence: the largest difference that does not matter, in the metric's unit.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write this page: differences case by case, plots, images, tests."),
+    ] = None,
+    data: arguments.DataFolder = None,
     seed: arguments.Seed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
@@ -54,6 +60,10 @@ def command(
     boards = leaderboards or leaderboards_folder()
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
     differences = compare_runs(entries, metrics or (), seed, margin)
+    if html is not None:
+        from medbench.running.comparison import comparison
+
+        comparison(html, entries, differences, _legend(differences), data)
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return

@@ -21,10 +21,11 @@ def build(
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Write README.md, index.html, tables.tex and values.csv of each challenge from its results.jsonl."""
+    """Write README.md, index.html, tables.tex and values.csv of each challenge, and the index of all boards."""
     from medbench.cli.console import print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
+    from medbench.leaderboards.index_page import write_index
     from medbench.leaderboards.results import build_board, measured_challenges
 
     folder = leaderboards or leaderboards_folder()
@@ -34,10 +35,11 @@ def build(
             "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
         )
     paths = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
+    index = write_index(folder)
     if as_json:
         print_json([str(path) for path in paths])
     else:
-        typer.echo("\n".join(map(str, paths)))
+        typer.echo("\n".join(map(str, [*paths, index])))
 
 
 @app.command("verify", short_help="Compute every row and page again from evidence.")

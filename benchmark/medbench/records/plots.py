@@ -239,3 +239,40 @@ def bars(values: Mapping[str, float], label: str, title: str) -> Drawing:
             f'<text x="{scale(value) + 5:g}" y="{y + 4:g}">{value:.3g}</text>',
         ]
     return Drawing(title, "".join([*parts, "</svg>"]))
+
+
+def agreement_plot(
+    points: Mapping[str, tuple[float, float]], label: str, numbers: Mapping[str, int]
+) -> Drawing:
+    """Bland–Altman: each case's difference over its mean, with the mean difference and the limits ± 1.96 sd.
+
+    Args:
+        points: case -> values of the first and the second run.
+        label: of the values, with the unit.
+        numbers: case -> number, the same in the page's table of cases.
+    """
+    if len(points) < 2:
+        return Drawing("", "")
+    pairs = np.array(list(points.values()))
+    means, differences = pairs.mean(axis=1), pairs[:, 1] - pairs[:, 0]
+    centre, sd = float(differences.mean()), float(differences.std(ddof=1))
+    lines = (centre - 1.96 * sd, centre, centre + 1.96 * sd)
+    height, left = 360, 64
+    across = Scale(float(means.min()), float(means.max()), left, WIDTH - 90)
+    up = Scale(min(*lines, *differences), max(*lines, *differences), height - AXIS, TOP)
+    parts = [_open(f"Bland–Altman: {label}", height), *_up(up, left, WIDTH - 90, f"difference, {label}")]
+    parts += _across(across, height - AXIS, f"mean of both runs, {label}")
+    for value in lines:
+        parts.append(f'<path class="mean" d="M{left} {up(value)}H{WIDTH - 90}"/>')
+        parts.append(f'<text x="{WIDTH - 86}" y="{up(value) + 4}">{value:+.3g}</text>')
+    for case, mean, difference in zip(points, means, differences, strict=True):
+        title = f"<title>{words(case)}: {difference:+.4g}</title>"
+        parts.append(
+            f'<circle class="dot" data-c="{numbers[case]}" cx="{across(float(mean))}" '
+            f'cy="{up(float(difference))}" r="3.2">{title}</circle>'
+        )
+    note = (
+        "Each dot is a case. Lines: mean difference and the limits within which 95 % of the differences lie "
+        "if they are normally distributed (mean ± 1.96 sd)."
+    )
+    return Drawing(f"Bland–Altman: {label}", "".join([*parts, "</svg>"]), note)

@@ -58,7 +58,7 @@ def report(
     folder = Path(predictions) if predictions else finished.folder / "predictions"
     cases: list[Case] = []
     if predictions or not of_row:
-        cases = _cases(finished, challenge, Path(data) if data else None, progress or SilentProgress())
+        cases = cases_of(finished, challenge, Path(data) if data else None, progress or SilentProgress())
         if not folder.is_dir():
             raise MedbenchError(
                 "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
@@ -70,7 +70,7 @@ def report(
     return page
 
 
-def _cases(finished: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
+def cases_of(finished: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
     """The cases of a run, from the very files that it was on.
 
     Raises:
