@@ -60,7 +60,7 @@ def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[s
             cell = entry.cells.get(metric.name)
             value = None if cell is None else cell.value
             low, high = (None, None) if cell is None else (cell.low, cell.high)
-            known = metric.bounds[1] is not None and value is not None
+            top = metric.bounds[1] or 0.0
             rows.append(
                 {
                     "challenge": board.challenge,
@@ -71,7 +71,7 @@ def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[s
                     "metric": heading(metric),
                     "text": text(cell, metric),
                     "value": "" if value is None else value,
-                    "bar": whisker(float(value or 0), low, high, (0.0, metric.bounds[1] or 1.0))
+                    "bar": "" if value is None or not top else whisker(value, low, high, (0.0, top)),
                     if known
                     else "",
                     "rank": entry.rank,
