@@ -18,6 +18,10 @@ class Opened:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
 
+    def _said(self, message):
+        if message.type == "error":
+            self.errors.append(message.text)
+
     def load(self, path, hash_=""):
         self.page.goto(f"file://{path}{hash_}")
         return self.page

@@ -21,7 +21,7 @@ def build(
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the index of all boards."""
+    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index."""
     from medbench.cli.console import print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder

@@ -72,8 +72,6 @@ def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[s
                     "text": text(cell, metric),
                     "value": "" if value is None else value,
                     "bar": "" if value is None or not top else whisker(value, low, high, (0.0, top)),
-                    if known
-                    else "",
                     "rank": entry.rank,
                     "lost": entry.lost,
                     "filters": {

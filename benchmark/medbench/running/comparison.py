@@ -34,7 +34,8 @@ def comparison(
         predictions: folder of each run's predictions; those in the run folders if not given.
 
     Raises:
-        MedbenchError: ``compare.predictions`` for too few folders, ``data.missing`` or ``report.other_data`` where ``data`` is given and not theirs.
+        MedbenchError: ``compare.predictions`` for too few folders; ``data.missing`` or
+            ``report.other_data`` where ``data`` is given and not theirs.
     """
     challenge = load_challenge(runs[0].record.challenge.name)
     if predictions and len(predictions) != len(runs):
