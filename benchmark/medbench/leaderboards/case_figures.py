@@ -12,7 +12,7 @@ from medbench.core.result_table import MetricSpec
 from medbench.core.text import printable
 from medbench.leaderboards.boards import Entry, Table
 from medbench.leaderboards.rank import RESAMPLES, Ranking, rank_by
-from medbench.records.plots import (
+from medbench.records.drawing import (
     Drawing,
     RankRow,
     Series,

@@ -11,9 +11,9 @@ from medbench.challenges import load_challenge
 from medbench.core.files import write_text
 from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.compare import Difference
+from medbench.records.drawing import Series, agreement_plot, dots_and_boxes
 from medbench.records.figures import Figure
 from medbench.records.legend import definitions
-from medbench.records.plots import Series, agreement_plot, dots_and_boxes
 from medbench.records.reading import Run
 from medbench.records.shell import page_environment
 from medbench.records.tables import heading, interval, number

@@ -13,9 +13,9 @@ from medbench.core.files import write_text
 from medbench.core.result_table import FLAGS, CaseRow, MetricSpec
 from medbench.models import list_models, model_entry
 from medbench.records.charts import draw_chart
+from medbench.records.drawing import Drawing, Series, bars, dots_and_boxes
 from medbench.records.figures import Figure, case_figures
 from medbench.records.legend import definitions
-from medbench.records.plots import Drawing, Series, bars, dots_and_boxes
 from medbench.records.schema import RunRecord
 from medbench.records.shell import page_environment
 from medbench.records.tables import (
