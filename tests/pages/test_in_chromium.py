@@ -114,9 +114,9 @@ def test_a_board_is_sorted_filtered_and_expanded(pages, open_page):
 
 def test_data_kinds_are_filtered_and_columns_chosen(pages, open_page):
     page = open_page(pages["board"]).page
-    page.get_by_label("Data").select_option("published")
+    page.get_by_label("Data", exact=True).select_option("published")
     assert page.locator("#t1 tbody tr:not(.record):visible").count() == 0
-    page.get_by_label("Data").select_option("")
+    page.get_by_label("Data", exact=True).select_option("")
     page.locator(".columns summary").first.click()
     page.locator('[data-table="t1"][data-column="2"]').uncheck()
     assert page.locator("#t1 th").nth(2).is_hidden()
