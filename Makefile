@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
 
-.PHONY: run test quick check setup bench rows verify clean
+.PHONY: run test test-full quick clients check docs dist release-check setup bench rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -10,18 +10,48 @@ run: setup
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 15
 
+# Also what repeats a promise that a cheaper test keeps, and every count whole.
+test-full: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --full --fuzz 1000
+
 # What a developer repeats: no training, no process of its own.
 quick: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --quick -m 'not slow'
 
-check: setup
+# The platforms' own programs (mlcube, the BraTS orchestrator) run our images; needs podman or docker.
+clients: setup .clients/installed
+	OMP_NUM_THREADS=1 MEDBENCH_CLIENTS=.clients $(BIN)/python -m pytest tests/submissions/clients -rs
+
+.clients/installed:
+	$(PYTHON) -m venv .clients
+	.clients/bin/python -m pip install --quiet mlcube==0.0.9 mlcube-docker==0.0.9 brats==0.1.14
+	touch $@
+
+check: setup docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive benchmark/medbench
+
+# The site, strictly; its reference is written from the program.
+docs: setup
+	$(BIN)/python docs/write_reference.py
+	$(BIN)/mkdocs build --strict
+
+dist: setup
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
+	$(BIN)/python -m build
+
+# Before a release, not at each change: environments are made anew and a database of faults is asked for.
+release-check: setup docs
+	$(BIN)/python -m pip install --quiet --editable '.[release]'
+	$(BIN)/python tests/licences.py
+	$(BIN)/pip-audit --skip-editable
+	$(BIN)/python tests/release_check.py --python 3.11 3.12 3.13 --lowest --all-extras
 
 bench: setup
-	for page in speed/*.md; do $(BIN)/python $${page%.md}.py --write || exit 1; done
+	for page in $(filter-out speed/gpu.md,$(wildcard speed/*.md)); do $(BIN)/python $${page%.md}.py --write || exit 1; done
 
 # The shipped real rows anew; DATA is a folder with one subfolder of real data a challenge.
 rows: setup
@@ -39,4 +69,4 @@ setup: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .clients build dist

@@ -18,10 +18,28 @@ def pytest_addoption(parser):
     parser.addoption(
         "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
     )
+    parser.addoption(
+        "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
+    )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
     parser.addoption(
         "--all-commands", action="store_true", help="Every bad file by every whole command, in tests/gate."
     )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests marked exhaustive repeat a promise that a cheaper test keeps; they run with ``--full``."""
+    if config.getoption("--full"):
+        return
+    repeats = [item for item in items if item.get_closest_marker("exhaustive")]
+    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+    config.hook.pytest_deselected(items=repeats)
+
+
+@pytest.fixture(scope="session")
+def full(request):
+    """Whether counts are whole, as of random sets and of moments of a kill."""
+    return request.config.getoption("--full")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -39,9 +57,9 @@ def _quick(request):
         __del__ = lambda self: None  # noqa: E731
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subprocess, "Popen", Skipped)
         patch.setattr("medbench.training.fit.fit", skip)
         patch.setattr("medbench.nnunet.training.NNUNET.train", skip, raising=False)
+        patch.setattr(subprocess, "Popen", Skipped)  # last: imports of libraries may start a process
         yield
 
 
@@ -60,6 +78,15 @@ def _no_network(monkeypatch):
 
     connect = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _plugins_of_the_module():
+    """What a module's fixtures load is gone after its last test."""
+    before = dict(plugins._files)
+    yield
+    plugins._files.clear()
+    plugins._files.update(before)
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +128,7 @@ def small_iugc(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_cvc(tmp_path_factory):
     """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
-    from medbench.challenges.cvc_clinicdb.sample import write_sample
+    from medbench.challenges.families.cvc_frames.sample import write_sample
 
     root = tmp_path_factory.mktemp("cvc")
     frames = {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from medbench.models import create_model, list_models, official_state_dict, register_model
     from medbench.running.evaluate import evaluate
     from medbench.running.predict import predict
+    from medbench.running.predictors import load_predictor
     from medbench.running.run import run
     from medbench.running.train import train
     from medbench.submissions.platforms import register_platform
@@ -26,6 +27,7 @@ _API = {
     "list_metrics": "medbench.metrics",
     "list_models": "medbench.models",
     "load_challenge": "medbench.challenges",
+    "load_predictor": "medbench.running.predictors",
     "official_state_dict": "medbench.models",
     "predict": "medbench.running.predict",
     "register_challenge": "medbench.challenges",
@@ -47,6 +49,7 @@ __all__ = [
     "list_metrics",
     "list_models",
     "load_challenge",
+    "load_predictor",
     "official_state_dict",
     "predict",
     "register_challenge",

@@ -11,8 +11,8 @@ import tifffile
 
 import medbench
 from medbench.challenges import load_challenge
-from medbench.challenges.cvc_clinicdb.files import FRAMES, sequence_of, split_frames
-from medbench.challenges.cvc_clinicdb.sample import drawn_frames, write_sample
+from medbench.challenges.families.cvc_frames.files import FRAMES, sequence_of, split_frames
+from medbench.challenges.families.cvc_frames.sample import drawn_frames, write_sample
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import leaderboards_folder
 from medbench.io import eight_bit

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from medbench.challenges import load_challenge
+from medbench.cli.console import print_table
 from medbench.cli.main import app
+from medbench.core.errors import MedbenchError
 
 runner = CliRunner()
 
@@ -115,3 +118,15 @@ def test_data_check_exits_with_1_on_an_error(small_iugc, tmp_path):
     broken = shutil.copytree(small_iugc, tmp_path / "broken")
     next(iter((broken / "test/seg").glob("*.png"))).unlink()
     assert invoke("data", "check", "iugc2024", broken).exit_code == 1
+
+
+def test_data_check_names_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(MedbenchError, match="hc: there is no such folder") as refusal:
+        load_challenge("hc18").release.check(tmp_path / "hc")
+    assert refusal.value.code == "data.missing"
+
+
+def test_findings_that_begin_with_figures_are_words_to_the_left(capsys):
+    rows = [("note", "50 videos of raw annotations"), ("note", "1 file")]
+    print_table("", ("severity", "finding"), rows, wrap=(1,))
+    assert any(line.startswith("│ note     │ 1 file ") for line in capsys.readouterr().out.splitlines())

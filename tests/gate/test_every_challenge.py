@@ -104,6 +104,8 @@ def expected_codes(kind, path, role):
         return {code} | SAME_FORMAT.get((own, code), set())
     if own in PICTURES and suffix in PICTURES:
         return {code} | OTHER_PICTURE
+    if own == ".json":
+        return {"data.json"}
     if own == ".csv":
         return {"file.unreadable", "data.column_missing", "data.prediction_malformed", "data.table"} | {
             "prediction.column_missing"
@@ -234,8 +236,11 @@ def finished_by(command, made_release, name):
             split=made_release.split,
             name=name,
         )
+    demands = made_release.challenge.card.demands
     return run(
-        "dssau_net.test",
+        {"landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test"}.get(
+            next(iter(demands)), "dssau_net.test"
+        ),
         made_release.name,
         data=made_release.root,
         split=made_release.split,

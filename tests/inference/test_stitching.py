@@ -8,6 +8,7 @@ import pytest
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.slides import SlideSettings
+from medbench.inference.slides import SlidePredictor
 from medbench.inference.stitching import StitchingPredictor
 from medbench.inference.tiles import ONE, tile_grid
 
@@ -79,3 +80,18 @@ def test_zones_between_tiles_follow_a_hann_window(blend):
     assert (along[grid.blend : -grid.blend] == ONE).all()
     assert (grid.weights(0, 4)[: grid.blend] == ONE).all()
     assert (grid.weights(3, 4)[-grid.blend :] == ONE).all()
+
+
+def test_a_tile_counts_by_its_weights_along_both_sides():
+    settings = SlideSettings(patch_px=128, margin_px=0, blend_px=32, tissue=0)
+    grid = tile_grid((400, 400), settings, None)
+    predictor = SlidePredictor.__new__(SlidePredictor)
+    predictor.time_s = {"postprocess": 0.0}
+    sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
+    tile = np.full((grid.span, grid.span), 200, np.uint8)
+    predictor._add(sums, tile, grid, 1, 1)
+    down, across = grid.weights(1, grid.counts[0]), grid.weights(1, grid.counts[1])
+    expected = np.zeros_like(sums)
+    expected[:, grid.step : grid.step + grid.span] = 200 * np.outer(down, across)
+    np.testing.assert_array_equal(sums, expected)
+    assert len(np.unique(sums)) > 100

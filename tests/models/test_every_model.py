@@ -32,7 +32,7 @@ def images_for(name, n=2, channels=3, extra=(0, 0)):
 
 
 def test_every_family_has_a_tiny_variant():
-    libraries = ("smp/", "monai/", "timm/", "baseline/")
+    libraries = ("smp/", "monai/", "timm/", "torchvision/", "baseline/")
     families = {model_entry(name).family for name in list_models() if not name.startswith(libraries)}
     for family in families:
         tiny = model_entry(f"{family}.test")

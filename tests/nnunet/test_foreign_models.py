@@ -12,7 +12,9 @@ pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnu
 import torch
 
 from medbench.challenges import load_challenge
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.sample import Sample
 from medbench.inference.weights import load_checkpoint, save_checkpoint
 from medbench.nnunet.architectures import LAYERS, NETWORKS, check_plans
 from medbench.nnunet.files import import_weights
@@ -253,3 +255,25 @@ def test_only_a_grey_channel_stands_for_three_colours():
 def _no_rest(tmp_path):
     yield
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+
+
+def test_a_folder_of_an_older_nnunet_answers_as_the_same_network_of_today(model_folder, tmp_path):
+    """Until 2.3 plans described the network by numbers of a U-Net, not by a class and its arguments."""
+    sample = Sample(Case("a", {}), np.random.default_rng(0).integers(0, 255, (1, 20, 24, 3), np.uint8))
+    expected = predictor_of(model_folder, tmp_path / "new").predict(sample)["label_map"]
+    plans = json.loads((model_folder / "plans.json").read_text())
+    configuration = plans["configurations"]["2d"]
+    del configuration["architecture"]
+    configuration |= {
+        "UNet_class_name": "PlainConvUNet",
+        "UNet_base_num_features": 4,
+        "unet_max_num_features": 16,
+        "n_conv_per_stage_encoder": [2, 2, 2],
+        "n_conv_per_stage_decoder": [2, 2],
+        "num_pool_per_axis": [2, 2],
+        "pool_op_kernel_sizes": [[1, 1], [2, 2], [2, 2]],
+        "conv_kernel_sizes": [[3, 3]] * 3,
+    }
+    (model_folder / "plans.json").write_text(json.dumps(plans))
+    older = predictor_of(model_folder, tmp_path / "old")
+    np.testing.assert_array_equal(older.predict(sample)["label_map"], expected)

@@ -25,6 +25,7 @@ from medbench.nnunet.predictor import NnunetPredictor
 from medbench.nnunet.recipe import NnunetRecipe
 from medbench.running.run import run
 from medbench.running.train import train
+from medbench.training.hardware import Hardware
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,10 +55,10 @@ def refused(code, action):
     return caught.value
 
 
-def train_tiny(root, runs, progress=None):
+def train_tiny(root, runs, progress=None, workers=0):
     return train(
         "nnunet.test", "cvc_clinicdb", data=root, recipe="quick", recipe_changes=TINY, runs=runs,
-        progress=progress,
+        progress=progress, hardware=Hardware("cpu", 1, workers=workers),
     )  # fmt: skip
 
 
@@ -222,12 +223,100 @@ def test_trained_weights_predict_and_score(trained, small_cvc, tmp_path):
     assert [row.predictions for row in again.rows] == [row.predictions for row in finished.rows]
 
 
+def commands():
+    """Command lines of all processes."""
+    import psutil
+
+    return [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+
+
 @pytest.mark.slow
-def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path):
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.exhaustive), 2])
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers):
     with pytest.raises(KeyboardInterrupt):
-        train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"))
+        train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)
     assert not list(tmp_path.rglob("weights.pt"))
-    resumed = train_tiny(small_cvc, tmp_path, Told())
+    assert not [name for name in commands() if str(tmp_path) in name], "a reading process lives on"
+    resumed = train_tiny(small_cvc, tmp_path, Told(), workers)
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")
     assert train_tiny(small_cvc, tmp_path) == resumed
+
+
+def test_a_training_starts_from_nnunets_own_weights(trained, small_cvc, tmp_path):
+    """At a rate of 0 the weights of nnU-Net's own checkpoint come out as they went in."""
+    (native,) = trained.parent.rglob("checkpoint_final.pth")
+    expected = load_safely(native)["network_weights"]
+    told = Told()
+    weights = train(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
+        recipe_changes={**TINY, "epochs": 1, "learning_rate": 0, "seed": 5}, progress=told,
+    )  # fmt: skip
+    state = load_checkpoint(weights).state
+    assert [name for name, value in expected.items() if not torch.equal(state[f"fold_0.{name}"], value)] == []
+    summary = json.loads(weights.with_name("training.json").read_text())
+    assert summary["start"]["sha256"]
+    assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
+    assert any("parameters of the network start from" in line for line in told.lines)
+
+
+def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
+    from medbench.nnunet.beginning import begin_with, read_start
+
+    checkpoint = read_start(trained, trained.parent)
+    network = torch.nn.ModuleDict({"decoder": torch.nn.Module(), "encoder": torch.nn.Conv2d(1, 1, 1)})
+    network["decoder"].seg_layers = torch.nn.ModuleList([torch.nn.Conv2d(1, 2, 1)])
+    state = {name: value + 1 for name, value in network.state_dict().items()}
+    request = {"source": "model", "frozen": [], "other_classes": True}
+    fit = begin_with(network, state, request)
+    assert fit["matched"] == 2
+    assert set(fit["refused"]) == {"decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"}
+    assert all(not name.startswith("fold_") for name in checkpoint.state)
+    refused("init.nothing_matches", lambda: begin_with(network, {"a": torch.zeros(9)}, request))
+
+
+def test_planners_and_trainers_are_nnunets_by_name():
+    recipe = NnunetRecipe(
+        "default", "", planner="nnUNetPlannerResEncL_torchres", trainer="nnUNetTrainerNoMirroring"
+    )
+    assert recipe.planner_class == "nnUNetPlannerResEncL_torchres"
+    assert NnunetRecipe("default", "", planner="ResEncM").planner_class == "nnUNetPlannerResEncM"
+    primus = NnunetRecipe("default", "", trainer="nnUNet_Primus_M_Trainer").as_json()
+    assert "learning_rate" not in primus, "the trainer's own"
+    assert NnunetRecipe("d", "", trainer="nnUNet_Primus_M_Trainer", learning_rate=1e-4).as_json()[
+        "learning_rate"
+    ] == pytest.approx(1e-4)
+    assert NnunetRecipe("default", "").as_json()["learning_rate"] == pytest.approx(1e-2)
+    error = refused("recipe.setting", lambda: NnunetRecipe("d", "", trainer="nnUNet_Primus_X_Trainer"))
+    assert "nnUNet_Primus_L_Trainer" in error.hint
+    refused("recipe.setting", lambda: NnunetRecipe("d", "", planner="nnUNetPlannerResEncN"))
+    refused("recipe.setting", lambda: NnunetRecipe("d", "", folds=(7,)))
+
+
+def test_every_trainer_that_may_be_named_is_found_by_nnunet():
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    from medbench.nnunet.own_classes import own_classes
+
+    trainers = own_classes("trainer")
+    assert {"nnUNetTrainer", "nnUNet_Primus_S_Trainer", "nnUNetTrainer_250epochs"} <= set(trainers)
+    assert {"nnUNetPlannerResEncXL", "ExperimentPlanner"} <= set(own_classes("planner"))
+    for name in ("nnUNet_Primus_S_Trainer", "nnUNetTrainerDiceCELoss_noSmooth"):
+        assert recursive_find_trainer_class_by_name(name).__name__ == name
+
+
+@pytest.mark.slow
+def test_a_named_trainer_trains_all_cases_and_predicts(small_cvc, tmp_path):
+    weights = train(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path,
+        recipe_changes={**TINY, "epochs": 1, "trainer": "nnUNetTrainerNoMirroring", "folds": "all"},
+    )  # fmt: skip
+    facts = load_checkpoint(weights).facts
+    assert facts["nnunet"]["trainer"] == "nnUNetTrainerNoMirroring"
+    assert facts["nnunet"]["folds"] == ["all"]
+    assert facts["nnunet"]["mirror_axes"] == []
+    done = run(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=weights, runs=tmp_path,
+        leaderboards=tmp_path / "boards",
+    )  # fmt: skip
+    assert done.exit_code == 0

@@ -1,14 +1,47 @@
 """Plug-ins of a submission: their files travel and run in the container; packages are refused by name."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from medbench.challenges import REGISTRY
+from medbench.challenges import REGISTRY, load_challenge
 from medbench.core import plugins
 from medbench.core.errors import MedbenchError
 from medbench.core.plugins import copy_plugins, load_copied_plugins, load_plugin
 from medbench.submissions.build.extensions import lint_extensions
+from medbench.submissions.template import submission_text
+
+TINY = Path(__file__).parents[1] / "tasks/plugin.py"
+AS_IMAGES = """
+
+def _write(self, prediction, case, folder):
+    path = folder / self.prediction_name(case)
+    write_image(path, prediction["label_map"][0].astype(np.uint8))
+    return path
+
+
+TinyExchange.prediction_name = lambda self, case: f"{case.id}.png"
+TinyExchange.write = _write
+"""
+SUBMISSION = """
+name = "tiny"
+challenge = "tiny_label_map"
+model = "tiny/label_map"
+platform = "grand-challenge"
+[weights]
+file = "none"
+[[interfaces]]
+[[interfaces.inputs]]
+slug = "scan"
+path = "images/scan"
+[[interfaces.outputs]]
+slug = "depth"
+path = "images/depth"
+"""
 
 
 @pytest.fixture
@@ -50,3 +83,55 @@ def test_ours_and_files_pass_and_packages_are_refused_by_name(monkeypatch):
     assert "challenge lab_room comes from the installed package lab_challenges" in finding.message
     factory.__module__ = "medbench_plugin_lab"
     assert list(lint_extensions("dssau_net", "lab_room")) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("medbench.challenges.declared.challenge", "challenge psfhs is declared in medbench.toml"),
+        ("lab_challenges.rooms", "comes from the installed package lab_challenges"),
+    ],
+)
+def test_a_new_submission_of_what_cannot_travel_is_refused_by_name(monkeypatch, module, words):
+    psfhs = load_challenge("psfhs")
+
+    def factory():
+        return psfhs
+
+    factory.__module__ = module
+    monkeypatch.setitem(REGISTRY._targets, "psfhs", factory)
+    with pytest.raises(MedbenchError, match=words):
+        submission_text("psfhs", "dssau_net", "grand-challenge")
+
+
+def test_a_program_as_a_model_of_a_new_submission_is_refused():
+    with pytest.raises(MedbenchError, match="is a program of its own"):
+        submission_text("psfhs", "command:python predict.py {input} {output}", "grand-challenge")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_images", [True, False])
+def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(tmp_path, as_images):
+    """The container finds neither the file nor the working folder, but what travelled."""
+    (tmp_path / "tiny.toml").write_text(SUBMISSION)
+    (tmp_path / "lab.py").write_text(TINY.read_text() + AS_IMAGES * as_images)
+    folders = {
+        name: str(tmp_path / name) for name in ("MEDBENCH_CACHE", "MEDBENCH_RUNS", "MEDBENCH_LEADERBOARDS")
+    }
+    command = [sys.executable, "-m", "medbench", "--plugin", "lab.py", "submit", "rehearse", "tiny.toml"]
+    done = subprocess.run(
+        [*command, "--engine", "none", "--count", "1", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, **folders},
+        capture_output=True,
+        text=True,
+    )
+    if not as_images:
+        assert done.returncode == 2
+        assert "tiny_label_map reads no predictions of its own" in done.stderr
+        return
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "build/tiny/rehearsal.json").read_text())
+    assert (report["passed"], report["identical_outputs"]) == (True, 2)
+    travelled = (tmp_path / "build/tiny/context/app/plugins").rglob("*.py")
+    assert [path.name for path in travelled] == ["lab.py"]

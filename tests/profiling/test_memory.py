@@ -40,7 +40,7 @@ def greedy(tmp_path_factory):
     path.write_text(PLUGIN)
     plugins.load_plugin(path)
     yield Workload("greedy", (3, 8, 8), 1, batch=3, threads=1)
-    del plugins._files[path]
+    plugins._files.pop(path, None)
     del sys.modules["medbench_plugin_greedy_plugin"]
     registry._registry.cache_clear()
     registry._factories.clear()
@@ -103,3 +103,34 @@ def test_out_of_memory_is_told_from_other_errors():
     wrapped.__cause__ = MemoryError()
     assert ran_out_of_memory(wrapped)
     assert not ran_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_a_cuda_device_needs_no_number_for_limits_and_peaks(monkeypatch):
+    """torch takes no device without a number for some of its calls; these stand-ins are as strict."""
+    import torch
+
+    from medbench.profiling import child, memory
+
+    calls = []
+
+    def strict(name, answer=None):
+        def call(*arguments):
+            device = arguments[-1]
+            assert device == 2, f"{name} got {device!r}"
+            calls.append(name)
+            return answer
+
+        return call
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    total = type("Properties", (), {"total_memory": 100})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", strict("properties", total))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", strict("fraction"))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", strict("free", (40, 100)))
+    for name in ("synchronize", "reset_peak_memory_stats", "max_memory_allocated", "max_memory_reserved"):
+        monkeypatch.setattr(torch.cuda, name, strict(name, 7))
+    child.limit_memory("cuda", 50)
+    assert memory.available_bytes("cuda") == 40
+    assert child._cuda_peaks(lambda: None, "cuda") == {"allocated_bytes": 7, "reserved_bytes": 7}
+    child.limit_memory("cuda:2", 50)
+    assert calls.count("fraction") == 2

@@ -70,3 +70,16 @@ def test_a_slow_phase_of_a_run_is_found(small_iugc, monkeypatch):
     again = run("mslau_net.test", "iugc2024", **settings)
     assert again.resumed == again.record.counts.total
     assert read_phases(again.folder) == profile
+
+
+def test_the_advice_depends_on_the_device(monkeypatch):
+    from medbench.records import phases
+
+    timing = timed(forward=[1.0])
+    monkeypatch.setattr(phases, "computes_bf16", lambda: False)
+    assert "bf16" not in summarise_phases(timing, "cpu").advice
+    assert "--device cuda" in summarise_phases(timing, "cpu").advice
+    monkeypatch.setattr(phases, "computes_bf16", lambda: True)
+    assert "--precision bf16" in summarise_phases(timing, "cpu").advice
+    assert "--device" not in summarise_phases(timing, "cuda:1").advice
+    assert "--precision bf16" in summarise_phases(timing, "cuda:1").advice

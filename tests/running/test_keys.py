@@ -21,7 +21,7 @@ def job(tmp_path, *, seed=0, weights="w" * 64, split="test", kind="real", model=
     """As much of a job as its key is made of; weights from a file, so that the seed is no part of them."""
     return SimpleNamespace(
         request=Request.of(model, "psfhs", seed=seed),
-        network=SimpleNamespace(options=settings.pop("options", {})),
+        network=SimpleNamespace(name=model, options=settings.pop("options", {})),
         weights_sha256=weights,
         settings=lambda: {"device": "cpu", **settings},
         challenge=SimpleNamespace(name=settings.pop("challenge", "psfhs")),

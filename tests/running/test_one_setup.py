@@ -108,12 +108,23 @@ def test_a_run_with_a_weights_file(sample, weights, monkeypatch):
 
 def test_a_resumed_run_builds_the_network_once_too(sample, weights, monkeypatch):
     first = run(MODEL, "hc18", data=sample, weights=weights, inference=SMALL)
+    next(path for path in (first.folder / "predictions").rglob("*") if path.is_file()).unlink()
+    with monkeypatch.context() as patched:
+        counts = Counts(patched)
+        again = run(MODEL, "hc18", data=sample, weights=weights, inference=SMALL)
+    assert again.resumed < len(first.rows)
+    assert (counts.readings(weights), counts.loads_of_bytes(), len(counts.built)) == (1, 1, 1)
+    assert again.record.model == first.record.model
+
+
+def test_a_repeat_with_nothing_to_do_builds_no_network(sample, weights, monkeypatch):
+    first = run(MODEL, "hc18", data=sample, weights=weights, inference=SMALL)
     with monkeypatch.context() as patched:
         counts = Counts(patched)
         again = run(MODEL, "hc18", data=sample, weights=weights, inference=SMALL)
     assert again.resumed == len(first.rows)
-    assert (counts.readings(weights), counts.loads_of_bytes(), len(counts.built)) == (1, 1, 1)
-    assert again.record.model == first.record.model
+    assert (counts.readings(weights), counts.loads_of_bytes(), len(counts.built)) == (1, 1, 0)
+    assert again.record == first.record
 
 
 def test_a_quick_fit_builds_its_own_network_and_the_run_one_more(sample, monkeypatch):

@@ -165,11 +165,12 @@ def test_two_videos_of_one_name_are_told_apart_or_refused(command, videos, tmp_p
     assert "another video of this folder is called birthday too" in done.err + done.out
 
 
-@pytest.mark.parametrize("name", ["none", "."])
-def test_a_folder_without_videos_is_refused(command, tmp_path, name):
+@pytest.mark.parametrize(("name", "reason"), [("none", "there is no such folder."), (".", "holds no video")])
+def test_a_folder_without_videos_is_refused(command, tmp_path, name, reason):
     done = prepared(command, tmp_path / name, tmp_path / "own.h5", "--random-weights")
     assert done.code == 2
     assert "[data.empty]" in done.err
+    assert f": {reason}" in done.err
 
 
 def test_a_summary_has_its_frames_sound_facts_and_sheet(command, videos, weights, tmp_path):

@@ -39,7 +39,7 @@ def test_a_row_names_recipe_changes_seeds_settings_and_both_commands(trained):
         "--recipe-set epochs=1 --recipe-set image_size=64 --recipe-set least_steps=2"
     )
     assert row["command"].startswith(
-        "medbench run -m dssau_net.test -c cvc_clinicdb --split test --data {data}"
+        "medbench run -m dssau_net.test -c cvc_clinicdb --device cpu --split test --data {data}"
     )
     assert row["record_sha256"] != row["cases_sha256"]
     assert done.record.environment.scoring_sha256 == row["scoring_sha256"]

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -93,7 +94,7 @@ def test_a_torn_journal_is_completed_to_the_same_bytes(small_iugc, cut):
 
 
 @pytest.mark.slow
-def test_killing_a_run_at_any_time_and_repeating_it_gives_the_same_journal(small_iugc, tmp_path):
+def test_killing_a_run_at_any_time_and_repeating_it_gives_the_same_journal(small_iugc, tmp_path, full):
     arguments = [
         "run",
         "-m",
@@ -110,7 +111,7 @@ def test_killing_a_run_at_any_time_and_repeating_it_gives_the_same_journal(small
     done = command(*arguments, MEDBENCH_RUNS=str(tmp_path / "whole"))
     assert done.wait() == 0, done.stderr.read()
     (expected,) = (tmp_path / "whole").rglob("cases.jsonl")
-    for lines in (0, 1, 3, 6):
+    for lines in (0, 1, 3, 6) if full else (1, 3):
         runs = tmp_path / f"killed-{lines}"
         process = command(*arguments, MEDBENCH_RUNS=str(runs))
         deadline = time.monotonic() + 60
@@ -355,7 +356,8 @@ def test_real_and_sample_rows_never_share_a_table(small_iugc, tmp_path):
         "Measured on real data",
         "Synthetic sample: no result on real data",
     ]
-    assert tables[1].count("DSSAU-Net, tiny") == tables[2].count("DSSAU-Net, tiny") == 1
+    ranked = [re.findall(r"^\| \S+ +\| DSSAU-Net, tiny", table, re.MULTILINE) for table in tables[1:3]]
+    assert list(map(len, ranked)) == [1, 1]
 
 
 def test_evaluating_real_label_maps(shared_data):

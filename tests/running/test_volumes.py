@@ -176,11 +176,11 @@ def test_the_table_over_all_combinations(release, tmp_path):
 
 
 def test_what_is_for_volumes_is_refused_for_images(release):
-    with pytest.raises(MedbenchError, match="sees images; --mirror"):
-        run("dssau_net.test", "brats2020", data=release, weights="none", inference=Inference(mirror=True))
+    with pytest.raises(MedbenchError, match="sees images; --overlap"):
+        run("dssau_net.test", "brats2020", data=release, weights="none", inference=Inference(overlap=0.5))
     with pytest.raises(MedbenchError, match=r"sees volumes; cases of .* are images"):
         run(MODEL, "cvc_clinicdb", weights="none")
-    with pytest.raises(MedbenchError, match="no share of a window"):
+    with pytest.raises(MedbenchError, match=r"An overlap of 1 lies outside 0 ≤ x < 1"):
         Inference(overlap=1.0)
 
 

@@ -198,11 +198,11 @@ def test_five_hundred_groups_take_well_under_a_second():
 
     rng = np.random.default_rng(0)
     parts = contributions(*rng.beta(8, 2, (2, 500)))
-    start = time.perf_counter()
+    start = time.process_time()
     signs = exchanges(500, 0)
     exchange_p(parts, signs)
     exchange_interval(parts, signs, 1.0)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_contributions_below_the_noise_are_zero():

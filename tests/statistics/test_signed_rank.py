@@ -79,3 +79,9 @@ def test_the_rank_biserial_correlation_is_the_share_of_ranks_for_minus_against()
     assert signed_ranks([-1.0, -2.0]).biserial == -1.0
     assert signed_ranks([1.0, 2.0, -3.0, 4.0]).biserial == pytest.approx((7 - 3) / 10)
     assert signed_ranks([0.0, 0.0]).biserial is None
+
+
+def test_zeros_are_ranked_and_count_for_neither_side_of_the_biserial_correlation():
+    from medbench.statistics.signed_rank import signed_ranks
+
+    assert signed_ranks([0.0, 0.0, 1.0, 2.0, -3.0]).biserial == pytest.approx((3 + 4 - 5) / (3 + 4 + 5))

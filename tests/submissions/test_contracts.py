@@ -15,7 +15,8 @@ from medbench.submissions.host.program import HostRequest
 from medbench.submissions.host.rehearsal import rehearse_host
 from medbench.submissions.lint import hosted
 from medbench.submissions.platforms import load_platform
-from medbench.submissions.platforms.grand_challenge import LIMITS, _entry, read_inputs
+from medbench.submissions.platforms.grand_challenge import LIMITS, read_inputs
+from medbench.submissions.platforms.socket_inputs import input_entry
 
 TABLES = Path(__file__).parent / "contracts"
 
@@ -90,7 +91,7 @@ def test_grand_challenge_inputs(form, tmp_path):
     due = table("grand_challenge")
     key = due["forms"][form]["key"]
     socket = Socket(slug="ct", path="images/ct")
-    entry = _entry(socket, key)
+    entry = input_entry(socket, key)
     assert set(entry) == {*due["entry"], key}
     assert set(entry[key]) == set(due["forms"][form]["fields"])
     (tmp_path / "inputs.json").write_text(json.dumps([entry]))

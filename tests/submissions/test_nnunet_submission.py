@@ -31,6 +31,7 @@ def weights(one_thread, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_nnunet_for_brats_2025_gives_the_bytes_of_medbench_run(weights, tmp_path):
     data, trained = weights
     text = FILE.read_text()

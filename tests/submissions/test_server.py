@@ -78,3 +78,35 @@ def test_health_answers_while_a_job_runs_and_jobs_wait_for_one_another(server):
     for thread in threads:
         thread.join()
     assert order == ["begin", "end"] * 2
+
+
+def test_the_call_from_inside_a_container_waits_for_health_and_tells_the_status():
+    """The one script that an engine's ``exec`` runs, beside a server that becomes ready later."""
+    import subprocess
+    import sys
+
+    from medbench.submissions.containers.image_runner import _CALL
+
+    outcomes = iter([None, ValueError("bad")])
+
+    def invoke():
+        outcome = next(outcomes)
+        if outcome is not None:
+            raise outcome
+
+    server = JobServer(("127.0.0.1", 0), invoke)
+    port = server.server_port
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def call(path, method, patience_s):
+        command = [sys.executable, "-c", _CALL, str(port), path, method, "30", str(patience_s)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    assert call("/health", "GET", 0.0) == 503
+    timer = threading.Timer(0.5, server.ready.set)
+    timer.start()
+    assert call("/health", "GET", 60.0) == 200
+    assert [call("/invoke", "POST", 0.0) for _ in range(2)] == [201, 500]
+    server.shutdown()
+    server.server_close()
+    assert call("/health", "GET", 0.0) == 0

@@ -20,7 +20,7 @@ TASKS = ("label_map", "image_classes", "boxes", "frame_scores", "landmarks", "de
 def _plugin():
     plugins.load_plugin(PLUGIN)
     yield
-    del plugins._files[PLUGIN]
+    plugins._files.pop(PLUGIN, None)
 
 
 @pytest.mark.parametrize("task", TASKS)

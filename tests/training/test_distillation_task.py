@@ -320,39 +320,53 @@ def test_patches_of_nothing_but_background_are_drawn_again(tmp_path):
 
 def test_a_step_without_finite_gradients_is_left_out_and_ten_end_the_training():
     learner = task()
-    parameters = list(learner.network.parameters())
-    for parameter in parameters:
-        parameter.grad = torch.ones_like(parameter)
-    learner.on_before_optimizer_step(None)
-    assert bool(parameters[0].grad.any())
-    for _ in range(9):
-        parameters[0].grad.fill_(float("inf"))
-        learner.on_before_optimizer_step(None)
-        assert all(parameter.grad is None for parameter in parameters)
-        for parameter in parameters:
-            parameter.grad = torch.ones_like(parameter)
-    parameters[0].grad.fill_(float("nan"))
-    with pytest.raises(MedbenchError) as error:
-        learner.on_before_optimizer_step(None)
-    assert error.value.code == "training.diverged"
-
-
-def test_a_step_that_is_left_out_moves_no_weight():
-    learner = task()
-    optimizer = learner.configure_optimizers()
+    optimizer = optimizer_of(learner)
     parameters = list(learner.network.parameters())
 
     def step(value):
         for parameter in parameters:
-            parameter.grad = torch.full_like(parameter, value)
-        learner.on_before_optimizer_step(optimizer)
+            parameter.grad = torch.ones_like(parameter)
+        parameters[0].grad.fill_(value)
+        learner.configure_gradient_clipping(optimizer)
         optimizer.step()
         return [parameter.detach().clone() for parameter in parameters]
 
-    first = step(1.0)
-    second = step(float("nan"))
+    before = step(1.0)
+    for number in range(1, 10):
+        after = step(float("inf"))
+        assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+        assert int(learner.guard.streak) == int(learner.guard.left_out) == number
+    with pytest.raises(MedbenchError) as error:
+        step(float("nan"))
+    assert error.value.code == "training.diverged"
+
+
+def optimizer_of(learner):
+    settings = learner.configure_optimizers()
+    return settings if isinstance(settings, torch.optim.Optimizer) else settings["optimizer"]
+
+
+def test_a_step_that_is_left_out_moves_no_weight():
+    learner, undisturbed = task(), task()
+    kinds = [optimizer_of(each) for each in (learner, undisturbed)]
+
+    def step(each, optimizer, value):
+        parameters = list(each.network.parameters())
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, value)
+        each.configure_gradient_clipping(optimizer)
+        optimizer.step()
+        return [parameter.detach().clone() for parameter in parameters]
+
+    first = step(learner, kinds[0], 1.0)
+    second = step(learner, kinds[0], float("nan"))
     assert all(torch.equal(one, two) for one, two in zip(first, second, strict=True))
-    assert not all(torch.equal(one, two) for one, two in zip(first, step(1.0), strict=True))
+    third = step(learner, kinds[0], 1.0)
+    assert not all(torch.equal(one, two) for one, two in zip(first, third, strict=True))
+    step(undisturbed, kinds[1], 1.0)
+    alike = step(undisturbed, kinds[1], 1.0)
+    assert all(torch.equal(one, two) for one, two in zip(third, alike, strict=True))
+    assert int(learner.guard.streak) == 0
 
 
 def test_a_case_of_constant_volumes_is_named_once(tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""Two processes train together: each epoch is divided, what lags is agreed upon, one of them writes."""
+"""Two processes train together: they share each step's batch, validate together, and one of them writes."""
 
 import json
 import subprocess
@@ -16,10 +16,13 @@ import numpy as np
 import medbench
 from medbench.core.case import Case
 from medbench.core.progress import SilentProgress
-from medbench.core.sample import TrainingVolume, VolumeSample
+from medbench.core.sample import TrainingImage, TrainingVolume, VolumeSample
+from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.training.fit import Hardware, Learner, fit
 from medbench.training.recipes import load_recipe
+
+from torch import nn
 
 def load(number):
     array = np.random.default_rng(number).random((2, 32, 32, 32)) + 1
@@ -32,29 +35,80 @@ volumes = [
 build = lambda: medbench.create_model(
     "dmaf_net.test", in_channels=2, num_classes=2, channels=[4, 4, 4, 4, 8]
 )
-folder = Path(sys.argv[1])
-recipe = load_recipe("dmaf_net", "quick", epochs=2, patches=1, hide_sequences=False)
-weights = fit(
-    Learner(build, VolumeContract(32, "scaled", "uniform", True), 2), volumes, recipe, folder, {},
-    hardware=Hardware("cpu", 2), progress=SilentProgress(), cache=folder / "cache",
+folder, processes = Path(sys.argv[1]), int(sys.argv[2])
+if processes == 2:
+    recipe = load_recipe("dmaf_net", "quick", epochs=2, patches=1, batch_size=2, hide_sequences=False)
+    weights = fit(
+        Learner(build, VolumeContract(32, "scaled", "uniform", True), 2), volumes, recipe, folder, {},
+        hardware=Hardware("cpu", 2), progress=SilentProgress(), cache=folder / "cache",
+    )
+    assert weights.exists()
+
+def image(number):
+    def read(size):
+        pixels = np.random.default_rng(number).integers(0, 255, (size, size, 3)).astype(np.uint8)
+        return pixels, pixels[..., 0] // 128
+    return TrainingImage(f"i{number}", f"g{number}", read, True)
+
+def small():
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.GroupNorm(2, 8), nn.GELU(), nn.Conv2d(8, 2, 1)]
+    return nn.Sequential(*layers)
+
+recipe = load_recipe(
+    "dssau_net", "default", image_size=16, batch_size=5, epochs=3, least_steps=0, augmentation="none",
+    loss="cross_entropy_dice", learning_rate=1e-3, gradient_clip=1.0, optimizer="sgd",
 )
-assert weights.exists()
+for passes in (1, 2) if processes == 1 else (1,):
+    fit(
+        Learner(small, InputContract(16), 2), [image(n) for n in range(40)], recipe, folder / f"{passes}", {},
+        hardware=Hardware("cpu", processes, passes=passes), progress=SilentProgress(),
+    )
 print("done")
 """
 
 
-@pytest.mark.slow
-def test_two_processes(tmp_path):
-    script = tmp_path / "script.py"
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Folders of trainings by so many processes."""
+    root = tmp_path_factory.mktemp("distributed")
+    script = root / "script.py"
     script.write_text(SCRIPT)
-    finished = subprocess.run(
-        [sys.executable, script, tmp_path / "out"], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.count("done") == 2
-    summary = json.loads((tmp_path / "out" / "training.json").read_text())
+    outputs = {}
+    for processes in (1, 2):
+        folder = root / f"{processes}"
+        finished = subprocess.run(
+            [sys.executable, script, folder, str(processes)],
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert finished.returncode == 0, finished.stderr
+        assert finished.stdout.count("done") == processes
+        outputs[processes] = folder
+    return outputs
+
+
+@pytest.mark.slow
+def test_two_processes(trained):
+    folder = trained[2]
+    summary = json.loads((folder / "training.json").read_text())
     assert summary["steps"] == 4
     assert [len(epoch["gap"]) for epoch in summary["history"]] == [2, 2]
     assert all(min(epoch["gap"]) > 0 for epoch in summary["history"])
-    assert torch.load(tmp_path / "out" / "weights.pt", weights_only=True)
-    assert not (tmp_path / "out" / "resume.ckpt").exists()
+    assert torch.load(folder / "weights.pt", weights_only=True)
+    assert not (folder / "resume.ckpt").exists()
+    assert summary["hardware"]["devices"] == 2
+    assert summary["hardware"]["effective_batch"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [(2, 1), (1, 2)])
+def test_a_batch_shared_by_processes_or_passes_teaches_what_it_teaches_one(trained, shared):
+    """Batches of 5 go to two as 3 and 2; 8 images are held out, in two batches that go to a process each."""
+    summaries, states = [], []
+    for processes, passes in ((1, 1), shared):
+        folder = trained[processes] / f"{passes}"
+        summaries.append(json.loads((folder / "training.json").read_text()))
+        states.append(torch.load(folder / "weights.pt", weights_only=True)["state_dict"])
+    assert summaries[0]["steps"] == summaries[1]["steps"] == 18
+    assert summaries[1]["validation_dice"] == pytest.approx(summaries[0]["validation_dice"], abs=2e-4)
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=0.02, atol=2e-4)

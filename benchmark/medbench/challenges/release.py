@@ -45,17 +45,19 @@ class Release(abc.ABC):
             the options.
         sample_version: version of the synthetic sample; changes with every byte of the sample.
         sample_options: options of :meth:`draw_sample`: name -> meaning; values are whole numbers.
+        folder: the data's own folder, where a project file declares it; else ``None``.
         shared_data: name of the data where several challenges share one release; else empty.
     """
 
     splits: Sequence[str] = ("train", "val", "test")
-    default_split: ClassVar[str] = "test"
-    training_split: ClassVar[str] = "train"
+    default_split: str = "test"
+    training_split: str = "train"
     data_hint: str
     sample_writer: str = ""
     sample_version: str
     sample_options: ClassVar[Mapping[str, str]] = {}
     shared_data: str = ""
+    folder: Path | None = None
 
     def __init__(self, card: Card) -> None:
         self.card = card
@@ -167,6 +169,14 @@ class Release(abc.ABC):
         """
         return False
 
+    def listed_modalities(self, rates: Mapping[str, float]) -> Mapping[str, tuple[str, ...]]:
+        """Modalities that each training patient has by a published list; empty where none was published.
+
+        Args:
+            rates: missing rate of every modality.
+        """
+        return {}
+
     def completeness(self, root: Path, split: str) -> tuple[int, int] | None:
         """Number of cases in the folder, and in the complete release; ``None`` where the latter is not known.
 
@@ -179,7 +189,9 @@ class Release(abc.ABC):
         return None if facts is None or facts.cases is None else (len(self.cases(root, split)), facts.cases)
 
     def layout_error(self, root: Path, expected: Iterable[str]) -> MedbenchError:
-        """The error for a folder in none of the layouts that the release understands."""
+        """The error for a folder in none of the layouts that the release knows, or a missing folder."""
+        if not root.is_dir():
+            return MedbenchError("data.missing", f"{root}: there is no such folder.", self.data_hint)
         return MedbenchError(
             "data.layout_unknown",
             f"{root}: holds no {self.card.title} data (looked for {', '.join(expected)}).",

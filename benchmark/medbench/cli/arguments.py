@@ -48,25 +48,39 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Model option as name=value; repeatable.", metavar="NAME=VALUE"),
 ]
+Contract = Annotated[
+    str | None,
+    typer.Option(
+        "--contract",
+        help="Input contract of -m file:…: a TOML file, or size=256,channels=3,mean=0:0:0,std=1:1:1.",
+        metavar="FILE|NAME=VALUE,…",
+    ),
+]
 Repeats = Annotated[
     int,
     typer.Option(
         "--repeats",
         min=1,
-        help="Networks with successive seeds; their mean and spread, where the challenge allows it.",
+        help="Number of networks, with successive seeds; reports their mean and spread.",
     ),
 ]
 Sampling = Annotated[
-    str, typer.Option("--sampling", help="Frames that are looked at: every_15th or two_a_second.")
+    str, typer.Option("--sampling", help="Frames to compute features of: every_15th or two_a_second.")
 ]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")]
-Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16.")]
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."),
+]
+ForcePrecision = Annotated[
+    bool, typer.Option("--force-precision", help="Accept a precision that the processor only emulates.")
+]
+Precision = Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; tf32 on CUDA.")]
 BatchSize = Annotated[
     int | None,
     typer.Option(
         "--batch-size",
         min=1,
-        help="Images (default 8) or windows of a volume (default 1) per forward pass.",
+        help="Images per forward pass, default 8; for volumes sliding windows, default 1.",
     ),
 ]
 ImageSize = Annotated[
@@ -74,7 +88,7 @@ ImageSize = Annotated[
     typer.Option(
         "--image-size",
         min=16,
-        help="Side of images, or of a volume's windows, as the network gets them; else as in training.",
+        help="Side in pixels or voxels of the network's input; as in training if not given.",
     ),
 ]
 Modalities = Annotated[
@@ -83,20 +97,23 @@ Modalities = Annotated[
 ]
 Overlap = Annotated[
     float | None,
-    typer.Option("--overlap", help="Share of a volume's window that neighbours overlap, default 0.5."),
+    typer.Option(
+        "--overlap",
+        help="Fraction by which neighbouring sliding windows overlap, 0 ≤ x < 1; default 0.5. Volumes only.",
+    ),
 ]
 Mirror = Annotated[
     bool | None,
     typer.Option(
         "--mirror/--no-mirror",
-        help="Whether to average over mirrored windows of a volume; else as the model's default.",
+        help="Average predictions over mirrored inputs; if not given, nnU-Net alone does.",
     ),
 ]
 Tiling = Annotated[
     list[str] | None,
     typer.Option(
         "--tiling",
-        help="Setting of whole slides: tile_px, margin_px, blend_px, tissue, min_object_px, max_hole_px.",
+        help="Whole-slide setting: tile_px, margin_px, blend_px, tissue, min_object_px, max_hole_px.",
         metavar="NAME=PIXELS",
     ),
 ]
@@ -129,7 +146,24 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         callback=_limit_memory,
-        help="Memory that a file and its values may take, e.g. 8GiB; 2GiB if not given.",
+        help="Most memory for reading one file, e.g. 8GiB; 2GiB if not given.",
     ),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, help="Number of processes on this machine, a device each.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Address of a dask scheduler, whose workers do the work.", metavar="ADDRESS"
+    ),
+]
+ShardOf = Annotated[
+    str | None,
+    typer.Option("--shard", help="Only the i-th of n parts; 'medbench merge' joins them.", metavar="i/n"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="TOML file with prompts of each class, for a pre-trained model."),
+]

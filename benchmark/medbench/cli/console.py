@@ -65,7 +65,7 @@ def print_table(
     table = Table(title=Text(title) if title else None, title_justify="left", show_header=any(headings))
     for position, name in enumerate(headings):
         figures = [row[position] for row in rows]
-        numeric = bool(figures) and all(cell[:1].isdigit() or cell[:1] in "-–−" for cell in figures)
+        numeric = position not in wrap and bool(figures) and all(map(_is_figure, figures))
         table.add_column(
             Text(name),
             justify="right" if numeric else "left",
@@ -80,6 +80,10 @@ def print_table(
         console = Console(width=int(os.environ.get("COLUMNS") or PIPED_WIDTH), stderr=error)
     console.width = max(console.width, _least_width(headings, rows, wrap))
     console.print(table)
+
+
+def _is_figure(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:1] in "-–−"
 
 
 def _least_width(headings: Sequence[str], rows: Sequence[Sequence[str]], wrap: Sequence[int]) -> int:

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
-from medbench.cli import arguments
+from medbench.cli import arguments, data_init
 
-app = typer.Typer(no_args_is_help=True, help="Draw a challenge's synthetic sample, or check a data folder.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Declare own data, draw a challenge's synthetic sample, or check a data folder.",
+)
+app.command("init", short_help="Look at own data and declare them.")(data_init.command)
 
 
 @app.command("sample", short_help="Draw the synthetic sample of a challenge.")
@@ -41,7 +45,8 @@ def prepare(
     videos: Annotated[Path, typer.Option("--videos", help="Folder of video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file in the released layout.")],
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="torchvision's GoogLeNet weights, for the features.")
+        Path | None,
+        typer.Option("--weights", help="GoogLeNet weights of torchvision (.pth), for the features."),
     ] = None,
     random_weights: Annotated[
         bool, typer.Option("--random-weights", help="Features of random weights; the file says so.")
@@ -51,7 +56,7 @@ def prepare(
         Path | None,
         typer.Option("--annotations", help="Folder of the raw annotation files; the videos' if not given."),
     ] = None,
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
 ) -> None:
     """Write features, shots and annotations of videos in the layout of the released data."""
     from medbench.cli.console import ConsoleProgress
@@ -73,18 +78,48 @@ def prepare(
 @app.command("check", short_help="Files, labels, sizes, leaks between splits.")
 def check(
     challenge: str,
-    data: Path,
+    data: Annotated[Path | None, typer.Argument(help="Folder; where declared, if not given.")] = None,
     memory_limit: arguments.MemoryLimit = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Check a data folder: files, counts, labels, sizes, and leaks between splits."""
     from medbench.challenges import load_challenge
-    from medbench.cli.console import print_json, print_table
+    from medbench.cli.console import ConsoleProgress, print_json, print_table
+    from medbench.running.data import resolve_data
 
-    findings = load_challenge(challenge).release.check(data)
+    subject = load_challenge(challenge)
+    data = data or resolve_data(subject, None, ConsoleProgress()).root
+    findings = subject.release.check(data)
     if as_json:
         print_json([{"severity": f.severity, "message": f.message, "advice": f.advice} for f in findings])
     else:
         rows = [(f.severity, f.message, f.advice) for f in findings]
         print_table(f"{data}", ("severity", "finding", "what to do"), rows, wrap=(1, 2))
     raise typer.Exit(1 if any(finding.severity == "error" for finding in findings) else 0)
+
+
+@app.command("export", short_help="Write a challenge as nnU-Net or MSD lay it out.")
+def export(
+    layout: Annotated[str, typer.Argument(help="nnunet or msd.", metavar="nnunet|msd")],
+    challenge: Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Empty folder; DatasetXXX_Name for nnU-Net.")
+    ],
+    data: arguments.DataFolder = None,
+) -> None:
+    """Write the labelled cases of a challenge in the layout of nnU-Net or of the decathlon (MSD)."""
+    from typing import get_args
+
+    from medbench.cli.console import ConsoleProgress
+    from medbench.core.registry import unknown_name
+    from medbench.running.export_data import Layout, export_data
+    from medbench.running.request import CaseRequest
+
+    if layout not in get_args(Layout):
+        raise unknown_name("layout", layout, get_args(Layout))
+    request = CaseRequest(challenge=challenge, data=data)
+    count, failures = export_data(request, layout, output, ConsoleProgress())  # type: ignore[arg-type]
+    for reason in failures:
+        typer.echo(f"left out: {reason}", err=True)
+    typer.echo(f"{count} cases in {output}")
+    raise typer.Exit(1 if failures else 0)

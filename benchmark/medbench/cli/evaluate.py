@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +12,12 @@ import typer
 from medbench.cli import arguments
 
 if TYPE_CHECKING:
+    from medbench.running.evaluate import Evaluation
     from medbench.running.folders import FolderScores
 
 
-FOLDERS_ALONE = ("metrics", "labels", "spacing", "empty", "resample_to_reference", "workers", "output")
-CHALLENGE_ALONE = ("data", "split", "name", "cases", "runs", "leaderboards")
+FOLDERS_ALONE = ("metrics", "labels", "spacing", "empty", "resample_to_reference", "output")
+CHALLENGE_ALONE = ("data", "split", "name", "cases", "scheduler", "shard", "runs", "leaderboards")
 
 
 def command(
@@ -72,6 +74,8 @@ def command(
         ),
     ] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Number of threads.")] = 2,
+    scheduler: arguments.Scheduler = None,
+    shard: arguments.ShardOf = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Without a challenge: file with one JSON line per pair."),
@@ -110,10 +114,9 @@ def command(
         predictions = phase.folder
     assert predictions is not None
     if challenge is not None:
-        from medbench.cli.results import show_finished
-        from medbench.running.evaluate import evaluate
+        from medbench.running.evaluate import evaluation_of
 
-        finished = evaluate(
+        request = evaluation_of(
             challenge,
             predictions,
             data=data,
@@ -124,10 +127,8 @@ def command(
             seed=seed,
             runs=runs,
             leaderboards=leaderboards,
-            progress=ConsoleProgress(),
         )
-        show_finished(finished, as_json)
-        raise typer.Exit(finished.exit_code)
+        raise typer.Exit(_as_challenge(context, request, as_json))
     from medbench.running.folders import evaluate_folders
 
     assert references is not None
@@ -147,6 +148,33 @@ def command(
     )
     _show(scores, as_json)
     raise typer.Exit(scores.exit_code)
+
+
+def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) -> int:
+    """Score as a challenge does, here or on a cluster, all cases or a shard; the exit code."""
+    from medbench.cli.console import ConsoleProgress, print_json
+    from medbench.cli.results import show_finished
+    from medbench.running.evaluate import evaluate_request, scoring
+    from medbench.running.evaluation_shards import score_shard
+    from medbench.running.executors import dask_cluster
+    from medbench.running.shard import Shard
+
+    scheduler, shard = context.params["scheduler"], context.params["shard"]
+    part = Shard.parse(shard) if shard else None
+    with contextlib.ExitStack() as stack:
+        workers = stack.enter_context(dask_cluster(scheduler)) if scheduler else context.params["workers"]
+        if part is None:
+            finished = evaluate_request(request, scoring(request, workers), ConsoleProgress())
+            show_finished(finished, as_json)
+            return finished.exit_code
+        scored = score_shard(request, part, workers, ConsoleProgress())
+    statuses = [row.status for row in scored.rows]
+    if as_json:
+        print_json({"shard": str(part), "folder": str(scored.folder), "cases": len(statuses)})
+    else:
+        typer.echo(f"Shard {part}: {statuses.count('ok')} of {len(statuses)} cases scored.")
+        typer.echo(f"Shard: {scored.folder}; bring all shards together with medbench merge.")
+    return int(statuses.count("ok") < len(statuses))
 
 
 def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:

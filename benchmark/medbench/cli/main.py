@@ -14,21 +14,29 @@ from medbench.cli import (
     compare,
     data,
     doctor,
+    ensemble,
     evaluate,
+    export,
     leaderboard,
+    merge,
     metrics,
     models,
     predict,
+    pretrain,
     profile,
     rank,
     report,
+    retrieve,
     run,
+    study,
     submit,
     summarize,
     train,
 )
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="medbench",
@@ -43,13 +51,19 @@ app = typer.Typer(
 _VERBS = (
     (run, "run", "Predict a split, score it officially, record it."),
     (train, "train", "Train a model on a challenge's training split."),
+    (pretrain, "pretrain", "Pre-train a model on radiographs and reports."),
     (predict, "predict", "Predict a split in the challenge's format."),
+    (retrieve, "retrieve", "Rank reports by their likeness to radiographs."),
     (evaluate, "evaluate", "Score a folder of predictions."),
+    (export, "export", "Write a network as ONNX, TorchScript, pt2 or safetensors."),
+    (ensemble, "ensemble", "Answer by the networks of several runs together."),
     (models, "models", "List the models, or show one."),
     (challenges, "challenges", "List the challenges, or show one."),
     (metrics, "metrics", "List the metrics, show or compare them."),
     (data, "data", "Draw a sample, prepare or check a data folder."),
     (leaderboard, "leaderboard", "Tables and pages of measured and published results."),
+    (study, "study", "Compare models on data sets, one budget for all."),
+    (merge, "merge", "Join the parts that --shard i/n left."),
     (submit, "submit", "Build, lint, rehearse and save what is handed in."),
     (compare, "compare", "Paired statistics of runs on the same cases."),
     (rank, "rank", "Rankings of runs, and how stable they are."),
@@ -104,12 +118,13 @@ def main() -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
-        code = 130
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
         if hasattr(error, "format_message") and not debug:
             error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
             code = 2
         else:
             code = fail(error, debug)
+    if code == INTERRUPTED:
+        typer.echo("Interrupted. Repeat the command to go on.", err=True)
     sys.exit(code or 0)

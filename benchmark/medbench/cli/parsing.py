@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
@@ -95,3 +97,65 @@ def with_home(argument: str) -> str:
     if option.startswith("--") and equals and (value == "~" or value.startswith("~/")):
         return f"{option}={os.path.expanduser(value)}"
     return argument
+
+
+def parse_labels(text: str | None) -> dict[str, int]:
+    """Label values by name from ``polyp=255,tool=128``.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    labels = {}
+    for part in (text or "").split(",") if text else ():
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip() or not value.strip().isdecimal():
+            raise MedbenchError(
+                "option.malformed", f"'{part}' is not NAME=VALUE.", "For example --labels polyp=255,tool=128."
+            )
+        labels[name.strip()] = int(value)
+    return labels
+
+
+def parse_contract(text: str) -> dict[str, Any]:
+    """An input contract: of a TOML file, or from ``size=256,mean=0:0:0``.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise MedbenchError("option.malformed", f"{path}: is no TOML: {error}.", "Correct it.") from error
+    contract: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals:
+            raise MedbenchError(
+                "option.malformed",
+                f"--contract '{text}' is neither a file nor NAME=VALUE,….",
+                "For example --contract size=256,channels=3,mean=0.5:0.5:0.5.",
+            )
+        contract[name.strip()] = _contract_value(name.strip(), value.strip())
+    return contract
+
+
+def _contract_value(name: str, value: str) -> Any:
+    try:
+        if name in ("mean", "std"):
+            return [float(one) for one in value.split(":")]
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def parse_classes(text: str | None) -> int | list[str] | None:
+    """Number or names of classes.
+
+    >>> parse_classes("2"), parse_classes("background,polyp")
+    (2, ['background', 'polyp'])
+    """
+    if text is None:
+        return None
+    return int(text) if text.isdecimal() else [name.strip() for name in text.split(",")]

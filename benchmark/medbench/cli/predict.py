@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medbench.cli import arguments
+from medbench.core.errors import MedbenchError
+
+if TYPE_CHECKING:
+    from medbench.core.result_table import CaseRow
 
 
 def command(
@@ -17,14 +22,27 @@ def command(
     ],
     model: arguments.RequestedModel = None,
     challenge: arguments.RequestedChallenge = None,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", help="Folder of images to predict without a challenge.", metavar="DIR"),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes", help="With --images: names or number of the classes, where the weights do not say."
+        ),
+    ] = None,
     request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
-    device: arguments.Device = "cpu",
+    contract: arguments.Contract = None,
+    prompts: arguments.Prompts = None,
+    device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
+    force_precision: arguments.ForcePrecision = False,
     batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
     modalities: arguments.Modalities = None,
@@ -37,13 +55,48 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
-    """Predict a split and write the challenge's format, without scoring; repeat to resume."""
+    """Predict a split, or with --images any folder, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
+    from medbench.running.zero_shot import zero_shot_options
 
-    rows = predict_request(request_of(request_options(context)), output, ConsoleProgress())
+    options = request_options(context)
+    if prompts is not None:
+        options = zero_shot_options(options, prompts)
+    if images is not None:
+        rows = _predict_images(options, images, classes, output)
+    else:
+        rows = predict_request(request_of(options), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)
+
+
+def _predict_images(
+    options: dict[str, Any], images: Path, classes: str | None, output: Path
+) -> Sequence[CaseRow]:
+    """Predict a folder of images without a challenge."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.parsing import parse_classes
+    from medbench.running.predict_images import predict_images
+    from medbench.running.predictors import load_predictor
+    from medbench.running.request_file import request_of
+
+    if "challenge" in options:
+        raise MedbenchError(
+            "predict.either",
+            "-c and --images exclude each other.",
+            "A challenge's cases, or a folder of images.",
+        )
+    request = request_of({**options, "challenge": "images"})
+    predictor = load_predictor(
+        request.model,
+        weights="none" if request.weights == "auto" else request.weights,
+        classes=parse_classes(classes),
+        options=request.options,
+        inference=request.inference,
+        folder=images,
+    )
+    return predict_images(predictor, images, output, ConsoleProgress())

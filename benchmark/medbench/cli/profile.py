@@ -23,7 +23,9 @@ def command(
         str | None,
         typer.Option("--input", help="Shape with the batch, e.g. 1x3x256x256; else that of the card."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:N, all; comma-separated.")] = "cpu",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps, all; comma-separated.")
+    ] = "auto",
     batch: Annotated[
         str | None, typer.Option("--batch", help="Batch sizes, e.g. 1,8; else that of --input, or 1.")
     ] = None,

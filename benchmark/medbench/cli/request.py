@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.cli.parsing import parse_settings
+from medbench.cli.parsing import parse_contract, parse_settings
 
 if TYPE_CHECKING:
     import typer
@@ -30,6 +30,8 @@ def request_options(context: typer.Context) -> dict[str, Any]:
         if name in _SETTINGS:
             option = _SETTINGS[name]
             options[option] = {**options.get(option, {}), **parse_settings(value)}
+        elif name == "contract":
+            options["set"] = {**options.get("set", {}), "contract": parse_contract(value)}
         elif (option := name.replace("_", "-")) in OPTIONS:
             options[option] = value
     return options

@@ -6,7 +6,7 @@ import typer
 
 from medbench.cli.console import print_json, print_table
 from medbench.records.reading import Finished
-from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables
+from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables, result_title
 from medbench.running.combinations import Combinations
 
 
@@ -17,15 +17,7 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         own = {"folder": str(finished.folder), "repeat": finished.command}
         print_json({**record.model_dump(mode="json"), **own})
         return
-    kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
-    if record.challenge.subset:
-        kind = (
-            f" (real data, subset: {record.challenge.present_cases} of "
-            f"{record.challenge.released_cases} cases)"
-        )
-    title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
-    if modalities := record.settings.get("modalities"):
-        title = f"{title}, seeing {', '.join(modalities)} alone"
+    title = result_title(record)
     for protocol, metrics in result_tables(record).items():
         caption = f"{title}, protocol {protocol}" if protocol else title
         print_table(caption, RESULT_HEADINGS, result_rows(metrics))
@@ -33,8 +25,7 @@ def show_finished(finished: Finished, as_json: bool) -> None:
     typer.echo(
         f"{counts.ok} of {counts.total} cases scored, {counts.failed} failed, {counts.missing} missing."
     )
-    if finished.resumed:
-        typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
+    _say_what_was_done(finished)
     if counts.failed or counts.missing:
         typer.echo(f"Failed and missing cases: {record.challenge.failure_rule}")
     methods = sorted(
@@ -48,6 +39,16 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Repeat: {finished.command}")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
+
+
+def _say_what_was_done(finished: Finished) -> None:
+    """Print how many cases an earlier call had finished, and why a part of a split has no row."""
+    if finished.kept:
+        typer.echo(finished.kept_words)
+    elif finished.resumed:
+        typer.echo(f"{finished.resumed} cases were finished by an earlier call and kept.")
+    if (pattern := finished.record.settings.get("cases", "*")) != "*":
+        typer.echo(f"Only cases like '{pattern}', a part of the split: no row was added to the leaderboard.")
 
 
 def show_combinations(combinations: Combinations, as_json: bool) -> None:

@@ -21,8 +21,11 @@ def command(
     weights: arguments.Weights = "auto",
     recipe: arguments.RecipeName = None,
     settings: arguments.Settings = None,
-    device: arguments.Device = "cpu",
+    contract: arguments.Contract = None,
+    prompts: arguments.Prompts = None,
+    device: arguments.Device = "auto",
     precision: arguments.Precision = "fp32",
+    force_precision: arguments.ForcePrecision = False,
     batch_size: arguments.BatchSize = None,
     image_size: arguments.ImageSize = None,
     modalities: Annotated[
@@ -54,8 +57,11 @@ def command(
     from medbench.running.combinations import combine_request
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
+    from medbench.running.zero_shot import zero_shot_options
 
     options = request_options(context)
+    if prompts is not None:
+        options = zero_shot_options(options, prompts)
     every = options.get("modalities") == ALL_COMBINATIONS
     if every:
         del options["modalities"]

@@ -17,17 +17,20 @@ def command(
         Path, typer.Option("--output", "-o", help="MP4 file; .json and .jpg of the same name lie beside it.")
     ],
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="Weights that medbench train left.")
+        Path | None, typer.Option("--weights", help="Model weights, the weights.pt of medbench train.")
     ] = None,
     feature_weights: Annotated[
-        Path | None, typer.Option("--feature-weights", help="torchvision's GoogLeNet weights.")
+        Path | None,
+        typer.Option("--feature-weights", help="GoogLeNet weights of torchvision (.pth), for the features."),
     ] = None,
     random_features: Annotated[
         bool, typer.Option("--random-features", help="Features of random weights; the summary says nothing.")
     ] = False,
-    share: Annotated[float, typer.Option("--share", min=0.01, max=1.0, help="Of the video, at most.")] = 0.15,
+    share: Annotated[
+        float, typer.Option("--share", min=0.01, max=1.0, help="Longest summary, as a fraction of the video.")
+    ] = 0.15,
     sampling: arguments.Sampling = "every_15th",
-    device: arguments.Device = "cpu",
+    device: arguments.Device = "auto",
     as_json: arguments.AsJson = False,
 ) -> None:
     """Summarise a video: scores, shots, the chosen ones with their sound, and a contact sheet."""

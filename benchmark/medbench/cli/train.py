@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,41 +16,95 @@ def command(
     split: Annotated[
         str | None, typer.Option("--split", help="Training split; the challenge's default if not given.")
     ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="default, quick, official …")] = "default",
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="Recipe's name; the model family's on this challenge if not given."),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
     ] = None,
     settings: arguments.Settings = None,
-    accelerator: Annotated[str, typer.Option("--accelerator", help="auto, cpu, cuda or mps.")] = "auto",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init", metavar="FILE|RUN", help="Weights to start from: a file, a training or a run."
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--freeze", metavar="PART", help="Part of the network that keeps those weights; repeatable."
+        ),
+    ] = None,
+    accelerator: Annotated[
+        str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
     devices: Annotated[
-        str, typer.Option("--devices", help="Number of devices on each node, or auto.")
+        str,
+        typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch."),
     ] = "auto",
     nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
+    passes: Annotated[
+        int,
+        typer.Option(
+            "--accumulate", min=1, help="Passes that share the recipe's batch; more need less memory."
+        ),
+    ] = 1,
     workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Number of processes that read images.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            "--workers", min=0, help="Processes a device that read images; none on the CPU, else up to 8."
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool | None,
+        typer.Option(
+            "--deterministic/--fast",
+            help="Deterministic algorithms without TF32, or the fastest; the CPU is deterministic.",
+        ),
+    ] = None,
+    force_precision: arguments.ForcePrecision = False,
     runs: arguments.Runs = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, and where each setting comes from.")
+    ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_settings
     from medbench.models import model_entry
-    from medbench.running.train import train
-    from medbench.training.fit import Hardware, is_first_process, training_summary
+    from medbench.running.train import outline_training, train
+    from medbench.training.fit import is_first_process, training_summary
+    from medbench.training.hardware import Hardware
 
+    asked: dict[str, Any] = {
+        "data": data,
+        "split": split,
+        "recipe": recipe,
+        "recipe_changes": parse_settings(changes or []),
+        "options": parse_settings(settings or []),
+        "init": init,
+        "freeze": freeze or [],
+    }
+    if dry_run:
+        _print_outline(outline_training(model, challenge, runs=runs, **asked), as_json)
+        return
     weights = train(
         model,
         challenge,
-        data=data,
-        split=split,
-        recipe=recipe,
-        recipe_changes=parse_settings(changes or []),
-        options=parse_settings(settings or []),
+        **asked,
         hardware=Hardware(
-            accelerator, int(devices) if devices.isdigit() else devices, nodes, precision, workers
+            accelerator,
+            int(devices) if devices.isdigit() else devices,
+            nodes,
+            precision,
+            workers,
+            passes,
+            deterministic,
+            force_precision,
         ),
         runs=runs,
         progress=ConsoleProgress(),
@@ -70,7 +124,28 @@ def command(
         if name.startswith("validation_") and value is not None
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
+    steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
     typer.echo(
-        f"{weights}\n{summary['n_training_images']} {unit}, {summary['steps']} steps, "
-        f"{held_out or 'no validation'}; medbench run finds these weights by itself."
+        f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
+        "medbench run finds these weights by itself."
     )
+
+
+def _print_outline(plan: dict[str, Any], as_json: bool) -> None:
+    from medbench.cli.console import print_json, print_table
+
+    if as_json:
+        print_json(plan)
+        return
+    rows = [(name, str(entry["value"]), entry["source"]) for name, entry in plan["settings"].items()]
+    start = plan["start"]
+    value = start["value"] if isinstance(start["value"], str) else start["value"]["file"]
+    title = f"{plan['model']} on {plan['challenge']}: recipe {plan['recipe']} ({plan['chosen_by']})"
+    print_table(title, ("setting", "value", "source"), [*rows, ("start", value, start["source"])], wrap=(2,))
+    typer.echo(plan["description"] + ".")
+    if "authors" in start:
+        typer.echo(f"The authors start from {start['authors']}.")
+    if "start_parameters" in start:
+        from medbench.running.start import start_line
+
+        typer.echo(start_line(start))

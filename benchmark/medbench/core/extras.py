@@ -10,7 +10,8 @@ _EXTRAS = {
     "torch": "models", "torchvision": "models", "timm": "models", "segmentation_models_pytorch": "models",
     "safetensors": "models", "lightning": "training", "monai": "training", "av": "video",
     "tifffile": "slides", "imagecodecs": "slides", "SimpleITK": "resampling", "nnunetv2": "nnunet",
-    "matplotlib": "plots",
+    "matplotlib": "plots", "onnx": "export", "onnxruntime": "export", "onnxscript": "export",
+    "pandas": "notebook", "distributed": "cluster",
 }  # fmt: skip
 
 

@@ -24,11 +24,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with open(temporary, "rb") as stream:
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        replace_flushed(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_flushed(temporary: Path, path: Path) -> None:
+    """Give a file its name once its bytes are on the disk; a file of that name stays until then."""
+    with open(temporary, "rb") as stream:
+        os.fsync(stream.fileno())
+    temporary.replace(path)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -21,3 +22,20 @@ def processor_name() -> str:
 def usable_cores() -> int:
     """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+@functools.cache
+def computes_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself (AVX512-BF16, AMX or Arm's BF16).
+
+    Unknown processors count as those that do not.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line for line in lines if line.partition(":")[0].strip() in ("flags", "Features")), "")
+    return bool(_BF16_FLAGS & set(flags.split()))

@@ -41,6 +41,19 @@ class Stroke:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A bounding box on an image.
+
+    Attributes:
+        corners: left, top, right and bottom in pixels of the image, right and bottom exclusive.
+        text: beside the box: class, score.
+    """
+
+    corners: Sequence[float]
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Illustration:
     """An image with the labels of reference and prediction on it.
 
@@ -54,6 +67,8 @@ class Illustration:
         marks: objects that only one side has.
         strokes: lines of measurements.
         worst: of a volume's slices, the one that is shown first.
+        reference_boxes: bounding boxes of the reference.
+        prediction_boxes: bounding boxes of the prediction.
     """
 
     image: npt.NDArray[Any]
@@ -64,6 +79,8 @@ class Illustration:
     marks: Sequence[ObjectMark] = ()
     strokes: Sequence[Stroke] = ()
     worst: bool = False
+    reference_boxes: Sequence[DrawnBox] = ()
+    prediction_boxes: Sequence[DrawnBox] = ()
 
 
 SLICES = 9

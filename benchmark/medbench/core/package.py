@@ -21,6 +21,7 @@ _WITHOUT: dict[str, tuple[Use, ...]] = {
     "models": ("evaluation",),
     "nnunet": ("evaluation",),
     "profiling": ("result", "container", "evaluation"),
+    "studies": ("result", "container", "evaluation"),
     "submissions": ("result",),
     "testing": ("result", "container", "evaluation"),
     "training": ("evaluation",),

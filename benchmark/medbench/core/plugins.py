@@ -24,6 +24,7 @@ _PREFIX = "medbench_plugin_"
 _NAME = "plugin-name"
 
 _files: dict[Path, tuple[str, ...]] = {}
+_modules: dict[Path, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ def load_plugin(path: Path) -> None:
     if path in _files:
         return
     name = f"{_PREFIX}{path.stem}"
+    if name in sys.modules:
+        name += f"_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise MedbenchError("plugin.broken", f"{path}: is no Python file.", "Give a file that ends in .py.")
@@ -70,6 +73,12 @@ def load_plugin(path: Path) -> None:
         del sys.modules[name]
         raise broken(str(path), error) from error
     _files[path] = tuple(sorted(set(sys.modules) - before))
+    _modules[path] = name
+
+
+def module_of(path: Path) -> str:
+    """Name of the module of a file that :func:`load_plugin` has imported."""
+    return _modules[path.resolve()]
 
 
 def broken(where: str, error: BaseException) -> MedbenchError:

@@ -121,6 +121,11 @@ class Registry(Generic[T]):
             except MedbenchError as error:
                 self.report(error)
 
+    def imported(self, name: str) -> T | None:
+        """The object of that name where it is imported already."""
+        value = self._targets.get(name)
+        return None if isinstance(value, str) else value
+
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell-style pattern, sorted."""
         self._discover()

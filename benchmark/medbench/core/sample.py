@@ -77,17 +77,32 @@ AnySample = Sample | VolumeSample | SequenceSample
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """Objects detected in one image.
+    """Bounding boxes in one image: those of the reference, or those that were detected.
 
     Attributes:
         corners: ``(objects, 4)``: left, top, right, bottom in pixels, right and bottom exclusive.
-        scores: ``(objects,)`` from 0 to 1.
+        scores: ``(objects,)`` confidences; 1 in a reference.
         classes: ``(objects,)`` indices of the demanded names.
     """
 
-    corners: npt.NDArray[np.float32]
-    scores: npt.NDArray[np.float32]
-    classes: npt.NDArray[np.int64]
+    corners: npt.NDArray[np.floating[Any]]
+    scores: npt.NDArray[np.floating[Any]]
+    classes: npt.NDArray[np.integer[Any]]
+
+    @classmethod
+    def of_reference(cls, corners: npt.ArrayLike, classes: npt.ArrayLike) -> Boxes:
+        """Boxes of a reference.
+
+        >>> Boxes.of_reference([[0, 0, 4, 2]], [0]).scores
+        array([1.])
+        """
+        indices = np.asarray(classes, np.int64).reshape(-1)
+        return cls(np.asarray(corners, np.float64).reshape(-1, 4), np.ones(len(indices)), indices)
+
+    def resized(self, size: tuple[int, int], target: tuple[int, int]) -> Boxes:
+        """The boxes of an image of height and width ``size`` after its resizing to ``target``."""
+        down, across = target[0] / size[0], target[1] / size[1]
+        return Boxes(self.corners * np.array([across, down, across, down]), self.scores, self.classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,10 @@ class TrainingImage:
             float32 from 0 to 1, labels ``(height, width)`` 8 bit, or ``None`` where there is no reference.
         labelled: whether there is a reference label map.
         image_class: class of the whole image, or ``None``.
+        landmarks: reads the reference points ``(landmarks, 2)``, x and y as shares of the image's width and
+            height: the centre of pixel ``k`` of ``n`` lies at ``(k + 0.5) / n``; ``None`` where none are
+            demanded.
+        image_labels: 0 or 1 for each label that the whole image may have; empty where there are none.
     """
 
     id: str
@@ -122,6 +141,27 @@ class TrainingImage:
     load: Callable[[int], tuple[npt.NDArray[Any], npt.NDArray[np.uint8] | None]]
     labelled: bool
     image_class: int | None = None
+    landmarks: Callable[[], npt.NDArray[np.float64]] | None = None
+    image_labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBoxes:
+    """A training image with the boxes of its objects.
+
+    Attributes:
+        id: unique within the split.
+        group: patient, slide or video, never split between training and validation.
+        load: reads the image with its longer side at a size in pixels: ``(height, width, 3)``, 8 bit.
+        boxes: reads the reference boxes, corners as shares of the image's width and height.
+        classes: class of each box.
+    """
+
+    id: str
+    group: str
+    load: Callable[[int], npt.NDArray[Any]]
+    boxes: Callable[[], Boxes]
+    classes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +200,23 @@ class TrainingSequence:
     files: tuple[Path, ...]
 
 
-TrainingExample = TrainingImage | TrainingVolume | TrainingSequence
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """An image and its report, to learn from together.
+
+    Attributes:
+        id: unique within the split.
+        group: patient, never split between training and validation.
+        load: reads the image, ``(side, side)`` grey, 8 bit: its long side is ``side`` pixels, the rest black.
+        sentences: of the report, lower case, words apart by spaces.
+        findings: name -> whether the report states it; ``None`` where it says nothing or is uncertain.
+    """
+
+    id: str
+    group: str
+    load: Callable[[int], npt.NDArray[np.uint8]]
+    sentences: tuple[str, ...]
+    findings: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+TrainingExample = TrainingImage | TrainingBoxes | TrainingVolume | TrainingSequence

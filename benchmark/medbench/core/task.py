@@ -35,7 +35,7 @@ class Task:
 TASKS: Registry[Task] = Registry(
     "task",
     {name: f"medbench.core.task:{name.upper()}" for name in (
-        "label_map", "image_classes", "boxes", "frame_scores", "landmarks"
+        "label_map", "image_classes", "image_labels", "boxes", "frame_scores", "landmarks"
     )},
 )  # fmt: skip
 
@@ -51,6 +51,12 @@ IMAGE_CLASSES = Task(
     "image classes",
     "probabilities (images, classes), float32, each row with sum 1",
     "medbench.inference.decoding:image_classes",
+)
+IMAGE_LABELS = Task(
+    "image_labels",
+    "image labels",
+    "probabilities (images, labels), float32, of each label by itself",
+    "medbench.inference.decoding:image_labels",
 )
 BOXES = Task(
     "boxes",

@@ -43,10 +43,11 @@ class PredictorSettings:
         tasks: demanded tasks in the order of the network's outputs.
         contract: preparation of images or volumes for the network; ``None`` for sequences.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``fp32``, ``bf16`` or ``fp16``.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
+        together: whether images of several cases share batches; on accelerators alone if ``None``.
         batch_size: images, or windows of a volume, per forward pass.
         overlap: share of a volume's window that the next window repeats.
-        mirror: whether to average over mirrored windows of a volume.
+        mirror: whether to average over mirrored views of an image or of a volume's windows.
         slides: settings of slides, where cases are slides.
         patches: the patches to stitch; ``None`` stitches none.
         work: folder for unfinished slides; ``None`` takes a temporary one.
@@ -58,6 +59,7 @@ class PredictorSettings:
     contract: InputContract | VolumeContract | None = None
     device: str = "cpu"
     precision: str = "fp32"
+    together: bool | None = None
     batch_size: int = 1
     overlap: float = 0.5
     mirror: bool = False
@@ -122,6 +124,10 @@ def _sequences(network: nn.Module, settings: PredictorSettings) -> Predictor:
 
 def _plain(network: nn.Module, settings: PredictorSettings) -> NetworkPredictor:
     assert isinstance(settings.contract, InputContract)
+    if settings.mirror:
+        from medbench.inference.mirrored import MirroredNetwork
+
+        network = MirroredNetwork(network)
     return NetworkPredictor(
         network,
         settings.contract,
@@ -129,6 +135,7 @@ def _plain(network: nn.Module, settings: PredictorSettings) -> NetworkPredictor:
         device=settings.device,
         batch_size=settings.batch_size,
         precision=settings.precision,
+        together=settings.together,
     )
 
 

@@ -13,6 +13,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import load_object
 from medbench.core.sample import Boxes
 from medbench.core.task import TASKS
+from medbench.io.raster import fitted_size
 
 if TYPE_CHECKING:
     import torch
@@ -28,11 +29,18 @@ class ImageGeometry:
         size: height and width of the images.
         network_size: height and width of the network's input.
         resampling: how the challenge's protocol resizes label maps.
+        padded: whether images keep their shape, and fill the input from its top left corner on.
     """
 
     size: tuple[int, int]
     network_size: tuple[int, int]
     resampling: Resampling = "image"
+    padded: bool = False
+
+    @property
+    def content_size(self) -> tuple[int, int]:
+        """Height and width of the image within the network's input."""
+        return fitted_size(self.size, max(self.network_size)) if self.padded else self.network_size
 
 
 def outputs_by_task(output: Any, tasks: Sequence[str]) -> dict[str, Any]:
@@ -86,15 +94,38 @@ def label_maps(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.
 
     height, width = geometry.size
     with torch.inference_mode():
-        if geometry.resampling == "image":
+        if geometry.resampling == "image" and tuple(logits.shape[2:]) != (height, width):
             logits = functional.interpolate(
                 logits.float(), size=(height, width), mode="bilinear", align_corners=False
             )
-        indices = logits.argmax(dim=1) if logits.shape[1] > 1 else logits[:, 0] >= 0
+        indices = _largest(logits) if logits.shape[1] > 1 else logits[:, 0] >= 0
         labels: npt.NDArray[np.uint8] = indices.to(torch.uint8).cpu().numpy()
     if geometry.resampling == "spline":
         return np.stack([spline_zoom(plane, height, width, order=0) for plane in labels])
     return labels
+
+
+def _largest(logits: torch.Tensor) -> torch.Tensor:
+    """Class of the largest logit, the first of equal ones, ``(N, height, width)``.
+
+    On the CPU a comparison class by class takes a tenth of ``argmax``, which steps over whole planes.
+    """
+    import torch
+
+    if logits.device.type != "cpu":
+        return logits.argmax(dim=1)
+    best = logits[:, 0].clone()
+    classes = torch.zeros(best.shape, dtype=torch.uint8)
+    for index, scores in enumerate(logits.unbind(dim=1)[1:], 1):
+        classes.masked_fill_(scores > best, index)
+        torch.maximum(best, scores, out=best)
+    return classes
+
+
+def image_labels(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
+    """Probabilities ``(N, labels)`` from logits ``(N, labels)``, each label by itself."""
+    probabilities: npt.NDArray[np.float32] = logits.float().sigmoid().cpu().numpy()
+    return probabilities
 
 
 def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
@@ -104,24 +135,37 @@ def image_classes(logits: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[
 
 
 def boxes(detections: Sequence[Mapping[str, torch.Tensor]], geometry: ImageGeometry) -> list[Boxes]:
-    """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on)."""
-    rows, columns = (own / network for own, network in zip(geometry.size, geometry.network_size, strict=True))
-    factors = np.array([columns, rows, columns, rows], np.float32)
-    return [
-        Boxes(
-            image["boxes"].float().cpu().numpy().reshape(-1, 4) * factors,
-            image["scores"].float().cpu().numpy(),
-            image["labels"].cpu().numpy().astype(np.int64) - 1,
-        )
-        for image in detections
-    ]
+    """Boxes of each image from torchvision's detections (``boxes``, ``scores``, ``labels`` from 1 on).
 
-
-def landmarks(heatmaps: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
-    """Points ``(N, landmarks, 2)``, x and y in pixels of the image: the largest value of each heat map.
-
-    The centre of heat-map pixel ``k`` of ``n`` lies at ``(k + 0.5) / n`` of the image's side.
+    What lies outside the image is cut off. Boxes that lie outside as a whole are left out, and so are those
+    of the background, whose label is 0.
     """
+    height, width = geometry.size
+    answers = []
+    for image in detections:
+        scores = image["scores"].float().cpu().numpy()
+        labels = image["labels"].cpu().numpy().astype(np.int64) - 1
+        corners = image["boxes"].float().cpu().numpy().reshape(-1, 4)
+        own_size = Boxes(corners, scores, labels).resized(geometry.content_size, geometry.size).corners
+        inside = np.clip(own_size, 0, [width, height, width, height]).astype(np.float32)
+        is_box = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1]) & (labels >= 0)
+        answers.append(Boxes(inside[is_box], scores[is_box], labels[is_box]))
+    return answers
+
+
+def landmarks(output: torch.Tensor, geometry: ImageGeometry) -> npt.NDArray[np.float32]:
+    """Points ``(N, landmarks, 2)``, x and y in pixels of the image.
+
+    Args:
+        output: points ``(N, landmarks, 2)`` as shares of the image's sides, or heat maps
+            ``(N, landmarks, rows, columns)``, of which the largest value counts: the centre of heat-map pixel
+            ``k`` of ``n`` lies at ``(k + 0.5) / n`` of the side.
+        geometry: sizes of the images.
+    """
+    if output.ndim == 3:
+        shares: npt.NDArray[np.float32] = output.float().cpu().numpy()
+        return shares * np.array(geometry.size[::-1], np.float32) - np.float32(0.5)
+    heatmaps = output
     _, _, height, width = heatmaps.shape
     place = heatmaps.flatten(2).argmax(dim=2).cpu().numpy()
     x = (place % width + 0.5) * geometry.size[1] / width - 0.5

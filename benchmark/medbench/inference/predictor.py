@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,9 @@ from medbench.inference.decoding import ImageGeometry, Resampling, decode, outpu
 
 if TYPE_CHECKING:
     import torch
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601)."""
 
 
 class Predictor(Protocol):
@@ -46,6 +49,9 @@ class InputContract:
         resampling: ``image`` averages areas on the way in and interpolates logits on the way back;
             ``spline`` is the protocol of TransUNet: cubic splines on the way in, and the label map by nearest
             neighbour on the way back (``scipy.ndimage.zoom`` of order 3 and 0).
+        channels: 3, grey images repeated; or 1, colours weighed to grey as by ITU-R BT.601.
+        padded: whether images keep their shape: the longer side is resized to ``size``, and the rest of the
+            square at the bottom or right is filled with the value 0 of prepared images.
     """
 
     size: int | None = None
@@ -54,9 +60,11 @@ class InputContract:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     resampling: Resampling = "image"
+    channels: int = 3
+    padded: bool = False
 
     def prepare(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """Prepared images ``(images, 3, size, size)``, float32.
+        """Prepared images ``(images, channels, size, size)``, float32.
 
         Args:
             images: ``(images, height, width, 3)`` RGB or ``(images, height, width, 1)`` grey; 8 bit, or
@@ -64,19 +72,31 @@ class InputContract:
         """
         if self.size is not None:
             images = np.stack([self._resize(image, self.size) for image in images])
-        if images.shape[-1] == 1:
+        if self.channels == 1 and images.shape[-1] == 3:
+            weighed = images.astype(np.float32) @ np.array(LUMA, np.float32)
+            images = (np.rint(weighed).astype(np.uint8) if images.dtype == np.uint8 else weighed)[
+                ..., np.newaxis
+            ]
+        if self.channels == 3 and images.shape[-1] == 1:
             images = np.repeat(images, 3, axis=-1)
-        if self.channel_order == "BGR":
+        if self.channel_order == "BGR" and self.channels == 3:
             images = images[..., ::-1]
         scaled = images.astype(np.float32)
         if np.issubdtype(images.dtype, np.integer):
             scaled /= np.float32(self.scale)
-        normalised = (scaled - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
-        return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+        mean, std = (np.array(values[: self.channels], np.float32) for values in (self.mean, self.std))
+        normalised = (scaled - mean) / std
+        planes = normalised.transpose(0, 3, 1, 2)
+        if self.padded and self.size is not None:
+            below, right = self.size - planes.shape[2], self.size - planes.shape[3]
+            planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, right)))
+        return np.ascontiguousarray(planes)
 
     def _resize(self, image: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-        from medbench.io.raster import resize_image, spline_zoom
+        from medbench.io.raster import fitted_size, resize_image, spline_zoom
 
+        if self.padded:
+            return resize_image(image, *fitted_size(image.shape[:2], size))
         if self.resampling == "spline":
             return np.stack([spline_zoom(plane, size, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
         resized = resize_image(image, size, size)
@@ -101,6 +121,21 @@ def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
         torch.use_deterministic_algorithms(before_deterministic, warn_only=before_warn)
 
 
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Allow CUDA's TF32 in products and convolutions of a block, or forbid it, then restore both."""
+    import torch
+
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    try:
+        torch.set_float32_matmul_precision("high" if allowed else "highest")
+        torch.backends.cudnn.allow_tf32 = allowed
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
 class TimedPredictor:
     """The base of predictors with a network: device, precision and time by phase."""
 
@@ -109,21 +144,31 @@ class TimedPredictor:
 
         self.network = network.eval().to(device)
         self.device = torch.device(device)
-        self.autocast_dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self.autocast_dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+        self.tf32 = precision == "tf32"
         self.time_s: dict[str, float] = defaultdict(float)
 
     @contextlib.contextmanager
     def inferring(self) -> Iterator[None]:
-        """Run a block without gradients and by autocast, and wait for the device at its end."""
+        """Run a block without gradients and in the precision, and wait for the device at its end."""
+        import torch
+
+        with self.computing():
+            yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Run a block without gradients and in the precision; a CUDA device may be behind at its end."""
         import torch
 
         autocast = torch.autocast(
             self.device.type, self.autocast_dtype, enabled=self.autocast_dtype is not None
         )
-        with torch.inference_mode(), autocast:
+        exact = tf32(self.tf32) if self.device.type == "cuda" else contextlib.nullcontext()
+        with torch.inference_mode(), autocast, exact:
             yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
 
     @contextlib.contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -136,7 +181,17 @@ class TimedPredictor:
 class NetworkPredictor(TimedPredictor):
     """A predictor that runs a 2-D network with one output per task.
 
-    Batches never mix cases, so a case's prediction does not depend on where a run started.
+    On the CPU batches never mix cases, so that a case's prediction does not depend on its neighbours to the
+    last bit. On an accelerator cases of one size share a batch (:meth:`start`).
+
+    Args:
+        network: network with its weights.
+        contract: preparation of images for the network.
+        tasks: tasks in the order of the network's outputs.
+        device: device of the network.
+        batch_size: images per forward pass.
+        precision: ``fp32``, ``tf32``, ``bf16`` or ``fp16``.
+        together: whether cases of one size share batches; on accelerators alone if ``None``.
     """
 
     def __init__(
@@ -148,11 +203,14 @@ class NetworkPredictor(TimedPredictor):
         device: str = "cpu",
         batch_size: int = 8,
         precision: str = "fp32",
+        together: bool | None = None,
     ) -> None:
         super().__init__(network, device, precision)
         self.contract = contract
         self.tasks = tuple(tasks)
         self.batch_size = batch_size
+        self.together = self.device.type != "cpu" if together is None else together
+        self._copies: torch.cuda.Stream | None = None
 
     def predict(self, sample: Sample) -> Prediction:
         """The prediction of a sample of images, at the size of the images."""
@@ -164,10 +222,82 @@ class NetworkPredictor(TimedPredictor):
             with self.timed("forward"):
                 outputs = self._forward(prepared)
             with self.timed("postprocess"):
-                geometry = ImageGeometry(images.shape[1:3], prepared.shape[2:], self.contract.resampling)
+                geometry = ImageGeometry(
+                    images.shape[1:3], prepared.shape[2:], self.contract.resampling, self.contract.padded
+                )
                 for task, answers in batches.items():
                     answers.append(decode(task, outputs[task], geometry))
         return Prediction({task: _joined(answers) for task, answers in batches.items()})
+
+    def start(self, samples: Sequence[Sample]) -> Callable[[], list[Prediction]]:
+        """Begin to predict samples of one size and demands in one batch; what gives their predictions.
+
+        On CUDA the device computes meanwhile, and the answers are decoded and copied beside its next work.
+
+        Args:
+            samples: of together at most ``batch_size`` images.
+        """
+        with self.timed("preprocess"):
+            images = np.concatenate([sample.images for sample in samples])
+            prepared = self.contract.prepare(images)
+        geometry = ImageGeometry(images.shape[1:3], prepared.shape[2:], self.contract.resampling)
+        on_cuda = self.device.type == "cuda"
+        marks = self._marks() if on_cuda else None
+        with self.timed("enqueue" if on_cuda else "forward"):
+            if marks is not None:
+                marks[0].record()
+            with self.computing():
+                output = self.network(self._placed(prepared))
+            if marks is not None:
+                marks[1].record()
+        outputs = outputs_by_task(output, self.tasks)
+
+        def finish() -> list[Prediction]:
+            with self._beside(marks, outputs), self.timed("postprocess"):
+                _refuse_not_finite_outputs(outputs)
+                answers = {task: decode(task, outputs[task], geometry) for task in sorted(samples[0].demands)}
+            ends = np.cumsum([len(sample.images) for sample in samples])
+            return [
+                Prediction({task: answer[end - len(sample.images) : end] for task, answer in answers.items()})
+                for sample, end in zip(samples, ends, strict=True)
+            ]
+
+        return finish
+
+    def _marks(self) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+        import torch
+
+        return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+    @contextlib.contextmanager
+    def _beside(self, marks: Any, outputs: Mapping[str, Any]) -> Iterator[None]:
+        """Run a block on outputs that are ready, on CUDA in a stream beside the network's next work."""
+        import torch
+
+        if marks is None:
+            with torch.inference_mode():
+                yield
+            return
+        began, ended = marks
+        with torch.cuda.device(self.device):
+            if self._copies is None:
+                self._copies = torch.cuda.Stream()
+            ended.synchronize()
+            self.time_s["forward"] += began.elapsed_time(ended) / 1000
+            with torch.inference_mode(), torch.cuda.stream(self._copies):
+                for output in outputs.values():
+                    if isinstance(output, torch.Tensor):
+                        output.record_stream(self._copies)
+                yield
+
+    def _placed(self, prepared: npt.NDArray[np.float32]) -> torch.Tensor:
+        """Prepared images on the device, copied to CUDA while this process goes on."""
+        import torch
+
+        images = torch.from_numpy(prepared)
+        if self.device.type == "cuda":
+            return images.pin_memory().to(self.device, non_blocking=True)
+        return images.to(self.device)
 
     def foreground(self, images: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Probability of the foreground, 0 to 255, ``(images, height, width)`` at the images' own size.
@@ -193,15 +323,28 @@ class NetworkPredictor(TimedPredictor):
         return logits
 
     def _forward(self, prepared: npt.NDArray[np.float32]) -> dict[str, Any]:
-        import torch
-
         with self.inferring():
-            output = self.network(torch.from_numpy(prepared).to(self.device))
+            output = self.network(self._placed(prepared))
         outputs = outputs_by_task(output, self.tasks)
-        for answer in outputs.values():
-            if isinstance(answer, torch.Tensor):
-                refuse_not_finite(answer)
+        _refuse_not_finite_outputs(outputs)
         return outputs
+
+
+def _refuse_not_finite_outputs(outputs: Mapping[str, Any]) -> None:
+    for answer in outputs.values():
+        for tensor in _tensors(answer):
+            refuse_not_finite(tensor)
+
+
+def _tensors(answer: Any) -> Iterator[torch.Tensor]:
+    """All tensors of an answer: itself, or those of each image's detections."""
+    if isinstance(answer, Mapping):
+        answer = list(answer.values())
+    if isinstance(answer, list):
+        for part in answer:
+            yield from _tensors(part)
+    elif hasattr(answer, "isfinite"):
+        yield answer
 
 
 def refuse_not_finite(answer: torch.Tensor) -> None:

@@ -52,6 +52,9 @@ class VolumeContract:
 
     Attributes:
         size: side of the cubic window in voxels.
+        planes: planes of the window along the first axis; 0 has as many as :attr:`size`.
+        centre: side of the centre of the other two axes that the network sees, the rest being background; 0
+            shows the bounding box of the brain.
         background: value outside the brain: ``zero`` is 0, ``scaled`` is the z-score of 0.
         blending: of overlapping windows, as :attr:`medbench.models.entry.ModelEntry.blending`.
         modality_mask: whether the network takes the present modalities as a second argument.
@@ -61,32 +64,52 @@ class VolumeContract:
     background: Literal["zero", "scaled"] = "zero"
     blending: Blending = "gaussian"
     modality_mask: bool = False
+    planes: int = 0
+    centre: int = 0
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Sides of the window."""
+        return (self.planes or self.size, self.size, self.size)
 
     def prepare(self, sample: VolumeSample) -> PreparedVolume:
-        """The case cropped to the brain, every modality with zero mean and unit variance over the brain.
+        """The case cropped, every modality with zero mean and unit variance over the brain.
 
-        The brain is where any present modality is not 0; the crop is at least as large as the window where
-        the volume allows it.
+        The brain is where any present modality is not 0; the crop to it is at least as large as the window
+        where the volume allows it.
         """
         present = np.array(sample.present, bool)
         brain = np.zeros(sample.volumes.shape[1:], bool)
         for channel in np.flatnonzero(present):
             np.logical_or(brain, sample.volumes[channel] != 0, out=brain)
-        box = widened_box(brain, self.size)
-        brain = brain[box]
-        array = np.zeros((len(present), *brain.shape), np.float32)
+        box = centred_box(brain.shape, self.centre) if self.centre else widened_box(brain, self.window)
+        seen = brain[box]
+        array = np.zeros((len(present), *seen.shape), np.float32)
         for channel in np.flatnonzero(present):
             array[channel] = sample.volumes[channel][box]
-            values = array[channel][brain]
+            values = np.asarray(sample.volumes[channel][brain], np.float32)
             mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
             array[channel] -= np.float32(mean)
             array[channel] /= np.float32(std or 1.0)
             if self.background == "zero":
-                array[channel] *= brain
+                array[channel] *= seen
         return PreparedVolume(array, present, box, sample.volumes.shape[1:])
 
 
-def widened_box(mask: npt.NDArray[np.bool_], size: int) -> Box:
+def centred_box(shape: Sequence[int], size: int) -> Box:
+    """The centre of all axes but the first, at ``size`` or the whole axis where that is shorter.
+
+    >>> centred_box((4, 300, 200), 256)
+    (slice(0, 4, None), slice(22, 278, None), slice(0, 200, None))
+    """
+    starts = [max(0, side - size) // 2 for side in shape[1:]]
+    return (
+        slice(0, shape[0]),
+        *(slice(start, start + min(size, side)) for start, side in zip(starts, shape[1:], strict=True)),
+    )
+
+
+def widened_box(mask: npt.NDArray[np.bool_], size: int | Sequence[int]) -> Box:
     """The bounding box of a mask, with sides of at least ``size`` where the array allows it.
 
     The box of an empty mask is the whole array.
@@ -96,13 +119,14 @@ def widened_box(mask: npt.NDArray[np.bool_], size: int) -> Box:
     (slice(5, 9, None), slice(2, 8, None))
     """
     box = []
+    sizes = (size,) * mask.ndim if isinstance(size, int) else size
     for axis, side in enumerate(mask.shape):
         others = tuple(other for other in range(mask.ndim) if other != axis)
         positions = np.flatnonzero(mask.any(axis=others))
         if not positions.size:
             return tuple(slice(0, length) for length in mask.shape)
         low, high = int(positions[0]), int(positions[-1]) + 1
-        length = min(max(size, high - low), side)
+        length = min(max(sizes[axis], high - low), side)
         start = min(max(0, low - (length - (high - low)) // 2), side - length)
         box.append(slice(start, start + length))
     return tuple(box)
@@ -305,7 +329,7 @@ class VolumePredictor(TimedPredictor):
             classes = slide_windows(
                 lambda windows: self._scores(windows, present),
                 volume,
-                [self.contract.size] * 3,
+                self.contract.window,
                 overlap=self.overlap,
                 blending=self.contract.blending,
                 batch_size=self.batch_size,

@@ -100,7 +100,9 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[st
     stored = _stored(content, path)
     facts: dict[str, Any] = {}
     state = stored
-    if isinstance(stored, dict):
+    if _is_safetensors(content) and (text := _metadata(content).get(FACTS_KEY)):
+        facts = read_facts(text, path)
+    elif isinstance(stored, dict):
         if isinstance(stored.get(FACTS_KEY), str):
             facts = read_facts(stored[FACTS_KEY], path)
         state = next((stored[name] for name in DICTIONARIES if isinstance(stored.get(name), dict)), stored)
@@ -147,6 +149,13 @@ def _stored(content: bytes, path: Path) -> Any:
 def _is_safetensors(content: bytes) -> bool:
     """Whether the bytes begin as safetensors do: the length of a JSON object, and that object."""
     return content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content) - 8
+
+
+def _metadata(content: bytes) -> Mapping[str, str]:
+    """Texts by name in the header of a safetensors file that was read before."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata: Mapping[str, str] = header.get("__metadata__") or {}
+    return metadata
 
 
 def load_into(network: torch.nn.Module, model_name: str, checkpoint: Checkpoint, source: str) -> list[str]:

@@ -40,6 +40,22 @@ def read_grey(path: Path) -> npt.NDArray[np.uint8]:
     return _read_as(path, "8-bit grey")
 
 
+def read_as_rgb(path: Path) -> npt.NDArray[np.uint8]:
+    """A colour or grey image, ``(height, width, 3)``, 8 bit; grey as three equal planes.
+
+    Raises:
+        MedbenchError: as :func:`read_rgb`, ``data.picture_format`` for other than 8 bits.
+    """
+    image = raster.read_image(path)
+    if image.dtype != np.uint8:
+        raise MedbenchError(
+            "data.picture_format",
+            f"{path}: holds {image.dtype} values; the release holds 8-bit images.",
+            "Copy the file again from its source.",
+        )
+    return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=-1)
+
+
 def _read_as(path: Path, kind: str) -> npt.NDArray[np.uint8]:
     image, header = raster.read_image_and_header(path)
     if header.kind != kind:
@@ -92,6 +108,38 @@ def resized_image(
     Raises:
         MedbenchError: as ``read``.
     """
-    reader = getattr(read, "__qualname__", type(read).__name__)
-    entry = caches.place(cache, path, "image", size, reader)
+    entry = caches.place(cache, path, "image", size, _name(read))
     return caches.cached_array(entry, lambda: raster.resize_image(read(path), size, size))
+
+
+def fitted_image(
+    path: Path, size: int, cache: Path, read: Callable[[Path], npt.NDArray[np.uint8]] = read_rgb
+) -> npt.NDArray[np.uint8]:
+    """An image with its longer side resized to ``size``, cached as :func:`resized_image`.
+
+    Raises:
+        MedbenchError: as ``read``.
+    """
+
+    def resize() -> npt.NDArray[np.uint8]:
+        image = read(path)
+        return raster.resize_image(image, *raster.fitted_size(image.shape[:2], size))
+
+    return caches.cached_array(caches.place(cache, path, "fitted", size, _name(read)), resize)
+
+
+def image_size(
+    path: Path, cache: Path, read: Callable[[Path], npt.NDArray[np.uint8]] = read_rgb
+) -> tuple[int, int]:
+    """Height and width of an image, cached as :func:`resized_image`.
+
+    Raises:
+        MedbenchError: as ``read``.
+    """
+    entry = caches.place(cache, path, "size", _name(read))
+    height, width = caches.cached_array(entry, lambda: np.array(read(path).shape[:2], np.int64)).tolist()
+    return height, width
+
+
+def _name(read: Callable[[Path], npt.NDArray[np.uint8]]) -> str:
+    return str(getattr(read, "__qualname__", type(read).__name__))

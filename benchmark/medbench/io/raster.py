@@ -130,6 +130,16 @@ def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArra
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Height and width of an image whose longer side becomes ``side``.
+
+    >>> fitted_size((288, 384), 256)
+    (192, 256)
+    """
+    longer = max(size)
+    return max(1, round(size[0] * side / longer)), max(1, round(size[1] * side / longer))
+
+
 def resize_labels(labels: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:
     """The label map ``(height, width)`` resized by nearest neighbour, with aligned pixel centres."""
     import cv2

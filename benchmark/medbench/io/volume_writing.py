@@ -126,13 +126,13 @@ def _nifti(array: npt.NDArray[Any], volume: Volume) -> bytes:
 
     spacing, origin, direction = _geometry(volume)
     count = len(spacing)
-    if array.ndim > count or count > 3:
+    if array.ndim > count:
         raise MedbenchError(
             "file.unwritable", "NIfTI files are written without channels.", "Use .mha for channels."
         )
-    affine = np.eye(4)
-    affine[:count, :count] = direction * np.array(spacing)
-    affine[:count, 3] = origin
+    affine, inner = np.eye(4), min(count, 3)
+    affine[:inner, :inner] = direction[:inner, :inner] * np.array(spacing[:inner])
+    affine[:inner, 3] = origin[:inner]
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     image = Nifti1Image(array.T, affine, dtype=array.dtype)
     image.set_qform(affine, 1)

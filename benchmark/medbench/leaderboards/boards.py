@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.result_table import MetricSpec
+from medbench.leaderboards.baseline import CONSTANT, constant_row, headline, not_above
 from medbench.leaderboards.naming import entry_names
 from medbench.leaderboards.rows import RECORD_SHA256
 from medbench.leaderboards.sections import Section, sections
@@ -91,6 +92,7 @@ class Table:
         population: data of published numbers.
         sections: spread over cases, subgroups, repetitions with other seeds.
         substitute: what the data are, where they stand for the release.
+        note: what the table lacks, or what its marks mean; empty where there is nothing to say.
     """
 
     kind: Kind
@@ -110,6 +112,7 @@ class Table:
     population: str = ""
     sections: tuple[Section, ...] = ()
     substitute: str = ""
+    note: str = ""
 
     @property
     def title(self) -> str:
@@ -208,7 +211,7 @@ def _measured(challenge: Challenge, rows: Sequence[Row]) -> Iterator[Table]:
             for alike in _by_definitions(table_rows):
                 for protocol, metrics in _protocols(challenge).items():
                     for mark in _marks(alike):
-                        yield from _table(kind, protocol, metrics, alike, mark)
+                        yield from _table(challenge.name, kind, (protocol, metrics), alike, mark)
 
 
 def _population(row: Row) -> tuple[str, str, str]:
@@ -236,9 +239,10 @@ def _marks(rows: Sequence[Row]) -> list[str]:
 
 
 def _table(
-    kind: Kind, protocol: str, metrics: Sequence[MetricSpec], rows: Sequence[Row], mark: str
+    challenge: str, kind: Kind, columns: tuple[str, Sequence[MetricSpec]], rows: Sequence[Row], mark: str
 ) -> Iterator[Table]:
     """The table of rows with one mark, best first, and below them the challenge's reference rows."""
+    protocol, metrics = columns
     shown = tuple(m for m in metrics if any(m.name in row["metrics"] for row in rows))
     if not shown:
         return
@@ -246,8 +250,11 @@ def _table(
     ordered = [*_ordered(models, shown[0]), *(row for row in rows if row.get("reference_row"))]
     ranks = [None] * len(models) if mark else _ranks(ordered[: len(models)], shown[0])
     ranks += [None] * (len(ordered) - len(models))
-    first = rows[0]
-    entries = map(_entry, ordered, entry_names(ordered), ranks, [shown] * len(ordered))
+    first, constant = rows[0], constant_row(rows)
+    names = [
+        name + _verdict(row, shown, constant) for name, row in zip(entry_names(ordered), ordered, strict=True)
+    ]
+    entries = map(_entry, ordered, names, ranks, [shown] * len(ordered))
     yield Table(
         kind,
         first["split"],
@@ -263,6 +270,29 @@ def _table(
         scoring=first.get("scoring_sha256") or "",
         sections=sections(ordered, shown),
         substitute=(first.get("settings") or {}).get("substitute", ""),
+        note=_note(challenge, first, shown, constant),
+    )
+
+
+def _verdict(row: Row, metrics: Sequence[MetricSpec], constant: Row | None) -> str:
+    if constant is None or row.get("model") == CONSTANT or row.get("reference_row"):
+        return ""
+    verdict = not_above(headline(metrics), row, constant)
+    return f" [{verdict}]" if verdict else ""
+
+
+def _note(challenge: str, row: Row, metrics: Sequence[MetricSpec], constant: Row | None) -> str:
+    if constant is None:
+        data = " --data DIR" if row["data"] == "real" else ""
+        return (
+            f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
+            f"--split {row['split']}{data} (on real data after medbench train)."
+        )
+    return (
+        "Marked rows have not been shown to lie above the constant baseline in "
+        f"{headline(metrics).title}: the 95 % interval of the paired difference does not lie on the better "
+        "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
+        "value)."
     )
 
 

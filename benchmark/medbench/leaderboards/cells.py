@@ -40,9 +40,10 @@ def _run(entry: Entry) -> str:
 
 
 def facts(table: Table) -> list[str]:
-    """Sentences below a table's title: rule of the split, or population of published numbers."""
+    """Sentences below a table's title: rule of the split, population of published numbers, baseline."""
     rule = [f"Split: {table.rule}."] if table.rule else []
-    return [*rule, f"Measured on: {table.population}."] if table.population else rule
+    population = [f"Measured on: {table.population}."] if table.population else []
+    return [*rule, *population, *([table.note] if table.note else [])]
 
 
 def notes(board: Board) -> list[str]:

@@ -14,6 +14,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, sha256_file, write_text
 from medbench.core.seals import Line, read_table, seal_of, sealed_line, write_table
 from medbench.core.text import printable
+from medbench.leaderboards.baseline import with_differences
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
@@ -179,7 +180,8 @@ def board_of_lines(leaderboards: Path, challenge: str, lines: list[Line]) -> Boa
             make_board(subject, [row])
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(leaderboards / challenge / RESULTS, line, error) from error
-    board = with_costs(make_board(subject, rows), rows, read_profiles(leaderboards))
+    compared = with_differences(rows, leaderboards / challenge / EVIDENCE, subject)
+    board = with_costs(make_board(subject, compared), rows, read_profiles(leaderboards))
     return dataclasses.replace(board, evidence=leaderboards / challenge / EVIDENCE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,12 @@ def row_of(record: RunRecord, folder: Path) -> dict[str, Any]:
         "untrained_parts": model.untrained_parts,
         "recipe": (training.get("recipe") or {}).get("name"),
         "recipe_changes": training.get("changes"),
+        "training_hardware": training.get("hardware"),
         "training_seed": training.get("seed"),
         "training_split": training.get("split"),
         "seed": record.seed,
         "settings": {name: value for name, value in record.settings.items() if name not in _MARKS},
+        "training": _training(model.training),
         "mark": record.settings.get("mark", ""),
         "reference_row": record.settings.get("reference_row", False),
         "counts": record.counts.model_dump(),
@@ -92,3 +95,11 @@ def _group_cell(own: SubgroupRecord) -> dict[str, Any]:
         "groups": own.groups,
         "counts": [own.scored, own.failed, own.missing, own.undefined],
     }
+
+
+def _training(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a row says of the training: the whole recipe with its changes, the start, and the command."""
+    if not facts:
+        return None
+    names = ("recipe", "recipe_changes", "start", "train_command", "parents")
+    return {name: facts[name] for name in names if name in facts} or None

@@ -72,6 +72,10 @@ EMPTY_POLICIES: Mapping[str, EmptyPolicy] = MappingProxyType(
                 "diagonal_if_one", "undefined", "diagonal", "diagonal",
                 "medbench: nothing to measure in two empty masks, the image diagonal when only one is empty",
             ),
+            EmptyPolicy(
+                "zero_if_one", "undefined", 0.0, 0.0,
+                "medbench: nothing to measure in two empty masks, share 0 when only one is empty",
+            ),
             EmptyPolicy("brats2023", 0.0, 374.0, 374.0, "rachitsaluja/BraTS-2023-Metrics@43c9052, distances"),
             EmptyPolicy("brats2025", "undefined", 373.0, 373.0, "BraTS_evaluation 0.0.8, distances"),
             EmptyPolicy(

@@ -58,9 +58,21 @@ class Paths:
     fused: Tensor
 
 
-def _conv_unit(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+Sides = tuple[int, int, int]
+
+
+def _sides(number: int, *, planar: bool) -> Sides:
+    """A number along each axis; 1 along the first where planes are seen one by one."""
+    return (1 if planar else number, number, number)
+
+
+def _conv_unit(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, *, planar: bool = False
+) -> nn.Sequential:
     """Convolution with reflected edges, instance norm without parameters, leaky ReLU."""
-    conv = nn.Conv3d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+    padding = (0 if planar else kernel // 2, kernel // 2, kernel // 2)
+    kernels, strides = _sides(kernel, planar=planar), _sides(stride, planar=planar)
+    conv = nn.Conv3d(inputs, outputs, kernels, strides, padding, padding_mode="reflect")
     nn.init.kaiming_normal_(conv.weight)
     return nn.Sequential(conv, nn.InstanceNorm3d(outputs), nn.LeakyReLU(0.2))
 
@@ -72,12 +84,15 @@ class EncoderLevel(nn.Module):
         inputs: channels in.
         outputs: channels out.
         stride: of the first convolution.
+        planar: whether kernels and strides are 1 along the first axis.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, *, planar: bool = False) -> None:
         super().__init__()
-        self.enter = _conv_unit(inputs, outputs, stride=stride)
-        self.refine = nn.Sequential(_conv_unit(outputs, outputs), _conv_unit(outputs, outputs))
+        self.enter = _conv_unit(inputs, outputs, stride=stride, planar=planar)
+        self.refine = nn.Sequential(
+            _conv_unit(outputs, outputs, planar=planar), _conv_unit(outputs, outputs, planar=planar)
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, inputs, *sides)`` to ``(N, outputs, *(sides / stride))``, rounded up."""
@@ -91,35 +106,41 @@ class Encoder(nn.Module):
 
     Args:
         channels: of every level.
+        planar: as for :class:`EncoderLevel`.
     """
 
-    def __init__(self, channels: Sequence[int]) -> None:
+    def __init__(self, channels: Sequence[int], *, planar: bool = False) -> None:
         super().__init__()
         self.channels = tuple(channels)
+        self.strides = _sides(2, planar=planar)
         self.levels = nn.ModuleList(
-            EncoderLevel(inputs, outputs, 2 if level else 1)
+            EncoderLevel(inputs, outputs, 2 if level else 1, planar=planar)
             for level, (inputs, outputs) in enumerate(itertools.pairwise((1, *channels)))
         )
 
-    def forward(self, volume: Tensor, present: Tensor | None) -> list[Tensor]:
-        """Features of every level, zeros for samples without this modality.
+    def forward(self, volume: Tensor, present: Tensor | None, samples: Tensor | None = None) -> list[Tensor]:
+        """Features of every level, zeros for samples without this modality, which ``samples`` leaves out.
 
         In training, features of a modality that no sample has depend on its parameters with gradient zero,
         so that every process of a distributed training has the same gradients to share.
         """
-        if present is None or bool(present.all()):
+        if present is None:
             return self._compute(volume)
-        if bool(present.any()):
+        samples = present.nonzero().flatten() if samples is None else samples
+        if len(samples) == len(volume):
+            return self._compute(volume)
+        if len(samples):
             return [
-                level.new_zeros(len(volume), *level.shape[1:]).index_put((present,), level)
-                for level in self._compute(volume[present])
+                level.new_zeros(len(volume), *level.shape[1:]).index_put((samples,), level)
+                for level in self._compute(volume[samples])
             ]
         nothing = volume.new_zeros(())
         if torch.is_grad_enabled():
             nothing = nothing + 0.0 * sum(parameter.sum() for parameter in self.parameters())
         sides, features = tuple(volume.shape[2:]), []
         for level, channels in enumerate(self.channels):
-            sides = tuple(-(-side // 2) for side in sides) if level else sides
+            if level:
+                sides = tuple(-(-side // stride) for side, stride in zip(sides, self.strides, strict=True))
             features.append(nothing.expand(len(volume), channels, *sides))
         return features
 
@@ -137,12 +158,15 @@ class DecoderStep(nn.Module):
     Args:
         inputs: channels of the coarser level.
         outputs: channels of the skip and of the result.
+        planar: as for :class:`EncoderLevel`.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, planar: bool = False) -> None:
         super().__init__()
-        self.enter = _conv_unit(inputs, outputs)
-        self.join = nn.Sequential(_conv_unit(2 * outputs, outputs), _conv_unit(outputs, outputs, kernel=1))
+        self.enter = _conv_unit(inputs, outputs, planar=planar)
+        self.join = nn.Sequential(
+            _conv_unit(2 * outputs, outputs, planar=planar), _conv_unit(outputs, outputs, kernel=1)
+        )
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """``(N, inputs, *coarse)`` and ``(N, outputs, *sides)`` to ``(N, outputs, *sides)``."""
@@ -157,12 +181,14 @@ class Decoder(nn.Module):
     Args:
         channels: of every level, the finest first.
         num_classes: classes of the logits.
+        planar: as for :class:`EncoderLevel`.
     """
 
-    def __init__(self, channels: Sequence[int], num_classes: int) -> None:
+    def __init__(self, channels: Sequence[int], num_classes: int, *, planar: bool = False) -> None:
         super().__init__()
         self.steps = nn.ModuleList(
-            DecoderStep(coarse, fine) for fine, coarse in reversed(list(itertools.pairwise(channels)))
+            DecoderStep(coarse, fine, planar=planar)
+            for fine, coarse in reversed(list(itertools.pairwise(channels)))
         )
         self.head = nn.Conv3d(channels[0], num_classes, 1)
 
@@ -189,6 +215,8 @@ class DMAFNet(nn.Module):
         dropout: rate in those blocks.
         att_map: ``softmax`` over the modalities, or ``sigmoid`` for independent gates.
         graph_topk: how many fused tokens a modality's token attends to in the relation layers; 0 is all.
+        planar: whether planes of the first axis are seen one by one: kernels, strides and the grid are 1
+            along it.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.
@@ -205,17 +233,19 @@ class DMAFNet(nn.Module):
         dropout: float = 0.1,
         att_map: str = "softmax",
         graph_topk: int = 0,
+        planar: bool = False,
     ) -> None:
         super().__init__()
         _check_options(channels, grid, blocks, dropout, att_map, graph_topk)
-        self.least_side = 2 ** len(channels)
-        self.encoders = nn.ModuleList(Encoder(channels) for _ in range(in_channels))
+        self.least_sides = _sides(2 ** len(channels), planar=planar)
+        self.encoders = nn.ModuleList(Encoder(channels, planar=planar) for _ in range(in_channels))
+        cells = _sides(grid, planar=True) if planar else grid
         self.fusions = nn.ModuleList(
-            ModalityFusion(dim, in_channels, grid, blocks, dropout, att_map) for dim in channels
+            ModalityFusion(dim, in_channels, cells, blocks, dropout, att_map) for dim in channels
         )
-        self.decoder = Decoder(channels, num_classes)
+        self.decoder = Decoder(channels, num_classes, planar=planar)
         self.deep_heads = nn.ModuleList(nn.Conv3d(dim, num_classes, 1) for dim in reversed(channels[1:]))
-        self.shared_decoder = Decoder(channels, num_classes)
+        self.shared_decoder = Decoder(channels, num_classes, planar=planar)
         self.relation = RelationLayers(channels[-1], graph_topk)
 
     def forward(self, volumes: Tensor, present: Tensor | None = None) -> Tensor:
@@ -227,31 +257,45 @@ class DMAFNet(nn.Module):
             volumes: input; channels of missing modalities have no influence.
             present: boolean ``(N, in_channels)``, at least one modality per sample; ``None``: all present.
         """
-        _, fused = self._fuse(pad_ends(volumes, 1, self.least_side), present)
+        _, fused = self._fuse(pad_ends(volumes, 1, self.least_sides), present)
         return crop_ends(self.decoder.head(self.decoder(fused)[-1]), volumes.shape[2:])
 
-    def paths(self, volumes: Tensor, present: Tensor) -> Paths:
-        """Outputs for the losses of training, at sides from 32 on; arguments as in :meth:`forward`."""
-        features, fused = self._fuse(volumes, present)
+    def paths(self, volumes: Tensor, present: Tensor, samples: Sequence[Tensor] | None = None) -> Paths:
+        """Outputs for the losses of training, at sides from 32 on.
+
+        Args:
+            volumes: as in :meth:`forward`.
+            present: as in :meth:`forward`.
+            samples: for each modality the samples that have it; found from ``present`` if not given, for
+                which a GPU has to be waited for.
+        """
+        samples = [here.nonzero().flatten() for here in present.T] if samples is None else samples
+        features, fused = self._fuse(volumes, present, samples)
         *coarse, finest = self.decoder(fused)
         deep = [head(level) for head, level in zip(self.deep_heads, coarse, strict=True)]
         alone = [
-            torch.cat([levels[level][here] for levels, here in zip(features, present.T, strict=True)])
+            torch.cat([levels[level][here] for levels, here in zip(features, samples, strict=True)])
             for level in range(len(fused))
         ]
         separate = self.shared_decoder.head(self.shared_decoder(alone)[-1])
         return Paths(
             self.decoder.head(finest),
             tuple(reversed(deep)),
-            separate.split(present.sum(dim=0).tolist()),
+            separate.split([len(here) for here in samples]),
             tuple(levels[-1] for levels in features),
             fused[-1],
         )
 
-    def _fuse(self, volumes: Tensor, present: Tensor | None) -> tuple[list[list[Tensor]], list[Tensor]]:
+    def _fuse(
+        self, volumes: Tensor, present: Tensor | None, samples: Sequence[Tensor] | None = None
+    ) -> tuple[list[list[Tensor]], list[Tensor]]:
         """Features by modality and level, and fused features by level."""
         features = [
-            encoder(volumes[:, number : number + 1], None if present is None else present[:, number])
+            encoder(
+                volumes[:, number : number + 1],
+                None if present is None else present[:, number],
+                None if samples is None else samples[number],
+            )
             for number, encoder in enumerate(self.encoders)
         ]
         fused = [

@@ -40,7 +40,8 @@ class ModelEntry:
             trains and predicts by itself; empty for plain networks.
         offers: task -> keyword of the factory for the number of classes, points … of the task; empty where
             the factory takes no number. The network returns one output per task in this order: a tensor, a
-            tuple, or a mapping by task.
+            tuple, or a mapping by task. A part of a network, which serves no challenge by itself, offers
+            none.
         predictor: ``"module:callable"``, called with the network and a
             :class:`medbench.inference.build.PredictorSettings`, where the package's own predictors do not
             fit; empty otherwise.
@@ -65,7 +66,11 @@ class ModelEntry:
             programs for incomplete modalities.
         blending: of overlapping windows: ``gaussian`` adds logits with Gaussian weights, ``uniform`` adds
             probabilities with equal weights.
+        window_planes: planes of a window of volumes along the first axis; 0 has as many as ``image_size``.
+        centre_crop: whether the network sees the centre of a volume's planes alone, at ``image_size``.
         image_size: published side of the square (cubic) input in pixels (voxels), or its frames.
+        sees: forms of cases that the model predicts, the preferred form first; empty: as ``spatial_dims``
+            says.
         further_inputs: ``"module:callable"``; called with the input, it makes the other inputs of ``forward``
             for profiling.
         size_divisor: the network pads the sides of its input to multiples of this number.
@@ -86,13 +91,21 @@ class ModelEntry:
             ``num_classes``.
         num_classes: classes that the counted number and the authors' checkpoint have.
         checkpoint_data: training data of the authors' released weights.
+        weights_of: name of the model whose trainings leave this model's weights; empty where its own do.
         official_keys: ``"module:callable"`` from the authors' state dictionary to our names.
+        encoder_prefix: beginning of the names of the encoder's parameters in the authors' network; files
+            that their program starts from lack it.
         official_shapes: ``in_channels`` and ``num_classes`` -> (parameter, axis) whose size equals the
         number.
         exports: formats of export that a test covers.
         options: options of the model by keyword.
         fixed_options: options that this variant sets.
+        challenges: challenge -> facts that differ there, among them ``options``.
         notes: decisions of medbench where the paper is silent.
+        local: kind of a model of one's own (:mod:`medbench.models.local`); empty for others.
+        own_channels: whether images are given to the network with ``in_channels`` channels, grey ones
+            repeated and colours weighed to grey; else always with three.
+        source_sha256: of the file, image or command that answers, where it is not code of a plug-in.
     """
 
     name: str
@@ -117,7 +130,10 @@ class ModelEntry:
     modality_mask: bool = False
     background: Literal["zero", "scaled"] = "zero"
     blending: Literal["gaussian", "uniform"] = "gaussian"
+    window_planes: int = 0
+    centre_crop: bool = False
     image_size: int = 256
+    sees: tuple[Form, ...] = ()
     further_inputs: str = ""
     size_divisor: int = 1
     min_size: int = 1
@@ -134,20 +150,40 @@ class ModelEntry:
     counted_parameters: int | None = None
     num_classes: int = 2
     checkpoint_data: str = ""
+    weights_of: str = ""
     official_keys: str = ""
+    encoder_prefix: str = ""
     official_shapes: dict[str, tuple[str, int]] = field(default_factory=dict)
     exports: tuple[str, ...] = ()
     options: dict[str, ModelOption] = field(default_factory=dict)
     fixed_options: dict[str, Any] = field(default_factory=dict)
+    challenges: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: str = ""
+    local: str = ""
+    own_channels: bool = False
+    source_sha256: str = ""
+
+    @property
+    def tasks_at_once(self) -> tuple[str, ...]:
+        """Offered tasks in the order of the outputs, one of those whose numbers have one keyword."""
+        first: dict[str, str] = {}
+        for task, keyword in self.offers.items():
+            first.setdefault(keyword or task, task)
+        return tuple(first.values())
 
     @property
     def forms(self) -> tuple[Form, ...]:
         """Forms of cases that the model can predict, the preferred form first."""
-        if self.framework:
-            return ("volume", "image")
+        if self.sees:
+            return self.sees
         by_axes: dict[int, tuple[Form, ...]] = {1: ("sequence",), 2: ("image", "slide"), 3: ("volume",)}
         return by_axes[self.spatial_dims]
+
+    def on(self, challenge: str) -> tuple[ModelEntry, dict[str, Any]]:
+        """The card as it is for a challenge, and the options that the model has there by default."""
+        facts = dict(self.challenges.get(challenge, {}))
+        options: dict[str, Any] = facts.pop("options", {})
+        return dataclasses.replace(self, **facts), options
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -191,6 +227,9 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
         facts = {"name": name, "family": path.stem, "recipe_family": path.stem, **card, **changes}
         _check_names(path, "fact", facts, _FIELDS)
         _check_names(path, "option", facts.get("fixed_options", {}), set(options))
+        for changes in facts.get("challenges", {}).values():
+            _check_names(path, "fact", changes, _FIELDS)
+            _check_names(path, "option", changes.get("options", {}), set(options))
         facts |= {key: tuple(facts[key]) for key in _TUPLES & set(facts)}
         facts["official_shapes"] = {
             key: (parameter, axis) for key, (parameter, axis) in facts.get("official_shapes", {}).items()

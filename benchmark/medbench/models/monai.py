@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from medbench.core.errors import MedbenchError
-from medbench.models.blocks.padded_network import PaddedNetwork
+from medbench.models.blocks.padded_network import DeeplySupervisedNetwork, PaddedNetwork
 
 
 def unet(
@@ -137,6 +137,191 @@ def swinunetr(
         use_v2=use_v2,
     )
     return PaddedNetwork(network, 32, 64)
+
+
+def segresnet_ds(
+    *,
+    in_channels: int,
+    num_classes: int,
+    init_filters: int = 32,
+    blocks_down: Sequence[int] = (1, 2, 2, 4, 4),
+    norm: str = "instance",
+    dsdepth: int = 4,
+) -> DeeplySupervisedNetwork:
+    """SegResNet with supervised levels, as its authors' winning programs have it.
+
+    Args:
+        in_channels: input channels.
+        num_classes: output channels.
+        init_filters: width at the full resolution; doubled at every further level.
+        blocks_down: residual blocks of each level of the encoder.
+        norm: ``instance``, ``batch`` or ``group``.
+        dsdepth: levels of the decoder that give logits in training, the finest included; 1 is that alone.
+
+    Raises:
+        MedbenchError: ``model.option``.
+    """
+    from monai.networks.nets.segresnet_ds import SegResNetDS
+
+    network = _built(
+        "SegResNetDS",
+        SegResNetDS,
+        spatial_dims=3,
+        in_channels=in_channels,
+        out_channels=num_classes,
+        init_filters=init_filters,
+        blocks_down=tuple(blocks_down),
+        norm=("group", {"num_groups": 8}) if norm == "group" else norm,
+        dsdepth=dsdepth,
+    )
+    stride = 2 ** (len(blocks_down) - 1)
+    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+
+
+def dynunet(
+    *,
+    in_channels: int,
+    num_classes: int,
+    filters: Sequence[int] = (32, 64, 128, 256, 320),
+    res_block: bool = False,
+    deep_supervision: bool = True,
+    deep_supr_num: int = 2,
+    dropout: float = 0.0,
+) -> DeeplySupervisedNetwork:
+    """The U-Net of nnU-Net's form for isotropic data.
+
+    Args:
+        in_channels: input channels.
+        num_classes: output channels.
+        filters: widths from the full resolution on; every further level halves the sides.
+        res_block: whether blocks are residual.
+        deep_supervision: whether coarser levels give logits in training.
+        deep_supr_num: number of those levels.
+        dropout: rate.
+
+    Raises:
+        MedbenchError: ``model.option``.
+    """
+    from monai.networks.nets.dynunet import DynUNet
+
+    levels = len(filters)
+    network = _built(
+        "DynUNet",
+        DynUNet,
+        spatial_dims=3,
+        in_channels=in_channels,
+        out_channels=num_classes,
+        kernel_size=[3] * levels,
+        strides=[1] + [2] * (levels - 1),
+        upsample_kernel_size=[2] * (levels - 1),
+        filters=list(filters),
+        res_block=res_block,
+        deep_supervision=deep_supervision,
+        deep_supr_num=deep_supr_num,
+        dropout=dropout or None,
+    )
+    stride = 2 ** (levels - 1)
+    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+
+
+def mednext(
+    *,
+    in_channels: int,
+    num_classes: int,
+    init_filters: int = 32,
+    kernel_size: int = 3,
+    expansion: Sequence[int] = (2, 3, 4, 4),
+    blocks: Sequence[int] = (3, 4, 8, 8),
+    bottleneck_expansion: int = 4,
+    bottleneck_blocks: int = 8,
+    deep_supervision: bool = True,
+) -> DeeplySupervisedNetwork:
+    """MedNeXt of Roy et al. 2023, the medium form by default.
+
+    Args:
+        in_channels: input channels.
+        num_classes: output channels.
+        init_filters: width at the full resolution; doubled at every further level.
+        kernel_size: of the depthwise convolutions.
+        expansion: ratio of each level of the encoder; the decoder has the same from its coarsest level on.
+        blocks: of each level of the encoder and, in reverse, of the decoder.
+        bottleneck_expansion: ratio at the coarsest level.
+        bottleneck_blocks: blocks there.
+        deep_supervision: whether coarser levels give logits in training.
+
+    Raises:
+        MedbenchError: ``model.option``.
+    """
+    from monai.networks.nets.mednext import MedNeXt
+
+    network = _built(
+        "MedNeXt",
+        MedNeXt,
+        spatial_dims=3,
+        in_channels=in_channels,
+        out_channels=num_classes,
+        init_filters=init_filters,
+        encoder_expansion_ratio=tuple(expansion),
+        decoder_expansion_ratio=tuple(reversed(expansion)),
+        bottleneck_expansion_ratio=bottleneck_expansion,
+        kernel_size=kernel_size,
+        deep_supervision=deep_supervision,
+        use_residual_connection=True,
+        blocks_down=tuple(blocks),
+        blocks_bottleneck=bottleneck_blocks,
+        blocks_up=tuple(reversed(blocks)),
+    )
+    stride = 2 ** len(blocks)
+    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+
+
+def unetr(
+    *,
+    in_channels: int,
+    num_classes: int,
+    image_size: int = 96,
+    feature_size: int = 16,
+    hidden_size: int = 768,
+    mlp_dim: int = 3072,
+    num_heads: int = 12,
+    dropout_rate: float = 0.0,
+) -> PaddedNetwork:
+    """UNETR of Hatamizadeh et al. 2022, whose tokens have learnt places in windows of one size.
+
+    Args:
+        in_channels: input channels.
+        num_classes: output channels.
+        image_size: side of its windows in voxels, a multiple of 16; smaller windows are padded to it.
+        feature_size: width at the full resolution.
+        hidden_size: width of the tokens.
+        mlp_dim: hidden width of the perceptrons.
+        num_heads: attention heads.
+        dropout_rate: rate.
+
+    Raises:
+        MedbenchError: ``model.option``.
+    """
+    from monai.networks.nets.unetr import UNETR
+
+    if image_size < 16 or image_size % 16:
+        raise MedbenchError(
+            "model.option",
+            f"UNETR: image_size={image_size} is no multiple of 16.",
+            "Give 96, or another multiple of 16.",
+        )
+    network = _built(
+        "UNETR",
+        UNETR,
+        in_channels=in_channels,
+        out_channels=num_classes,
+        img_size=(image_size,) * 3,
+        feature_size=feature_size,
+        hidden_size=hidden_size,
+        mlp_dim=mlp_dim,
+        num_heads=num_heads,
+        dropout_rate=dropout_rate,
+    )
+    return PaddedNetwork(network, 1, image_size)
 
 
 def _built(title: str, kind: Callable[..., nn.Module], **options: Any) -> nn.Module:

@@ -5,6 +5,7 @@ Importing this imports no torch.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry, load_object, unknown_name
 from medbench.models.entry import CARDS, ModelEntry, read_card
+from medbench.models.local.entries import local_entry, local_factory
+from medbench.models.local.names import declared_models
 from medbench.models.smp_table import smp_entries
 from medbench.models.timm_table import PREFIX, timm_entries, timm_entry
+from medbench.models.torchvision_table import torchvision_entries
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,24 +36,51 @@ def _registry() -> Registry[ModelEntry]:
                 registry.add(name, entry)
         except MedbenchError as error:
             registry.report(error)
-    for entry in (*smp_entries(), *timm_entries()):
+    for entry in (*smp_entries(), *timm_entries(), *torchvision_entries()):
         registry.add(entry.name, entry)
     return registry
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the models that match a shell-style pattern.
+    """Names of the models that match a shell-style pattern; parts, which answer no task, are left out.
 
     >>> list_models("dssau*")
     ['dssau_net', 'dssau_net.test']
     """
-    return _registry().names(pattern)
+    registry = _registry()
+    own = [name for name in registry.names(pattern) if not _is_part(registry.imported(name))]
+    return sorted({*own, *fnmatch.filter(_declared(), pattern)})
+
+
+def _declared() -> list[str]:
+    """Models of the project file; none where it cannot be read, which is logged."""
+    try:
+        return declared_models()
+    except MedbenchError as error:
+        _registry().report(error)
+        return []
+
+
+def list_parts(pattern: str = "*") -> list[str]:
+    """Names of the parts of networks that :func:`create_model` builds and no challenge runs.
+
+    >>> list_parts("cm_cgns.image_dec*")
+    ['cm_cgns.image_decoder', 'cm_cgns.image_decoder_vit']
+    """
+    registry = _registry()
+    return [name for name in registry.names(pattern) if _is_part(registry.imported(name))]
+
+
+def _is_part(entry: ModelEntry | None) -> bool:
+    return isinstance(entry, ModelEntry) and not entry.offers
 
 
 def model_entries(pattern: str = "*") -> list[ModelEntry]:
-    """Cards of the models that match a shell-style pattern; a broken card is logged and left out."""
+    """Cards of the models that match a shell-style pattern; parts and broken cards are left out."""
     entries = []
     for name, entry in _registry().values(pattern):
+        if _is_part(entry):
+            continue
         try:
             entries.append(_checked(name, entry))
         except MedbenchError as error:
@@ -68,10 +99,11 @@ def _checked(name: str, entry: ModelEntry) -> ModelEntry:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """A model's card, by its name or an alias; ``timm/NAME`` for any classifier of timm.
+    """A model's card, by its name or an alias; ``timm/NAME`` for any of timm; a model of one's own.
 
     Raises:
-        MedbenchError: ``model.unknown`` with the nearest names.
+        MedbenchError: ``model.unknown`` with the nearest names, or as
+            :func:`medbench.models.local.entries.local_entry`.
     """
     registry = _registry()
     if name not in registry:
@@ -80,6 +112,9 @@ def model_entry(name: str) -> ModelEntry:
                 return registry.get(candidate)
         if name.startswith(PREFIX):
             return timm_entry(name.removeprefix(PREFIX))
+        own = local_entry(name)
+        if own is not None:
+            return own
     return _checked(name, registry.get(name))
 
 
@@ -107,7 +142,7 @@ def create_model(
     name: str,
     *,
     in_channels: int | None = None,
-    num_classes: int,
+    num_classes: int | None = None,
     image_size: int | None = None,
     **options: Any,
 ) -> nn.Module:
@@ -116,7 +151,8 @@ def create_model(
     Args:
         name: model name.
         in_channels: channels of the input ``(N, in_channels, H, W)``; the published number if ``None``.
-        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background.
+        num_classes: classes of the output ``(N, num_classes, H, W)`` logits, with the background; the
+            published number if ``None``.
         image_size: side of the square input in pixels; ignored where the architecture does not depend on it.
         options: options of the model. ``num_image_classes`` is an option of every model with an image-level
             head: with a number the network returns ``(segmentation logits, image logits)``, with ``None``,
@@ -128,6 +164,7 @@ def create_model(
     """
     entry = model_entry(name)
     in_channels = entry.in_channels if in_channels is None else in_channels
+    num_classes = entry.num_classes if num_classes is None else num_classes
     for what, number in (("in_channels", in_channels), ("num_classes", num_classes)):
         if number < 1:
             raise MedbenchError(
@@ -168,7 +205,7 @@ def factory_of(name: str) -> Factory | str:
         MedbenchError: ``model.unknown`` with the nearest names.
     """
     entry = model_entry(name)
-    return _factories.get(entry.name) or entry.factory
+    return (local_factory(entry.name) if entry.local else _factories.get(entry.name)) or entry.factory
 
 
 def official_state_dict(

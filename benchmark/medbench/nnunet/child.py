@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.files import read_json, write_json, write_text
+from medbench.core.files import read_json, replace_flushed, write_json, write_text
 from medbench.core.seeds import derived_seed
+from medbench.nnunet.ordered_batches import ordered
 
 if TYPE_CHECKING:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -32,6 +34,8 @@ AUGMENTERS = "nnUNet_n_proc_DA"
 
 def main(path: Path) -> int:
     """Carry out the request in a file; exit code 0, or 1 after an event with the reason."""
+    signal.signal(signal.SIGTERM, _end)
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     request = read_json(path)
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with open(request["log"], "a", encoding="utf-8") as log:
@@ -53,10 +57,15 @@ def main(path: Path) -> int:
     return 0
 
 
+def _end(number: int, frame: Any) -> None:
+    """Exit as Python does, so that the processes that read ahead end with this one."""
+    sys.exit(128 + number)
+
+
 def _work(request: dict[str, Any], emit: Emit) -> None:
     import torch
 
-    if request["device"] == "cpu":
+    if request["deterministic"]:
         torch.use_deterministic_algorithms(True, warn_only=True)
     if not request["workers"]:
         _stay_in_this_process()
@@ -139,10 +148,10 @@ def seed_all(*parts: int) -> None:
 def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | str, emit: Emit) -> None:
     """Train a fold, or resume it, and write its history; a finished fold is left as it is."""
     import torch
-    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     number = -1 if fold == "all" else int(fold)
-    model = f"nnUNetTrainer__{plans_name}__{request['configuration']}"
+    model = f"{request['trainer']}__{plans_name}__{request['configuration']}"
     place = Path(request["results"]) / model / f"fold_{fold}"
     per_fold = request["epochs"] * request["steps"]
     if (place / "checkpoint_final.pth").exists() and (place / "history.json").exists():
@@ -154,15 +163,18 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
     plans["continue_training"] = latest.exists()
     dataset_json = read_json(dataset / "dataset.json")
     device = torch.device(request["device"])
-    trainer = nnUNetTrainer(plans, request["configuration"], fold, dataset_json, device)
+    kind: type[nnUNetTrainer] = recursive_find_trainer_class_by_name(request["trainer"])
+    trainer = kind(plans, request["configuration"], fold, dataset_json, device)
     trainer.num_epochs = request["epochs"]
     trainer.num_iterations_per_epoch = request["steps"]
     trainer.num_val_iterations_per_epoch = request["validation_steps"]
-    trainer.initial_lr = request["learning_rate"]
-    trainer.weight_decay = request["weight_decay"]
+    trainer.initial_lr = request.get("learning_rate", trainer.initial_lr)
+    trainer.weight_decay = request.get("weight_decay", trainer.weight_decay)
     trainer.save_every = max(1, min(50, request["epochs"] // 20))
     _steer(trainer, request, number, emit)
     trainer.initialize()
+    if "start" in request:
+        _begin(trainer, request["start"], emit)
     if latest.exists():
         _load_safely(trainer, latest)
         emit({"event": "say", "line": f"Fold {fold} goes on at epoch {trainer.current_epoch + 1}."})
@@ -176,16 +188,34 @@ def _train(request: dict[str, Any], dataset: Path, plans_name: str, fold: int | 
     write_text(place / "history.json", json.dumps(history, indent=2).replace("NaN", "null"))
 
 
+def _begin(trainer: nnUNetTrainer, start: dict[str, Any], emit: Emit) -> None:
+    """Give a fold's network the weights to start from."""
+    import torch
+
+    from medbench.nnunet.beginning import begin_with
+
+    state = torch.load(start["file"], map_location="cpu", weights_only=True)
+    network: Any = trainer.network
+    fit = begin_with(getattr(network, "_orig_mod", network), state, start)
+    write_json(Path(start["report"]), fit)
+    emit(
+        {"event": "say", "line": f"{fit['matched']} parameters of the network start from {start['source']}."}
+    )
+
+
 def _steer(trainer: nnUNetTrainer, request: dict[str, Any], number: int, emit: Emit) -> None:
     """Make the trainer seed every epoch, save atomically, report, and neither plot nor name the host."""
     save, begin, end = trainer.save_checkpoint, trainer.on_train_epoch_start, trainer.on_epoch_end
 
     def save_whole(filename: str) -> None:
         save(f"{filename}.partial")
-        Path(f"{filename}.partial").replace(filename)
+        replace_flushed(Path(f"{filename}.partial"), Path(filename))
 
     def begin_seeded() -> None:
-        seed_all(request["seed"], number + 1, trainer.current_epoch + 1)
+        parts = request["seed"], number + 1, trainer.current_epoch + 1
+        trainer.dataloader_train = ordered(trainer.dataloader_train, seed_all, (*parts, 0))
+        trainer.dataloader_val = ordered(trainer.dataloader_val, seed_all, (*parts, 1))
+        seed_all(*parts)
         begin()
 
     def end_reported() -> None:

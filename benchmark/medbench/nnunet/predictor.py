@@ -99,7 +99,7 @@ def _is_list_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
 
 
 _FACTS: Mapping[str, Callable[[Any], bool]] = {
-    "trainer": lambda value: bool(re.fullmatch(r"nnUNetTrainer\w{0,80}", str(value))),
+    "trainer": lambda value: bool(re.fullmatch(r"nnUNet\w{0,80}", str(value))),
     "configuration": lambda value: bool(re.fullmatch(r"\w{1,80}", str(value))),
     "folds": lambda value: _is_list_of(value, lambda fold: bool(re.fullmatch(r"\d{1,3}|all", str(fold)))),
     "mirror_axes": lambda value: _is_list_of(value, lambda axis: axis in (0, 1, 2)),

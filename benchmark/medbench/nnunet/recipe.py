@@ -6,6 +6,9 @@ import dataclasses
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+from medbench.nnunet.own_classes import DEFAULT_TRAINER, own_classes
+from medbench.training.recipes.checking import check_settings
 
 FOLDS = 5
 PLANNERS = {
@@ -14,6 +17,9 @@ PLANNERS = {
     "ResEncL": "nnUNetPlannerResEncL",
     "ResEncXL": "nnUNetPlannerResEncXL",
 }
+
+_TRAINERS = ("learning_rate", "weight_decay")
+"""Settings that a trainer may decide by itself."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,8 +35,10 @@ class NnunetRecipe:
         validation_steps: random batches of the held-out fold per epoch.
         learning_rate: of stochastic gradient descent at the start; it falls to zero with the power 0.9.
         weight_decay: of stochastic gradient descent.
-        planner: ``default``, or one of nnU-Net's residual encoder presets ``ResEncM``, ``ResEncL``,
-            ``ResEncXL``.
+        planner: ``default``; one of nnU-Net's residual encoder presets ``ResEncM``, ``ResEncL`` and
+            ``ResEncXL``; or the name of any planner of nnU-Net.
+        trainer: name of any trainer of nnU-Net, such as ``nnUNet_Primus_M_Trainer``; those besides its
+            default have a learning rate and a weight decay of their own unless the recipe changes them.
         base_features: width at the full resolution.
         memory_gb: GPU memory that the plan is made for; 0 leaves the planner's own.
         batch_size: patches per step; 0 takes the planned number.
@@ -46,7 +54,8 @@ class NnunetRecipe:
     validation_steps: int = 50
     learning_rate: float = 1e-2
     weight_decay: float = 3e-5
-    planner: Literal["default", "ResEncM", "ResEncL", "ResEncXL"] = "default"
+    planner: str = "default"
+    trainer: str = DEFAULT_TRAINER
     base_features: int = 32
     memory_gb: float = 0.0
     batch_size: int = 0
@@ -54,15 +63,9 @@ class NnunetRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("image_size", "epochs", "steps", "validation_steps", "base_features"):
-            if getattr(self, name) < 1:
-                raise MedbenchError("recipe.setting", f"nnU-Net: {name} must be positive.", "Give 1 or more.")
-        if self.planner not in PLANNERS:
-            raise MedbenchError(
-                "recipe.setting",
-                f"nnU-Net has no planner preset '{self.planner}'.",
-                f"Known: {', '.join(PLANNERS)}.",
-            )
+        check_settings(self, planned=("batch_size",))
+        _check_class("planner", self.planner, (*PLANNERS, *own_classes("planner")))
+        _check_class("trainer", self.trainer, (DEFAULT_TRAINER, *own_classes("trainer")))
         if self.folds != "all" and not all(fold in range(FOLDS) for fold in self.fold_list):
             raise MedbenchError(
                 "recipe.setting",
@@ -77,11 +80,29 @@ class NnunetRecipe:
             return [self.folds]
         return list(dict.fromkeys(self.folds))
 
+    @property
+    def planner_class(self) -> str:
+        """Name of the planner's class."""
+        return PLANNERS.get(self.planner, self.planner)
+
     def as_json(self) -> dict[str, Any]:
-        """Plain values for records and hashes."""
-        return {**dataclasses.asdict(self), "folds": self.fold_list}
+        """Plain values for records and hashes, without settings that the trainer decides by itself."""
+        values = {**dataclasses.asdict(self), "folds": self.fold_list}
+        if self.trainer != DEFAULT_TRAINER:
+            defaults = {field.name: field.default for field in dataclasses.fields(self)}
+            for name in _TRAINERS:
+                if values[name] == defaults[name]:
+                    del values[name]
+        return values
 
     def describe(self, spatial_dims: int) -> str:
         """Length of the training and size of its images, in words."""
         size = f", images at {self.image_size}×{self.image_size}" if spatial_dims == 2 else ""
         return f"{self.epochs} epochs of {self.steps} steps{size}"
+
+
+def _check_class(setting: str, name: str, known: tuple[str, ...]) -> None:
+    if name in known:
+        return
+    error = unknown_name(setting, name, known)
+    raise MedbenchError("recipe.setting", f"{setting}={name}: nnU-Net has none of that name.", error.hint)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ from medbench.core.files import read_json, write_json
 from medbench.core.progress import Progress
 from medbench.models.nnunet import CONFIGURATIONS, require_nnunet
 from medbench.models.options import refuse_options
+from medbench.nnunet.beginning import REPORT, START, read_start
 from medbench.nnunet.data import split_folds, write_raw
-from medbench.nnunet.recipe import PLANNERS, NnunetRecipe
-from medbench.training.fit import SUMMARY, WEIGHTS, Hardware
+from medbench.nnunet.recipe import NnunetRecipe
+from medbench.training.fit import SUMMARY, WEIGHTS
 from medbench.training.framework import TrainingOrder
+from medbench.training.hardware import Hardware, present_hardware
 from medbench.training.recipes import load_recipe_as
 
 if TYPE_CHECKING:
@@ -82,7 +85,7 @@ class Nnunet:
         if weights.exists() and (order.folder / SUMMARY).exists():
             return weights
         require_nnunet()
-        device = _device(hardware)
+        hardware = _present(hardware)
         started = time.perf_counter()
         recipe: NnunetRecipe = order.recipe
         name = f"Dataset001_{order.challenge.name}"
@@ -99,18 +102,22 @@ class Nnunet:
             **recipe.as_json(),
             "recipe": recipe.name,
             "base_features": order.options.get("base_features", recipe.base_features),
-            "planner": PLANNERS[recipe.planner],
+            "planner": recipe.planner_class,
             "folds": recipe.fold_list,
             "configuration": configuration,
             "dataset": name,
             "splits": splits,
-            "device": device,
-            "workers": hardware.workers,
+            "device": hardware.accelerator,
+            "deterministic": bool(hardware.deterministic),
+            "workers": hardware.workers or 0,
             "log": str(order.folder / LOG),
             "preprocessed": str(order.folder / "nnUNet_preprocessed" / name),
             "results": str(order.folder / "nnUNet_results" / name),
         }
+        if order.start is not None:
+            request["start"] = _hand_over(order)
         self._run(request, order.folder, progress)
+        (order.folder / START).unlink(missing_ok=True)
         model_folder = next((order.folder / "nnUNet_results" / name).glob(f"*__{configuration}"))
         facts = self._finish(order, model_folder, weights, len(groups))
         facts["last_session_time_s"] = round(time.perf_counter() - started, 1)
@@ -186,6 +193,8 @@ class Nnunet:
             "validation_dice": round(sum(dice) / len(dice), 6) if dice else None,
             FACTS_KEY: facts,
         }
+        if (order.folder / REPORT).exists():
+            checkpoint_facts["start_parameters"] = read_json(order.folder / REPORT)
         save_checkpoint(weights, state, checkpoint_facts)
         summary = {key: value for key, value in checkpoint_facts.items() if key != FACTS_KEY}
         short = {key: value for key, value in facts.items() if key not in ("plans", "dataset")}
@@ -196,6 +205,10 @@ class Nnunet:
         from medbench.nnunet import files as nnunet_files
 
         return nnunet_files.import_weights(path, model, cache) if nnunet_files.is_model(path) else path
+
+    def read_start(self, path: Path, cache: Path) -> Checkpoint:
+        """Weights of nnU-Net's model folder, archive or checkpoint, or of a medbench checkpoint."""
+        return read_start(path, cache)
 
     def predictor(
         self, checkpoint: Checkpoint, challenge: Challenge, *, device: str, overlap: float, mirror: bool
@@ -210,18 +223,32 @@ class Nnunet:
 NNUNET = Nnunet()
 
 
-def _device(hardware: Hardware) -> str:
+def _hand_over(order: TrainingOrder) -> dict[str, Any]:
+    """Write the weights to start from for the child process; its request about them."""
     import torch
 
+    start = order.start
+    order.folder.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(start.checkpoint.state), order.folder / START)
+    return {
+        "file": str(order.folder / START),
+        "report": str(order.folder / REPORT),
+        "source": str(start.path),
+        "frozen": list(start.frozen),
+        "other_classes": start.other_classes,
+    }
+
+
+def _present(hardware: Hardware) -> Hardware:
     if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
         raise MedbenchError(
             "nnunet.hardware",
             "nnU-Net trains here on one device at its own precision.",
             "Leave --devices, --nodes and --precision out; train folds side by side instead.",
         )
-    if hardware.accelerator == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return hardware.accelerator
+    if hardware.passes != 1:
+        raise MedbenchError("nnunet.hardware", "nnU-Net adds up no passes.", "Leave --accumulate out.")
+    return present_hardware(replace(hardware, devices=1))
 
 
 def _check_folds(recipe: NnunetRecipe, splits: list[dict[str, list[str]]], order: TrainingOrder) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.models.devices import cuda_index
 from medbench.profiling.memory import Pass, PeakMemory
 from medbench.profiling.workload import Workload, ran_out_of_memory
 
@@ -82,8 +83,9 @@ def limit_memory(device: str, limit_bytes: int) -> None:
     if device.startswith("cuda"):
         import torch
 
-        total = torch.cuda.get_device_properties(device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), device)
+        index = cuda_index(device)
+        total = torch.cuda.get_device_properties(index).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), index)
         return
     if not _STATUS.exists():
         raise MedbenchError(
@@ -105,13 +107,14 @@ def status_bytes(field: str) -> int:
 def _cuda_peaks(call: Callable[[], Any], device: str) -> dict[str, Any]:
     import torch
 
-    torch.cuda.synchronize(device)
-    torch.cuda.reset_peak_memory_stats(device)
+    index = cuda_index(device)
+    torch.cuda.synchronize(index)
+    torch.cuda.reset_peak_memory_stats(index)
     call()
-    torch.cuda.synchronize(device)
+    torch.cuda.synchronize(index)
     return {
-        "allocated_bytes": torch.cuda.max_memory_allocated(device),
-        "reserved_bytes": torch.cuda.max_memory_reserved(device),
+        "allocated_bytes": torch.cuda.max_memory_allocated(index),
+        "reserved_bytes": torch.cuda.max_memory_reserved(index),
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -117,7 +118,7 @@ def count_cost(
     note = ""
     if way != "values":
         try:
-            with FakeTensorMode():
+            with _quiet_fake_tensors(), FakeTensorMode():
                 inputs = _inputs(torch.empty(*input_shape), further)
                 return _count(_without_values(network), inputs, "shapes", activations)
         except Exception as error:
@@ -128,6 +129,18 @@ def count_cost(
     device = next((tensor.device for tensor in network.parameters()), torch.device("cpu"))
     images = torch.randn(*input_shape, generator=torch.Generator().manual_seed(0)).to(device)
     return _count(network, _inputs(images, further), "values", activations, note)
+
+
+@contextlib.contextmanager
+def _quiet_fake_tensors() -> Iterator[None]:
+    """Keep out of the log what fake tensors report before they raise the error that is noted."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before = log.disabled
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _inputs(images: Tensor, further: Callable[[Tensor], tuple[Tensor, ...]] | None) -> tuple[Tensor, ...]:
@@ -260,7 +273,8 @@ def _plain_attention() -> Iterator[None]:
 
 
 def _kept_for_backward(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), *inputs)}
+    given = [value for value in inputs if isinstance(value, Tensor)]
+    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), *given)}
     storages: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from medbench.models.devices import cuda_index
 from medbench.profiling.workload import Workload
 
 Pass = Literal["forward", "training_step"]
@@ -90,7 +91,7 @@ def available_bytes(device: str) -> int:
     if device.startswith("cuda"):
         import torch
 
-        free, _ = torch.cuda.mem_get_info(device)
+        free, _ = torch.cuda.mem_get_info(cuda_index(device))
         return int(free)
     import psutil
 

@@ -13,6 +13,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress, SilentProgress
 from medbench.models import model_entry
+from medbench.models.devices import present_device
 from medbench.profiling.cost import Cost, count_cost
 from medbench.profiling.energy import measure_energy
 from medbench.profiling.latency import Latency, measure_latency
@@ -41,7 +42,7 @@ class Request:
         shape: of one sample; the published input on the card if ``None``.
         num_classes: of every model; the card's number if ``None``.
         options: of every model.
-        devices: ``cpu``, ``cuda``, ``cuda:N``, or ``all``.
+        devices: ``auto``, ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``all``.
         batches: samples per forward pass.
         precisions: ``fp32``, ``bf16``, ``fp16``.
         measures: some of :data:`MEASURES`; the cost is always counted.
@@ -169,20 +170,16 @@ def present_devices(names: Sequence[str]) -> list[str]:
     """Devices of this machine by name, where ``all`` is the CPU and every CUDA device.
 
     Raises:
-        MedbenchError: ``device.missing``.
+        MedbenchError: as :func:`medbench.models.devices.present_device`.
     """
-    import torch
-
     devices: list[str] = []
     for device in names:
         if device == "all":
+            import torch
+
             devices += ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        elif device == "cpu" or (device.startswith("cuda") and torch.cuda.is_available()):
-            devices.append(device)
         else:
-            raise MedbenchError(
-                "device.missing", f"This machine has no device '{device}'.", "Use --device cpu."
-            )
+            devices.append(present_device(device))
     return list(dict.fromkeys(devices))
 
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medbench.core.errors import MedbenchError
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.registry import load_object, unknown_name
+from medbench.models.devices import present_device
 
 if TYPE_CHECKING:
     import torch
@@ -94,8 +94,7 @@ class Workload:
         """
         import torch
 
-        if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise MedbenchError("device.missing", "This machine has no CUDA device.", "Use --device cpu.")
+        present_device(self.device)
         if self.threads:
             torch.set_num_threads(self.threads)
         images = torch.randn(self.batch, *self.shape, generator=torch.Generator().manual_seed(0))
@@ -120,7 +119,7 @@ class Workload:
         return predict
 
     def training_step(self) -> Callable[[], Any]:
-        """A function that runs one training step: forward, mean square of all logits, backward, AdamW."""
+        """A function that runs one training step: forward, mean square of all outputs, backward, AdamW."""
         import torch
 
         network, inputs = self.placed()
@@ -131,6 +130,8 @@ class Workload:
         def train() -> None:
             with self._autocast():
                 outputs = run(*inputs)
+            if isinstance(outputs, dict):
+                outputs = list(outputs.values())
             parts = outputs if isinstance(outputs, list | tuple) else [outputs]
             torch.stack([part.float().square().mean() for part in parts]).sum().backward()
             optimizer.step()

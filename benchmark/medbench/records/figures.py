@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,17 @@ import numpy.typing as npt
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
-from medbench.core.overlay import Illustration, ObjectMark, Stroke
+from medbench.core.overlay import DrawnBox, Illustration, ObjectMark, Stroke
 from medbench.core.result_table import CaseRow
+from medbench.records.shell import words
 
 MARK_MARGIN_PX = 8
 LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1600, "detail": 1024}
 _JPEG_QUALITY = 88
+LETTERS_OF_A_SIDE = 24
+"""Heights of a letter of a box's text along the longer side of an image."""
 Mask = npt.NDArray[np.bool_]
+Side = Literal["reference", "prediction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +111,21 @@ def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
         caption,
         text if first.kind == "overview" else "",
         tuple(map(_frame, images)),
-        any(np.any(image.reference) or np.any(image.prediction) for image in images),
+        any(map(_outlined, images)),
         any(image.marks for image in images),
         any(image.strokes for image in images),
     )
 
 
+def _outlined(image: Illustration) -> bool:
+    boxes = image.reference_boxes or image.prediction_boxes
+    return bool(np.any(image.reference) or np.any(image.prediction) or boxes)
+
+
 def _frame(illustration: Illustration) -> Frame:
     import cv2
 
-    from medbench.io.raster import resize_image, resize_labels
+    from medbench.io.raster import resize_image
 
     image = np.ascontiguousarray(illustration.image, np.uint8)
     scale = min(1.0, LARGEST_SIDE_PX[illustration.kind] / max(image.shape[:2]))
@@ -125,43 +135,41 @@ def _frame(illustration: Illustration) -> Frame:
     options = [] if lossless else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
     _, content = cv2.imencode(".png" if lossless else ".jpeg", small[:, :, ::-1], options)
     data = base64.b64encode(content.tobytes()).decode()
-    reference, prediction = (
-        resize_labels(np.ascontiguousarray(labels, np.uint8), height, width)
-        for labels in (illustration.reference, illustration.prediction)
-    )
     return Frame(
         f"data:image/{'png' if lossless else 'jpeg'};base64,{data}",
-        overlay(reference, prediction, illustration.marks, illustration.strokes, scale),
+        overlay(illustration, scale),
         illustration.caption,
         illustration.worst,
     )
 
 
-def overlay(
-    reference: npt.NDArray[np.uint8],
-    prediction: npt.NDArray[np.uint8],
-    marks: Sequence[ObjectMark] = (),
-    strokes: Sequence[Stroke] = (),
-    scale: float = 1.0,
-) -> str:
-    """Outlines of every label, wrong pixels, marks and measurements as SVG; empty where there are none.
+def overlay(illustration: Illustration, scale: float = 1.0) -> str:
+    """Outlines, wrong pixels, boxes, marks and measurements as SVG; empty where there are none.
 
     Args:
-        reference: label map ``(height, width)`` as it is shown.
-        prediction: the same shape.
-        marks: single objects, in pixels of the image before ``scale``.
-        strokes: measurements, likewise.
+        illustration: labels, boxes, marks and strokes, in pixels of the image.
         scale: from the image to what is shown.
     """
+    from medbench.io.raster import resize_labels
+
+    height, width = (max(1, round(side * scale)) for side in illustration.reference.shape[:2])
+    reference, prediction = (
+        resize_labels(np.ascontiguousarray(labels, np.uint8), height, width)
+        for labels in (illustration.reference, illustration.prediction)
+    )
     parts = [*_errors(reference, prediction)]
     for labels, side in ((reference, "reference"), (prediction, "prediction")):
         shapes = "".join(_outline(labels == label) for label in np.unique(labels[labels > 0]))
         parts += [f'<path class="{side}" d="{shapes}"/>'] if shapes else []
-    parts += [shape for mark in marks for shape in _marks(mark, scale)]
-    parts += [_stroke(stroke, scale) for stroke in strokes]
+    letter = max(height, width) / LETTERS_OF_A_SIDE
+    for box in illustration.reference_boxes:
+        parts += _box(box, "reference", scale, letter)
+    for box in reversed(illustration.prediction_boxes):
+        parts += _box(box, "prediction", scale, letter)
+    parts += [shape for mark in illustration.marks for shape in _marks(mark, scale)]
+    parts += [_stroke(stroke, scale) for stroke in illustration.strokes]
     if not parts:
         return ""
-    height, width = reference.shape
     return f'<svg class="over" viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>'
 
 
@@ -188,6 +196,21 @@ def _outline(mask: Mask, finer: int = 1) -> str:
 def _path(points: npt.NDArray[np.float64]) -> str:
     """A closed path in steps of a tenth of a pixel."""
     return "M" + "L".join(f"{x:g} {y:g}" for x, y in np.round(points, 1)) + "z"
+
+
+def _box(box: DrawnBox, side: Side, scale: float, letter: float) -> Iterator[str]:
+    """A box, with the text of a reference above and that of a prediction below it."""
+    left, top, right, bottom = (corner * scale for corner in box.corners)
+    yield (
+        f'<rect class="{side}" x="{left:.1f}" y="{top:.1f}" '
+        f'width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
+    )
+    if box.text:
+        y = max(letter, top - letter / 3) if side == "reference" else bottom - letter / 3
+        yield (
+            f'<text class="{side}" x="{left + letter / 3:.1f}" y="{y:.1f}" '
+            f'font-size="{letter:.1f}">{words(box.text)}</text>'
+        )
 
 
 def _marks(mark: ObjectMark, scale: float) -> Iterator[str]:

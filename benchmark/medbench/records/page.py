@@ -43,8 +43,10 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
+    *,
     sealed: bool = True,
     bibtex: str = "",
+    verdicts: Sequence[str] = (),
 ) -> None:
     """Write the report of a run as one HTML file without links to other files.
 
@@ -57,6 +59,7 @@ def write_report(
         predictions: folder of prediction files.
         sealed: whether hashes show that record and rows were not edited.
         bibtex: entries of the model and the challenge.
+        verdicts: columns in which the run was not shown to lie above the constant baseline, in words.
     """
     columns = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
     ordering = columns[0] if columns else None
@@ -70,6 +73,7 @@ def write_report(
         .render(
             record=record,
             sealed=sealed,
+            verdicts=verdicts,
             headline=_headline(record, challenge),
             headings=RESULT_HEADINGS,
             tables=[

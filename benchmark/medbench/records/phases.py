@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from medbench.core.files import read_json, write_json
+from medbench.core.machine import computes_bf16
 
 PHASES = "phases.json"
 HEADINGS = ("phase", "cases", "p50 [ms]", "p90 [ms]", "sum [s]", "of all work")
@@ -25,12 +26,21 @@ _LANES = {
 _ADVICE = {
     "read": "copy the data to a local disk, or store it less compressed",
     "preprocess": "give images near the network's own size",
-    "forward": "use --device cuda, --precision bf16, another --batch-size or a lighter model "
-    "('medbench profile' compares them)",
     "postprocess": "predict at the images' own size, or fewer classes",
     "write": "put --runs on a local disk",
     "score": "the surface distances usually take most; see 'medbench metrics' for what the challenge demands",
 }
+
+
+def forward_advice(device: str) -> str:
+    """How to make the forward pass shorter on a device."""
+    if device.startswith("cuda"):
+        ways = "use --precision bf16, a larger --batch-size"
+    elif device == "cpu":
+        ways = "use --device cuda where there is one" + (", --precision bf16" if computes_bf16() else "")
+    else:
+        ways = "use another --batch-size"
+    return f"{ways} or a lighter model ('medbench profile' compares them)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +114,8 @@ class PhaseProfile:
         )
 
 
-def summarise_phases(timing: Timing) -> PhaseProfile | None:
-    """Times by phase of the cases that this call predicted; ``None`` where it predicted none."""
+def summarise_phases(timing: Timing, device: str = "cpu") -> PhaseProfile | None:
+    """Times by phase of the cases that this call predicted on a device; ``None`` where it predicted none."""
     order = [phase for phases, _ in _LANES.values() for phase in phases]
     samples = {phase: timing.samples[phase] for phase in order if timing.samples.get(phase)}
     if not samples:
@@ -129,12 +139,13 @@ def summarise_phases(timing: Timing) -> PhaseProfile | None:
     }
     slowest = max(loads, key=lambda lane: loads[lane])
     fix = max(_LANES[slowest][0], key=lambda phase: totals.get(phase, 0.0))
-    return PhaseProfile(phases, timing.wall_s, loads, slowest, fix, _ADVICE[fix])
+    advice = forward_advice(device) if fix == "forward" else _ADVICE[fix]
+    return PhaseProfile(phases, timing.wall_s, loads, slowest, fix, advice)
 
 
-def keep_phases(folder: Path, timing: Timing) -> None:
+def keep_phases(folder: Path, timing: Timing, device: str = "cpu") -> None:
     """Write the times into the run directory; nothing is written where no case was timed."""
-    profile = summarise_phases(timing)
+    profile = summarise_phases(timing, device)
     if profile is not None:
         write_json(folder / PHASES, asdict(profile))
 
@@ -169,6 +180,12 @@ class Timing(defaultdict[str, float]):
         """Add the seconds that a phase of one case took."""
         self[phase] += seconds
         self.samples[phase].append(seconds)
+
+    def add_samples(self, samples: Mapping[str, Sequence[float]]) -> None:
+        """Add seconds by phase that were measured elsewhere."""
+        for phase, values in samples.items():
+            for seconds in values:
+                self.add(phase, seconds)
 
     def measure(self, phase: str, function: Callable[[], T]) -> T:
         """The result of calling ``function``, whose time is added to the phase."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
 from medbench.records.agreement import differing_cells, disagreement
+from medbench.records.notebook import Rows, frame_of, html_of
 from medbench.records.schema import RunRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 JOURNAL, RECORD = "cases.jsonl", "record.json"
 UNSEALED = "unsealed"
@@ -36,6 +42,14 @@ class Run:
         recipe = ((self.record.model.training or {}).get("recipe") or {}).get("name")
         name = f"{self.record.model.title}{f' ({recipe})' if recipe else ''} {self.record.key[:8]}"
         return name if self.sealed else f"{name} ({UNSEALED})"
+
+    def to_pandas(self, of: Rows = "metrics") -> pd.DataFrame:
+        """The run as a pandas frame, as :meth:`Finished.to_pandas`."""
+        return frame_of(self.record, list(self.rows.values()), of)
+
+    def _repr_html_(self) -> str:
+        """The result table, as notebooks show it."""
+        return html_of(self.record)
 
 
 def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> Run:
@@ -144,6 +158,17 @@ def _damaged(message: str) -> MedbenchError:
     return MedbenchError("run.damaged", message, "Repeat the run's command; it goes on where it stopped.")
 
 
+def kept_run(folder: Path, rows: Sequence[CaseRow], command: str) -> Finished | None:
+    """The finished run in a folder, where it holds these very rows; ``None`` where it does not."""
+    try:
+        run = read_run(folder)
+    except MedbenchError:
+        return None
+    if list(run.rows.values()) != list(rows):
+        return None
+    return Finished(run.record, rows, folder, len(rows), command, kept=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The result of a run that this process finished.
@@ -154,6 +179,7 @@ class Finished:
         folder: the run directory.
         resumed: cases that an earlier call had finished.
         command: what repeats the run on this machine; the record has it without this machine's paths.
+        kept: whether an earlier call had finished everything, so that nothing was done or written.
     """
 
     record: RunRecord
@@ -161,8 +187,33 @@ class Finished:
     folder: Path
     resumed: int = 0
     command: str = ""
+    kept: bool = False
+
+    @property
+    def kept_words(self) -> str:
+        """How many cases are kept, and since when in this machine's time."""
+        moment = datetime.datetime.fromisoformat(self.record.finished).astimezone()
+        today = moment.date() == datetime.datetime.now().astimezone().date()
+        since = moment.strftime("%H:%M" if today else "%Y-%m-%d %H:%M")
+        return f"{self.resumed} of {self.record.counts.total} cases are kept from {since}; nothing to do."
 
     @property
     def exit_code(self) -> int:
         """0, or 1 when some cases failed or have no prediction."""
         return 0 if self.record.status == "complete" else 1
+
+    def to_pandas(self, of: Rows = "metrics") -> pd.DataFrame:
+        """The result as a pandas frame.
+
+        Args:
+            of: ``metrics`` for a row a metric with value, interval and denominators; ``cases`` for a row a
+                case and metric with value, status and reason.
+
+        Raises:
+            MedbenchError: ``package.missing`` without pandas.
+        """
+        return frame_of(self.record, self.rows, of)
+
+    def _repr_html_(self) -> str:
+        """The result table, as notebooks show it."""
+        return html_of(self.record)

@@ -47,6 +47,19 @@ def aggregate_rows(
     ]
 
 
+def result_title(record: RunRecord) -> str:
+    """Model, challenge and split of a run, and whether its data are a synthetic sample or a subset."""
+    kind = " (synthetic sample: no result on real data)" if record.data == "sample" else ""
+    if record.challenge.subset:
+        kind = (
+            f" (real data, subset: {record.challenge.present_cases} of "
+            f"{record.challenge.released_cases} cases)"
+        )
+    title = f"{record.model.title} on {record.challenge.title}, split {record.challenge.split}{kind}"
+    modalities = record.settings.get("modalities")
+    return f"{title}, seeing {', '.join(modalities)} alone" if modalities else title
+
+
 def result_tables(record: RunRecord) -> dict[str, list[MetricRecord]]:
     """The metrics of a run by evaluation protocol; metrics of two protocols never share a table."""
     tables: dict[str, list[MetricRecord]] = {}

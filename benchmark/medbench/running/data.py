@@ -15,7 +15,7 @@ from medbench.running.samples import is_sample, sample_folder
 
 
 def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) -> Data:
-    """Data in ``folder``, else in ``MEDBENCH_DATA/<data set>``, else the synthetic sample (drawn if absent).
+    """Data in ``folder``, else where a project declares them, else in ``MEDBENCH_DATA``, else the sample.
 
     Raises:
         MedbenchError: ``data.missing`` when ``folder`` is not there, ``sample.damaged`` for a sample that
@@ -27,6 +27,8 @@ def resolve_data(challenge: Challenge, folder: Path | None, progress: Progress) 
                 "data.missing", f"{folder}: there is no such folder.", challenge.release.data_hint
             )
         return Data(folder, "sample" if is_sample(folder) else "real")
+    if challenge.release.folder is not None:
+        return resolve_data(challenge, challenge.release.folder, progress)
     default_folder = data_folder(challenge.release.data_set)
     if default_folder is not None:
         return resolve_data(challenge, default_folder, progress)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Unpack
 
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
 from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.result_table import CaseRow
 from medbench.core.text import printable
 from medbench.io.caches import content_sha256
+from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
+from medbench.records.phases import Timing
 from medbench.records.reading import Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import NOTES, Provenance, Subject, make_record, now
@@ -68,6 +75,7 @@ def evaluate(
     *,
     name: str | None = None,
     rename: tuple[str, str] | None = None,
+    workers: int | Executor = 2,
     progress: Progress | None = None,
     **keywords: Unpack[ScoreKeywords],
 ) -> Finished:
@@ -79,6 +87,7 @@ def evaluate(
             name.
         name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
+        workers: number of threads, or an executor whose workers see the same files.
         progress: display that counts the steps.
         keywords: ``data``, ``split``, ``cases``, ``seed`` of the resampling, ``runs`` and ``leaderboards``,
             as :class:`medbench.running.request.CaseRequest` says.
@@ -86,19 +95,84 @@ def evaluate(
     Raises:
         MedbenchError: when the request cannot be met; failed cases are in the record instead.
     """
+    request = evaluation_of(challenge, predictions, name=name, rename=rename, **keywords)
+    return evaluate_request(request, scoring(request, workers), progress or SilentProgress())
+
+
+def evaluation_of(
+    challenge: str,
+    predictions: str | Path,
+    *,
+    name: str | None = None,
+    rename: tuple[str, str] | None = None,
+    **keywords: Unpack[ScoreKeywords],
+) -> Evaluation:
+    """The evaluation that keywords as those of :func:`evaluate` ask for."""
     fields = request_fields(keywords)
-    request = Evaluation(
-        challenge=challenge,
-        predictions=Path(predictions).expanduser(),
-        name=name,
-        rename=rename,
-        **fields,
-    )
-    return _evaluate(request, progress or SilentProgress())
+    folder = Path(predictions).expanduser()
+    return Evaluation(challenge=challenge, predictions=folder, name=name, rename=rename, **fields)
 
 
-def _evaluate(request: Evaluation, progress: Progress) -> Finished:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An evaluation whose cases and predictions are at hand.
+
+    Attributes:
+        challenge: the challenge.
+        cases: those to score.
+        predictions: the folder of predictions, of an archive the unpacked one.
+        folder: run directory.
+        places: paths that rows are to name by words.
+        progress: told of every case.
+    """
+
+    challenge: Challenge
+    cases: Sequence[Case]
+    predictions: Path
+    folder: Path
+    places: Places
+    progress: Progress
+
+
+Scoring = Callable[[Opened], tuple[list[CaseRow], Timing]]
+
+
+def scoring(request: Evaluation, workers: int | Executor) -> Scoring:
+    """How an evaluation's rows are made: by threads, or by an executor whose workers see the same files."""
+
+    def score(opened: Opened) -> tuple[list[CaseRow], Timing]:
+        return score_predictions(
+            opened.challenge,
+            opened.cases,
+            opened.predictions if isinstance(workers, int) else opened.predictions.resolve(),
+            opened.folder,
+            opened.progress,
+            rename=request.rename,
+            workers=workers,
+            places=opened.places,
+        )
+
+    return score
+
+
+def evaluate_request(request: Evaluation, score: Scoring, progress: Progress) -> Finished:
+    """The evaluation with the rows that ``score`` gives for all its cases.
+
+    Raises:
+        MedbenchError: as :func:`evaluate`.
+    """
     started = now()
+    with opened_subject(request, progress) as (subject, predictions):
+        return _scored(request, subject, predictions, score, (started, progress))
+
+
+@contextlib.contextmanager
+def opened_subject(request: Evaluation, progress: Progress) -> Iterator[tuple[Subject, Path]]:
+    """Cases and folder of predictions of an evaluation, for as long as the block runs.
+
+    Raises:
+        MedbenchError: as :func:`evaluate`.
+    """
     check_given(request.predictions)
     challenge = request.load_challenge()
     split = request.split or challenge.release.default_split
@@ -106,21 +180,22 @@ def _evaluate(request: Evaluation, progress: Progress) -> Finished:
     cases = choose_cases(challenge.cases(data.root, split), request.cases)
     subject = Subject(challenge, data, split, cases, manifest_sha256(data.root, cases))
     with opened_predictions(challenge, cases, request.predictions, request.rename) as predictions:
-        return _scored(request, subject, predictions, started, progress)
+        yield subject, predictions
 
 
 def _scored(
-    request: Evaluation, subject: Subject, predictions: Path, started: str, progress: Progress
+    request: Evaluation, subject: Subject, predictions: Path, score: Scoring, told: tuple[str, Progress]
 ) -> Finished:
     """Score the files of an opened folder and leave record, report and board row."""
     challenge, cases = subject.challenge, subject.cases
+    started, progress = told
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
     folder = request.runs_root / challenge.name / "predictions" / key[:16]
-    places = Places.of({"data": subject.data.root, "predictions": predictions, "runs": request.runs_root})
-    rows, timing = score_predictions(
-        challenge, cases, predictions, folder, progress, rename=request.rename, places=places
-    )
+    given = {"predictions": request.predictions} if request.predictions.is_dir() else {}
+    note_data_place(key, data=subject.data.root, **given)
+    places = places_of(request, subject, predictions)
+    rows, timing = score(Opened(challenge, cases, predictions, folder, places, progress))
     notes = [
         printable(note, None)
         for note in unused_notes(predictions, [path for path in paths if isinstance(path, Path)])
@@ -144,6 +219,11 @@ def _scored(
     if board is not None:
         add_references(subject, request, progress)
     return finished
+
+
+def places_of(request: Evaluation, subject: Subject, predictions: Path) -> Places:
+    """The paths of an evaluation by the words that name them in rows."""
+    return Places.of({"data": subject.data.root, "predictions": predictions, "runs": request.runs_root})
 
 
 def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failure | None]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medbench.challenges.base import Challenge
@@ -11,9 +11,10 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.seals import seal_of, write_seal
+from medbench.leaderboards.baseline import CONSTANT, find_constant, sentences
 from medbench.leaderboards.results import add_result
 from medbench.records.page import write_report
-from medbench.records.reading import JOURNAL, RECORD, Finished, read_run
+from medbench.records.reading import JOURNAL, RECORD, Finished, Run, read_run
 from medbench.records.schema import RunRecord
 from medbench.running.cite import bibtex_of
 
@@ -39,11 +40,34 @@ def store(
         write_text(path, finished.record.model_dump_json(indent=2) + "\n")
         write_seal(seal_of(path), (path, journal))
     record = earlier or finished.record
-    page = finished.folder / REPORT
-    write_report(page, challenge, cases, finished.rows, record, predictions, True, bibtex_of(record))
+    verdicts = against_constant(finished, challenge, finished.folder.parents[2])
+    page, bibtex = finished.folder / REPORT, bibtex_of(record)
+    write_report(page, challenge, cases, finished.rows, record, predictions, bibtex=bibtex, verdicts=verdicts)
     if leaderboards is not None:
-        add_result(leaderboards, record, finished.folder)
+        add_row(finished, record, leaderboards)
     return dataclasses.replace(finished, record=record)
+
+
+def add_row(finished: Finished, record: RunRecord, leaderboards: Path) -> None:
+    """Add a run's row to its challenge's leaderboard, in place of its own earlier one."""
+    add_result(leaderboards, record, finished.folder)
+
+
+def against_constant(finished: Finished | Run, challenge: Challenge, runs: Path) -> Sequence[str]:
+    """What the report says of a run against the constant baseline's; nothing where that was not run.
+
+    Args:
+        finished: the run.
+        challenge: the challenge.
+        runs: folder of run directories.
+    """
+    record = finished.record
+    constant = None if record.model.name == CONSTANT else find_constant(record, runs)
+    if constant is None:
+        return ()
+    rows = finished.rows.values() if isinstance(finished.rows, Mapping) else finished.rows
+    run = Run(record, {row.case: row for row in rows}, finished.folder)
+    return sentences(constant, run, challenge)
 
 
 def _earlier(finished: Finished) -> RunRecord | None:

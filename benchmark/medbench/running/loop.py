@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.files import sha256_file, write_text
 from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places
+from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.progress import Progress
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores, CaseStatus
 from medbench.core.sample import AnySample, Prediction
@@ -26,12 +30,16 @@ from medbench.core.task import check_answers
 from medbench.core.text import printable
 from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
+from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL
+from medbench.running.call_engine import Lost, check_code, spread
 from medbench.running.handed_in import alike_hint
+from medbench.running.together import answers_together, in_chunks, shares_batches
 
 UNFINISHED = "unfinished"
 READ_AHEAD = 2
+READERS = 4
 BEHIND = 4
 FINISHERS = 2
 LONGEST_REASON = 600
@@ -65,7 +73,7 @@ def predict_and_score(
         places: paths that rows are to name by words; as they are if not given.
     """
     rows = _kept_rows(cases, folder, progress)
-    _write_journal(folder, [rows[case.id] for case in cases if case.id in rows])
+    write_journal(folder, [rows[case.id] for case in cases if case.id in rows])
     to_do = [case for case in cases if case.id not in rows]
     timing = Timing()
     progress.start("predicting", len(cases))
@@ -92,8 +100,9 @@ def predict_and_score(
                         progress.say(f"{row.case}: {row.reason}")
                     progress.advance(1, row.case)
 
-            for case, sample in _read_ahead(read or challenge.read, to_do, timing):
-                answer = _predicted(model, sample, timing)
+            for case, answer in _answers(model, read or challenge.read, cases, to_do, timing):
+                if case.id in rows:
+                    continue
                 finishing.append(
                     finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
                 )
@@ -101,7 +110,7 @@ def predict_and_score(
             collect(0)
         timing.wall_s = time.perf_counter() - started
         timing.cases = len(to_do)
-        _write_journal(folder, [rows[case.id] for case in cases])
+        write_journal(folder, [rows[case.id] for case in cases])
     progress.finish()
     return [rows[case.id] for case in cases], timing
 
@@ -114,42 +123,102 @@ def score_predictions(
     progress: Progress,
     *,
     rename: tuple[str, str] | None = None,
-    workers: int = 2,
+    workers: int | Executor = 2,
     places: Places | None = None,
 ) -> tuple[list[CaseRow], Timing]:
     """Score a folder of predictions, made by medbench or others, and write the journal.
 
-    Rows name the paths in ``places`` by words, where they are given.
+    Args:
+        challenge: locates and scores.
+        cases: what to score.
+        predictions: the folder.
+        folder: run directory of the journal.
+        progress: display that counts the cases.
+        rename: as for :meth:`Challenge.locate`.
+        workers: number of threads, or an executor whose workers see the files under the same paths and know
+            the challenge by its name.
+        places: paths that rows are to name by words; as they are if not given.
     """
+    orders = [ScoringOrder(challenge.name, case, predictions, rename) for case in cases]
+    rows_by_case: dict[str, CaseRow] = {}
     timing = Timing()
     progress.start("scoring", len(cases))
-
-    def one(case: Case) -> CaseRow:
-        path = guarded(case.id, lambda: challenge.locate(case, predictions, rename))
-        if isinstance(path, Failure):
-            return _failed(challenge, case, path)
-        if path is None:
-            name = challenge.exchange.prediction_name(case)
-            absent = Failure("", f"no prediction {name} in {predictions}{alike_hint(predictions, name)}")
-            return _failed(challenge, case, absent, status="missing")
-        row = _scored(challenge, case, path, timing)
-        digest = guarded(case.id, lambda: content_sha256(path, "prediction"))
-        if isinstance(digest, Failure):
-            return row
-        return dataclasses.replace(row, predictions={path.relative_to(predictions).as_posix(): digest})
-
-    rows = []
-    with ThreadPoolExecutor(workers) as pool:
-        for own in pool.map(one, cases):
-            row = _shared(own, places)
-            rows.append(row)
+    with contextlib.ExitStack() as stack:
+        if isinstance(workers, int):
+            pool: Executor = stack.enter_context(ThreadPoolExecutor(workers))
+            done = spread(partial(score_here, challenge), orders, pool)
+        else:
+            code = code_sha256()
+            done = spread(score_order, [replace(order, code=code) for order in orders], workers)
+        for order, result in ((item.order, item.result) for item in done):
+            if isinstance(result, Lost):
+                row = _failed(challenge, order.case, Failure("worker.died", result.reason))
+            else:
+                row, samples = result
+                timing.add_samples(samples)
+            row = _shared(row, places)
+            rows_by_case[row.case] = row
             if row.reason:
                 progress.say(f"{row.case}: {row.reason}")
             progress.advance(1, row.case)
+    rows = [rows_by_case[case.id] for case in cases]
     timing.cases = len(cases)
-    _write_journal(folder, rows)
+    write_journal(folder, rows)
     progress.finish()
     return rows, timing
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringOrder:
+    """A prediction to score: names and paths.
+
+    Attributes:
+        challenge: name of the challenge.
+        case: with the paths of its files.
+        predictions: the folder.
+        rename: as for :meth:`Challenge.locate`.
+        plugins: Python files to load first.
+        code: hash of the package's sources that a worker must have; any if empty.
+    """
+
+    challenge: str
+    case: Case
+    predictions: Path
+    rename: tuple[str, str] | None = None
+    plugins: tuple[Path, ...] = field(default_factory=lambda: tuple(loaded_plugins()))
+    code: str = ""
+
+
+def score_order(order: ScoringOrder) -> tuple[CaseRow, dict[str, list[float]]]:
+    """The row of a prediction, with seconds by phase, in any process.
+
+    Raises:
+        MedbenchError: ``cluster.other_version``.
+    """
+    check_code(order.code)
+    for path in order.plugins:
+        load_plugin(path)
+    return score_here(load_challenge(order.challenge), order)
+
+
+def score_here(challenge: Challenge, order: ScoringOrder) -> tuple[CaseRow, dict[str, list[float]]]:
+    """The row of a prediction, with seconds by phase."""
+    case, timing = order.case, Timing()
+    path = guarded(case.id, lambda: challenge.locate(case, order.predictions, order.rename))
+    if isinstance(path, Failure):
+        return _failed(challenge, case, path), {}
+    if path is None:
+        name = challenge.exchange.prediction_name(case)
+        absent = Failure(
+            "", f"no prediction {name} in {order.predictions}{alike_hint(order.predictions, name)}"
+        )
+        return _failed(challenge, case, absent, status="missing"), {}
+    row = _scored(challenge, case, path, timing)
+    digest = guarded(case.id, lambda: content_sha256(path, "prediction"))
+    if not isinstance(digest, Failure):
+        name = path.relative_to(order.predictions).as_posix()
+        row = dataclasses.replace(row, predictions={name: digest})
+    return row, dict(timing.samples)
 
 
 def _shared(row: CaseRow, places: Places | None) -> CaseRow:
@@ -170,7 +239,8 @@ def _shared(row: CaseRow, places: Places | None) -> CaseRow:
     )
 
 
-def _write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
+def write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
+    """Write the rows of a run directory, sealed, in their order."""
     write_text(folder / JOURNAL, "".join(f"{sealed_line(row.as_json())}\n" for row in rows))
 
 
@@ -190,19 +260,40 @@ def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[
     return rows
 
 
+def _answers(
+    model: Predictor,
+    read: Callable[[Case], AnySample],
+    cases: Sequence[Case],
+    to_do: Sequence[Case],
+    timing: Timing,
+) -> Iterator[tuple[Case, Prediction | Failure]]:
+    """Cases with their answers: one by one, or in batches of those of one size."""
+    if not shares_batches(model):
+        for case, sample in _read_ahead(read, to_do, timing, READ_AHEAD):
+            yield case, _predicted(model, sample, timing)
+        return
+    chunks = in_chunks(cases, to_do, model.batch_size)
+    samples = _read_ahead(read, chunks, timing, READ_AHEAD * model.batch_size, READERS)
+    yield from answers_together(model, samples, lambda sample: _predicted(model, sample, timing), timing)
+
+
 def _read_ahead(
-    read: Callable[[Case], AnySample], cases: Sequence[Case], timing: Timing
+    read: Callable[[Case], AnySample],
+    cases: Sequence[Case],
+    timing: Timing,
+    ahead: int,
+    readers: int = 1,
 ) -> Iterator[tuple[Case, AnySample | Failure]]:
     """Cases with their samples, or with the reason why there is none, the next ones read meanwhile."""
 
     def attempt(case: Case) -> AnySample | Failure:
         return guarded(case.id, lambda: timing.measure("read", lambda: read(case)))
 
-    with ThreadPoolExecutor(1) as reader:
+    with ThreadPoolExecutor(readers) as reader:
         waiting: deque[tuple[Case, Future[AnySample | Failure]]] = deque()
         for case in cases:
             waiting.append((case, reader.submit(attempt, case)))
-            if len(waiting) > READ_AHEAD:
+            if len(waiting) > ahead:
                 first, task = waiting.popleft()
                 yield first, task.result()
         for first, task in waiting:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.extras import require_package
 from medbench.core.registry import load_object
 from medbench.core.task import Form, titles
 from medbench.inference.decoding import Resampling
@@ -15,7 +18,8 @@ from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.registry import check_options
-from medbench.training.recipes import IMAGE_CLASSES, Recipe, load_recipe, load_recipe_as
+from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
+from medbench.training.recipes.checking import check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -23,6 +27,14 @@ if TYPE_CHECKING:
 
     from medbench.models.entry import ModelEntry
     from medbench.training.framework import Framework, FrameworkRecipe
+
+LONGEST_FOLDER = 60
+DEFAULT = "default"
+"""Recipe of a family on challenges for which it has none of its own."""
+
+
+_AXES: Mapping[Form, Literal[1, 2, 3]] = {"volume": 3, "sequence": 1}
+"""Form of cases -> axes of a framework's network, where these are not two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,11 @@ class NetworkPlan:
     @property
     def folder_name(self) -> str:
         """Name of the folder that holds the model's runs and trainings."""
-        return self.name.replace("/", "-")
+        if not self.entry.local:
+            return self.name.replace("/", "-")
+        plain = re.sub(r"[^A-Za-z0-9.]+", "-", self.name).strip("-.")
+        digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+        return plain if len(plain) <= LONGEST_FOLDER else f"{plain[:LONGEST_FOLDER]}-{digest}"
 
     @property
     def entry_family(self) -> str:
@@ -62,15 +78,15 @@ class NetworkPlan:
     @property
     def recipe_family(self) -> str:
         """The family whose recipes apply to what is demanded."""
-        return IMAGE_CLASSES if set(self.outputs) == {"image_classes"} else self.entry.recipe_family
+        alone = next(iter(self.outputs)) if len(self.outputs) == 1 else ""
+        return alone if alone in RECIPES_OF_TASKS else self.entry.recipe_family
 
     @property
     def returned(self) -> tuple[str, ...]:
         """Tasks in the order of the network's outputs: what is demanded, and what it makes in any case."""
-        offers = self.entry.offers.items()
-        return tuple(
-            task for task, keyword in offers if task in self.outputs or keyword in ("", "num_classes")
-        )
+        offers = self.entry.offers
+        always = {"", "num_classes"} - ({offers[task] for task in self.outputs} - {""})
+        return tuple(task for task, keyword in offers.items() if task in self.outputs or keyword in always)
 
     @property
     def framework(self) -> Framework | None:
@@ -104,11 +120,30 @@ class NetworkPlan:
         """Whether the network reads volumes."""
         return self.form == "volume"
 
+    @property
+    def learns(self) -> str:
+        """What a training sees, in words: volumes, images, boxes, landmarks, sequences …"""
+        if self.form == "sequence":
+            return "sequences"
+        if self.sees_volumes:
+            return "volumes"
+        if "label_map" in self.outputs:
+            return "images"
+        names = {"boxes": "boxes", "landmarks": "landmarks", "image_labels": "image labels"}
+        return next((name for task, name in names.items() if task in self.outputs), "image classes")
+
     def volume_contract(self, image_size: int | None = None) -> VolumeContract:
         """Input contract of a network that reads volumes, with windows of ``image_size``."""
         entry = self.entry
         size = image_size or entry.image_size
-        return VolumeContract(size, entry.background, entry.blending, entry.modality_mask)
+        return VolumeContract(
+            size,
+            entry.background,
+            entry.blending,
+            entry.modality_mask,
+            entry.window_planes,
+            entry.image_size if entry.centre_crop else 0,
+        )
 
     def contract(self, image_size: int | None = None) -> InputContract:
         """Input contract of a network that reads images, at ``image_size`` or its published size."""
@@ -120,6 +155,8 @@ class NetworkPlan:
             mean=tuple(entry.mean),
             std=tuple(entry.std),
             resampling=self.resampling,
+            channels=self.in_channels if entry.own_channels else 3,
+            padded=set(self.outputs) == {"boxes"},
         )
 
     def input_contract(self, image_size: int | None = None) -> InputContract | VolumeContract | None:
@@ -129,23 +166,35 @@ class NetworkPlan:
         return self.volume_contract(image_size) if self.sees_volumes else self.contract(image_size)
 
 
-def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -> NetworkPlan:
+def plan_network(
+    model: str, challenge: Challenge, options: Mapping[str, Any], image_size: int | None = None
+) -> NetworkPlan:
     """Plan the network of a model for a challenge's demands and the form of its cases.
+
+    Args:
+        model: its name.
+        challenge: what it is for.
+        options: that differ from the defaults.
+        image_size: side of the input, at which a model of one's own is tried.
 
     Raises:
         MedbenchError: ``model.unknown``, ``model.option``, ``model.task`` for one that does not offer what
             the challenge demands, or ``model.form`` for one that sees other forms of cases.
     """
-    entry = model_entry(model)
+    entry, own = model_entry(model).on(challenge.name)
+    options = {**own, **options}
+    if entry.local:
+        check_options(entry, options)
+        entry = _probed(entry, challenge, options, image_size)
     form = match(entry, challenge)
     if entry.framework:
         framework: Framework = load_object(entry.framework)
         framework.check(model, challenge, {**entry.fixed_options, **options})
-        entry = replace(entry, spatial_dims=3 if form == "volume" else 2)
+        entry = replace(entry, spatial_dims=_AXES.get(form, 2))
     else:
         check_options(entry, options)
     return NetworkPlan(
-        model,
+        entry.name if entry.local else model,
         entry,
         dict(options),
         {task: len(names) for task, names in challenge.card.demands.items()},
@@ -155,26 +204,82 @@ def plan_network(model: str, challenge: Challenge, options: Mapping[str, Any]) -
     )
 
 
+def _probed(
+    entry: ModelEntry, challenge: Challenge, options: Mapping[str, Any], image_size: int | None
+) -> ModelEntry:
+    """The card of a model of one's own with the contract that a forward pass finds.
+
+    Raises:
+        MedbenchError: ``model.task`` where more is demanded than one label map or class, or as
+            :func:`medbench.models.local.probe.probed`.
+    """
+    from medbench.models.local.probe import Wanted, probed
+
+    demands = challenge.card.demands
+    if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
+        raise MedbenchError(
+            "model.task",
+            f"{entry.name}: a model of one's own makes label maps or image classes; {challenge.title} "
+            f"demands {titles(demands)}.",
+            _suited(challenge),
+        )
+    require_package("torch")
+    task, classes = next(iter(demands.items()))
+    forms = tuple(challenge.exchange.inputs)
+    wanted = Wanted(task, classes, forms, len(challenge.card.modalities), image_size)
+    return probed(entry, wanted, options)
+
+
+def recipe_choice(challenge: Challenge, network: NetworkPlan) -> tuple[str, str]:
+    """Name of the recipe that a training takes where none is named, and whose choice it is.
+
+    The model family's recipe on the challenge comes first, then the card's, then ``default``.
+    """
+    own = recipe_on(network.recipe_family, challenge.name)
+    if own is not None:
+        return own, f"{network.recipe_family} on {challenge.name}"
+    name = network.entry.default_recipe
+    if name != DEFAULT and network.recipe_family == network.entry_family:
+        return name, f"the card of {network.name}"
+    return DEFAULT, f"{network.recipe_family} on any challenge"
+
+
 def recipe_for(
-    challenge: Challenge, network: NetworkPlan, name: str, changes: Mapping[str, Any] | None = None
+    challenge: Challenge, network: NetworkPlan, name: str | None, changes: Mapping[str, Any] | None = None
 ) -> Recipe | SequenceRecipe | FrameworkRecipe:
-    """A model's recipe with the challenge's augmentation, unless the recipe repeats the authors' program.
+    """A model's recipe with the challenge's augmentation, unless the recipe is one on this challenge.
 
     A framework has recipes and augmentation of its own; networks that see sequences have none.
+
+    Args:
+        challenge: the challenge.
+        network: the model with its options.
+        name: name of the recipe; ``None`` takes that of :func:`recipe_choice`.
+        changes: settings that differ from the recipe's.
 
     Raises:
         MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
     """
+    own, changes = recipe_choice(challenge, network)[0], changes or {}
+    name = name or own
     if network.framework is not None:
-        return network.framework.recipe(network.entry_family, name, changes or {})
+        return network.framework.recipe(network.entry_family, name, changes)
     if network.form == "sequence":
-        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes or {})
-    own = (
-        {"augmentation": challenge.card.augmentation}
-        if challenge.card.augmentation and name != "official"
-        else {}
+        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+    recipe = load_recipe(
+        network.recipe_family, name, **{**challenge_settings(challenge, network, name), **changes}
     )
-    return load_recipe(network.recipe_family, name, **{**own, **(changes or {})})
+    check_use(recipe, network.learns, changes)
+    return recipe
+
+
+def challenge_settings(challenge: Challenge, network: NetworkPlan, name: str) -> dict[str, Any]:
+    """Settings that a challenge's images need in place of a recipe's, unless the recipe is one on them."""
+    if not challenge.card.augmentation or network.framework is not None or network.form == "sequence":
+        return {}
+    if name in ("official", recipe_on(network.recipe_family, challenge.name)):
+        return {}
+    return {"augmentation": challenge.card.augmentation}
 
 
 def match(entry: ModelEntry, challenge: Challenge) -> Form:
@@ -188,11 +293,12 @@ def match(entry: ModelEntry, challenge: Challenge) -> Form:
     if not demands.keys() <= entry.offers.keys():
         raise MedbenchError(
             "model.task",
-            f"{entry.title} ({entry.name}) makes {titles(entry.offers)}; {challenge.title} demands "
-            f"{titles(demands)}.",
+            f"{entry.title} ({entry.name}) makes {titles(entry.offers) or 'no answers by itself'}; "
+            f"{challenge.title} demands {titles(demands)}.",
             _suited(challenge),
         )
-    form = next((form for form in entry.forms if form in challenge.exchange.inputs), None)
+    forms = entry.forms if challenge.card.modalities or not entry.framework else reversed(entry.forms)
+    form = next((form for form in forms if form in challenge.exchange.inputs), None)
     if form is None:
         raise MedbenchError(
             "model.form",
@@ -217,7 +323,7 @@ def _suited(challenge: Challenge) -> str:
     names = suitable_models(challenge)
     examples = sorted(names, key=lambda name: "/" in name)[:6]
     if not examples:
-        return "No model here does: register one that offers it (docs/extending.md)."
+        return "No model here does: register one that offers it (docs/extending/model.md)."
     more = f" and {len(names) - len(examples)} more" if len(names) > len(examples) else ""
     return f"Models that do: {', '.join(examples)}{more}."
 
@@ -228,5 +334,5 @@ def _plural(forms: Iterable[Form]) -> str:
 
 def _channels(entry: ModelEntry, challenge: Challenge, form: Form) -> int:
     if form == "volume":
-        return len(challenge.card.modalities)
-    return entry.in_channels if form == "sequence" else 3
+        return len(challenge.card.modalities) or 1
+    return entry.in_channels if form == "sequence" or entry.own_channels else 3

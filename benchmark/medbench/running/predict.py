@@ -65,7 +65,7 @@ def predict_request(request: Request, output: Path, progress: Progress | None = 
 def _made_by(job: Job | FoldedJob) -> str:
     return json.dumps(
         {
-            "model": job.request.model,
+            "model": job.network.name,
             "options": job.network.options,
             "weights_sha256": job.weights_sha256,
             "settings": {**job.settings(), **plugin_settings(), "cases": None},

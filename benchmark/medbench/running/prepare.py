@@ -17,6 +17,7 @@ from medbench.core.progress import Progress
 from medbench.inference.frame_features import FrameFeatures
 from medbench.inference.video_shots import SampledVideo, Sampling, sample_video
 from medbench.io.hdf5_groups import write_groups
+from medbench.models.devices import present_device
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".mpg")
 
@@ -37,7 +38,7 @@ class Preparation:
     random_weights: bool = False
     sampling: Sampling = "every_15th"
     annotations: Path | None = None
-    device: str = "cpu"
+    device: str = "auto"
 
 
 def prepare(
@@ -71,10 +72,10 @@ def prepare(
         )
     files = sorted(path for path in videos.glob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
     if not files:
-        raise MedbenchError(
-            "data.empty", f"{videos}: holds no video ({', '.join(VIDEO_SUFFIXES)}).", "Check --videos."
-        )
-    extractor = FrameFeatures(preparation.weights, preparation.device)
+        kinds = ", ".join(VIDEO_SUFFIXES)
+        reason = f"holds no video ({kinds})" if videos.is_dir() else "there is no such folder"
+        raise MedbenchError("data.empty", f"{videos}: {reason}.", "Check --videos.")
+    extractor = FrameFeatures(preparation.weights, present_device(preparation.device))
     place = subject.release.raw.locate(preparation.annotations or videos)  # type: ignore[attr-defined]
     groups: dict[str, Mapping[str, Any]] = {}
     failures: list[str] = []

@@ -10,12 +10,13 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.folders import data_folder, leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
+from medbench.records.data_places import find_data_place
 from medbench.records.identity import manifest_sha256
 from medbench.records.page import write_report
 from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
 from medbench.running.cite import bibtex_of
 from medbench.running.data import resolve_data
-from medbench.running.finishing import REPORT
+from medbench.running.finishing import REPORT, against_constant
 
 
 def report(
@@ -34,8 +35,10 @@ def report(
 
     Args:
         run: its folder, its ``record.json`` or the beginning of its key or of a leaderboard row's.
-        data: folder of the data that it was on; found as :func:`medbench.running.run.run` does if not given.
-        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``).
+        data: folder of the data that it was on; where the run found them on this machine, or as
+            :func:`medbench.running.run.run` finds them, if not given.
+        predictions: folder of the predictions, where the run does not hold them (``medbench evaluate``) and
+            they have moved since.
         output: the page; ``report.html`` in the run's folder if not given, ``report-KEY.html`` in the current
             folder for a leaderboard's row.
         runs: folder of run directories, for a key.
@@ -60,13 +63,26 @@ def report(
     if predictions or not of_row:
         cases = cases_of(finished, challenge, Path(data) if data else None, progress or SilentProgress())
         if not folder.is_dir():
+            folder = find_data_place(record.key, "predictions") or folder
+        if not folder.is_dir():
             raise MedbenchError(
                 "predictions.missing", f"{folder}: there is no such folder.", "Give --predictions DIR."
             )
     default = Path(f"report-{record.key[:8]}.html") if of_row else finished.folder / REPORT
     page = Path(output) if output else default
     rows = list(finished.rows.values())
-    write_report(page, challenge, cases, rows, record, folder, finished.sealed, bibtex_of(record))
+    verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
+    write_report(
+        page,
+        challenge,
+        cases,
+        rows,
+        record,
+        folder,
+        sealed=finished.sealed,
+        bibtex=bibtex_of(record),
+        verdicts=verdicts,
+    )
     return page
 
 
@@ -77,11 +93,12 @@ def cases_of(finished: Run, challenge: Challenge, data: Path | None, progress: P
         MedbenchError: ``data.missing`` or ``report.other_data``.
     """
     record = finished.record
-    if record.data == "real" and data is None and data_folder(challenge.release.data_set) is None:
+    place = data or find_data_place(record.key)
+    if record.data == "real" and place is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
             "data.missing", f"{finished.folder}: the run was on real data.", "Say where they are with --data."
         )
-    source = resolve_data(challenge, data, progress)
+    source = resolve_data(challenge, place, progress)
     cases = [
         case for case in challenge.cases(source.root, record.challenge.split) if case.id in finished.rows
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,83 +18,13 @@ from medbench.core.extras import require_package
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
-from medbench.core.registry import unknown_name
-from medbench.core.slides import SlideSettings
+from medbench.running.inference_settings import AUTO as AUTO
+from medbench.running.inference_settings import Inference as Inference
+from medbench.running.inference_settings import check_inference
 from medbench.running.modalities import known_modalities
 from medbench.running.networks import NetworkPlan, plan_network, recipe_for
 
-AUTO, NONE = "auto", "none"
-PRECISIONS = ("fp32", "bf16", "fp16")
-_DEVICE = re.compile(r"cpu|cuda(:\d+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Inference:
-    """Settings of inference that decide the result.
-
-    Attributes:
-        device: ``cpu``, ``cuda``, ``cuda:1`` …
-        precision: ``fp32``, ``bf16`` or ``fp16``.
-        batch_size: images (``None``: 8) or windows of a volume (``None``: 1) a forward pass; batches never
-            mix cases.
-        image_size: side that images are resized to, or of a volume's windows; ``None`` takes the training's
-            or the published one.
-        modalities: modalities that may be seen, by any of their names; ``None`` shows all that are there.
-        overlap: of a volume's windows, from 0 to below 1; ``None``: one half.
-        mirror: average over a volume's mirrored views; ``None``: as the model does by itself.
-        tiling: settings of slides that differ from the challenge's own, by the names of
-            :class:`medbench.core.slides.SlideSettings`.
-        stitch: average the probabilities of overlapping images of one slide before the labels are taken.
-    """
-
-    device: str = "cpu"
-    precision: str = "fp32"
-    batch_size: int | None = None
-    image_size: int | None = None
-    modalities: tuple[str, ...] | None = None
-    overlap: float | None = None
-    mirror: bool | None = None
-    tiling: Mapping[str, int] = field(default_factory=dict)
-    stitch: bool = False
-
-    def __post_init__(self) -> None:
-        if not _DEVICE.fullmatch(self.device):
-            raise MedbenchError(
-                "device.unknown", f"There is no device named '{self.device}'.", "Give cpu, cuda or cuda:N."
-            )
-        if self.overlap is not None and not 0 <= self.overlap < 1:
-            raise MedbenchError(
-                "inference.overlap",
-                f"An overlap of {self.overlap:g} is no share of a window.",
-                "Give 0 to 0.9.",
-            )
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
-        for flag in ("batch_size", "image_size"):
-            value = getattr(self, flag)
-            if value is not None and value < 1:
-                raise MedbenchError(
-                    "inference.setting",
-                    f"{flag}={value} is not positive.",
-                    "Give 1 or more, or leave it out.",
-                )
-
-    def arguments(self) -> list[str]:
-        """Command-line options that set these values."""
-        arguments = []
-        for flag in ("device", "precision", "batch_size", "image_size", "overlap"):
-            value = getattr(self, flag)
-            if value != getattr(_DEFAULT, flag):
-                arguments += [f"--{flag.replace('_', '-')}", str(value)]
-        if self.mirror is not None:
-            arguments.append("--mirror" if self.mirror else "--no-mirror")
-        arguments += ["--modalities", ",".join(self.modalities)] if self.modalities else []
-        for name, setting in self.tiling.items():
-            arguments += ["--tiling", f"{name}={setting}"]
-        return arguments + (["--stitch"] if self.stitch else [])
-
-
-_DEFAULT = Inference()
+NONE = "none"
 
 
 class CaseKeywords(TypedDict, total=False):
@@ -213,7 +142,7 @@ class Request(CaseRequest):
     weights: str = AUTO
     recipe: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    inference: Inference = _DEFAULT
+    inference: Inference = field(default_factory=Inference)
     repeats: int = 1
 
     @classmethod
@@ -232,7 +161,9 @@ class Request(CaseRequest):
         Args:
             shared: write ``{data}``, ``{weights}`` … instead of paths of this machine.
         """
-        arguments = [*self.program(shared), "run", "-m", self.model, "-c", self.challenge]
+        model = self.places().hide(self.model) if shared else self.model
+        arguments = [*self.program(shared), "run", "-m", model, "-c", self.challenge]
+        arguments += ["--device", self.inference.device] if self.inference.device != AUTO else []
         arguments += self.case_arguments(shared)
         as_place = shared and self.weights_file is not None
         arguments += ["--weights", "{weights}" if as_place else self.weights]
@@ -268,7 +199,7 @@ class Request(CaseRequest):
                 that does not serve the challenge; ``package.missing`` without torch.
         """
         challenge = self.load_challenge()
-        network = plan_network(self.model, challenge, self.options)
+        network = plan_network(self.model, challenge, self.options, self.inference.image_size)
         require_package("torch")
         if self.recipe is not None:
             recipe_for(challenge, network, self.recipe)
@@ -278,8 +209,8 @@ class Request(CaseRequest):
         """The checked request; the check reads no data and builds no network.
 
         Raises:
-            MedbenchError: as :meth:`match` and :func:`check_inference`; ``weights.missing``,
-                ``weights.planned``, or for unknown modalities.
+            MedbenchError: as :meth:`match`, :func:`check_inference` and :meth:`Inference.on_this_machine`;
+                ``weights.missing``, ``weights.planned``, or for unknown modalities.
         """
         challenge, network = self.match()
         check_inference(challenge, network, self.inference)
@@ -295,6 +226,10 @@ class Request(CaseRequest):
                 f"{self.model} has no network before it has planned one.",
                 f"Train first (medbench train -m {self.model} …), or give --weights.",
             )
+        if self.weights_file is not None and not network.entry.learns and network.entry.local:
+            raise MedbenchError(
+                "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
+            )
         if self.weights_file is not None and not self.weights_file.exists():
             raise MedbenchError(
                 "weights.missing", f"{self.weights}: there is no such checkpoint.", "Check --weights."
@@ -304,7 +239,7 @@ class Request(CaseRequest):
         request = dataclasses.replace(
             self,
             split=self.split or challenge.release.default_split,
-            inference=dataclasses.replace(self.inference, modalities=modalities),
+            inference=dataclasses.replace(self.inference.on_this_machine(), modalities=modalities),
         )
         return RunPlan(request, challenge, network)
 
@@ -335,53 +270,5 @@ def request_fields(keywords: Mapping[str, Any]) -> dict[str, Any]:
     if "options" in fields:
         fields["options"] = dict(fields["options"] or {})
     if "inference" in fields:
-        fields["inference"] = fields["inference"] or _DEFAULT
+        fields["inference"] = fields["inference"] or Inference()
     return fields
-
-
-def check_inference(challenge: Challenge, network: NetworkPlan, inference: Inference) -> None:
-    """Refuse inference settings that do not apply to the challenge's cases or to the network.
-
-    Raises:
-        MedbenchError: ``inference.setting``, ``inference.volumes_only``, ``inference.planned`` or
-            ``model.slides``.
-    """
-    names = (
-        [entry.name for entry in dataclasses.fields(SlideSettings)] if challenge.card.slide_settings else []
-    )
-    for name in inference.tiling:
-        if name not in names:
-            error = unknown_name("setting of slides", name, names)
-            hint = error.hint if names else f"Cases of {challenge.title} are no slides."
-            raise MedbenchError("inference.setting", error.message, hint)
-    if inference.stitch and challenge.exchange.patch_position is None:
-        raise MedbenchError(
-            "inference.setting",
-            f"Cases of {challenge.title} are not cut from larger images, so there is nothing to stitch.",
-            "Leave --stitch out.",
-        )
-    if network.framework is not None:
-        _refuse_planned(challenge, network.name, inference)
-    elif (inference.mirror or inference.overlap is not None) and not network.sees_volumes:
-        raise MedbenchError(
-            "inference.volumes_only",
-            f"{network.name} sees {network.form}s; --mirror and --overlap are for volumes.",
-            "Leave them out, or choose a three-dimensional model.",
-        )
-
-
-def _refuse_planned(challenge: Challenge, model: str, inference: Inference) -> None:
-    """Refuse settings that a framework decides by its plan; and slides, which frameworks would read whole."""
-    if challenge.card.slide_settings is not None or inference.stitch:
-        raise MedbenchError(
-            "model.slides",
-            f"{model} predicts whole images only, neither slides nor stitched patches.",
-            "Choose another model; 'medbench models' lists them.",
-        )
-    for flag in ("batch_size", "image_size", "precision"):
-        if getattr(inference, flag) != getattr(_DEFAULT, flag):
-            raise MedbenchError(
-                "inference.planned",
-                f"{model} takes its {flag.replace('_', ' ')} from its plan.",
-                f"Leave --{flag.replace('_', '-')} out.",
-            )

@@ -23,6 +23,7 @@ OPTIONS: Mapping[str, tuple[type, ...]] = {
     "set": (dict,),
     "device": (str,),
     "precision": (str,),
+    "force-precision": (bool,),
     "batch-size": (int,),
     "image-size": (int,),
     "modalities": (str, list),

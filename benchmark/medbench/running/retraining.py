@@ -33,6 +33,9 @@ def how_trained(network: NetworkPlan, facts: Mapping[str, Any]) -> dict[str, Any
         arguments += ["--recipe-set", f"{name}={_text(value)}"]
     for name, value in (facts.get("options") or {}).items():
         arguments += ["--set", f"{name}={json.dumps(value)}"]
+    if "start" in facts:
+        arguments += ["--init", "{init}"]
+        arguments += [word for part in facts["start"]["frozen"] for word in ("--freeze", str(part))]
     return {CHANGES: changes, COMMAND: command_line(arguments)}
 
 

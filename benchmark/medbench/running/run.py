@@ -7,11 +7,12 @@ from typing import Unpack
 
 from medbench.core.files import sha256_json
 from medbench.core.progress import Progress, SilentProgress
+from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
-from medbench.records.reading import Finished
+from medbench.records.reading import Finished, kept_run
 from medbench.records.writing import Provenance, Subject, make_record, now
-from medbench.running.finishing import store
+from medbench.running.finishing import add_row, store
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.loop import UNFINISHED, predict_and_score
 from medbench.running.references import add_references
@@ -51,11 +52,19 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     subject = Subject(challenge, job.data, job.split, job.cases, manifest_sha256(job.data.root, job.cases))
     key = run_key(job, subject.manifest_sha256)
     folder = request.runs_root / challenge.name / job.network.folder_name / key[:16]
+    note_data_place(key, data=job.data.root)
     predictor = partial(job.predictor, folder / UNFINISHED, progress)
     places = job.request.places(job.data.root)
     rows, timing = predict_and_score(
         challenge, job.cases, predictor, folder, progress, read=job.read, places=places
     )
+    whole = request.cases == "*" and job.request.inference.modalities is None
+    kept = None if timing.cases else kept_run(folder, rows, job.request.command())
+    if kept is not None:
+        if whole:
+            add_row(kept, kept.record, request.boards_root)
+            add_references(subject, request, progress)
+        return kept
     challenge.exchange.gather(job.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
     provenance = Provenance(
@@ -63,19 +72,18 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
         model=job.model_record(places),
         settings={**job.settings(), **plugin_settings()},
         seed=request.seed,
-        device=request.inference.device,
+        device=job.request.inference.device,
         command=job.request.command(shared=True),
         citations=[job.network.entry.paper, challenge.card.citation],
         started=started,
     )
     record = make_record(subject, rows, timing, provenance)
     finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
-    whole = request.cases == "*" and job.request.inference.modalities is None
     board = request.boards_root if whole else None
     finished = store(finished, challenge, job.cases, folder / "predictions", board)
     if whole:
         add_references(subject, request, progress)
-    keep_phases(folder, timing)
+    keep_phases(folder, timing, job.request.inference.device)
     return finished
 
 
@@ -83,7 +91,7 @@ def run_key(job: Job | FoldedJob, manifest: str) -> str:
     """Hash of everything that decides a run's result."""
     return sha256_json(
         {
-            "model": job.request.model,
+            "model": job.network.name,
             "options": job.network.options,
             "weights": job.weights_sha256 or f"seed {job.request.seed}",
             "settings": {**job.settings(), **plugin_settings()},

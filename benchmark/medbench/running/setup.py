@@ -18,6 +18,7 @@ from medbench.core.slides import SlideSettings
 from medbench.inference.build import Patches, PredictorSettings, build_predictor
 from medbench.inference.predictor import Predictor
 from medbench.inference.weights import load_into
+from medbench.models.devices import present_device
 from medbench.running.modalities import with_modalities
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Inference, RunPlan
@@ -65,7 +66,9 @@ class Setup:
     def settings(self) -> dict[str, Any]:
         """Inference settings that decide the result."""
         inference, form = self.inference, self.network.form
-        settings: dict[str, Any] = {"device": inference.device.split(":")[0]}
+        device = inference.device.partition(":")[0]
+        settings: dict[str, Any] = {"device": device}
+        settings |= {"tf32": inference.precision == "tf32"} if device == "cuda" else {}
         if self.network.framework is not None:
             settings |= {"overlap": self._overlap, "mirror": inference.mirror is not False}
         else:
@@ -74,10 +77,17 @@ class Setup:
                 settings |= {"batch_size": self._batch_size, "image_size": self._image_size}
             if form == "volume":
                 settings |= {"overlap": self._overlap, "mirror": bool(inference.mirror)}
+            elif inference.mirror:
+                settings |= {"mirror": True}
         if self.slide_settings is not None:
             settings["tiling"] = dataclasses.asdict(self.slide_settings)
         settings |= {"stitch": True} if inference.stitch else {}
+        alone = device == "cpu" or form != "image" or inference.stitch or self.network.framework is not None
+        settings |= {} if alone or self.network.entry.predictor else {"batches_across_cases": True}
         settings |= {"mark": self.mark} if self.mark else {}
+        settings |= (
+            {"model_sha256": self.network.entry.source_sha256} if self.network.entry.source_sha256 else {}
+        )
         return settings | ({} if inference.modalities is None else {"modalities": list(inference.modalities)})
 
     @property
@@ -127,10 +137,7 @@ class Setup:
         Raises:
             MedbenchError: ``device.missing``, or as :func:`medbench.inference.weights.load_into`.
         """
-        import torch
-
-        if self.inference.device.startswith("cuda") and not torch.cuda.is_available():
-            raise MedbenchError("device.missing", "There is no CUDA device here.", "Use --device cpu.")
+        present_device(self.inference.device)
         if self.network.framework is not None:
             return self._framework_predictor
         overlapping = Patches(exchange=self.challenge.exchange, cases=patches)
@@ -150,10 +157,17 @@ class Setup:
         )
         return build_predictor(self._module[0], settings, self.network.entry.predictor)
 
-    def count_parameters(self) -> int:
-        """Number of the network's parameters."""
+    @property
+    def module(self) -> nn.Module:
+        """The network with its weights."""
+        return self._module[0]
+
+    def count_parameters(self) -> int | None:
+        """Number of the network's parameters; ``None`` for a program that does not say."""
         framework = self.network.framework
         network = self._module[0] if framework is None else self._framework_predictor.network
+        if hasattr(network, "parameter_count"):
+            return network.parameter_count  # type: ignore[return-value]
         return sum(parameter.numel() for parameter in network.parameters())
 
     def untrained_parts(self) -> list[str]:
@@ -165,8 +179,9 @@ class Setup:
         """The network with its weights, and names of parameters that the checkpoint did not provide."""
         import torch
 
-        torch.manual_seed(self.seed)
-        network = self.network.build()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = self.network.build()
         checkpoint = self.weights.checkpoint
         if checkpoint is None:
             return network, []
@@ -178,14 +193,15 @@ class Setup:
 
         assert self.network.framework is not None
         assert self.weights.checkpoint is not None, "a framework has no network before a plan"
-        torch.manual_seed(self.seed)
-        return self.network.framework.predictor(
-            self.weights.checkpoint,
-            self.challenge,
-            device=self.inference.device,
-            overlap=self._overlap,
-            mirror=self.inference.mirror is not False,
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return self.network.framework.predictor(
+                self.weights.checkpoint,
+                self.challenge,
+                device=self.inference.device,
+                overlap=self._overlap,
+                mirror=self.inference.mirror is not False,
+            )
 
     @property
     def _overlap(self) -> float:

@@ -21,6 +21,7 @@ from medbench.inference.weights import load_checkpoint, load_into
 from medbench.io.video_stream import cut_video, frames_at, video_facts
 from medbench.metrics.tasks.shots import SUMMARY_SHARE, make_summary
 from medbench.models import create_model, model_entry
+from medbench.models.devices import present_device
 
 _COLUMNS, _WIDTH_PX, _MOST_SHOTS = 4, 320, 24
 
@@ -49,7 +50,7 @@ class SummaryRequest:
     random_features: bool = False
     share: float = SUMMARY_SHARE
     sampling: Sampling = "every_15th"
-    device: str = "cpu"
+    device: str = "auto"
 
 
 def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
@@ -58,11 +59,12 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
     Raises:
         MedbenchError: ``model.task`` or ``model.needs_reference`` for a model that cannot, ``weights.none``,
             ``prepare.no_weights``, ``summary.output``, ``video.one_shot``, ``summary.empty`` where no shot
-            is short enough, and for videos that cannot be decoded.
+            is short enough, ``device.missing``, and for videos that cannot be decoded.
     """
+    device = present_device(request.device)
     _check_files(request)
     network, entry = _network(request)
-    extractor = FrameFeatures(request.feature_weights, request.device)
+    extractor = FrameFeatures(request.feature_weights, device)
     progress.say(f"Decoding {request.video} and looking at its frames.")
     video = sample_video(request.video, extractor, request.sampling)
     if len(video.change_points) < 2:
@@ -71,7 +73,7 @@ def summarize(request: SummaryRequest, progress: Progress) -> dict[str, Any]:
             f"{request.video}: is a single shot of {video.n_frames} frames.",
             "There is nothing to choose among.",
         )
-    settings = PredictorSettings(form="sequence", tasks=("frame_scores",), device=request.device)
+    settings = PredictorSettings(form="sequence", tasks=("frame_scores",), device=device)
     predictor = build_predictor(network, settings, entry.predictor)
     scores = predictor.predict(_sample(request.video, video))["frame_scores"]
     summary = make_summary(scores, video.picks, video.n_frames, video.change_points, share=request.share)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
 
 from medbench.challenges import load_challenge
 from medbench.core.case import Data
@@ -13,22 +14,25 @@ from medbench.core.files import sha256_json
 from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
+from medbench.inference.start_weights import freeze
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
+from medbench.running.recipe_facts import outline, recipe_changes, train_command
 from medbench.running.request import Request
+from medbench.running.start import Start, read_start, split_start, start_line
 from medbench.running.train_sequences import train_sequences
 from medbench.running.training_plan import TrainingPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from medbench.challenges.base import Challenge
     from medbench.core.task import Form
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
-    from medbench.training.fit import Hardware
     from medbench.training.framework import FrameworkRecipe
+    from medbench.training.hardware import Hardware
     from medbench.training.recipes import Recipe
 
 
@@ -44,9 +48,30 @@ def plan_training(
     recipe: Recipe | FrameworkRecipe,
     runs: Path,
     split: str | None = None,
+    start: Start | None = None,
+    hardware: Hardware | None = None,
 ) -> TrainingPlan:
-    """Plan a training; its folder's name hashes everything that decides its result."""
-    challenge = training_challenge(challenge)
+    """Plan a training; its folder's name hashes everything that decides its result.
+
+    Args:
+        challenge: what to learn.
+        data: where from.
+        network: what learns.
+        recipe: how.
+        runs: folder of run directories.
+        split: split to learn from; the challenge's training split if not given.
+        start: weights to start from.
+        hardware: devices and precision, of hardware that is present; all of this machine if not given.
+
+    Raises:
+        MedbenchError: as :func:`medbench.training.hardware.present_hardware`; ``init.nothing_matches`` or
+            ``init.part`` for a start that does not fit the network.
+    """
+    from medbench.training.hardware import Hardware as DefaultHardware
+    from medbench.training.hardware import present_hardware
+
+    hardware = hardware or present_hardware(DefaultHardware())
+    subject, challenge = challenge, training_challenge(challenge)
     split = split or challenge.release.training_split
     cases = challenge.cases(data.root, split)
     facts = {
@@ -59,20 +84,27 @@ def plan_training(
         "data": data.kind,
         "manifest_sha256": manifest_sha256(data.root, cases),
         "seed": recipe.seed,
+        "hardware": {
+            **hardware.facts(getattr(recipe, "batch_size", 1)),
+            **({"precision": "the framework's own"} if network.framework is not None else {}),
+        },
         **plugin_settings(),
     }
-    key = sha256_json({**facts, "recipe": recipe.as_json()})
+    began = {} if start is None else {"start": [start.checkpoint.sha256, *start.frozen]}
+    key = sha256_json({**facts, "recipe": recipe.as_json(), **began})
     facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
+    facts["recipe_changes"] = recipe_changes(subject, network, recipe)
+    facts["train_command"] = train_command(subject, network, recipe, split, start, real=data.kind == "real")
+    facts |= start_facts(network, start)
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
-    return TrainingPlan(challenge, data, network, recipe, folder, split, facts)
+    return TrainingPlan(challenge, data, network, recipe, folder, split, hardware, facts, start)
 
 
-def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
+def train_planned(plan: TrainingPlan, progress: Progress) -> Path:
     """Weights file of a planned training: an interrupted training is resumed, a finished one not repeated.
 
     Raises:
-        MedbenchError: ``training.task`` for other tasks than label maps and image classes, or as the
-            training itself.
+        MedbenchError: ``training.task`` for tasks that are not learnt here, or as the training itself.
     """
     from medbench.training.fit import LEARNT, Learner, fit
     from medbench.training.framework import TrainingOrder
@@ -87,10 +119,11 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
             folder=plan.folder,
             cache=cache_folder() / "frames",
             facts=plan.facts,
+            start=plan.start,
         )
-        return plan.network.framework.train(order, hardware, progress)
+        return plan.network.framework.train(order, plan.hardware, progress)
     if plan.network.form == "sequence" and "frame_scores" in plan.network.outputs:
-        return train_sequences(plan, hardware, progress)
+        return train_sequences(plan, progress)
     if not plan.network.outputs.keys() & LEARNT:
         raise MedbenchError(
             "training.task",
@@ -100,14 +133,12 @@ def train_planned(plan: TrainingPlan, hardware: Hardware, progress: Progress) ->
         )
     network = plan.network
     return fit(
-        Learner(
-            network.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)
-        ),
+        Learner(plan.build, _contract(plan), network.num_classes, network.returned, tuple(network.outputs)),
         _examples(plan),
         plan.recipe,
         plan.folder,
         plan.facts,
-        hardware=hardware,
+        hardware=plan.hardware,
         progress=progress,
         cache=cache_folder() / "volumes",
     )
@@ -126,7 +157,13 @@ def _examples(plan: TrainingPlan) -> Sequence[Any]:
         plan.data.root, plan.split, cache_folder() / "frames"
     )
     if form == "volume" and plan.recipe.missing_rates:
-        return with_missing(examples, plan.recipe.missing_rates, plan.challenge.card.modalities)
+        challenge = plan.challenge
+        return with_missing(
+            examples,
+            plan.recipe.missing_rates,
+            challenge.card.modalities,
+            challenge.release.listed_modalities,
+        )
     return examples
 
 
@@ -137,13 +174,15 @@ class TrainingKeywords(TypedDict, total=False):
     split: str | None
     options: Mapping[str, Any] | None
     runs: str | Path | None
+    init: str | Path | None
+    freeze: Sequence[str]
 
 
 def train(
     model: str,
     challenge: str,
     *,
-    recipe: str = "default",
+    recipe: str | None = None,
     recipe_changes: Mapping[str, Any] | None = None,
     hardware: Hardware | None = None,
     progress: Progress | None = None,
@@ -154,31 +193,108 @@ def train(
     Args:
         model: model name.
         challenge: challenge name.
-        recipe: name of one of the model family's recipes.
+        recipe: name of one of the model family's recipes; the family's on this challenge if not given.
         recipe_changes: settings that differ from the recipe's.
-        hardware: accelerator, devices, nodes, precision.
+        hardware: accelerator, devices, nodes, precision; the recipe's batch is shared by all devices.
         progress: display that counts the steps.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
             ``split`` to learn from, the challenge's own training split if not given, or those of all its
-            folds; ``options`` of the model; ``runs``, folder of run directories.
+            folds; ``options`` of the model; ``runs``, folder of run directories; ``init``, a file of weights,
+            a training or a run to start from; ``freeze``, parts of the network that keep those weights.
 
     Returns:
         Path of the weights, of the last fold's where there are several; ``training.json`` beside them says
         how they were made.
 
     Raises:
-        MedbenchError: for unknown names, unreadable data or a diverged training.
+        MedbenchError: for unknown names, absent devices, unreadable data or a diverged training.
+        KeyboardInterrupt: when the user interrupts; the same call goes on.
     """
-    from medbench.training.fit import Hardware as DefaultHardware
+    from medbench.training.hardware import Hardware as DefaultHardware
+    from medbench.training.hardware import present_hardware
 
     progress = progress or SilentProgress()
-    request = Request.of(model, challenge, **keywords)
+    request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
+    began = start(subject, network)
+    asked = hardware or DefaultHardware()
+    if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
+        asked = dataclasses.replace(asked, devices=1)
+    present = present_hardware(asked)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
     folds = () if request.split else release.parts(release.default_split)
     splits: list[str | None] = [*map(release.training_split_of, folds)] if folds else [request.split]
-    plans = [plan_training(subject, data, network, settings, request.runs_root, split) for split in splits]
-    weights = [train_planned(plan, hardware or DefaultHardware(), progress) for plan in plans]
+    plans = [
+        plan_training(subject, data, network, settings, request.runs_root, split, began, present)
+        for split in splits
+    ]
+    if "start_parameters" in plans[0].facts:
+        progress.say(start_line(plans[0].facts))
+    weights = [train_planned(plan, progress) for plan in plans]
     return weights[-1]
+
+
+def outline_training(
+    model: str,
+    challenge: str,
+    *,
+    recipe: str | None = None,
+    recipe_changes: Mapping[str, Any] | None = None,
+    **keywords: Unpack[TrainingKeywords],
+) -> dict[str, Any]:
+    """What :func:`train` would do with the same arguments; no data are drawn or read.
+
+    Raises:
+        MedbenchError: for unknown names, or a start that does not fit the network.
+    """
+    request, start = _requested(model, challenge, keywords)
+    subject, network = request.match()
+    settings = recipe_for(subject, network, recipe, recipe_changes)
+    facts = start_facts(network, start(subject, network))
+    return outline(subject, network, settings, recipe_changes or {}, facts or None)
+
+
+def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
+    """Facts of a start: the file's hash, and which parameters fit; a framework matches them itself."""
+    if start is None:
+        return {}
+    if network.framework is not None:
+        return {"start": start.facts}
+    module = network.build()
+    fit = start.matching(network, module)
+    freeze(module, start.frozen)
+    return {"start": start.facts, "start_parameters": fit.as_json()}
+
+
+def _requested(
+    model: str, challenge: str, keywords: TrainingKeywords
+) -> tuple[Request, Callable[[Challenge, NetworkPlan], Start | None]]:
+    """The request, whose options name no file, and what reads the start that it names.
+
+    Raises:
+        MedbenchError: ``init.twice`` for a start by ``--init`` and by an option, ``init.freeze`` for frozen
+            parts without a start.
+    """
+    others = {name: value for name, value in keywords.items() if name not in ("init", "freeze", "options")}
+    options, own = split_start(keywords.get("options") or {})
+    given, frozen = keywords.get("init"), tuple(keywords.get("freeze", ()))
+    if own and given:
+        raise MedbenchError(
+            "init.twice", f"{given} and {own}: a training starts from one file.", "Leave one of the two out."
+        )
+    name = given or own
+    if frozen and not name:
+        raise MedbenchError(
+            "init.freeze", "Parts are frozen, but nothing is given to start from.", "Give --init too."
+        )
+    request = Request.of(model, challenge, options=options, **cast(Any, others))
+    return (
+        request,
+        lambda subject, network: (
+            read_start(name, training_challenge(subject), network, request.runs_root, frozen)
+            if name
+            else None
+        ),
+    )

@@ -19,12 +19,11 @@ from medbench.running.training_plan import TrainingPlan
 if TYPE_CHECKING:
     from torch import nn
 
-    from medbench.training.fit import Hardware
 
 HELD_OUT = 0.2
 
 
-def train_sequences(plan: TrainingPlan, hardware: Hardware, progress: Progress) -> Path:
+def train_sequences(plan: TrainingPlan, progress: Progress) -> Path:
     """Train a network that scores frames, one step a video; the path of its weights.
 
     Raises:
@@ -43,14 +42,14 @@ def train_sequences(plan: TrainingPlan, hardware: Hardware, progress: Progress) 
     examples = exchange.inputs["sequence"].examples(plan.data.root, plan.split, cache_folder() / "frames")
     held_out = _held_out(plan)
     ids = {case.id for case in held_out}
-    judge = judge_of(plan, held_out, str(device_of(hardware))) if held_out else None
+    judge = judge_of(plan, held_out, str(device_of(plan.hardware))) if held_out else None
     return fit_sequences(
-        plan.network.build,
+        plan.build,
         [example for example in examples if example.id not in ids],
         plan.recipe,
         plan.folder,
         plan.facts,
-        hardware=hardware,
+        hardware=plan.hardware,
         progress=progress,
         judge=judge,
     )

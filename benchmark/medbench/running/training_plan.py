@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.case import Data
 from medbench.running.networks import NetworkPlan
+from medbench.training.hardware import Hardware
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from medbench.running.start import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +28,9 @@ class TrainingPlan:
         recipe: how; a :class:`Recipe`, or a framework's own.
         folder: where its state and weights lie; named by everything that decides them.
         split: the training split.
+        hardware: devices and precision, all of them present.
         facts: what the weights file records.
+        start: weights that it starts from; ``None`` for fresh ones.
     """
 
     challenge: Challenge
@@ -31,4 +39,10 @@ class TrainingPlan:
     recipe: Any
     folder: Path
     split: str
+    hardware: Hardware
     facts: dict[str, Any] = field(default_factory=dict)
+    start: Start | None = None
+
+    def build(self) -> nn.Module:
+        """The network as the training begins with it, initialised from torch's current seed."""
+        return self.network.build() if self.start is None else self.start.build(self.network)

@@ -18,8 +18,10 @@ from medbench.core.plugins import plugin_hashes
 from medbench.core.progress import Progress
 from medbench.inference.weights import load_checkpoint
 from medbench.records.identity import manifest_sha256
+from medbench.running.learnt_classes import differing_classes
 from medbench.running.networks import NetworkPlan, recipe_for
 from medbench.running.request import NONE, RunPlan
+from medbench.running.start import split_start
 from medbench.running.train import plan_training, train_planned, training_challenge
 
 if TYPE_CHECKING:
@@ -138,13 +140,16 @@ def fit_to_weights(network: NetworkPlan, weights: Weights) -> NetworkPlan:
         MedbenchError: ``weights.other_model``.
     """
     facts = weights.facts
-    if facts and facts.get("model") != network.name:
+    if facts and facts.get("model") != (network.entry.weights_of or network.name):
         raise MedbenchError(
             "weights.other_model",
             f"{weights.path}: these are weights of {facts.get('model')}, not of {network.name}.",
             f"Use -m {facts.get('model')}.",
         )
-    return dataclasses.replace(network, options={**facts.get("options", {}), **network.options})
+    if weights.checkpoint is None:
+        return network
+    options, _ = split_start({**facts.get("options", {}), **network.options})
+    return dataclasses.replace(network, options=options)
 
 
 def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
@@ -157,16 +162,15 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
     if facts.get("challenge") in (None, challenge.name):
         return
     learnt = facts.get("classes") or _demands_of(facts["challenge"])
-    for task, names in challenge.card.demands.items():
-        first = 1 if task == "label_map" else 0
-        own, other = list(names)[first:], list(learnt.get(task, ()))[first:]
-        if list(map(_plain, own)) != list(map(_plain, other)):
-            raise MedbenchError(
-                "weights.other_labels",
-                f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
-                f"{challenge.title} has {', '.join(own)}.",
-                "Use weights that learnt these classes in this order.",
-            )
+    differing = differing_classes(learnt, challenge)
+    if differing is not None:
+        other, own = differing
+        raise MedbenchError(
+            "weights.other_labels",
+            f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
+            f"{challenge.title} has {', '.join(own)}.",
+            "Use weights that learnt these classes in this order.",
+        )
 
 
 def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
@@ -175,10 +179,6 @@ def _demands_of(challenge: str) -> Mapping[str, Sequence[str]]:
         return load_challenge(challenge).card.demands
     except MedbenchError:
         return {}
-
-
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def find_trained(
@@ -215,7 +215,7 @@ def find_trained(
             weights.exists()
             and summary["manifest_sha256"] == manifest
             and summary["split"] == split
-            and summary["options"] == network.options
+            and split_start(summary["options"])[0] == split_start(network.options)[0]
             and summary.get("plugins", {}) == plugin_hashes()
             and (recipe is None or summary["recipe"]["name"] == recipe)
             and (seed is None or summary["seed"] == seed)
@@ -237,7 +237,7 @@ def no_weights(challenge: Challenge, model: str, data: Data, split: str | None =
 
 
 def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress: Progress) -> Path:
-    from medbench.training.fit import Hardware
+    from medbench.training.hardware import Hardware, present_hardware
 
     challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
     recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
@@ -246,5 +246,6 @@ def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress
         f"({recipe.describe(network.entry.spatial_dims)}). "
         "Its scores say nothing about real data."
     )
-    training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split)
-    return train_planned(training, Hardware(devices=1), progress)
+    hardware = present_hardware(Hardware(devices=1))
+    training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split, None, hardware)
+    return train_planned(training, progress)

@@ -74,15 +74,24 @@ class ImageLimits(_Part):
     processes: int | None = Field(default=None, gt=0)
 
 
+SocketKind = Literal[
+    "image", "file", "json", "float", "integer", "string", "boolean", "bounding_boxes", "points"
+]
+
+
 class Socket(_Part):
     """An input or output of an algorithm on a platform that names them."""
 
     slug: str
     path: str = Field(description="below /input or /output; of an image, its folder")
-    kind: Literal["image", "json", "file"] = "image"
+    kind: SocketKind = "image"
     name: str = Field(
         default="",
         description="input: which of the challenge's inputs it is; empty: an image, read as it is",
+    )
+    answer: str = Field(
+        default="",
+        description="output: its value, e.g. class, probability:NAME, angle_of_progression; empty: by kind",
     )
     size: tuple[int, int] | None = Field(default=None, description="height and width in pixels, where fixed")
 
@@ -140,9 +149,13 @@ class Submission(_Part):
 
     @field_validator("interfaces")
     @classmethod
-    def _one_output(cls, value: tuple[Interface, ...]) -> tuple[Interface, ...]:
-        if any(len(one.outputs) != 1 or one.outputs[0].kind != "image" for one in value):
-            raise ValueError("an interface has one output, an image of labels")
+    def _distinct_outputs(cls, value: tuple[Interface, ...]) -> tuple[Interface, ...]:
+        for one in value:
+            places = [socket.path for socket in one.outputs]
+            if len(set(places)) < len(places):
+                raise ValueError("two outputs of an interface have the same path")
+            if any(socket.kind == "file" for socket in one.outputs):
+                raise ValueError("an output is an image of labels or a JSON value, no file")
         return value
 
     @model_validator(mode="after")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from medbench.core.errors import MedbenchError
 
 Severity = Literal["error", "warning", "note"]
 _ORDER = {"error": 0, "warning": 1, "note": 2}
@@ -55,3 +57,14 @@ def sorted_findings(findings: Iterable[Finding]) -> list[Finding]:
 def failed(findings: Iterable[Finding]) -> bool:
     """Whether any of them is an error."""
     return any(finding.severity == "error" for finding in findings)
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raise an error for the first finding that is one.
+
+    Raises:
+        MedbenchError: ``submission.unfit``.
+    """
+    if failed(findings):
+        first = next(finding for finding in findings if finding.severity == "error")
+        raise MedbenchError("submission.unfit", f"{first.message} ({first.rule})", first.advice)

@@ -56,12 +56,15 @@ class Usage:
         time_s: seconds by the clock.
         peak_bytes: largest resident memory of the process so far; ``None`` where it was not measured.
         is_start: whether this is the start of a server, which has a limit of its own.
+        start_s: seconds of the call before and after its cases, the interpreter and the model's loading among
+            them; ``None`` where the container does not log its cases, and for calls of a server.
     """
 
     case: str
     time_s: float
     peak_bytes: int | None = None
     is_start: bool = False
+    start_s: float | None = None
 
 
 def judge_upload(name: str, size: int, limits: Limits) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
-from medbench.models import model_entry
+from medbench.submissions.build.extensions import lint_extensions
+from medbench.submissions.findings import refuse
 from medbench.submissions.platforms import load_platform, platform_for
 from medbench.submissions.reading import parse_submission
 
@@ -61,11 +62,12 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
     """The content of a new submission file.
 
     Raises:
-        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, or a name that
-            cannot name an image.
+        MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, a name that cannot
+            name an image, or ``submission.unfit`` for a model or challenge that no container would hold.
     """
-    card, place = load_challenge(challenge), load_platform(platform or platform_for(challenge))
-    model_entry(model)
+    card = load_challenge(challenge)
+    refuse(list(lint_extensions(model, challenge)))
+    place = load_platform(platform or platform_for(challenge))
     name = name or default_name(challenge, model)
     text = _TEMPLATE.format(
         model=model,

@@ -173,6 +173,9 @@ def _usage_lines(report: Mapping[str, Any]) -> Iterator[str]:
         if slowest is not None:
             share = slowest["time_s"] / slowest["limit_s"]
             yield f"{what}: {slowest['time_s']:.1f} s at most, {share:.1%} of the limit"
+    started = max((one["start_s"] for one in usage if one.get("start_s") is not None), default=None)
+    if started is not None:
+        yield f"start of a run: {started:.1f} s at most, part of the time above"
     peak = max((one["peak_bytes"] for one in usage if one["peak_bytes"] is not None), default=None)
     if peak is not None:
         yield f"memory: {peak / 1e9:.2f} GB at most, {peak / limits['memory_bytes']:.1%} of the limit"

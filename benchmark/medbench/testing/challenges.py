@@ -157,6 +157,7 @@ def plain_prediction(challenge: Challenge, sample: Any) -> Prediction:
     makers = {
         "label_map": lambda names: np.zeros((count, height, width), np.uint8),
         "image_classes": lambda names: np.full((count, len(names)), 1 / len(names), np.float32),
+        "image_labels": lambda names: np.full((count, len(names)), 0.5, np.float32),
         "boxes": lambda names: [empty] * count,
         "landmarks": lambda names: np.full((count, len(names), 2), (width / 2, height / 2), np.float32),
     }
@@ -210,7 +211,7 @@ def _score_problems(challenge: Challenge, case: Case, folder: Path) -> tuple[Cas
     return scores, problems
 
 
-_PLAIN = {"label_map", "image_classes", "boxes", "landmarks", "frame_scores"}
+_PLAIN = {"label_map", "image_classes", "image_labels", "boxes", "landmarks", "frame_scores"}
 
 
 def _plain(scores: CaseScores) -> dict[str, Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from medbench.models.entry import ModelEntry
 
-COUNTS = {"label_map": 3, "image_classes": 4, "landmarks": 2, "boxes": 2}
+COUNTS = {"label_map": 3, "image_classes": 4, "image_labels": 4, "landmarks": 2, "boxes": 2}
 
 
 def check_model(name: str, training_only: Sequence[str] = (), **options: Any) -> None:
@@ -24,7 +24,8 @@ def check_model(name: str, training_only: Sequence[str] = (), **options: Any) ->
 
     A model builds under its card for any number of classes; returns one finite output for every task it
     offers, of the size of its input where the task is a label map, and one number a frame where it is frame
-    scores and the model has no predictor of its own; answers the same twice, and the same for an image
+    scores and the model has no predictor of its own (detectors of boxes may return losses in training, given
+    the targets of the card's further inputs); answers the same twice, and the same for an image
     whatever else is in the batch; passes a gradient to every parameter; and loads what it saved.
     Costs a few forward passes: give the options of a tiny variant.
 
@@ -83,7 +84,7 @@ def _input(entry: ModelEntry, batch: int) -> torch.Tensor:
 def _network_problems(entry: ModelEntry, network: nn.Module) -> Iterator[str]:
     import torch
 
-    tasks = tuple(entry.offers)
+    tasks = entry.tasks_at_once
     network.eval()
     images = _input(entry, 2)
     extra = _further(entry, images)
@@ -140,8 +141,8 @@ def _output_problems(entry: ModelEntry, outputs: dict[str, Any], images: torch.T
             due = (2, COUNTS[task], *images.shape[2:])
             if tuple(output.shape) != due:
                 yield f"label_map: logits have shape {tuple(output.shape)}, not {due}"
-        if task == "image_classes" and tuple(output.shape) != (2, COUNTS[task]):
-            yield f"image_classes: logits have shape {tuple(output.shape)}, not {(2, COUNTS[task])}"
+        if task in ("image_classes", "image_labels") and tuple(output.shape) != (2, COUNTS[task]):
+            yield f"{task}: logits have shape {tuple(output.shape)}, not {(2, COUNTS[task])}"
         if task == "frame_scores" and not entry.predictor and output.shape != images.shape[:2]:
             yield f"frame_scores: has shape {tuple(output.shape)}, not {tuple(images.shape[:2])}"
 
@@ -157,7 +158,9 @@ def _gradient_problems(
 ) -> Iterator[str]:
     images = _input(entry, 2)
     output = network(images, *_further(entry, images))
-    outputs = _tensors(list(outputs_by_task(output, tuple(entry.offers)).values()))
+    has_losses = "boxes" in entry.offers and isinstance(output, dict) and "boxes" not in output
+    answers = output if has_losses else outputs_by_task(output, tuple(entry.offers))
+    outputs = _tensors(list(answers.values()))
     losses = [output.float().square().mean() for output in outputs if output.requires_grad]
     if not losses:
         yield "no output carries a gradient"

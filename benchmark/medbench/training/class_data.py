@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from medbench.core.sample import TrainingImage
     from medbench.training.recipes import ImageClassRecipe
 
-Item = tuple[torch.Tensor, int]
+Item = tuple[torch.Tensor, int | torch.Tensor]
 Pixels = npt.NDArray[np.uint8]
 
 CROP_MARGIN = 8 / 7
@@ -62,14 +62,18 @@ class ClassedImages(Dataset[Item]):
     def __getitem__(self, key: Key) -> Item:
         epoch, index = key
         source = self.images[index]
-        assert source.image_class is not None
         if epoch < 0:
-            return torch.from_numpy(
-                self._prepared(source.load(self.recipe.image_size)[0])
-            ), source.image_class
+            whole = self._prepared(source.load(self.recipe.image_size)[0])
+            return torch.from_numpy(whole), self.target(source)
         with drawing(derived_seed(self.recipe.seed, epoch, index)):
             tensor = torch.from_numpy(self._prepared(self._augmented(source)))
-            return self.erase(tensor) if self.erase is not None else tensor, source.image_class
+            return self.erase(tensor) if self.erase is not None else tensor, self.target(source)
+
+    @staticmethod
+    def target(source: TrainingImage) -> int | torch.Tensor:
+        """What is to be learnt of an image: its class."""
+        assert source.image_class is not None
+        return source.image_class
 
     def _prepared(self, image: Pixels) -> npt.NDArray[np.float32]:
         return self.contract.prepare(image[np.newaxis])[0]

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassRecall
 
-from medbench.core.seeds import derived_seed
 from medbench.inference.decoding import outputs_by_task
 from medbench.training.class_data import drawing
 from medbench.training.recipes import ImageClassRecipe
@@ -32,6 +31,7 @@ class ImageClassTask(NetworkTask):
     """
 
     validation_score = "validation_balanced_accuracy"
+    task = "image_classes"
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class ImageClassTask(NetworkTask):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Image logits ``(N, classes)``."""
-        logits: Tensor = outputs_by_task(self.network(images), self.tasks)["image_classes"]
+        """Image logits ``(N, classes)``, or one a label."""
+        logits: Tensor = outputs_by_task(self.network(images), self.tasks)[self.task]
         return logits
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -68,25 +68,26 @@ class ImageClassTask(NetworkTask):
         images, classes = batch
         mixed, targets = self.targets(images, classes)
         loss = functional.cross_entropy(self.logits(mixed), targets, self.class_weights)
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        self.log("loss", loss)
+        return self.shared(loss, len(images))
 
     def targets(self, images: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Mixed images and soft targets ``(N, classes)``; batches of an odd size are not mixed."""
         if self.mix is None or len(images) % 2:
             return images, mixup_target(classes, self.num_classes, 1.0, self.settings.label_smoothing)
-        with drawing(derived_seed(self.settings.seed, self.global_step, 1)):
+        with drawing(self.step_seed(1)):
             return self.mix(images.clone(), classes)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Mean recall of the classes of all held-out images."""
         images, classes = batch
-        self.recall(self.logits(images), classes)
+        if self.counts(batch_idx):
+            self.recall.update(self.logits(images), classes)
         self.log(self.validation_score, self.recall, on_step=False, on_epoch=True)
 
     def rate(self) -> float:
-        """Peak rate for the batches of all devices."""
-        return self.settings.rate(self.trainer.world_size)
+        """Peak rate for the recipe's batch, which all devices share."""
+        return self.settings.rate()
 
     def configure_optimizers(self) -> Any:
         """The recipe's optimizer and schedule; ``warmup_cosine`` is timm's, by epochs."""

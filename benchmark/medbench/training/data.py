@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import derived_seed
 from medbench.inference.predictor import InputContract
+from medbench.training.division import Division
 
 if TYPE_CHECKING:
-    from medbench.core.sample import TrainingImage, TrainingVolume
+    from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.training.recipes import Recipe
 
 IGNORED_LABEL = 255
@@ -141,6 +143,68 @@ class EpochSampler(Sampler[Key]):
         return iter([(self.epoch, int(index)) for index in order])
 
 
+class StepBatches(Sampler[list[Key]]):
+    """Batches of one process: its part of every optimizer step's batch.
+
+    A step's batch is ``recipe.batch_size`` keys of the epoch in their order, whatever the number of devices;
+    a last incomplete batch is left out where there are others. Its keys are dealt out to the processes, and
+    to the passes whose gradients one process adds up.
+
+    Args:
+        sampler: keys of an epoch.
+        batch_size: keys of a step.
+        division: processes and passes that share a step.
+
+    Attributes:
+        step_size: keys that a step has in fact: fewer than ``batch_size`` where the epoch has fewer.
+        steps: optimizer steps of an epoch.
+    """
+
+    def __init__(self, sampler: Sampler[Key], batch_size: int, division: Division) -> None:
+        self.sampler = sampler
+        self.division = division
+        keys = len(sampler)  # type: ignore[arg-type]
+        self.step_size = min(batch_size, keys)
+        self.steps = max(1, keys // batch_size)
+
+    def __len__(self) -> int:
+        return self.steps * self.division.passes
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys, division = list(self.sampler), self.division
+        for start in range(0, self.steps * self.step_size, self.step_size):
+            step = keys[start : start + self.step_size]
+            for number in range(division.passes):
+                yield step[number * division.processes + division.process :: division.parts]
+
+
+class HeldOutBatches(Sampler[list[Key]]):
+    """Batches of held-out keys, dealt out to the processes whole and evenly.
+
+    Processes that would have one batch less than others repeat the last batch, which :meth:`counts` tells
+    from the others: every process makes as many forward passes, and every batch counts once.
+    """
+
+    def __init__(self, keys: Sequence[Key], batch_size: int, division: Division) -> None:
+        self.batches = [list(keys[start : start + batch_size]) for start in range(0, len(keys), batch_size)]
+        self.division = division
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.batches) / self.division.processes)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        last = len(self.batches) - 1
+        for number in range(len(self)):
+            yield self.batches[min(self._place(number), last)]
+
+    def counts(self, number: int) -> bool:
+        """Whether the process's batch of that number is its own."""
+        return self._place(number) < len(self.batches)
+
+    def _place(self, number: int) -> int:
+        return number * self.division.processes + self.division.process
+
+
 class Batches(LightningDataModule):
     """Training and validation batches of a data set with keys ``(epoch, index)``.
 
@@ -152,7 +216,14 @@ class Batches(LightningDataModule):
         validation: indices of the validation examples.
         held_out: keys of the validation epoch.
         workers: number of reading processes.
+
+    Attributes:
+        collate: makes a batch of examples; torch's own if ``None``.
+        division: processes and passes that share a step's batch; one of each until the trainer is made.
+        pinned: whether batches are copied to memory that a device reads by itself.
     """
+
+    collate: Callable[[Any], Any] | None = None
 
     def __init__(
         self,
@@ -171,36 +242,57 @@ class Batches(LightningDataModule):
         self.training, self.validation = training, validation
         self.held_out = held_out
         self.workers = workers
+        self.division = Division()
+        self.pinned = False
 
-    def steps_per_epoch(self, processes: int = 1) -> int:
-        """Optimizer steps per epoch; a last incomplete batch is left out where there are others.
+    def setup(self, stage: str) -> None:
+        """Learn from the trainer how a step's batch is shared and where it goes; the trainer calls this."""
+        assert self.trainer is not None
+        trainer = self.trainer
+        self.division = Division(trainer.world_size, trainer.global_rank, trainer.accumulate_grad_batches)
+        self.pinned = trainer.strategy.root_device.type == "cuda"
 
-        Args:
-            processes: of a distributed training, among which the epoch is divided.
-        """
-        return max(1, self._share(processes) // self.batch_size)
+    def step_batches(self) -> StepBatches:
+        """Batches of this process's training epoch."""
+        return StepBatches(self.sampler, self.batch_size, self.division)
 
-    def _share(self, processes: int) -> int:
-        return math.ceil(len(self.sampler) / processes)  # type: ignore[arg-type]
+    def held_out_batches(self) -> HeldOutBatches:
+        """Batches of this process's validation."""
+        return HeldOutBatches(self.held_out, self.batch_size, self.division)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, augmented batches."""
-        return DataLoader(
-            self.dataset,
-            batch_size=self.batch_size,
-            sampler=self.sampler,
-            num_workers=self.workers,
-            drop_last=self._share(self.trainer.world_size if self.trainer else 1) >= self.batch_size,
-            persistent_workers=self.workers > 0,
-        )
+        """Shuffled, augmented batches, from the trainer's epoch on.
+
+        The trainer draws the first batches before it tells the sampler the epoch, so that a resumed training
+        would begin with those of epoch 0.
+        """
+        if self.trainer is not None:
+            epochs: Any = self.trainer.fit_loop.epoch_progress.current
+            self.sampler.set_epoch(epochs.processed)  # type: ignore[attr-defined]
+        return self._loader(self.step_batches())
 
     def val_dataloader(self) -> DataLoader[Any] | list[DataLoader[Any]]:
         """Validation batches, without augmentation."""
-        if not self.validation:
-            return []
+        return self._loader(self.held_out_batches()) if self.held_out else []
+
+    def _loader(self, batches: Sampler[list[Key]]) -> DataLoader[Any]:
+        """A loader whose processes read ahead, outlive the epoch, and leave an interruption to this one."""
+        reading: dict[str, Any] = {}
+        if self.workers:
+            reading = {"persistent_workers": True, "prefetch_factor": 4, "worker_init_fn": _ignore_interrupts}
         return DataLoader(
-            self.dataset, batch_size=self.batch_size, sampler=self.held_out, num_workers=self.workers
+            self.dataset,
+            batch_sampler=batches,
+            num_workers=self.workers,
+            pin_memory=self.pinned,
+            collate_fn=self.collate,
+            **reading,
         )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Let a reading process end with its parent, not by the terminal's Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class TrainingData(Batches):
@@ -228,7 +320,7 @@ class TrainingData(Batches):
 
 
 def split(
-    images: Sequence[TrainingImage] | Sequence[TrainingVolume], recipe: Recipe
+    images: Sequence[TrainingImage] | Sequence[TrainingBoxes] | Sequence[TrainingVolume], recipe: Recipe
 ) -> tuple[list[int], list[int]]:
     """Indices for training and for validation, which takes a fifth of the groups (or images)."""
     if recipe.validation == "none":

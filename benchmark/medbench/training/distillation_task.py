@@ -97,31 +97,39 @@ class ModalityDistillationTask(VolumeTask):
         """Restore the history from the checkpoint."""
         self.history = checkpoint["history"]
 
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Find the samples that have each modality while they are on the CPU, so that no step waits."""
+        return (*batch, _samples_with(batch[2]))
+
+    def training_step(self, batch: tuple[Any, ...], batch_idx: int) -> Tensor:
         """Total loss of one batch of patches."""
         loss = self.total_loss(*batch)
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        self.log("loss", loss)
+        return loss * self.division.parts if self.division.parts > 1 else loss
 
-    def total_loss(self, patches: Tensor, labels: Tensor, present: Tensor) -> Tensor:
+    def total_loss(
+        self, patches: Tensor, labels: Tensor, present: Tensor, samples: Sequence[Tensor] | None = None
+    ) -> Tensor:
         """Total loss in full precision of outputs in mixed precision; distillation losses go to the monitor.
 
         Args:
             patches: ``(N, modalities, depth, height, width)``.
             labels: ``(N, depth, height, width)``.
             present: boolean ``(N, modalities)``.
+            samples: for each modality the samples that have it; found from ``present`` if not given.
         """
-        paths = self.network.paths(patches, present)  # type: ignore[operator]
+        samples = _samples_with(present) if samples is None else samples
+        paths = self.network.paths(patches, present, samples)  # type: ignore[operator]
         with torch.autocast(patches.device.type, enabled=False):
-            return self._weighed(paths, labels, present)
+            return self._weighed(paths, labels, present, samples)
 
-    def _weighed(self, paths: Any, labels: Tensor, present: Tensor) -> Tensor:
+    def _weighed(self, paths: Any, labels: Tensor, present: Tensor, samples: Sequence[Tensor]) -> Tensor:
         relation: Any = self.network.relation
         fused = self.loss(paths.logits, labels)
         deep = deep_supervision(paths.deep, labels).sum()
         shares = class_shares(labels, self.num_classes, paths.fused.shape[2:])
         alone, distilled = [], []
-        for number, here in enumerate(present.T):
+        for number, here in enumerate(samples):
             logits, truth = paths.separate[number], labels[here]
             student, teacher = paths.modalities[number][here], paths.fused[here]
             alone.append(self.loss(logits, truth))
@@ -132,7 +140,7 @@ class ModalityDistillationTask(VolumeTask):
             distilled.append(torch.stack([term.sum() for term in terms]))
         separate, parts = torch.stack(alone), torch.stack(distilled, dim=1)
         gates = self._observed(parts.detach(), present.sum(dim=0))
-        sums = [fused, deep, separate.sum(), *parts.sum(dim=1), fused.new_tensor(len(labels))]
+        sums = [fused, deep, separate.sum(), *parts.sum(dim=1), torch.full_like(fused, len(labels))]
         self.term_sums += torch.stack(sums).detach()
         monitor = self.monitor
         weighted = gates * monitor.preference * separate
@@ -162,10 +170,18 @@ class ModalityDistillationTask(VolumeTask):
         """Step at the learning rates that the monitor scaled, then restore those of the schedule."""
         groups = optimizer.param_groups[: len(self.monitor.rarity)]
         rates = [group["lr"] for group in groups]
-        for group, rate, scale in zip(groups, rates, self.monitor.rate_scale.tolist(), strict=True):
+        scales = self.monitor.rate_scale
+        for group, rate, scale in zip(
+            groups, rates, scales if scales.is_cuda else scales.tolist(), strict=True
+        ):
             group["lr"] = rate * scale
         try:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         finally:
             for group, rate in zip(groups, rates, strict=True):
                 group["lr"] = rate
+
+
+def _samples_with(present: Tensor) -> list[Tensor]:
+    """For each modality the places of the samples that have it, from ``(N, modalities)``."""
+    return [here.nonzero().flatten() for here in present.T]

@@ -6,6 +6,8 @@ import contextlib
 import datetime
 import functools
 import logging
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path, read_json, write_json
+from medbench.core.files import atomic_path, read_json, replace_flushed, write_json
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
+from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, Trainer
+    from lightning.pytorch import Callback, LightningModule, Trainer
     from torch import nn
 
-    from medbench.core.sample import TrainingImage, TrainingVolume
+    from medbench.core.sample import TrainingBoxes, TrainingImage, TrainingVolume
     from medbench.inference.predictor import InputContract
     from medbench.inference.volumes import VolumeContract
     from medbench.training.data import Batches
@@ -33,29 +36,10 @@ WEIGHTS = "weights.pt"
 SUMMARY = "training.json"
 RESUME = "resume.ckpt"
 BEST = "best.pt"
-LEARNT = frozenset({"label_map", "image_classes"})
+LEARNT = frozenset({"label_map", "image_classes", "image_labels", "boxes", "landmarks"})
 """Tasks that networks learn here."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """Devices, precision and reading processes of a training.
-
-    Attributes:
-        accelerator: ``cpu``, ``cuda``, ``mps`` or ``auto``.
-        devices: number of devices on each node, or ``auto``.
-        nodes: number of machines.
-        precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
-        workers: processes that read images; 0 reads in the training process.
-    """
-
-    accelerator: str = "auto"
-    devices: int | str = "auto"
-    nodes: int = 1
-    precision: str = "32"
-    workers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,58 +61,85 @@ class Learner:
     learns: tuple[str, ...] = ("label_map",)
 
 
-def make_callback(folder: Path, progress: Progress) -> Callback:
-    """A callback that reports steps and, after each epoch, saves the state and the best weights so far."""
+def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minutes: float = 0.0) -> Callback:
+    """A callback that reports steps and, after each epoch, saves the state and the best weights so far.
+
+    Args:
+        folder: for state and weights.
+        progress: told of every step.
+        max_steps: ends the training after so many steps; 0 does not.
+        max_minutes: ends the training after that time, interrupted calls included; 0 does not.
+    """
     import torch
-    from lightning.pytorch import Callback, LightningModule
+    from lightning.pytorch import Callback
+
+    from medbench.training.host_values import HostValue
 
     class Keeper(Callback):
         best = -1.0
+        spent_s = 0.0
+        started = 0.0
+        over = False
         progress: Progress
 
         def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+            self.loss = HostValue()
             self.progress = progress if trainer.is_global_zero else SilentProgress()
-            self.progress.start("training", int(trainer.estimated_stepping_batches))
+            steps = int(trainer.estimated_stepping_batches)
+            self.progress.start("training", min(steps, max_steps) if max_steps else steps)
             self.progress.advance(trainer.global_step)
+            self.started = time.monotonic() - self.spent_s
 
-        def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-            loss = float(trainer.callback_metrics.get("loss", float("nan")))
-            self.progress.advance(
-                1, f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} loss {loss:.3f}"
-            )
+        def on_train_batch_end(
+            self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
+            self.loss.offer(trainer.callback_metrics["loss"])
+            if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+                epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+                self.progress.advance(1, f"{epoch} loss {self.loss.value:.3f}")
+            self.over = _is_over(trainer, self.started, max_steps, max_minutes)
+            trainer.should_stop |= self.over
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
             score = trainer.callback_metrics.get(str(module.validation_score))
-            last = trainer.current_epoch + 1 == trainer.max_epochs
+            last = trainer.current_epoch + 1 == trainer.max_epochs or self.over
             if trainer.is_global_zero and (last if score is None else float(score) > self.best):
                 self.best = -1.0 if score is None else float(score)
                 with atomic_path(folder / BEST) as temporary:
                     torch.save(module.get_submodule("network").state_dict(), temporary)
             if not last:
-                _save_state(trainer, folder)
+                save_state(trainer, folder)
 
         def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
             self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best}
+            return {"best": self.best, "spent_s": time.monotonic() - self.started}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-            self.best = state_dict["best"]
+            self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
 
     return Keeper()
 
 
-def _save_state(trainer: Trainer, folder: Path) -> None:
+def _is_over(trainer: Trainer, started: float, max_steps: int, max_minutes: float) -> bool:
+    """Whether a training has had its steps, or its time on the first device."""
+    minutes = (time.monotonic() - started) / 60
+    out_of_time = bool(max_minutes) and bool(trainer.strategy.broadcast(minutes >= max_minutes))
+    return out_of_time or bool(max_steps and trainer.global_step >= max_steps)
+
+
+def save_state(trainer: Trainer, folder: Path) -> None:
+    """Write the state to go on from; the state before stays until the new one is on the disk."""
     partial = folder / f"{RESUME}.partial"
     trainer.save_checkpoint(partial)
     if trainer.is_global_zero:
-        partial.replace(folder / RESUME)
+        replace_flushed(partial, folder / RESUME)
 
 
 def fit(
     learner: Learner,
-    images: Sequence[TrainingImage] | Sequence[TrainingVolume],
+    images: Sequence[TrainingImage] | Sequence[TrainingBoxes] | Sequence[TrainingVolume],
     recipe: Recipe,
     folder: Path,
     facts: dict[str, Any],
@@ -142,7 +153,7 @@ def fit(
     The state is saved after every epoch. A call that finds a state resumes from there and ends with the same
     weights as an uninterrupted one, to the bit where the processor's library adds in a fixed order (MKL
     promises that only with ``MKL_CBWR`` set). A call that finds the weights returns at once. On several
-    devices only the first process writes, and the others wait for it.
+    devices a step's batch is shared, only the first process writes, and the others wait for it.
 
     Args:
         learner: network, contract and number of classes.
@@ -158,47 +169,38 @@ def fit(
         Path of the weights.
 
     Raises:
-        MedbenchError: ``training.no_labels`` or ``training.diverged``.
+        MedbenchError: ``training.no_labels`` or ``training.diverged``, or as :func:`present_hardware`.
+        KeyboardInterrupt: when the user interrupts.
     """
     weights = folder / WEIGHTS
     if weights.exists() and (folder / SUMMARY).exists():
         return weights
     import torch
-    from lightning.pytorch import Trainer
 
-    from medbench.inference.predictor import torch_settings
     from medbench.inference.weights import save_checkpoint
 
+    hardware = present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
-    data, kind = _data(learner, images, recipe, cache or folder, hardware.workers)
-    epochs = recipe.epochs_of(data.steps_per_epoch())
+    data, kind = _data(learner, images, recipe, cache or folder, hardware.workers or 0)
+    batches = data.step_batches()
+    hardware.division.check(batches.step_size)
+    epochs = recipe.epochs_of(batches.steps)
+    total_steps = batches.steps * epochs
+    total_steps = min(total_steps, recipe.max_steps or total_steps)
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")
+    if hardware.division.parts > 1 or hardware.kind != "cpu":
+        progress.say(hardware.describe(recipe.batch_size))
     started = time.perf_counter()
-    with torch_settings(deterministic=True, threads=None), warnings.catch_warnings(), _quiet_lightning():
+    with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
-        trainer = Trainer(
-            accelerator=hardware.accelerator,
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            precision=hardware.precision,  # type: ignore[arg-type]
-            max_epochs=epochs,
-            gradient_clip_val=recipe.gradient_clip or None,
-            callbacks=[make_callback(folder, progress)],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=str(folder),
+        trainer = make_trainer(
+            hardware, folder, epochs, make_callback(folder, progress, recipe.max_steps, recipe.max_minutes)
         )
-        total_steps = data.steps_per_epoch(trainer.world_size) * epochs
         task = kind(network, recipe, learner.num_classes, total_steps)
-        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        run_trainer(trainer, task, data, resume)
     if not trainer.is_global_zero:
         trainer.strategy.barrier("weights")
         return weights
@@ -211,30 +213,72 @@ def fit(
             f"{folder}: training ended with infinite weights.",
             "Lower the learning rate.",
         )
-    summary = {
+    stored = {
         **facts,
         "recipe": recipe.as_json(),
+        "hardware": hardware.facts(recipe.batch_size),
         "image_size": recipe.image_size,
         "n_training_images": len(data.training),
         "n_validation_images": len(data.validation),
-        "steps": total_steps,
+        "steps": trainer.global_step,
+        "steps_left_out": int(task.guard.left_out),
         task.validation_score: _best_score(trainer),
+    }
+    summary = {
+        **stored,
+        "device": hardware.device_name(),
         "last_session_time_s": round(seconds, 1),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    content = {
-        key: value
-        for key, value in summary.items()
-        if key not in ("last_session_time_s", "resumed", "finished", "history")
-    }
-    save_checkpoint(weights, state, content)
+    save_checkpoint(weights, state, stored)
     write_json(folder / SUMMARY, summary)
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)
     trainer.strategy.barrier("weights")
     return weights
+
+
+def make_trainer(hardware: Hardware, folder: Path, epochs: int, keeper: Callback) -> Trainer:
+    """A trainer on hardware that is present, which writes nothing but what its callback keeps."""
+    from lightning.pytorch import Trainer
+
+    _, _, index = hardware.accelerator.partition(":")
+    return Trainer(
+        accelerator=hardware.kind,
+        devices=[int(index)] if index else hardware.devices,
+        num_nodes=hardware.nodes,
+        precision=hardware.precision,  # type: ignore[arg-type]
+        accumulate_grad_batches=hardware.passes,
+        use_distributed_sampler=False,
+        max_epochs=epochs,
+        callbacks=[keeper],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=str(folder),
+    )
+
+
+def run_trainer(trainer: Trainer, task: LightningModule, data: Batches, resume: Path | None) -> None:
+    """Train, and let an interruption through as what it is: the trainer would exit, and ignore later ones.
+
+    Raises:
+        KeyboardInterrupt: when the user interrupts.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(task, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
+    except SystemExit as error:
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from error
+    finally:
+        if trainer.interrupted and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def is_first_process() -> bool:
@@ -260,6 +304,22 @@ def _data(
 
             return data, functools.partial(ModalityDistillationTask, rarity=data.rarity())
         return data, functools.partial(VolumeTask, with_mask=contract.modality_mask)
+    if "landmarks" in learner.learns:
+        from medbench.training.landmark_data import LandmarkData
+        from medbench.training.landmark_task import LandmarkTask
+
+        return LandmarkData(images, recipe, contract, workers=workers), LandmarkTask
+    if "boxes" in learner.learns:
+        from medbench.training.box_data import BoxData
+        from medbench.training.box_task import BoxTask
+
+        boxes = BoxData(images, recipe, contract, workers=workers)
+        return boxes, functools.partial(BoxTask, steps_per_epoch=boxes.step_batches().steps)
+    if "image_labels" in learner.learns:
+        from medbench.training.label_task import ImageLabelData, ImageLabelTask
+
+        labels = ImageLabelData(images, recipe, contract, workers=workers)
+        return labels, functools.partial(ImageLabelTask, tasks=learner.tasks)
     if "label_map" not in learner.learns:
         from medbench.training.class_data import ImageClassData
         from medbench.training.class_task import ImageClassTask
@@ -287,7 +347,7 @@ def _best_score(trainer: Any) -> float | None:
 
 
 @contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
+def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's start-up lines out of the output of a block."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
     levels = [log.level for log in loggers]

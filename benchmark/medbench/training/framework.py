@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
     from medbench.core.progress import Progress
     from medbench.inference.weights import Checkpoint
-    from medbench.training.fit import Hardware
+    from medbench.training.hardware import Hardware
 
 
 class FrameworkRecipe(Protocol):
@@ -58,6 +58,7 @@ class TrainingOrder:
         folder: for state and weights.
         cache: for decoded images.
         facts: to store with the weights.
+        start: a :class:`medbench.running.start.Start`; ``None`` for fresh weights.
     """
 
     challenge: Challenge
@@ -68,6 +69,7 @@ class TrainingOrder:
     folder: Path
     cache: Path
     facts: Mapping[str, Any]
+    start: Any = None
 
 
 class FrameworkPredictor(Predictor, Protocol):
@@ -111,6 +113,14 @@ class Framework(Protocol):
         """A medbench checkpoint with the weights in a folder or archive of the framework.
 
         A medbench checkpoint is returned as it is.
+
+        Raises:
+            MedbenchError: for a path that is neither, or holds more than plain data.
+        """
+        ...
+
+    def read_start(self, path: Path, cache: Path) -> Checkpoint:
+        """Weights to start a training from, of the framework's own files or of medbench's.
 
         Raises:
             MedbenchError: for a path that is neither, or holds more than plain data.

@@ -60,7 +60,13 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
         raise ValueError(f"no loss named {name!r}")
     from segmentation_models_pytorch.losses import DiceLoss
 
-    soft_dice = DiceLoss(mode="multiclass", classes=list(range(1, num_classes)), from_logits=True)
+    class StructureDice(DiceLoss):
+        """Soft Dice over the structures; the library's own choice of classes would wait for the device."""
+
+        def aggregate_loss(self, loss: Tensor) -> Tensor:
+            return loss[1:].mean()
+
+    soft_dice = StructureDice(mode="multiclass", from_logits=True)
 
     def corrected(logits: Tensor, labels: Tensor) -> Tensor:
         return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * soft_dice(logits, labels)

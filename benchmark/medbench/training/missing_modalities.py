@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -119,8 +119,15 @@ def _example(modalities: Mapping[str, Sequence[str]]) -> str:
     return " ".join(f"{name}=0.5" for name in modalities)
 
 
+Listing = Callable[[Mapping[str, float]], Mapping[str, Sequence[str]]]
+"""From the missing rate of every modality to a published list: patient -> modalities that the patient has."""
+
+
 def patient_masks(
-    groups: Sequence[str], text: str, modalities: Mapping[str, Sequence[str]]
+    groups: Sequence[str],
+    text: str,
+    modalities: Mapping[str, Sequence[str]],
+    listing: Listing | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Which modalities each case has, the same for all cases of a patient; ``(cases, channels)``.
 
@@ -128,20 +135,33 @@ def patient_masks(
         groups: the patient of every case.
         text: missing rates as :func:`rates_by_channel` takes them.
         modalities: name of every channel -> other names of it.
+        listing: gives the patients of a published list their modalities; the others draw theirs.
 
     Raises:
         MedbenchError: as :func:`rates_by_channel`.
     """
     rates, places = rates_by_channel(text, modalities)
-    patients = sorted(set(groups))
-    masks = np.zeros((len(patients), len(places)), bool)
-    masks[:, places] = imbalanced_masks(len(patients), rates)
-    number = {patient: index for index, patient in enumerate(patients)}
-    return masks[[number[group] for group in groups]]
+    names = list(modalities)
+    rate_of = {names[place]: rate for place, rate in zip(places, rates, strict=True)}
+    listed = listing({name: rate_of[name] for name in names}) if listing is not None else {}
+    masks = {
+        patient: np.array([name in listed[patient] for name in names])
+        for patient in set(groups)
+        if patient in listed
+    }
+    others = sorted(set(groups) - set(masks))
+    drawn = np.zeros((len(others), len(places)), bool)
+    if others:
+        drawn[:, places] = imbalanced_masks(len(others), rates)
+    masks.update(zip(others, drawn, strict=True))
+    return np.stack([masks[group] for group in groups])
 
 
 def with_missing(
-    volumes: Sequence[TrainingVolume], text: str, modalities: Mapping[str, Sequence[str]]
+    volumes: Sequence[TrainingVolume],
+    text: str,
+    modalities: Mapping[str, Sequence[str]],
+    listing: Listing | None = None,
 ) -> list[TrainingVolume]:
     """Volumes limited to the modalities of :func:`patient_masks`; a volume with none of these keeps its own.
 
@@ -149,11 +169,12 @@ def with_missing(
         volumes: of all patients.
         text: missing rates as :func:`rates_by_channel` takes them.
         modalities: name of every channel -> other names of it.
+        listing: as for :func:`patient_masks`.
 
     Raises:
         MedbenchError: as :func:`rates_by_channel`.
     """
-    masks = patient_masks([volume.group for volume in volumes], text, modalities)
+    masks = patient_masks([volume.group for volume in volumes], text, modalities, listing)
     visible = []
     for volume, mask in zip(volumes, masks, strict=True):
         both = mask & np.array(volume.visible or (True,) * len(mask), bool)

@@ -95,9 +95,7 @@ class ModalityMonitor(nn.Module):
     @property
     def rate_scale(self) -> Tensor:
         """Factor s of the learning rate of each modality's encoder, ``(M,)``: its gap over the mean gap."""
-        if not bool(self.seen.any()):
-            return torch.ones_like(self.gap)
-        mean = self.gap[self.seen].mean()
+        mean = torch.where(self.seen, self.gap, 0.0).sum() / self.seen.sum()
         return torch.where(self.seen, (self.gap / mean).clamp(*SCALE_BOUNDS), 1.0)
 
     @torch.no_grad()

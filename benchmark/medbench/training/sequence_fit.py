@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ from medbench.core.files import atomic_path, write_json
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
 from medbench.training.fit import BEST, RESUME, SUMMARY, WEIGHTS
+from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     from medbench.core.sample import TrainingSequence
-    from medbench.training.fit import Hardware
     from medbench.training.sequence_recipe import SequenceRecipe
     from medbench.training.summary_losses import SummaryLoss
 
@@ -97,7 +98,7 @@ def fit_sequences(
         recipe: how.
         folder: where the state and the result go.
         facts: stored with the weights.
-        hardware: its accelerator says where to train.
+        hardware: device and precision.
         progress: told of every step.
         judge: the score of the network on held-out videos, higher is better; the epoch with the best is kept,
             the last one without.
@@ -110,28 +111,31 @@ def fit_sequences(
         return weights
     import torch
 
-    from medbench.inference.predictor import torch_settings
     from medbench.inference.weights import save_checkpoint
 
     lessons = read_lessons(examples, progress)
+    device, hardware = device_of(hardware), present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
-    network = build_network().to(device_of(hardware))
+    network = build_network().to(device)
     epochs = recipe.epochs_of(len(lessons))
     started = time.perf_counter()
-    with torch_settings(deterministic=True, threads=None):
-        course = _Course(network, lessons, recipe, epochs, folder, judge)
+    with hardware.torch_settings():
+        course = _Course(network, lessons, recipe, epochs, folder, Steps(hardware.precision, judge))
         resumed = course.resume(progress)
         course.run(progress)
     state = torch.load(folder / BEST, map_location="cpu", weights_only=True)
     stored = {
         **facts,
         "recipe": recipe.as_json(),
+        "hardware": hardware.facts(1),
         "n_training_images": len(lessons),
         "steps": epochs * len(lessons),
+        "steps_left_out": int(course.guard.left_out),
         "validation_score": None if judge is None else round(course.best, 6),
     }
     summary = {
         **stored,
+        "device": hardware.device_name(),
         "last_session_time_s": round(time.perf_counter() - started, 1),
         "resumed": resumed,
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -147,19 +151,41 @@ def device_of(hardware: Hardware) -> torch.device:
     """Where a single process trains.
 
     Raises:
-        MedbenchError: ``training.devices`` for more than one device, which a step a video cannot use.
+        MedbenchError: ``training.devices`` for more than one device or pass, which a step a video cannot use,
+            and as :func:`medbench.training.hardware.present_hardware`.
     """
     import torch
 
-    if hardware.nodes > 1 or hardware.devices not in ("auto", 1, "1"):
+    present = present_hardware(hardware)
+    if present.division.parts > 1:
         raise MedbenchError(
             "training.devices",
             "Networks of sequences train on one device, a video a step.",
             "Give --devices 1.",
         )
-    if hardware.accelerator == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(hardware.accelerator)
+    return torch.device(present.accelerator)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """How a step computes, and who judges the network.
+
+    Attributes:
+        precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
+        judge: as for :func:`fit_sequences`.
+    """
+
+    precision: str = "32"
+    judge: Callable[[nn.Module], float] | None = None
+
+    @contextlib.contextmanager
+    def autocast(self, device: str) -> Iterator[None]:
+        """Compute a block in the precision."""
+        import torch
+
+        dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(self.precision)
+        with torch.autocast(device, dtype, enabled=dtype is not None, cache_enabled=False):
+            yield
 
 
 class _Course:
@@ -172,17 +198,25 @@ class _Course:
         recipe: SequenceRecipe,
         epochs: int,
         folder: Path,
-        judge: Callable[[nn.Module], float] | None,
+        steps: Steps,
     ) -> None:
         import torch
 
+        from medbench.training.gradients import GradientGuard
+        from medbench.training.host_values import HostValue
         from medbench.training.summary_losses import summary_loss
 
         self.network, self.lessons, self.recipe = network, lessons, recipe
-        self.epochs, self.folder, self.judge = epochs, folder, judge
+        self.epochs, self.folder, self.steps, self.judge = epochs, folder, steps, steps.judge
+        self.device = next(network.parameters()).device
+        if self.device.type == "cuda":
+            self.lessons = [replace(one, features=one.features.pin_memory()) for one in lessons]
+        self.guard, self.seen = GradientGuard().to(self.device), HostValue()
+        halves = steps.precision == "16-mixed"
+        self.scaler = torch.amp.GradScaler(self.device.type) if halves else None
         self.loss = summary_loss(recipe.loss, recipe.smooth)
         self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self.schedule: Any = None
         if recipe.schedule == "one_cycle":
@@ -204,6 +238,9 @@ class _Course:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
+        self.guard.load_state_dict(state["guard"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.best = state["epoch"], state["best"]
         return True
 
@@ -227,22 +264,26 @@ class _Course:
         import torch
 
         torch.manual_seed(derived_seed(self.recipe.seed, 1, step))
-        loss = lesson_loss(self.network, lesson, self.loss)
-        value = float(loss.detach())
-        if not np.isfinite(value):
+        with self.steps.autocast(self.device.type):
+            loss = lesson_loss(self.network, lesson, self.loss)
+        self.seen.offer(loss.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        self.guard.before_step(self.optimizer, self.recipe.gradient_clip, self.scaler)
+        if self.scaler is None:
+            self.optimizer.step()
+        else:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        if self.seen.is_known and not np.isfinite(self.seen.value):
             raise MedbenchError(
                 "training.diverged",
-                f"{self.folder}: the loss of {lesson.id} is {value} in step {step}.",
+                f"{self.folder}: the loss is {self.seen.value} by step {step}, with {lesson.id}.",
                 "Lower the learning rate.",
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.gradient_clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.gradient_clip)
-        self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
-        return value
+        return self.seen.value
 
     def _keep(self) -> None:
         """Write the weights if they are the best so far, and the state to go on from."""
@@ -260,6 +301,8 @@ class _Course:
                 "network": self.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": None if self.schedule is None else self.schedule.state_dict(),
+                "guard": self.guard.state_dict(),
+                "scaler": None if self.scaler is None else self.scaler.state_dict(),
                 "epoch": self.epoch,
                 "best": self.best,
             }
@@ -289,12 +332,13 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
     import torch
 
     device = next(network.parameters()).device
-    frames, chosen = lesson.features[None].to(device), lesson.key_frames.to(device)
+    frames = lesson.features[None].to(device, non_blocking=True)
+    chosen = lesson.key_frames.to(device)
     n_frames = frames.shape[1]
     if not hasattr(network, "distribution"):
         target = torch.zeros(n_frames, device=device)
         target[chosen] = 1.0
-        return loss(network(frames)[0], target)
+        return loss.value(_sums(loss, network(frames)[0], target), target.numel())
     from medbench.inference.fulltransnet_predictor import global_frames
 
     decoder_frames = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
@@ -304,6 +348,14 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
     is_key[chosen] = 1.0
     sums = sum(_row_sums(network, tokens[0], decoder_frames, is_key, loss))
     return loss.value(sums, len(decoder_frames) * n_frames)  # type: ignore[arg-type]
+
+
+def _sums(loss: SummaryLoss, probabilities: Tensor, targets: Tensor) -> Tensor:
+    """A loss's sums in single precision, in which alone its logarithms and powers are safe."""
+    import torch
+
+    with torch.autocast(targets.device.type, enabled=False):
+        return loss.sums(probabilities.float(), targets)
 
 
 def _row_sums(
@@ -319,7 +371,7 @@ def _row_sums(
     def sums_of(part: Tensor, columns: Tensor) -> Tensor:
         target = torch.zeros(len(part), n_frames, device=part.device)
         target[torch.arange(len(part), device=part.device), columns] = is_key[columns]
-        return loss.sums(network.distribution(part, n_frames), target)
+        return _sums(loss, network.distribution(part, n_frames), target)
 
     for part, columns in zip(tokens.split(rows), given.split(rows), strict=True):
         if len(tokens) <= rows:

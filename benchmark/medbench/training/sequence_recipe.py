@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import Any, Literal
 
+from medbench.training.recipes.checking import check_settings
+
 LossName = Literal["bce", "mse", "focal", "jaccard", "power_jaccard", "tversky", "focal_tversky"]
 
 
@@ -42,6 +44,9 @@ class SequenceRecipe:
     validation: Literal["none", "by_group", "test_split"] = "none"
     least_steps: int = 0
     seed: int = 2021
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def epochs_of(self, steps_per_epoch: int) -> int:
         """Epochs of so many steps each, at least :attr:`least_steps` steps in all."""

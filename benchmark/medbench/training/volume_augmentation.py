@@ -19,7 +19,7 @@ def mirrored(patch: Patch, labels: Labels, rng: np.random.Generator) -> tuple[Pa
         rng: generator of the choice.
     """
     for axis in range(3):
-        if rng.random() < 0.5:
+        if rng.random() < 0.5 and labels.shape[axis] > 1:
             patch, labels = np.flip(patch, axis + 1), np.flip(labels, axis)
     return np.ascontiguousarray(patch), np.ascontiguousarray(labels)
 
@@ -28,6 +28,8 @@ def rotated(
     patch: Patch, labels: Labels, background: Patch, rng: np.random.Generator
 ) -> tuple[Patch, Labels]:
     """The patch turned by whole degrees from −10 to 9 in a random plane, by nearest neighbours.
+
+    A patch of one plane is turned in it.
 
     As in Jun-Jie-Shi/PASSION@fd308b5, except for the corners: background in the image and 0 in the labels
     here, −1 there, which as a class index is the last class.
@@ -38,7 +40,8 @@ def rotated(
         background: value of each channel outside, ``(channels,)``.
         rng: generator of angle and plane.
     """
-    first, second = PLANES[rng.integers(len(PLANES))]
+    planes = PLANES if labels.shape[0] > 1 else PLANES[-1:]
+    first, second = planes[rng.integers(len(planes))]
     angle = np.deg2rad(rng.integers(-10, 10))
     sides = labels.shape[first], labels.shape[second]
     centre = [(side - 1) / 2 for side in sides]

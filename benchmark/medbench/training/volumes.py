@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 Item = tuple[Tensor, Tensor, Tensor]
 logger = logging.getLogger(__name__)
 _TRIES = 50
-_BAD_STEPS = 10
 
 
 class TrainingPatches(Dataset[Item]):
-    """Cubic patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
+    """Patches by ``(epoch, number)``, ``recipe.patches`` of every volume; epoch −1 is validation.
+
+    Patches are cubes; of a contract with single planes, the patches of successive numbers and epochs show one
+    plane after the other.
 
     Some patches are centred on a voxel of a structure, all structures equally likely. A patch of background
     alone is drawn again: the gradients of instance norms overflow on constant input. Cases are cropped and
@@ -53,20 +56,25 @@ class TrainingPatches(Dataset[Item]):
         self.recipe = recipe
         self.contract = contract
         self.cache = cache
+        self.window = dataclasses.replace(contract, size=recipe.image_size).window
         self._constant_cases: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.volumes) * self.recipe.patches
 
     def __getitem__(self, key: Key) -> Item:
-        """Patch ``(modalities, side, side, side)``, its class indices, and which modalities it shows."""
+        """Patch ``(modalities, *window)``, its class indices, and which modalities it shows."""
         epoch, number = key
         volume = self.volumes[number // self.recipe.patches]
         array, labels, present = self._prepared(volume)
         rng = np.random.default_rng([self.recipe.seed, epoch + 1, number])
+        window = self.window
         for _ in range(_TRIES):
-            corner = _corner(labels, self.recipe, rng)
-            part = tuple(slice(at, at + self.recipe.image_size) for at in corner)
+            corner = _corner(labels, self.recipe, window, rng)
+            if self.contract.planes == 1:
+                turn = number % self.recipe.patches + max(epoch, 0) * self.recipe.patches
+                corner = (turn % labels.shape[0], *corner[1:])
+            part = tuple(slice(at, at + side) for at, side in zip(corner, window, strict=True))
             patch = np.array(array[(slice(None), *part)], np.float32)
             if (np.ptp(patch[present], axis=(1, 2, 3)) > 0).all():
                 break
@@ -81,7 +89,7 @@ class TrainingPatches(Dataset[Item]):
             if self.recipe.hide_sequences:
                 visible = random_subset(visible, rng)
             patch[~visible] = 0
-        patch, truth = _filled(patch, truth, self.recipe.image_size)
+        patch, truth = _filled(patch, truth, window)
         return torch.from_numpy(patch), torch.from_numpy(truth), torch.from_numpy(visible)
 
     def _warn_of_constant_patches(self, case: str) -> None:
@@ -118,7 +126,9 @@ class TrainingPatches(Dataset[Item]):
         self, volume: TrainingVolume
     ) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
         states = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in volume.files]
-        key = sha256_json(["volumes-1", self.contract.size, self.contract.background, states])[:16]
+        how = [self.contract.size, self.contract.background]
+        how += [self.contract.planes, self.contract.centre] if self.contract.planes else []
+        key = sha256_json(["volumes-1", *how, states])[:16]
         paths = [self.cache / f"{volume.id}-{key}-{what}.npy" for what in ("images", "labels", "present")]
         if not all(path.exists() for path in paths):
             sample, labels = volume.load()
@@ -195,70 +205,73 @@ class VolumeData(Batches):
 
 
 class VolumeTask(SegmentationTask):
-    """Trains a network of volumes on patches; the network may also take which modalities are present."""
+    """Trains a network of volumes on patches; the network may also take which modalities are present.
+
+    Supervised levels count half as much as the next finer one, as in nnU-Net.
+    """
 
     def __init__(
         self, network: nn.Module, recipe: Recipe, num_classes: int, total_steps: int, *, with_mask: bool
     ) -> None:
         super().__init__(network, recipe, num_classes, total_steps)
         self.with_mask = with_mask
-        self.bad_steps = 0
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Skip a step with a gradient that is not finite; weights and the optimizer's averages stay.
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """The batch as it is: every patch has labels."""
+        return batch
 
-        Raises:
-            MedbenchError: ``training.diverged`` when that happens ten times in succession.
-        """
-        gradients = [parameter.grad for parameter in self.parameters() if parameter.grad is not None]
-        if bool(torch.nn.utils.get_total_norm(gradients).isfinite()):
-            self.bad_steps = 0
-            return
-        self.bad_steps += 1
-        if self.bad_steps == _BAD_STEPS:
-            raise MedbenchError(
-                "training.diverged",
-                f"The gradients of {_BAD_STEPS} steps in succession are not finite.",
-                "Lower the learning rate, or look for constant volumes in the data.",
-            )
-        for parameter in self.parameters():
-            parameter.grad = None
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
         """Loss of one batch of patches by the recipe."""
         patches, labels, present = batch
-        loss = self.loss(self._logits(patches, present), labels)
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        finest, *coarser = self._outputs(patches, present)
+        loss = self.loss(finest, labels)
+        if coarser:
+            loss = loss + sum(self.loss(logits, labels) / 2**level for level, logits in enumerate(coarser, 1))
+            loss = loss / sum(1 / 2**level for level in range(len(coarser) + 1))
+        self.log("loss", loss)
+        return self.shared(loss, len(patches))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         """Mean Dice of the structures on held-out patches."""
-        patches, labels, present = batch
-        dice = batch_dice(self._logits(patches, present), labels, self.num_classes)
-        self.log("validation_dice", dice, batch_size=len(patches))
+        patches, labels, present = batch[:3]
+        self.log_dice(
+            batch_dice(self._logits(patches, present), labels, self.num_classes), len(patches), batch_idx
+        )
 
     def _logits(self, patches: Tensor, present: Tensor) -> Tensor:
+        return self._outputs(patches, present)[0]
+
+    def _outputs(self, patches: Tensor, present: Tensor) -> list[Tensor]:
+        """Logits at the size of the patches, those of supervised coarser levels after the finest."""
         output = self.network(patches, present) if self.with_mask else self.network(patches)
-        return (output[0] if isinstance(output, tuple) else output).contiguous()
+        if isinstance(output, list):
+            return output
+        return [(output[0] if isinstance(output, tuple) else output).contiguous()]
 
 
-def _corner(labels: npt.NDArray[np.uint8], recipe: Recipe, rng: np.random.Generator) -> tuple[int, ...]:
+def _corner(
+    labels: npt.NDArray[np.uint8], recipe: Recipe, window: Sequence[int], rng: np.random.Generator
+) -> tuple[int, ...]:
     """First corner of a patch: anywhere, or with a voxel of a structure as near the centre as possible."""
-    size = recipe.image_size
-    room = [max(0, side - size) for side in labels.shape]
+    room = [max(0, side - size) for side, size in zip(labels.shape, window, strict=True)]
     structures: npt.NDArray[np.uint8] = np.setdiff1d(labels, 0)
     if rng.random() >= recipe.structure_share or not structures.size:
         return tuple(int(rng.integers(0, free + 1)) for free in room)
     places = np.argwhere(labels == rng.choice(structures))
     centre = places[rng.integers(len(places))]
-    return tuple(int(np.clip(at - size // 2, 0, free)) for at, free in zip(centre, room, strict=True))
+    return tuple(
+        int(np.clip(at - size // 2, 0, free)) for at, size, free in zip(centre, window, room, strict=True)
+    )
 
 
 def _filled(
-    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], size: int
+    patch: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], window: Sequence[int]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """The patch with zeros on both sides of axes that are shorter than ``size``."""
-    gaps = [(max(0, size - side) // 2, max(0, size - side + 1) // 2) for side in labels.shape]
+    """The patch with zeros on both sides of axes that are shorter than the window."""
+    gaps = [
+        (max(0, size - side) // 2, max(0, size - side + 1) // 2)
+        for side, size in zip(labels.shape, window, strict=True)
+    ]
     if not any(sum(gap) for gap in gaps):
         return patch, labels
     return np.pad(patch, [(0, 0), *gaps]), np.pad(labels, gaps)

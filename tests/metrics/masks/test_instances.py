@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 from pathlib import Path
 
@@ -12,12 +10,13 @@ import numpy as np
 import pytest
 
 import medbench
+from coco_oracle import coco_figures
 from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.core.errors import MedbenchError
+from medbench.core.sample import Boxes
 from medbench.metrics.masks import banded, instances
 from medbench.metrics.official import kpis, matching
 from medbench.metrics.tasks import biometry, detection
-from medbench.metrics.tasks.detection import Boxes
 from medbench.metrics.tasks.summaries import f_measures, rank_correlation
 
 FOLDER = GOLDEN_FOLDER
@@ -144,38 +143,8 @@ def test_matching_is_one_to_one_and_optimal():
 def random_boxes(rng, n, classes, scores=False):
     low = rng.integers(0, 60, (n, 2)).astype(float)
     corners = np.concatenate([low, low + rng.integers(3, 30, (n, 2))], axis=1)
-    return Boxes(corners, rng.integers(1, classes + 1, n), rng.random(n).round(2) if scores else np.empty(0))
-
-
-def coco_oracle(reference, prediction):
-    coco = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
-    from pycocotools.cocoeval import COCOeval
-
-    def box(corners):
-        x, y, x2, y2 = (float(v) for v in corners)
-        return [x, y, x2 - x, y2 - y]
-
-    annotations, detections, categories = [], [], set()
-    for image, (truth, guess) in enumerate(zip(reference, prediction, strict=True), 1):
-        for corners, label in zip(truth.corners, truth.labels, strict=True):
-            annotation = {"id": len(annotations) + 1, "image_id": image, "category_id": int(label)}
-            area = box(corners)[2] * box(corners)[3]
-            annotations.append({**annotation, "bbox": box(corners), "area": area, "iscrowd": 0})
-            categories.add(int(label))
-        for corners, label, score in zip(guess.corners, guess.labels, guess.scores, strict=True):
-            detection = {"image_id": image, "category_id": int(label), "score": float(score)}
-            detections.append({**detection, "bbox": box(corners)})
-            categories.add(int(label))
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = coco.COCO()
-        truth.dataset = {"images": [{"id": i + 1} for i in range(len(reference))], "annotations": annotations,
-                         "categories": [{"id": c} for c in sorted(categories)]}  # fmt: skip
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(detections), "bbox")
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return evaluation.stats[0]
+    labels = rng.integers(1, classes + 1, n)
+    return Boxes(corners, rng.random(n).round(2), labels) if scores else Boxes.of_reference(corners, labels)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -191,35 +160,35 @@ def test_coco_map(seed):
         prediction.append(
             Boxes(
                 np.concatenate([moved, extra.corners]),
-                np.concatenate([truth.labels, extra.labels]),
-                rng.random(len(moved) + len(extra.labels)).round(2),
+                rng.random(len(moved) + len(extra.classes)).round(2),
+                np.concatenate([truth.classes, extra.classes]),
             )
         )
     ours = medbench.score("map.coco", reference, prediction).value
-    assert ours == pytest.approx(coco_oracle(reference, prediction), abs=1e-9)
+    assert ours == pytest.approx(coco_figures(reference, prediction)["map"], abs=1e-12)
 
 
 def test_voc_by_hand():
-    truth = [Boxes(np.array([[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]]), np.array([1, 1, 1]))]
+    truth = [Boxes.of_reference([[0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9]], [1, 1, 1])]
     guess = [
         Boxes(
             np.array([[0, 0, 9, 9], [0, 0, 9, 8], [60, 0, 69, 9], [20, 0, 29, 9]]),
-            np.array([1, 1, 1, 1]),
             np.array([0.9, 0.8, 0.7, 0.6]),
+            np.array([1, 1, 1, 1]),
         )
     ]
     assert detection.voc_map(truth, guess) == pytest.approx((1 / 3) * 1 + (1 / 3) * 0.5)
     eleven = detection.voc_map(truth, guess, interpolation="eleven_points")
     assert eleven == pytest.approx((4 * 1 + 3 * 0.5) / 11)
-    half = [Boxes(np.array([[0, 0, 9, 4]]), np.array([1]), np.array([0.9]))]
-    single = [Boxes(np.array([[0, 0, 9, 9]]), np.array([1]))]
+    half = [Boxes(np.array([[0, 0, 9, 4]]), np.array([0.9]), np.array([1]))]
+    single = [Boxes.of_reference([[0, 0, 9, 9]], [1])]
     assert detection.voc_map(single, half) == 1.0
     assert detection.voc_map(single, half, inclusive=False) == 0.0
 
 
 def test_boxes_edge_cases():
-    nothing = [Boxes(np.empty((0, 4)), np.empty(0))]
-    one = [Boxes(np.array([[0, 0, 5, 5]]), np.array([1]), np.array([0.5]))]
+    nothing = [Boxes.of_reference([], [])]
+    one = [Boxes(np.array([[0, 0, 5, 5]]), np.array([0.5]), np.array([1]))]
     assert medbench.score("map.coco", nothing, one).status == "undefined"
     assert medbench.score("map.coco", one, nothing).value == 0
     for reference, prediction in ((one, []), (one, [Boxes(np.ones((2, 4)), np.ones(2), np.ones(1))])):

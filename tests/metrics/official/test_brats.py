@@ -297,3 +297,49 @@ def test_the_diagonal_is_the_images_whatever_is_cut_out_of_it():
     ids = ["hd95.lesionwise.brats2024_met"]
     found = medbench.metrics.evaluate_arrays(reference, prediction, ids, [1], (1.0, 1.0, 1.0))
     assert found["1"][ids[0]].value == pytest.approx(math.sqrt(30**2 + 40**2 + 50**2))
+
+
+def librarys_assignment(own, n_own, other, n_other):
+    """Pairs as panoptica 2.1.7 makes them: one cost matrix of all components, and SciPy's solver."""
+    from scipy.optimize import linear_sum_assignment
+
+    costs = np.ones((n_own, n_other)) * (1 + 1e-6)
+    for first in range(1, n_own + 1):
+        for second in range(1, n_other + 1):
+            both = int(((own == first) & (other == second)).sum())
+            score = 2 * both / int((own == first).sum() + (other == second).sum())
+            if score > 1e-6:
+                costs[first - 1, second - 1] = 1 - score
+    pairs = zip(*linear_sum_assignment(costs), strict=True)
+    return {int(i) + 1: int(j) + 1 for i, j in pairs if costs[i, j] < 1}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_of_equally_good_assignments_the_librarys_is_taken(seed):
+    """Bars of one length over lesions of one length: many assignments have the same sum."""
+    rng = np.random.default_rng(seed)
+    own, other = np.zeros((4, 12, 24), np.int32), np.zeros((4, 12, 24), np.int32)
+    lanes = [(z, y) for z in (0, 2) for y in range(0, 12, 2)]
+    n_own = n_other = 0
+    for z, y in lanes:
+        for start in range(0, 24, 6):
+            if rng.random() < 0.7:
+                n_own += 1
+                own[z, y, start : start + 4] = n_own
+        for start in range(2, 20, 6):
+            if rng.random() < 0.7:
+                n_other += 1
+                other[z, y, start : start + 4] = n_other
+    found = matching._assignment(own, n_own, other, n_other, 1e-6, "dice")
+    assert found == librarys_assignment(own, n_own, other, n_other)
+
+
+def test_components_count_in_raster_order_whatever_their_place():
+    from medbench.metrics.masks.components import components
+
+    mask = np.zeros((3, 9, 9), bool)
+    for place in ((2, 0, 0), (0, 8, 8), (0, 0, 4), (1, 4, 0)):
+        mask[place] = True
+    labels, count = components(mask)
+    assert count == 4
+    assert [int(labels[place]) for place in ((0, 0, 4), (0, 8, 8), (1, 4, 0), (2, 0, 0))] == [1, 2, 3, 4]

@@ -75,6 +75,10 @@ def test_a_cuda_build_is_one_that_exists_and_check_says_what_the_gpu_does(write_
 
     (used,) = gpu(file)
     assert (used.severity, "cu126" in used.message) == ("note", True)
+    (limits,) = [one for one in check_submission(read_submission(file), platform) if "limits" in one.rule]
+    own = platform.limits
+    for amount in (f"{own.memory_bytes / 1e9:g} GB", f"{own.processes} processes", f"{own.time_s:g} s"):
+        assert amount in limits.message
     (unused,) = gpu(write_submission("no-gpu"))
     assert "GPU of the platform stays unused" in unused.message
     own = importlib.metadata.version("torch")
@@ -100,6 +104,40 @@ def test_the_lock_resolves_on_the_index_that_it_names(accelerator):
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet"]
     done = subprocess.run([*command, "--extra-index-url", index, *lines], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("accelerator", ["cpu", "cuda"])
+def test_no_line_of_the_lock_contradicts_another(built, accelerator):
+    """What pip asks of the lock, asked of the installed packages' own metadata: no index is needed."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = requirement_lines(built.packages(), accelerator)
+    locked = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in lines}
+    assert locked["torch"].endswith("+cpu" if accelerator == "cpu" else "+cu126")
+    assert locked["torchvision"].partition("+")[2] == locked["torch"].partition("+")[2]
+    asked = 0
+    for name in locked:
+        for requirement in map(Requirement, importlib.metadata.requires(name) or ()):
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            key = canonicalize_name(requirement.name)
+            assert key in locked or key.startswith(("nvidia-", "cuda-", "triton")), (name, str(requirement))
+            if key in locked:
+                assert requirement.specifier.contains(locked[key], prereleases=True), (name, str(requirement))
+                asked += 1
+    assert asked > 10
+
+
+def test_every_release_of_the_table_has_a_build_and_its_index():
+    for release, builds in CUDA_BUILDS.items():
+        build = torch_build("cuda", f"{release}.0+cpu")
+        assert build in builds
+        assert torch_index("cuda", f"{release}.9").endswith(f"/whl/{build}")
+        assert requirement_lines({"torch": f"{release}.1", "nvidia-nccl-cu12": "2"}, "cuda") == [
+            f"torch=={release}.1+{build}"
+        ]
+        assert list(builds) == sorted(builds)
 
 
 def test_the_list_of_materials_names_every_package_and_the_weights(built):

@@ -1,5 +1,6 @@
 """Images built, run under limits, saved and reloaded for real, where an engine is there."""
 
+import functools
 import subprocess
 import sysconfig
 from pathlib import Path
@@ -158,7 +159,10 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
-def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, tmp_path, platform):
+def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(
+    engine, tmp_path, platform, monkeypatch
+):
+    """With its packages inside for one platform, mounted for the other: the same lines bring them in."""
     import numpy as np
 
     from medbench.challenges import load_challenge
@@ -177,7 +181,17 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(engine, 
         labels = np.roll(challenge.release.read_reference(case), 2, axis=0)[None]
         challenge.write(Prediction({"label_map": labels}), case, given)
     quiet = SilentProgress()
-    hosted = host(HostRequest("hc18", platform, data, packages="vendored"), tmp_path / "build", quiet)
+    packages = "vendored" if platform == "grand-challenge" else "base"
+    if packages == "base":
+        mounted = (
+            "--volume",
+            f"{sysconfig.get_path('purelib')}:/packages:ro",
+            "--env",
+            "PYTHONPATH=/packages",
+        )
+        runner = functools.partial(ImageRunner, extra=mounted)
+        monkeypatch.setattr("medbench.submissions.host.rehearsal.ImageRunner", runner)
+    hosted = host(HostRequest("hc18", platform, data, packages=packages), tmp_path / "build", quiet)
     assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []
     written = []
     for runner in (None, engine):

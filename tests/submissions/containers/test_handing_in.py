@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_file
@@ -18,7 +17,6 @@ from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import archives, engines
 from medbench.submissions.host.program import HostRequest
 from medbench.submissions.host.workflow import host_challenge
-from medbench.submissions.platforms.brats import BraTSMLCube
 from medbench.submissions.rehearse.rehearsal import REPORT
 from medbench.submissions.workflow import check, save
 
@@ -166,24 +164,3 @@ def test_a_hosted_sample_says_synthetic_in_its_name_and_its_output(tmp_path):
                 engine="none",
             )
         )
-
-
-def test_the_cube_runs_by_mlcube_itself(engine, brats, two_heads, tmp_path):
-    program = os.environ.get("MLCUBE") or shutil.which("mlcube")
-    if program is None:
-        pytest.skip("skipped: mlcube is not installed (pip install mlcube mlcube-docker)")
-    made = brats("brats-mlcube", packages="base", delivery="mounted")
-    assert BraTSMLCube.unpacked_model is not None
-    engine.build(made.context, made.tag)
-    described = made.folder / "mlcube.yaml"  # only the engine and the mounted packages are of this machine
-    content = yaml.safe_load(described.read_text())
-    content["docker"] |= {"docker": engine.program, "cpu_args": f"--network=none {PACKAGES}"}
-    described.write_text(yaml.safe_dump(content))
-    command = [program, "run", f"--mlcube={made.folder}", "--task=infer"]
-    command += [f"data_path={two_heads / 'test'}", f"output_path={tmp_path / 'out'}"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    written = sorted(path.name for path in (tmp_path / "out").glob("*"))
-    assert written == ["BraTS-GLI-00003-000.nii.gz", "BraTS-GLI-00007-000.nii.gz"], done.stdout + done.stderr
-
-
-PACKAGES = f"--volume={__import__('sysconfig').get_path('purelib')}:/packages:ro --env=PYTHONPATH=/packages"

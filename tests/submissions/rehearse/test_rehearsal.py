@@ -15,6 +15,7 @@ from medbench.submissions.containers import launcher
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart
 from medbench.submissions.rehearse import rehearsal
 from medbench.submissions.rehearse.rehearsal import rehearse
+from medbench.submissions.workflow import _usage_lines
 
 
 def rules(result, *severities):
@@ -33,6 +34,37 @@ def test_both_methods_give_the_labels_of_medbench_run(built):
     assert report["weights_sha256"] == built.manifest["weights_sha256"]
     assert report["limits"]["shared_memory_bytes"] == 128 << 20
     assert report["labels"]["medbench.model"] == "dssau_net.test"
+    run, _, call = report["usage"]
+    assert 0 < run["start_s"] < run["time_s"]
+    assert call["start_s"] is None
+    lines = list(_usage_lines(report))
+    assert [line.partition(":")[0] for line in lines] == ["start", "a case", "start of a run", "memory"]
+    share = report["usage"][1]["time_s"] / report["usage"][1]["limit_s"]
+    assert lines[0].endswith(f"{share:.1%} of the limit")
+    assert lines[3].endswith("of the limit")
+
+
+def test_saving_tells_the_slowest_start_and_case_and_the_largest_memory_as_parts_of_their_limits():
+    def usage(case, time_s, peak_bytes, start_s, limit_s):
+        return {
+            "case": case,
+            "time_s": time_s,
+            "peak_bytes": peak_bytes,
+            "start_s": start_s,
+            "limit_s": limit_s,
+        }
+
+    rows = [
+        usage("exec: a", 30.0, 2 * 10**9, 4.0, 600.0),
+        usage("exec: b", 60.0, 4 * 10**9, 6.0, 600.0),
+        usage("invoke: start", 12.0, None, None, 300.0),
+    ]
+    assert list(_usage_lines({"usage": rows, "limits": {"memory_bytes": 16 * 10**9}})) == [
+        "start: 12.0 s at most, 4.0% of the limit",
+        "a case: 60.0 s at most, 10.0% of the limit",
+        "start of a run: 6.0 s at most, part of the time above",
+        "memory: 4.00 GB at most, 25.0% of the limit",
+    ]
 
 
 def test_weights_that_are_mounted_and_other_code_that_downloads(write_submission, small_iugc, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ FROM_2023 = {0: "background", 1: "necrosis", 2: "surrounding oedema", 3: "enhanc
 CAVITY = {4: "resection cavity"}
 GLIOMA_UNTIL_2022 = {"WT": (1, 2, 4), "TC": (1, 4), "ET": (4,)}
 GLIOMA = {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
+PAEDIATRIC_REGIONS = {"WT": (1, 2, 3, 4), "TC": (1, 2, 3), "ET": (1,)}
 PAEDIATRIC = {0: "background", 1: "enhancing tumour", 2: "non-enhancing tumour", 3: "cyst", 4: "oedema"}
 
 
@@ -77,6 +79,12 @@ PROTOCOLS: Mapping[str, tuple[Measure, ...]] = {
     "brats2024": (
         *_LESIONWISE,
         Measure("lesion_nsd", "LW NSD 1 mm", "nsd.lesionwise.{rule}", "", "higher", 0.0),
+    ),
+    "brats2025_lesionwise": (
+        _LESIONWISE[0],
+        Measure("lesion_nsd_half", "LW NSD 0.5 mm", "nsd.lesionwise.{rule}.half_mm", "", "higher", 0.0),
+        Measure("lesion_nsd", "LW NSD 1 mm", "nsd.lesionwise.{rule}", "", "higher", 0.0),
+        dataclasses.replace(_LESIONWISE[1], headline=False),
     ),
     "brats2025": (
         Measure("dice", "Dice", "dice", "", "higher", 0.0),
@@ -180,6 +188,12 @@ def _lesionwise(year: int, cohort: str, **others: Any) -> Edition:
     return Edition(f"brats{year}", **facts)
 
 
+def _lesionwise_2025(cohort: str, **others: Any) -> Edition:
+    """An edition of 2025 that is scored by the lesions and parameters of 2024, with surface Dice."""
+    example = f"BraTS-{cohort.upper()}-{{:05d}}-000"
+    return Edition("brats2025_lesionwise", rule=f"brats2024_{cohort}", example=example, **others)
+
+
 EDITIONS: Mapping[str, tuple[str, Edition]] = {
     "brats2018": ("BraTS 2018", _until_2022("Brats18_MED_{:03d}_1")),
     "brats2019": ("BraTS 2019", _until_2022("BraTS19_MED_{:03d}_1")),
@@ -201,9 +215,7 @@ EDITIONS: Mapping[str, tuple[str, Edition]] = {
     "brats2024_met": ("BraTS 2024 metastases", _lesionwise(2024, "met", penalty_mm=None)),
     "brats2024_ped": (
         "BraTS 2024 paediatric",
-        _lesionwise(
-            2024, "ped", labels=PAEDIATRIC, regions={"WT": (1, 2, 3, 4), "TC": (1, 2, 3), "ET": (1,)}
-        ),
+        _lesionwise(2024, "ped", labels=PAEDIATRIC, regions=PAEDIATRIC_REGIONS),
     ),
     "brats2024_men_rt": (
         "BraTS 2024 meningioma before radiotherapy",
@@ -219,6 +231,11 @@ EDITIONS: Mapping[str, tuple[str, Edition]] = {
             "brats2025", _WITH_CAVITY, {**GLIOMA, "RC": (4,)}, example="BraTS-GLI-{:05d}-100",
             penalty_mm=373.0,
         ),
+    ),
+    "brats2025_ssa": ("BraTS 2025 Africa", _lesionwise_2025("ssa")),
+    "brats2025_ped": (
+        "BraTS 2025 paediatric",
+        _lesionwise_2025("ped", labels=PAEDIATRIC, regions=PAEDIATRIC_REGIONS),
     ),
     "brats2025_met": (
         "BraTS 2025 metastases",

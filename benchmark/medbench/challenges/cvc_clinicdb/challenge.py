@@ -12,6 +12,7 @@ from pathlib import Path
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
 from medbench.challenges.cvc_clinicdb.files import CVCClinicDBRelease
+from medbench.challenges.families.cvc_frames.citation import BIBTEX, CITATION, HOMEPAGE, LICENSE
 from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
 from medbench.challenges.families.image_masks.scoring import (
     FAILURE_RULE,
@@ -27,24 +28,10 @@ CARD = Card(
     labels={0: "background", 1: "polyp"},
     metrics=(*OWN_SIZE_COLUMNS, *PAPER_COLUMNS),
     failure_rule=FAILURE_RULE,
-    citation=(
-        "Bernal, Sánchez, Fernández-Esparrach, Gil, Rodríguez, Vilariño: WM-DOVA maps for accurate polyp "
-        "highlighting in colonoscopy. Computerized Medical Imaging and Graphics 43 (2015), "
-        "doi 10.1016/j.compmedimag.2015.02.007"
-    ),
-    bibtex="""@article{bernal2015wmdova,
-  title = {{WM-DOVA} maps for accurate polyp highlighting in colonoscopy: Validation vs. saliency maps from
-           physicians},
-  author = {Bernal, Jorge and S{\\'a}nchez, F. Javier and Fern{\\'a}ndez-Esparrach, Gloria and Gil, Debora and
-            Rodr{\\'i}guez, Cristina and Vilari{\\~n}o, Fernando},
-  journal = {Computerized Medical Imaging and Graphics},
-  volume = {43},
-  pages = {99--111},
-  year = {2015},
-  doi = {10.1016/j.compmedimag.2015.02.007}
-}""",
-    license="research and education only; no redistribution",
-    homepage="https://polyp.grand-challenge.org/CVCClinicDB/",
+    citation=CITATION,
+    bibtex=BIBTEX,
+    license=LICENSE,
+    homepage=HOMEPAGE,
     published_file=Path(__file__).parent / "published.toml",
 )
 

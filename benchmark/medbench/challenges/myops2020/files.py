@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from medbench.challenges.families.mr_volumes.files import MRVolumeRelease, volume_files
+from medbench.challenges.myops2020.missing import listed_modalities
 from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case, Volume
@@ -62,6 +63,10 @@ class MyoPSRelease(MRVolumeRelease):
         """Rule and size of a split: of papers on missing modalities, or of the organisers' test patients."""
         self.check_split(split)
         return _FACTS[split]
+
+    def listed_modalities(self, rates: Mapping[str, float]) -> Mapping[str, tuple[str, ...]]:
+        """Modalities of the training patients by the lists of papers on missing modalities."""
+        return listed_modalities(rates)
 
     def overlap(self, training_split: str, split: str) -> bool:
         """Whether one split is ``all``, which holds the cases of ``train`` and ``test``."""

@@ -29,9 +29,12 @@ class Sequence:
         rng: source of everything random.
         height: of the frames in pixels.
         width: of the frames in pixels.
+        polyps: number of polyps, which may touch.
     """
 
-    def __init__(self, rng: np.random.Generator, height: int = 288, width: int = 384) -> None:
+    def __init__(
+        self, rng: np.random.Generator, height: int = 288, width: int = 384, *, polyps: int = 1
+    ) -> None:
         self.height, self.width = height, width
         self.margin = height // 9
         shape = (height + 2 * self.margin, width + 2 * self.margin)
@@ -45,7 +48,9 @@ class Sequence:
         vessels = self._vessels(rng)
         self.colour = colour * (1 - vessels[..., None] * np.array([0.2, 0.45, 0.4], np.float32))
         self.colour += 0.012 * smooth_noise(rng, shape, 1.2)[..., None]
-        self._add_polyp(rng, mucosa)
+        self.inside = np.zeros(shape, np.bool_)
+        for _ in range(polyps):
+            self._add_polyp(rng, mucosa)
         self.gloss = rng.uniform(0.55, 0.9)
         self.drift = rng.uniform(-1, 1, (2, 2)) * self.margin * 0.45
         self.light = rng.uniform(-0.5, 0.5, 2)
@@ -85,13 +90,14 @@ class Sequence:
         )
         radii = (radius, radius * rng.uniform(0.6, 1.0))
         reach = blob(rng, self.shape, centre, radii, rng.uniform(0, np.pi), rng.uniform(0.1, 0.35))
-        self.inside = reach < 1
+        inside = reach < 1
+        self.inside |= inside
         dome = np.sqrt(np.clip(1 - reach**2, 0, 1)).astype(np.float32)
-        flat = np.where(self.inside, np.float32(0.25), np.float32(1))
+        flat = np.where(inside, np.float32(0.25), np.float32(1))
         self.relief = self.relief * flat + dome * np.float32(radius / 5)
         tint = np.array([rng.uniform(0.96, 1.12), rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2)], np.float32)
         skin = mucosa * tint + 0.05 * smooth_noise(rng, self.shape, 4)[..., None]
-        cover = cv2.GaussianBlur(self.inside.astype(np.float32), (0, 0), 1.2)[..., None]
+        cover = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), 1.2)[..., None]
         self.colour = np.asarray(self.colour * (1 - cover) + skin * cover, np.float32)
         rim = np.exp(-((reach - 1.06) ** 2) / 0.006).astype(np.float32)
         self.colour *= (1 - 0.28 * rim * np.float32(rng.uniform(0.4, 1)))[..., None]

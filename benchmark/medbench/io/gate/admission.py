@@ -15,7 +15,7 @@ from medbench.io.gate import source
 from medbench.io.gate.containers import VideoHeader, parse_video
 from medbench.io.gate.expected import Expected, check_budget
 from medbench.io.gate.image_header import ImageHeader, parse_image
-from medbench.io.gate.inflate import gzip_head
+from medbench.io.gate.inflate import gunzip, gzip_head
 from medbench.io.gate.metaimage import parse_metaimage
 from medbench.io.gate.mgh import parse_mgh
 from medbench.io.gate.nifti import HEAD_BYTES, parse_nifti
@@ -25,7 +25,7 @@ from medbench.io.gate.tiff import SIGNATURES, TiffPage, parse_tiff
 from medbench.io.gate.tiff_pixels import check_codec
 from medbench.io.gate.volume_header import VolumeHeader
 
-Kind = Literal["volume", "image", "array", "arrays", "table", "video", "slide"]
+Kind = Literal["volume", "image", "array", "arrays", "table", "video", "slide", "dicom"]
 Header = VolumeHeader | ImageHeader | TiffPage | VideoHeader | None
 
 VOLUME_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd", ".img", ".hdr", ".mgz", ".mgh")
@@ -87,7 +87,7 @@ def admit(path: Path, root: Path, kind: Kind, expected: Expected | None = None) 
         path: the file, below ``root``.
         root: folder of the submission or of ``--data``.
         kind: kind of content: ``volume``, ``image``, ``array`` (``.npy``), ``arrays`` (``.h5`` or
-            ``.npz``), ``table``, ``video`` or ``slide``.
+            ``.npz``), ``table`` (also packed, ``.gz``), ``video``, ``slide`` or ``dicom``.
         expected: role and memory limit of the file.
 
     Returns:
@@ -153,6 +153,10 @@ def _admitted(path: Path, root: Path, kind: Kind, expected: Expected) -> Admitte
         header = _image(content)
         facts = header.header if isinstance(header, TiffPage) else header
         check_budget(len(content) + facts.memory_bytes, budget)
+    elif kind == "table" and path.suffix.lower() == ".gz":
+        length = int.from_bytes(content[-4:], "little")
+        check_budget(len(content) + length, budget)
+        content = gunzip(content, length)
     return Admitted(path, kind, header, content, companion, None, budget)
 
 

@@ -48,16 +48,18 @@ def _lesion_metrics(name: str, rule: LesionRule) -> tuple[Convention, ...]:
         ),
     ]  # fmt: skip
     if rule.merge_prediction:
-        conventions.append(
+        conventions += [
             Convention(
-                id=f"nsd.lesionwise.{name}", title=f"Lesion-wise surface Dice, {challenge}",
-                definition=f"sum of the lesions' surface Dice over lesions plus false positives; {text}",
+                id=f"nsd.lesionwise.{name}{suffix}", title=f"Lesion-wise surface Dice{title}, {challenge}",
+                definition=f"sum of the lesions' surface Dice within {tolerance:g} mm over lesions plus "
+                f"false positives; {text}",
                 target="medbench.metrics.official.lesions:nsd_lesionwise",
-                options={"rule": name, "tolerance": 1.0},
-                example=f"{setup}>>> 0 < medbench.score('nsd.lesionwise.{name}', reference, prediction, "
-                "**options).value < 1\nTrue", **common,
+                options={"rule": name, "tolerance": tolerance},
+                example=f"{setup}>>> 0 < medbench.score('nsd.lesionwise.{name}{suffix}', reference, "
+                "prediction, **options).value < 1\nTrue", **common,
             )
-        )  # fmt: skip
+            for tolerance, suffix, title in ((1.0, "", ""), (0.5, ".half_mm", " at 0.5 mm"))
+        ]  # fmt: skip
     return tuple(conventions)
 
 

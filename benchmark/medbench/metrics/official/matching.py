@@ -22,6 +22,7 @@ from medbench.metrics.masks.components import Labels, boxes, components, joined_
 from medbench.metrics.masks.pair import MaskPair
 
 BRATS_2025_PENALTY_MM = 373.0
+_UNMATCHED_COST = 1.0 + 1e-6
 _MATCHED_ABOVE = 1e-6
 
 
@@ -139,34 +140,28 @@ def match_instances(
 def _assignment(
     own: Labels, n_own: int, other: Labels, n_other: int, threshold: float, by: str
 ) -> dict[int, int]:
+    """Partner of each matched component, as panoptica 2.1.7 assigns them.
+
+    Of equally good assignments the solver's first counts, which depends on the whole cost matrix: components
+    in raster order, 1 less the quality for pairs above the threshold, and just over 1 for all others.
+    """
     from scipy.optimize import linear_sum_assignment
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
 
     sizes = np.bincount(own.ravel(), minlength=n_own + 1), np.bincount(other.ravel(), minlength=n_other + 1)
-    table = overlap_table(own, other, n_other)
-    quality: dict[tuple[int, int], float] = {}
-    for (first, second), both in table.items():
+    costs = np.full((n_own, n_other), _UNMATCHED_COST)
+    for (first, second), both in overlap_table(own, other, n_other).items():
         total = int(sizes[0][first] + sizes[1][second])
         value = 2 * both / total if by == "dice" else both / (total - both)
         if value > threshold:
-            quality[first, second] = value
-    if not quality:
+            costs[first - 1, second - 1] = 1.0 - value
+    if not (costs < 1).any():
         return {}
-    rows, columns = np.array(list(quality)).T
-    graph = coo_matrix((np.ones(len(rows)), (rows, columns + n_own)), shape=(n_own + n_other + 1,) * 2)
-    groups = connected_components(graph, directed=False)[1][rows]
-    pairs: dict[int, int] = {}
-    for group in np.unique(groups):
-        inside = groups == group
-        owners, partners = np.unique(rows[inside]), np.unique(columns[inside])
-        values = np.zeros((len(owners), len(partners)))
-        for a, b in zip(rows[inside], columns[inside], strict=True):
-            values[np.searchsorted(owners, a), np.searchsorted(partners, b)] = quality[int(a), int(b)]
-        for i, j in zip(*linear_sum_assignment(values, maximize=True), strict=True):
-            if values[i, j] > threshold:
-                pairs[int(owners[i])] = int(partners[j])
-    return pairs
+    rows, columns = linear_sum_assignment(costs)
+    return {
+        int(row) + 1: int(column) + 1
+        for row, column in zip(rows, columns, strict=True)
+        if costs[row, column] < 1
+    }
 
 
 def _measured(pair: MaskPair, size: float) -> Match:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from medbench.metrics.convention import Convention, example_call
 
 _INF = float("inf")
@@ -11,9 +13,9 @@ _LABELS = """\
 """
 _BOXES = """\
 >>> import numpy as np, medbench
->>> from medbench.metrics.tasks.detection import Boxes
->>> reference = [Boxes(np.array([[0, 0, 10, 10], [20, 20, 30, 30]]), np.array([1, 1]))]
->>> prediction = [Boxes(np.array([[0, 0, 10, 8]]), np.array([1]), np.array([0.9]))]
+>>> from medbench.core.sample import Boxes
+>>> reference = [Boxes.of_reference([[0, 0, 10, 10], [20, 20, 30, 30]], [1, 1])]
+>>> prediction = [Boxes(np.array([[0, 0, 10, 8]]), np.array([0.9]), np.array([1]))]
 """
 _USERS = """\
 >>> import medbench
@@ -127,16 +129,84 @@ IMAGE_CLASSES = (
     ),
 )  # fmt: skip
 
-_VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
-DETECTION = (
+_POINTS = """\
+>>> import medbench
+>>> reference, prediction = [[0, 0], [-5, 0], [0, 7]], [[0, 0], [-5, 0], [7, 7]]
+"""
+_LANDMARKS = "medbench.metrics.tasks.landmarks"
+_IUGC2025 = "IUGC 2025: benchmark paper, openreview hj7hmvKc2r"
+LANDMARKS = (
     Convention(
-        id="map.coco", title="Mean average precision, COCO", family="detection",
-        definition="101-point average precision, mean over classes and IoU 0.50:0.05:0.95",
-        differs="ten thresholds, best free reference, 101 recalls", source="pycocotools 2.0, COCOeval",
-        target="medbench.metrics.tasks.detection:coco_map",
-        equals=("pycocotools.cocoeval.COCOeval.stats[0]",),
-        options={"thresholds": tuple(round(0.5 + 0.05 * k, 2) for k in range(10)), "max_detections": 100},
-        example=example_call(_BOXES, "map.coco", "0.3535"),
+        id="radial_error", title="Mean radial error of landmarks", family="biometry", unit="px",
+        better="lower", definition="Euclidean distance, mean over the landmarks of an image",
+        differs="mean over all landmarks", source=_IUGC2025, target=f"{_LANDMARKS}:radial_error",
+        range=(0.0, _INF), example=example_call(_POINTS, "radial_error", "2.3333"),
+    ),
+    Convention(
+        id="radial_error.point", title="Radial error of one landmark", family="biometry", unit="px",
+        better="lower", definition="Euclidean distance", differs="one landmark", source=_IUGC2025,
+        target=f"{_LANDMARKS}:radial_error", options={"of": 2}, range=(0.0, _INF),
+        example=example_call(_POINTS, "radial_error.point", "7.0"),
+    ),
+    Convention(
+        id="aop.points", title="Error of the angle of progression, from points", family="biometry",
+        unit="deg", better="lower",
+        definition="absolute difference of the angles at PS1 between PS2 and FH1; 180 where two predicted "
+        "points are equal", differs="from three points, not from masks", source=_IUGC2025,
+        target=f"{_LANDMARKS}:angle_error", range=(0.0, 180.0),
+        example=example_call(_POINTS, "aop.points", "45.0"),
+    ),
+)  # fmt: skip
+
+_VOC = "Everingham et al. 2010, IJCV 88:303, section 4.2; VOC development kit"
+_COCO = "pycocotools 2.0, COCOeval"
+_TEN = tuple(np.linspace(0.5, 0.95, 10).tolist())
+DETECTION = (
+    *(
+        Convention(
+            id=id, title=title, family="detection", definition=definition, differs=differs, source=_COCO,
+            target="medbench.metrics.tasks.detection:coco_map", equals=equals,
+            options={"thresholds": thresholds, "max_detections": 100,
+                     "skip_empty": id.endswith(".skip_empty")},
+            example=example_call(_BOXES, id, expected),
+        )
+        for id, title, definition, differs, thresholds, equals, expected in (
+            ("map.coco", "Mean average precision, COCO",
+             "101-point average precision, mean over classes and IoU 0.50:0.05:0.95",
+             "ten thresholds, best free reference, 101 recalls; images without reference or prediction count",
+             _TEN, ("pycocotools.cocoeval.COCOeval.stats[0]",), "0.3535"),
+            ("map.coco_50", "Average precision at IoU 0.50, COCO",
+             "101-point average precision at IoU 0.50, mean over classes", "one threshold", _TEN[:1],
+             ("pycocotools.cocoeval.COCOeval.stats[1]",), "0.505"),
+            ("map.coco_40_75", "Mean average precision at IoU 0.40 to 0.75",
+             "101-point average precision, mean over classes and IoU 0.40:0.05:0.75",
+             "eight lower thresholds", tuple(np.linspace(0.4, 0.75, 8).tolist()),
+             ("pycocotools.cocoeval.COCOeval with params.iouThrs from 0.40 to 0.75",), "0.505"),
+            ("map.coco.skip_empty", "Mean average precision, COCO, images with both alone",
+             "map.coco over the images that have a reference box and a predicted box",
+             "images without reference or prediction are left out: false alarms and misses there are free",
+             _TEN, (), "0.3535"),
+        )
+    ),
+    *(
+        Convention(
+            id=f"ar.coco_{most}", title=f"Average recall with {most} detections an image, COCO",
+            family="detection", source=_COCO, target="medbench.metrics.tasks.detection:coco_recall",
+            definition=f"share of reference boxes that the best {most} detections of a class in each image "
+            "take, mean over classes and IoU 0.50:0.05:0.95",
+            differs=f"{most} detections of each class and image",
+            options={"thresholds": _TEN, "max_detections": most},
+            equals=(f"pycocotools.cocoeval.COCOeval.stats[{place}]",),
+            example=example_call(_BOXES, f"ar.coco_{most}", "0.35"),
+        )
+        for most, place in ((1, 6), (10, 7), (100, 8))
+    ),
+    Convention(
+        id="map.image", title="Average precision of an image", family="detection",
+        definition="map.coco of each image alone, 1 less the largest score where it has no reference box; "
+        "mean over images", differs="image by image", source="medbench",
+        target="medbench.metrics.tasks.detection:mean_image_precision",
+        example=example_call(_BOXES, "map.image", "0.3535"),
     ),
     Convention(
         id="map.voc", title="Mean average precision, PASCAL VOC from 2010 on", family="detection",
@@ -202,5 +272,6 @@ TASK_METRICS = (
     *CLASSIFICATION,
     *IMAGE_CLASSES,
     *DETECTION,
+    *LANDMARKS,
     *SUMMARIES,
 )

@@ -6,91 +6,44 @@ Boxes are ``(x1, y1, x2, y2)``. A detection is compared by falling score, equal 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-
-Floats = npt.NDArray[np.float64]
-COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-
-
-@dataclass(frozen=True, slots=True)
-class Boxes:
-    """The boxes of one image.
-
-    Attributes:
-        corners: shape ``(n, 4)``, ``(x1, y1, x2, y2)`` in pixels.
-        labels: class of each box, shape ``(n,)``.
-        scores: confidence of each predicted box, shape ``(n,)``; ignored in a reference.
-    """
-
-    corners: npt.NDArray[Any]
-    labels: npt.NDArray[Any]
-    scores: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))
+from medbench.core.sample import Boxes
+from medbench.core.score import Score
+from medbench.metrics.tasks.ranked_boxes import (
+    COCO_THRESHOLDS,
+    Floats,
+    RankedBoxes,
+    box_iou,
+    image_precision,
+    match_boxes,
+)
 
 
-def _checked(
-    reference: Sequence[Boxes], prediction: Sequence[Boxes]
-) -> list[tuple[Floats, npt.NDArray[Any], Floats, npt.NDArray[Any], Floats]]:
+def _checked(reference: Sequence[Boxes], prediction: Sequence[Boxes]) -> list[tuple[Boxes, Boxes]]:
     if len(reference) != len(prediction):
         raise MedbenchError(
             "metric.shape", f"{len(reference)} reference images, but {len(prediction)} predicted ones."
         )
-    images = []
-    for number, (truth, guess) in enumerate(zip(reference, prediction, strict=True)):
-        corners = np.asarray(truth.corners, np.float64).reshape(-1, 4)
-        boxes = np.asarray(guess.corners, np.float64).reshape(-1, 4)
-        labels, classes = np.asarray(truth.labels).reshape(-1), np.asarray(guess.labels).reshape(-1)
-        scores = np.asarray(guess.scores, np.float64).reshape(-1)
-        if len(labels) != len(corners) or len(classes) != len(boxes) or len(scores) != len(boxes):
-            raise MedbenchError(
-                "metric.shape", f"Image {number}: boxes, labels and scores differ in number.",
-                "Every predicted box needs a label and a score, every reference box a label.",
-            )  # fmt: skip
-        if not np.isfinite(scores).all():
-            raise MedbenchError("metric.not_finite", f"Image {number}: a score is NaN or infinite.")
-        images.append((corners, labels, boxes, classes, scores))
-    return images
+    pairs = zip(reference, prediction, strict=True)
+    return [(_plain(truth, number), _plain(guess, number)) for number, (truth, guess) in enumerate(pairs)]
 
 
-def box_iou(first: Floats, second: Floats, *, inclusive: bool = False) -> Floats:
-    """Intersection over union of every pair, shape ``(len(first), len(second))``.
-
-    Args:
-        first: boxes, shape ``(n, 4)``.
-        second: boxes, shape ``(m, 4)``.
-        inclusive: corners are pixel indices, so a box from 3 to 3 is one pixel wide (VOC).
-
-    >>> box_iou(np.array([[0, 0, 2, 2.0]]), np.array([[1, 0, 3, 2.0]]))
-    array([[0.33333333]])
-    """
-    extra = 1.0 if inclusive else 0.0
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    both = np.prod(np.maximum(high - low + extra, 0), axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2] + extra, axis=1) for boxes in (first, second)]
-    either = areas[0][:, None] + areas[1] - both
-    iou = np.zeros(both.shape)
-    np.divide(both, either, out=iou, where=either > 0)
-    return iou
-
-
-def _coco_hits(iou: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Detections in order of score: each takes the best reference still free (the last on a tie)."""
-    hits = np.zeros(len(iou), np.bool_)
-    free = np.ones(iou.shape[1], np.bool_)
-    least = min(threshold, 1 - 1e-10)
-    for number, row in enumerate(iou):
-        candidates = np.flatnonzero(free & (row >= least))
-        if candidates.size:
-            values = row[candidates]
-            free[candidates[len(values) - 1 - int(values[::-1].argmax())]] = False
-            hits[number] = True
-    return hits
+def _plain(boxes: Boxes, number: int) -> Boxes:
+    corners = np.asarray(boxes.corners, np.float64).reshape(-1, 4)
+    scores, classes = np.asarray(boxes.scores, np.float64).reshape(-1), np.asarray(boxes.classes).reshape(-1)
+    if len(classes) != len(corners) or len(scores) != len(corners):
+        raise MedbenchError(
+            "metric.shape", f"Image {number}: boxes, classes and scores differ in number.",
+            "Every box needs a class and a score; those of a reference are made by Boxes.of_reference.",
+        )  # fmt: skip
+    if not (np.isfinite(scores).all() and np.isfinite(corners).all()):
+        raise MedbenchError("metric.not_finite", f"Image {number}: a corner or a score is NaN or infinite.")
+    return Boxes(corners, scores, classes)
 
 
 def _voc_hits(iou: Floats, threshold: float) -> npt.NDArray[np.bool_]:
@@ -117,13 +70,6 @@ def _envelope(precision: Floats) -> Floats:
     return np.maximum.accumulate(precision[::-1])[::-1]
 
 
-def _coco_average(precision: Floats, recall: Floats) -> float:
-    """Mean of the precision envelope at the recalls 0, 0.01, … 1."""
-    points = np.searchsorted(recall, np.linspace(0, 1, 101), side="left")
-    envelope = np.append(_envelope(precision), 0.0)
-    return float(envelope[np.minimum(points, len(precision))].mean())
-
-
 def _voc_area(precision: Floats, recall: Floats) -> float:
     """Area under the precision envelope (VOC from 2010 on)."""
     return float((np.diff(recall, prepend=0.0) * _envelope(precision)).sum())
@@ -135,32 +81,33 @@ def _voc_eleven(precision: Floats, recall: Floats) -> float:
     return float(sum(reached) / 11)
 
 
-def _average_precisions(
-    images: list[Any],
-    thresholds: Sequence[float],
-    *,
-    hits_of: Callable[[Floats, float], npt.NDArray[np.bool_]],
+def _voc_precisions(
+    images: Sequence[tuple[Boxes, Boxes]],
+    threshold: float,
     average: Callable[[Floats, Floats], float],
-    limit: int | None,
     inclusive: bool,
-) -> Floats:
-    """Average precision per class that the reference holds and per threshold."""
-    classes = sorted({label for _, labels, *_ in images for label in labels.tolist()})
-    table = np.zeros((len(classes), len(thresholds)))
-    for row, label in enumerate(classes):
-        ranked = []
-        n_reference = 0
-        for corners, labels, boxes, guesses, scores in images:
-            truth, own = corners[labels == label], np.flatnonzero(guesses == label)
-            own = own[np.argsort(-scores[own], kind="stable")][:limit]
-            n_reference += len(truth)
-            ranked.append((scores[own], box_iou(boxes[own], truth, inclusive=inclusive)))
-        all_scores = np.concatenate([scores for scores, _ in ranked])
-        order = np.argsort(-all_scores, kind="stable")
-        for column, threshold in enumerate(thresholds):
-            hits = np.concatenate([hits_of(iou, threshold) for _, iou in ranked])[order]
-            table[row, column] = average(*_precision_and_recall(hits, n_reference)) if len(hits) else 0.0
-    return table
+) -> list[float]:
+    """Average precision of each class that the reference holds."""
+    precisions = []
+    for label in sorted({label for truth, _ in images for label in truth.classes.tolist()}):
+        ranked, scores, n_reference = [], [], 0
+        for truth, guess in images:
+            corners, own = truth.corners[truth.classes == label], np.flatnonzero(guess.classes == label)
+            own = own[np.argsort(-guess.scores[own], kind="stable")]
+            n_reference += len(corners)
+            scores.append(guess.scores[own])
+            ranked.append(_voc_hits(box_iou(guess.corners[own], corners, inclusive=inclusive), threshold))
+        order = np.argsort(-np.concatenate(scores), kind="stable")
+        hits = np.concatenate(ranked)[order]
+        precisions.append(average(*_precision_and_recall(hits, n_reference)) if len(hits) else 0.0)
+    return precisions
+
+
+def _ranked(
+    reference: Sequence[Boxes], prediction: Sequence[Boxes], thresholds: Sequence[float], most: int
+) -> RankedBoxes:
+    pairs = _checked(reference, prediction)
+    return RankedBoxes.of([match_boxes(*pair, thresholds, most) for pair in pairs], thresholds)
 
 
 def coco_map(
@@ -169,6 +116,7 @@ def coco_map(
     *,
     thresholds: Sequence[float] = COCO_THRESHOLDS,
     max_detections: int = 100,
+    skip_empty: bool = False,
 ) -> float | None:
     """Mean average precision by the rules of COCO (``pycocotools`` 2.0, bounding boxes, all areas, no
     crowds).
@@ -177,28 +125,62 @@ def coco_map(
     threshold, then averaged. None when the reference holds no box.
 
     Args:
-        reference: one :class:`Boxes` an image.
+        reference: one :class:`medbench.core.sample.Boxes` an image.
+        prediction: as many, with scores.
+        thresholds: IoU thresholds; 0.50, 0.55 … 0.95.
+        max_detections: the best-scored detections of each class that count, per image.
+        skip_empty: leave out images without a reference box or without a detection, which COCO counts.
+
+    Raises:
+        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+
+    >>> truth = [Boxes.of_reference([[0, 0, 10, 10]], [1])]
+    >>> guess = [Boxes(np.array([[0, 0, 10, 7]]), np.array([0.9]), np.array([1]))]
+    >>> round(coco_map(truth, guess), 6)
+    0.5
+    """
+    ranked = _ranked(reference, prediction, thresholds, max_detections)
+    value = float(ranked.mean_precision(thresholds, np.ones(ranked.images), skip=skip_empty))
+    return None if np.isnan(value) else value
+
+
+def coco_recall(
+    reference: Sequence[Boxes],
+    prediction: Sequence[Boxes],
+    *,
+    thresholds: Sequence[float] = COCO_THRESHOLDS,
+    max_detections: int = 100,
+) -> float | None:
+    """Average recall by the rules of COCO, mean over classes and IoU thresholds.
+
+    None when the reference holds no box.
+
+    Args:
+        reference: one :class:`medbench.core.sample.Boxes` an image.
         prediction: as many, with scores.
         thresholds: IoU thresholds; 0.50, 0.55 … 0.95.
         max_detections: the best-scored detections of each class that count, per image.
 
     Raises:
         MedbenchError: ``metric.shape`` or ``metric.not_finite``.
-
-    >>> truth = [Boxes(np.array([[0, 0, 10, 10]]), np.array([1]))]
-    >>> guess = [Boxes(np.array([[0, 0, 10, 7]]), np.array([1]), np.array([0.9]))]
-    >>> round(coco_map(truth, guess), 6)
-    0.5
     """
-    table = _average_precisions(
-        _checked(reference, prediction),
-        thresholds,
-        hits_of=_coco_hits,
-        average=_coco_average,
-        limit=max_detections,
-        inclusive=False,
-    )
-    return float(table.mean()) if table.size else None
+    ranked = _ranked(reference, prediction, thresholds, max_detections)
+    value = float(ranked.mean_recall(thresholds, np.ones(ranked.images), max_detections))
+    return None if np.isnan(value) else value
+
+
+def mean_image_precision(reference: Sequence[Boxes], prediction: Sequence[Boxes]) -> Score:
+    """Mean over images of :func:`medbench.metrics.tasks.ranked_boxes.image_precision`.
+
+    Raises:
+        MedbenchError: ``metric.shape`` or ``metric.not_finite``.
+
+    >>> nothing = Boxes.of_reference([], [])
+    >>> mean_image_precision([nothing], [Boxes(np.array([[0, 0, 9, 9]]), np.array([0.25]), np.array([0]))])
+    Score(value=0.75, status='ok', reason='')
+    """
+    values = [image_precision(match_boxes(*pair)) for pair in _checked(reference, prediction)]
+    return Score(float(np.mean(values))) if values else Score.undefined("there is no image")
 
 
 def voc_map(
@@ -212,7 +194,7 @@ def voc_map(
     """Mean average precision by the rules of PASCAL VOC (Everingham et al. 2010, IJCV 88:303, section 4.2).
 
     Args:
-        reference: one :class:`Boxes` an image.
+        reference: one :class:`medbench.core.sample.Boxes` an image.
         prediction: as many, with scores.
         threshold: least IoU of a match.
         interpolation: area under the envelope (from 2010 on) or eleven recalls (until 2009).
@@ -221,17 +203,15 @@ def voc_map(
     Raises:
         MedbenchError: ``metric.shape`` or ``metric.not_finite``.
 
-    >>> truth = [Boxes(np.array([[0, 0, 9, 9], [20, 20, 29, 29]]), np.array([1, 1]))]
-    >>> guess = [Boxes(np.array([[0, 0, 9, 9]]), np.array([1]), np.array([0.9]))]
+    >>> truth = [Boxes.of_reference([[0, 0, 9, 9], [20, 20, 29, 29]], [1, 1])]
+    >>> guess = [Boxes(np.array([[0, 0, 9, 9]]), np.array([0.9]), np.array([1]))]
     >>> voc_map(truth, guess)
     0.5
     """
-    table = _average_precisions(
+    precisions = _voc_precisions(
         _checked(reference, prediction),
-        (threshold,),
-        hits_of=_voc_hits,
-        average=_voc_area if interpolation == "area" else _voc_eleven,
-        limit=None,
-        inclusive=inclusive,
+        threshold,
+        _voc_area if interpolation == "area" else _voc_eleven,
+        inclusive,
     )
-    return float(table.mean()) if table.size else None
+    return float(np.mean(precisions)) if precisions else None

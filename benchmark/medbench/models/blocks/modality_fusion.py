@@ -56,21 +56,28 @@ class ModalityFusion(nn.Module):
     Args:
         channels: of the features.
         modalities: number of modalities.
-        grid: cells an axis over which features are averaged to tokens.
+        grid: cells along each axis over which features are averaged to tokens; one number for all three.
         blocks: transformer blocks.
         dropout: rate in the transformer blocks.
         att_map: ``softmax`` over the modalities, or ``sigmoid`` for independent gates.
     """
 
     def __init__(
-        self, channels: int, modalities: int, grid: int, blocks: int, dropout: float, att_map: str
+        self,
+        channels: int,
+        modalities: int,
+        grid: int | tuple[int, int, int],
+        blocks: int,
+        dropout: float,
+        att_map: str,
     ) -> None:
         super().__init__()
         dim = max(channels, _LEAST_DIM)
         self.grid = grid
+        self.cells = (grid, grid, grid) if isinstance(grid, int) else grid
         self.att_map = att_map
         self.project = nn.Linear(channels, dim)
-        self.position = nn.Parameter(torch.empty(1, modalities * grid**3, dim))
+        self.position = nn.Parameter(torch.empty(1, modalities * math.prod(self.cells), dim))
         nn.init.trunc_normal_(self.position, std=0.02)
         self.blocks = nn.ModuleList(MaskedBlock(dim, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(dim)
@@ -91,14 +98,14 @@ class ModalityFusion(nn.Module):
             features: ``(N, channels, *sides)`` for each modality, zeros where the modality is missing.
             present: boolean ``(N, modalities)``, or ``None`` where none is missing.
         """
-        pooled = [functional.adaptive_avg_pool3d(part, self.grid).flatten(2) for part in features]
+        pooled = [functional.adaptive_avg_pool3d(part, self.cells).flatten(2) for part in features]
         tokens = self.project(torch.stack(pooled, dim=1).transpose(2, 3)).flatten(1, 2) + self.position
-        here = None if present is None else present.repeat_interleave(self.grid**3, dim=1)
+        here = None if present is None else present.repeat_interleave(math.prod(self.cells), dim=1)
         if here is not None:
             tokens = tokens.masked_fill(~here[..., None], 0.0)
         for block in self.blocks:
             tokens = block(tokens, here)
-        cells = self.score(self.norm(tokens)).unflatten(1, (len(features), *(self.grid,) * 3)).squeeze(-1)
+        cells = self.score(self.norm(tokens)).unflatten(1, (len(features), *self.cells)).squeeze(-1)
         missing = None if present is None else ~present[:, :, None, None, None]
         if self.att_map == "sigmoid":
             weights = cells.sigmoid()

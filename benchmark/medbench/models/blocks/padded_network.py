@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,9 +45,46 @@ class PaddedNetwork(nn.Module):
         return crop_ends(output, sides)
 
 
-def pad_ends(images: Tensor, stride: int, least_size: int = 1) -> Tensor:
-    """Sides made multiples of ``stride``, at least ``least_size``, by repeating the edge at their ends."""
-    missing = [(target := max(side, least_size)) + -target % stride - side for side in images.shape[2:]]
+class DeeplySupervisedNetwork(PaddedNetwork):
+    """A padded network that in training also gives the logits of its coarser levels.
+
+    The library's network may give them stacked along the second axis, or as a list, the finest first.
+    """
+
+    def forward(self, images: Tensor) -> Any:
+        """Logits ``(N, classes, *sides)``; in training a list of them, those of coarser levels enlarged."""
+        sides = images.shape[2:]
+        library: Any = getattr(self._forward, "__self__", None)
+        library.training = self.training
+        padded = pad_ends(images, self.stride, self.least_size)
+        output: Any = self._forward(padded)
+        if isinstance(output, Tensor):
+            if output.ndim == images.ndim:
+                return crop_ends(output, sides)
+            output = output.unbind(1)
+        finest, *coarser = output
+        enlarged = [
+            functional.interpolate(level, padded.shape[2:], mode=_LINEAR[images.ndim]) for level in coarser
+        ]
+        return [crop_ends(logits, sides) for logits in (finest, *enlarged)]
+
+
+_LINEAR = {4: "bilinear", 5: "trilinear"}
+
+
+def pad_ends(images: Tensor, stride: int, least_size: int | Sequence[int] = 1) -> Tensor:
+    """Sides made multiples of ``stride``, at least ``least_size``, by repeating the edge at their ends.
+
+    Args:
+        images: ``(N, channels, *sides)``.
+        stride: of every side.
+        least_size: of every side, or of each.
+    """
+    sides = images.shape[2:]
+    least = (least_size,) * len(sides) if isinstance(least_size, int) else least_size
+    missing = [
+        (target := max(side, low)) + -target % stride - side for side, low in zip(sides, least, strict=True)
+    ]
     if not any(missing):
         return images
     padding = [count for gap in reversed(missing) for count in (0, gap)]

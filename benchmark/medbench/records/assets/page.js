@@ -214,6 +214,7 @@
   const choose = (label, what, values, first) => {
     const list = make("select", {}, make("option", { value: "", textContent: first }), ...values.map((value) => make("option", { value, textContent: value })));
     list.dataset.filter = what;
+    list.setAttribute("aria-label", label);
     list.addEventListener("change", () => { state.filters[what] = list.value; refresh(); save(); });
     return make("label", {}, label, list);
   };

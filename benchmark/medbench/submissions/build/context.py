@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata as metadata
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +33,8 @@ from medbench.submissions.build.sbom import SBOM, can_list_materials, materials
 from medbench.submissions.build.wheels import torch_build, torch_index
 from medbench.submissions.containers import archives
 from medbench.submissions.containers.archives import source_date_epoch
-from medbench.submissions.description import Image, Submission
-from medbench.submissions.findings import Finding, error, failed, note, warning
+from medbench.submissions.description import GIGABYTE, Image, Submission
+from medbench.submissions.findings import Finding, error, note, refuse, warning
 from medbench.submissions.platforms import Platform, load_platform
 from medbench.submissions.platforms.registries import image_tag, lint_registry
 from medbench.submissions.reading import read_submission
@@ -154,6 +154,7 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
     if platform.delivers == "image":
         findings += _gpu_use(submission)
         findings += _what_people_need(submission)
+        findings.append(_resources(submission, platform))
     if submission.weights.delivery == "mounted" and platform.model_folder is None:
         findings.append(
             Finding(
@@ -164,6 +165,17 @@ def check_submission(submission: Submission, platform: Platform) -> list[Finding
             )
         )
     return findings
+
+
+def _resources(submission: Submission, platform: Platform) -> Finding:
+    """A note on what the platform's backend leaves to a run, as rehearsals take it."""
+    limits = platform.limits.with_phase(submission.limits)
+    text = (
+        f"Limits of a run: {limits.memory_bytes / GIGABYTE:g} GB of memory, "
+        f"{limits.shared_memory_bytes >> 20} MB of shared memory, {limits.processes} processes and threads, "
+        f"{limits.time_s:g} s a case."
+    )
+    return note("image.limits", text, "Set [limits] to what the phase's page says.")
 
 
 def _what_people_need(submission: Submission) -> Iterator[Finding]:
@@ -198,17 +210,6 @@ def _gpu_use(submission: Submission) -> Iterator[Finding]:
         return
     text = f"The image uses a GPU where there is one: torch for {build}; without one, the CPU."
     yield note("image.gpu", text, "Request a GPU when you submit.")
-
-
-def refuse(findings: Sequence[Finding]) -> None:
-    """Raise an error for the first finding that is one.
-
-    Raises:
-        MedbenchError: ``submission.unfit``.
-    """
-    if failed(findings):
-        first = next(finding for finding in findings if finding.severity == "error")
-        raise MedbenchError("submission.unfit", f"{first.message} ({first.rule})", first.advice)
 
 
 def dockerfile(build: Build) -> str:

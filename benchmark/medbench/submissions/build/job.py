@@ -40,7 +40,7 @@ def submission_job(
             weights=_weights(submission, request.file),
             recipe=submission.weights.recipe,
             options=dict(submission.options),
-            inference=Inference("cpu", **submission.inference.model_dump()),
+            inference=Inference("cpu", force_precision=True, **submission.inference.model_dump()),
         ),
         progress,
     )

@@ -19,15 +19,20 @@ from medbench.submissions.platforms.base import Mount
 from medbench.submissions.serving.server import PORT
 
 _CALL = """
-import sys, urllib.error, urllib.request
-address, method, timeout = sys.argv[1:]
-try:
-    request = urllib.request.Request(address, method=method)
-    print(urllib.request.urlopen(request, timeout=float(timeout)).status)
-except urllib.error.HTTPError as refused:
-    print(refused.code)
-except OSError:
-    print(0)
+import socket, sys, time
+port, path, method, timeout, patience = sys.argv[1:]
+end = time.monotonic() + float(patience)
+while True:
+    try:
+        with socket.create_connection(("127.0.0.1", int(port)), float(timeout)) as connection:
+            connection.sendall(f"{method} {path} HTTP/1.0\\r\\nContent-Length: 0\\r\\n\\r\\n".encode())
+            status = int(connection.makefile("rb").readline().split()[1])
+    except (OSError, IndexError):
+        status = 0
+    if status == 200 or time.monotonic() > end:
+        break
+    time.sleep(0.1)
+print(status)
 """
 
 
@@ -121,7 +126,7 @@ class ImageRunner:
         try:
             self.engine.call(*command, what="start the server")
             started = time.monotonic()
-            while self._request(name, "/health", "GET", 10.0) != 200:
+            while self._request(name, "/health", "GET", 10.0, start_s) != 200:
                 state = self.engine.call("inspect", "--format", "{{json .State}}", name, what="look at it")
                 if not json.loads(state)["Running"] or time.monotonic() - started > start_s:
                     last = Outcome(False, 1, 0.0, self._errors(name)).last_line
@@ -137,9 +142,10 @@ class ImageRunner:
         finally:
             subprocess.run([program, "rm", "--force", name], capture_output=True, check=False)
 
-    def _request(self, name: str, path: str, method: str, timeout_s: float) -> int:
-        address = f"http://127.0.0.1:{PORT}{path}"
-        command = [self.engine.program, "exec", name, "python", "-c", _CALL, address, method, str(timeout_s)]
+    def _request(self, name: str, path: str, method: str, timeout_s: float, patience_s: float = 0.0) -> int:
+        """Status of a call from inside the container, repeated for a while until it is 200."""
+        script = ("python", "-c", _CALL, str(PORT), path, method, str(timeout_s), str(patience_s))
+        command = [self.engine.program, "exec", name, *script]
         process = subprocess.run(command, capture_output=True, text=True, check=False)
         return int(process.stdout.strip() or 0)
 

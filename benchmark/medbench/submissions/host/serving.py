@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core import guard
-from medbench.core.case import Case
+from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
 from medbench.core.guard import Failure
@@ -95,7 +97,7 @@ def collect_jobs(
             reasons[case.id] = _refuse(challenge, case, folder)
         else:
             ids.add(case.id)
-            reasons[case.id] = _take(challenge, case, path.parent / key / "output" / place, folder)
+            reasons[case.id] = _take(challenge, case, path.parent / key, place, folder)
     return reasons, strays
 
 
@@ -170,13 +172,14 @@ def _place(outputs: Sequence[Mapping[str, Any]]) -> str:
     return next(path for path in paths if path.startswith("images/"))
 
 
-def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
+def _take(challenge: Challenge, case: Case, job: Path, place: str, folder: Path) -> str:
     """Copy the only image of a job to the challenge's name; the reason where this fails, else empty text.
 
-    Without exactly one image the case stays missing; an image that cannot be read is a failed prediction.
+    Without exactly one image the case stays missing; an image that cannot be read, or that a link leads to
+    from outside the job, is a failed prediction.
     """
     try:
-        image = only_file(source, SUFFIXES)
+        image = only_file(job / "output" / place, SUFFIXES)
     except MedbenchError as failure:
         return f"{failure.message} {failure.hint}"
     target = folder / challenge.exchange.prediction_name(case)
@@ -184,7 +187,7 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
     same = images.suffix_of(image) == images.suffix_of(target)
     done = guard.guarded(
         case.id,
-        lambda: copy_file(image, source, target) if same else _convert(challenge, case, image, folder),
+        lambda: copy_file(image, job, target) if same else _convert(challenge, case, image, job, folder),
     )
     if isinstance(done, Failure):
         target.write_bytes(b"")
@@ -192,11 +195,29 @@ def _take(challenge: Challenge, case: Case, source: Path, folder: Path) -> str:
     return ""
 
 
-def _convert(challenge: Challenge, case: Case, image: Path, folder: Path) -> None:
-    """Write a job's image in the challenge's own format."""
-    labels = images.read_labels(image, expected=handed_in()).array
-    planes = labels.squeeze()[None] if labels.squeeze().ndim == 2 else labels
+def _convert(challenge: Challenge, case: Case, image: Path, job: Path, folder: Path) -> None:
+    """Write a job's image in the challenge's own format; the reference's size limits what is decoded."""
+    shape = _reference_shape(challenge, case)
+    labels = images.read_labels(image, root=job, expected=handed_in(shape)).array.squeeze()
+    axes = labels.ndim if shape is None else sum(side > 1 for side in shape)
+    if labels.ndim != axes:
+        size = "×".join(map(str, labels.shape))
+        raise MedbenchError(
+            "prediction.shape",
+            f"{image.name}: is {size}, of {labels.ndim} axes where {axes} are due.",
+            "Hand in one label map on the grid of its image.",
+        )
+    planes = labels[None] if labels.ndim == 2 else labels
     challenge.write(Prediction({"label_map": planes}), case, folder)
+
+
+def _reference_shape(challenge: Challenge, case: Case) -> tuple[int, ...] | None:
+    """Shape of a case's reference; ``None`` where it is read in parts, as slides are."""
+    read: Callable[[Case], Any] | None = getattr(challenge.release, "read_reference", None)
+    if read is None:
+        return None
+    reference = read(case)
+    return reference.shape if isinstance(reference, Volume) else np.shape(reference)
 
 
 def _refuse(challenge: Challenge, case: Case, folder: Path) -> str:

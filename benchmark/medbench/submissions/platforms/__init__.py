@@ -17,6 +17,7 @@ REGISTRY: Registry[type[Platform]] = Registry(
     {
         "grand-challenge": f"{_HERE}.grand_challenge:GrandChallenge",
         "codalab": f"{_HERE}.codalab:Codalab",
+        "codabench-iugc2025": f"{_HERE}.iugc2025:IUGC2025Codabench",
         "hc18": f"{_HERE}.hc18:HC18Table",
         "kpis-patch": f"{_HERE}.kpis:KPIsPatch",
         "kpis-slide": f"{_HERE}.kpis:KPIsSlide",

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -39,7 +39,11 @@ FRAME_SIDE = 512
 
 
 class Codalab(Platform):
-    """IUGC 2024 on Codalab: a zip with ``metadata``, ``model.py`` and ``model.pickle``."""
+    """IUGC 2024 on Codalab: a zip with ``metadata``, ``model.py`` and ``model.pickle``.
+
+    Attributes:
+        program: the template of ``model.py``.
+    """
 
     name = "codalab"
     title = "Codalab 1.5 code submission (IUGC 2024)"
@@ -49,6 +53,7 @@ class Codalab(Platform):
     limits = Limits()
     bundle_files = BUNDLE
     source = "codalab-competitions@c7ef5e2, maskoffs/IUGC2024@bad8150"
+    program: ClassVar[str] = "codalab_model.py"
 
     def takes(self, case: Case, sample: AnySample) -> bool:
         """Whether the platform accepts the case: a frame to segment or a video to classify."""
@@ -84,7 +89,7 @@ class Codalab(Platform):
             traced = torch.jit.trace(predictor.network, example, check_trace=False)
         with atomic_path(folder / "model.pickle") as temporary:
             torch.jit.save(traced, str(temporary), _extra_files={"contract.json": json.dumps(facts)})
-        shutil.copyfile(TEMPLATES / "codalab_model.py", folder / "model.py")
+        shutil.copyfile(TEMPLATES / self.program, folder / "model.py")
         write_text(folder / "metadata", f"description: {job.network.name} by medbench\n")
 
     def serve(self, session: Session, arguments: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import shutil
 import tempfile
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medbench.challenges import load_challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
@@ -28,6 +28,19 @@ from medbench.submissions.findings import Finding, error
 from medbench.submissions.limits import Limits
 from medbench.submissions.platforms.base import ImageRules, Mount, Platform, SavedArchive, Trial, Variant
 from medbench.submissions.platforms.outputs import compare_labels, output_file
+from medbench.submissions.platforms.socket_inputs import image_sockets, input_entry, stage_image
+from medbench.submissions.platforms.socket_values import (
+    EXAMPLES,
+    VALUES,
+    Context,
+    check_output,
+    compare_values,
+    is_json,
+    json_value,
+    read_json_value,
+    task_of,
+    tasks_of,
+)
 from medbench.submissions.serving import image_files
 from medbench.submissions.serving.image_files import SUFFIXES
 from medbench.submissions.serving.outcome import publishing, require_writable
@@ -86,9 +99,12 @@ class GrandChallenge(Platform):
                 "The phase's sockets are not given.",
                 "Add [[interfaces]] with the slugs and paths that the phase's page lists.",
             )
+        challenge = load_challenge(submission.challenge)
         for interface in submission.interfaces:
+            for socket in interface.outputs:
+                yield from check_output(socket, challenge)
             have_names = {bool(socket.name) for socket in interface.inputs if socket.kind == "image"}
-            if len(have_names) != 1 or (have_names == {False} and len(_images(interface.inputs)) > 1):
+            if len(have_names) != 1 or (have_names == {False} and len(image_sockets(interface.inputs)) > 1):
                 yield error(
                     "submission.interfaces",
                     f"Interface {', '.join(interface.key)}: one image, or named image inputs, are needed.",
@@ -108,12 +124,13 @@ class GrandChallenge(Platform):
             "# Copy slugs and paths from the phase's page; a second [[interfaces]] serves another phase.\n"
             "[[interfaces]]\n"
             + "".join(f"[[interfaces.inputs]]\n{text}" for text in inputs)
-            + f'[[interfaces.outputs]]\nslug = "{result}"\npath = "images/{result}"\n'
+            + "".join(f"[[interfaces.outputs]]\n{text}" for text in _output_templates(challenge, result))
         )
 
     def takes(self, case: Case, sample: AnySample) -> bool:
         """Whether the platform accepts the case: it predicts one image or volume per job."""
-        return super().takes(case, sample) and (not isinstance(sample, Sample) or len(sample.images) == 1)
+        answered = {task for value in VALUES.values() for task in value.tasks}
+        return sample.demands <= answered and (not isinstance(sample, Sample) or len(sample.images) == 1)
 
     def default_arguments(self, submission: Submission) -> Sequence[str]:
         """The method; the platform reads it from the image's label and passes no argument."""
@@ -152,19 +169,19 @@ class GrandChallenge(Platform):
         (trial,) = cases
         interface = submission.interfaces[number % len(submission.interfaces)]
         style = ("socket", "interface", None)[
-            number % 3 if _images(interface.inputs) == interface.inputs else 0
+            number % 3 if image_sockets(interface.inputs) == interface.inputs else 0
         ]
         entries = []
         for socket in interface.inputs:
-            entry = _entry(socket, style or "socket")
+            entry = input_entry(socket, style or "socket")
             target = root / "input" / socket.path
             if socket.kind == "image":
                 name = f"{uuid.uuid5(uuid.NAMESPACE_OID, trial.case.id + socket.slug)}.mha"
-                _stage_image(trial, socket, target / name, planes=number % 2 == 1)
+                stage_image(trial, socket, target / name, planes=number % 2 == 1)
                 entry["image"] = {"name": f"{Path(trial.case.id).name}.mha"}
             else:
-                write_json(target, {})
-                entry["value"] = {}
+                write_json(target, EXAMPLES.get(socket.kind, {}))
+                entry["value"] = EXAMPLES.get(socket.kind, {})
             entries.append(entry)
         if style is not None:
             write_json(root / "input" / INPUTS, entries)
@@ -172,21 +189,32 @@ class GrandChallenge(Platform):
     def examine(
         self, submission: Submission, challenge: Challenge, case: Trial, root: Path
     ) -> Iterable[Finding]:
-        """Compare the label map with that of ``medbench run``, on the input's grid."""
+        """Compare the label map, on the input's grid, and the values with those of ``medbench run``.
+
+        Values of a task that the case's prediction file does not hold are checked for their kind alone.
+        """
         candidates = (
             one
             for one in submission.interfaces
             if all((root / "input" / s.path).exists() for s in one.inputs)
         )
         interface = next(candidates)
-        output = output_file(root / "output" / interface.outputs[0].path, SUFFIXES, case.case.id)
-        if isinstance(output, Finding):
-            yield output
-            return
-        first = _images(interface.inputs)[0]
+        first = image_sockets(interface.inputs)[0]
         source = image_files.only_file(root / "input" / first.path, SUFFIXES)
         grid = nifti_mha.read_volume(source) if first.name else image_files.read_image(source)[1]
-        yield from compare_labels(images.read_labels(case.expected).array, output, case.case.id, grid)
+        expected = Context(challenge, _expected(challenge, case), grid)
+        for socket in interface.outputs:
+            place = root / "output" / socket.path
+            if socket.kind != "image":
+                known = task_of(socket, challenge) in expected.answers
+                due = json_value(socket, expected) if known else ...
+                yield from compare_values(due, place, socket, case.case.id)
+                continue
+            output = output_file(place, SUFFIXES, case.case.id)
+            if isinstance(output, Finding):
+                yield output
+            else:
+                yield from compare_labels(expected.answers["label_map"], output, case.case.id, grid)
 
     def steps(self, submission: Submission, archive: SavedArchive) -> Sequence[str]:
         """Steps that upload an image and, if the weights are mounted, a model."""
@@ -200,6 +228,18 @@ class GrandChallenge(Platform):
             "Wait until the container is 'active', and try it out with one case of the training set.",
             "Hand in the algorithm under Submit; compare the time and the outputs with the report.",
         )
+
+
+def _output_templates(challenge: Challenge, result: str) -> list[str]:
+    """Output sockets of a new file: the label map, else a JSON value of each task that is demanded."""
+    if "label_map" in challenge.card.demands:
+        return [f'slug = "{result}"\npath = "images/{result}"\n']
+    kinds = {"image_classes": "json", "boxes": "bounding_boxes", "landmarks": "points"}
+    return [
+        f'slug = "{task.replace("_", "-")}"\npath = "{task.replace("_", "-")}.json"\nkind = "{kinds[task]}"\n'
+        for task in challenge.card.demands
+        if task in kinds
+    ]
 
 
 _APP = '''"""The server of the invoke interface; inference.py does one pass of the exec interface."""
@@ -224,18 +264,22 @@ def predict_inputs(session: Session) -> None:
     if paths is not None:
         interface = _interface(submission.interfaces, tuple(sorted(paths)))
         sockets = [socket.model_copy(update={"path": paths[socket.slug]}) for socket in interface.inputs]
-        _predict_job(session, sockets, interface.outputs[0])
+        _predict_job(session, sockets, interface)
         return
     interface = submission.interfaces[0]
-    folder = session.roots("/input") / _images(interface.inputs)[0].path
+    folder = session.roots("/input") / image_sockets(interface.inputs)[0].path
     files = image_files.image_files(folder, SUFFIXES)
-    if len(interface.inputs) > 1 or not files:
-        _predict_job(session, interface.inputs, interface.outputs[0])
+    if (
+        len(interface.inputs) > 1
+        or not files
+        or len(image_sockets(interface.outputs)) < len(interface.outputs)
+    ):
+        _predict_job(session, interface.inputs, interface)
         return
     session.every(
         (
             path.stem,
-            functools.partial(_predict_image, session, path, interface.inputs[0].size, interface.outputs[0]),
+            functools.partial(_predict_image, session, path, interface.inputs[0].size, interface),
         )
         for path in files
     )
@@ -276,94 +320,69 @@ def _interface(interfaces: Sequence[Interface], key: tuple[str, ...]) -> Interfa
     )
 
 
-def _predict_job(session: Session, inputs: Sequence[Socket], output: Socket) -> None:
+def _predict_job(session: Session, inputs: Sequence[Socket], interface: Interface) -> None:
     folder = session.roots("/input")
     for socket in inputs:
-        if socket.kind != "image":
-            _check_value(folder / socket.path, socket)
-    files = {socket: image_files.only_file(folder / socket.path, SUFFIXES) for socket in _images(inputs)}
+        if is_json(socket):
+            read_json_value(folder / socket.path, socket)
+        elif socket.kind == "file":
+            _check_file(folder / socket.path, socket)
+    files = {
+        socket: image_files.only_file(folder / socket.path, SUFFIXES) for socket in image_sockets(inputs)
+    }
     first, path = next(iter(files.items()))
     with session.timed(path.stem):
         if not first.name:
-            _predict_image(session, path, first.size, output)
+            _predict_image(session, path, first.size, interface)
             return
         case = Case(path.stem, {socket.name: file for socket, file in files.items()})
         prediction = session.predict(session.read(case))
-        with publishing(session.roots("/output")) as staging, tempfile.TemporaryDirectory() as own:
+        with tempfile.TemporaryDirectory() as own:
             labels = images.read_labels(session.challenge.write(prediction, case, Path(own))).array
-            target = staging / output.path / f"{path.stem}.mha"
-            image_files.write_labels(target, labels, nifti_mha.read_volume(path))
+        answers = {**prediction.answers, "label_map": labels}
+        _publish(
+            session, interface, Context(session.challenge, answers, nifti_mha.read_volume(path)), path.stem
+        )
 
 
-def _predict_image(session: Session, path: Path, size: tuple[int, int] | None, output: Socket) -> None:
+def _predict_image(session: Session, path: Path, size: tuple[int, int] | None, interface: Interface) -> None:
     pixels, grid = image_files.read_image(path, size)
-    sample = Sample(Case(path.stem, {"image": path}), pixels)
-    labels = session.predict(sample)["label_map"]
-    assert labels is not None
+    tasks = tasks_of(interface, session.challenge)
+    prediction = session.predict(Sample(Case(path.stem, {"image": path}), pixels, tasks))
+    answers = {task: answer[0] for task, answer in prediction.answers.items()}
+    _publish(session, interface, Context(session.challenge, answers, grid), path.stem)
+
+
+def _publish(session: Session, interface: Interface, context: Context, stem: str) -> None:
+    """Write all outputs of a job, or none."""
     with publishing(session.roots("/output")) as staging:
-        image_files.write_labels(staging / output.path / f"{path.stem}.mha", labels[0], grid)
+        for socket in interface.outputs:
+            if socket.kind == "image":
+                target = staging / socket.path / f"{stem}.mha"
+                image_files.write_labels(target, context.answers["label_map"], context.grid)
+            else:
+                write_json(staging / socket.path, json_value(socket, context))
 
 
-def _check_value(path: Path, socket: Socket) -> None:
+def _expected(challenge: Challenge, trial: Trial) -> Mapping[str, Any]:
+    """Answers in the prediction file of ``medbench run``, by task.
+
+    Raises:
+        MedbenchError: ``rehearsal.unreadable`` where the challenge cannot read its own predictions.
+    """
+    if "label_map" in trial.sample.demands and images.suffix_of(trial.expected) in images.SUFFIXES:
+        return {"label_map": np.squeeze(images.read_labels(trial.expected).array)}
+    (task,) = trial.sample.demands
+    read: Any = getattr(challenge.exchange, "read_prediction", None)
+    if read is None:
+        raise MedbenchError(
+            "rehearsal.unreadable",
+            f"{trial.expected.name}: {challenge.name} reads no predictions of its own to compare.",
+            "Give its exchange read_prediction(case, path), or write label maps as images.",
+        )
+    return {task: read(trial.case, trial.expected)}
+
+
+def _check_file(path: Path, socket: Socket) -> None:
     if not path.is_file():
         raise MedbenchError("input.missing", f"{path}: is missing.", f"The input {socket.slug} is due.")
-    if socket.kind == "json":
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as failure:
-            raise MedbenchError(
-                "input.json", f"{path}: is no JSON ({failure}).", f"Correct the input {socket.slug}."
-            ) from failure
-
-
-def _images(sockets: Sequence[Socket]) -> tuple[Socket, ...]:
-    return tuple(socket for socket in sockets if socket.kind == "image")
-
-
-def _entry(socket: Socket, style: str) -> dict[str, Any]:
-    description = {"slug": socket.slug, "relative_path": socket.path}
-    if style == "socket":
-        kinds = {f"is_{kind}_kind": socket.kind == kind for kind in ("image", "json", "file")}
-        return {"file": None, "image": None, "value": None, "socket": {**description, **kinds}}
-    kind = {"image": "Image", "json": "Anything", "file": "Text file"}[socket.kind]
-    description |= {"kind": kind, "super_kind": socket.kind.title()}
-    return {"file": None, "image": None, "value": None, "interface": description}
-
-
-def _stage_image(trial: Trial, socket: Socket, target: Path, *, planes: bool) -> None:
-    import SimpleITK
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    source = trial.case.inputs.get(socket.name) if socket.name else None
-    files = list(trial.case.inputs.values())
-    if source is None and socket.name:
-        raise MedbenchError(
-            "submission.interfaces",
-            f"{trial.case.id}: has no input '{socket.name}' for {socket.slug}.",
-            f"Its inputs: {', '.join(trial.case.inputs)}.",
-        )
-    if source is None and len(files) == 1 and images.suffix_of(files[0]) == ".mha":
-        source = files[0]
-    if source is not None and images.suffix_of(source) == ".mha":
-        shutil.copyfile(source, target)
-        return
-    if source is not None:
-        volume = images.read_volume(source)
-        image = SimpleITK.GetImageFromArray(volume.array)
-        if volume.spacing and volume.origin and volume.direction:
-            image.SetSpacing(volume.spacing[::-1])
-            image.SetOrigin(volume.origin[::-1])
-            image.SetDirection(volume.direction)
-    else:
-        assert isinstance(trial.sample, Sample)
-        pixels = trial.sample.images[0]
-        if planes and pixels.shape[-1] == 3:
-            image = SimpleITK.GetImageFromArray(np.moveaxis(pixels, -1, 0))
-            image.SetSpacing((0.3, 0.4, 1.0))
-        elif pixels.shape[-1] == 1:
-            image = SimpleITK.GetImageFromArray(pixels[..., 0])
-            image.SetSpacing((0.3, 0.4))
-        else:
-            image = SimpleITK.GetImageFromArray(pixels, isVector=True)
-            image.SetSpacing((0.3, 0.4))
-    SimpleITK.WriteImage(image, str(target), useCompression=True)

@@ -90,6 +90,7 @@ class Rehearsal:
                     "case": one.case,
                     "time_s": one.time_s,
                     "peak_bytes": one.peak_bytes,
+                    "start_s": one.start_s,
                     "limit_s": self.limits.start_s if one.is_start else self.limits.time_s,
                 }
                 for one in self.usage
@@ -268,8 +269,12 @@ def _judge(
         rule, what, advice = _DENIED[denied["what"]]
         yield error(rule, f"{variant.name}: the container {what} ({denied['detail']}).", advice)
     peak = max((one["peak_bytes"] for one in outcome.cases), default=None)
+    start_s = None
+    if outcome.cases and not variant.serve:
+        start_s = max(0.0, outcome.time_s - sum(one["time_s"] for one in outcome.cases))
     for one in cases:
-        result.usage.append(Usage(f"{variant.name}: {one.case.id}", outcome.time_s / len(cases), peak))
+        time_s = outcome.time_s / len(cases)
+        result.usage.append(Usage(f"{variant.name}: {one.case.id}", time_s, peak, start_s=start_s))
     if not outcome.ok:
         text = "out of memory" if outcome.code in (137, -9) else outcome.last_line or "no message"
         yield error(

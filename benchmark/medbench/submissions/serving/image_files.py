@@ -26,7 +26,7 @@ def only_file(folder: Path, suffixes: tuple[str, ...]) -> Path:
     files = image_files(folder, suffixes)
     if not files:
         kinds = ", ".join(suffixes)
-        there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        there = sorted(map(_described, folder.iterdir())) if folder.is_dir() else []
         what = f"holds {', '.join(there[:3])} and no {kinds} file" if there else f"holds no {kinds} file"
         raise MedbenchError("input.missing", f"{folder}: {what}.", "One image is due.")
     if len(files) > 1:
@@ -35,6 +35,11 @@ def only_file(folder: Path, suffixes: tuple[str, ...]) -> Path:
             "input.several", f"{folder}: holds {len(files)} images ({names}).", "One image is due."
         )
     return files[0]
+
+
+def _described(path: Path) -> str:
+    """Name of an entry of a folder, with its kind where it is no file."""
+    return path.name if path.is_file() else f"{path.name} ({'a folder' if path.is_dir() else 'no file'})"
 
 
 def image_files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:

@@ -75,20 +75,17 @@ class Session:
         Raises:
             MedbenchError: ``weights.missing`` or ``weights.other``, or as :meth:`Request.plan`.
         """
-        import torch
-
         from medbench.running.request import Inference, Request
         from medbench.running.setup import Setup
         from medbench.running.weights import Weights, read_weights
 
         path, submission = self.weights(), self.submission
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         request = Request(
             model=submission.model,
             challenge=submission.challenge,
             weights="none" if path is None else str(path),
             options=dict(submission.options),
-            inference=Inference(device, **submission.inference.model_dump()),
+            inference=Inference(force_precision=True, **submission.inference.model_dump()),
             seed=self.manifest["seed"],
         )
         weights = Weights() if path is None else read_weights(path, verify=self._verify)

@@ -7,18 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from medbench.challenges.families.resampled_bands import FEW, NOTE, band, resampled_weights
 from medbench.core.chart import Chart, Curve, CurveChart, MatrixChart
 from medbench.core.result_table import CaseRow
 from medbench.metrics.tasks.image_classes import Answers
-from medbench.statistics.intervals import LEAST_GROUPS
 
 Floats = npt.NDArray[np.float64]
 
-RESAMPLES = 400
 STEPS = 101
 BINS = 10
-_NOTE = f"Bands: pointwise 95 % intervals of {RESAMPLES} resamples of groups."
-_FEW = "Too few groups for intervals."
 
 
 def class_charts(rows: Sequence[CaseRow], answers: Answers, names: Sequence[str]) -> list[Chart]:
@@ -29,18 +26,8 @@ def class_charts(rows: Sequence[CaseRow], answers: Answers, names: Sequence[str]
         answers: of the same images.
         names: of the classes.
     """
-    weights = _resampled([row.group or row.case for row in rows])
+    weights = resampled_weights(rows)
     return [_confusion(answers, names), _roc(answers, names, weights), _reliability(answers, weights)]
-
-
-def _resampled(groups: Sequence[str]) -> Floats | None:
-    """How often each image is drawn, ``(resamples, images)``; ``None`` with too few groups."""
-    units, owner = np.unique(groups, return_inverse=True)
-    if len(units) < LEAST_GROUPS:
-        return None
-    generator = np.random.default_rng(0)
-    counts = generator.multinomial(len(units), np.full(len(units), 1 / len(units)), size=RESAMPLES)
-    return counts[:, owner].astype(np.float64)
 
 
 def _confusion(answers: Answers, names: Sequence[str]) -> MatrixChart:
@@ -65,17 +52,17 @@ def _roc(answers: Answers, names: Sequence[str], weights: Floats | None) -> Curv
             continue
         ones = np.ones((1, len(truth)))
         line = _roc_lines(truth, answers.confidences[:, index], ones, places)[0]
-        band = _band(
+        ends = band(
             None if weights is None else _roc_lines(truth, answers.confidences[:, index], weights, places)
         )
-        curves.append(Curve(names[index], places.tolist(), line.tolist(), *band))
+        curves.append(Curve(names[index], places.tolist(), line.tolist(), *ends))
     return CurveChart(
         "ROC curves" if len(names) > 2 else "ROC curve",
         "1 − specificity",
         "sensitivity",
         curves,
         diagonal="chance",
-        note=_FEW if weights is None else _NOTE,
+        note=FEW if weights is None else NOTE,
     )
 
 
@@ -104,9 +91,9 @@ def _reliability(answers: Answers, weights: Floats | None) -> CurveChart:
     used = np.flatnonzero(member.any(axis=0))
     member = member[:, used]
     share = _shares(right, member, np.ones((1, len(right))))[0]
-    band = _band(None if weights is None else _shares(right, member, weights))
+    ends = band(None if weights is None else _shares(right, member, weights))
     centres = (confidence @ member) / member.sum(axis=0)
-    curve = Curve("all classes", centres.tolist(), share.tolist(), *band)
+    curve = Curve("all classes", centres.tolist(), share.tolist(), *ends)
     counts = ", ".join(str(int(count)) for count in member.sum(axis=0))
     return CurveChart(
         "Reliability",
@@ -115,18 +102,10 @@ def _reliability(answers: Answers, weights: Floats | None) -> CurveChart:
         [curve],
         diagonal="calibrated",
         points=True,
-        note=f"Images a bin: {counts}. {_FEW if weights is None else _NOTE}",
+        note=f"Images a bin: {counts}. {FEW if weights is None else NOTE}",
     )
 
 
 def _shares(right: npt.NDArray[np.bool_], member: Floats, weights: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return ((weights * right) @ member) / (weights @ member)
-
-
-def _band(lines: Floats | None) -> tuple[list[float], list[float]]:
-    """Ends of the 95 % intervals at each place, over the resamples that have a value there."""
-    if lines is None:
-        return [], []
-    low, high = np.nanquantile(lines, [0.025, 0.975], axis=0)
-    return low.tolist(), high.tolist()

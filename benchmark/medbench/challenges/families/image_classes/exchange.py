@@ -9,21 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.card import Card
-from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.exchange import Inputs
 from medbench.challenges.families.image_classes.files import ImageClassRelease
-from medbench.challenges.families.image_classes.table import TableForm, read_class_table
+from medbench.challenges.families.image_classes.table import TableForm
+from medbench.challenges.families.image_classes.table_exchange import ImageTableExchange
 from medbench.core.case import Case
-from medbench.core.files import write_text
 from medbench.core.overlay import Illustration
-from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.sample import Sample, TrainingImage
 from medbench.io import eight_bit
-from medbench.io.gate.listing import is_metadata
-from medbench.io.gate.source import without_links
-
-ROWS = "rows"
 
 
-class ImageClassExchange(Exchange):
+class ImageClassExchange(ImageTableExchange):
     """Images in, probabilities out: a table with one row an image in ``rows/``, and one of all images.
 
     A folder from elsewhere may hold either: the file of an image, or one table of all.
@@ -34,64 +30,17 @@ class ImageClassExchange(Exchange):
         form: columns of its table.
     """
 
+    task = "image_classes"
+
     def __init__(self, card: Card, release: ImageClassRelease, form: TableForm) -> None:
-        super().__init__(card)
+        super().__init__(card, form)
         self.release = release
-        self.form = form
         self.inputs = {"image": Inputs(self.read_image, self.training_images)}
 
     def read_image(self, case: Case) -> Sample:
         """The image, 8 bit."""
         image = self.release.read_image(case.inputs["image"])
         return Sample(case, image[np.newaxis], frozenset({"image_classes"}))
-
-    def prediction_name(self, case: Case) -> str:
-        """``rows/<case>.csv``."""
-        return f"{ROWS}/{case.id}.csv"
-
-    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
-        """Write the image's row under the challenge's header."""
-        path = folder / self.prediction_name(case)
-        write_text(path, self.form.text({case.id: prediction["image_classes"][0]}))
-        return path
-
-    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
-        """The image's own file, or the one table in the folder where it has the image.
-
-        Raises:
-            MedbenchError: as :func:`read_class_table` for that table.
-        """
-        own = super().locate(case, folder, rename)
-        tables = [] if own else sorted(path for path in folder.glob("*.csv") if not is_metadata(path.name))
-        if len(tables) == 1:
-            table = without_links(tables[0], folder)
-            return table if case.id in read_class_table(table, self.form).rows else None
-        return own
-
-    def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
-        """Write the table of all images that have a prediction; ``None`` when none has.
-
-        Raises:
-            MedbenchError: when a prediction cannot be read.
-        """
-        rows = {}
-        for case in cases:
-            path = folder / self.prediction_name(case)
-            if path.is_file():
-                rows[case.id] = self.read_prediction(case, path)
-        if not rows:
-            return None
-        table = folder / f"{self.card.name}.csv"
-        write_text(table, self.form.text(rows))
-        return table
-
-    def read_prediction(self, case: Case, path: Path) -> npt.NDArray[np.float64]:
-        """Probabilities of the classes, ``(classes,)``.
-
-        Raises:
-            MedbenchError: naming file and line, as :class:`ClassTable` and :func:`read_class_table`.
-        """
-        return read_class_table(path, self.form).probabilities(case.id)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The image, its class, and the class that was predicted with its probability."""

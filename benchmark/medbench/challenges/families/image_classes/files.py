@@ -88,14 +88,7 @@ class ImageClassRelease(Release):
         check_alone(path, raster.SUFFIXES)
         if self.colours:
             return eight_bit.read_rgb(path)
-        image = raster.read_image(path)
-        if image.dtype != np.uint8:
-            raise MedbenchError(
-                "data.picture_format",
-                f"{path}: holds {image.dtype} values; the release holds 8-bit images.",
-                "Copy the file again from its source.",
-            )
-        return image if image.ndim == 3 else np.repeat(image[..., np.newaxis], 3, axis=-1)
+        return eight_bit.read_as_rgb(path)
 
     def shown_sha256(self, path: Path, role: Role) -> str | None:
         """Of images alone: what says the class is a table, or the image itself."""

@@ -32,11 +32,13 @@ class TableForm:
         columns: one a class, in the order of the card's; or one alone, the probability of the second of two
             classes.
         suffix: what follows an image's id in the key column.
+        independent: whether each column is a probability by itself, so that they need not have the sum 1.
     """
 
     key: str
     columns: tuple[str, ...]
     suffix: str = ""
+    independent: bool = False
 
     def text(self, rows: Mapping[str, Sequence[float] | npt.NDArray[np.floating]]) -> str:
         """The table of some images.
@@ -48,7 +50,8 @@ class TableForm:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([self.key, *self.columns])
         for name, probabilities in rows.items():
-            shown = probabilities[1:] if len(self.columns) == 1 else probabilities
+            alone = len(self.columns) == 1 and not self.independent
+            shown = probabilities[1:] if alone else probabilities
             writer.writerow([name + self.suffix, *(f"{float(value):.9g}" for value in shown)])
         return stream.getvalue()
 
@@ -99,6 +102,8 @@ class ClassTable:
                 "Separate cells by commas and write decimals with a point.",
             )
         values = [_probability(cells[place], where, column) for place, column in self._places]
+        if self.form.independent:
+            return np.array(values)
         if len(values) == 1:
             return np.array([1 - values[0], values[0]])
         total = math.fsum(values)

@@ -57,10 +57,12 @@ class ImageMaskRelease(Release):
     Attributes:
         mask_threshold: grey values above it are the structure, where masks have grey borders; else ``None``.
         image_size: height and width of all images of the release, where these are equal; else ``None``.
+        may_be_empty: whether images without the structure belong to the release.
     """
 
     mask_threshold: ClassVar[int | None] = None
     image_size: ClassVar[tuple[int, int] | None] = None
+    may_be_empty: ClassVar[bool] = False
 
     @abc.abstractmethod
     def pairs(self, root: Path) -> list[Pair]:
@@ -161,7 +163,7 @@ class ImageMaskRelease(Release):
         if mask.shape != size:
             message = f"{pair.mask}: is {size_text(mask.shape)} where its image is {size_text(size)}."
             findings.append(Finding("error", message))
-        if not mask.any() or mask.all():
+        if mask.all() or not (mask.any() or self.may_be_empty):
             message = f"{pair.mask}: {'everything' if mask.any() else 'nothing'} is marked."
             findings.append(Finding("warning", message, "Compare with the original file."))
         return replace(report, findings=tuple(findings), oddities=(*report.oddities, *oddities))

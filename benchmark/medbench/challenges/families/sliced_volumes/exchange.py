@@ -1,10 +1,11 @@
-"""What models see of volumes, grey slices, and how label volumes are written and read."""
+"""What models see of volumes, grey slices or the whole, and how label volumes are written and read."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +16,28 @@ from medbench.challenges.families.sliced_volumes.files import SlicedVolumeReleas
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration, worst_slices
-from medbench.core.sample import Prediction, Sample, TrainingImage
+from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.expected import handed_in
 from medbench.io.gate.meaning import counted
 
 
 class SlicedVolumeExchange(Exchange):
-    """Slices in, one label volume out."""
+    """Slices or the volume in, one label volume out.
+
+    Attributes:
+        modality: what the one channel of a volume shows.
+    """
+
+    modality: ClassVar[str] = "image"
 
     def __init__(self, card: Card, release: SlicedVolumeRelease) -> None:
         super().__init__(card)
         self.release = release
-        self.inputs = {"image": Inputs(self.read_slices, self.training_images)}
+        self.inputs = {
+            "image": Inputs(self.read_slices, self.training_images),
+            "volume": Inputs(self.read_whole, self.training_volumes),
+        }
 
     def read_slices(self, case: Case) -> Sample:
         """The volume as grey slices, ``(slices, height, width, 1)`` from 0 to 1.
@@ -37,6 +47,22 @@ class SlicedVolumeExchange(Exchange):
         """
         volume = self.release.read_volume(case)
         return Sample(case, volume.array[..., np.newaxis])
+
+    def read_whole(self, case: Case) -> VolumeSample:
+        """The volume on its own grid, ``(1, slices, height, width)`` from 0 to 1.
+
+        Raises:
+            MedbenchError: naming the file that cannot be read.
+        """
+        return self._whole([case])
+
+    def _whole(self, cases: Sequence[Case]) -> VolumeSample:
+        """The volume of a case, or of the cases that are its slices."""
+        parts = [self.release.read_volume(case) for case in cases]
+        array = np.concatenate([part.array for part in parts])[np.newaxis]
+        first = cases[0]
+        spacing = parts[0].spacing or first.facts.get("spacing_mm")
+        return VolumeSample(first, (self.modality,), array, (True,), spacing)
 
     def prediction_name(self, case: Case) -> str:
         """``<case>_pred.nii.gz``, labels as numbered here."""
@@ -106,6 +132,34 @@ class SlicedVolumeExchange(Exchange):
             for slices in [Slices(case, self.release.count_slices(case), self.release, cache)]
             for index in range(len(slices))
         ]
+
+    def training_volumes(self, root: Path, split: str, cache: Path) -> list[TrainingVolume]:
+        """Whole volumes with their labels; slices that a release has in files of their own are put together.
+
+        The cache is not used.
+        """
+        cases = self.release.cases(root, split)
+        by_volume: dict[str, list[Case]] = {}
+        for case in cases:
+            by_volume.setdefault(case.group, []).append(case)
+        names = by_volume if len(by_volume) < len(cases) else {case.id: [case] for case in cases}
+        return [
+            TrainingVolume(
+                name,
+                parts[0].resampling_unit,
+                functools.partial(self._learnt, parts),
+                tuple(dict.fromkeys(path for part in parts for path in _files(part))),
+            )
+            for name, parts in names.items()
+        ]
+
+    def _learnt(self, cases: Sequence[Case]) -> tuple[VolumeSample, npt.NDArray[np.uint8]]:
+        labels = np.concatenate([self.release.read_reference(case).array for case in cases])
+        return self._whole(cases), labels.astype(np.uint8)
+
+
+def _files(case: Case) -> tuple[Path, ...]:
+    return (*case.inputs.values(), *case.reference.values())
 
 
 def _training_image(slices: Slices, index: int) -> TrainingImage:

@@ -1,0 +1,1 @@
+"""The challenge cvc_clinicdb_boxes."""

@@ -1,0 +1,165 @@
+"""What releases of declared data sets share: cases, splits, and checks of pairs, groups and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from medbench.challenges.card import Card
+from medbench.challenges.declared.declaration import Declaration
+from medbench.challenges.declared.items import Item, Items, find_items
+from medbench.challenges.declared.splits import (
+    CROSS_VALIDATION,
+    fold_names,
+    members,
+    named,
+    rule_text,
+    split_meaning,
+    split_names,
+)
+from medbench.challenges.release import Release, SplitFacts
+from medbench.challenges.stray import Finding
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, sha256_json
+
+FACT = "declaration"
+"""Entry of a case's facts: what of the declaration decides a result, which so enters every key."""
+
+
+class DeclaredRelease(Release):
+    """Files of a declared data set."""
+
+    def __init__(self, card: Card, declaration: Declaration) -> None:
+        super().__init__(card)
+        self.declaration = declaration
+        self.folder = declaration.root
+        self.splits = split_names(declaration)
+        self.data_hint = f"As [data.{declaration.name}] in {declaration.path} says."
+        self.sample_version = ""
+        if declaration.splits.rule == "folds":
+            self.default_split, self.training_split = CROSS_VALIDATION, f"{fold_names(declaration)[0]}_train"
+        else:
+            self.default_split = split_meaning(self.splits, "test", -1)
+            self.training_split = split_meaning(self.splits, "train", 0)
+
+    def parts(self, split: str) -> Sequence[str]:
+        """The folds of a cross-validation."""
+        return fold_names(self.declaration) if split == CROSS_VALIDATION else ()
+
+    def training_split_of(self, split: str) -> str:
+        """The rest of a fold; else the training split."""
+        return f"{split}_train" if split in self._folds else self.training_split
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """Whether a training split holds the tested fold: all but its own do."""
+        if not self._folds or training_split == split:
+            return False
+        return training_split != f"{split}_train"
+
+    def disjoint_splits(self) -> Sequence[Sequence[str]]:
+        """The folds, or all splits."""
+        return (self._folds or self.splits,)
+
+    @property
+    def _folds(self) -> tuple[str, ...]:
+        return fold_names(self.declaration) if self.declaration.splits.rule == "folds" else ()
+
+    def split_facts(self, split: str) -> SplitFacts:
+        """The rule; size and hash where the split was drawn."""
+        file = self.declaration.splits_file
+        if self.declaration.splits.rule == "given" or not file.exists() or split == CROSS_VALIDATION:
+            return SplitFacts(rule_text(self.declaration))
+        ids = read_json(file)["splits"].get(split, [])
+        return SplitFacts(rule_text(self.declaration), len(ids), sha256_json(ids))
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """The cases of a split; of all folds, each under the name of its fold."""
+        self.check_split(split)
+        items = find_items(self.declaration, root)
+        by_split = members(self.declaration, items.cases)
+        given = self.declaration.splits.rule == "given"
+        by_id = {item.id: item for item in items.cases if not given or item.split == split}
+        chosen = [
+            (f"{part}/{case}" if self.parts(split) else case, by_id[case])
+            for part in self.parts(split) or (split,)
+            for case in by_split[part]
+            if case in by_id
+        ]
+        if not chosen:
+            known = ", ".join(f"{name}: {len(ids)}" for name, ids in by_split.items())
+            raise MedbenchError(
+                "data.empty", f"{root}: holds no case of split {split} ({known}).", self.data_hint
+            )
+        return [self.case(name, item) for name, item in chosen]
+
+    def case(self, name: str, item: Item) -> Case:
+        """The case of an item."""
+        reference = {"labels": item.mask} if item.mask is not None else {}
+        return Case(name, item.inputs, reference, item.group or item.id, {FACT: self.declaration.sha256[:16]})
+
+    def check_files(self, root: Path) -> list[Finding]:
+        """Counts, images without masks and the reverse, groups in two splits, and every file."""
+        items = find_items(self.declaration, root)
+        findings = [*_pair_findings(self.declaration, items)]
+        by_split = members(self.declaration, items.cases)
+        findings += _split_findings(self.declaration, items, by_split, self.disjoint_splits()[0])
+        return findings + list(self.content_findings(items.cases))
+
+    def content_findings(self, items: Sequence[Item]) -> Iterator[Finding]:
+        """Findings on what the files hold."""
+        yield from ()
+
+    def write_sample(self, root: Path, options: object) -> None:
+        """Refuse: there is no synthetic sample of own data.
+
+        Raises:
+            MedbenchError: ``sample.own``.
+        """
+        raise MedbenchError(
+            "sample.own", f"{self.card.title} is declared data and has no sample.", "Its folder is the data."
+        )
+
+
+def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
+    if declaration.task != "segmentation":
+        return
+    alone = [item.id for item in items.cases if item.mask is None or not item.mask.exists()]
+    missing = [item.id for item in items.cases for path in item.inputs.values() if not path.exists()]
+    if alone:
+        text = f"{len(alone)} of {len(items.cases)} images have no mask: {named(alone)}."
+        yield Finding("error", text, "Add the masks; such a case cannot be scored or learnt from.")
+    if missing:
+        text = f"{len(missing)} images are named and not there: {named(missing)}."
+        yield Finding("error", text, "Add them, or remove their rows.")
+    if items.stray_masks:
+        names = named([path.name for path in items.stray_masks])
+        yield Finding("error", f"{len(items.stray_masks)} masks have no image: {names}.", "Add the images.")
+
+
+def _split_findings(
+    declaration: Declaration, items: Items, by_split: object, apart: Sequence[str]
+) -> Iterator[Finding]:
+    assert isinstance(by_split, dict)
+    by_id = {item.id: item for item in items.cases}
+    for split, ids in by_split.items():
+        yield Finding("note", f"{split}: {sum(case in by_id for case in ids)} cases.")
+    listed = {case for ids in by_split.values() for case in ids}
+    fresh = [case for case in by_id if case not in listed]
+    gone = sorted(case for case in listed if case not in by_id)
+    if fresh:
+        text = f"{len(fresh)} cases are in no split: {named(fresh)}."
+        yield Finding("warning", text, "Splits are never drawn anew; they stay unused.")
+    if gone:
+        text = f"{len(gone)} cases of the splits are not in the folder: {named(gone)}."
+        yield Finding("error", text, "Add them; until then scores are marked as of a subset.")
+    owners: dict[str, set[str]] = {}
+    for split in apart:
+        for case in by_split.get(split, ()):
+            group = by_id[case].group if case in by_id else ""
+            if group:
+                owners.setdefault(group, set()).add(split)
+    shared = sorted(group for group, splits in owners.items() if len(splits) > 1)
+    if shared:
+        text = f"{len(shared)} of {len(owners)} groups lie in more than one split: {named(shared)}."
+        yield Finding("error", text, "Scores would be of near duplicates: keep each group in one split.")

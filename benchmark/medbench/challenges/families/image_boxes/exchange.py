@@ -1,0 +1,154 @@
+"""What models see of images with boxes, and how files of detections are written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.card import Card
+from medbench.challenges.exchange import Exchange, Inputs
+from medbench.challenges.families.image_boxes.files import ImageBoxRelease
+from medbench.challenges.families.image_boxes.results import read_results, result_text
+from medbench.core.case import Case
+from medbench.core.files import write_text
+from medbench.core.overlay import DrawnBox, Illustration
+from medbench.core.sample import Boxes, Prediction, Sample, TrainingBoxes
+from medbench.io import eight_bit
+from medbench.io.gate.listing import is_metadata
+from medbench.io.gate.source import without_links
+
+ROWS = "rows"
+DRAWN = 5
+"""Best detections that an image of a report shows."""
+
+
+class ImageBoxExchange(Exchange):
+    """Images in, detections out: COCO result JSON of each image in ``rows/``, and one of all images.
+
+    A folder from elsewhere may hold either: a file for each image, or one of all. Images without an entry in
+    the one file have no detections.
+
+    Args:
+        card: the challenge's.
+        release: its files.
+    """
+
+    def __init__(self, card: Card, release: ImageBoxRelease) -> None:
+        super().__init__(card)
+        self.release = release
+        self.inputs = {"image": Inputs(self.read_image, self.training_images)}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of boxes."""
+        return self.card.demands_besides["boxes"]
+
+    def read_image(self, case: Case) -> Sample:
+        """The image, 8 bit."""
+        image = self.release.read_image(case.inputs["image"])
+        return Sample(case, image[np.newaxis], frozenset({"boxes"}))
+
+    def prediction_name(self, case: Case) -> str:
+        """``rows/<case>.json``."""
+        return f"{ROWS}/{case.id}.json"
+
+    def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
+        """Write the image's detections, one a line."""
+        path = folder / self.prediction_name(case)
+        write_text(path, result_text([(case.id, prediction["boxes"][0])]))
+        return path
+
+    def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
+        """The image's own file, or the one file of all images in the folder.
+
+        Raises:
+            MedbenchError: as :func:`read_results` and :meth:`ResultFile.refuse_unknown` for that one file.
+        """
+        own = super().locate(case, folder, rename)
+        files = [] if own else sorted(path for path in folder.glob("*.json") if not is_metadata(path.name))
+        if own or len(files) != 1 or (folder / ROWS).is_dir():
+            return own
+        path = without_links(files[0], folder)
+        read_results(path).refuse_unknown(self.release.image_names(case))
+        return path
+
+    def gather(self, cases: Sequence[Case], folder: Path) -> Path | None:
+        """Write the file of all images that have a prediction; ``None`` when none has.
+
+        Raises:
+            MedbenchError: when a prediction cannot be read.
+        """
+        detections = []
+        for case in cases:
+            path = folder / self.prediction_name(case)
+            if path.is_file():
+                detections.append((case.id, self.read_prediction(case, path)))
+        if not detections:
+            return None
+        target = folder / f"{self.card.name}.json"
+        write_text(target, result_text(detections))
+        return target
+
+    def read_prediction(self, case: Case, path: Path) -> Boxes:
+        """Detections in an image.
+
+        Raises:
+            MedbenchError: naming file and entry, as :func:`read_results` and :meth:`ResultFile.boxes`.
+        """
+        return read_results(path).boxes(case.id, self.classes)
+
+    def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
+        """The image with the boxes of its reference and its best detections."""
+        image = self.release.read_image(case.inputs["image"])
+        reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
+        nothing = np.zeros(image.shape[:2], np.uint8)
+        best = np.argsort(-prediction.scores, kind="stable")[:DRAWN]
+        caption = f"{len(reference.classes)} boxes in the reference, {len(prediction.classes)} detected"
+        if len(prediction.classes) > DRAWN:
+            caption += f", the best {DRAWN} of them drawn"
+        return [
+            Illustration(
+                image,
+                nothing,
+                nothing,
+                caption=caption,
+                reference_boxes=[
+                    DrawnBox(corners, self._label(label))
+                    for corners, label in zip(reference.corners.tolist(), reference.classes, strict=True)
+                ],
+                prediction_boxes=[
+                    DrawnBox(
+                        prediction.corners[index].tolist(),
+                        f"{self._label(prediction.classes[index])} {prediction.scores[index]:.2f}".strip(),
+                    )
+                    for index in best
+                ],
+            )
+        ]
+
+    def _label(self, index: int) -> str:
+        return self.classes[index] if len(self.classes) > 1 else ""
+
+    def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingBoxes]:
+        """The split's images with their boxes; images whose boxes cannot be used are left out."""
+        return [
+            self._training_image(case, cache)
+            for case in self.release.cases(root, split)
+            if "fault" not in case.facts
+        ]
+
+    def _training_image(self, case: Case, cache: Path) -> TrainingBoxes:
+        reference = self.release.read_reference(case)
+
+        path, read = case.inputs["image"], self.release.read_image
+
+        def boxes() -> Boxes:
+            return reference.resized(eight_bit.image_size(path, cache, read), (1, 1))
+
+        def load(size: int) -> npt.NDArray[np.uint8]:
+            return eight_bit.fitted_image(path, size, cache, read)
+
+        return TrainingBoxes(case.id, case.resampling_unit, load, boxes, tuple(reference.classes.tolist()))

@@ -1,0 +1,1 @@
+"""The challenge iugc2025."""

@@ -1,0 +1,1 @@
+"""The challenge kvasir_polyp."""

@@ -1,0 +1,159 @@
+"""Files of SIIM-ACR pneumothorax: DICOM images and a table of run lengths, a row for each piece of a mask.
+
+Splits are by image, all rows of which stay together; the table names no patients. The paper's program splits
+by row, so that pieces of one mask lie in two splits.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pair
+from medbench.challenges.families.radiographs import (
+    FRACTION_RULE,
+    FRACTIONS,
+    SPLITS,
+    RadiographFiles,
+    check_fraction,
+    hashed_part,
+    in_fraction,
+    whole_split,
+)
+from medbench.challenges.release import SplitFacts
+from medbench.challenges.siim_pneumothorax.run_lengths import EMPTY, decode_runs
+from medbench.challenges.stray import Role
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.io.tables import read_lines
+
+TABLES = ("train-rle.csv", "stage_2_train.csv")
+FOLDERS = ("dicom-images-train", "dicom-images-test", "train", "stage_2_images")
+COLUMNS = ["ImageId", "EncodedPixels"]
+SHARE = 0.15
+_RULE = (
+    "by image: the first 32 bits of the SHA-256 of '42/<ImageId>' as a share of their range, below 0.15 "
+    "test, below 0.30 val, else train"
+)
+
+
+class SIIMRelease(RadiographFiles, ImageMaskRelease):
+    """Files of SIIM-ACR pneumothorax."""
+
+    splits = SPLITS
+    may_be_empty = True
+    data_hint = (
+        "Expected dicom-images-train/<study>/<series>/<image>.dcm and train-rle.csv (stage_2_train.csv) from "
+        "the competition's page."
+    )
+    sample_writer = "medbench.challenges.siim_pneumothorax.sample:write_sample"
+    sample_version = "1"
+
+    def split_facts(self, split: str) -> SplitFacts:
+        """The rule."""
+        if split in FRACTIONS:
+            return SplitFacts(FRACTION_RULE.format(share=FRACTIONS[split]).replace("patient", "image"))
+        return SplitFacts(_RULE)
+
+    def pairs(self, root: Path) -> list[Pair]:
+        """Images of the table in the order of their names, with the table as their mask's file."""
+        table = table_of(root)
+        if table is None:
+            raise self.layout_error(root, (f"{FOLDERS[0]}/", TABLES[0]))
+        files = {path.stem: path for name in FOLDERS for path in (root / name).rglob("*.dcm")}
+        missing = root / FOLDERS[0]
+        return [
+            Pair(name, files.get(name, missing / f"{name}.dcm"), table) for name in sorted(runs_of(table))
+        ]
+
+    def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
+        """Images of the split."""
+        whole = whole_split(split)
+        return [
+            pair
+            for pair in pairs
+            if hashed_part(pair.id, SHARE, SHARE) == whole and in_fraction(pair.id, split)
+        ]
+
+    def cases(self, root: Path, split: str) -> list[Case]:
+        """The split's images.
+
+        Raises:
+            MedbenchError: also ``split.class_empty`` for a fraction without images of either kind.
+        """
+        cases = super().cases(root, split)
+        runs = runs_of(cases[0].reference["labels"])
+        positive = sum(any(text != EMPTY for _, text in runs[case.id]) for case in cases)
+        names = ("images with a pneumothorax", "images without one")
+        check_fraction(split, names, dict(zip(names, (positive, len(cases) - positive), strict=True)))
+        return cases
+
+    def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
+        """All pieces of the mask in one, ``(height, width)``.
+
+        Raises:
+            MedbenchError: ``data.row_missing``, or as :func:`decode_runs` and :meth:`read_image`.
+        """
+        shape = self.read_image(case.inputs["image"]).shape[:2]
+        return self._mask(case.reference["labels"], case.id, (shape[0], shape[1]))
+
+    def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
+        """The reference mask; its rows have no oddities."""
+        shape = self.read_image(pair.image).shape[:2]
+        return self._mask(pair.mask, pair.id, (shape[0], shape[1])), ()
+
+    def shown_sha256(self, path: Path, role: Role) -> str | None:
+        """Of images alone: all masks are in one table."""
+        return super().shown_sha256(path, role) if role == "image" else None
+
+    @staticmethod
+    def _mask(table: Path, name: str, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        rows = runs_of(table).get(name, ())
+        if not rows:
+            raise MedbenchError(
+                "data.row_missing", f"{table}: has no row of {name}.", "Use the file as released."
+            )
+        masks = [decode_runs(text, shape, f"{table}, line {line}") for line, text in rows]
+        return np.asarray(np.maximum.reduce(masks), np.uint8)
+
+
+def table_of(root: Path) -> Path | None:
+    """The table of run lengths; ``None`` where there is none."""
+    places = [folder / name for name in TABLES for folder in (root, root / "siim")]
+    return next((path for path in places if path.is_file()), None)
+
+
+def runs_of(table: Path) -> Mapping[str, Sequence[tuple[int, str]]]:
+    """Image -> its rows: line and run lengths; read once while the file stays as it is.
+
+    Raises:
+        MedbenchError: ``data.column_missing`` for another header.
+    """
+    state = table.stat()
+    return _runs(table, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=4)
+def _runs(table: Path, size: int, changed: int) -> Mapping[str, Sequence[tuple[int, str]]]:
+    lines = read_lines(table)
+    header = [cell.strip() for cell in lines[0][1]] if lines else []
+    if header[:2] != COLUMNS:
+        raise MedbenchError(
+            "data.column_missing",
+            f"{table}, line 1: the columns are not {','.join(COLUMNS)}.",
+            "Use the file as released.",
+        )
+    runs: dict[str, list[tuple[int, str]]] = {}
+    for line, cells in lines[1:]:
+        if len(cells) < 2:
+            raise MedbenchError(
+                "data.table",
+                f"{table}, line {line}: has {len(cells)} cells, not 2.",
+                "Use the file as released.",
+            )
+        runs.setdefault(cells[0].strip(), []).append((line, cells[1].strip()))
+    return runs

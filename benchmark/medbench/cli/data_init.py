@@ -1,0 +1,49 @@
+"""``medbench data init``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="Folder of the data.", metavar="FOLDER")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the data set; the folder's if not given.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", help="Who belongs together: a regular expression on case names, one part in ()."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", help="Names of the values: polyp=255,tool=128.", metavar="NAME=VALUE,…"),
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", min=2, help="Cross-validation in so many folds.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the splits.")] = 0,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--project", help="Project file; the nearest medbench.toml upwards if not given.", metavar="FILE"
+        ),
+    ] = None,
+) -> None:
+    """Look at a folder of your own data, say what it holds, and declare it in medbench.toml.
+
+    Images and masks in two folders or side by side, nnU-Net's and MSD's layouts, a CSV of paths, and folders
+    of classes are known. Splits are drawn once, by group, and kept beside medbench.toml with their hash.
+    """
+    from medbench.cli.parsing import parse_labels
+    from medbench.running.declaring import Wishes, declare
+
+    wishes = Wishes(group=group, labels=parse_labels(labels), folds=folds, seed=seed)
+    declared = declare(folder, name, wishes, file)
+    for line in declared.lines:
+        typer.echo(line)
+    raise typer.Exit(0 if declared.complete else 1)

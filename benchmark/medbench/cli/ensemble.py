@@ -1,0 +1,31 @@
+"""``medbench ensemble``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+
+def command(
+    parents: Annotated[list[str], typer.Argument(metavar="RUN RUN …", help="Folders or keys of runs.")],
+    data: arguments.DataFolder = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda or cuda:N; each run's own if not given.")
+    ] = None,
+    runs: arguments.Runs = None,
+    leaderboards: arguments.Leaderboards = None,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Answer by the networks of several runs together: a run of its own, with its parents in the record."""
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.results import show_finished
+    from medbench.running.ensemble import EnsembleRequest, run_ensemble
+
+    finished = run_ensemble(
+        EnsembleRequest(tuple(parents), data, device, runs, leaderboards), ConsoleProgress()
+    )
+    show_finished(finished, as_json)
+    raise typer.Exit(finished.exit_code)

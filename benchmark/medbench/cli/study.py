@@ -1,0 +1,93 @@
+"""``medbench study``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medbench.cli import arguments
+
+if TYPE_CHECKING:
+    from medbench.studies.board import StudyBoard
+
+
+def command(
+    study: Annotated[
+        Path, typer.Argument(help="TOML file of data sets, models, recipes, seeds and a budget.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the study; studies/NAME in the folder of runs."),
+    ] = None,
+    workers: arguments.Workers = 1,
+    scheduler: arguments.Scheduler = None,
+    shard: arguments.ShardOf = None,
+    device: arguments.Device = "auto",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Try every cell out first, on one step and one case.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Do cells again that were given up after three deaths.")
+    ] = False,
+    cost_only: Annotated[bool, typer.Option("--cost", help="Print what it costs, and stop.")] = False,
+    as_json: arguments.AsJson = False,
+) -> None:
+    """Data sets × models × recipes × seeds × folds with one budget; ends with a board. Repeat to resume."""
+    from medbench.cli.console import ConsoleProgress, print_json, print_table
+    from medbench.core.errors import MedbenchError
+    from medbench.models.devices import present_device
+    from medbench.running.request import Inference
+    from medbench.running.shard import Shard
+    from medbench.studies.expected_costs import COST_HEADINGS, cost_rows, total_words
+    from medbench.studies.study import Conditions, plan_study, run_study, study_folder
+
+    if scheduler is not None and workers != 1:
+        raise MedbenchError(
+            "option.ignored", "--workers has no effect with --scheduler.", "The cluster's workers are taken."
+        )
+    Inference(device=device)
+    local = present_device(device) if scheduler is None else device
+    part = Shard.parse(shard) if shard else None
+    conditions = Conditions(output, local, workers, scheduler, part, quick, again)
+    progress = ConsoleProgress()
+    plan = plan_study(study, progress)
+    title = f"{plan.title}: what it costs, {plan.budget} a training"
+    print_table(title, COST_HEADINGS, cost_rows(plan.costs), wrap=(1,), error=True)
+    typer.echo(total_words(plan.costs), err=True)
+    if cost_only:
+        return
+    folder = study_folder(study, conditions)
+    board = run_study(plan, folder, conditions, progress)
+    if as_json:
+        from medbench.studies.board_text import as_json as plain
+
+        print_json({**plain(board), "folder": str(folder)})
+    else:
+        show_board(board, folder, part is not None)
+    raise typer.Exit(board.exit_code if part is None else _part_code(board))
+
+
+def _part_code(board: StudyBoard) -> int:
+    """0 where every cell that has ended is done, else 1."""
+    return int(any(outcome.status != "ok" for outcome in board.outcomes))
+
+
+def show_board(board: StudyBoard, folder: Path, is_part: bool = False) -> None:
+    """Print a study's board, or of one of its shards what is done."""
+    from medbench.cli.console import print_table
+    from medbench.studies.board_text import NOTES, tables
+
+    done = sum(outcome.status == "ok" for outcome in board.outcomes)
+    if not is_part:
+        for population in board.populations:
+            for table in tables(population):
+                print_table(table.title, table.headings, table.rows, wrap=(0,))
+        for note in NOTES:
+            typer.echo(note)
+    typer.echo(f"{done} of {board.cells} cells are done; {len(board.outcomes) - done} failed.")
+    if is_part:
+        typer.echo(f"Shard: {folder}; bring all shards together with medbench merge.")
+    else:
+        typer.echo(f"Board: {folder / 'board.md'}")

@@ -1,0 +1,134 @@
+"""Radiographs in JPEG, PNG or DICOM as 8-bit grey images."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.errors import MedbenchError
+from medbench.io import raster
+from medbench.io.gate.admission import entrance
+from medbench.io.gate.expected import check_budget
+from medbench.io.gate.refusal import Reject
+
+DICOM_SUFFIXES = (".dcm", ".dicom")
+SUFFIXES = (".jpg", ".jpeg", ".png", *DICOM_SUFFIXES)
+
+
+def read_radiograph(path: Path, *, root: Path | None = None) -> npt.NDArray[np.uint8]:
+    """A radiograph, ``(height, width)``, 8 bit, larger is brighter.
+
+    DICOM: the file's rescaling and window are applied, or its own range where it has no window;
+    MONOCHROME1 is inverted.
+
+    Args:
+        path: the file.
+        root: the folder that it may not leave; its own if not given.
+
+    Raises:
+        MedbenchError: what the gate refuses, ``dicom.unreadable``, ``dicom.compressed`` where no decoder of
+            its compression is installed, ``dicom.not_grey``, or ``data.picture_format``.
+    """
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return _dicom(path, root)
+    image = raster.read_image(path, root=root)
+    if image.ndim == 3:
+        import cv2
+
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if image.dtype != np.uint8:
+        raise MedbenchError(
+            "data.picture_format",
+            f"{path}: holds {image.dtype} values; radiographs here are 8-bit images or DICOM.",
+            "Copy the file again from its source.",
+        )
+    return image
+
+
+def square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    """The image with its long side of ``side`` pixels, in the middle of a black square.
+
+    Args:
+        image: ``(height, width)``.
+        side: in pixels.
+    """
+    import cv2
+
+    height, width = image.shape
+    factor = side / max(height, width)
+    rows, columns = (side if n == max(height, width) else int(n * factor) for n in (height, width))
+    small = cv2.resize(image, (max(columns, 1), max(rows, 1)), interpolation=cv2.INTER_AREA)
+    top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
+    framed = np.zeros((side, side), np.uint8)
+    framed[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return framed
+
+
+def _dicom(path: Path, root: Path | None) -> npt.NDArray[np.uint8]:
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    with entrance(path, "dicom", root=root) as admitted:
+        try:
+            dataset = pydicom.dcmread(io.BytesIO(bytes(admitted.content)))
+            rows, columns = int(dataset.Rows), int(dataset.Columns)
+            syntax = dataset.file_meta.TransferSyntaxUID
+        except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+            raise Reject(
+                "dicom.unreadable",
+                f"is no readable DICOM image ({type(error).__name__})",
+                "Copy the file again from its source.",
+            ) from error
+        check_budget(rows * columns * 16, admitted.budget_bytes)
+        _check_decoder(syntax)
+        if int(dataset.get("SamplesPerPixel", 1)) != 1 or int(dataset.get("NumberOfFrames", 1)) != 1:
+            raise Reject("dicom.not_grey", "is no single grey image", "Give one radiograph a file.")
+        try:
+            values = dataset.pixel_array
+        except Exception as error:
+            raise Reject(
+                "dicom.unreadable",
+                f"its pixels cannot be decoded ({type(error).__name__})",
+                "Copy the file again from its source.",
+            ) from error
+        return _eight_bit(dataset, values)
+
+
+def _check_decoder(syntax: Any) -> None:
+    """Refuse a compression that no installed decoder reads.
+
+    Raises:
+        Reject: ``dicom.compressed``.
+    """
+    from pydicom.pixels import get_decoder
+
+    if not syntax.is_compressed:
+        return
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        raise Reject(
+            "dicom.compressed",
+            f"is compressed ({syntax.name}), and no installed decoder reads that",
+            "Install one (pip install pylibjpeg[all]), or decompress the files (dcmdjpeg, gdcmconv --raw).",
+        )
+
+
+def _eight_bit(dataset: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
+    low, high = shown.min(), shown.max()
+    windowed = "WindowCenter" in dataset and "VOILUTSequence" not in dataset
+    if windowed and "RescaleSlope" not in dataset:
+        low, high = min(low, 0.0), max(high, float(2 ** int(dataset.BitsStored) - 1))
+    scaled = (shown - low) * (255 / (high - low)) if high > low else np.zeros_like(shown)
+    if str(dataset.PhotometricInterpretation) == "MONOCHROME1":
+        scaled = 255 - scaled
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -1,0 +1,191 @@
+"""Detectors of boxes with torchvision's heads: on MedFormer's pyramid, and torchvision's own as baselines.
+
+Library: pytorch/vision (BSD-3-Clause). Nothing is ever downloaded. Networks see images of the size that they
+are given, and answer in pixels of it: in training ``network(images, targets)`` is a dictionary of losses, in
+evaluation ``network(images)`` one of ``boxes``, ``labels`` from 1 on and ``scores`` for each image.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import resnet
+from torchvision.models.detection import FasterRCNN, RetinaNet
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
+from torchvision.ops import FrozenBatchNorm2d
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
+
+from medbench.core.errors import MedbenchError
+from medbench.models.medformer import detection_network
+from medbench.models.options import refuse_options
+
+Detector = Literal["retinanet", "faster_rcnn"]
+HEADS = {
+    "retinanet": ("head.classification_head.cls_logits.",),
+    "faster_rcnn": ("roi_heads.box_predictor.",),
+}
+"""Parameters that depend on the number of classes."""
+WIDTHS = {"resnet18": (64, 128, 256, 512), "resnet50": (256, 512, 1024, 2048)}
+
+
+class KeptSize(GeneralizedRCNNTransform):
+    """torchvision's preparation of images without resizing and normalisation, which come before the network.
+
+    Args:
+        channels: of the images.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, 1, [0.0] * channels, [1.0] * channels)
+
+    def resize(
+        self, image: Tensor, target: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """The image and its target as they are."""
+        return image, target
+
+
+def medformer_detector(
+    in_channels: int = 3, num_classes: int = 1, *, score_threshold: float = 0.05, **options: Any
+) -> RetinaNet | FasterRCNN:
+    """RetinaNet or Faster R-CNN on MedFormer's pyramid.
+
+    Args:
+        in_channels: input channels.
+        num_classes: classes of boxes, the background not counted.
+        score_threshold: least score of a detection.
+        options: of :func:`medbench.models.medformer.detection_network`.
+
+    Raises:
+        MedbenchError: ``model.option``.
+    """
+    return _finished(detection_network(in_channels, num_classes + 1, **options), in_channels, score_threshold)
+
+
+def torchvision_detector(
+    in_channels: int = 3,
+    num_classes: int = 90,
+    *,
+    detector: Detector = "retinanet",
+    backbone: str = "resnet50",
+    decoder_dim: int = 256,
+    score_threshold: float = 0.05,
+    pretrained_weights: str | Path | None = None,
+) -> RetinaNet | FasterRCNN:
+    """torchvision's RetinaNet (arXiv 1708.02002) or Faster R-CNN (1506.01497) with a feature pyramid.
+
+    With the defaults, parameters have the names and shapes of ``retinanet_resnet50_fpn`` and
+    ``fasterrcnn_resnet50_fpn``. As there, batch norm learns in a fresh network and is frozen in one with
+    weights from elsewhere.
+
+    Args:
+        in_channels: input channels.
+        num_classes: classes of boxes, the background not counted.
+        detector: ``retinanet`` or ``faster_rcnn``.
+        backbone: ``resnet50`` or ``resnet18``.
+        decoder_dim: channels of the feature pyramid.
+        score_threshold: least score of a detection.
+        pretrained_weights: path of a local checkpoint, of the detector or of its ResNet; the layers that
+            depend on the number of classes are left out where they do not fit.
+
+    Raises:
+        MedbenchError: ``model.option``; ``weights.missing``, ``weights.unsafe`` or ``weights.mismatch`` for
+            the checkpoint.
+    """
+    refuse_options(
+        "torchvision",
+        (
+            (detector not in HEADS, f"detector={detector!r} is neither 'retinanet' nor 'faster_rcnn'"),
+            (backbone not in WIDTHS, f"backbone={backbone!r} is none of {', '.join(WIDTHS)}"),
+            (decoder_dim < 1, f"decoder_dim={decoder_dim} is not positive"),
+        ),
+    )
+    norm = nn.BatchNorm2d if pretrained_weights is None else FrozenBatchNorm2d
+    body = getattr(resnet, backbone)(weights=None, norm_layer=norm)
+    if in_channels != 3:
+        body.conv1 = nn.Conv2d(in_channels, 64, 7, 2, 3, bias=False)
+    network: RetinaNet | FasterRCNN
+    if detector == "retinanet":
+        features = _pyramid(body, backbone, decoder_dim, 2, LastLevelP6P7(decoder_dim, decoder_dim))
+        sizes = tuple((side, int(side * 2 ** (1 / 3)), int(side * 2 ** (2 / 3))) for side in _SIDES)
+        network = RetinaNet(features, num_classes + 1, anchor_generator=AnchorGenerator(sizes, _RATIOS))
+    else:
+        features = _pyramid(body, backbone, decoder_dim, 1, LastLevelMaxPool())
+        anchors = AnchorGenerator(tuple((side,) for side in _SIDES), _RATIOS)
+        network = FasterRCNN(features, num_classes + 1, rpn_anchor_generator=anchors)
+    if pretrained_weights is not None:
+        _load_pretrained(network, Path(pretrained_weights), HEADS[detector])
+    return _finished(network, in_channels, score_threshold)
+
+
+def further_inputs(images: Tensor) -> tuple[list[dict[str, Tensor]]]:
+    """Targets for images ``(N, channels, H, W)``, one box of the first class in the middle of each."""
+    height, width = images.shape[-2:]
+    box = torch.tensor([[width / 4, height / 4, 3 * width / 4, 3 * height / 4]], device=images.device)
+    label = torch.ones(1, dtype=torch.int64, device=images.device)
+    return ([{"boxes": box, "labels": label} for _ in images],)
+
+
+_SIDES = (32, 64, 128, 256, 512)
+_RATIOS = ((0.5, 1.0, 2.0),) * len(_SIDES)
+
+
+def _pyramid(
+    body: nn.Module, backbone: str, channels: int, first: int, extra: LastLevelP6P7 | LastLevelMaxPool
+) -> BackboneWithFPN:
+    """A feature pyramid on the ResNet's stages from ``first`` (1 is at 1/4) on."""
+    stages = range(first, 5)
+    layers = {f"layer{stage}": str(place) for place, stage in enumerate(stages)}
+    widths = [WIDTHS[backbone][stage - 1] for stage in stages]
+    return BackboneWithFPN(body, layers, widths, channels, extra)
+
+
+def _finished(
+    network: RetinaNet | FasterRCNN, channels: int, score_threshold: float
+) -> RetinaNet | FasterRCNN:
+    network.transform = KeptSize(channels)
+    if isinstance(network, RetinaNet):
+        network.score_thresh = score_threshold
+    else:
+        network.roi_heads.score_thresh = score_threshold
+    return network
+
+
+def _load_pretrained(network: nn.Module, path: Path, heads: tuple[str, ...]) -> None:
+    """Load a detector's parameters, or those of its ResNet, without executing anything in the file."""
+    if not path.is_file():
+        raise MedbenchError(
+            "weights.missing", f"{path}: there is no such checkpoint.", "Check pretrained_weights."
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise MedbenchError(
+            "weights.unsafe",
+            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
+            "Ask its author for a plain state_dict.",
+        ) from error
+    state: Mapping[str, Tensor] = content.get("state_dict", content.get("model", content))
+    own = network.state_dict()
+    if "conv1.weight" in state:
+        state = {f"backbone.body.{key}": value for key, value in state.items()}
+        own = {key: value for key, value in own.items() if key.startswith("backbone.body.")}
+    fitting = {
+        key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape
+    }
+    missing = [key for key in own if key not in fitting and not key.startswith(heads)]
+    if missing:
+        raise MedbenchError(
+            "weights.mismatch",
+            f"{path}: has {len(fitting)} of the network's {len(own)} parameters (first missing: "
+            f"{missing[0]}).",
+            "Give a checkpoint of the same detector or of its ResNet.",
+        )
+    network.load_state_dict(fitting, strict=False)

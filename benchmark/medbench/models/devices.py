@@ -1,0 +1,81 @@
+"""Devices of this machine by name, and the precisions that they compute in."""
+
+from __future__ import annotations
+
+import re
+
+from medbench.core.errors import MedbenchError
+from medbench.core.machine import computes_bf16
+
+AUTO = "auto"
+_NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def check_device_name(name: str) -> None:
+    """Refuse a name that no device has, on any machine.
+
+    Raises:
+        MedbenchError: ``device.unknown``.
+    """
+    if not _NAME.fullmatch(name):
+        raise MedbenchError(
+            "device.unknown", f"There is no device named '{name}'.", "Give auto, cpu, cuda, cuda:N or mps."
+        )
+
+
+def present_device(name: str) -> str:
+    """The device of that name on this machine; ``auto`` is the CUDA device where there is one, else the CPU.
+
+    Raises:
+        MedbenchError: ``device.missing`` for one that this machine lacks.
+    """
+    if name == "cpu":
+        return name
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == AUTO:
+        return "cuda" if count else "cpu"
+    kind, _, index = name.partition(":")
+    if kind == "mps" and torch.backends.mps.is_available():
+        return name
+    if kind == "cuda" and _NAME.fullmatch(name) and int(index or 0) < count:
+        return name
+    devices = [f"cuda:{number}" for number in range(count)]
+    raise MedbenchError(
+        "device.missing",
+        f"This machine has no device '{name}'.",
+        f"Use --device {' or '.join(['auto', 'cpu', *devices])}.",
+    )
+
+
+def cuda_index(device: str) -> int:
+    """Number of a CUDA device; that of the current one for ``cuda`` without a number."""
+    _, _, index = device.partition(":")
+    if index:
+        return int(index)
+    import torch
+
+    return torch.cuda.current_device()
+
+
+def check_precision(device: str, precision: str, *, forced: bool) -> None:
+    """Refuse ``tf32`` beside CUDA, and ``bf16`` on a processor that emulates it, about ten times slower.
+
+    Args:
+        device: ``cpu``, ``cuda`` or ``mps``.
+        precision: ``fp32``, ``bf16``, ``bf16-mixed`` …
+        forced: whether slowness is accepted.
+
+    Raises:
+        MedbenchError: ``precision.device`` or ``precision.emulated``.
+    """
+    if precision == "tf32" and device != "cuda":
+        raise MedbenchError("precision.device", "tf32 is a precision of CUDA.", "Use --precision fp32.")
+    if device == "cpu" and precision.startswith("bf16") and not forced and not computes_bf16():
+        raise MedbenchError(
+            "precision.emulated",
+            f"This processor has neither AVX512-BF16 nor AMX: {precision} is about ten times slower than "
+            "single precision.",
+            "Leave --precision out, or accept that with --force-precision.",
+        )

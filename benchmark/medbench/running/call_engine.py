@@ -1,0 +1,100 @@
+"""The one way in which calls spread over any ``concurrent.futures.Executor``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from medbench.core.errors import MedbenchError
+from medbench.core.guard import describe
+from medbench.records.identity import code_sha256
+from medbench.running.executors import worker_died
+
+TRIES = 3
+"""Deaths of workers after which a call is given up."""
+
+O = TypeVar("O")  # noqa: E741
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Why a call gave no result.
+
+    Attributes:
+        reason: in one line.
+        deaths: workers that died in it; 0 where the call itself could not be made.
+    """
+
+    reason: str
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[O, R]):
+    """A call's order with its result."""
+
+    order: O
+    result: R | Lost
+
+
+def spread(function: Callable[[O], R], orders: Sequence[O], executor: Executor) -> Iterator[Done[O, R]]:
+    """Call ``function`` on every order, and give the results as they come.
+
+    A call whose worker dies is made again; after :data:`TRIES` deaths it is given up. What the call itself
+    raises is its result, and no other call is lost.
+
+    Args:
+        function: at the top of a module, so that it travels by name.
+        orders: small values with paths, never arrays.
+        executor: threads, processes, or a cluster's.
+    """
+    deaths: Counter[int] = Counter()
+    waiting: dict[Future[R], int] = {
+        executor.submit(function, order): place for place, order in enumerate(orders)
+    }
+    while waiting:
+        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in finished:
+            place = waiting.pop(future)
+            result = _result(future)
+            if isinstance(result, Lost) and result.deaths:
+                deaths[place] += result.deaths
+                if deaths[place] < TRIES:
+                    waiting[executor.submit(function, orders[place])] = place
+                    continue
+                result = Lost(f"its worker died {deaths[place]} times, so it was given up", deaths[place])
+            yield Done(orders[place], result)
+
+
+def check_code(code: str) -> None:
+    """Refuse to work with other sources than those that the work was started with.
+
+    Raises:
+        MedbenchError: ``cluster.other_version``.
+    """
+    if code and code != code_sha256():
+        raise MedbenchError(
+            "cluster.other_version",
+            "The worker has another version of medbench than whoever started the work.",
+            "Install the same on all machines.",
+        )
+
+
+def _result(future: Future[R]) -> R | Lost:
+    try:
+        return future.result()
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except CancelledError:
+        return Lost("its scheduler ended")
+    except BaseException as error:  # noqa: BLE001 - one call never loses the others
+        return Lost(describe(error), TRIES if _by_cluster(error) else int(worker_died(error)))
+
+
+def _by_cluster(error: BaseException) -> bool:
+    """Whether a cluster reports a death after it has made the call again by itself."""
+    return worker_died(error) and type(error).__module__.startswith("distributed")

@@ -1,0 +1,130 @@
+"""Declaring of own data: look at a folder, write the declaration, draw the splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges.base import Challenge
+from medbench.challenges.declared.challenge import declared_challenge
+from medbench.challenges.declared.declaration import read_declaration
+from medbench.challenges.declared.items import find_items
+from medbench.challenges.declared.splits import members
+from medbench.challenges.declared.survey import Survey, survey
+from medbench.challenges.declared.writing import append_declaration, name_of
+from medbench.core.errors import MedbenchError
+from medbench.core.project import read_project
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user says of the data besides the folder.
+
+    Attributes:
+        group: regular expression on case names.
+        labels: name -> value; as found if not given.
+        folds: of a cross-validation; train, val and test if not given.
+        seed: of the splits.
+    """
+
+    group: str | None = None
+    labels: Mapping[str, int] = field(default_factory=dict)
+    folds: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A declaration that was written.
+
+    Attributes:
+        path: the project file.
+        name: of the data set.
+        lines: what was found, written, and what comes next.
+        complete: whether nothing of the folder is at fault.
+    """
+
+    path: Path
+    name: str
+    lines: Sequence[str]
+    complete: bool
+
+
+def declare(
+    folder: Path, name: str | None = None, wishes: Wishes | None = None, file: Path | None = None
+) -> Declared:
+    """Look at a folder and add its declaration to the project file.
+
+    Args:
+        folder: the data.
+        name: of the data set; after the folder if not given.
+        wishes: what the folder does not say.
+        file: the project file; the nearest one upwards from the working folder if not given.
+
+    Raises:
+        MedbenchError: as :func:`medbench.challenges.declared.survey.survey`, ``declaration.exists``,
+            ``challenge.clash``, or as the declaration's own reading.
+    """
+    from medbench.challenges import REGISTRY
+
+    wishes, name = wishes or Wishes(), name or name_of(folder)
+    if name in REGISTRY:
+        raise MedbenchError(
+            "challenge.clash", f"'{name}' is a challenge that medbench has.", f"Give --name our_{name}."
+        )
+    result = survey(folder)
+    entries = _entries(result, wishes)
+    trial = read_declaration(
+        name, {"root": str(folder.resolve()), **entries}, folder.resolve() / "medbench.toml"
+    )
+    challenge, cases = declared_challenge(trial), find_items(trial, trial.root).cases
+    entries |= _rules(challenge)
+    path = append_declaration(folder, name, entries, file)
+    declaration = read_declaration(name, read_project(path).data[name], path)
+    splits = members(declaration, cases)
+    lines = [f"{folder}: {line}" for line in result.told] + [f"error: {fault}" for fault in result.faults]
+    counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
+    kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
+    lines += [
+        f"splits: {counts}{kept}",
+        f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
+        f"written: [data.{name}] in {path}",
+        f"next: medbench data check {name}",
+        f"      medbench run -m {_example(challenge)} -c {name}",
+    ]
+    return Declared(path, name, lines, not result.faults)
+
+
+def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
+    entries = dict(result.entries)
+    if wishes.labels:
+        entries["labels"] = dict(wishes.labels)
+    if wishes.group is not None:
+        entries["group"] = wishes.group
+    if wishes.folds is not None:
+        entries["splits"] = {"rule": "folds", "folds": wishes.folds, "seed": wishes.seed}
+    elif isinstance(entries["splits"], dict):
+        entries["splits"] = {**entries["splits"], "seed": wishes.seed}
+    return entries
+
+
+def _rules(challenge: Challenge) -> dict[str, Any]:
+    """The default metrics and rules, written out so that they can be seen and changed."""
+    columns = getattr(challenge.scorer, "columns", ())
+    if not columns:
+        figures = getattr(challenge.scorer, "figures", {}).values()
+        return {"metrics": [figure.spec.convention for figure in figures if figure.of is None]}
+    return {
+        "metrics": list(dict.fromkeys(column.convention.id for column in columns)),
+        "empty": {column.convention.id: column.empty for column in columns},
+        "missing": "worst",
+    }
+
+
+def _example(challenge: Challenge) -> str:
+    """A model that serves the challenge."""
+    if challenge.card.image_classes:
+        return "timm/resnet18"
+    return "monai/unet" if "volume" in challenge.exchange.inputs else "smp/unet"

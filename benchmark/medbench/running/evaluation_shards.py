@@ -1,0 +1,166 @@
+"""Shards of an evaluation: every n-th case in a job of its own, merged into the very rows of one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json, sha256_file, sha256_json, write_json
+from medbench.core.progress import Progress
+from medbench.core.result_table import CaseRow
+from medbench.core.seals import read_lines
+from medbench.records.data_places import find_data_place, note_data_place
+from medbench.records.identity import code_sha256, plugin_settings
+from medbench.records.phases import Timing
+from medbench.records.reading import JOURNAL, Finished
+from medbench.running.evaluate import Evaluation, Opened, evaluate_request, opened_subject, places_of, scoring
+from medbench.running.loop import write_journal
+from medbench.running.shard import Shard, check_complete
+
+SHARDS = "shards"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardScores:
+    """Rows of a shard and the folder that holds them."""
+
+    folder: Path
+    rows: Sequence[CaseRow]
+
+
+def score_shard(
+    request: Evaluation, shard: Shard, workers: int | Executor, progress: Progress
+) -> ShardScores:
+    """Score the cases of one shard and keep their rows for :func:`merge_evaluation`.
+
+    Raises:
+        MedbenchError: as :func:`medbench.running.evaluate.evaluate`.
+    """
+    with opened_subject(request, progress) as (subject, predictions):
+        asked = {
+            "challenge": request.challenge,
+            "split": subject.split,
+            "name": request.title,
+            "rename": list(request.rename) if request.rename else None,
+            "cases": request.cases,
+            "seed": request.seed,
+        }
+        settings = {**asked, "manifest_sha256": subject.manifest_sha256, "code": code_sha256()}
+        whole = sha256_json({**settings, **plugin_settings()})
+        folder = request.runs_root / subject.challenge.name / SHARDS / whole[:16]
+        own = folder / f".{shard.number}"
+        places = places_of(request, subject, predictions)
+        opened = Opened(subject.challenge, shard.part(subject.cases), predictions, own, places, progress)
+        rows, _ = scoring(request, workers)(opened)
+        (own / JOURNAL).replace(_rows_file(folder / shard.file_name))
+        own.rmdir()
+    note_data_place(whole, data=subject.data.root, predictions=request.predictions)
+    entry = {"whole": whole, "shard": shard.number, "shards": shard.of, "asked": asked}
+    write_json(folder / shard.file_name, entry)
+    return ShardScores(folder, rows)
+
+
+def _rows_file(shard: Path) -> Path:
+    return shard.with_suffix(".jsonl")
+
+
+def holds_evaluation(folder: Path) -> bool:
+    """Whether a folder holds shards of an evaluation."""
+    return any(folder.glob("*-of-*.jsonl"))
+
+
+def merge_evaluation(
+    folders: Sequence[Path], given: Mapping[str, Path | None], progress: Progress
+) -> Finished:
+    """The evaluation whose shards lie in some folders, with record, report and board row.
+
+    Args:
+        folders: of the shards; one that several shards share is named once.
+        given: ``data`` and ``predictions``, where they lie elsewhere than the shards found them;
+            ``runs`` and ``leaderboards``.
+        progress: told of the steps.
+
+    Raises:
+        MedbenchError: as :func:`medbench.running.shard.check_complete`; ``shard.none``, ``shard.damaged``,
+            ``shard.other_files``; ``data.missing`` where nobody knows where the files lie.
+    """
+    shards = _read(folders)
+    check_complete(shards)
+    request = _request(shards[0][1], folders[0], given)
+    rows = {row.case: row for path, _ in shards for row in _rows(_rows_file(path))}
+
+    def gather(opened: Opened) -> tuple[list[CaseRow], Timing]:
+        ordered = [_intact(rows.get(case.id), case.id, opened.predictions) for case in opened.cases]
+        write_journal(opened.folder, ordered)
+        timing = Timing()
+        timing.cases = len(ordered)
+        return ordered, timing
+
+    return evaluate_request(request, gather, progress)
+
+
+def _request(shard: Mapping[str, Any], folder: Path, given: Mapping[str, Path | None]) -> Evaluation:
+    """The evaluation that a shard is of, on the files where they lie now."""
+    places: dict[str, Any] = {}
+    for name in ("data", "predictions"):
+        place = given.get(name) or find_data_place(shard["whole"], name)
+        if place is None:
+            raise MedbenchError(
+                "data.missing",
+                f"{folder}: this machine does not know where the {name} of these shards lie.",
+                f"Say so with --{name}.",
+            )
+        places[name] = place
+    asked = dict(shard["asked"])
+    rename = asked.pop("rename")
+    return Evaluation(
+        **asked,
+        **places,
+        rename=(rename[0], rename[1]) if rename else None,
+        runs=given.get("runs"),
+        leaderboards=given.get("leaderboards"),
+    )
+
+
+def _intact(row: CaseRow | None, case: str, predictions: Path) -> CaseRow:
+    """A row of a shard whose predictions are still the same files."""
+    if row is None:
+        raise MedbenchError("shard.other_files", f"{case}: is in no shard.", "Score all shards again.")
+    for name, digest in row.predictions.items():
+        path = predictions / name
+        if not path.is_file() or sha256_file(path) != digest:
+            raise MedbenchError(
+                "shard.other_files",
+                f"{path}: is not the file that its shard scored.",
+                "Score all shards again.",
+            )
+    return row
+
+
+def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
+    shards: list[tuple[Path, dict[str, Any]]] = []
+    for folder in folders:
+        files = sorted(folder.glob("*-of-*.json"))
+        if not files:
+            raise MedbenchError(
+                "shard.none",
+                f"{folder}: holds no finished shard.",
+                "Repeat its command (medbench evaluate … --shard i/n) until it ends.",
+            )
+        shards += [(path, read_json(path)) for path in files]
+    return shards
+
+
+def _rows(path: Path) -> list[CaseRow]:
+    lines = read_lines(path)
+    broken = next((line for line in lines if line.state != "sealed"), None)
+    if broken is not None or not path.is_file():
+        where = f", line {broken.number}" if broken else ""
+        raise MedbenchError(
+            "shard.damaged", f"{path}{where}: was edited or cut off.", "Score its shard again."
+        )
+    return [CaseRow.from_json(line.row) for line in lines]

@@ -1,0 +1,118 @@
+"""Prediction of a folder of images without a challenge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from medbench.challenges.declared.bare import bare_challenge
+from medbench.core.case import Case
+from medbench.core.errors import MedbenchError
+from medbench.core.files import write_text
+from medbench.core.progress import Progress, SilentProgress
+from medbench.core.result_table import CaseRow
+from medbench.core.sample import AnySample
+from medbench.io import images, raster
+from medbench.io.gate.listing import list_folder
+from medbench.records.identity import code_sha256, plugin_settings
+from medbench.running.loop import predict_and_score
+from medbench.running.predictors import ArrayPredictor
+
+
+def predict_images(
+    predictor: ArrayPredictor, folder: Path, output: Path, progress: Progress | None = None
+) -> Sequence[CaseRow]:
+    """Predict every image of a folder into ``output/predictions``; a repeated call goes on where it stopped.
+
+    A volume of several modalities is ``<case>_0000.nii.gz`` …, as nnU-Net names them. Answers are written as
+    those of the challenge that the weights learnt; where it is not known, label maps hold class indices.
+
+    Raises:
+        MedbenchError: ``data.missing``, ``data.empty``, ``predict.other_settings``.
+    """
+    progress = progress or SilentProgress()
+    cases = image_cases(predictor, folder)
+    made_by = json.dumps(
+        {
+            "model": predictor.network.name,
+            "options": predictor.network.options,
+            "weights_sha256": predictor.setup.weights.sha256,
+            "settings": {**predictor.setup.settings(), **plugin_settings()},
+            "classes": list(predictor.classes),
+            "code_sha256": code_sha256(),
+        },
+        indent=2,
+    )
+    mark = output / "made_by.json"
+    if mark.exists() and mark.read_text(encoding="utf-8") != made_by:
+        raise MedbenchError(
+            "predict.other_settings",
+            f"{output}: holds predictions made with other weights or settings.",
+            "Choose another --output.",
+        )
+    write_text(mark, made_by)
+    challenge = predictor.setup.challenge
+    rows, _ = predict_and_score(
+        challenge,
+        cases,
+        predictor.setup.predictor,
+        output,
+        progress,
+        read=_reader(predictor, folder),
+        score=False,
+    )
+    challenge.exchange.gather(cases, output / "predictions")
+    return rows
+
+
+def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
+    """A case for every image of a folder; for every volume with its modalities.
+
+    Raises:
+        MedbenchError: ``data.missing``, or ``data.empty`` naming the types that are read.
+    """
+    if not folder.is_dir():
+        raise MedbenchError("data.missing", f"{folder}: there is no such folder.", "Check --images.")
+    names = list(predictor.modalities)
+    suffixes = images.VOLUME_SUFFIXES if names else images.SUFFIXES
+    entries = list_folder(folder, set(suffixes)).entries
+    if not entries:
+        raise MedbenchError(
+            "data.empty",
+            f"{folder}: holds no {'volume' if names else 'image'}.",
+            f"Known: {', '.join(suffixes)}.",
+        )
+    if len(names) < 2:
+        key = names[0] if names else "image"
+        return [Case(entry.stem, {key: entry.path}) for entry in entries]
+    by_case: dict[str, dict[str, Path]] = {}
+    for entry in entries:
+        stem, _, number = entry.stem.rpartition("_")
+        index = int(number) if stem and number.isdecimal() else len(names)
+        if index >= len(names):
+            raise MedbenchError(
+                "data.channels",
+                f"{entry.path}: is named for none of the {len(names)} modalities {', '.join(names)}.",
+                f"Name files CASE_0000{entry.suffix} to CASE_{len(names) - 1:04}{entry.suffix}, "
+                "in this order.",
+            )
+        by_case.setdefault(stem, {})[names[index]] = entry.path
+    return [Case(name, inputs) for name, inputs in by_case.items()]
+
+
+def _reader(predictor: ArrayPredictor, folder: Path) -> Callable[[Case], AnySample]:
+    """What reads a case: images of any kind as they are, volumes as the challenge does."""
+    own = predictor.setup
+    if own.challenge.card.modalities:
+        return own.read
+    task, classes = next(iter(own.challenge.card.demands.items()))
+    plain = bare_challenge(folder, classes)
+
+    def read(case: Case) -> AnySample:
+        if images.suffix_of(case.inputs["image"]) not in raster.SUFFIXES:
+            return own.read(case)
+        sample = plain.exchange.inputs["image"].read(case)
+        return type(sample)(case, sample.images, frozenset({task}))
+
+    return read

@@ -1,0 +1,120 @@
+"""What a training will do, setting by setting with its source, and the command that repeats it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from medbench.challenges.base import Challenge
+from medbench.core.places import command_line
+from medbench.running.networks import NetworkPlan, challenge_settings, recipe_choice, recipe_for
+from medbench.training.recipes import Document, recipe_document
+from medbench.training.recipes.checking import UNUSED
+
+if TYPE_CHECKING:
+    from medbench.running.start import Start
+
+CHANGED = "--recipe-set"
+_SEQUENCES = {
+    "optimizer": "adam",
+    "image_size": "whole videos",
+    "batch_size": "1 video",
+    "augmentation": "none",
+}
+_NNUNET = {
+    "optimizer": "SGD, Nesterov momentum 0.99",
+    "schedule": "polynomial",
+    "loss": "cross entropy and soft Dice with deep supervision",
+    "augmentation": "nnU-Net's own",
+}
+FRESH = "fresh weights"
+
+
+def recipe_changes(challenge: Challenge, network: NetworkPlan, recipe: Any) -> dict[str, Any]:
+    """Settings of a recipe that differ from those of its name."""
+    own = recipe_for(challenge, network, recipe.name).as_json()
+    return {name: value for name, value in recipe.as_json().items() if value != own[name]}
+
+
+def train_command(
+    challenge: Challenge, network: NetworkPlan, recipe: Any, split: str, start: Start | None, *, real: bool
+) -> str:
+    """The command that repeats a training, with ``{data}`` and ``{init}`` for paths of this machine."""
+    words = ["medbench", "train", "-m", network.name, "-c", challenge.name]
+    words += ["--data", "{data}"] if real else []
+    words += ["--split", split, "--recipe", recipe.name]
+    for name, value in recipe_changes(challenge, network, recipe).items():
+        words += [CHANGED, f"{name}={json.dumps(value)}"]
+    for name, value in network.options.items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    if start is not None:
+        words += ["--init", "{init}"]
+        words += [word for part in start.frozen for word in ("--freeze", part)]
+    return command_line(words)
+
+
+def outline(
+    challenge: Challenge,
+    network: NetworkPlan,
+    recipe: Any,
+    changes: Mapping[str, Any],
+    start: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What a training will do: every setting with its value and the document that it comes from.
+
+    Args:
+        challenge: the challenge.
+        network: the network.
+        recipe: the recipe with its changes.
+        changes: settings that the user changed.
+        start: facts of the weights that it starts from; ``None`` for fresh ones.
+    """
+    document = recipe_document(network.recipe_family, recipe.name)
+    name, reason = recipe_choice(challenge, network)
+    own = challenge_settings(challenge, network, recipe.name)
+    unused = () if network.framework is not None else UNUSED.get(network.learns, ())
+
+    def source(setting: str) -> str:
+        if setting in changes:
+            return CHANGED
+        if setting in own:
+            return f"card of {challenge.name}"
+        if network.framework is not None and setting not in document.ours:
+            return document.source
+        return document.of(setting)
+
+    settings = {
+        setting: {"value": value, "source": source(setting)}
+        for setting, value in recipe.as_json().items()
+        if setting not in ("name", "description", *unused)
+    }
+    for setting, value in _implied(network).items():
+        settings.setdefault(setting, {"value": value, "source": document.source})
+    if "batch_size" in settings and settings["batch_size"]["value"] == 0:
+        settings["batch_size"] = {"value": "planned from the data", "source": document.source}
+    return {
+        "model": network.name,
+        "challenge": challenge.name,
+        "options": network.all_options,
+        "recipe": recipe.name,
+        "recipe_family": network.recipe_family,
+        "chosen_by": reason if recipe.name == name else "--recipe",
+        "description": recipe.description,
+        "settings": settings,
+        "start": _start(document, start),
+    }
+
+
+def _implied(network: NetworkPlan) -> Mapping[str, str]:
+    """What a training does that its recipe has no settings for."""
+    if network.framework is not None:
+        return _NNUNET
+    return _SEQUENCES if network.form == "sequence" else {}
+
+
+def _start(document: Document, start: Mapping[str, Any] | None) -> dict[str, Any]:
+    authors = {"authors": document.authors_start} if document.authors_start else {}
+    if start is None:
+        return {"value": FRESH, "source": "medbench" if authors else document.source, **authors}
+    return {"value": start["start"], "source": "--init", **authors, **start}

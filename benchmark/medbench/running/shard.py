@@ -1,0 +1,86 @@
+"""Shards: every n-th of some cases or cells in a job of its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.core.errors import MedbenchError
+
+_SHARD = re.compile(r"(\d+)/(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The ``number``-th of ``of`` shards, from 1: the cells or cases at its place in turn."""
+
+    number: int
+    of: int
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """A shard from ``i/n``.
+
+        Raises:
+            MedbenchError: ``shard.malformed``.
+        """
+        match = _SHARD.fullmatch(text.strip())
+        shard = Shard(*map(int, match.groups())) if match else None
+        if shard is None or not 1 <= shard.number <= shard.of:
+            raise MedbenchError(
+                "shard.malformed", f"'{text}' is no shard.", "Give i/n, the first of four as 1/4."
+            )
+        return shard
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def part(self, items: Sequence[Any]) -> list[Any]:
+        """The shard's items."""
+        return list(items[self.number - 1 :: self.of])
+
+    @property
+    def file_name(self) -> str:
+        """Name of its file."""
+        return f"{self.number}-of-{self.of}.json"
+
+
+def check_complete(shards: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
+    """Refuse shards that are not each of the same whole, once.
+
+    Args:
+        shards: file -> its ``whole``, ``shard`` and ``shards``.
+
+    Raises:
+        MedbenchError: ``shard.other_study``, ``shard.doubled`` or ``shard.missing``.
+    """
+    first_path, first = shards[0]
+    for path, shard in shards[1:]:
+        if (shard["whole"], shard["shards"]) != (first["whole"], first["shards"]):
+            raise MedbenchError(
+                "shard.other_study",
+                f"{path} and {first_path} are no shards of the same whole in as many parts.",
+                "Merge shards of one command, all with the same n.",
+            )
+    by_number: dict[int, list[Path]] = {}
+    for path, shard in shards:
+        by_number.setdefault(shard["shard"], []).append(path)
+    for number, paths in sorted(by_number.items()):
+        if len(paths) > 1:
+            raise MedbenchError(
+                "shard.doubled",
+                f"Shard {number}/{first['shards']} is there {len(paths)} times: "
+                f"{', '.join(map(str, paths))}.",
+                "Name each shard's folder once.",
+            )
+    missing = [number for number in range(1, first["shards"] + 1) if number not in by_number]
+    if missing:
+        names = ", ".join(f"{number}/{first['shards']}" for number in missing)
+        raise MedbenchError(
+            "shard.missing",
+            f"{'Shard' if len(missing) == 1 else 'Shards'} {names} of {first['shards']} not there.",
+            f"Repeat the command with --shard {missing[0]}/{first['shards']}, and name its folder too.",
+        )

@@ -1,0 +1,1 @@
+"""Studies: data sets × models × recipes × seeds × folds, on one machine or many."""

@@ -1,0 +1,226 @@
+"""The cells of a study: one model by one recipe with one seed on one fold of one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
+from medbench.core.errors import MedbenchError
+from medbench.core.files import sha256_file, sha256_json
+from medbench.core.plugins import load_plugin
+from medbench.running.networks import NetworkPlan, recipe_for
+from medbench.running.request import Request
+from medbench.running.weights import refuse_leak
+from medbench.studies.declaration import DataSet, Entrant, Study
+from medbench.training.recipes import Recipe
+from medbench.training.sequence_recipe import SequenceRecipe
+
+ID_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell: names, numbers and paths alone, so that it travels to any machine that sees the same files.
+
+    Attributes:
+        challenge: name of the challenge.
+        folder: of the data; found as by ``medbench run`` if ``None``.
+        fold: split to predict.
+        model: name of the model.
+        options: of the model.
+        weights: file of weights that are not trained here.
+        weights_sha256: hash of that file.
+        recipe: name of the recipe; empty where nothing is trained.
+        candidates: settings of the recipe, the budget included; the best of several on held-out training
+            cases is taken.
+        seed: of the training.
+    """
+
+    challenge: str
+    folder: Path | None
+    fold: str
+    model: str
+    options: Mapping[str, Any]
+    weights: Path | None
+    weights_sha256: str | None
+    recipe: str
+    candidates: tuple[Mapping[str, Any], ...]
+    seed: int
+
+    def facts(self) -> dict[str, Any]:
+        """Everything that decides the cell's result, save the data's bytes and without paths of a machine."""
+        return {
+            "challenge": self.challenge,
+            "fold": self.fold,
+            "model": self.model,
+            "options": dict(self.options),
+            "weights_sha256": self.weights_sha256,
+            "recipe": self.recipe,
+            "candidates": [dict(entry) for entry in self.candidates],
+            "seed": self.seed,
+        }
+
+    @staticmethod
+    def of_facts(facts: Mapping[str, Any]) -> Cell:
+        """A cell without paths, to be looked at but not done."""
+        return Cell(**{**facts, "candidates": tuple(facts["candidates"]), "folder": None, "weights": None})
+
+    @property
+    def id(self) -> str:
+        """Beginning of the hash of :meth:`facts`."""
+        return sha256_json(self.facts())[:ID_LENGTH]
+
+    @property
+    def entry(self) -> tuple[str, str, str]:
+        """What the board ranks: model, options and recipe."""
+        return self.model, str(dict(self.options)) if self.options else "", self.recipe
+
+    @property
+    def title(self) -> str:
+        """The cell in words."""
+        settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        model = f"{self.model} ({settings})" if settings else self.model
+        trained = f"{self.recipe}, seed {self.seed}" if self.recipe else "as it is"
+        return f"{self.challenge} {self.fold}, {model}, {trained}"
+
+    def request(self, **keywords: Any) -> Request:
+        """The request that predicts and scores the cell."""
+        return Request.of(
+            self.model,
+            self.challenge,
+            data=self.folder,
+            split=self.fold,
+            options=dict(self.options),
+            seed=self.seed,
+            **keywords,
+        )
+
+
+def study_cells(study: Study) -> list[Cell]:
+    """All cells of a study in a fixed order, checked before any data are drawn or a network is built.
+
+    Raises:
+        MedbenchError: for unknown names, models that do not serve a data set, budgets that a recipe does not
+            have; ``study.test_selection`` or ``weights.leak`` where test cases would choose or teach.
+    """
+    for path in study.plugins:
+        load_plugin(path)
+    cells = [cell for data in study.data for entrant in study.models for cell in _cells(study, data, entrant)]
+    ids = [cell.id for cell in cells]
+    twin = next((cell for place, cell in enumerate(cells) if cell.id in ids[:place]), None)
+    if twin is not None:
+        raise MedbenchError(
+            "study.value", f"{study.path}: names {twin.title} twice.", "Name each data set and model once."
+        )
+    return cells
+
+
+def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
+    challenge = load_challenge(data.challenge)
+    for fold in data.folds:
+        challenge.release.check_split(fold)
+    default = challenge.release.default_split
+    folds = data.folds or tuple(challenge.release.parts(default)) or (default,)
+    request = Request.of(entrant.model, data.challenge, options=dict(entrant.options))
+    network = request.plan().network
+    trained = network.entry.learns and entrant.weights is None
+    digest = _hash(entrant.weights)
+    for fold in folds:
+        if trained:
+            training_split = challenge.release.training_split_of(fold)
+            refuse_leak(challenge, training_split, fold, f"{study.path}: weights would be learnt from")
+        for recipe in study.recipes if trained else ("",):
+            candidates = _candidates(study, challenge, network, recipe) if trained else ({},)
+            for seed in study.seeds if trained else study.seeds[:1]:
+                yield Cell(
+                    data.challenge,
+                    data.folder,
+                    fold,
+                    entrant.model,
+                    entrant.options,
+                    entrant.weights,
+                    digest,
+                    recipe,
+                    candidates,
+                    seed,
+                )
+
+
+def _hash(weights: Path | None) -> str | None:
+    """Hash of a file of weights, or of the files of a folder of weights."""
+    if weights is None:
+        return None
+    if weights.is_file():
+        return sha256_file(weights)
+    files = sorted(path for path in weights.rglob("*") if path.is_file())
+    return sha256_json({path.relative_to(weights).as_posix(): sha256_file(path) for path in files})
+
+
+def _candidates(
+    study: Study, challenge: Challenge, network: NetworkPlan, recipe: str
+) -> tuple[Mapping[str, Any], ...]:
+    """The recipe's settings to try, with the budget."""
+    plain = recipe_for(challenge, network, recipe)
+    candidates = []
+    for settings in study.candidates:
+        changes = {**settings, **budget_changes(study, plain)}
+        validation = getattr(recipe_for(challenge, network, recipe, changes), "validation", "by_group")
+        if validation == "test_split":
+            raise MedbenchError(
+                "study.test_selection",
+                f"{study.path}: the recipe {recipe} of {network.name} keeps the epoch that is best on the "
+                "test cases.",
+                "Take a recipe whose validation is by_group or none.",
+            )
+        if validation == "none" and len(study.candidates) > 1:
+            raise MedbenchError(
+                "study.test_selection",
+                f"{study.path}: the recipe {recipe} of {network.name} holds no training cases out, so "
+                "nothing but the test cases could choose its settings.",
+                'Add validation = ["by_group"] to [search], or leave [search] out.',
+            )
+        candidates.append(changes)
+    return tuple(candidates)
+
+
+def budget_changes(study: Study, recipe: Any) -> dict[str, Any]:
+    """The settings of a recipe that give it the study's budget.
+
+    Raises:
+        MedbenchError: ``study.budget`` where the recipe knows no such length.
+    """
+    unit, amount = study.budget.unit, study.budget.amount
+    if unit == "epochs":
+        return {"epochs": int(amount)}
+    if isinstance(recipe, Recipe):
+        return {"max_steps": int(amount)} if unit == "steps" else {"max_minutes": float(amount)}
+    if unit == "steps" and isinstance(recipe, SequenceRecipe):
+        return {"epochs": 1, "least_steps": int(amount)}
+    if unit == "steps" and hasattr(recipe, "steps"):
+        return {"epochs": 1, "steps": int(amount)}
+    raise MedbenchError(
+        "study.budget",
+        f"{study.path}: the recipe {recipe.name} has no length in {unit}.",
+        "Give the budget in epochs.",
+    )
+
+
+def quick_changes(recipe: Any) -> dict[str, Any]:
+    """Settings of a recipe for a training of one or two steps."""
+    shortest: Mapping[str, Any] = {"epochs": 1}
+    if isinstance(recipe, Recipe):
+        shortest = {
+            "max_steps": 1,
+            "max_minutes": 0.0,
+            "batch_size": min(2, recipe.batch_size),
+            "validation": "none",
+        }
+    elif isinstance(recipe, SequenceRecipe):
+        shortest = {"epochs": 1, "least_steps": 0, "validation": "none"}
+    elif hasattr(recipe, "steps"):
+        shortest = {"epochs": 1, "steps": 1, "validation_steps": 1}
+    return dict(shortest)

@@ -1,0 +1,175 @@
+"""Checks of a recipe's values, so that a record names only what was used."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from medbench.core.errors import MedbenchError
+from medbench.core.registry import unknown_name
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+COUNTS = frozenset(
+    ("image_size", "batch_size", "epochs", "patches", "steps", "validation_steps", "base_features")
+)
+"""Settings that are 1 or more; all other numbers are 0 or more."""
+SHARES = frozenset(("structure_share", "label_smoothing", "erasing"))
+"""Settings that are shares, from 0 to 1."""
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def check_settings(recipe: DataclassInstance, planned: Collection[str] = ()) -> None:
+    """Refuse values that a recipe's settings cannot take, with the nearest names.
+
+    Args:
+        recipe: the recipe.
+        planned: counts that may be 0, for a number that is planned from the data.
+
+    Raises:
+        MedbenchError: ``recipe.setting`` naming the setting, its value and what is known.
+    """
+    for name, kind in typing.get_type_hints(type(recipe)).items():
+        value = getattr(recipe, name)
+        options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+        if any(_is_tuple(option) for option in options):
+            continue
+        if typing.get_origin(kind) is Literal:
+            _check_name(name, value, typing.get_args(kind))
+        elif kind in _WORDS:
+            _check_number(name, value, kind, 1 if name in COUNTS and name not in planned else 0)
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple
+
+
+def _check_name(setting: str, value: Any, names: Iterable[str]) -> None:
+    known = tuple(names)
+    if value in known:
+        return
+    error = unknown_name(setting.replace("_", " "), str(value), known)
+    listed = f"Known: {', '.join(known)}."
+    hint = listed if error.hint.startswith("Known") else f"{error.hint} {listed}"
+    raise MedbenchError("recipe.setting", f"{setting}={value}: {error.message}", hint)
+
+
+def _check_number(setting: str, value: Any, kind: type, least: int) -> None:
+    fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
+    if not fits or (kind is not bool and isinstance(value, bool)):
+        raise _refused(setting, value, f"is not {_WORDS[kind]}", f"Give {_WORDS[kind]}.")
+    if kind not in (int, float):
+        return
+    if not math.isfinite(value) or value < least:
+        raise _refused(setting, value, f"is below {least}", f"Give {least} or more.")
+    if setting in SHARES and value > 1:
+        raise _refused(setting, value, "is no share", "Give 0 to 1.")
+
+
+def _refused(setting: str, value: Any, fault: str, hint: str) -> MedbenchError:
+    return MedbenchError("recipe.setting", f"{setting}={value} {fault}.", hint)
+
+
+IMAGE_AUGMENTATIONS = ("none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain")
+_STEPWISE = ("constant", "cosine", "one_cycle", "polynomial", "halving")
+_KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "images": {
+        "schedule": _STEPWISE,
+        "loss": (
+            "cross_entropy_dice",
+            "cross_entropy_argmax_dice",
+            "cross_entropy_squared_dice",
+            "batch_dice",
+        ),
+        "augmentation": IMAGE_AUGMENTATIONS,
+    },
+    "volumes": {
+        "schedule": _STEPWISE,
+        "loss": ("cross_entropy_dice", "batch_dice", "modality_distillation"),
+        "augmentation": ("none", "mirror", "turn_mirror"),
+    },
+    "landmarks": {
+        "schedule": _STEPWISE,
+        "loss": ("heatmap_mse",),
+        "augmentation": ("none", "affine_gain"),
+    },
+    "image classes": {
+        "loss": ("cross_entropy",),
+        "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
+    },
+    "image labels": {
+        "loss": ("binary_cross_entropy",),
+        "augmentation": (*IMAGE_AUGMENTATIONS, "random_crop"),
+    },
+    "boxes": {
+        "schedule": (*_STEPWISE, "warmup_steps"),
+        "loss": ("detection",),
+        "augmentation": ("none", "flip", "scale_jitter"),
+    },
+}
+UNUSED: Mapping[str, tuple[str, ...]] = {
+    "images": ("patches", "structure_share", "hide_sequences", "missing_rates"),
+    "volumes": ("unlabelled_ratio", "image_class_weight"),
+    "landmarks": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+    ),
+    "image classes": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+    ),
+    "image labels": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+        *("mixup", "cutmix", "label_smoothing", "class_balance"),
+    ),
+    "boxes": (
+        *("patches", "structure_share", "hide_sequences", "missing_rates"),
+        *("unlabelled_ratio", "image_class_weight"),
+    ),
+}
+"""Kind of training -> settings that it has no use for."""
+
+
+def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:
+    """Refuse settings that a training of ``learns`` would not follow.
+
+    Args:
+        recipe: the recipe with its changes.
+        learns: ``images``, ``volumes``, ``image classes``, ``image labels``, ``boxes`` or ``landmarks``.
+        changes: settings that the user changed.
+
+    Raises:
+        MedbenchError: ``recipe.setting`` naming the setting and what such trainings know.
+    """
+    for setting, names in _KINDS[learns].items():
+        value = getattr(recipe, setting)
+        if value not in names:
+            raise MedbenchError(
+                "recipe.setting",
+                f"{setting}={value} is not for training on {learns}.",
+                f"Known there: {', '.join(names)}.",
+            )
+    unused = next((name for name in UNUSED[learns] if name in changes), None)
+    if unused is not None:
+        raise MedbenchError(
+            "recipe.setting",
+            f"{unused}={changes[unused]}: training on {learns} has no use for it.",
+            "Leave the setting out.",
+        )
+    if recipe.schedule == "warmup_cosine" and recipe.optimizer != "adamw":
+        raise MedbenchError(
+            "recipe.setting",
+            f"optimizer={recipe.optimizer}: the schedule warmup_cosine trains with adamw.",
+            "Leave the optimizer out, or choose another schedule.",
+        )
+
+
+def settings_of(kind: type[DataclassInstance]) -> set[str]:
+    """Names of the settings of a kind of recipe."""
+    return {field.name for field in dataclasses.fields(kind)} - {"name", "description"}

@@ -1,0 +1,108 @@
+"""What a rehearsal of every platform costs beyond the model's own time, with networks of a few weights.
+
+python speed/submissions.py --write      # also writes speed/submissions.md
+"""
+
+import argparse
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+THREE = {"in_channels": 3, "num_classes": 3}
+TWO = {"in_channels": 3, "num_classes": 2}
+HEADS = {"in_channels": 4, "num_classes": 4}
+HEADS_2025 = {"in_channels": 4, "num_classes": 5}
+SUBMISSIONS = {
+    "grand-challenge": ("psfhs", "dssau_net.test", 64, THREE),
+    "codalab": ("iugc2024", "dssau_net.test", 64, {**THREE, "num_image_classes": 2}),
+    "hc18": ("hc18", "dssau_net.test", 64, TWO),
+    "kpis-patch": ("kpis_patch", "mslau_net.test", 64, TWO),
+    "kpis-slide": ("kpis_slide", "mslau_net.test", 64, TWO),
+    "brats-mlcube": ("brats2023_gli", "dmaf_net.test", 32, HEADS),
+    "brats-docker": ("brats2025_gli", "dmaf_net.test", 32, HEADS_2025),
+    "medperf": ("brats2023_gli", "dmaf_net.test", 32, HEADS),
+    "synapse-docker": ("brats2025_gli", "dmaf_net.test", 32, HEADS_2025),
+}
+SOCKETS = """
+[[interfaces]]
+[[interfaces.inputs]]
+slug = "ultrasound"
+path = "images/ultrasound"
+[[interfaces.outputs]]
+slug = "segmentation"
+path = "images/segmentation"
+"""
+
+
+def write_submission(folder, name):
+    """A submission's file, with fresh weights beside it."""
+    import torch
+
+    import medbench
+    from medbench.inference.weights import save_checkpoint
+
+    challenge, model, side, options = SUBMISSIONS[name]
+    torch.manual_seed(3)
+    network = medbench.create_model(model, **options)
+    folder.mkdir()
+    save_checkpoint(folder / "w.pt", network.state_dict(), {"model": model, "options": {}})
+    path = folder / f"{name}.toml"
+    path.write_text(
+        f'name = "{name}"\nchallenge = "{challenge}"\nmodel = "{model}"\nplatform = "{name}"\n'
+        f'[weights]\nfile = "w.pt"\n[inference]\nimage_size = {side}\n'
+        + (SOCKETS if name == "grand-challenge" else "")
+    )
+    return path
+
+
+def measure(command, environment):
+    """CPU and wall seconds of a command with the processes that it starts."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--platform", action="append", choices=list(SUBMISSIONS))
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    lines = ["| platform | containers | rehearsal, CPU s | wall s |", "|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDBENCH_RUNS": str(work / "runs")}
+        for one in arguments.platform or SUBMISSIONS:
+            file = write_submission(work / one, one)
+            command = [sys.executable, "-m", "medbench", "submit", "rehearse", file]
+            command += ["--output", work / "build", "--engine", "none", "--count", "1"]
+            measure(command, environment)  # draws the sample
+            values = [measure(command, environment) for _ in range(arguments.repeats)]
+            cpu, wall = (statistics.median(column) for column in zip(*values, strict=True))
+            calls = 2 if one == "grand-challenge" else 1
+            lines.append(f"| `{one}` | {calls} | {cpu:.1f} | {wall:.1f} |")
+            print(lines[-1], flush=True)
+    text = "\n".join(lines)
+    if arguments.write:
+        note = (
+            "`medbench submit rehearse FILE --engine none --count 1` on the drawn sample, with networks of a "
+            "few weights, so that the model's own time is next to nothing: build, prediction by "
+            "`medbench run`'s code, every call of the container, comparison. "
+            f"Medians of {arguments.repeats}, one thread, Python {platform.python_version()}, "
+            f"{platform.machine()}. Made by `python speed/submissions.py --write`."
+        )
+        path = Path(__file__).with_suffix(".md")
+        path.write_text(f"# Rehearsals of submissions\n\n{text}\n\n{note}\n")
+
+
+if __name__ == "__main__":
+    main()

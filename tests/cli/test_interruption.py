@@ -1,0 +1,42 @@
+"""Ctrl-C ends every command with 130 and one line."""
+
+import sys
+
+import pytest
+import typer
+
+from medbench.cli import main as command_line
+
+LINE = "Interrupted. Repeat the command to go on."
+
+
+def leaves(group, words=()):
+    """Words of every command of the program."""
+    for name, command in sorted(group.commands.items()):
+        if hasattr(command, "commands"):
+            yield from leaves(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(command_line.app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_says_how_to_go_on(words, monkeypatch, capsys):
+    program = typer.main.get_command(command_line.app)
+    command = program
+    for word in words:
+        command = command.commands[word]
+
+    def interrupted(**options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "callback", interrupted)
+    monkeypatch.setattr(command, "params", [])
+    monkeypatch.setattr(command_line, "app", lambda arguments, **settings: program(arguments, **settings))
+    monkeypatch.setattr(sys, "argv", ["medbench", *words])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == LINE

@@ -1,0 +1,323 @@
+"""Data sets that a project file declares: layouts, splits, scores, bad folders."""
+
+import json
+
+import numpy as np
+import pytest
+
+import medbench
+from medbench.core.case import Volume
+from medbench.core.errors import MedbenchError
+from medbench.core.project import use_project
+from medbench.io import nifti_mha, raster
+from medbench.running.declaring import Wishes, declare
+from medbench.running.evaluate import evaluate
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty working folder, with private runs and boards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
+    return tmp_path
+
+
+def _draw(folder, count=10, *, size=(24, 32), channels=3, value=255, patients=5):
+    generator = np.random.default_rng(0)
+    for index in range(count):
+        shape = (*size, 3) if channels == 3 else size
+        name = f"p{index % patients}_{index:02}.png"
+        raster.write_image(folder / "images" / name, generator.integers(0, 255, shape, np.uint8))
+        mask = np.zeros(size, np.uint8)
+        mask[4 + index : 12 + index, 5:20] = value
+        raster.write_label_map(folder / "masks" / name, mask)
+    return folder
+
+
+def _errors(name):
+    challenge = medbench.load_challenge(name)
+    findings = challenge.release.check(challenge.release.folder)
+    return [finding.message for finding in findings if finding.severity == "error"]
+
+
+def test_two_trees_become_a_challenge_whose_splits_keep_groups_whole(place):
+    _draw(place / "png")
+    declared = declare(place / "png", "ours", Wishes(group=r"(p\d)_", labels={"polyp": 255}))
+    assert declared.complete
+    challenge = medbench.load_challenge("ours")
+    splits = json.loads((place / "ours.splits.json").read_text())["splits"]
+    groups = [{case[:2] for case in ids} for ids in splits.values()]
+    assert sum(map(len, splits.values())) == 10
+    assert not groups[0] & groups[1]
+    assert not groups[0] & groups[2]
+    assert not groups[1] & groups[2]
+    assert "ours" in medbench.list_challenges()
+    assert [spec.convention for spec in challenge.metrics] == ["dice", "iou", "hd95.pooled"]
+    assert _errors("ours") == []
+
+
+def test_the_reference_scores_one_and_a_missing_case_the_worst(place):
+    _draw(place / "png")
+    declare(place / "png", "ours", Wishes(labels={"polyp": 255}))
+    challenge = medbench.load_challenge("ours")
+    cases = challenge.cases(place / "png", "test")
+    (place / "theirs").mkdir()
+    kept = cases[0]
+    mask = raster.read_label_map(kept.reference["labels"])
+    raster.write_label_map(place / "theirs" / f"{kept.id}.png", mask)
+    finished = evaluate("ours", place / "theirs")
+    rows = {row.case: row for row in finished.rows}
+    assert rows[kept.id].scores["dice"].value == 1
+    assert rows[kept.id].scores["hd95_pooled"].value == 0
+    missing = rows[cases[1].id].scores
+    assert missing["dice"].value == 0
+    assert missing["hd95_pooled"].value == pytest.approx(np.hypot(24, 32))
+    assert finished.exit_code == 1
+
+
+def test_splits_are_never_drawn_anew_and_an_edited_file_is_refused(place):
+    _draw(place / "png")
+    declare(place / "png", "ours")
+    before = (place / "ours.splits.json").read_bytes()
+    raster.write_image(place / "png/images/p9_99.png", np.zeros((24, 32, 3), np.uint8))
+    raster.write_label_map(place / "png/masks/p9_99.png", np.zeros((24, 32), np.uint8))
+    challenge = medbench.load_challenge("ours")
+    ids = [case.id for split in challenge.release.splits for case in challenge.cases(place / "png", split)]
+    assert "p9_99" not in ids
+    assert (place / "ours.splits.json").read_bytes() == before
+    kept = json.loads(before)
+    kept["splits"]["test"].append(kept["splits"]["train"].pop())
+    (place / "ours.splits.json").write_text(json.dumps(kept))
+    with pytest.raises(MedbenchError, match="not those of its hash") as error:
+        challenge.cases(place / "png", "test")
+    assert error.value.code == "splits.changed"
+
+
+def test_another_seed_in_the_declaration_does_not_redraw(place):
+    _draw(place / "png")
+    declare(place / "png", "ours")
+    file = place / "medbench.toml"
+    file.write_text(file.read_text().replace("seed = 0", "seed = 1"))
+    with pytest.raises(MedbenchError) as error:
+        medbench.load_challenge("ours").cases(place / "png", "test")
+    assert error.value.code == "splits.changed"
+
+
+def test_folds_test_every_case_once(place):
+    _draw(place / "png")
+    declare(place / "png", "ours", Wishes(folds=5, group=r"(p\d)_"))
+    challenge = medbench.load_challenge("ours")
+    every = [case.id for case in challenge.cases(place / "png", "folds")]
+    assert len(every) == 10
+    assert len({name.partition("/")[2] for name in every}) == 10
+    for fold in challenge.release.parts("folds"):
+        training = challenge.release.training_split_of(fold)
+        own = {case.group for case in challenge.cases(place / "png", fold)}
+        assert not own & {case.group for case in challenge.cases(place / "png", training)}
+        assert challenge.release.overlap(training, "folds")
+        assert not challenge.release.overlap(training, fold)
+
+
+def test_images_without_masks_and_the_reverse_are_counted_and_named(place):
+    folder = _draw(place / "png", 10)
+    for name in ("p0_00", "p1_01"):
+        (folder / f"masks/{name}.png").unlink()
+    (folder / "images/p2_02.png").unlink()
+    declared = declare(folder, "ours")
+    told = "\n".join(declared.lines)
+    assert not declared.complete
+    assert "2 images have no mask: images/p0_00.png, images/p1_01.png." in told
+    assert "1 masks have no image: masks/p2_02.png." in told
+    assert "2 of 9 images have no mask: p0_00, p1_01." in _errors("ours")
+    assert "1 masks have no image: p2_02.png." in _errors("ours")
+
+
+def test_groups_in_two_splits_are_named(place):
+    for split in ("train", "test"):
+        _draw(place / "png" / split, 4, patients=2)
+    declare(place / "png", "ours", Wishes(group=r"(p\d)_"))
+    assert medbench.load_challenge("ours").release.default_split == "test"
+    assert "2 of 2 groups lie in more than one split: p0, p1." in _errors("ours")
+
+
+def test_a_label_value_without_a_name_fails_its_case_alone(place):
+    folder = _draw(place / "png")
+    declare(folder, "ours", Wishes(labels={"polyp": 255}))
+    odd = np.zeros((24, 32), np.uint8)
+    odd[3:5, 3:5] = 7
+    challenge = medbench.load_challenge("ours")
+    case = challenge.cases(folder, "test")[0]
+    raster.write_label_map(case.reference["labels"], odd)
+    errors = _errors("ours")
+    assert len(errors) == 1
+    assert f"{case.id}.png: holds the value 7" in errors[0]
+    scores = challenge.scorer.score_failed(case, "failed", "x").scores
+    assert all(score.status == "undefined" for score in scores.values())
+
+
+def test_mixed_channels_and_other_sizes_are_errors(place):
+    folder = _draw(place / "png")
+    raster.write_image(folder / "images/p0_00.png", np.zeros((24, 32), np.uint8))
+    raster.write_label_map(folder / "masks/p1_01.png", np.zeros((8, 8), np.uint8))
+    declared = declare(folder, "ours")
+    assert any("mixed numbers of channels: 1 with 1 and 9 with 3" in line for line in declared.lines)
+    errors = _errors("ours")
+    assert any("mixed numbers of channels" in error and "p0_00" in error for error in errors)
+    assert any("p1_01.png: is 8×8 where its image is 24×32" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('metrics = ["hd95"]', "Name its convention: hd95.area"),
+        ('metrics = ["nsd.area"]', "write nsd.area@2px"),
+        ("lables = {}", "Did you mean labels"),
+        ('labels = { a = 1, b = 1 }', "value of its own"),
+        ('group = "p"', "Capture one"),
+        ('images = "/etc/{case}.png"', "images/{case}.png"),
+        ('empty = { dice = "never" }', "Known: definition"),
+    ],
+)  # fmt: skip
+def test_a_wrong_declaration_is_refused_by_name(place, change, words):
+    _draw(place / "png", 2)
+    entries = {"root": '"png"', "images": '"images/{case}.png"', "masks": '"masks/{case}.png"',
+               "labels": "{ polyp = 255 }"}  # fmt: skip
+    key, _, value = change.partition(" = ")
+    entries[key] = value
+    lines = [f"{name} = {text}" for name, text in entries.items()]
+    (place / "medbench.toml").write_text("\n".join(["[data.ours]", *lines]))
+    with pytest.raises(MedbenchError) as error:
+        medbench.load_challenge("ours")
+    assert words in f"{error.value.message} {error.value.hint}"
+
+
+def test_a_folder_as_a_challenge_says_what_to_do(place):
+    (place / "png").mkdir()
+    with pytest.raises(MedbenchError) as error:
+        medbench.load_challenge("png")
+    assert error.value.message == "'png' is no challenge, but it is a folder."
+    assert error.value.hint == "For your own data: medbench data init png."
+
+
+def test_a_broken_project_file_names_its_line_and_leaves_other_challenges_alone(place):
+    (place / "medbench.toml").write_text("[data.x\n")
+    assert medbench.load_challenge("isic2018").name == "isic2018"
+    with pytest.raises(MedbenchError, match="line 1") as error:
+        medbench.load_challenge("x")
+    assert error.value.code == "project.syntax"
+
+
+def test_folders_of_classes_and_a_table_of_paths(place):
+    generator = np.random.default_rng(0)
+    lines = ["image,class,patient"]
+    for name in ("benign", "malignant"):
+        for index in range(5):
+            image = generator.integers(0, 255, (16, 16, 3), np.uint8)
+            raster.write_image(place / "cls" / name / f"{index}.png", image)
+            raster.write_image(place / "csv" / f"{name}{index}.png", image)
+            lines.append(f"{name}{index}.png,{name},q{index}")
+    (place / "csv/cases.csv").write_text("\n".join(lines) + "\n")
+    declare(place / "cls", "by_folder")
+    declare(place / "csv", "by_table")
+    for name in ("by_folder", "by_table"):
+        challenge = medbench.load_challenge(name)
+        assert challenge.card.image_classes == ("benign", "malignant")
+        assert _errors(name) == []
+    groups = {case.group for case in medbench.load_challenge("by_table").cases(place / "csv", "train")}
+    assert groups <= {f"q{index}" for index in range(5)}
+
+
+def _volume(path, array):
+    direction = tuple(np.eye(3).ravel().tolist())
+    nifti_mha.write_volume(path, Volume(array, (2.0, 1.0, 1.0), (0.0, 0.0, 0.0), direction))
+
+
+def test_nnunet_and_msd_layouts_go_there_and_back(place):
+    from medbench.core.progress import SilentProgress
+    from medbench.running.export_data import export_data
+    from medbench.running.request import CaseRequest
+
+    generator = np.random.default_rng(0)
+    for index in range(6):
+        labels = np.zeros((1 if index == 0 else 5, 12, 12), np.uint8)
+        labels[:, index : index + 4, 3:8] = 1
+        _volume(place / f"Dataset007_Own/labelsTr/a_{index}.nii.gz", labels)
+        for channel in range(2):
+            array = generator.integers(1, 900, labels.shape).astype(np.int16)
+            _volume(place / f"Dataset007_Own/imagesTr/a_{index}_{channel:04}.nii.gz", array)
+    facts = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "tumour": 1},
+             "numTraining": 6, "file_ending": ".nii.gz"}  # fmt: skip
+    (place / "Dataset007_Own/dataset.json").write_text(json.dumps(facts))
+    declare(place / "Dataset007_Own", "own")
+    challenge = medbench.load_challenge("own")
+    assert tuple(challenge.card.modalities) == ("T1", "T2")
+    assert _errors("own") == []
+    splits = ("train", "val", "test")
+    every = [case for split in splits for case in challenge.cases(place / "Dataset007_Own", split)]
+    originals = {case.id: case for case in every}
+    for layout, name in (("nnunet", "Dataset008_Back"), ("msd", "Task08_Back")):
+        count, failures = export_data(CaseRequest(challenge="own"), layout, place / name, SilentProgress())
+        assert (count, failures) == (6, [])
+        declare(place / name, layout)
+        again = medbench.load_challenge(layout)
+        names = json.loads((place / name / "cases.json").read_text())
+        for case in again.cases(place / name, "train"):
+            first = originals[names[case.id]["id"]]
+            ours = challenge.exchange.inputs["volume"].read(first)
+            theirs = again.exchange.inputs["volume"].read(case)
+            np.testing.assert_array_equal(ours.volumes, theirs.volumes)
+            assert theirs.spacing_mm == (2.0, 1.0, 1.0)
+
+
+def test_a_project_is_found_upwards_and_can_be_given(place, monkeypatch):
+    _draw(place / "png")
+    declare(place / "png", "ours")
+    (place / "deep/er").mkdir(parents=True)
+    monkeypatch.chdir(place / "deep/er")
+    assert medbench.load_challenge("ours").name == "ours"
+    assert callable(use_project)
+
+
+def test_a_declared_data_set_is_refused_for_a_container(place):
+    from medbench.submissions.template import submission_text
+
+    _draw(place / "png")
+    declare(place / "png", "ours")
+    with pytest.raises(MedbenchError, match=r"ours is declared in medbench\.toml"):
+        submission_text("ours", "smp/unet", "grand-challenge")
+
+
+def test_several_files_of_one_image_in_nnunets_layout_are_refused_by_name(place):
+    folder = place / "Dataset009_Flat"
+    for index in range(3):
+        for channel in range(2):
+            image = np.full((8, 8), 10 * index + channel, np.uint8)
+            raster.write_image(folder / f"imagesTr/b_{index}_{channel:04}.png", image)
+        raster.write_label_map(folder / f"labelsTr/b_{index}.png", np.eye(8, k=index, dtype=np.uint8))
+    facts = {"channel_names": {"0": "red", "1": "blue"}, "labels": {"background": 0, "cell": 1},
+             "numTraining": 3, "file_ending": ".png"}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    with pytest.raises(MedbenchError, match=r"b_0_0001\.png: is the channel 1 of an image") as error:
+        declare(folder, "flat")
+    assert error.value.code == "data.channels"
+    assert not (place / "medbench.toml").exists()
+    for path in (folder / "imagesTr").glob("*_0001.png"):
+        path.unlink()
+    declare(folder, "flat")
+    assert _errors("flat") == []
+
+
+def test_a_volume_of_a_channel_that_no_modality_names_is_refused(place):
+    folder = place / "Dataset010_More"
+    for index in range(3):
+        labels = np.zeros((3, 8, 8), np.uint8)
+        labels[1, 2:4, 2:4] = 1
+        _volume(folder / f"labelsTr/c_{index}.nii.gz", labels)
+        for channel in range(2):
+            _volume(folder / f"imagesTr/c_{index}_{channel:04}.nii.gz", labels.astype(np.int16))
+    facts = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 3,
+             "file_ending": ".nii.gz"}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    with pytest.raises(MedbenchError, match=r"c_0_0001\.nii\.gz: is the channel 1, more declares 1"):
+        declare(folder, "more")

@@ -1,0 +1,285 @@
+"""Models of one's own: a class in a file, exported networks, programs; prediction without a challenge."""
+
+import io
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+import medbench
+from medbench.core.errors import MedbenchError
+from medbench.core.progress import SilentProgress
+from medbench.io import raster
+from medbench.running.declaring import Wishes, declare
+from medbench.running.predict_images import predict_images
+from medbench.running.request import Inference, Request
+from medbench.running.run import run
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, in_channels, num_classes, width=4):
+        super().__init__()
+        self.layer = nn.Conv2d(in_channels, width, 3, padding=1)
+        self.head = nn.Conv2d(width, num_classes, 1)
+    def forward(self, x):
+        return self.head(self.layer(x).relu())
+
+class Grey(Net):
+    def __init__(self):
+        super().__init__(1, 2)
+
+class Five(Net):
+    def __init__(self):
+        super().__init__(3, 5)
+
+class Half(Net):
+    def forward(self, x):
+        return super().forward(x)[..., ::2, ::2]
+
+class Falls(Net):
+    def forward(self, x):
+        return self.layer(x.reshape(1, 7, -1))
+
+class Three(nn.Module):
+    def __init__(self, in_channels, num_classes):
+        super().__init__()
+        self.head = nn.Conv3d(in_channels, num_classes, 1)
+    def forward(self, x):
+        return self.head(x)
+
+NOTHING = 3
+"""
+SMALL = Inference(image_size=32)
+
+
+@pytest.fixture
+def ours(tmp_path, monkeypatch):
+    """A declared data set of ten small colour images, and a file of networks, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("medbench.models.local.names._paths", {})
+    monkeypatch.setenv("MEDBENCH_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(tmp_path / "boards"))
+    generator = np.random.default_rng(0)
+    for index in range(10):
+        image = generator.integers(0, 255, (24, 40, 3), np.uint8)
+        raster.write_image(tmp_path / f"png/images/{index}.png", image)
+        mask = np.zeros((24, 40), np.uint8)
+        mask[4 + index : 12 + index, 5:20] = 255
+        raster.write_label_map(tmp_path / f"png/masks/{index}.png", mask)
+    declare(tmp_path / "png", "ours", Wishes(labels={"polyp": 255}))
+    (tmp_path / "net.py").write_text(NET)
+    return tmp_path
+
+
+def _plan(model, **fields):
+    return Request(model=model, challenge="ours", weights="none", inference=SMALL, **fields).plan()
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("Five", "model.output", "with (1, 5, 32, 32), not with (1, 2, 32, 32)"),
+        ("Half", "model.output", "with (1, 2, 16, 16), not with (1, 2, 32, 32)"),
+        ("Falls", "model.probe", "of net.py"),
+        ("Three", "model.form", "of volumes; cases are images"),
+        ("Nett", "model.class", "Did you mean Net"),
+        ("NOTHING", "model.class", "no class of that name"),
+    ],
+)
+def test_a_class_that_does_not_fit_is_refused_with_what_was_expected(ours, name, code, words):
+    with pytest.raises(MedbenchError) as error:
+        _plan(f"net.py:{name}")
+    assert error.value.code == code
+    assert words in f"{error.value.message} {error.value.hint}"
+
+
+def test_a_misspelt_option_is_refused(ours):
+    with pytest.raises(MedbenchError, match="no option 'widht'"):
+        _plan("net.py:Net", options={"widht": 8})
+
+
+def test_a_class_runs_with_options_and_its_file_decides_the_key(ours):
+    first = run("net.py:Net", "ours", weights="none", options={"width": 6}, inference=SMALL)
+    assert first.exit_code == 0
+    assert first.record.model.name == "net.py:Net"
+    assert first.record.model.parameters == 6 * 3 * 9 + 6 + 2 * 6 + 2
+    assert "net.py" in first.record.settings["plugins"]
+    assert str(ours) not in first.record.model_dump_json()
+
+
+def test_colour_images_for_a_grey_network_and_the_reverse(ours):
+    assert run("net.py:Grey", "ours", weights="none", inference=SMALL).exit_code == 0
+    grey, colour = (
+        medbench.load_predictor(f"net.py:{name}", weights="none", classes=2, inference=SMALL)
+        for name in ("Grey", "Net")
+    )
+    image = np.random.default_rng(1).integers(0, 255, (7, 90), np.uint8)
+    same = np.repeat(image[..., None], 3, axis=-1)
+    for predictor in (grey, colour):
+        np.testing.assert_array_equal(predictor.predict(image), predictor.predict(same))
+    assert colour.predict(image[:1, :1]).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros((4, 4, 2), np.uint8), np.zeros((1, 4, 4, 3), np.uint8), np.full((4, 4), 300, np.uint16),
+     np.full((4, 4), np.nan), np.zeros((0, 4))],
+)  # fmt: skip
+def test_an_array_of_another_form_is_refused(ours, bad):
+    predictor = medbench.load_predictor("net.py:Net", weights="none", classes=2, inference=SMALL)
+    with pytest.raises(MedbenchError) as error:
+        predictor.predict(bad)
+    assert error.value.code == "predict.array"
+
+
+def test_a_volume_of_one_slice(ours):
+    predictor = medbench.load_predictor(
+        "net.py:Three", weights="none", classes=2, modalities=("t1", "t2"), inference=Inference(image_size=16)
+    )
+    array = np.random.default_rng(0).random((2, 1, 20, 9), np.float32)
+    assert predictor.predict(array, spacing=(5, 1, 1)).shape == (1, 20, 9)
+    with pytest.raises(MedbenchError, match="of t1, t2 is due"):
+        predictor.predict(array[0])
+
+
+@pytest.mark.slow
+def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
+    from medbench.inference.weights import save_checkpoint
+    from medbench.running.export import export
+
+    setup = medbench.load_predictor("net.py:Net", weights="none", classes=2, inference=SMALL).setup
+    facts = {"model": "net.py:Net", "options": {}, "challenge": "ours", "split": "train", "image_size": 32,
+             "classes": {"label_map": ["background", "polyp"]}, "recipe": {"name": "x"}}  # fmt: skip
+    save_checkpoint(ours / "w.pt", setup.module.state_dict(), facts)
+    whole = run("net.py:Net", "ours", weights="w.pt")
+    inside = {path.name: path.read_bytes() for path in (whole.folder / "predictions").iterdir()}
+    predictor = medbench.load_predictor("net.py:Net", weights="w.pt")
+    rows = predict_images(predictor, ours / "png/images", ours / "out")
+    assert [row.status for row in rows] == ["ok"] * 10
+    assert inside
+    outside = {name: (ours / "out/predictions" / name).read_bytes() for name in inside}
+    assert outside == inside
+    request = Request(model="net.py:Net", challenge="ours", weights="w.pt")
+    for form, name in (("torchscript", "n.pt"), ("pt2", "n.pt2"), ("onnx", "n.onnx")):
+        if form == "onnx":
+            pytest.importorskip("onnxruntime")
+            pytest.importorskip("onnx")
+        parity = export(request, form, ours / name, SilentProgress())
+        assert parity.difference <= parity.tolerance
+        assert parity.agreement > 0.999
+        again = run(f"file:{name}", "ours")
+        for file, data in inside.items():
+            own = raster.read_label_map(again.folder / "predictions" / file)
+            (ours / "x.png").write_bytes(data)
+            assert (own == raster.read_label_map(ours / "x.png")).mean() > 0.999
+    assert export(request, "safetensors", ours / "n.safetensors", SilentProgress()) is None
+    restored = run("net.py:Net", "ours", weights="n.safetensors")
+    assert all((restored.folder / "predictions" / name).read_bytes() == data for name, data in inside.items())
+    with pytest.raises(MedbenchError, match="takes inputs of side 32 alone, 48") as error:
+        Request(model="file:n.onnx", challenge="ours", inference=Inference(image_size=48)).plan()
+    assert error.value.code == "model.axes"
+
+
+def test_a_foreign_export_needs_a_stated_contract(ours):
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Conv2d(3, 2, 1)
+    torch.jit.save(torch.jit.trace(network, torch.zeros(1, 3, 32, 32)), str(ours / "f.pt"))
+    with pytest.raises(MedbenchError) as error:
+        Request(model="file:f.pt", challenge="ours").plan()
+    assert error.value.code == "model.contract"
+    stated = {"contract": {"size": 32, "mean": [0.5, 0.5, 0.5]}}
+    assert run("file:f.pt", "ours", options=stated).exit_code == 0
+    for wrong, words in (
+        ({"sizes": 3}, "'sizes' is no entry"),
+        ({"channel_order": "rgb"}, "channel_order is 'rgb'. See docs/own_data_and_models.md."),
+    ):
+        with pytest.raises(MedbenchError) as error:
+            Request(model="file:f.pt", challenge="ours", options={"contract": wrong}).plan()
+        assert error.value.code == "model.contract"
+        assert words in f"{error.value.message} {error.value.hint}"
+
+
+SCRIPT = """
+import pathlib, sys, cv2, numpy as np
+source, target = map(pathlib.Path, sys.argv[1:3])
+how = sys.argv[3]
+for path in source.glob("*.png"):
+    grey = cv2.imread(str(path), 0)
+    mask = (grey > 128).astype(np.uint8)
+    if how == "small": mask = mask[::2]
+    if how == "classes": mask = mask * 9
+    if how != "nothing": cv2.imwrite(str(target / path.name), mask)
+    if how == "much": (target / "more.bin").write_bytes(b"x")
+    if how == "fails": sys.exit("out of paper")
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("right", ""), ("nothing", "program.nothing"), ("much", "program.too_much"), ("small", "program.answer"),
+     ("classes", "program.answer"), ("fails", "program.failed")],
+)  # fmt: skip
+def test_a_command_predicts_or_fails_case_by_case_with_its_reason(ours, how, code):
+    (ours / "predict.py").write_text(SCRIPT)
+    finished = run(f"command:{sys.executable} predict.py {{input}} {{output}} {how}", "ours")
+    assert len(finished.rows) == 2
+    for row in finished.rows:
+        assert row.evidence.get("refusal", "") == code
+        assert (row.status == "ok") == (not code)
+    assert how != "fails" or "out of paper" in finished.rows[0].reason
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [("command:python x.py", "model.command"), ("docker:ours:latest", "model.image"),
+     ("file:none.onnx", "model.file"), ("file:net.py", "model.file"), ("nothing.py:Net", "model.file")],
+)  # fmt: skip
+def test_a_wrong_name_is_refused_before_anything_starts(ours, model, code):
+    with pytest.raises(MedbenchError) as error:
+        _plan(model)
+    assert error.value.code == code
+
+
+def test_a_declared_model(ours):
+    with open(ours / "medbench.toml", "a", encoding="utf-8") as stream:
+        stream.write('\n[models.mynet]\nfile = "net.py"\nclass = "Net"\n')
+        stream.write("input = { size = 32, mean = [0.5, 0.5, 0.5] }\n")
+    assert "mynet" in medbench.list_models()
+    plan = Request(model="mynet", challenge="ours", weights="none").plan()
+    assert plan.network.contract().mean == (0.5, 0.5, 0.5)
+    assert plan.network.contract().size == 32
+
+
+class _Touches:
+    """A pickle that writes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_pt2_file_with_a_pickle_is_refused_and_not_run(ours):
+    torch = pytest.importorskip("torch")
+    program = torch.export.export(torch.nn.Conv2d(3, 2, 1), (torch.zeros(1, 3, 32, 32),))
+    torch.export.save(program, str(ours / "n.pt2"))
+    bad = ours / "bad.pt2"
+    with zipfile.ZipFile(ours / "n.pt2") as source, zipfile.ZipFile(bad, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if "sample_inputs" in name:
+                buffer = io.BytesIO()
+                torch.save(_Touches(ours / "touched"), buffer)
+                content = buffer.getvalue()
+            target.writestr(name, content)
+        assert any("sample_inputs" in name for name in source.namelist())
+    with pytest.raises(MedbenchError) as error:
+        Request(model="file:bad.pt2", challenge="ours", options={"contract": {"size": 32}}).plan()
+    assert error.value.code == "model.file"
+    assert not (ours / "touched").exists()
+    assert run("file:n.pt2", "ours", options={"contract": {"size": 32}}).exit_code == 0

@@ -1,0 +1,63 @@
+"""Code blocks of the documentation's pages, and how they are run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+from medbench.core.package import PACKAGE
+
+DOCS = Path(__file__).parents[2] / "docs"
+_BLOCK = re.compile(r"^( *)```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_TINY = re.compile(r"^<!-- tiny: (.+?) -> (.+?) -->$", re.MULTILINE)
+
+
+def blocks(page):
+    """Language, title and text of every block of a page, with the page's tiny settings in place of its own.
+
+    ``<!-- tiny: A -> B -->`` says what the suite runs instead, so that a page need not show it.
+    """
+    text = page.read_text(encoding="utf-8")
+    tiny = _TINY.findall(text)
+    for indent, language, title, body in _BLOCK.findall(text):
+        code = textwrap.dedent(body) if indent else body
+        for shown, run in tiny if language == "bash" else ():
+            code = code.replace(shown, run)
+        yield language, title, code
+
+
+def run_page(page, folder):
+    """Write the page's titled files, then run its tests and commands in a folder; what these print.
+
+    Raises:
+        AssertionError: with the output, where one of them fails.
+    """
+    outputs = []
+    for language, title, code in blocks(page):
+        if title and language != "text":
+            (folder / title).write_text(code, encoding="utf-8")
+        if title.startswith("test_"):
+            outputs.append(called([sys.executable, title], folder))
+        elif language == "bash":
+            wrapped = f'medbench() {{ {shlex.quote(sys.executable)} -m medbench "$@"; }}\nset -eu\n{code}'
+            outputs.append(called(["bash", "-c", wrapped], folder))
+    return outputs
+
+
+def called(command, folder):
+    """Standard output of a command that must end with 0."""
+    settings = {
+        "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), str(folder)]),
+        "OMP_NUM_THREADS": "1",
+        "COLUMNS": "160",
+        "MEDBENCH_CACHE": str(folder / "cache"),
+    }
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MEDBENCH_")}
+    done = subprocess.run(
+        command, cwd=folder, env={**own, **settings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout

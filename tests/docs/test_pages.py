@@ -1,0 +1,120 @@
+"""The documentation's own text runs, names nothing that is not there, and its generated pages are whole."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+sys.path.append(str(Path(__file__).parent))
+
+import pages
+
+import medbench
+
+README = pages.DOCS.parent / "README.md"
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def names(folder):
+    return sorted(path.name for path in (pages.DOCS / folder).glob("*.md"))
+
+
+@pytest.mark.parametrize("name", names("extending"))
+def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
+    assert pages.run_page(pages.DOCS / "extending" / name, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.exhaustive] if name == "compare-models.md" else [])
+        for name in ("index.md", *names("tutorials"))
+    ],
+)
+def test_a_tutorial_runs_from_its_own_text(name, tmp_path):
+    folder = "start" if name == "index.md" else "tutorials"
+    if name == "reproduce-a-row.md":
+        boards = pages.DOCS.parent / "leaderboards"
+        shutil.copytree(boards / "hc18", tmp_path / "leaderboards" / "hc18")
+        for file in boards.glob("profiles.*"):
+            shutil.copy(file, tmp_path / "leaderboards")
+    assert pages.run_page(pages.DOCS / folder / name, tmp_path)
+
+
+def test_the_table_of_hd95_is_what_its_program_prints(tmp_path):
+    page = pages.DOCS / "explanations" / "hd95.md"
+    pages.run_page(page, tmp_path)
+    shown = next(code for language, _, code in pages.blocks(page) if language == "text")
+    assert pages.called([sys.executable, "hd95.py"], tmp_path) == shown
+    assert len(set(re.findall(r"\d+\.\d{4}", shown))) == 4
+
+
+@pytest.mark.parametrize(
+    "page", [README, *sorted(pages.DOCS.rglob("*.md"))], ids=lambda page: str(page.relative_to(README.parent))
+)
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "reference/" not in target and page.parent.name != "reference":
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short_and_promises_no_index():
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 150
+    assert "pip install medbench" not in "\n".join(lines)
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_package():
+    facts = tomllib.loads((README.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((README.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert (citation["title"], citation["version"], citation["license"]) == (
+        facts["name"], facts["version"], facts["license"],
+    )  # fmt: skip
+
+
+def test_the_reference_is_written_from_the_program(tmp_path):
+    sys.path.append(str(pages.DOCS))
+    import write_reference
+
+    from medbench.core.errors import MedbenchError
+
+    write_reference.write(tmp_path)
+    metrics = (tmp_path / "metrics.md").read_text()
+    assert all(f"| `{id}` |" in metrics for id in medbench.list_metrics())
+    models = (tmp_path / "models.md").read_text()
+    assert all(f"| `{name}` |" in models for name in medbench.list_models())
+    challenges = (tmp_path / "challenges.md").read_text()
+    assert all(f"## {name}\n" in challenges for name in medbench.list_challenges())
+    commands = (tmp_path / "commands.md").read_text()
+    assert "## medbench leaderboard verify" in commands
+    assert "`--resamples`" in commands
+    with pytest.raises(MedbenchError) as unknown:
+        medbench.load_challenge("nothing")
+    errors = (tmp_path / "errors.md").read_text()
+    assert "## run.damaged\n" in errors
+    assert unknown.value.code in errors or unknown.value.code.endswith(".unknown")
+    assert (tmp_path / "pair.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
+def test_the_site_builds_strictly(tmp_path):
+    pytest.importorskip("material")
+    root = tmp_path / "copy"
+    shutil.copytree(pages.DOCS, root / "docs", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(pages.DOCS.parent / "mkdocs.yml", root)
+    pages.called([sys.executable, "docs/write_reference.py"], root)
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr[-3000:]

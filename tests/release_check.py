@@ -1,0 +1,134 @@
+"""What a user installs: wheel and sdist in empty environments, away from the checkout.
+
+    python tests/release_check.py [--python 3.11 …] [--all-extras] [--lowest]
+
+Builds wheel and sdist, installs each into an empty environment with the light core, and runs from an empty
+folder what needs no torch: listings, scoring from Python, an evaluation, and ``run``, which must say what
+installs torch. ``--lowest`` installs the lowest versions that pyproject.toml declares, ``--all-extras`` the
+extra ``all`` and the README's command. Prints one line a lane; exit code 1 where one fails.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_BYTES = 460 << 20
+SCORES = (
+    "import numpy as np, medbench, sys; a = np.zeros((8, 8), np.uint8); a[2:5, 2:5] = 1; "
+    "assert medbench.score('hd95.pooled', a, a, spacing=(1, 1)).value == 0; "
+    "assert 'torch' not in sys.modules and len(medbench.list_challenges()) > 20"
+)
+
+
+def called(*command, cwd, code=0):
+    """Output of a command that must end with a code."""
+    own = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MEDBENCH_", "PYTHONPATH"))
+    }
+    done = subprocess.run(
+        list(map(str, command)), cwd=cwd, env={**own, "MEDBENCH_CACHE": str(cwd / "cache")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != code:
+        raise SystemExit(
+            f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        )
+    return done.stdout + done.stderr
+
+
+def environment(folder, python):
+    """An empty environment; its Python."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    if uv:
+        called(uv, "venv", "--python", python, folder, cwd=folder.parent)
+    else:
+        called(f"python{python}", "-m", "venv", folder, cwd=folder.parent)
+    return folder / "bin" / "python", uv
+
+
+def install(python, uv, what, cwd, *options):
+    """Install into the environment of a Python."""
+    if uv:
+        called(uv, "pip", "install", "--quiet", "--python", python, *options, what, cwd=cwd)
+    else:
+        called(python, "-m", "pip", "install", "--quiet", *options, what, cwd=cwd)
+
+
+def light(python, cwd):
+    """What works without torch, from an empty folder."""
+    medbench = python.parent / "medbench"
+    called(python, "-c", SCORES, cwd=cwd)
+    called(medbench, "--help", cwd=cwd)
+    assert "hd95.pooled" in called(medbench, "metrics", "--json", cwd=cwd)
+    called(medbench, "data", "sample", "hc18", "-o", cwd / "hc18", cwd=cwd)
+    (cwd / "none").mkdir(exist_ok=True)
+    called(
+        medbench,
+        "evaluate",
+        "-c",
+        "hc18",
+        "--data",
+        cwd / "hc18",
+        "--predictions",
+        cwd / "none",
+        cwd=cwd,
+        code=1,
+    )
+    told = called(medbench, "run", "-m", "dssau_net", "-c", "iugc2024", cwd=cwd, code=2)
+    assert "pip install 'medbench[models]'" in told, told
+
+
+def size_of(folder):
+    """Bytes of a folder's files."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def lane(name, archive, python, folder, *, extra="", lowest=False):
+    """Install one archive into an environment of its own and try it."""
+    place = folder / name
+    place.mkdir()
+    interpreter, uv = environment(place / "venv", python)
+    options = ("--resolution", "lowest-direct") if lowest else ()
+    if lowest and not uv:
+        raise SystemExit("--lowest needs uv: pip install uv")
+    before = size_of(place / "venv")
+    install(interpreter, uv, f"{archive}{extra}", place, *options)
+    if extra:
+        called(interpreter.parent / "medbench", "run", "-m", "dssau_net", "-c", "iugc2024", cwd=place)
+        print(f"passed  {name}: the README's command", flush=True)  # noqa: T201
+        return
+    light(interpreter, place)
+    taken = size_of(place / "venv") - before
+    assert lowest or taken <= MOST_BYTES, f"the light core takes {taken >> 20} MiB"
+    print(f"passed  {name}: {taken >> 20} MiB", flush=True)  # noqa: T201
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    parser.add_argument("--python", nargs="+", default=[own], help="Versions of Python.")
+    parser.add_argument(
+        "--all-extras", action="store_true", help="Also the extra all, with the README's command."
+    )
+    parser.add_argument("--lowest", action="store_true", help="Also the lowest versions that are declared.")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="medbench-release-") as name:
+        folder = Path(name)
+        called(sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT, cwd=folder)
+        wheel, sdist = next(folder.glob("dist/*.whl")), next(folder.glob("dist/*.tar.gz"))
+        for python in asked.python:
+            lane(f"wheel-{python}", wheel, python, folder)
+            lane(f"sdist-{python}", sdist, python, folder)
+            if asked.lowest:
+                lane(f"lowest-{python}", wheel, python, folder, lowest=True)
+            if asked.all_extras:
+                lane(f"all-{python}", wheel, python, folder, extra="[all]")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Recipes by model family and challenge, where each setting comes from, and values that are refused."""
+
+import json
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from medbench.challenges import load_challenge
+from medbench.cli.main import app
+from medbench.core.errors import MedbenchError
+from medbench.models import model_entries
+from medbench.running.networks import plan_network, recipe_for
+from medbench.running.train import outline_training
+from medbench.training.recipes import FOLDER, list_recipes, load_recipe, load_recipe_as
+
+COLUMNS = (
+    *("optimizer", "learning_rate", "weight_decay", "schedule", "loss"),
+    *("image_size", "batch_size", "epochs", "augmentation"),
+)
+SQUARED, BCE_DICE = "cross_entropy_squared_dice", "cross_entropy_dice"
+DEIT = ("adamw", 5e-4, 0.05, "warmup_cosine", "cross_entropy", 224, 90, 300, "random_crop")
+CVC_PROGRAM = ("batch_dice", 256, 8, 200, "flip_scale_drop")
+SYNAPSE = ("sgd", 0.05, 1e-4, "polynomial", SQUARED, 224, 24, 400, "flip_rotate")
+VIDEOS = ("adam", 1e-3, 1e-4, "constant", "bce", "whole videos", "1 video", 300, "none")
+PAIRS = {
+    ("dssau_net", "iugc2024"): ("adamw", 1e-4, 0.1, "constant", BCE_DICE, 256, 20, 10, "flip_rotate"),
+    ("brau_net", "psfhs"): ("adam", 1e-3, 0.0, "polynomial", SQUARED, 256, 4, 100, "flip_rotate"),
+    ("brau_net_pp", "synapse"): SYNAPSE,
+    ("brau_net_pp", "isic2018"): ("adam", 5e-4, 0.0, "cosine", *CVC_PROGRAM),
+    ("brau_net_pp", "cvc_clinicdb"): ("adam", 5e-4, 0.0, "cosine", *CVC_PROGRAM),
+    ("brau_net_pp.isic", "synapse"): SYNAPSE,
+    ("mslau_net", "synapse"): SYNAPSE,
+    ("mslau_net", "cvc_clinicdb"): ("adamw", 1e-4, 1e-4, "cosine", *CVC_PROGRAM),
+    ("mslau_net", "isic2018"): ("adamw", 1e-4, 1e-4, "cosine", *CVC_PROGRAM),
+    ("medformer_small", "isic2018"): (
+        *("adam", 1e-4, 0.0, "cosine", "batch_dice"),
+        *(256, 16, 200, "flip_scale_drop"),
+    ),
+    ("medformer_small", "cvc_clinicdb"): (
+        *("adam", 5e-4, 0.0, "cosine", "batch_dice"),
+        *(256, 16, 200, "flip_scale_drop"),
+    ),
+    ("medformer_base", "synapse"): ("adamw", 1e-3, 1e-4, "cosine", SQUARED, 224, 24, 400, "flip_rotate"),
+    ("medformer_base", "cvc_clinicdb"): (
+        *("adam", 5e-4, 0.0, "cosine", "batch_dice"),
+        *(256, 16, 200, "flip_scale_drop"),
+    ),
+    ("medformer_base.classifier", "isic2018_task3"): DEIT,
+    ("medformer_base.classifier", "colonpath"): DEIT,
+    ("medformer_base.classifier", "brain_tumor_mri"): DEIT,
+    ("dmaf_net", "brats2020"): (
+        *("adamw_amsgrad", 2e-4, 1e-4, "polynomial", "modality_distillation"),
+        *(80, 1, 300, "turn_mirror"),
+    ),
+    ("fulltransnet", "tvsum"): VIDEOS,
+    ("fulltransnet.published", "summe"): VIDEOS,
+}
+"""Model and challenge -> the paper's or its program's settings, in the order of the columns."""
+
+
+@pytest.mark.parametrize(("model", "challenge"), PAIRS)
+def test_a_training_takes_the_papers_recipe_on_the_papers_data(model, challenge):
+    plan = outline_training(model, challenge)
+    settings = plan["settings"]
+    assert tuple(settings[name]["value"] for name in COLUMNS) == PAIRS[model, challenge]
+    documents = {settings[name]["source"] for name in ("learning_rate", "epochs")}
+    assert len(documents) == 1
+    assert "@" in documents.pop(), "names the program at its commit"
+    assert plan["start"]["value"] == "fresh weights"
+
+
+def test_the_cards_own_recipe_serves_where_the_family_has_none_for_a_challenge():
+    assert outline_training("brau_net_pp.isic", "psfhs")["recipe"] == "isic"
+    assert outline_training("brau_net_pp", "psfhs")["recipe"] == "default"
+    published = outline_training("fulltransnet.published", "tvsum")
+    assert (published["recipe"], published["chosen_by"]) == (
+        "published",
+        "the card of fulltransnet.published",
+    )
+    assert published["settings"]["validation"]["value"] == "test_split"
+    assert outline_training("timm/test_resnet", "isic2018_task3")["recipe"] == "default"
+
+
+def test_each_setting_names_where_it_comes_from():
+    plan = outline_training("mslau_net", "cvc_clinicdb", recipe_changes={"epochs": 3})
+    sources = {name: entry["source"] for name, entry in plan["settings"].items()}
+    program = "arXiv 2505.18823; Monsoon49/MSLAU-Net@efdb058, cvc_train.py"
+    assert sources["epochs"] == "--recipe-set"
+    assert sources["loss"] == sources["batch_size"] == program
+    assert sources["validation"] == "medbench"
+    assert "best.pth" in plan["start"]["authors"]
+    stained = outline_training("smp/unet", "kpis_patch")["settings"]["augmentation"]
+    assert stained == {"value": "stain", "source": "card of kpis_patch"}
+    assert outline_training("smp/unet", "kpis_patch")["settings"]["epochs"]["source"] == "medbench"
+
+
+def test_every_recipe_that_a_card_or_a_family_names_is_there():
+    for entry in model_entries():
+        assert entry.default_recipe in list_recipes(entry.recipe_family), entry.name
+    for path in FOLDER.glob("*.toml"):
+        table = tomllib.loads(path.read_text())
+        for challenge, name in table.get("challenges", {}).items():
+            assert load_challenge(challenge).name == challenge
+            assert name in list_recipes(path.stem)
+        for name in list_recipes(path.stem):
+            named = {key for key in table[name] if key not in ("source", "ours", "authors_start")}
+            assert set(table[name].get("ours", ())) <= named | {"image_size", "seed"}, (path, name)
+
+
+def test_the_dry_run_prints_the_plan_and_draws_no_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+    command = ["train", "-m", "brau_net", "-c", "psfhs", "--dry-run"]
+    answer = CliRunner().invoke(app, [*command, "--json"])
+    assert answer.exit_code == 0
+    plan = json.loads(answer.stdout)
+    assert plan["settings"]["learning_rate"] == {
+        "value": 1e-3,
+        "source": "arXiv 2310.00289; Caipengzhou/BRAU-Net@7a35eb4, training program",
+    }
+    assert "adam" in CliRunner().invoke(app, command).stdout
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "nearest"),
+    [
+        ({"optimizer": "SGD"}, "sgd"),
+        ({"schedule": "poly"}, "polynomial"),
+        ({"schedule": "Constant"}, "constant"),
+        ({"augmentation": "flip"}, "flip_rotate"),
+        ({"validation": "bygroup"}, "by_group"),
+        ({"loss": "cross_entropy_dise"}, "cross_entropy_dice"),
+        ({"decay": "everything"}, "matrices"),
+        ({"learnin_rate": 1e-3}, "learning_rate"),
+        ({"optimiser": "sgd"}, "optimizer"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_nearest_name(changes, nearest):
+    with pytest.raises(MedbenchError) as caught:
+        outline_training("smp/unet", "psfhs", recipe_changes=changes)
+    assert caught.value.code == "recipe.setting"
+    assert nearest in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": "ten"},
+        {"epochs": 0},
+        {"batch_size": 2.5},
+        {"learning_rate": -1.0},
+        {"learning_rate": float("nan")},
+        {"hide_sequences": 1},
+        {"structure_share": 2.0},
+        {"epochs": True},
+        {"patches": 2},
+        {"augmentation": "mirror"},
+        {"schedule": "warmup_cosine"},
+        {"loss": "modality_distillation"},
+    ],
+)
+def test_a_value_that_a_training_would_not_follow_is_refused(changes):
+    with pytest.raises(MedbenchError) as caught:
+        outline_training("smp/unet", "psfhs", recipe_changes=changes)
+    assert caught.value.code == "recipe.setting"
+    assert next(iter(changes)) in caught.value.message
+
+
+def test_values_of_other_kinds_of_recipes_are_checked_too():
+    for model, challenge, changes in (
+        ("monai/unet", "brats2020", {"augmentation": "flip_rotate"}),
+        ("timm/test_resnet", "colonpath", {"optimizer": "sgd"}),
+        ("timm/test_resnet", "colonpath", {"class_balance": "los"}),
+        ("fulltransnet", "tvsum", {"loss": "bcee"}),
+        ("nnunet", "psfhs", {"planner": "ResEncN"}),
+        ("nnunet", "psfhs", {"epochs": 0}),
+    ):
+        with pytest.raises(MedbenchError) as caught:
+            outline_training(model, challenge, recipe_changes=changes)
+        assert caught.value.code == "recipe.setting"
+
+
+def test_a_rate_of_zero_is_a_rate():
+    challenge = load_challenge("psfhs")
+    network = plan_network("smp/unet", challenge, {})
+    assert recipe_for(challenge, network, None, {"learning_rate": 0}).learning_rate == 0
+
+
+def test_recipes_of_one_name_are_of_one_kind():
+    from medbench.nnunet.recipe import NnunetRecipe
+
+    assert load_recipe_as(NnunetRecipe, "nnunet", "default", {}).batch_size == 0
+    assert load_recipe("medformer", "official").decay == "all"

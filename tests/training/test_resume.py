@@ -1,0 +1,197 @@
+"""A training that is killed and repeated ends with the bytes of one that never stopped."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import medbench
+from medbench.core.files import sha256_file
+from medbench.core.progress import SilentProgress
+from medbench.core.sample import TrainingImage, TrainingVolume
+from medbench.inference.predictor import InputContract
+from medbench.inference.volumes import VolumeContract
+from medbench.training import fit as fitting
+from medbench.training.fit import RESUME, Learner, fit
+from medbench.training.hardware import Hardware
+from medbench.training.recipes import load_recipe, load_recipe_as
+from medbench.training.sequence_fit import fit_sequences
+from medbench.training.sequence_recipe import SequenceRecipe
+from small_trainings import (
+    SIDE,
+    LoadImage,
+    SmallClassifier,
+    SmallUNet,
+    SmallVolumeNet,
+    dmaf,
+    load_volume,
+    sequence,
+)
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+class KillingProgress(SilentProgress):
+    """Ends the training after so many steps, counted from its beginning."""
+
+    def __init__(self, at):
+        self.at, self.steps = at, 0
+
+    def advance(self, steps=1, note=""):
+        self.steps += steps
+        if note and self.steps >= self.at:
+            raise Killed
+
+
+def images():
+    return [TrainingImage(f"i{k}", f"g{k // 2}", LoadImage(k), k % 3 > 0, k % 2) for k in range(18)]
+
+
+def volumes():
+    return [
+        TrainingVolume(f"c{n}", f"p{n}", lambda n=n: load_volume(n), (), (n != 0, n != 1)) for n in range(3)
+    ]
+
+
+def segmentation(folder, hardware, progress):
+    settings = {"image_size": 16, "batch_size": 4, "epochs": 4, "least_steps": 0, "gradient_clip": 1.0}
+    recipe = load_recipe("dssau_net", "default", **settings)
+    learner = Learner(SmallUNet, InputContract(16), 2, ("label_map", "image_classes"), ("label_map",))
+    return fit(learner, images(), recipe, folder, {}, hardware=hardware, progress=progress)
+
+
+def classes(folder, hardware, progress):
+    settings = {"image_size": 16, "batch_size": 4, "epochs": 4, "least_steps": 0, "warmup_epochs": 2}
+    recipe = load_recipe("image_classes", "deit", **settings)
+    learner = Learner(SmallClassifier, InputContract(16), 2, ("image_classes",), ("image_classes",))
+    return fit(learner, images(), recipe, folder, {}, hardware=hardware, progress=progress)
+
+
+def patches(folder, hardware, progress):
+    settings = {"image_size": 16, "batch_size": 2, "epochs": 3, "patches": 3, "least_steps": 0}
+    recipe = load_recipe("monai", "default", **settings)
+    learner = Learner(SmallVolumeNet, VolumeContract(16, "scaled", "uniform", False), 2)
+    return fit(learner, volumes(), recipe, folder, {}, hardware=hardware, progress=progress)
+
+
+def distillation(folder, hardware, progress):
+    settings = {"batch_size": 1, "epochs": 3, "patches": 1, "least_steps": 0, "image_size": SIDE}
+    recipe = load_recipe("dmaf_net", "quick", **settings)
+    learner = Learner(dmaf, VolumeContract(SIDE, "scaled", "uniform", True), 2)
+    cache = folder.parent / "prepared"
+    return fit(learner, volumes(), recipe, folder, {}, hardware=hardware, progress=progress, cache=cache)
+
+
+def summaries(folder, hardware, progress):
+    recipe = load_recipe_as(SequenceRecipe, "video_summaries", "default", {"epochs": 4, "least_steps": 0})
+    sizes = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32}
+
+    def build():
+        return medbench.create_model("fulltransnet", num_classes=1, **sizes)
+
+    examples = [sequence(number) for number in range(3)]
+    folder.mkdir(exist_ok=True)
+    return fit_sequences(build, examples, recipe, folder, {}, hardware=hardware, progress=progress)
+
+
+FAMILIES = [segmentation, classes, patches, distillation, summaries]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("train", FAMILIES)
+def test_killed_at_a_random_step_and_repeated_ends_with_the_same_bytes(train, tmp_path):
+    counting = KillingProgress(10**9)
+    whole = train(tmp_path / "whole", Hardware("cpu", 1, workers=0), counting)
+    expected = sha256_file(whole)
+    for workers in (0, 2):
+        folder = tmp_path / f"part{workers}"
+        step = random.Random(f"{train.__name__} {workers}").randint(2, counting.steps - 1)
+        hardware = Hardware("cpu", 1, workers=workers)
+        with pytest.raises(Killed):
+            train(folder, hardware, KillingProgress(step))
+        weights = train(folder, hardware, SilentProgress())
+        assert sha256_file(weights) == expected, f"killed at step {step} with {workers} reading processes"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_killed_late_with_reading_processes_goes_on_with_the_epoch_that_it_was_in(tmp_path):
+    """Field case: the third epoch drew the order and the augmentation of the first again."""
+    expected = sha256_file(segmentation(tmp_path / "whole", Hardware("cpu", 1, workers=0), SilentProgress()))
+    hardware = Hardware("cpu", 1, workers=2)
+    with pytest.raises(Killed):
+        segmentation(tmp_path / "part", hardware, KillingProgress(11))
+    assert (tmp_path / "part" / RESUME).exists()
+    assert sha256_file(segmentation(tmp_path / "part", hardware, SilentProgress())) == expected
+
+
+def test_the_state_before_stays_until_the_new_one_is_on_the_disk(tmp_path, monkeypatch):
+    (tmp_path / RESUME).write_bytes(b"before")
+    events = []
+
+    class Trainer:
+        is_global_zero = True
+
+        @staticmethod
+        def save_checkpoint(path):
+            path.write_bytes(b"after")
+            events.append(("written", (tmp_path / RESUME).read_bytes()))
+
+    flush = os.fsync
+
+    def noted(number):
+        events.append(("flushed", (tmp_path / RESUME).read_bytes()))
+        flush(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    fitting.save_state(Trainer, tmp_path)
+    assert events == [("written", b"before"), ("flushed", b"before")]
+    assert (tmp_path / RESUME).read_bytes() == b"after"
+    assert [path.name for path in tmp_path.iterdir()] == [RESUME]
+
+
+def test_an_interruption_is_one_from_python_and_leaves_the_next_one_alone(tmp_path):
+    class Interrupting(SilentProgress):
+        def advance(self, steps=1, note=""):
+            if note:
+                raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        segmentation(tmp_path / "part", Hardware("cpu", 1, workers=0), Interrupting())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_training_with_130_and_says_how_to_go_on(tmp_path, small_cvc):
+    words = ["-m", "medbench", "train", "-m", "smp/unet", "-c", "cvc_clinicdb", "--data", str(small_cvc)]
+    words += ["--runs", str(tmp_path), "--set", "encoder=mobilenet_v2", "--workers", "2", "--device", "cpu"]
+    words += [x for name in ("image_size=32", "epochs=500", "batch_size=4") for x in ("--recipe-set", name)]
+    child = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    until = time.monotonic() + 300
+    while not list(tmp_path.glob(f"**/{RESUME}")) and child.poll() is None and time.monotonic() < until:
+        time.sleep(0.1)
+    os.killpg(child.pid, signal.SIGINT)
+    out, error = child.communicate(timeout=120)
+    assert child.returncode == 130, error
+    assert error.strip().splitlines()[-1] == "Interrupted. Repeat the command to go on."
+    assert "Traceback" not in out + error
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_steps_that_are_left_out_are_counted_in_the_summary(tmp_path):
+    weights = segmentation(tmp_path / "whole", Hardware("cpu", 1, workers=0), SilentProgress())
+    summary = json.loads(weights.with_name("training.json").read_text())
+    assert summary["steps_left_out"] == 0
+    assert torch.load(weights, weights_only=True)
