@@ -142,9 +142,9 @@ def show(
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
-    from medbench.leaderboards.cells import cells, facts, headings, notes
     from medbench.leaderboards.rendering import FORMATS
     from medbench.leaderboards.results import load_board
+    from medbench.leaderboards.table_text import cells, facts, headings, notes
 
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))

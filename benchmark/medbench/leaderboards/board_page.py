@@ -11,8 +11,8 @@ from typing import Any
 from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
 from medbench.leaderboards.case_figures import BoardEvidence, Ranges, case_figures
-from medbench.leaderboards.cells import cells, facts, headings, notes, text
 from medbench.leaderboards.sections import group_text
+from medbench.leaderboards.table_text import cells, facts, headings, notes, text
 from medbench.records.legend import definitions
 from medbench.records.reading import KEY_LENGTH
 from medbench.records.shell import page_environment, whisker

@@ -103,7 +103,7 @@ def case_figures(table: Table, evidence: BoardEvidence) -> CaseFigures:
         dots_and_boxes(series, heading(metric), numbers, f"{heading(metric)}, case by case"),
         _stability([entry for entry, _ in ranked], ranking),
         significance_plot(
-            [entry.name for entry, _ in ranked] if significance else [], significance, _SIGNIFICANT
+            [entry.name for entry, _ in ranked] if significance else [], significance, _significant(pairs)
         ),
     ]
     left = len(table.entries) - len(pairs)
@@ -116,10 +116,16 @@ def case_figures(table: Table, evidence: BoardEvidence) -> CaseFigures:
     )
 
 
-_SIGNIFICANT = (
-    "Filled: the entry of the row is better than that of the column, by a one-sided Wilcoxon test of the "
-    "groups' means, p < 0.05 after Holm's correction over all ordered pairs."
-)
+def _significant(pairs: Sequence[tuple[Entry, Run]]) -> str:
+    """How to read the significance map, and whether its tests could reach 0.05 at all."""
+    ranked = [run for entry, run in pairs if entry.rank is not None]
+    groups = ranked[0].record.challenge.groups if ranked else 0
+    least = len(ranked) * (len(ranked) - 1) * 0.5**groups
+    limit = f" With {groups} groups no p is below {least:.2g}: none can be filled." if least >= 0.05 else ""
+    return (
+        "Filled: the entry of the row is better than that of the column, by a one-sided Wilcoxon test of the "
+        f"groups' means, p < 0.05 after Holm's correction over all ordered pairs.{limit}"
+    )
 
 
 def _values(run: Run, metric: MetricSpec) -> dict[str, float]:

@@ -12,7 +12,7 @@ from medbench.core.task import titles
 from medbench.leaderboards.board_page import budget, data_kind, family
 from medbench.leaderboards.boards import Board, make_board
 from medbench.leaderboards.case_figures import BoardEvidence
-from medbench.leaderboards.cells import text
+from medbench.leaderboards.table_text import text
 from medbench.records.reading import EVIDENCE, KEY_LENGTH
 from medbench.records.shell import page_environment, whisker
 from medbench.records.tables import heading
@@ -68,6 +68,7 @@ def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[s
                     "link": f"{board.challenge}/index.html#r{place + 1}-{entry.run[:KEY_LENGTH]}",
                     "name": entry.name,
                     "split": table.split,
+                    "protocol": table.protocol,
                     "metric": heading(metric),
                     "text": text(cell, metric),
                     "value": "" if value is None else value,

@@ -11,7 +11,7 @@ from medbench.core.result_table import MetricSpec
 from medbench.core.text import csv_text, markdown_text, printable
 from medbench.leaderboards.board_page import html
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
-from medbench.leaderboards.cells import cells, facts, headings, notes
+from medbench.leaderboards.table_text import cells, facts, headings, notes
 
 _LATEX = {
     "\\": r"\textbackslash{}",

@@ -8,6 +8,7 @@ byte by byte when they are verified.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,12 @@ import numpy as np
 
 from medbench.records.shell import words
 
-WIDTH, LEFT, RIGHT, TOP, AXIS = 760, 210, 24, 8, 40
+WIDTH, LEFT, RIGHT, TOP, AXIS = 640, 204, 24, 8, 40
 ROW = 34
 MOST_DOTS = 8000
 """Dots of one plot; where there are more cases times entries, boxes alone are drawn."""
-LONGEST_NAME = 34
+LINE, LINES = 30, 2
+"""Letters of a line of a name beside a plot, and lines of a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,15 @@ def _up(scale: Scale, left: float, right: float, label: str) -> list[str]:
     return [*parts, f"<text {turned}>{words(label)}</text>"]
 
 
-def _name(name: str, y: float) -> str:
-    short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-    full = f"<title>{words(name)}</title>" if short != name else ""
-    return f'<text x="{LEFT - 8}" y="{y + 4:g}" text-anchor="end">{full}{words(short)}</text>'
+def _name(name: str, y: float, lines: int = LINES) -> str:
+    """A name beside its row of a plot, in a line or two, and in full where it is pointed at."""
+    short = textwrap.wrap(name, LINE, max_lines=lines, placeholder="…") or [""]
+    first = y + 4 - 6 * (len(short) - 1)
+    parts = "".join(
+        f'<tspan x="{LEFT - 8}" y="{first + 12 * place:g}">{words(line)}</tspan>'
+        for place, line in enumerate(short)
+    )
+    return f'<text text-anchor="end"><title>{words(name)}</title>{parts}</text>'
 
 
 def dots_and_boxes(
@@ -204,7 +211,7 @@ def significance_plot(names: Sequence[str], p: Sequence[Sequence[float | None]],
     parts = [_open("Significance map", bottom + AXIS)]
     for i, name in enumerate(names):
         y = TOP + side * (i + 0.5)
-        parts.append(_name(f"{i + 1}. {name}", y))
+        parts.append(_name(f"{i + 1}. {name}", y, LINES if side > 25 else 1))
         middle = LEFT + side * (i + 0.5)
         parts.append(f'<text x="{middle:g}" y="{bottom + 14:g}" text-anchor="middle">{i + 1}</text>')
         for j, other in enumerate(names):
@@ -233,7 +240,7 @@ def bars(values: Mapping[str, float], label: str, title: str) -> Drawing:
     for place, (name, value) in enumerate(values.items()):
         y = TOP + row * (place + 0.5)
         parts += [
-            _name(name, y),
+            _name(name, y, 1),
             f'<rect class="bar" x="{scale(0)}" y="{y - 8:g}" width="{round(scale(value) - scale(0), 1)}" '
             'height="16"/>',
             f'<text x="{scale(value) + 5:g}" y="{y + 4:g}">{value:.3g}</text>',

@@ -36,6 +36,21 @@ WORST, TYPICAL, UNSCORED = 12, 2, 4
 MOST_DISTRIBUTIONS = 8
 
 
+@dataclass(frozen=True, slots=True)
+class ReportNotes:
+    """What a report says besides the record.
+
+    Attributes:
+        sealed: whether hashes show that record and rows were not edited.
+        verdicts: columns in which the run was not shown to lie above the constant baseline, in words.
+        bibtex: entries of the model and the challenge.
+    """
+
+    sealed: bool = True
+    verdicts: Sequence[str] = ()
+    bibtex: str = ""
+
+
 def write_report(
     path: Path,
     challenge: Challenge,
@@ -43,10 +58,7 @@ def write_report(
     rows: Sequence[CaseRow],
     record: RunRecord,
     predictions: Path,
-    *,
-    sealed: bool = True,
-    bibtex: str = "",
-    verdicts: Sequence[str] = (),
+    notes: ReportNotes = ReportNotes(),
 ) -> None:
     """Write the report of a run as one HTML file without links to other files.
 
@@ -57,9 +69,7 @@ def write_report(
         rows: scores of the cases.
         record: of the run.
         predictions: folder of prediction files.
-        sealed: whether hashes show that record and rows were not edited.
-        bibtex: entries of the model and the challenge.
-        verdicts: columns in which the run was not shown to lie above the constant baseline, in words.
+        notes: what it says besides.
     """
     columns = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
     ordering = columns[0] if columns else None
@@ -72,8 +82,8 @@ def write_report(
         .get_template("report.html.j2")
         .render(
             record=record,
-            sealed=sealed,
-            verdicts=verdicts,
+            sealed=notes.sealed,
+            verdicts=notes.verdicts,
             headline=_headline(record, challenge),
             headings=RESULT_HEADINGS,
             tables=[
@@ -103,7 +113,7 @@ def write_report(
             ],
             ordering=ordering,
             definitions=definitions(metric for metric in challenge.metrics if metric.name in record.metrics),
-            bibtex=bibtex or challenge.card.bibtex,
+            bibtex=notes.bibtex or challenge.card.bibtex,
             licences=_licences(challenge, record),
         )
     )

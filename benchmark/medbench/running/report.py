@@ -12,7 +12,7 @@ from medbench.core.folders import data_folder, leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.data_places import find_data_place
 from medbench.records.identity import manifest_sha256
-from medbench.records.page import write_report
+from medbench.records.page import ReportNotes, write_report
 from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
 from medbench.running.cite import bibtex_of
 from medbench.running.data import resolve_data
@@ -72,17 +72,8 @@ def report(
     page = Path(output) if output else default
     rows = list(finished.rows.values())
     verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
-    write_report(
-        page,
-        challenge,
-        cases,
-        rows,
-        record,
-        folder,
-        sealed=finished.sealed,
-        bibtex=bibtex_of(record),
-        verdicts=verdicts,
-    )
+    notes = ReportNotes(finished.sealed, verdicts, bibtex_of(record))
+    write_report(page, challenge, cases, rows, record, folder, notes)
     return page
 
 

@@ -203,11 +203,17 @@
       const own = JSON.parse(cell.dataset.groups), text = one(".t", cell);
       cell.dataset.whole ??= JSON.stringify([text.textContent, cell.dataset.v, cell.dataset.low, cell.dataset.high]);
       const [words_, value, low, high] = subgroup ? own[subgroup] || ["–", "", "", ""] : JSON.parse(cell.dataset.whole);
-      text.textContent = words_;
+      fill(text, words_);
       Object.assign(cell.dataset, { v: value, low, high });
       all(".iv", cell).forEach((bar) => { bar.hidden = Boolean(subgroup); });
     });
     said.textContent = `${count} of ${total} rows shown${subgroup ? `, ${subgroup}` : ""}.`;
+  };
+
+  const fill = (place, text) => {
+    const at = text.indexOf(" [") + 1;
+    place.textContent = at ? text.slice(0, at) : text;
+    if (at) place.append(make("small", { textContent: text.slice(at) }));
   };
 
   /* Tools above tables */
