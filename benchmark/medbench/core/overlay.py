@@ -34,10 +34,12 @@ class Stroke:
     Attributes:
         side: whose measurement it is.
         points: ``(row, column)`` in pixels of the image, two or more.
+        dashed: whether the line is dashed, as measured distances and sides of angles are.
     """
 
     side: Literal["reference", "prediction"]
     points: Sequence[tuple[float, float]]
+    dashed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

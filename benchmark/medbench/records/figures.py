@@ -118,8 +118,8 @@ def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
 
 
 def _outlined(image: Illustration) -> bool:
-    boxes = image.reference_boxes or image.prediction_boxes
-    return bool(np.any(image.reference) or np.any(image.prediction) or boxes)
+    shapes = image.reference_boxes or image.prediction_boxes or image.strokes
+    return bool(np.any(image.reference) or np.any(image.prediction) or shapes)
 
 
 def _frame(illustration: Illustration) -> Frame:
@@ -230,4 +230,5 @@ def _stroke(stroke: Stroke, scale: float) -> str:
     points = " ".join(
         f"{(column + 0.5) * scale:.1f},{(row + 0.5) * scale:.1f}" for row, column in stroke.points
     )
-    return f'<polyline class="geometry {stroke.side}" points="{points}"/>'
+    look = f"geometry {stroke.side}" if stroke.dashed else stroke.side
+    return f'<polyline class="{look}" points="{points}"/>'

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def write_report(
     """
     columns = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
     ordering = columns[0] if columns else None
+    titles = _titles(metric for metric in challenge.metrics if metric.name in record.metrics)
     methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
     galleries = _galleries(challenge, {case.id: case for case in cases}, rows, columns, predictions)
     figures = [figure for gallery in galleries for figure in gallery.figures]
@@ -84,7 +86,7 @@ def write_report(
             record=record,
             sealed=notes.sealed,
             verdicts=notes.verdicts,
-            headline=_headline(record, challenge),
+            headline=_headline(record, challenge, titles),
             headings=RESULT_HEADINGS,
             tables=[
                 (protocol, list(zip(result_rows(metrics), [m.convention for m in metrics], strict=True)))
@@ -97,7 +99,7 @@ def write_report(
             methods="; ".join(sorted(methods)) or "too few groups",
             failures=[(numbers[row.case], row) for row in rows if row.status != "ok"],
             flagged=[(row.case, flag) for row in rows for flag in row.evidence.get(FLAGS, ())],
-            distributions=_distributions(rows, columns, numbers),
+            distributions=_distributions(rows, columns, titles, numbers),
             charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
             phases=bars(record.time_s, "seconds", "Time by phase"),
             galleries=galleries,
@@ -105,8 +107,7 @@ def write_report(
             marked=any(figure.marked for figure in figures),
             measured=any(figure.measured for figure in figures),
             anchors={figure.case: place for place, figure in reversed(list(enumerate(figures)))},
-            case_headings=columns,
-            heading=heading,
+            case_headings=[(metric, titles[metric.name]) for metric in columns],
             fact_headings=_fact_columns(rows),
             case_rows=[
                 (place, row, [_cell(row, metric) for metric in columns]) for place, row in enumerate(rows)
@@ -128,19 +129,34 @@ class Gallery:
     figures: Sequence[Figure]
 
 
-def _headline(record: RunRecord, challenge: Challenge) -> list[tuple[str, str, str]]:
+def _titles(metrics: Iterable[MetricSpec]) -> dict[str, str]:
+    """Column -> its heading, with the protocol where columns of two protocols have one heading."""
+    plain = {metric.name: (heading(metric), metric.protocol) for metric in metrics}
+    several = {text for text, count in Counter(text for text, _ in plain.values()).items() if count > 1}
+    return {
+        name: f"{text} ({protocol})" if protocol and text in several else text
+        for name, (text, protocol) in plain.items()
+    }
+
+
+def _headline(
+    record: RunRecord, challenge: Challenge, titles: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
     """Heading, value and interval of the headline columns, or of the first where none is one."""
     shown = [metric for metric in challenge.metrics if metric.name in record.metrics]
     short = [metric for metric in shown if metric.headline] or shown[:1]
     return [
-        (heading(metric), number(own.value, own.unit), interval(own.ci95_low, own.ci95_high, own.unit))
+        (titles[metric.name], number(own.value, own.unit), interval(own.ci95_low, own.ci95_high, own.unit))
         for metric in short
         for own in (record.metrics[metric.name],)
     ]
 
 
 def _distributions(
-    rows: Sequence[CaseRow], columns: Sequence[MetricSpec], numbers: Mapping[str, int]
+    rows: Sequence[CaseRow],
+    columns: Sequence[MetricSpec],
+    titles: Mapping[str, str],
+    numbers: Mapping[str, int],
 ) -> list[Drawing]:
     """A plot of each column over cases, headline columns first."""
     ordered = sorted(columns, key=lambda metric: not metric.headline)[:MOST_DISTRIBUTIONS]
@@ -150,7 +166,7 @@ def _distributions(
         values = {
             case: own.value for case, own in scores.items() if own is not None and own.value is not None
         }
-        drawings.append(dots_and_boxes([Series("all cases", values)], heading(metric), numbers))
+        drawings.append(dots_and_boxes([Series("all cases", values)], titles[metric.name], numbers))
     return [drawing for drawing in drawings if drawing.markup]
 
 

@@ -36,6 +36,23 @@ def strokes_of_both(
     return strokes
 
 
+def angle_of_points(points: npt.ArrayLike, side: Side, arm: float) -> list[Stroke]:
+    """A cross at each point, and the sides of the angle of progression at the first of them.
+
+    Args:
+        points: PS1, PS2 and FH1, ``(3, 2)``, x and y in pixels.
+        side: whose points they are.
+        arm: half the width of a cross in pixels.
+    """
+    corner, *ends = ((float(y), float(x)) for x, y in np.asarray(points, np.float64))
+    crosses = [
+        Stroke(side, ((y - arm * down, x - arm), (y + arm * down, x + arm)), dashed=False)
+        for y, x in (corner, *ends)
+        for down in (-1, 1)
+    ]
+    return [Stroke(side, (ends[0], corner, ends[1])), *crosses]
+
+
 def progression_by_contour(labels: Labels, side: Side) -> list[Stroke]:
     """The sides of the angle of progression and the head-symphysis distance by the contour rule.
 

@@ -253,7 +253,7 @@
     for (const pair of place.dataset.filters.split(",")) {
       const [what, label] = pair.split(":");
       const values = [...new Set(all(`tr[data-${what}]`).map((row) => row.dataset[what]).filter(Boolean))].sort(words.compare);
-      if (values.length > 1) place.append(choose(label, what, values, "all"));
+      if (values.length > 1 && values.length <= 60) place.append(choose(label, what, values, "all"));
     }
     const groups = [...new Set(all("[data-groups]").flatMap((cell) => Object.keys(JSON.parse(cell.dataset.groups))))].sort(words.compare);
     if (groups.length) place.append(choose("Subgroup", "subgroup", groups, "all cases"));
