@@ -109,7 +109,7 @@ def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
         case,
         "slices" if first.kind == "slice" else first.kind,
         caption,
-        text if first.kind == "overview" else "",
+        "" if caption == text else text,
         tuple(map(_frame, images)),
         any(map(_outlined, images)),
         any(image.marks for image in images),

@@ -191,6 +191,12 @@ def _cell(row: CaseRow, metric: MetricSpec) -> tuple[str, Any]:
     return number(score.value, metric.unit) + mark, "" if score.value is None else score.value
 
 
+def _words(row: CaseRow, metric: MetricSpec) -> str:
+    """A case's score as a caption has it: title, value, unit."""
+    text, value = _cell(row, metric)
+    return f"{metric.title} {text}" + (f" {metric.unit}" if metric.unit and value != "" else "")
+
+
 def _galleries(
     challenge: Challenge,
     cases: Mapping[str, Case],
@@ -215,9 +221,8 @@ def _galleries(
     middle = max(0, len(scored) // 2 - WORST - TYPICAL // 2)
     typical = rest[middle : middle + TYPICAL] if len(rest) > TYPICAL else []
     best = [row for row in rest[-TYPICAL:] if row not in typical]
-    texts = {
-        row.case: ", ".join(f"{m.title} {_cell(row, m)[0]}" for m in columns if m.headline) for row in shown
-    }
+    short = [metric for metric in columns if metric.headline]
+    texts = {row.case: ", ".join(dict.fromkeys(_words(row, metric) for metric in short)) for row in shown}
     unscored = [row for row in shown if ordering.name not in row.scores][:UNSCORED]
     parts = (
         (f"Worst cases by {ordering.title}", worst),

@@ -106,7 +106,8 @@ class ImageBoxExchange(Exchange):
         reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
         nothing = np.zeros(image.shape[:2], np.uint8)
         best = np.argsort(-prediction.scores, kind="stable")[:DRAWN]
-        caption = f"{len(reference.classes)} boxes in the reference, {len(prediction.classes)} detected"
+        many = "box" if len(reference.classes) == 1 else "boxes"
+        caption = f"{len(reference.classes)} {many} in the reference, {len(prediction.classes)} detected"
         if len(prediction.classes) > DRAWN:
             caption += f", the best {DRAWN} of them drawn"
         return [
