@@ -10,8 +10,9 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.task import titles
 from medbench.leaderboards.board_page import budget, data_kind, family
-from medbench.leaderboards.boards import Board, make_board
+from medbench.leaderboards.boards import Board
 from medbench.leaderboards.case_figures import BoardEvidence
+from medbench.leaderboards.results import RESULTS, board_of_lines, read_lines_of_rows
 from medbench.leaderboards.table_text import text
 from medbench.records.reading import EVIDENCE, KEY_LENGTH
 from medbench.records.shell import page_environment, whisker
@@ -41,12 +42,10 @@ def write_index(leaderboards: Path) -> Path:
 
 
 def _rows(leaderboards: Path, name: str) -> list[dict[str, Any]]:
-    from medbench.leaderboards.results import read_results
-
     try:
         challenge = load_challenge(name)
-        board = make_board(challenge, read_results(leaderboards, name))
-    except (MedbenchError, ValueError, KeyError, TypeError):
+        board = board_of_lines(leaderboards, name, read_lines_of_rows(leaderboards / name / RESULTS))
+    except MedbenchError:
         return []
     evidence = BoardEvidence(leaderboards / name / EVIDENCE)
     return _board_rows(board, evidence, titles(challenge.card.demands))

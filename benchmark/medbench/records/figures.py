@@ -21,7 +21,7 @@ from medbench.records.shell import words
 
 MARK_MARGIN_PX = 8
 LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1600, "detail": 1024}
-_JPEG_QUALITY = 88
+_JPEG_QUALITY, LARGEST_PNG_BYTES = 88, 250_000
 LETTERS_OF_A_SIDE = 24
 """Heights of a letter of a box's text along the longer side of an image."""
 Mask = npt.NDArray[np.bool_]
@@ -123,24 +123,31 @@ def _outlined(image: Illustration) -> bool:
 
 
 def _frame(illustration: Illustration) -> Frame:
-    import cv2
-
     from medbench.io.raster import resize_image
 
     image = np.ascontiguousarray(illustration.image, np.uint8)
     scale = min(1.0, LARGEST_SIDE_PX[illustration.kind] / max(image.shape[:2]))
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     small = resize_image(image, height, width) if scale < 1 else image
-    lossless = illustration.kind == "case"
-    options = [] if lossless else [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    _, content = cv2.imencode(".png" if lossless else ".jpeg", small[:, :, ::-1], options)
-    data = base64.b64encode(content.tobytes()).decode()
     return Frame(
-        f"data:image/{'png' if lossless else 'jpeg'};base64,{data}",
+        _data_url(small, lossless=illustration.kind == "case"),
         overlay(illustration, scale),
         illustration.caption,
         illustration.worst,
     )
+
+
+def _data_url(image: npt.NDArray[np.uint8], lossless: bool) -> str:
+    """The image as a ``data:`` address: PNG if it is to be lossless and small then, else JPEG."""
+    import cv2
+
+    bgr = np.ascontiguousarray(image[:, :, ::-1])
+    _, content = cv2.imencode(".png", bgr) if lossless else (True, np.zeros(0, np.uint8))
+    kind = "png"
+    if not 0 < len(content) <= LARGEST_PNG_BYTES:
+        _, content = cv2.imencode(".jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"
 
 
 def overlay(illustration: Illustration, scale: float = 1.0) -> str:
