@@ -14,7 +14,12 @@ def command(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Training split; the challenge's default if not given.")
+        str | None,
+        typer.Option(
+            "--split",
+            help="Training split, or a split of several folds, which trains a network each; the challenge's "
+            "default if not given.",
+        ),
     ] = None,
     recipe: Annotated[
         str | None,

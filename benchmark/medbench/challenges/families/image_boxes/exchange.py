@@ -25,6 +25,11 @@ DRAWN = 5
 """Best detections that an image of a report shows."""
 
 
+def image_name(case: Case) -> str:
+    """Name of a case's image in files of detections: its id, without the fold that may stand before it."""
+    return case.id.rpartition("/")[2]
+
+
 class ImageBoxExchange(Exchange):
     """Images in, detections out: COCO result JSON of each image in ``rows/``, and one of all images.
 
@@ -58,7 +63,7 @@ class ImageBoxExchange(Exchange):
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the image's detections, one a line."""
         path = folder / self.prediction_name(case)
-        write_text(path, result_text([(case.id, prediction["boxes"][0])]))
+        write_text(path, result_text([(image_name(case), prediction["boxes"][0])]))
         return path
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
@@ -85,7 +90,7 @@ class ImageBoxExchange(Exchange):
         for case in cases:
             path = folder / self.prediction_name(case)
             if path.is_file():
-                detections.append((case.id, self.read_prediction(case, path)))
+                detections.append((image_name(case), self.read_prediction(case, path)))
         if not detections:
             return None
         target = folder / f"{self.card.name}.json"
@@ -98,7 +103,7 @@ class ImageBoxExchange(Exchange):
         Raises:
             MedbenchError: naming file and entry, as :func:`read_results` and :meth:`ResultFile.boxes`.
         """
-        return read_results(path).boxes(case.id, self.classes)
+        return read_results(path).boxes(image_name(case), self.classes)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The image with the boxes of its reference and its best detections."""
