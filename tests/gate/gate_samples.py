@@ -176,16 +176,18 @@ def avi():
 
 
 def dicom(packed="", pixels=None, **tags):
-    """The bytes of a DICOM file of 16-bit grey values; ``packed`` is ``deflate``, ``rle`` or nothing."""
+    """The bytes of a DICOM file of 16-bit grey values.
+
+    ``packed`` is ``deflate``, ``rle``, ``jpeg`` (of pixels that are given encapsulated) or nothing.
+    """
     from pydicom import uid
     from pydicom.dataset import FileDataset, FileMetaDataset
 
     pixels = colours()[:, :, 0].astype(np.uint16) * 16 if pixels is None else pixels
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
-    meta.TransferSyntaxUID = (
-        uid.DeflatedExplicitVRLittleEndian if packed == "deflate" else uid.ExplicitVRLittleEndian
-    )
+    syntaxes = {"deflate": uid.DeflatedExplicitVRLittleEndian, "jpeg": uid.JPEGBaseline8Bit}
+    meta.TransferSyntaxUID = syntaxes.get(packed, uid.ExplicitVRLittleEndian)
     stream = io.BytesIO()
     data = FileDataset(stream, {}, file_meta=meta, preamble=bytes(128))
     data.Rows, data.Columns = pixels.shape

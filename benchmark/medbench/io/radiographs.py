@@ -71,22 +71,21 @@ def _dicom(path: Path, root: Path | None) -> npt.NDArray[np.uint8]:
     with entrance(path, "dicom", root=root) as admitted:
         data_set, values = read_data_set(admitted)
         with damage("its window or rescaling cannot be applied"):
-            image, spread = _eight_bit(data_set, values)
-        if not np.isfinite(spread):
-            raise Reject("data.not_finite", "holds values that are not finite once rescaled")
-        return image
+            return _eight_bit(data_set, values)
 
 
-def _eight_bit(dataset: Any, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], float]:
-    """The image as it is shown, and the range of its values, finite where all of them are."""
+def _eight_bit(dataset: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-    shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
     low, high = shown.min(), shown.max()
+    if not np.isfinite((low, high)).all():
+        raise Reject("data.not_finite", "holds values that are not finite once rescaled")
     windowed = "WindowCenter" in dataset and "VOILUTSequence" not in dataset
     if windowed and "RescaleSlope" not in dataset:
         low, high = min(low, 0.0), max(high, float(2 ** int(dataset.BitsStored) - 1))
     scaled = (shown - low) * (255 / (high - low)) if high > low else np.zeros_like(shown)
     if str(dataset.PhotometricInterpretation) == "MONOCHROME1":
         scaled = 255 - scaled
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8), float(high - low)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
