@@ -35,14 +35,7 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
     if name == "focal_log_dice":
         return _focal_log_dice(num_classes)
     if name == "batch_dice":
-
-        def pooled(logits: Tensor, labels: Tensor) -> Tensor:
-            probability = logits.softmax(dim=1)[:, 1:]
-            truth = functional.one_hot(labels, num_classes).movedim(-1, 1)[:, 1:].to(probability.dtype)
-            overlap = (probability * truth).sum()
-            return 1 - (2 * overlap + 1) / (probability.sum() + truth.sum() + 1)
-
-        return pooled
+        return _pooled_dice(num_classes)
     if name == "cross_entropy_argmax_dice":
 
         def faithful(logits: Tensor, labels: Tensor) -> Tensor:
@@ -81,6 +74,16 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
         return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * soft_dice(logits, labels)
 
     return corrected
+
+
+def _pooled_dice(num_classes: int) -> SegmentationLoss:
+    def pooled(logits: Tensor, labels: Tensor) -> Tensor:
+        probability = logits.softmax(dim=1)[:, 1:]
+        truth = functional.one_hot(labels, num_classes).movedim(-1, 1)[:, 1:].to(probability.dtype)
+        overlap = (probability * truth).sum()
+        return 1 - (2 * overlap + 1) / (probability.sum() + truth.sum() + 1)
+
+    return pooled
 
 
 def _focal_log_dice(num_classes: int) -> SegmentationLoss:

@@ -1,8 +1,8 @@
 """CM-CGNS, arXiv 2506.11674: the segmentation networks that evaluate its pre-training on chest X-rays.
 
-The authors' code (violet-42/CM-CGNS@4e75806, no licence stated) was read for facts. Two networks take the
-encoders of its pre-training: U-Net a ResNet-50, and SETR a ViT-B/16. There the encoder's weights are fixed and
-the decoder is trained. Their program has one logit a pixel and a threshold, ours a logit for every label.
+The authors' code (violet-42/CM-CGNS@4e75806, no licence stated) was read for facts. U-Net takes its
+pre-training's ResNet-50, SETR its ViT-B/16. There the encoder's weights are fixed and the decoder is trained.
+Their program has one logit a pixel and a threshold, ours a logit for every label.
 """
 
 from __future__ import annotations
