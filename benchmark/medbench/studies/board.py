@@ -14,6 +14,7 @@ from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.leaderboards.compare import Difference, compare_runs
 from medbench.leaderboards.rank import Rankings, rank_runs
 from medbench.records.reading import Run, read_run
+from medbench.records.writing import MARK
 from medbench.statistics.summaries import Repetitions, over_seeds
 from medbench.studies.cells import Cell
 from medbench.studies.expected_costs import EntryCost, by_entry, entry_title
@@ -133,7 +134,11 @@ def _population(
             reason = "not done yet" if outcome is None else f"{outcome.status}: {outcome.reason}"
             incomplete.setdefault(cell.entry, []).append(f"seed {cell.seed}: {reason}")
             continue
-        by_seed.setdefault(cell.entry, {})[cell.seed] = read_run(folder / outcome.run)
+        run = read_run(folder / outcome.run)
+        if mark := run.record.settings.get(MARK):
+            incomplete.setdefault(cell.entry, []).append(f"seed {cell.seed}: never ranked: {mark}")
+            continue
+        by_seed.setdefault(cell.entry, {})[cell.seed] = run
         if outcome.validation:
             chosen.setdefault(cell.entry, {})[cell.seed] = outcome.settings
     complete = {entry: runs for entry, runs in by_seed.items() if entry not in incomplete}

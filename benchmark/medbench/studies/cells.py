@@ -123,6 +123,13 @@ def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
     challenge = load_challenge(data.challenge)
     for fold in data.folds:
         challenge.release.check_split(fold)
+        facts = challenge.release.split_facts(fold)
+        if facts is not None and facts.mark:
+            raise MedbenchError(
+                "study.never_ranked",
+                f"{study.path}: {fold} of {challenge.title} is never ranked: {facts.mark}.",
+                "A study ends with a ranking: name another fold.",
+            )
     default = challenge.release.default_split
     folds = data.folds or tuple(challenge.release.parts(default)) or (default,)
     request = Request.of(entrant.model, data.challenge, options=dict(entrant.options))

@@ -17,6 +17,9 @@ T = TypeVar("T")
 FRACTIONS: Mapping[str, float] = {"train_10": 0.10, "train_1": 0.01}
 """Training splits that hold a part of the patients -> the part."""
 SPLITS = ("train", "val", "test", *FRACTIONS)
+LEAKING = "leaking_"
+"""Beginning of the names of splits that repeat the public program's."""
+MARK = "the public program's leaking split"
 FRACTION_RULE = (
     "of the training patients those whose first 32 bits of the SHA-256 of 'fraction/42/<patient>' are below "
     "{share} of their range; the 1 % are among the 10 %"
@@ -86,6 +89,14 @@ class RadiographFiles:
             MedbenchError: as :func:`medbench.io.radiographs.read_radiograph`.
         """
         return np.repeat(read_radiograph(path)[..., np.newaxis], 3, axis=2)
+
+    def training_split_of(self, split: str) -> str:
+        """The training split of the same scheme."""
+        return f"{LEAKING}train" if split.startswith(LEAKING) else "train"
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """Whether one of the splits alone is of the public program's leaking scheme."""
+        return training_split.startswith(LEAKING) != split.startswith(LEAKING)
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
         """Training, validation and test; fractions lie within the training split."""
