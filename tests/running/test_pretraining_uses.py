@@ -179,3 +179,59 @@ def test_the_detector_learns_by_its_own_loss(one_thread):
         best = answer["boxes"][answer["scores"].argmax()][None]
         assert float(box_iou(best, target["boxes"])) > 0.6
         assert set(answer["labels"].tolist()) == {1}
+
+
+STUDY = """
+title = "What a pre-training brings"
+models = [
+  {model = "cm_cgns.classifier", set = OPTIONS, init = "RUN", freeze = ["encoder"], name = "frozen"},
+  {model = "cm_cgns.classifier", set = OPTIONS, name = "random"},
+]
+recipes = ["linear_probe"]
+[budget]
+steps = 1
+[[data]]
+challenge = "chexpert"
+folder = "DATA"
+training = ["train_1", "train"]
+"""
+
+
+@pytest.mark.slow
+def test_a_study_compares_starts_at_every_fraction_of_the_cases(run, folders, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from medbench.core.progress import SilentProgress
+    from medbench.studies.study import Conditions, StudyPlan, plan_study, run_study
+
+    options = "{widths = [4, 4, 8, 8], depths = [1, 1, 1, 1], image_size = 32}"
+    text = (
+        STUDY.replace("OPTIONS", options).replace("RUN", str(run)).replace("DATA", str(folders["chexpert"]))
+    )
+    (tmp_path / "study.toml").write_text(text.replace("steps = 1", "epochs = 1"))
+    quiet = SilentProgress()
+    plan = plan_study(tmp_path / "study.toml", quiet)
+    assert [(cell.training_split, cell.name) for cell in plan.cells] == [
+        ("train_1", "frozen"), ("train", "frozen"),
+        ("train_1", "random"), ("train", "random"),
+    ]  # fmt: skip
+    assert [cost.samples for cost in plan.costs] == [5, 96, 5, 96]
+    with ThreadPoolExecutor(1) as pool:
+        board = run_study(plan, tmp_path / "out", Conditions(), quiet, pool)
+    assert board.exit_code == 0, [outcome.reason for outcome in board.outcomes]
+    assert [(one.training, len(one.lines)) for one in board.populations] == [("train_1", 2), ("train", 2)]
+    text = (tmp_path / "out/board.md").read_text()
+    assert "chexpert, split test, learnt from train_1" in text
+    assert "cm_cgns.classifier frozen (linear_probe)" in text
+    starts = {}
+    for weights in tmp_path.glob("out/runs/chexpert/*/training/*/weights.pt"):
+        summary = read_json(weights.with_name("training.json"))
+        kept = part(load_checkpoint(weights).state, "encoder.backbone.")
+        pretrained = backbone(load_checkpoint(run / "weights.pt").state)
+        starts[summary["split"], "start" in summary] = all(
+            torch.equal(kept[k], v) for k, v in pretrained.items()
+        )
+    assert starts == {
+        (split, started): started for split in ("train_1", "train") for started in (True, False)
+    }
+    assert StudyPlan.read(tmp_path / "out").sha256 == plan.sha256

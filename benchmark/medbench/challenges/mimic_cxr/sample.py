@@ -13,8 +13,8 @@ from medbench.challenges.simulators.chest import KINDS, Kind, draw_chest, draw_f
 from medbench.core.files import write_text
 
 SEEDS = {"train": 2506, "validate": 2506, "test": 11674}
-"""Split -> seed. The recipe ``quick`` was chosen while looking at test pairs of the seed 2506, in version 1 of
-the sample; those of the present seed have chosen nothing."""
+"""Split -> seed. The recipe ``quick`` was chosen while looking at test pairs of the seed 2506, in version 1;
+those of the present seed have chosen nothing."""
 COUNTS = {"train": 480, "validate": 64, "test": 160}
 SIDE = 128
 LABELS = ("Cardiomegaly", "Consolidation", "Lung Lesion", "No Finding", "Pleural Effusion", "Pneumothorax")
