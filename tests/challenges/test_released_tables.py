@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import zipfile
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def check_splits(members):
     return {split: len(members[split]) / whole for split in SPLITS[:3]}
 
 
+def check_lists(name, root, splits):
+    """The lists that the package names are those of the released table."""
+    release = load_challenge(name).release
+    for split in splits:
+        ids = [case.id for case in release.cases(root, split)]
+        facts = release.split_facts(split)
+        assert (facts.cases, facts.names_sha256) == (len(ids), sha256("\n".join(ids).encode()).hexdigest()), (
+            split
+        )
+
+
 @pytest.fixture(scope="module")
 def rsna(tmp_path_factory):
     root = tmp_path_factory.mktemp("rsna")
@@ -75,6 +87,8 @@ def test_rsna(rsna):
     positive = {patient.id for patient in patients if patient.boxes}
     for split in SPLITS:
         assert len(positive & members[split]) / len(members[split]) == pytest.approx(0.225, abs=0.09), split
+    for name in ("rsna_pneumonia", "rsna_pneumonia_boxes", "rsna_pneumonia_masks"):
+        check_lists(name, rsna, SPLITS)
     for patient in patients:
         for left, top, right, bottom, _ in patient.boxes:
             assert 0 <= left < right <= 1024
@@ -100,6 +114,7 @@ def test_siim(siim, full):
     several = {name for name, own in runs.items() if len(own) > 1}
     assert {name for name, count in torn.items() if count > 1} <= several
     assert sum(count > 1 for count in torn.values()) > 100, "the public program tears these masks apart"
+    check_lists("siim_pneumothorax", siim, challenge.release.splits)
     drawn = [text for _, text in rows if text != EMPTY]
     for text in drawn if full else drawn[::40]:
         mask = decode_runs(text, (1024, 1024), "row")
@@ -149,6 +164,8 @@ def test_chexpert(tmp_path):
     assert shares["val"] == pytest.approx(0.025, abs=0.005)
     leaking = leaking_rows(path, LABELS)
     assert len(leaking["leaking_val"]) == 5_000
+    (tmp_path / "valid.csv").write_text(path.read_text().partition("\n")[0] + "\n")
+    check_lists("chexpert", tmp_path, ("val", "train_10", "train_1", "leaking_val"))
     kept, dropped = by_pandas(path)
     assert (leaking["leaking_train"], leaking["leaking_val"]) == (kept, dropped)
     assert len(kept & dropped) == 4_907, "so many of the 5,000 are trained on"

@@ -17,12 +17,12 @@ from medbench.challenges.families.radiographs import (
     FRACTION_RULE,
     FRACTIONS,
     LEAKING,
-    MARK,
     SPLITS,
     RadiographFiles,
     check_fraction,
     hashed_part,
     in_fraction,
+    listed_facts,
     whole_split,
 )
 from medbench.challenges.release import SplitFacts
@@ -40,7 +40,7 @@ UNCERTAIN: Mapping[str, int] = {
 """Label -> the value of an uncertain mention, as the paper's program takes it."""
 TABLES = {"train": "train.csv", "test": "valid.csv"}
 VAL = 0.025
-TEST_IMAGES = 202
+LISTS = Path(__file__).parent / "splits.toml"
 _VALUES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "": 0}
 _SIGNS = ("-1", "-1.0")
 _RULES = {
@@ -66,12 +66,9 @@ class CheXpertRelease(RadiographFiles, ImageLabelRelease):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule, and the size of the release's own test table."""
-        if split in FRACTIONS:
-            return SplitFacts(FRACTION_RULE.format(share=FRACTIONS[split]))
-        if split.startswith(LEAKING):
-            return SplitFacts(_RULES[split], mark=MARK)
-        return SplitFacts(_RULES[split], TEST_IMAGES if split == "test" else None)
+        """The rule, with number and hash of the cases."""
+        rule = FRACTION_RULE.format(share=FRACTIONS[split]) if split in FRACTIONS else _RULES[split]
+        return listed_facts(LISTS, split, rule)
 
     def images(self, root: Path) -> list[LabelledImage]:
         """Frontal images of both tables."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
 from medbench.io.radiographs import read_radiograph
@@ -24,6 +27,24 @@ FRACTION_RULE = (
     "of the training patients those whose first 32 bits of the SHA-256 of 'fraction/42/<patient>' are below "
     "{share} of their range; the 1 % are among the 10 %"
 )
+
+
+@functools.cache
+def _lists(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    with open(path, "rb") as stream:
+        return tomllib.load(stream)
+
+
+def listed_facts(lists: Path, split: str, rule: str) -> SplitFacts:
+    """Rule of a split with number and hash of its cases in the complete release.
+
+    Args:
+        lists: TOML file with a table a split.
+        split: the split; those of the leaking scheme are marked.
+        rule: how it is drawn.
+    """
+    mark = MARK if split.startswith(LEAKING) else ""
+    return SplitFacts(rule, mark=mark, **_lists(lists)[split])
 
 
 def whole_split(split: str) -> str:

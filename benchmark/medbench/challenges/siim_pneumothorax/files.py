@@ -20,12 +20,12 @@ from medbench.challenges.families.radiographs import (
     FRACTION_RULE,
     FRACTIONS,
     LEAKING,
-    MARK,
     SPLITS,
     RadiographFiles,
     check_fraction,
     hashed_part,
     in_fraction,
+    listed_facts,
     whole_split,
 )
 from medbench.challenges.release import SplitFacts
@@ -40,6 +40,7 @@ TABLES = ("train-rle.csv", "stage_2_train.csv")
 FOLDERS = ("dicom-images-train", "dicom-images-test", "train", "stage_2_images")
 COLUMNS = ["ImageId", "EncodedPixels"]
 SHARE = 0.15
+LISTS = Path(__file__).parent / "splits.toml"
 _RULE = (
     "by image: the first 32 bits of the SHA-256 of '42/<ImageId>' as a share of their range, below 0.15 "
     "test, below 0.30 val, else train"
@@ -64,10 +65,11 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule."""
+        """The rule, with number and hash of the cases."""
+        rule = _LEAKING_RULE if split.startswith(LEAKING) else _RULE
         if split in FRACTIONS:
-            return SplitFacts(FRACTION_RULE.format(share=FRACTIONS[split]).replace("patient", "image"))
-        return SplitFacts(_LEAKING_RULE, mark=MARK) if split.startswith(LEAKING) else SplitFacts(_RULE)
+            rule = FRACTION_RULE.format(share=FRACTIONS[split]).replace("patient", "image")
+        return listed_facts(LISTS, split, rule)
 
     def pairs(self, root: Path) -> list[Pair]:
         """Images of the table in the order of their names, with the table as their mask's file."""
