@@ -68,6 +68,7 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))
     place = load_platform(platform or platform_for(challenge))
+    refuse(list(lint_extensions(model, challenge, place)))
     name = name or default_name(challenge, model)
     text = _TEMPLATE.format(
         model=model,
@@ -112,5 +113,7 @@ def default_name(challenge: str, model: str) -> str:
 
     >>> default_name("kpis_patch", "smp/unet")
     'smp-unet-kpis-patch'
+    >>> default_name("ours", "nets/my_net.py:MyNet")
+    'nets-my-net.py-mynet-ours'
     """
-    return f"{model}-{challenge}".lower().replace("/", "-").replace("_", "-")
+    return re.sub(r"[^a-z0-9.]+", "-", f"{model}-{challenge}".lower()).strip("-.")

@@ -48,7 +48,7 @@ def declared_challenge(declaration: Declaration) -> Challenge:
     Raises:
         MedbenchError: ``declaration.entry`` for unknown metrics, or as a layout's ``dataset.json``.
     """
-    declaration = _completed(declaration)
+    declaration = completed(declaration)
     if declaration.task == "classification":
         return _classes(declaration)
     if declaration.task == "detection":
@@ -56,7 +56,7 @@ def declared_challenge(declaration: Declaration) -> Challenge:
     return _volumes(declaration) if declaration.modalities else _images(declaration)
 
 
-def _completed(declaration: Declaration) -> Declaration:
+def completed(declaration: Declaration) -> Declaration:
     """The declaration with what the layout's ``dataset.json`` says and it does not."""
     if declaration.layout not in ("nnunet", "msd"):
         return declaration

@@ -71,7 +71,7 @@ class ResultFile:
             if key not in keys:
                 raise MedbenchError(
                     "prediction.image_unknown",
-                    f"{self.path}, entry {entries[0][0]}: the release has no image '{str(key)[:60]}'.",
+                    f"{self.path}, entry {entries[0][0]}: there is no image '{str(key)[:60]}' in the data.",
                     "image_id is the image's name, without folder.",
                 )
 
