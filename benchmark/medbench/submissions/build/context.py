@@ -20,8 +20,8 @@ from medbench.core.progress import Progress, SilentProgress
 from medbench.models.local.names import local_model
 from medbench.records.environment import git_state
 from medbench.submissions.build.dockerfile import (
-    APP,
     USER,
+    app_lines,
     package_lines,
     python_image,
     user_lines,
@@ -238,8 +238,7 @@ def dockerfile(build: Build) -> str:
     lines = package_lines(base, image.packages, index)
     lines += [
         *user_lines(),
-        f"COPY app {APP}",
-        f"WORKDIR {APP}",
+        *app_lines(),
         *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(build).items()),
         f"USER {image_user(platform)}",
         f"ENTRYPOINT {json.dumps(list(platform.entrypoint(submission)))}",
