@@ -27,10 +27,10 @@ import numpy as np
 
 from metrics_cases import CASES, frame_pairs, worst_pairs
 from metrics_labels import label_lines
-from plain_recipe import compare
 from metrics_tables import DISTANCES as THREE
 from metrics_tables import frame_table, instance_lines, surface_table, worst_table
 from metrics_timing import interleaved, peak_resident, timed
+from plain_recipe import compare
 
 HERE = Path(__file__).resolve()
 UNIT = (1.0, 1.0, 1.0)
