@@ -38,8 +38,8 @@ WHOLE = (
     ("hosted", "prediction"), ("hosted", "reference"),
 )  # fmt: skip
 MODELS = {
-    "landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test", "frame_scores": "bidirectional_lstm.test",
-    "image_labels": "cm_cgns.classifier",
+    "landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test",
+    "frame_scores": "bidirectional_lstm.test", "image_labels": "cm_cgns.classifier",
 }  # fmt: skip
 SOME = 6
 """Bad files a whole command, without ``--full``."""
