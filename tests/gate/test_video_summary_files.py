@@ -19,7 +19,7 @@ from medbench.running.loop import score_predictions
 PLACES = (dangling, device, fifo, folder, loop)
 
 
-@pytest.fixture(scope="module", params=["tvsum", "summe"])
+@pytest.fixture(scope="module", params=["tvsum", pytest.param("summe", marks=pytest.mark.exhaustive)])
 def summaries(request, tmp_path_factory):
     """A challenge, the folder of its sample, and five good predictions."""
     challenge, root = load_challenge(request.param), tmp_path_factory.mktemp(request.param)

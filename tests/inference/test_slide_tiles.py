@@ -170,7 +170,7 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 4, 7])
+@pytest.mark.parametrize("after", [0, 4, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 3, 7))])
 def test_a_killed_slide_goes_on_and_ends_with_the_same_bytes(tmp_path, after):
     values = picture(1400, 1300, seed=5)
     sample = sample_of(tmp_path / "a.tiff", values)

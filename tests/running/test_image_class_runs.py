@@ -17,12 +17,8 @@ CHALLENGES = ("brain_tumor_mri", "colonpath", "isic2018_task3")
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    roots = {}
-    for name in CHALLENGES:
-        roots[name] = tmp_path_factory.mktemp(name)
-        load_challenge(name).release.draw_sample(roots[name], {})
-    return roots
+def samples(sample):
+    return {name: sample(name) for name in CHALLENGES}
 
 
 @pytest.fixture
