@@ -251,14 +251,22 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
     (native,) = trained.parent.rglob("checkpoint_final.pth")
     expected = load_safely(native)["network_weights"]
     told = Told()
-    changes = {"epochs": 1, "learning_rate": 0, "seed": 5, "trainer": "nnUNetTrainerNoMirroring", "folds": "all"}
+    changes = {
+        "epochs": 1,
+        "learning_rate": 0,
+        "seed": 5,
+        "trainer": "nnUNetTrainerNoMirroring",
+        "folds": "all",
+    }
     weights = train(
         "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
         recipe_changes={**TINY, **changes}, progress=told,
     )  # fmt: skip
     checkpoint = load_checkpoint(weights)
     state = checkpoint.state
-    assert [name for name, value in expected.items() if not torch.equal(state[f"fold_all.{name}"], value)] == []
+    assert [
+        name for name, value in expected.items() if not torch.equal(state[f"fold_all.{name}"], value)
+    ] == []
     summary = json.loads(weights.with_name("training.json").read_text())
     assert summary["start"]["sha256"]
     assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}

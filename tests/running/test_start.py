@@ -151,11 +151,9 @@ def test_at_a_rate_of_zero_the_result_is_the_start_to_the_bit(small_cvc, learnt,
         ),
     ],
 )
-def test_every_family_starts_from_weights(model, challenge, changes, options, small_iugc, tmp_path):
+def test_every_family_starts_from_weights(model, challenge, changes, options, small_iugc, sample, tmp_path):
     subject = load_challenge(challenge)
-    root = small_iugc if challenge == "iugc2024" else tmp_path / "data"
-    if challenge != "iugc2024":
-        subject.release.draw_sample(root, {})
+    root = small_iugc if challenge == "iugc2024" else sample(challenge)
     network = plan_network(model, subject, options)
     torch.manual_seed(5)
     file = tmp_path / "start.pth"

@@ -24,10 +24,9 @@ WINDOWS = Inference(image_size=32, overlap=0.0)
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory):
+def release(sample, tmp_path_factory):
     """Two training and two test heads, cut to the middle, in the layout of 2020."""
-    root, whole = tmp_path_factory.mktemp("brats2020"), tmp_path_factory.mktemp("whole")
-    BRATS.release.draw_sample(whole, {})
+    root, whole = tmp_path_factory.mktemp("brats2020"), sample("brats2020")
     for split, cases in (("train", "001 002"), ("test", "009 010")):
         for number in cases.split():
             for path in (whole / split / f"BraTS20_Training_{number}").iterdir():
