@@ -13,11 +13,15 @@ from golden_files import golden
 from medbench.core import plugins
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+NOT_QUICK = ("docs", "nnunet", "plugins", "profiling", "submissions", "training")
+"""Rooms that ``--quick`` leaves out: nearly all of their tests train, build or start processes."""
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
+        "--quick",
+        action="store_true",
+        help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
         "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
@@ -26,6 +30,12 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all-commands", action="store_true", help="Every bad file by every whole command, in tests/gate."
     )
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Rooms that ``--quick`` leaves out are not even imported."""
+    in_room = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_QUICK
+    return True if in_room and config.getoption("--quick") else None
 
 
 def pytest_collection_modifyitems(config, items):

@@ -23,6 +23,7 @@ def prepared(sample):
     return sample("acdc")
 
 
+@pytest.mark.slow
 def test_the_contract_is_kept():
     check_challenge("acdc")
 

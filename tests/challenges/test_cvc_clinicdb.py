@@ -287,6 +287,7 @@ def test_the_record_names_the_split_its_rule_and_its_hash(small_cvc):
     assert record.challenge.subset
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_same_scheme_and_never_of_the_other(small_cvc):
     tiny = {"epochs": 1, "image_size": 32}
     weights = train(

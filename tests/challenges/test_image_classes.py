@@ -22,6 +22,7 @@ NAMES = ("brain_tumor_mri", "colonpath", "isic2018_task3")
 BRAIN_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_contract_is_kept(name):
     check_challenge(name)
@@ -242,6 +243,7 @@ def test_a_failed_image_is_wrong_in_every_column(brain):
         assert value == (-1 if spec.name == "margin" else 0), spec.name
 
 
+@pytest.mark.slow
 def test_the_table_of_colonpath_has_the_probability_of_a_tumour_alone(sample, tmp_path):
     challenge = load_challenge("colonpath")
     cases = challenge.cases(sample("colonpath"), "test")
@@ -259,6 +261,7 @@ def test_the_table_of_colonpath_has_the_probability_of_a_tumour_alone(sample, tm
     )
 
 
+@pytest.mark.slow
 def test_patches_of_one_patient_and_images_of_one_lesion_stay_together(sample):
     assert case_of("2019-08974-1-5-5_2019-05-28 23_17_50-lv1-33952-9759-6526-5268p0018") == "2019-08974"
     for name in ("colonpath", "isic2018_task3"):
@@ -270,6 +273,7 @@ def test_patches_of_one_patient_and_images_of_one_lesion_stay_together(sample):
         assert len(owners) > 20
 
 
+@pytest.mark.slow
 def test_ground_truth_that_is_not_one_hot_is_told_by_line_and_its_image_has_no_score(sample, tmp_path):
     challenge = load_challenge("isic2018_task3")
     shutil.copytree(sample("isic2018_task3"), tmp_path, dirs_exist_ok=True)

@@ -258,6 +258,7 @@ def check_outputs(finished, board_rows):
     assert len(board.read_text().splitlines()) == board_rows
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_bad_file_never_loses_the_others_in_a_whole_command(

@@ -31,6 +31,7 @@ def summaries(request, tmp_path_factory):
     return challenge, root, cases
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_kind_of_bad_file_fails_its_video_with_a_code(summaries, tmp_path, say):
     challenge, root, cases = summaries

@@ -136,6 +136,7 @@ def test_centres_of_slices_are_seen_one_after_the_other(sample, tmp_path):
     assert planes == [index % depth for index in range(4 * depth)]
 
 
+@pytest.mark.slow
 def test_trained_on_the_sample_and_run_over_all_combinations_into_the_papers_table(sample, tmp_path):
     root = sample("myops2020")
     weights = train(

@@ -166,6 +166,7 @@ def test_one_bad_file_is_named_and_never_loses_the_others(release, damage):
     assert finished.record.status == "complete_with_failures"
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_one_line_and_exits_with_1(release):
     name = damage_label(release)
     process = command(
@@ -180,6 +181,7 @@ def test_the_command_says_it_in_one_line_and_exits_with_1(release):
     assert "7 of 8 cases scored, 1 failed" in output
 
 
+@pytest.mark.slow
 def test_fixing_the_file_and_repeating_gives_the_undamaged_result(release, small_iugc):
     name = damage_missing_mask(release)
     assert fresh(release).exit_code == 1
@@ -262,6 +264,7 @@ def test_real_data_without_weights_says_what_to_do(small_iugc):
 SHORT = {"epochs": 3, "batch_size": 4, "image_size": 128}
 
 
+@pytest.mark.slow
 def test_training_is_found_by_run_and_recorded(small_iugc):
     weights = train(MODEL, "iugc2024", data=small_iugc, recipe="quick", recipe_changes=SHORT)
     finished = run(MODEL, "iugc2024", data=small_iugc)

@@ -100,6 +100,7 @@ def test_a_marker_that_cannot_be_read_is_refused_and_one_from_before_is_taken(sa
     assert kind(sample) == "sample"
 
 
+@pytest.mark.slow
 def test_a_sample_in_the_cache_is_drawn_again_and_one_of_the_user_s_is_left_alone(
     sample, monkeypatch, tmp_path
 ):
