@@ -91,6 +91,16 @@ def test_every_form_of_a_board_shows_the_mark_or_what_is_lacking():
         assert "is not in this table yet" not in page
 
 
+def test_uniform_scores_are_the_constant_answer_of_summaries():
+    uniform = row("uniform scores", 0.5, "u", model="reference", reference_row=True)
+    people = row("annotators", 0.9, "a", model="reference", reference_row=True)
+    board = make_board(CHALLENGE, [people, uniform, row("Good", 0.9, "g"), row("Poor", 0.55, "p")])
+    names = [entry.name for entry in board.measured[0].entries]
+    assert names[:2] == ["Good", "Poor [not above constant]"]
+    assert not any("constant]" in name for name in names[2:])
+    assert "above the constant baseline (uniform scores) in" in markdown(board)
+
+
 def test_runs_before_and_after_the_baseline_get_their_paired_difference(small_cvc, tmp_path, one_thread):
     places = {"data": small_cvc, "runs": tmp_path / "runs", "leaderboards": tmp_path / "boards"}
     settings = {"weights": "none", "inference": Inference(image_size=64)}

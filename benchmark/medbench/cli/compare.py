@@ -20,11 +20,20 @@ _LEVEL = 0.05
 
 def command(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Run folders, record.json files or keys of runs or leaderboard rows; two or more."
         ),
-    ],
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predictions",
+            "-p",
+            help="Also the last evaluation of predictions that medbench.toml declares; repeatable.",
+            metavar="NAME",
+        ),
+    ] = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,7 +73,8 @@ def command(
     from medbench.records.reading import find_run
 
     boards = leaderboards or leaderboards_folder()
-    entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
+    names = [*(runs or ()), *(predictions or ())]
+    entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
     differences = compare_runs(entries, metrics or (), seed, margin)
     if html is not None:
         from medbench.running.comparison import comparison

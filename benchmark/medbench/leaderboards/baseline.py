@@ -16,6 +16,8 @@ from medbench.records.schema import RunRecord
 from medbench.records.tables import number
 
 CONSTANT = "baseline/constant"
+UNIFORM = "uniform scores"
+"""Reference row of summaries of videos whose answer is the constant one: every frame scores the same."""
 AGAINST = "against_constant"
 """Entry that a board gives its rows: the paired differences to the constant baseline's run."""
 
@@ -65,8 +67,9 @@ def against(constant: Run, run: Run, challenge: Challenge) -> dict[str, Any]:
 
 
 def constant_row(rows: Sequence[Row]) -> Row | None:
-    """The latest row of the constant baseline; ``None`` where there is none."""
+    """The latest row of the constant baseline, else of uniform scores; ``None`` where there is none."""
     own = [row for row in rows if row.get("model") == CONSTANT]
+    own = own or [row for row in rows if row.get("reference_row") and row.get("title") == UNIFORM]
     return max(own, key=lambda row: str(row.get("finished", "")), default=None)
 
 

@@ -288,8 +288,9 @@ def _note(challenge: str, row: Row, metrics: Sequence[MetricSpec], constant: Row
             f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
             f"--split {row['split']}{data} (on real data after medbench train)."
         )
+    which = "" if constant.get("model") == CONSTANT else f" ({constant['title']})"
     return (
-        "Marked rows have not been shown to lie above the constant baseline in "
+        f"Marked rows have not been shown to lie above the constant baseline{which} in "
         f"{headline(metrics).title}: the 95 % interval of the paired difference does not lie on the better "
         "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
         "value)."

@@ -18,6 +18,7 @@ from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.score import Score
 from medbench.leaderboards.compare import check_same
 from medbench.records.reading import Run
+from medbench.records.writing import MARK
 from medbench.statistics import schemes
 from medbench.statistics.ranking import case_values
 from medbench.statistics.stability import Stability, resampled_groups, stability
@@ -133,14 +134,18 @@ def rank_runs(
         resamples: of the groups.
 
     Raises:
-        MedbenchError: ``rank.runs`` for fewer than two or one named twice, ``compare.population`` when they
-            were not measured on the same, ``ranking.cases``, ``metric.unknown``.
+        MedbenchError: ``rank.runs`` for fewer than two or one named twice, ``rank.marked`` for one whose
+            results are never ranked, ``compare.population`` when they were not measured on the same,
+            ``ranking.cases``, ``metric.unknown``.
     """
     names = [run.title for run in runs]
     if len(set(names)) < max(2, len(names)):
         raise MedbenchError(
             "rank.runs", "A ranking needs two or more runs, each once.", "Give folders or keys."
         )
+    for run in runs:
+        if mark := run.record.settings.get(MARK):
+            raise MedbenchError("rank.marked", f"{run.title} is never ranked: {mark}.", "Leave the run out.")
     for run in runs[1:]:
         check_same(runs[0], run)
     record = runs[0].record
