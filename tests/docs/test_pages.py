@@ -16,9 +16,8 @@ import yaml
 
 sys.path.append(str(Path(__file__).parent))
 
-import pages
-
 import medbench
+import pages
 from medbench.challenges.simulators.colonoscopy import Sequence
 from medbench.io import raster
 

@@ -38,8 +38,8 @@ WHOLE = (
     ("hosted", "prediction"), ("hosted", "reference"),
 )  # fmt: skip
 MODELS = {
-    "landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test", "frame_scores": "bidirectional_lstm.test",
-    "image_labels": "cm_cgns.classifier",
+    "landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test",
+    "frame_scores": "bidirectional_lstm.test", "image_labels": "cm_cgns.classifier",
 }  # fmt: skip
 SOME = 6
 """Bad files a whole command, without ``--full``."""
@@ -234,9 +234,7 @@ def finished_by(command, made_release, name):
         )
     demands = made_release.challenge.card.demands
     return run(
-        MODELS.get(
-            next(iter(demands)), "dssau_net.test"
-        ),
+        MODELS.get(next(iter(demands)), "dssau_net.test"),
         made_release.name,
         data=made_release.root,
         split=made_release.split,

@@ -53,10 +53,11 @@ def command(
         typer.Option("--html", help="Write this page: differences case by case, plots, images, tests."),
     ] = None,
     data: arguments.DataFolder = None,
-    predictions: Annotated[
+    folders: Annotated[
         list[Path] | None,
         typer.Option(
-            "--predictions", help="For --html: folder of a run's predictions; once for each run, in order."
+            "--prediction-folder",
+            help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
     seed: arguments.Seed = 0,
@@ -79,7 +80,7 @@ def command(
     if html is not None:
         from medbench.running.comparison import comparison
 
-        comparison(html, entries, differences, _legend(differences), data, predictions or ())
+        comparison(html, entries, differences, _legend(differences), data, folders or ())
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return
