@@ -190,11 +190,12 @@ def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     line = " ".join(f"{across.place(math.log10(p.cost)):.1f},{up.place(p.accuracy):.1f}" for p in front)
     parts.append(f'<polyline class="front" points="{line}" fill="none" stroke="#0072b2" stroke-width="1.5"/>')
-    for point in points:
+    labels: list[tuple[bool, float, float]] = []
+    for point in sorted(points, key=lambda point: up.place(point.accuracy)):
         x, y = across.place(math.log10(point.cost)), up.place(point.accuracy)
         colour = "#0072b2" if point in front else "#999"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(_label(point.name, x, y))
+        parts.append(_label(point.name, x, y, labels))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 10}" text-anchor="middle">{escape(cost)}</text>')
     centre = (_TOP + _HEIGHT - _BOTTOM) / 2
@@ -204,12 +205,23 @@ def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better
     return "".join([*parts, "</svg>"])
 
 
-def _label(name: str, x: float, y: float) -> str:
-    """A model's name in at most three lines beside its point, on the side that has room."""
+def _label(name: str, x: float, y: float, others: list[tuple[bool, float, float]]) -> str:
+    """A model's name in at most three lines beside its point, on the side that has room, below other names.
+
+    Args:
+        name: of the model.
+        x: of the point.
+        y: of the point.
+        others: names that stand already (left of the point, top, bottom); this one joins them.
+    """
     lines = textwrap.wrap(name, _LETTERS, max_lines=3, placeholder="…") or [""]
     left = x > (_LEFT + _WIDTH) / 2
     place = f'x="{x - 8 if left else x + 8:.1f}"'
     first = y + 4 - 6 * (len(lines) - 1)
+    for other_left, top, bottom in others:
+        if other_left == left and first - 10 < bottom and first + 12 * (len(lines) - 1) > top:
+            first = bottom + 14
+    others.append((left, first - 10, first + 12 * (len(lines) - 1)))
     parts = [
         f'<tspan {place} y="{first + 12 * number:.1f}">{escape(line)}</tspan>'
         for number, line in enumerate(lines)

@@ -34,6 +34,7 @@
         if (row.classList.contains("record")) this.entries[this.entries.length - 1].record = row;
         else this.entries.push({ row, text: row.textContent.toLowerCase(), record: null, open: false });
       }
+      for (const entry of this.entries) entry.cells = [...entry.row.cells];
       this.hidden = new Set();
       this.order = null;
       this.heads.forEach((head, column) => {
@@ -70,15 +71,16 @@
     }
     sort(column, down) {
       this.order = [column, down];
-      const keyed = this.entries.map((entry) => [key(entry.row.cells[column]), entry]);
+      const keyed = this.entries.map((entry) => [key(entry.cells[column]), entry]);
       keyed.sort(([a], [b]) => {
         if (a === null || b === null) return (a === null) - (b === null);
         return down ? compare(b, a) : compare(a, b);
       });
       this.entries = keyed.map(([, entry]) => entry);
-      const rows = document.createDocumentFragment();
-      for (const { row, record } of this.entries) rows.append(...(record ? [row, record] : [row]));
-      this.body.append(rows);
+      const next = this.body.nextSibling;
+      this.body.remove();
+      this.body.append(...this.entries.flatMap(({ row, record }) => (record ? [row, record] : [row])));
+      this.table.insertBefore(this.body, next);
       this.heads.forEach((head, place) => {
         if (place === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
@@ -98,11 +100,11 @@
     hide(column, off) {
       if (off) this.hidden.add(column); else this.hidden.delete(column);
       this.heads[column].hidden = off;
-      for (const { row } of this.entries) if (row.cells[column]) row.cells[column].hidden = off;
+      for (const { cells } of this.entries) if (cells[column]) cells[column].hidden = off;
     }
     visible() {
       const columns = this.heads.map((_, place) => place).filter((place) => !this.hidden.has(place));
-      const rows = this.entries.filter((entry) => !entry.row.hidden).map((entry) => columns.map((place) => entry.row.cells[place]));
+      const rows = this.entries.filter((entry) => !entry.row.hidden).map((entry) => columns.map((place) => entry.cells[place]));
       return { heads: columns.map((place) => this.heads[place]), rows };
     }
     title() { return (this.table.dataset.title || document.title).trim(); }
