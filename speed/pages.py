@@ -185,8 +185,8 @@ def page(board: tuple[float, float | None, int], report: tuple[float, int], rows
         [
             "# Pages",
             "",
-            f"By `speed/pages.py` on {processor_name()}, one thread. Building is CPU time, sorting the median of "
-            "nine clicks on a heading in Chromium.",
+            f"By `speed/pages.py` on {processor_name()}, one thread. Building is CPU time, sorting the "
+            "median of nine clicks on a heading in Chromium.",
             "",
             "| what | measured | goal | |",
             "|---|---:|---:|---|",
@@ -195,12 +195,12 @@ def page(board: tuple[float, float | None, int], report: tuple[float, int], rows
             f"| the same, sorted by a metric | {sorted_in} | {1000 * GOALS['sort']:g} ms | "
             f"{met(sort, GOALS['sort'])} |",
             f"| the same, size of `index.html` | {size / 1e6:.1f} MB | | |",
-            f"| report of {REPORTED} cases, images of noise of {SIDE} × {SIDE} in colour | {length / 1e6:.1f} MB "
-            f"| {GOALS['report'] / 1e6:g} MB | {met(length, GOALS['report'])} |",
+            f"| report of {REPORTED} cases, images of noise of {SIDE} × {SIDE} in colour | "
+            f"{length / 1e6:.1f} MB | {GOALS['report'] / 1e6:g} MB | {met(length, GOALS['report'])} |",
             f"| the same, built | {seconds:.1f} s | | |",
             "",
-            "Building reads every row's record and cases, checks their hashes and that they say what the row says, "
-            "compares each run with the constant answer case by case, and draws the first 20 entries.",
+            "Building reads every row's record and cases, checks their hashes and that they say what the row "
+            "says, compares each run with the constant answer case by case, and draws the first 20 entries.",
             "",
         ]
     )

@@ -58,7 +58,7 @@ class Pair:
         return np.asarray(self.second(weights) - self.first(weights))
 
     def exchanged(self, signs: Array) -> Array:
-        """Second minus first, ``(n,)``, with the runs exchanged in groups where ``(n, groups)`` is below 0."""
+        """Second minus first, ``(n,)``, the runs exchanged where ``(n, groups)`` signs are −1."""
         own = (signs > 0).astype(np.float64)[:, self.owner]
         first = self.of_both(np.concatenate([own, 1 - own], axis=-1))
         second = self.of_both(np.concatenate([1 - own, own], axis=-1))
