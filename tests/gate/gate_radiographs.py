@@ -66,8 +66,6 @@ def names_of_test(count):
     return [name for name in names if hashed_part(name, SHARE, SHARE) == "test"][:count]
 
 
-
-
 def rsna(root, count):
     rows = []
     for number, name in enumerate(names_of_test(count)):

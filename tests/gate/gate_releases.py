@@ -34,8 +34,7 @@ WRITERS = {
 RARELY = ({*EDITIONS} - {"brats2023_gli"}) | {"summe", "tvsum"}
 """Editions of BraTS share the code of one; sets of videos have tests of their own and take long."""
 CHALLENGES = [
-    pytest.param(name, marks=pytest.mark.exhaustive) if name in RARELY else name
-    for name in WRITERS
+    pytest.param(name, marks=pytest.mark.exhaustive) if name in RARELY else name for name in WRITERS
 ]
 
 
@@ -153,4 +152,3 @@ def release(name, folder, count=CASES):
     for case in written.cases:
         written.challenge.write(written.answers[case.id], case, predictions)
     return written
-

@@ -1,7 +1,6 @@
 """Writers of tiny releases: each writes so many cases of the test split in the released layout."""
 
 import csv
-import functools
 import itertools
 import json
 

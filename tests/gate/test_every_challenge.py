@@ -234,9 +234,7 @@ def finished_by(command, made_release, name):
         )
     demands = made_release.challenge.card.demands
     return run(
-        MODELS.get(
-            next(iter(demands)), "dssau_net.test"
-        ),
+        MODELS.get(next(iter(demands)), "dssau_net.test"),
         made_release.name,
         data=made_release.root,
         split=made_release.split,

@@ -195,4 +195,3 @@ def _run_lengths(frame: bytes, data_set: Any, shape: tuple[int, int]) -> npt.NDA
     stacked = np.stack([np.frombuffer(piece, np.uint8) for piece in pieces], -1)
     sign = "i" if int(data_set.get("PixelRepresentation", 0)) else "u"
     return stacked.copy().view(f">{sign}{planes}").reshape(shape).astype(f"{sign}{planes}")
-
