@@ -111,7 +111,7 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[st
         not isinstance(state, dict)
         or not state
         or not all(isinstance(key, str) for key in state)
-        or not all(isinstance(t, torch.Tensor) for t in state.values())
+        or not all(isinstance(t, torch.Tensor) and _is_plain(t) for t in state.values())
     ):
         raise MedbenchError(
             "weights.not_a_state_dict",
@@ -119,6 +119,11 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[st
             "Expected parameter names and tensors.",
         )
     return state, facts
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether every value is stored as it is: neither sparse nor quantised nor without values."""
+    return str(tensor.layout) == "torch.strided" and not tensor.is_quantized and not tensor.is_meta
 
 
 def _stored(content: bytes, path: Path) -> Any:
