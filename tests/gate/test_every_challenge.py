@@ -38,8 +38,10 @@ WHOLE = (
     ("hosted", "prediction"), ("hosted", "reference"),
 )  # fmt: skip
 MODELS = {
-    "landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test",
-    "frame_scores": "bidirectional_lstm.test", "image_labels": "cm_cgns.classifier",
+    "landmarks": "heatmap_unet.test",
+    "boxes": "medformer.retinanet.test",
+    "frame_scores": "bidirectional_lstm.test",
+    "image_labels": "cm_cgns.classifier",
 }  # fmt: skip
 SOME = 6
 """Bad files a whole command, without ``--full``."""
@@ -105,6 +107,8 @@ def expected_codes(kind, path, role):
         return {code, "file.corrupt", "file.codec", "data.slide_format", "data.size_mismatch"}
     if own == suffix or (own, suffix) == (".mha", ".mhd"):
         return {code} | SAME_FORMAT.get((own, code), set())
+    if own == suffix == ".npz":
+        return {code, "prediction.empty"}
     if own in PICTURES and suffix in PICTURES:
         return {code} | OTHER_PICTURE
     if own == ".json":
@@ -125,12 +129,18 @@ SAME_FORMAT = {
         for code in ("file.refers_elsewhere", "file.corrupt", "data.not_real", "data.axes", "file.too_large")
     },
 }
-OTHER_PICTURE = {"data.not_a_label_map", "data.white_is_zero", "data.picture_format", "data.mask_not_binary"}
+OTHER_PICTURE = {
+    "data.turned",
+    "data.not_a_label_map",
+    "data.white_is_zero",
+    "data.picture_format",
+    "data.mask_not_binary",
+}
 
 
 def fits(kind, role):
     """Whether the kind is bad in that place: what is no label map may be a good image."""
-    return role != "input" or kind[3] not in ("data.not_a_label_map", "data.white_is_zero")
+    return role != "input" or kind[3] not in ("data.not_a_label_map", "data.white_is_zero", "data.turned")
 
 
 def cases_with(made_release, role):
