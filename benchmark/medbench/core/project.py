@@ -5,10 +5,8 @@ The file is data: nothing in it is executed.
 
 from __future__ import annotations
 
-import contextlib
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from medbench.core.errors import MedbenchError
 PROJECT_FILE = "medbench.toml"
 SECTIONS = ("data", "models", "predictions")
 
-_given: ContextVar[Path | None] = ContextVar("medbench_project", default=None)
+_given: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +54,12 @@ def find_project(start: Path | None = None) -> Path | None:
 
 
 def current_project() -> Project:
-    """The project of the working folder, or the one of :func:`using_project`; read anew at every call.
+    """The project of the working folder, or the one of :func:`use_project`; read anew at every call.
 
     Raises:
         MedbenchError: ``project.syntax`` or ``project.section``.
     """
-    path = _given.get() or find_project()
+    path = _given or find_project()
     return Project() if path is None else read_project(path)
 
 
@@ -95,15 +93,6 @@ def read_project(path: Path) -> Project:
 
 
 def use_project(path: Path) -> None:
-    """Take a project file in place of the working folder's, in this context and what it starts."""
-    _given.set(path)
-
-
-@contextlib.contextmanager
-def using_project(path: Path) -> Iterator[None]:
-    """As :func:`use_project`, for a block."""
-    token = _given.set(path)
-    try:
-        yield
-    finally:
-        _given.reset(token)
+    """Take a project file in place of the working folder's, in this process."""
+    global _given
+    _given = path

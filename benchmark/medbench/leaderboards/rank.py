@@ -169,6 +169,31 @@ def rank_runs(
     )
 
 
+def rank_by(
+    runs: Sequence[Run], metric: MetricSpec, seed: int = 0
+) -> tuple[Ranking, tuple[tuple[float | None, ...], ...]]:
+    """Runs ranked by one metric's aggregate, and who is better than whom.
+
+    Args:
+        runs: two or more, of the same cases.
+        metric: the column.
+        seed: of resampling.
+
+    Returns:
+        The ranking, and the significance map as in :class:`ColumnRankings`.
+
+    Raises:
+        MedbenchError: as :func:`rank_runs`.
+    """
+    entries = _Entries(load_challenge(runs[0].record.challenge.name), runs)
+    column = entries.column(metric)
+    weights = np.concatenate(
+        [np.ones((1, entries.groups)), resampled_groups(entries.groups, RESAMPLES, seed)]
+    )
+    ranking = _ranking("aggregate, then rank", partial(schemes.aggregate_then_rank, column), weights)
+    return ranking, () if metric.pooled else tuple(map(tuple, schemes.significance_map(column)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Entries:
     """Runs with their cases in one order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata as metadata
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +35,21 @@ def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
     roots += VOLUMES if entry.spatial_dims == 3 else ()
+    roots += ("onnxruntime",) if entry.local == "file" and model.lower().endswith(".onnx") else ()
     return sorted(dict.fromkeys(roots))
+
+
+def imported_packages(sources: Iterable[Path]) -> list[str]:
+    """Installed distributions that Python files import, in functions too, in alphabetical order."""
+    modules: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules.add(node.module.partition(".")[0])
+    owners = metadata.packages_distributions() if modules else {}
+    return sorted({name for module in modules for name in owners.get(module, ())} - {OWN})
 
 
 def evaluation_packages(*, slides: bool) -> list[str]:
