@@ -13,6 +13,7 @@ from medbench.inference.start_weights import start_weights
 from medbench.inference.weights import load_checkpoint
 from medbench.models import create_model
 from medbench.running.pretrain import PretrainRequest, pretrain
+from medbench.running.run import run as run_model
 from medbench.running.train import train
 from medbench.training.hardware import Hardware
 from medbench.training.recipes import load_recipe
@@ -88,6 +89,11 @@ def test_encoders_of_a_pretraining_stay_frozen_or_are_tuned(
     summary = read_json(frozen.with_name("training.json"))
     assert summary["start"]["frozen"] == [name]
     assert not [key for key in summary["start_parameters"]["missing"] if key.startswith(beginning)]
+    counts = run_model(
+        model, challenge, data=folders[challenge], split="val", weights=str(frozen), runs=tmp_path / "runs",
+        leaderboards=tmp_path / "boards",
+    ).record.counts  # fmt: skip
+    assert counts.ok == counts.total > 0
     tuned = part(
         load_checkpoint(train(model, challenge, options=own, init=str(run), **asked)).state, beginning
     )
