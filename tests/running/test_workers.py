@@ -110,3 +110,21 @@ def test_a_worker_with_other_weights_refuses(small_cvc, one_thread, tmp_path):
     with pytest.raises(MedbenchError, match="finds other weights"):
         prediction_orders.predict_order(dataclasses.replace(order, weights_sha256="0" * 64))
     prediction_orders._resolved.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_a_worker_of_a_cluster_trains(small_cvc, one_thread, tmp_path, command):
+    distributed = pytest.importorskip("distributed")
+    words = ("train", "-m", "mslau_net.test", "-c", "cvc_clinicdb", "--data", small_cvc, "--recipe", "quick")
+    changes = ("--recipe-set", "max_steps=2", "--recipe-set", "image_size=64", "--device", "cpu")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None, "host": "127.0.0.1"}
+    with distributed.LocalCluster(**options) as cluster:
+        address = ("--scheduler", cluster.scheduler_address)
+        told = command(*words, *changes, *address, "--runs", tmp_path / "runs", "--json")
+        assert told.code == 0, told.err
+        bad = command(*words, "--recipe-set", "no_such=2", *address, "--runs", tmp_path / "runs")
+    weights = json.loads(told.out)["weights"]
+    assert weights.startswith(str(tmp_path / "runs/cvc_clinicdb/mslau_net.test/training"))
+    assert bad.code == 2
+    assert "no_such" in bad.err
