@@ -53,13 +53,18 @@ def find_project(start: Path | None = None) -> Path | None:
     )
 
 
+def project_path() -> Path | None:
+    """The project file of :func:`use_project`, or the working folder's; ``None`` where there is none."""
+    return _given or find_project()
+
+
 def current_project() -> Project:
     """The project of the working folder, or the one of :func:`use_project`; read anew at every call.
 
     Raises:
         MedbenchError: ``project.syntax`` or ``project.section``.
     """
-    path = _given or find_project()
+    path = project_path()
     return Project() if path is None else read_project(path)
 
 
@@ -92,7 +97,7 @@ def read_project(path: Path) -> Project:
     return Project(path, *(tables.get(section, {}) for section in SECTIONS))
 
 
-def use_project(path: Path) -> None:
-    """Take a project file in place of the working folder's, in this process."""
+def use_project(path: Path | None) -> None:
+    """Take a project file in place of the working folder's, in this process; ``None`` ends that."""
     global _given
     _given = path
