@@ -37,7 +37,8 @@ for path in glob.glob("/input/*.png"):
     width, height = struct.unpack(">II", open(path, "rb").read(24)[16:])
     rows = b"".join(b"\\0" + bytes(x < width // 2 for x in range(width)) for _ in range(height))
     head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = b"\\x89PNG\\r\\n\\x1a\\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    data = b"\\x89PNG\\r\\n\\x1a\\n" + parts
     open(os.path.join("/output", os.path.basename(path)), "wb").write(data)
 """
 SUBMISSION = """
@@ -126,7 +127,7 @@ def test_an_image_of_our_adapters_answers_as_its_network(
         theirs = predicted(model, small_cvc, tmp_path)
         assert theirs == ours
         assert any(np.frombuffer(content, np.uint8).size for content in ours.values())
-        with pytest.raises(MedbenchError, match="was built for .* with 2 labels, and 3 are demanded"):
+        with pytest.raises(MedbenchError, match=r"was built for .* with 2 labels, and 3 are demanded"):
             run(
                 model, "iugc2024", cases="segmentation/*", runs=tmp_path / "runs", leaderboards=tmp_path / "b"
             )
