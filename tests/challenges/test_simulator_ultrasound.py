@@ -94,6 +94,7 @@ def test_heads_are_darker_than_what_surrounds_them(positives):
     assert np.median(contrast) < 0.85
 
 
+@pytest.mark.slow
 def test_classes_of_the_three_kinds_of_video():
     assert clip(1, n_frames=6, standard_plane="all").standard_plane.all()
     assert not clip(2, n_frames=6, standard_plane="none").standard_plane.any()

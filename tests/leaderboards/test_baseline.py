@@ -1,6 +1,7 @@
 """The constant baseline in boards and reports: who is marked, and by which difference."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -8,7 +9,7 @@ from medbench.challenges import load_challenge
 from medbench.leaderboards.baseline import AGAINST, CONSTANT, find_constant, not_above, with_differences
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.rendering import FORMATS, markdown
-from medbench.leaderboards.results import read_results
+from medbench.leaderboards.results import read_results, run_of_row
 from medbench.running.report import report
 from medbench.running.request import Inference
 from medbench.running.run import run
@@ -113,10 +114,10 @@ def test_runs_before_and_after_the_baseline_get_their_paired_difference(small_cv
     constant = run(CONSTANT, "cvc_clinicdb", **places)
     after = untrained(1)
     assert find_constant(after.record, places["runs"]).record.key == constant.record.key
-    evidence = places["leaderboards"] / "cvc_clinicdb" / "evidence"
+    read = partial(run_of_row, places["leaderboards"], "cvc_clinicdb")
     stored = read_results(places["leaderboards"], "cvc_clinicdb")
     assert all(entry["sealed"] for entry in stored)
-    rows = {entry["key"]: entry for entry in with_differences(stored, evidence, CHALLENGE)}
+    rows = {entry["key"]: entry for entry in with_differences(stored, read, CHALLENGE)}
     assert AGAINST not in rows[constant.record.key]
     for finished in (before, after):
         pair = rows[finished.record.key][AGAINST]
