@@ -175,6 +175,7 @@ def test_shards_merge_into_the_bytes_of_one_run(place, whole, one_thread):
     assert not (place / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_died_three_times_is_given_up_until_asked_again(place, whole, tmp_path):
     plan = whole[0]
     cell = plan.cells[0]
