@@ -195,7 +195,9 @@ def networks():
     print(
         "`fulltransnet --set length=FRAMES`, float32. Causal and cross attention of the decoder look at every"
     )
-    print("pair of frames, so that the time grows with the square of the length. What a training step keeps is")
+    print(
+        "pair of frames, so that the time grows with the square of the length. What a training step keeps is"
+    )
     print("linear in the length: no matrix of frames by frames is ever held.\n")
     print("| frames | prediction, s | MiB | MiB a frame | training step, s | MiB | MiB a frame |")
     print("|---|---|---|---|---|---|---|")
