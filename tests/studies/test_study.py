@@ -244,6 +244,16 @@ LEARNS_ON_TEST = ('["dssau_net.test", "mslau_net.test"]', '["fulltransnet"]')
         ("split.unknown", [("[[data]]", '[[data]]\nfolds = ["tset"]')]),
         ("split.unknown", [("[[data]]", '[[data]]\ntraining = ["trian"]')]),
         ("weights.leak", [("[[data]]", '[[data]]\ntraining = ["leaking_train"]')]),
+        ("study.test_selection", [("[[data]]", '[[data]]\ntraining = ["train", "test"]')]),
+        (
+            "study.value",
+            [
+                (
+                    '"mslau_net.test"',
+                    '{model = "mslau_net.test", name = "a"}, {model = "mslau_net.test", name = "a"}',
+                )
+            ],
+        ),
         (
             "study.never_ranked",
             [('"cvc_clinicdb"', '"siim_pneumothorax"\nfolds = ["leaking_test"]')],
