@@ -14,7 +14,7 @@ from medbench.io import raster
 from medbench.models.local import names
 from medbench.running.declaring import Wishes, declare
 from medbench.submissions.build.context import build_context
-from medbench.submissions.build.project import write_project
+from medbench.submissions.build.own_parts import write_project
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.reading import read_submission
 from medbench.submissions.rehearse.rehearsal import rehearse

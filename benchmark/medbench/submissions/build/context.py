@@ -36,7 +36,7 @@ from medbench.submissions.build.locking import (
     needed_packages,
     requirement_lines,
 )
-from medbench.submissions.build.project import travelling_name, write_project
+from medbench.submissions.build.own_parts import travelling_name, write_project
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.build.sbom import SBOM, can_list_materials, materials
 from medbench.submissions.build.wheels import torch_build, torch_index

@@ -9,7 +9,7 @@ from typing import Any
 from medbench.challenges import challenge_factory
 from medbench.models import model_entry
 from medbench.models.registry import factory_of
-from medbench.submissions.build.project import is_declared
+from medbench.submissions.build.own_parts import is_declared
 from medbench.submissions.findings import Finding, error
 from medbench.submissions.platforms.base import Platform
 
