@@ -195,8 +195,8 @@ def networks():
     print(
         "`fulltransnet --set length=FRAMES`, float32. Causal and cross attention of the decoder look at every"
     )
-    print("pair of frames, so that the time grows with the square of the length. What a training step keeps is")
-    print("linear in the length: no matrix of frames by frames is ever held.\n")
+    print("pair of frames, so that the time grows with the square of the length. What a training step keeps")
+    print("is linear in the length: no matrix of frames by frames is ever held.\n")
     print("| frames | prediction, s | MiB | MiB a frame | training step, s | MiB | MiB a frame |")
     print("|---|---|---|---|---|---|---|")
     for n in (1000, 5000, 10000, 20000):

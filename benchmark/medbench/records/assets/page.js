@@ -332,8 +332,7 @@
   };
 
   for (const block of all("pre[data-copy]")) {
-    const button = make("button", { type: "button", textContent: "Copy" });
-    button.setAttribute("aria-label", `Copy ${block.dataset.copy}`);
+    const button = make("button", { type: "button", textContent: `Copy ${block.dataset.copy}` });
     button.addEventListener("click", () => give(block.textContent, block.dataset.copy, block));
     block.before(button);
   }
