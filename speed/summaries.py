@@ -199,12 +199,26 @@ def networks():
     print("is linear in the length: no matrix of frames by frames is ever held.\n")
     print("| frames | prediction, s | MiB | MiB a frame | training step, s | MiB | MiB a frame |")
     print("|---|---|---|---|---|---|---|")
+    steps = []
     for n in (1000, 5000, 10000, 20000):
         cells = []
         for what in NETWORK:
             seconds, mebibytes, _ = measured(what, n)
             cells.append(f"{seconds:.1f} | {mebibytes:.0f} | {mebibytes / n:.3f}")
+        steps.append((n, mebibytes))
         print(f"| {n:,} | {' | '.join(cells)} |", flush=True)
+    print(f"\n{growth(steps)}")
+
+
+def growth(steps):
+    """How memory grows from the second length to the last, as a power of the length."""
+    (first, small), (last, large) = steps[1], steps[-1]
+    power = np.log(large / small) / np.log(last / first)
+    verdict = "linear in" if power < 1.25 else "not linear in"
+    return (
+        f"From {first:,} to {last:,} frames the memory of a training step grows with the length to the power\n"
+        f"{power:.2f}: it is {verdict} the length."
+    )
 
 
 PARTS = {"segmentation": segmentation, "attention": one_layer, "network": networks}
