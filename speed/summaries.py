@@ -214,10 +214,10 @@ def growth(steps):
     """How memory grows from the second length to the last, as a power of the length."""
     (first, small), (last, large) = steps[1], steps[-1]
     power = np.log(large / small) / np.log(last / first)
-    verdict = "linear in" if power < 1.25 else "not linear in"
+    verdict = "linear but for what the allocator keeps" if power < 1.25 else "not linear"
     return (
-        f"From {first:,} to {last:,} frames the memory of a training step grows with the length to the power\n"
-        f"{power:.2f}: it is {verdict} the length."
+        f"From {first:,} to {last:,} frames the memory of a training step grows with the length to the\n"
+        f"power {power:.2f} (1 is linear, 2 quadratic): it is {verdict}."
     )
 
 
