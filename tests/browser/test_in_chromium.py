@@ -1,17 +1,23 @@
 """Pages as a reader meets them: in Chromium, from disk, in both themes, on a phone, by keyboard."""
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
+from medbench.core.case import Case
+from medbench.core.overlay import DrawnBox, Illustration, worst_slices
+from medbench.core.result_table import CaseRow
+from medbench.core.score import Score
 from medbench.leaderboards.board_page import html
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.compare import compare_runs
 from medbench.leaderboards.index_page import write_index
 from medbench.leaderboards.results import build_board
+from medbench.records.page import write_report
 from medbench.records.reading import read_run
 from medbench.running.comparison import comparison
 from medbench.running.evaluate import evaluate
@@ -202,6 +208,125 @@ def test_a_thousand_rows_are_sorted_in_a_tenth_of_a_second(open_page, tmp_path):
     )
     assert took < 100
     assert own.errors == []
+
+
+SHIPPED = Path(__file__).parents[2] / "leaderboards"
+
+
+def test_the_shipped_boards_fill_the_significance_map_and_draw_accuracy_over_cost(open_page):
+    own = open_page(SHIPPED / "hc18/index.html")
+    filled = own.page.eval_on_selector_all(
+        ".plot .wins", "cells => cells.map(cell => getComputedStyle(cell).fill)"
+    )
+    empty = own.page.eval_on_selector_all(
+        ".plot .cell:not(.wins)", "cells => cells.map(cell => getComputedStyle(cell).fill)"
+    )
+    assert filled
+    assert set(filled).isdisjoint(empty)
+    assert own.page.locator("polyline.front").count() >= 1
+    few = open_page(SHIPPED / "cvc_clinicdb/index.html")
+    assert "With 5 groups no p is below" in few.page.locator("main").inner_text()
+    assert own.errors == few.errors == []
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/index.html")))
+def test_names_stay_inside_the_plots_of_the_shipped_boards(open_page, name):
+    page = open_page(SHIPPED / name / "index.html").page
+    outside = page.evaluate(
+        """() => [...document.querySelectorAll('figure svg[role=img]')].flatMap((plot) => {
+        const frame = plot.getBoundingClientRect();
+        return [...plot.querySelectorAll('text')].filter((text) => {
+          const own = text.getBoundingClientRect();
+          return own.left < frame.left - 1 || own.right > frame.right + 1;
+        }).map((text) => text.textContent); })"""
+    )
+    assert outside == []
+
+
+def shown(image, kind="case", **more):
+    """The report's figure of an illustration, on a page of its own."""
+    return Illustration(
+        np.full((60, 80, 3), image, np.uint8), np.zeros((60, 80), int), np.zeros((60, 80), int), kind, **more
+    )
+
+
+def test_slices_start_at_the_worst_one_and_boxes_hide_with_their_side(open_page, tmp_path, monkeypatch):
+    labels = np.zeros((5, 60, 80), np.uint8)
+    labels[:, 20:40, 20:50] = 1
+    wrong = labels.copy()
+    wrong[3] = 0
+    volume = worst_slices(np.full((5, 60, 80, 3), 90, np.uint8), labels, wrong)
+    box = DrawnBox((10, 10, 40, 30), "<i>polyp 0.91")
+    images = {"volume": volume, "boxes": [shown(60, reference_boxes=[box], prediction_boxes=[box])]}
+    monkeypatch.setattr(
+        type(CHALLENGE.exchange), "illustrations", lambda self, case, path: images[case.id], raising=True
+    )
+    scores = {metric.name: Score(0.5) for metric in CHALLENGE.metrics}
+    rows = [CaseRow(name, name, "ok", scores, {}, predictions={f"{name}.png": ""}) for name in images]
+    evidence = next((SHIPPED / "cvc_clinicdb/evidence").glob("*"))
+    page_path = tmp_path / "report.html"
+    write_report(
+        page_path, CHALLENGE, [Case(name, {}) for name in images], rows, read_run(evidence).record, tmp_path
+    )
+    own = open_page(page_path)
+    page = own.page
+    figure = page.locator("figure.slices")
+    assert figure.locator(".frame:visible").get_attribute("data-label").startswith("slice 4 of 5")
+    slider = figure.locator("input[type=range]").nth(1)
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert figure.locator(".frame:visible").get_attribute("data-label").startswith("slice 3 of 5")
+    assert figure.locator("output").inner_text().startswith("slice 3 of 5")
+    assert page.locator(".over text").all_text_contents() == [box.text, box.text]
+    assert page.locator("rect.prediction").is_visible()
+    page.get_by_label("prediction", exact=True).uncheck()
+    assert page.locator("rect.prediction").is_hidden()
+    assert page.locator("rect.reference").is_visible()
+    assert own.errors == []
+
+
+def test_a_subgroup_takes_the_place_of_all_cases_and_copies_carry_sd(open_page, tmp_path):
+    counts = {"total": 10, "ok": 10, "failed": 0, "missing": 0}
+    spread = {"mean": 0.7, "sd": 0.05, "median": 0.7, "q25": 0.6, "q75": 0.8, "worst": 0.1}
+
+    def row(number, value):
+        cell = {"value": value, "ci95": [value - 0.1, value + 0.1], "convention": "x",
+                "counts": [10, 0, 0, 0], "spread": {**spread, "worst_case": "c", "cases": 10}}  # fmt: skip
+        own = {"iou": {**cell, "value": 1 - value, "ci95": [None, None]}}
+        return {
+            "key": f"{number:016x}", "data": "real", "split": "test", "manifest_sha256": "m" * 64,
+            "title": f"model {number}", "recipe": None, "counts": counts, "metrics": {"iou": cell},
+            "subgroups": {"centre": {"A": own}},
+        }  # fmt: skip
+
+    path = tmp_path / "board.html"
+    path.write_text(html(make_board(CHALLENGE, [row(1, 0.9), row(2, 0.6)])))
+    own = open_page(path)
+    page = own.page
+    first = page.locator("#t1 tbody tr:not(.record)").first.locator("td, th").nth(2)
+    whole = first.inner_text()
+    assert whole.split() == ["0.9000", "[0.8000", "–", "1.0000]"]
+    page.get_by_label("Subgroup").select_option("centre: A")
+    assert first.inner_text().strip() == "0.1000"
+    page.locator("#t1 thead button").nth(2).click()
+    assert page.locator("#t1 tbody tr:not(.record)").first.inner_text().count("model 2") == 1
+    page.wait_for_timeout(100)
+    again = open_page(path, hash_=page.evaluate("location.hash")).page
+    assert again.locator("#t1 tbody tr:not(.record)").first.inner_text().count("0.4000") == 1
+    page.get_by_label("Subgroup").select_option("")
+    page.get_by_label("Spread in copies").first.select_option("sd")
+    page.get_by_role("button", name="Copy LaTeX").first.click()
+    copied = page.locator("textarea.copied").input_value()
+    assert "\\textbf{0.9000 $\\pm$ 0.0500}" in copied
+    assert "\\label{tab:" in copied
+    assert own.errors == []
+
+
+def test_pages_print_without_tools_and_with_all_cases(pages, open_page):
+    page = open_page(pages["report"]).page
+    page.emulate_media(media="print")
+    assert page.locator(".tools").first.is_hidden()
+    assert page.eval_on_selector(".tall", "node => getComputedStyle(node).maxHeight") == "none"
 
 
 def test_the_index_leads_to_the_boards(pages, open_page):

@@ -73,6 +73,7 @@ def test_probabilities_need_no_sum_and_failed_images_count_as_wrong(drawn, tmp_p
         )
 
 
+@pytest.mark.slow
 def test_a_fraction_without_a_label_is_refused(tmp_path):
     write_sample(tmp_path)
     table = tmp_path / "CheXpert-v1.0-small/train.csv"

@@ -117,6 +117,16 @@ def complex_values(h5py, file):
     file["label"] = np.zeros(3, complex)
 
 
+def exif(orientation):
+    """An Exif block that states an orientation."""
+    return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 274, 3, 1, orientation, 0) + bytes(4)
+
+
+def turned_jpeg():
+    content, block = made.encoded(".jpg", made.mask()), b"Exif\0\0" + exif(6)
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[2:]
+
+
 def dicom_with(packed="", pixels=None, **tags):
     def make(path):
         path.write_bytes(made.dicom(packed, pixels, **tags))
@@ -247,6 +257,11 @@ BAD = [
     ("TIFF of WebP", ".tif", made.tiled(compression="webp"), picture, CODEC),
     ("TIFF of an unknown codec", ".tif", tiff_tag(made.tiff(), 259, 4242), mask, CODEC),
     ("TIFF in which 0 is white", ".tif", made.tiff(photometric="miniswhite"), mask, "data.white_is_zero"),
+    ("TIFF to be mirrored", ".tif",
+     made.tiff(extratags=[(274, 3, 1, 4, True)]), mask, "data.turned"),
+    ("PNG to be turned", ".png",
+     made.png_of([PNG[0], (b"eXIf", exif(8)), *PNG[1:]]), mask, "data.turned"),
+    ("JPEG to be turned", ".jpg", turned_jpeg(), mask, "data.turned"),
     ("TIFF of fractions", ".tif", made.tiff(made.mask().astype(np.float32) / 510), mask, NO_LABELS),
     ("TIFF of another meaning", ".tif", tiff_tag(made.tiff(), 262, 32803), picture, CODEC),
     ("TIFF of several images", ".tif",

@@ -226,6 +226,7 @@ with filelock.FileLock(Path(sys.argv[1]) / ".lock"):
 """
 
 
+@pytest.mark.slow
 def test_the_package_can_be_imported_where_there_is_no_posix(tmp_path):
     done = python(WITHOUT_POSIX, str(tmp_path))
     assert done.returncode == 0, done.stderr.decode()[-2000:]

@@ -10,7 +10,7 @@ from typing import Any
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
-from medbench.leaderboards.compare import check_same, compare_runs
+from medbench.leaderboards.compare import check_same, interval_of_difference
 from medbench.records.reading import RECORD, Run, read_run
 from medbench.records.schema import RunRecord
 from medbench.records.tables import number
@@ -52,17 +52,15 @@ def against(constant: Run, run: Run, challenge: Challenge) -> dict[str, Any]:
     """Paired differences of a run to the constant baseline's in the headline columns.
 
     Raises:
-        MedbenchError: as :func:`medbench.leaderboards.compare.compare_runs`.
+        MedbenchError: as :func:`medbench.leaderboards.compare.interval_of_difference`.
     """
     names = [
         metric.name
         for metric in challenge.metrics
         if metric.headline and all(metric.name in each.record.metrics for each in (constant, run))
     ]
-    pairs = compare_runs([constant, run], names) if names else []
-    differences = {
-        pair.metric.name: [pair.difference, pair.interval.low, pair.interval.high] for pair in pairs
-    }
+    pairs = {name: interval_of_difference(constant, run, name) for name in names}
+    differences = {name: [own, interval.low, interval.high] for name, (own, interval) in pairs.items()}
     return {"run": constant.record.key, "differences": differences}
 
 

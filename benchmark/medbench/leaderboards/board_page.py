@@ -101,7 +101,6 @@ def _page_table(place: int, table: Table, evidence: BoardEvidence) -> dict[str, 
         "headings": _headings(table, figures.ranges),
         "rows": [_row(scope, number, entry) for number, entry in enumerate(table.entries)],
         "figures": figures,
-        "first": heading(table.metrics[0]) if table.metrics else "",
     }
 
 

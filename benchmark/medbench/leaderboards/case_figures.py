@@ -38,6 +38,7 @@ class CaseFigures:
         cases: number and id of each case, and each entry's value as text and number.
         ranges: key -> 95 % range of the rank when groups are resampled.
         note: which entries are shown.
+        metric: heading of the metric of the cases.
     """
 
     drawings: tuple[Drawing, ...] = ()
@@ -45,6 +46,7 @@ class CaseFigures:
     cases: tuple[tuple[int, str, tuple[tuple[str, float | None], ...]], ...] = ()
     ranges: Ranges = field(default_factory=dict)
     note: str = ""
+    metric: str = ""
 
 
 class BoardEvidence:
@@ -87,20 +89,23 @@ class BoardEvidence:
 
 
 def case_figures(table: Table, evidence: BoardEvidence) -> CaseFigures:
-    """Plots of a table's first metric over the cases of its first entries."""
+    """Plots of a table's first entries: the first metric that cases have, and ranks by the first metric."""
     if table.kind == "published" or not table.metrics:
         return CaseFigures()
     metric = table.metrics[0]
+    shown = next((own for own in table.metrics if not own.pooled), None)
     pairs = [(entry, run) for entry in table.entries[:MOST_ENTRIES] if (run := evidence.run(entry.run))]
     if not pairs:
         return CaseFigures()
-    series = [Series(entry.name, _values(run, metric)) for entry, run in pairs]
+    series = [Series(entry.name, _values(run, shown) if shown else {}) for entry, run in pairs]
     cases = sorted({case for own in series for case in own.values})
     numbers = {case: number for number, case in enumerate(cases)}
     ranked = [(entry, run) for entry, run in pairs if entry.rank is not None]
     ranking, significance = _rank([run for _, run in ranked], metric)
     drawings = [
-        dots_and_boxes(series, heading(metric), numbers, f"{heading(metric)}, case by case"),
+        dots_and_boxes(series, heading(shown), numbers, f"{heading(shown)}, case by case")
+        if shown
+        else Drawing("", ""),
         _stability([entry for entry, _ in ranked], ranking),
         significance_plot(
             [entry.name for entry, _ in ranked] if significance else [], significance, _significant(pairs)
@@ -110,9 +115,12 @@ def case_figures(table: Table, evidence: BoardEvidence) -> CaseFigures:
     return CaseFigures(
         tuple(drawing for drawing in drawings if drawing.markup),
         tuple(own.name for own in series),
-        tuple((numbers[case], case, tuple(_cell(own, case, metric) for own in series)) for case in cases),
+        tuple((numbers[case], case, tuple(_cell(own, case, shown) for own in series)) for case in cases)
+        if shown
+        else (),
         _ranges([entry for entry, _ in ranked], ranking),
         f"The first {len(pairs)} of {len(table.entries)} rows are drawn." if left else "",
+        heading(shown) if shown else "",
     )
 
 

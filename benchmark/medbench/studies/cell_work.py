@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places
 from medbench.core.plugins import load_plugin
 from medbench.core.progress import SilentProgress
+from medbench.core.project import project_path, use_project
 from medbench.core.text import printable
 from medbench.running.call_engine import TRIES as MOST_TRIES
 from medbench.running.call_engine import check_code
@@ -36,6 +37,7 @@ class Order:
         plugins: Python files to load first.
         code: hash of the package's sources that the study was started with.
         quick: whether only to try the cell out, on one or two steps and one case.
+        project: the project file, which may declare data sets and models.
     """
 
     cell: Cell
@@ -44,6 +46,7 @@ class Order:
     plugins: tuple[Path, ...] = ()
     code: str = ""
     quick: bool = False
+    project: Path | None = field(default_factory=project_path)
 
 
 def do_cell(order: Order) -> Outcome:
@@ -105,6 +108,7 @@ def _done(order: Order, folder: Path) -> Outcome:
     from medbench.running.run import run_request
 
     check_code(order.code)
+    use_project(order.project)
     for path in order.plugins:
         load_plugin(path)
     cell, runs = order.cell, folder / RUNS

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 from medbench.core.registry import unknown_name
 
 ALL_FOLDS = "all"
@@ -109,12 +109,12 @@ def read_study(path: Path) -> Study:
             ``study.test_selection``.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path)
     except OSError as error:
         raise MedbenchError(
             "study.missing", f"{path}: cannot be read ({error.strerror}).", "Check the study's path."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise MedbenchError(
             "study.syntax", f"{path}: is no TOML ({error}).", "Write one entry a line, e.g. seeds = [0, 1]."
         ) from error

@@ -45,7 +45,9 @@ def suspicions(reference: Labels, prediction: Labels, histogram: JointHistogram 
     >>> suspicions(mask, mask[:, ::-1])[0]
     'mirrored along axis 1: mean Dice 0.00 would be 1.00'
     """
-    one, other = np.asarray(reference), np.asarray(prediction)
+    one, other = (
+        a.view(np.uint8) if a.dtype == np.bool_ else a for a in map(np.asarray, (reference, prediction))
+    )
     if histogram is None and one.dtype == other.dtype == np.uint8 and one.shape == other.shape and one.ndim:
         histogram = joint_histogram(one, other)
     if _plainly_alike(one, other) if histogram is None else _counted_alike(histogram):

@@ -86,7 +86,7 @@ class _Parts(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         tensors, (count, size, n_cut) = ctx.saved_tensors, ctx.sizes
         device = _device(tensors)
-        learnt = [place for place, due in enumerate(ctx.needs_input_grad[3:]) if due]
+        learnt = [place for place, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
         gradients = {place: torch.zeros_like(tensors[place]) for place in learnt}
         end = 0
         for place, start in enumerate(range(0, count, size)):
@@ -97,7 +97,8 @@ class _Parts(torch.autograd.Function):
             with torch.enable_grad(), torch.autocast(device.type, cache_enabled=False, **ctx.autocast):
                 result = _result(ctx.part, inputs, ctx.seed + place, device)
             begin, end = end, end + result.shape[2]
-            own = torch.autograd.grad(result, [inputs[index] for index in learnt], gradient[:, :, begin:end])
+            due = [tensor for index in learnt if (tensor := inputs[index]) is not None]
+            own = torch.autograd.grad(result, due, gradient[:, :, begin:end])
             for index, value in zip(learnt, own, strict=True):
                 total = gradients[index]
                 (total[:, :, start : start + size] if index < n_cut else total).add_(value)

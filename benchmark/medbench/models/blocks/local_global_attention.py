@@ -14,6 +14,8 @@ from medbench.models.blocks.in_parts import in_parts
 SCALE = 8**-0.5  # the authors' number, whatever the width of a head
 SCORES_AT_ONCE = 1 << 23
 """Scores of one head's part that are computed at once; longer videos are taken part by part."""
+_SCORES_WITHOUT_GRADIENT = 1 << 20
+"""The same where no gradient is wanted, so that taking more parts costs nothing."""
 
 
 class LocalGlobalAttention(nn.Module):
@@ -21,9 +23,8 @@ class LocalGlobalAttention(nn.Module):
 
     Queries are taken in blocks of ``window``, each with the keys of three blocks, so that n frames with G
     global ones take n · (3 · window + G) scores. A global key counts once, also inside the window. No more
-    than
-    :data:`SCORES_AT_ONCE` scores are held at a time: where there are more, they are computed part by part,
-    and again for the gradient.
+    than :data:`SCORES_AT_ONCE` scores are held at a time: where there are more, they are computed part by
+    part, and again for the gradient.
 
     Args:
         dim: channels.
@@ -81,7 +82,7 @@ class LocalGlobalAttention(nn.Module):
         once = functional.pad(global_frames[:, 1:] != global_frames[:, :-1], (1, 0), value=True)
         if seen is not None:
             once = once & seen.gather(1, global_frames)
-        size = max(1, SCORES_AT_ONCE // (self.heads * window * (3 * window + global_frames.shape[1])))
+        size = max(1, _scores_at_once() // (self.heads * window * (3 * window + global_frames.shape[1])))
         context = in_parts(
             self._blocks, query.shape[2], size, (query, key, value, local), (global_key, global_value, once)
         )
@@ -117,7 +118,7 @@ class LocalGlobalAttention(nn.Module):
         asking = tokens.gather(1, global_frames[..., None].expand(-1, -1, tokens.shape[-1]))
         query = split_heads(self.global_query(asking), self.heads) * SCALE
         key, value = (split_heads(part(tokens), self.heads) for part in (self.global_key, self.global_value))
-        size = max(1, SCORES_AT_ONCE // (self.heads * key.shape[2]))
+        size = max(1, _scores_at_once() // (self.heads * key.shape[2]))
         return in_parts(self._whole, query.shape[2], size, (query,), (key, value, seen))
 
     def _whole(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor:
@@ -126,6 +127,10 @@ class LocalGlobalAttention(nn.Module):
         if seen is not None:
             scores = _masked(scores, seen[:, None, None])
         return self.dropout(scores.softmax(dim=-1)).to(value.dtype) @ value
+
+
+def _scores_at_once() -> int:
+    return SCORES_AT_ONCE if torch.is_grad_enabled() else min(SCORES_AT_ONCE, _SCORES_WITHOUT_GRADIENT)
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:

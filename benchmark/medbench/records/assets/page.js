@@ -34,6 +34,7 @@
         if (row.classList.contains("record")) this.entries[this.entries.length - 1].record = row;
         else this.entries.push({ row, text: row.textContent.toLowerCase(), record: null, open: false });
       }
+      for (const entry of this.entries) entry.cells = [...entry.row.cells];
       this.hidden = new Set();
       this.order = null;
       this.heads.forEach((head, column) => {
@@ -58,27 +59,29 @@
       button.title = `Show the record of ${name}`;
       one(".t", head).append(button);
       one("details", entry.record).open = true;
-      entry.record.hidden = true;
+      entry.record.remove();
       entry.button = button;
       button.addEventListener("click", () => { this.expand(entry, !entry.open); save(); });
     }
     expand(entry, open) {
       entry.open = open;
-      entry.record.hidden = !open || entry.row.hidden;
+      entry.record.hidden = entry.row.hidden;
+      if (open) entry.row.after(entry.record); else entry.record.remove();
       entry.row.classList.toggle("open", open);
       entry.button.setAttribute("aria-expanded", String(open));
     }
     sort(column, down) {
       this.order = [column, down];
-      const keyed = this.entries.map((entry) => [key(entry.row.cells[column]), entry]);
+      const keyed = this.entries.map((entry) => [key(entry.cells[column]), entry]);
       keyed.sort(([a], [b]) => {
         if (a === null || b === null) return (a === null) - (b === null);
         return down ? compare(b, a) : compare(a, b);
       });
       this.entries = keyed.map(([, entry]) => entry);
-      const rows = document.createDocumentFragment();
-      for (const { row, record } of this.entries) rows.append(...(record ? [row, record] : [row]));
-      this.body.append(rows);
+      const next = this.body.nextSibling;
+      this.body.remove();
+      this.body.append(...this.entries.flatMap(({ row, record, open }) => (open ? [row, record] : [row])));
+      this.table.insertBefore(this.body, next);
       this.heads.forEach((head, place) => {
         if (place === column) head.setAttribute("aria-sort", down ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
@@ -90,7 +93,7 @@
         const facts = entry.row.dataset;
         const fits = this.quiet || Object.entries(asked).every(([name, value]) => !value || facts[name] === value);
         entry.row.hidden = !(fits && entry.text.includes(text));
-        if (entry.record) entry.record.hidden = entry.row.hidden || !entry.open;
+        if (entry.record) entry.record.hidden = entry.row.hidden;
         count += !entry.row.hidden;
       }
       return count;
@@ -98,11 +101,11 @@
     hide(column, off) {
       if (off) this.hidden.add(column); else this.hidden.delete(column);
       this.heads[column].hidden = off;
-      for (const { row } of this.entries) if (row.cells[column]) row.cells[column].hidden = off;
+      for (const { cells } of this.entries) if (cells[column]) cells[column].hidden = off;
     }
     visible() {
       const columns = this.heads.map((_, place) => place).filter((place) => !this.hidden.has(place));
-      const rows = this.entries.filter((entry) => !entry.row.hidden).map((entry) => columns.map((place) => entry.row.cells[place]));
+      const rows = this.entries.filter((entry) => !entry.row.hidden).map((entry) => columns.map((place) => entry.cells[place]));
       return { heads: columns.map((place) => this.heads[place]), rows };
     }
     title() { return (this.table.dataset.title || document.title).trim(); }
@@ -182,6 +185,7 @@
       const value = view.get(control.dataset.filter);
       if (value !== null) { control.value = value; state.filters[control.dataset.filter] = value; }
     }
+    if (one("[data-filters]")) refresh();
     for (const grid of Object.values(state.tables)) {
       const order = view.get(`${grid.id}.sort`), open = (view.get(`${grid.id}.open`) || "").split(".");
       if (order && grid.heads[parseInt(order, 10)]) grid.sort(parseInt(order, 10), order.endsWith("d"));
@@ -327,19 +331,18 @@
     place.hidden = false;
   };
 
+  for (const block of all("pre[data-copy]")) {
+    const button = make("button", { type: "button", textContent: `Copy ${block.dataset.copy}` });
+    button.addEventListener("click", () => give(block.textContent, block.dataset.copy, block));
+    block.before(button);
+  }
   filters();
   for (const table of all("table.sortable")) state.tables[table.id] = new Grid(table);
   Object.values(state.tables).forEach(tools);
   all("[data-linked]").forEach(linkCases);
   all("[data-viewer]").forEach(viewer);
   layers();
-  for (const block of all("pre[data-copy]")) {
-    const button = make("button", { type: "button", textContent: "Copy" });
-    button.setAttribute("aria-label", `Copy ${block.dataset.copy}`);
-    button.addEventListener("click", () => give(block.textContent, block.dataset.copy, block));
-    block.before(button);
-  }
-  read();
   if (one("[data-filters]")) refresh();
-  window.addEventListener("hashchange", () => { read(); if (one("[data-filters]")) refresh(); });
+  read();
+  window.addEventListener("hashchange", read);
 })();
