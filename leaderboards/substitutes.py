@@ -90,9 +90,8 @@ def _covidx(source: Path, target: Path) -> str:
     for part, rows in lines.items():
         (target / f"{part}_COVIDx9A.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return (
-        "180 radiographs, 60 of each class, about a third of the patients for the test; all of COVID-19 and "
-        "no others are of ieee8023/covid-chestxray-dataset, so that whoever tells the collections apart "
-        "tells that class, and nothing here is clinical evidence"
+        "180 radiographs, 60 a class, patients apart; COVID-19 and no other class is of ieee8023's "
+        "collection: whoever tells collections apart tells that class, so this is no clinical evidence"
     )
 
 

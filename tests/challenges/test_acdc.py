@@ -136,6 +136,7 @@ def test_the_published_row_has_its_source():
     assert "2505.18823" in row["source"]
 
 
+@pytest.mark.slow
 def test_mslau_net_scores_the_real_volumes(shared_data, tmp_path):
     root = shared_data / "acdc"
     finished = run(

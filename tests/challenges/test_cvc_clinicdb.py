@@ -380,6 +380,7 @@ def test_a_drawn_polyp_is_no_larger_than_real_ones_and_never_cut_away(small_cvc)
             assert 0.005 < CHALLENGE.release.read_reference(case).mean() < 0.5, case.id
 
 
+@pytest.mark.slow
 def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
     from medbench.cli.results import show_finished
 
@@ -396,6 +397,7 @@ def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
     assert f"subset: {share.cases} of 145 cases" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_real_frames_pass_the_check(shared_data):
     findings = CHALLENGE.release.check(shared_data / "cvc_clinicdb")
     assert not [finding for finding in findings if finding.severity == "error"]

@@ -1,11 +1,7 @@
 """KPIs 2024 slides: working level, every rule, bad files, resuming, stitching of patches."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import cv2
@@ -13,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+import warm_process
 from golden_files import GOLDEN
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
@@ -250,6 +247,7 @@ def test_a_small_and_an_empty_slide_are_predicted(tmp_path):
     assert not list(finished.folder.rglob("*.raw"))
 
 
+@pytest.mark.slow
 def test_predictions_at_the_scan_level_and_masks_of_ones_are_refused(release, tmp_path):
     folder = predicted(release, tmp_path / "p")
     first, second, _ = SLIDE.cases(release, "test")
@@ -344,47 +342,32 @@ def test_killing_a_run_in_the_middle_of_a_slide_and_repeating_it_gives_the_same_
     data = sample_folder(
         SLIDE, SilentProgress(), tmp_path / "data", {"slides": 1, "size": 3600 if full else 2400}
     )
-    arguments = [
-        sys.executable,
-        "-c",
-        "from medbench.cli.main import main; main()",
-        "run",
-        "-m",
-        MODEL,
-        "-c",
-        "kpis_slide",
-    ]
+    arguments = ["run", "-m", MODEL, "-c", "kpis_slide"]
     arguments += ["--data", str(data), "--weights", "none", "--image-size", "256", "--tiling", "patch_px=256"]
     arguments += ["--tiling", "margin_px=32", "--tiling", "blend_px=32", "--tiling", "min_object_px=0"]
 
-    def start(runs):
-        return subprocess.Popen(
-            arguments, env={**os.environ, "MEDBENCH_RUNS": str(runs)}, stderr=subprocess.PIPE
-        )
-
-    whole = start(tmp_path / "whole")
-    assert whole.wait() == 0, whole.stderr.read()
+    whole = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
     expected = next((tmp_path / "whole").rglob("*_mask.tiff")).read_bytes()
     runs, reached = tmp_path / "killed", 0
-    for rows in (1, 4, 7) if full else (3,):
-        process = start(runs)
+    for rows in (1, 4, 7) if full else (2,):
+        process = warm_process.start(arguments, tmp_path, MEDBENCH_RUNS=str(runs))
         deadline, seen = time.monotonic() + 120, [reached]
-        while time.monotonic() < deadline and process.poll() is None and seen[-1] < rows:
+        while time.monotonic() < deadline and process.is_alive() and seen[-1] < rows:
             states = list(runs.rglob("unfinished/**/state.npz"))
             if states:
                 with np.load(states[0]) as state:
                     seen.append(int(state["rows_done"]))
             time.sleep(0.02)
-        assert process.poll() is None, "it ended by itself"
+        assert process.is_alive(), "it ended by itself"
         assert seen[-1] >= rows
         assert seen == sorted(seen), "it began anew"
         reached = seen[-1]
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
+        process.kill()
+        process.join()
         assert not list(runs.rglob("*_mask.tiff")), "the run was over before it was killed"
-    again = start(runs)
-    assert again.wait() == 0, again.stderr.read()
+    again = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(runs))
+    assert again.returncode == 0, again.stderr
     assert next(runs.rglob("*_mask.tiff")).read_bytes() == expected
     assert (
         next(runs.rglob("cases.jsonl")).read_bytes()

@@ -104,9 +104,9 @@ def hc18(root, count):
         name = f"{subject}_HC"
         raster.write_image(root / "training_set" / f"{name}.png", noise(number, 40, 48))
         outline = np.zeros((40, 48), np.uint8)
-        cv2.ellipse(outline, (24, 20), (16 - number, 11), 10 * number, 0, 360, 255, 1)
+        cv2.ellipse(outline, (24, 20), (16 - number % 5, 11), 10 * number, 0, 360, 255, 1)
         raster.write_label_map(root / "training_set" / f"{name}_Annotation.png", outline)
-        rows.append([f"{name}.png", 0.5 + number / 10, 60])
+        rows.append([f"{name}.png", 0.5 + number % 9 / 10, 60])
     table(
         root / "training_set_pixel_size_and_HC.csv",
         ["filename", "pixel size(mm)", "head circumference (mm)"],
@@ -221,7 +221,7 @@ def kvasir(root, count):
     entries = {}
     for number, name in enumerate(names):
         raster.write_image(root / "Kvasir-SEG/images" / f"{name}.jpg", noise(number, 24, 32, 3))
-        box = {"label": "polyp", "xmin": 3 + number, "ymin": 4, "xmax": 20, "ymax": 19}
+        box = {"label": "polyp", "xmin": 3 + number % 7, "ymin": 4, "xmax": 20, "ymax": 19}
         entries[name] = {"height": 24, "width": 32, "bbox": [box]}
     write_text(root / "Kvasir-SEG/kavsir_bboxes.json", json.dumps(entries))
 

@@ -175,6 +175,7 @@ def test_shards_merge_into_the_bytes_of_one_run(place, whole, one_thread):
     assert not (place / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_died_three_times_is_given_up_until_asked_again(place, whole, tmp_path):
     plan = whole[0]
     cell = plan.cells[0]
@@ -243,6 +244,16 @@ LEARNS_ON_TEST = ('["dssau_net.test", "mslau_net.test"]', '["fulltransnet"]')
         ("split.unknown", [("[[data]]", '[[data]]\nfolds = ["tset"]')]),
         ("split.unknown", [("[[data]]", '[[data]]\ntraining = ["trian"]')]),
         ("weights.leak", [("[[data]]", '[[data]]\ntraining = ["leaking_train"]')]),
+        ("study.test_selection", [("[[data]]", '[[data]]\ntraining = ["train", "test"]')]),
+        (
+            "study.value",
+            [
+                (
+                    '"mslau_net.test"',
+                    '{model = "mslau_net.test", name = "a"}, {model = "mslau_net.test", name = "a"}',
+                )
+            ],
+        ),
         (
             "study.never_ranked",
             [('"cvc_clinicdb"', '"siim_pneumothorax"\nfolds = ["leaking_test"]')],

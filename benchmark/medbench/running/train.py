@@ -18,8 +18,9 @@ from medbench.inference.start_weights import freeze
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
-from medbench.running.recipe_facts import outline, recipe_changes, train_command
+from medbench.running.recipe_facts import outline
 from medbench.running.request import Request
+from medbench.running.retraining import recipe_changes, train_command
 from medbench.running.start import Start, read_start, split_start, start_line
 from medbench.running.train_sequences import train_sequences
 from medbench.running.training_plan import TrainingPlan
@@ -93,9 +94,10 @@ def plan_training(
     began = {} if start is None else {"start": [start.checkpoint.sha256, *start.frozen]}
     key = sha256_json({**facts, "recipe": recipe.as_json(), **began})
     facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
-    facts["recipe_changes"] = recipe_changes(subject, network, recipe)
-    facts["train_command"] = train_command(subject, network, recipe, split, start, real=data.kind == "real")
     facts |= start_facts(network, start)
+    facts["recipe_changes"] = changes = recipe_changes(subject, network, recipe.as_json())
+    told = {**facts, "challenge": subject.name, "recipe": recipe.as_json()}
+    facts["train_command"] = train_command(told, changes)
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
     return TrainingPlan(challenge, data, network, recipe, folder, split, hardware, facts, start)
 

@@ -139,11 +139,16 @@ def study_cells(study: Study) -> list[Cell]:
     for path in study.plugins:
         load_plugin(path)
     cells = [cell for data in study.data for entrant in study.models for cell in _cells(study, data, entrant)]
-    ids = [cell.id for cell in cells]
-    twin = next((cell for place, cell in enumerate(cells) if cell.id in ids[:place]), None)
-    if twin is not None:
+    seen: set[Any] = set()
+    for twin in cells:
+        place = (twin.population, twin.entry, twin.seed)
+        if place not in seen:
+            seen.add(place)
+            continue
         raise MedbenchError(
-            "study.value", f"{study.path}: names {twin.title} twice.", "Name each data set and model once."
+            "study.value",
+            f"{study.path}: names {twin.title} twice.",
+            "Name each data set and model once, or give models a name each.",
         )
     return cells
 
@@ -174,6 +179,12 @@ def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
         own = _started(own, entrant)
     for fold in folds:
         _refuse_marked(study, challenge, fold)
+        if fold in data.training:
+            raise MedbenchError(
+                "study.test_selection",
+                f"{study.path}: {fold} of {challenge.title} would be learnt from and predicted.",
+                "Name training splits that share no cases with a fold.",
+            )
         for training in data.training or ("",):
             place = dataclasses.replace(own, fold=fold, training_split=training)
             if not trained:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CONTRACT_OPTION = "contract"
 _PREDICTORS = {
     "command": "medbench.inference.programs:program_predictor",
-    "docker": "medbench.submissions.containers.image_predictor:image_predictor",
+    "docker": "medbench.submissions.rehearse.image_predictor:image_predictor",
 }
 
 
