@@ -116,10 +116,9 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
         line = unchecked.pop(str(row["key"]), None)
         return None if line is None else _check_against_runs(path, line, runs)
 
-    with _no_collection():
-        board = board_of_lines(leaderboards, challenge, lines, checked)
-        for line in list(unchecked.values()):
-            _check_against_runs(path, line, runs)
+    board = board_of_lines(leaderboards, challenge, lines, checked)
+    for line in list(unchecked.values()):
+        _check_against_runs(path, line, runs)
     if not board.tables:
         raise MedbenchError(
             "leaderboard.empty",
@@ -131,7 +130,7 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Pause the search for cycles while runs are read: they have none, and it costs a sixth of the time."""
+    """Pause the search for cycles while runs are read and drawn: it frees nothing of them and walks them all."""
     before = gc.isenabled()
     gc.disable()
     try:
@@ -147,7 +146,8 @@ def build_board(leaderboards: Path, challenge: str, runs: Path | None = None) ->
     Raises:
         MedbenchError: as :func:`load_board`.
     """
-    return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
+    with _no_collection():
+        return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
 
 
 def read_lines_of_rows(path: Path) -> list[Line]:
