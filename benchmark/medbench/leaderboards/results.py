@@ -130,7 +130,7 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Pause the search for cycles while runs are read and drawn: it frees nothing of them and walks them all."""
+    """Pause the search for cycles while runs are read and drawn: they have none."""
     before = gc.isenabled()
     gc.disable()
     try:
