@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -127,13 +128,26 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
     return board
 
 
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the search for cycles while runs are read and drawn: they have none."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 def build_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> list[Path]:
     """Write a challenge's pages (Markdown, HTML, LaTeX, CSV) anew from its rows; the paths written.
 
     Raises:
         MedbenchError: as :func:`load_board`.
     """
-    return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
+    with _no_collection():
+        return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
 
 
 def read_lines_of_rows(path: Path) -> list[Line]:
