@@ -27,9 +27,6 @@ def pytest_addoption(parser):
         "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
-    parser.addoption(
-        "--all-commands", action="store_true", help="Every bad file by every whole command, in tests/gate."
-    )
 
 
 def pytest_ignore_collect(collection_path, config):

@@ -24,7 +24,7 @@ def blocks(page):
     tiny = _TINY.findall(text)
     for indent, language, title, body in _BLOCK.findall(text):
         code = textwrap.dedent(body) if indent else body
-        for shown, run in tiny if language == "bash" else ():
+        for shown, run in tiny if language in ("bash", "toml") else ():
             code = code.replace(shown, run)
         yield language, title, code
 

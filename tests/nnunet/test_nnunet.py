@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
+from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 
@@ -18,6 +19,7 @@ pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnu
 import torch
 
 from medbench.inference.weights import load_checkpoint
+from medbench.io.nifti_mha import write_volume
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.files import import_weights, load_safely
 from medbench.nnunet.labels import channel_order, class_table
@@ -29,6 +31,7 @@ from medbench.training.hardware import Hardware
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+UPRIGHT = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
 TINY = {"epochs": 3, "steps": 2, "validation_steps": 1, "image_size": 32}
 
 
@@ -324,3 +327,35 @@ def test_every_trainer_that_may_be_named_is_found_by_nnunet():
     assert {"nnUNetPlannerResEncXL", "ExperimentPlanner"} <= set(own_classes("planner"))
     for name in ("nnUNet_Primus_S_Trainer", "nnUNetTrainerDiceCELoss_noSmooth"):
         assert recursive_find_trainer_class_by_name(name).__name__ == name
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_a_transformer_of_nnunets_trainers_trains_on_volumes_and_predicts(tmp_path, one_thread):
+    """Primus S, by the name of its trainer, for two steps on cubes of 32 voxels."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        case = f"BraTS-GLI-{number + 9:05}-000"
+        folder = tmp_path / "data" / ("test" if number == 5 else "train") / case
+        labels = np.zeros((32, 32, 32), np.uint8)
+        labels[8:24, 8:24, 8:24], labels[12:20, 12:20, 12:20], labels[14:18, 14:18, 14:18] = 2, 1, 3
+        for name in ("t1n", "t1c", "t2w", "t2f"):
+            image = rng.integers(100, 200, labels.shape).astype(np.int16) + 50 * labels.astype(np.int16)
+            write_volume(folder / f"{case}-{name}.nii.gz", Volume(image, (1.0,) * 3, (0.0,) * 3, UPRIGHT))
+        write_volume(folder / f"{case}-seg.nii.gz", Volume(labels, (1.0,) * 3, (0.0,) * 3, UPRIGHT))
+    weights = train(
+        "nnunet", "brats2023_gli", data=tmp_path / "data", recipe="quick", runs=tmp_path,
+        recipe_changes={
+            "epochs": 1, "steps": 2, "validation_steps": 1, "batch_size": 1, "folds": "all",
+            "trainer": "nnUNet_Primus_S_Trainer",
+        },
+    )  # fmt: skip
+    facts = load_checkpoint(weights).facts["nnunet"]
+    assert (facts["trainer"], facts["configuration"]) == ("nnUNet_Primus_S_Trainer", "3d_fullres")
+    assert any("eva" in name or "block" in name for name in load_checkpoint(weights).state)
+    done = run(
+        "nnunet", "brats2023_gli", data=tmp_path / "data", weights=weights, runs=tmp_path,
+        leaderboards=tmp_path / "boards",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert done.record.counts.ok == 1

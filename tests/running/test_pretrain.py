@@ -181,6 +181,19 @@ def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, t
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
+def test_the_quick_recipe_learns_on_pairs_that_chose_nothing(tmp_path):
+    weights = pretrain(PretrainRequest(runs=tmp_path / "runs"), CPU)
+    record = read_json(weights.with_name("training.json"))
+    assert record["recipe"]["name"] == "quick"
+    figures = record["evaluation"]
+    assert figures["retrieval"]["candidates"] == 16
+    assert figures["retrieval"]["value"] >= 4 / 16
+    assert figures["retrieval"]["low"] > 1 / 16
+    assert figures["probe_difference"]["low"] > 0
+
+
+@pytest.mark.slow
 def test_mixed_precision(pairs_folder, tmp_path):
     hardware = Hardware("cpu", 1, precision="bf16-mixed")
     weights = pretrain(request(pairs_folder, tmp_path), hardware)

@@ -125,7 +125,7 @@ def test_the_start_is_in_key_record_and_row(small_cvc, encoder_file, tmp_path):
         "augmentation": "none", "batch_size": 4, "epochs": 1, "image_size": 32, "validation": "none",
     }  # fmt: skip
     command = row["training"]["train_command"]
-    assert command.startswith("medbench train -m smp/unet -c cvc_clinicdb --data {data}")
+    assert command.startswith("medbench train -m smp/unet -c cvc_clinicdb --split train --data {data}")
     assert "--init {init}" in command
     assert "--recipe-set epochs=1" in command
     assert row["command"].startswith("medbench run -m smp/unet")

@@ -242,6 +242,32 @@ LEARNS_ON_TEST = ('["dssau_net.test", "mslau_net.test"]', '["fulltransnet"]')
         ("model.unknown", [("mslau_net.test", "mslau_nett")]),
         ("recipe.unknown", [('"quick"', '"quik"')]),
         ("split.unknown", [("[[data]]", '[[data]]\nfolds = ["tset"]')]),
+        ("split.unknown", [("[[data]]", '[[data]]\ntraining = ["trian"]')]),
+        ("weights.leak", [("[[data]]", '[[data]]\ntraining = ["leaking_train"]')]),
+        ("study.test_selection", [("[[data]]", '[[data]]\ntraining = ["train", "test"]')]),
+        (
+            "study.value",
+            [
+                (
+                    '"mslau_net.test"',
+                    '{model = "mslau_net.test", name = "a"}, {model = "mslau_net.test", name = "a"}',
+                )
+            ],
+        ),
+        (
+            "study.never_ranked",
+            [('"cvc_clinicdb"', '"siim_pneumothorax"\nfolds = ["leaking_test"]')],
+        ),
+        ("study.missing", [('"mslau_net.test"', '{model = "mslau_net.test", init = "absent"}')]),
+        (
+            "study.value",
+            [
+                (
+                    '"mslau_net.test"',
+                    '{model = "mslau_net.test", weights = "study.toml", freeze = ["encoder"]}',
+                )
+            ],
+        ),
         ("recipe.setting", [("[budget]", '[search]\non = "validation"\nlearning_rat = [1]\n[budget]')]),
         ("study.test_selection", [("[budget]", '[search]\non = "test"\nlearning_rate = [1, 2]\n[budget]')]),
         ("study.test_selection", [("[budget]", "[search]\nlearning_rate = [1, 2]\n[budget]")]),

@@ -14,7 +14,12 @@ def command(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Training split; the challenge's default if not given.")
+        str | None,
+        typer.Option(
+            "--split",
+            help="Training split, or a split of several folds, which trains a network each; the challenge's "
+            "default if not given.",
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -47,6 +52,7 @@ def command(
     workers: arguments.ReadingWorkers = None,
     deterministic: arguments.Deterministic = None,
     force_precision: arguments.ForcePrecision = False,
+    scheduler: arguments.Scheduler = None,
     runs: arguments.Runs = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, and where each setting comes from.")
@@ -73,23 +79,18 @@ def command(
     if dry_run:
         _print_outline(outline_training(model, challenge, runs=runs, **asked), as_json)
         return
-    weights = train(
-        model,
-        challenge,
-        **asked,
-        hardware=Hardware(
-            accelerator,
-            parse_devices(devices),
-            nodes,
-            precision,
-            workers,
-            passes,
-            deterministic,
-            force_precision,
-        ),
-        runs=runs,
-        progress=ConsoleProgress(),
+    hardware = Hardware(
+        accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
     )
+    if scheduler is not None:
+        from medbench.core.folders import runs_folder
+        from medbench.running.training_orders import ClusterTraining, train_elsewhere
+
+        asked |= {"data": None if data is None else data.resolve(), "hardware": hardware}
+        order = ClusterTraining(model, challenge, {**asked, "runs": (runs or runs_folder()).resolve()})
+        weights = train_elsewhere(order, scheduler, ConsoleProgress())
+    else:
+        weights = train(model, challenge, **asked, hardware=hardware, runs=runs, progress=ConsoleProgress())
     if not is_first_process():
         return
     summary = training_summary(weights.parent)
