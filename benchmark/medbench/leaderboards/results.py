@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD, read
 from medbench.records.schema import RunRecord
 
 RESULTS = "results.jsonl"
+_KEY = re.compile(r"[\w-]+")
 _SORTED_BY = ("data", "split", "model", "key")
 SEALED = "sealed"
 
@@ -108,7 +110,7 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
     path = leaderboards / challenge / RESULTS
     lines = read_lines_of_rows(path)
     for line in lines:
-        _check_against_runs(path, line, runs)
+        check_against_runs(path, line, runs)
     board = board_of_lines(leaderboards, challenge, lines)
     if not board.tables:
         raise MedbenchError(
@@ -153,6 +155,8 @@ def _check_row(row: Mapping[str, Any]) -> None:
     for name in (*_SORTED_BY, "title"):
         if not isinstance(row[name], str):
             raise TypeError(f"its {name} is no text")
+    if not _KEY.fullmatch(row["key"]):
+        raise TypeError("its key is none")
     for name, metric in row["metrics"].items():
         value = metric["value"]
         if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
@@ -191,7 +195,7 @@ def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
     )
 
 
-def _check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
+def check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
     """Compare a row with its evidence, and with the run that it was made of where that lies in ``runs``.
 
     Raises:
