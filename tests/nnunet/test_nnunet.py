@@ -327,6 +327,7 @@ def test_a_named_trainer_trains_all_cases_and_predicts(small_cvc, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
 def test_a_transformer_of_nnunets_trainers_trains_on_volumes_and_predicts(tmp_path, one_thread):
     """Primus S, by the name of its trainer, for two steps on cubes of 32 voxels."""
     rng = np.random.default_rng(0)
