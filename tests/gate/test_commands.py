@@ -532,6 +532,7 @@ def test_exchanged_labels_and_transposed_volumes_are_suspicious():
     assert suspicions(labels, labels * 0) == suspicions(labels * 0, labels) == []
 
 
+@pytest.mark.slow
 def test_honest_predictions_raise_no_flag(tmp_path, say):
     """Three models that learn from images: a prior of place, a linear classifier, the most similar image."""
     from medbench.challenges.hc18.sample import write_sample

@@ -304,6 +304,7 @@ def rows_of(command, made_release, number, work):
     return scored(row for row in finished.rows if row.status == "ok"), failed
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", CHALLENGES)
 def test_a_bad_file_never_loses_the_others_in_a_whole_command(name, home, tmp_path, monkeypatch, full, say):

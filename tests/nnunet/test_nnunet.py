@@ -246,21 +246,42 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tm
     assert train_tiny(small_cvc, tmp_path) == resumed
 
 
-def test_a_training_starts_from_nnunets_own_weights(trained, small_cvc, tmp_path):
+@pytest.mark.slow
+def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_predicts(
+    trained, small_cvc, tmp_path
+):
     """At a rate of 0 the weights of nnU-Net's own checkpoint come out as they went in."""
     (native,) = trained.parent.rglob("checkpoint_final.pth")
     expected = load_safely(native)["network_weights"]
     told = Told()
+    changes = {
+        "epochs": 1,
+        "learning_rate": 0,
+        "seed": 5,
+        "trainer": "nnUNetTrainerNoMirroring",
+        "folds": "all",
+    }
     weights = train(
         "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
-        recipe_changes={**TINY, "epochs": 1, "learning_rate": 0, "seed": 5}, progress=told,
+        recipe_changes={**TINY, **changes}, progress=told,
     )  # fmt: skip
-    state = load_checkpoint(weights).state
-    assert [name for name, value in expected.items() if not torch.equal(state[f"fold_0.{name}"], value)] == []
+    checkpoint = load_checkpoint(weights)
+    state = checkpoint.state
+    assert [
+        name for name, value in expected.items() if not torch.equal(state[f"fold_all.{name}"], value)
+    ] == []
     summary = json.loads(weights.with_name("training.json").read_text())
     assert summary["start"]["sha256"]
     assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
     assert any("parameters of the network start from" in line for line in told.lines)
+    facts = checkpoint.facts["nnunet"]
+    assert (facts["trainer"], facts["folds"]) == ("nnUNetTrainerNoMirroring", ["all"])
+    assert facts["mirror_axes"] == []
+    done = run(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=weights, runs=tmp_path,
+        leaderboards=tmp_path / "boards",
+    )  # fmt: skip
+    assert done.exit_code == 0
 
 
 def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
@@ -306,23 +327,6 @@ def test_every_trainer_that_may_be_named_is_found_by_nnunet():
     assert {"nnUNetPlannerResEncXL", "ExperimentPlanner"} <= set(own_classes("planner"))
     for name in ("nnUNet_Primus_S_Trainer", "nnUNetTrainerDiceCELoss_noSmooth"):
         assert recursive_find_trainer_class_by_name(name).__name__ == name
-
-
-@pytest.mark.slow
-def test_a_named_trainer_trains_all_cases_and_predicts(small_cvc, tmp_path):
-    weights = train(
-        "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path,
-        recipe_changes={**TINY, "epochs": 1, "trainer": "nnUNetTrainerNoMirroring", "folds": "all"},
-    )  # fmt: skip
-    facts = load_checkpoint(weights).facts
-    assert facts["nnunet"]["trainer"] == "nnUNetTrainerNoMirroring"
-    assert facts["nnunet"]["folds"] == ["all"]
-    assert facts["nnunet"]["mirror_axes"] == []
-    done = run(
-        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=weights, runs=tmp_path,
-        leaderboards=tmp_path / "boards",
-    )  # fmt: skip
-    assert done.exit_code == 0
 
 
 @pytest.mark.slow

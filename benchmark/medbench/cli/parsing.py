@@ -33,6 +33,15 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
+def parse_devices(text: str) -> int | str:
+    """Number of devices, or the text as it is, such as ``auto``.
+
+    >>> parse_devices("2"), parse_devices("auto")
+    (2, 'auto')
+    """
+    return int(text) if text.isdigit() else text
+
+
 def parse_rename(text: str | None) -> tuple[str, str] | None:
     """The two texts of ``OLD=NEW``.
 

@@ -76,9 +76,11 @@ def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
     Raises:
         ValueError: for whatever is no JSON, lists nested too deep included.
     """
-    number = _finite if strict else None
     try:
-        return json.loads(text, parse_constant=number, parse_float=number)
+        if not strict:
+            return json.loads(text)
+        words = text if isinstance(text, str) else text.decode(json.detect_encoding(text), "surrogatepass")
+        return _STRICT.decode(words)
     except RecursionError:
         raise ValueError("its lists are nested too deep") from None
 
@@ -88,6 +90,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text[:20]} is no number")
     return number
+
+
+_STRICT = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def read_json(path: Path) -> Any:

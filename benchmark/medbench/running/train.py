@@ -200,9 +200,10 @@ def train(
         hardware: accelerator, devices, nodes, precision; the recipe's batch is shared by all devices.
         progress: display that counts the steps.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
-            ``split`` to learn from, the challenge's own training split if not given, or those of all its
-            folds; ``options`` of the model; ``runs``, folder of run directories; ``init``, a file of weights,
-            a training or a run to start from; ``freeze``, parts of the network that keep those weights.
+            ``split`` to learn from, the challenge's own training split if not given; of a split of several
+            folds, those of all of them; ``options`` of the model; ``runs``, folder of run directories;
+            ``init``, a file of weights, a training or a run to start from; ``freeze``, parts of the network
+            that keep those weights.
 
     Returns:
         Path of the weights, of the last fold's where there are several; ``training.json`` beside them says
@@ -226,7 +227,7 @@ def train(
     present = present_hardware(asked)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
-    folds = () if request.split else release.parts(release.default_split)
+    folds = release.parts(request.split or release.default_split)
     splits: list[str | None] = [*map(release.training_split_of, folds)] if folds else [request.split]
     plans = [
         plan_training(subject, data, network, settings, request.runs_root, split, began, present)

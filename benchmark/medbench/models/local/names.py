@@ -148,6 +148,12 @@ def _kept_name(kind: Kind, path: Path, object_name: str = "") -> str:
     raise AssertionError("a whole path names one file")
 
 
+def keep_exported(folder: Path) -> None:
+    """Take the exported networks of a folder, which may be missing, under their names without folders."""
+    for path in sorted(folder.glob("*")):
+        _paths[f"file:{path.name}"] = str(path)
+
+
 def _declared(project: Project, name: str) -> LocalModel:
     table = project.models[name]
 
