@@ -383,4 +383,4 @@ def test_a_comparison_says_how_many_cases_were_lost(place):
         folders.append(str(evaluated.folder))
     told = CliRunner().invoke(app, ["compare", *folders])
     assert told.exit_code == 0, told.output
-    assert "part: 0 failed and 2 missing of 10 cases" in " ".join(told.output.split())
+    assert "0 failed and 2 missing of 10 cases" in " ".join(told.output.split())
