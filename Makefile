@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
 
-.PHONY: run test test-full quick clients check docs dist release-check setup bench rows verify clean
+.PHONY: run test test-full quick clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -43,6 +43,11 @@ dist: setup
 	$(BIN)/python -m pip install --quiet --editable '.[release]'
 	$(BIN)/python -m build
 
+# Wheel and sdist in empty environments, away from the checkout: the light core.
+install-check: setup
+	$(BIN)/python -m pip install --quiet 'build>=1.2'
+	$(BIN)/python tests/release_check.py
+
 # Before a release, not at each change: environments are made anew and a database of faults is asked for.
 release-check: setup docs
 	$(BIN)/python -m pip install --quiet --editable '.[release]'
@@ -52,6 +57,10 @@ release-check: setup docs
 
 bench: setup
 	for page in $(filter-out speed/gpu.md,$(wildcard speed/*.md)); do $(BIN)/python $${page%.md}.py --write || exit 1; done
+
+# Every goal of speed with what is measured and a verdict, in a few minutes.
+bench-quick: setup
+	$(BIN)/python speed/quick.py
 
 # The shipped real rows anew; DATA is a folder with one subfolder of real data a challenge.
 rows: setup

@@ -27,10 +27,10 @@ import numpy as np
 
 from metrics_cases import CASES, frame_pairs, worst_pairs
 from metrics_labels import label_lines
-from metrics_plain import compare
 from metrics_tables import DISTANCES as THREE
 from metrics_tables import frame_table, instance_lines, surface_table, worst_table
 from metrics_timing import interleaved, peak_resident, timed
+from plain_recipe import compare
 
 HERE = Path(__file__).resolve()
 UNIT = (1.0, 1.0, 1.0)
@@ -306,7 +306,7 @@ def heading() -> str:
         f"NumPy {np.__version__}. CPU seconds are `process_time`: a tool that uses several threads is "
         'charged for all of them. "Difference" is the largest deviation of its values from ours under '
         "the same definition. Masks are synthetic. medpy ran once where a run takes minutes. "
-        "The plain recipe is speed/metrics_plain.py: crop, surfaces, one KD-tree a side. "
+        "The plain recipe is speed/plain_recipe.py: crop, surfaces, one KD-tree a side. "
         f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}; load average before it began: "
         f"{os.getloadavg()[0]:.1f}.\n"
     )

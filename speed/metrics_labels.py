@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from metrics_cases import SCAN_SPACING, frame_pairs, many_labels, organ_maps, scan_pairs
-from metrics_plain import compare_labels
 from metrics_timing import interleaved
+from plain_recipe import compare_labels
 
 FOUR = ("dice", "hd", "hd95.pooled", "assd.pooled")
 GOALS = {"plain cKDTree": 1.2, "plain pykdtree": 1.0}

@@ -18,7 +18,7 @@ from medbench.models.medformer import classifier_official_keys, official_keys
 from models_pair import Pair
 from models_plain_dssau_net import reductions, stages
 
-BASE, SMALL = (96, 192, 384, 768), (64, 128, 256, 512)
+DIMS = {"tiny": (32, 64, 128, 256), "small": (64, 128, 256, 512), "base": (96, 192, 384, 768)}
 
 
 class PlainClassifier(nn.Module):
@@ -84,22 +84,26 @@ class PlainUPerNet(nn.Module):
         return _enlarge(self.conv_seg(self.dropout(self.fpn_bottleneck(joined))), images)
 
 
+def _classifier(size: str) -> Pair:
+    return Pair(
+        f"MedFormer-{size.title()} classifier 224×224",
+        functools.partial(create_model, f"medformer_{size}.classifier", num_classes=7),
+        functools.partial(PlainClassifier, DIMS[size], 7),
+        (3, 224, 224),
+        classifier_official_keys,
+        num_classes=7,
+        dense=False,
+    )
+
+
 def pairs() -> dict[str, Pair]:
-    """The largest classifier and the UPerNet for ISIC-2018, at the authors' input sizes."""
+    """The classifiers and the UPerNet for ISIC-2018, at the authors' input sizes."""
     return {
-        "medformer_classifier": Pair(
-            "MedFormer-Base classifier 224×224",
-            functools.partial(create_model, "medformer_base.classifier", num_classes=7),
-            functools.partial(PlainClassifier, BASE, 7),
-            (3, 224, 224),
-            classifier_official_keys,
-            num_classes=7,
-            dense=False,
-        ),
+        **{f"medformer_classifier.{size}": _classifier(size) for size in DIMS},
         "medformer_upernet": Pair(
             "MedFormer-Small with UPerNet 256×256",
             functools.partial(create_model, "medformer_small", num_classes=2),
-            functools.partial(PlainUPerNet, SMALL, 8, 64, 2),
+            functools.partial(PlainUPerNet, DIMS["small"], 8, 64, 2),
             (3, 256, 256),
             official_keys,
             num_classes=2,

@@ -114,9 +114,9 @@ def main():
         note = (
             "`medbench submit rehearse FILE --engine none --count 1` on the drawn sample, with networks of a "
             "few weights: build, prediction by `medbench run`'s code, every call of the container, "
-            "comparison. The models' own time is that of a process that loads torch, builds the network and predicts "
-            "once, for the command and for each call of the container. CPU seconds with the processes "
-            "started; wall time says something on an idle machine alone. "
+            "comparison. The models' own time is that of a process that loads torch, builds the network and "
+            "predicts once, for the command and for each call of the container. CPU seconds with the "
+            "processes started; wall time says something on an idle machine alone. "
             f"Medians of {arguments.repeats}, one thread, Python {platform.python_version()}, "
             f"{platform.machine()}. Made by `python speed/submissions.py --write`."
         )

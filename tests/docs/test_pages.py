@@ -16,11 +16,13 @@ import yaml
 
 sys.path.append(str(Path(__file__).parent))
 
-import pages
-
 import medbench
+import pages
+from medbench.challenges import load_challenge
 from medbench.challenges.simulators.colonoscopy import Sequence
+from medbench.core.files import write_json
 from medbench.io import raster
+from medbench.running.samples import MARKER, file_hashes
 
 README = pages.DOCS.parent / "README.md"
 SHARED_DATA = README.parents[1] / "shared" / "data"
@@ -29,6 +31,15 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 def names(folder):
     return sorted(path.name for path in (pages.DOCS / folder).glob("*.md"))
+
+
+def take_as_sample(name, root, cache):
+    """Put a smaller release in the place of the sample that a command would draw."""
+    release = load_challenge(name).release
+    folder = shutil.copytree(root, cache / "samples" / f"{release.data_set}-{release.sample_version}")
+    mark = {"challenge": release.data_set, "sample_version": release.sample_version}
+    mark |= {"note": "synthetic, drawn by medbench", "files": file_hashes(folder)}
+    write_json(folder / MARKER, mark)
 
 
 @pytest.mark.parametrize("name", names("extending"))
@@ -45,8 +56,11 @@ def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
         if name != "own_data.md"
     ],
 )
-def test_a_tutorial_runs_from_its_own_text(name, tmp_path):
+def test_a_tutorial_runs_from_its_own_text(name, small_iugc, tmp_path, monkeypatch):
     folder = "start" if name == "index.md" else "tutorials"
+    if name == "enter-a-challenge.md":
+        monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+        take_as_sample("iugc2024", small_iugc, tmp_path / "cache")
     if name == "reproduce-a-row.md":
         boards = pages.DOCS.parent / "leaderboards"
         shutil.copytree(boards / "hc18", tmp_path / "leaderboards" / "hc18")
@@ -165,6 +179,7 @@ def test_the_reference_is_written_from_the_program(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # as make check does
 def test_the_site_builds_strictly(tmp_path):
     pytest.importorskip("material")
     root = tmp_path / "copy"

@@ -281,6 +281,7 @@ def test_the_card_tells_the_cost_of_what_predicts():
         assert f"{cost.macs / 1e9:.2f} GMACs" in model_entry("fulltransnet").cost_note
 
 
+@pytest.mark.slow
 def test_cost_is_linear_in_the_frames_for_a_given_summary_and_global_frames():
     network = build("fulltransnet", length=4096)
     costs = [count_cost(network, (1, n, 1024), further=fixed_inputs) for n in (1024, 2048, 3072, 4096)]
@@ -348,3 +349,27 @@ def test_bfloat16_autocast(training):
     assert float(((output - network(*inputs)).norm() / output.norm()).detach()) < 0.05
     output.float().square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+def test_a_bound_on_global_frames_takes_them_evenly_and_all_where_there_are_fewer():
+    torch.manual_seed(0)
+    exact = medbench.create_model("fulltransnet.test", num_classes=1).eval()
+    frames = torch.randn(1, 40, exact.embedding.hidden.in_features)
+    shots = torch.arange(1, 40, 3)[None]
+
+    def encoded(most, global_frames):
+        network = medbench.create_model("fulltransnet.test", num_classes=1, most_global_frames=most).eval()
+        network.load_state_dict(exact.state_dict())
+        return network.encode(frames, global_frames)
+
+    with torch.inference_mode():
+        whole = exact.encode(frames, shots)
+        assert torch.equal(encoded(shots.shape[1], shots), whole)
+        bounded = encoded(4, shots)
+        assert torch.equal(bounded, exact.encode(frames, shots[:, [1, 4, 8, 11]]))
+        assert not torch.equal(bounded, whole)
+
+
+def test_a_bound_below_zero_is_refused():
+    with pytest.raises(MedbenchError, match="most_global_frames=-1 is negative"):
+        medbench.create_model("fulltransnet.test", num_classes=1, most_global_frames=-1)

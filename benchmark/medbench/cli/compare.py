@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +48,18 @@ def command(
             help="Test equivalence: the largest difference that does not matter, in the metric's unit.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write this page: differences case by case, plots, images, tests."),
+    ] = None,
+    data: arguments.DataFolder = None,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--prediction-folder",
+            help="For --html: folder of a run's predictions; once for each run, in order.",
+        ),
+    ] = None,
     seed: arguments.Seed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
@@ -64,6 +77,10 @@ def command(
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
     differences = compare_runs(entries, metrics or (), seed, margin)
+    if html is not None:
+        from medbench.running.comparison import comparison
+
+        comparison(html, entries, differences, _legend(differences), data, folders or ())
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return

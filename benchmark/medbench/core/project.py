@@ -5,13 +5,13 @@ The file is data: nothing in it is executed.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 
 PROJECT_FILE = "medbench.toml"
 SECTIONS = ("data", "models", "predictions")
@@ -76,8 +76,8 @@ def read_project(path: Path) -> Project:
             an entry that project files do not have.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = read_toml(path)
+    except (OSError, ValueError) as error:
         raise MedbenchError(
             "project.syntax", f"{path}: cannot be read as TOML: {error}.", "Correct this line."
         ) from error

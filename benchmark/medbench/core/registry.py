@@ -17,6 +17,7 @@ from medbench.core.plugins import broken
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+_reported: set[str] = set()
 
 
 def load_object(target: str) -> Any:
@@ -69,8 +70,10 @@ class Registry(Generic[T]):
 
     @staticmethod
     def report(error: MedbenchError) -> None:
-        """Log one line about an entry that cannot be registered or imported; other entries stay usable."""
-        logger.warning("%s %s", error.message, error.hint)
+        """Log one line, once, about what cannot be registered, read or imported; the rest stays usable."""
+        if error.message not in _reported:
+            _reported.add(error.message)
+            logger.warning("%s %s", error.message, error.hint)
 
     @staticmethod
     def _origin(value: object) -> str:

@@ -129,9 +129,10 @@ def mean_statistic(metric: MetricSpec, rows: Sequence[CaseRow]) -> Statistic:
     scores = [row.scores.get(metric.name) for row in rows]
     present = np.array([score is not None and score.value is not None for score in scores])
     values = np.array([score.value if score and score.value is not None else 0.0 for score in scores])
+    everywhere = bool(present.all())
 
     def mean(weights: Weights) -> npt.NDArray[np.float64]:
-        shares = weights * present
+        shares = weights if everywhere else weights * present
         total = shares.sum(axis=-1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(total > 0, (shares @ values) / total, np.nan)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.label_values import label_values
 from medbench.io import caches, raster
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import binary
@@ -90,7 +91,7 @@ def read_binary_mask(
     lossy = path.suffix.lower() in LOSSY
     if threshold is not None and not lossy and labels.dtype == np.uint8 and labels.max() == 255:
         return (labels > threshold).astype(np.uint8)
-    values = np.unique(labels)
+    values = label_values(labels)
     examples = ", ".join(str(value) for value in values[:6]) + (", …" if len(values) > 6 else "")
     cause = "JPEG compression has smeared it" if lossy else "0/255 or 0/1 is expected"
     raise MedbenchError(

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.label_values import label_values
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -19,8 +20,6 @@ SpacingLike = Sequence[float] | npt.NDArray[Any] | Literal["pixel"]
 """Step along each array axis in mm, or ``"pixel"``: distances then count array elements."""
 
 _MAX_LABELS = 1 << 12
-_TABLE = 1 << 20
-_CHUNK = 1 << 20
 
 
 def same_shape(reference: npt.ArrayLike, prediction: npt.ArrayLike) -> tuple[Array, Array]:
@@ -103,7 +102,7 @@ def as_mask(array: Array, label: Label | None, role: str) -> Mask:
 
 
 def _ambiguous(array: Array, role: str) -> MedbenchError:
-    values = np.unique(array)
+    values = label_values(array)
     examples = ", ".join(f"{value:g}" for value in values[:6]) + (" …" if len(values) > 6 else "")
     if array.dtype.kind == "f" and not np.array_equal(values, np.rint(values)):
         hint = "Threshold probabilities first."
@@ -147,7 +146,7 @@ def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:
     labels: set[int] = {0}
     for array in arrays:
         if array.size:
-            labels.update(_values_of(array).tolist())
+            labels.update(label_values(array).tolist())
     if len(labels) > _MAX_LABELS:
         raise MedbenchError(
             "metric.labels",
@@ -155,18 +154,6 @@ def labels_of(*arrays: Array) -> npt.NDArray[np.int64]:
             "This looks like an image or like instance numbers; a label map has a few classes.",
         )
     return np.array(sorted(labels), np.int64)
-
-
-def _values_of(array: Array) -> npt.NDArray[Any]:
-    low, high = (0, 255) if array.dtype == np.uint8 else (int(array.min()), int(array.max()))
-    if high - low >= _TABLE:
-        return np.unique(array)
-    present = np.zeros(high - low + 1, np.bool_)
-    flat = array.reshape(-1) if array.flags.c_contiguous else array.ravel()
-    for begin in range(0, flat.size, _CHUNK):
-        part = flat[begin : begin + _CHUNK]
-        present[part if low == 0 else part.astype(np.int64) - low] = True
-    return np.flatnonzero(present) + low
 
 
 def bounding_box(mask: Mask) -> Box | None:

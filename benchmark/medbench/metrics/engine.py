@@ -12,20 +12,17 @@ from medbench.core.errors import MedbenchError
 from medbench.core.registry import Registry
 from medbench.core.score import Score
 from medbench.metrics.arrays import (
-    Array,
     Label,
-    Mask,
     Spacing,
     SpacingLike,
     as_mask,
     check_spacing,
     same_shape,
-    some_element,
-    whole_numbers,
 )
 from medbench.metrics.convention import Convention, EmptyPolicy, empty_policy
 from medbench.metrics.definition_check import check_definition
-from medbench.metrics.masks.joint_histogram import JointHistogram, joint_histogram
+from medbench.metrics.masks.joint_histogram import JointHistogram
+from medbench.metrics.masks.label_maps import LabelMaps
 from medbench.metrics.masks.pair import MaskPair
 
 _EMPTY_WORDS = {
@@ -251,6 +248,39 @@ def evaluate_arrays(
     (1.0, 0.0)
     """
     first, second = same_shape(reference, prediction)
+    jobs, steps = _jobs(metric_ids, first.ndim, spacing_mm, empty, options or {})
+    maps = LabelMaps(first, second)
+    return _evaluated(maps, jobs, labels, steps, workers)
+
+
+def evaluate_maps(
+    maps: LabelMaps,
+    metric_ids: Iterable[str | Convention],
+    labels: Mapping[str, Label] | Sequence[int] | None = None,
+    spacing_mm: SpacingLike | None = None,
+    *,
+    empty: EmptyPolicy | str | Mapping[str, EmptyPolicy | str] | None = None,
+) -> dict[str, dict[str, Score]]:
+    """Scores as by :func:`evaluate_arrays` of label maps that are counted already.
+
+    Raises:
+        MedbenchError: as :func:`evaluate_arrays`.
+    """
+    jobs, steps = _jobs(metric_ids, maps.reference.ndim, spacing_mm, empty, {})
+    return _evaluated(maps, jobs, labels, steps, 1)
+
+
+_Job = tuple[Convention, dict[str, Any], EmptyPolicy]
+
+
+def _jobs(
+    metric_ids: Iterable[str | Convention],
+    ndim: int,
+    spacing_mm: SpacingLike | None,
+    empty: EmptyPolicy | str | Mapping[str, EmptyPolicy | str] | None,
+    options: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[_Job], Spacing | None]:
+    """Each metric with its options and its rule for empty masks, and the spacing where one is needed."""
     conventions = [metric(id) for id in metric_ids]
     for convention in conventions:
         if not convention.compares_masks:
@@ -258,12 +288,18 @@ def evaluate_arrays(
                 "metric.family", f"{convention.id} does not compare masks, but {convention.family} data."
             )
     needs_spacing = any(convention.needs_spacing for convention in conventions)
-    steps = check_spacing(spacing_mm, first.ndim) if needs_spacing or spacing_mm is not None else None
-    jobs = [
-        (c, _options(c, (options or {}).get(c.id, {})), _policy(c, empty))
-        for c in {c.id: c for c in conventions}.values()
-    ]
-    maps = _LabelMaps(whole_numbers(first, "reference"), whole_numbers(second, "prediction"))
+    steps = check_spacing(spacing_mm, ndim) if needs_spacing or spacing_mm is not None else None
+    unique = {c.id: c for c in conventions}.values()
+    return [(c, _options(c, options.get(c.id, {})), _policy(c, empty)) for c in unique], steps
+
+
+def _evaluated(
+    maps: LabelMaps,
+    jobs: Sequence[_Job],
+    labels: Mapping[str, Label] | Sequence[int] | None,
+    steps: Spacing | None,
+    workers: int,
+) -> dict[str, dict[str, Score]]:
     regions = _regions(labels, maps.histogram)
     threads = workers if len(regions) == 1 else 1
 
@@ -284,27 +320,3 @@ def _policy(
 ) -> EmptyPolicy:
     rule = empty.get(convention.id) if isinstance(empty, Mapping) else empty
     return convention.empty if rule is None else empty_policy(rule)
-
-
-class _LabelMaps:
-    """Two label maps, read along the axis that lies closest in memory, and where their labels are."""
-
-    def __init__(self, reference: Array, prediction: Array) -> None:
-        turned = reference.ndim > 2 and reference.flags.f_contiguous and prediction.flags.f_contiguous
-        self.turned = turned and not reference.flags.c_contiguous
-        self.reference, self.prediction = (a.T if self.turned else a for a in (reference, prediction))
-        self.histogram = joint_histogram(self.reference, self.prediction)
-
-    def pair(self, label: Label, spacing: Spacing | None, workers: int) -> MaskPair:
-        """The masks of a region, in the order of the axes that the caller knows."""
-        shape = self.reference.shape
-        box = self.histogram.box(label) or some_element(shape)
-
-        def read() -> tuple[Mask, Mask]:
-            first = as_mask(self.reference[box], label, "reference")
-            second = as_mask(self.prediction[box], label, "prediction")
-            return (first.T, second.T) if self.turned else (first, second)
-
-        overlap, whole = self.histogram.overlap(label), shape[::-1] if self.turned else shape
-        place = box[::-1] if self.turned else box
-        return MaskPair.of_box(read, place, whole, spacing, overlap, workers=workers)

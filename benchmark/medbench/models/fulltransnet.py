@@ -89,6 +89,8 @@ class FullTransNet(nn.Module):
         window: frames that a frame attends to on each side.
         ffn_dim: hidden width of the perceptrons.
         dropout: rate after the embedding and on the encoder's attention.
+        most_global_frames: bound on the frames that everything attends to; where there are more, as many of
+            them lie evenly in their order. 0 takes all, as the paper does.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.
@@ -110,6 +112,7 @@ class FullTransNet(nn.Module):
         window: int = 16,
         ffn_dim: int = 2048,
         dropout: float = 0.1,
+        most_global_frames: int = 0,
     ) -> None:
         refuse_options(
             "fulltransnet",
@@ -124,10 +127,12 @@ class FullTransNet(nn.Module):
                 (decoder_layers < 1, f"decoder_layers={decoder_layers} is not positive"),
                 (ffn_dim < 1, f"ffn_dim={ffn_dim} is not positive"),
                 (not 0 <= dropout < 1, f"dropout={dropout} is no rate"),
+                (most_global_frames < 0, f"most_global_frames={most_global_frames} is negative"),
             ),
         )
         super().__init__()
         self.length = length
+        self.most_global_frames = most_global_frames
         self.published = form == "published"
         self.embedding = Embedding(in_channels, dim, dropout)
         self.register_buffer("positions", positions(length, dim))
@@ -204,7 +209,7 @@ class FullTransNet(nn.Module):
 
     def encode(self, frames: Tensor, global_frames: Tensor) -> Tensor:
         """``(N, T, in_channels)`` to ``(N, T, dim)``; in the published form to ``(N, length, dim)``."""
-        global_frames = global_frames.sort(dim=1).values
+        global_frames = bounded_frames(global_frames.sort(dim=1).values, self.most_global_frames)
         n_seen = None
         if self.published:
             padding = self.length - frames.shape[1]
@@ -232,6 +237,20 @@ def global_frames_of(change_points: Tensor, step: int = FRAME_STEP) -> Tensor:
     """
     first, last = change_points.unbind(1)
     return torch.unique(torch.cat([first, last, (first + last) // 2]) // step)
+
+
+def bounded_frames(frames: Tensor, most: int) -> Tensor:
+    """No more than ``most`` of the columns of ``(N, G)``, evenly spread; all of them for ``most=0``.
+
+    With a bound the encoder's time grows with the frames, without one also with their product with G.
+
+    >>> bounded_frames(torch.arange(10)[None], 4).tolist()
+    [[1, 3, 6, 8]]
+    """
+    count = frames.shape[1]
+    if not 0 < most < count:
+        return frames
+    return frames[:, (2 * torch.arange(most, device=frames.device) + 1) * count // (2 * most)]
 
 
 def uniform_frames(n_frames: int, share: float = _SUMMARY_SHARE) -> Tensor:

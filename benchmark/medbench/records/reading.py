@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_bytes
 from medbench.core.named_predictions import NamedPredictions, named_predictions
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
@@ -137,7 +138,7 @@ def read_run(folder: Path) -> Run:
                 "Repeat the run's command until it finishes.",
             )
     try:
-        record = RunRecord.model_validate_json(record_path.read_bytes())
+        record = RunRecord.model_validate_json(read_bytes(record_path))
         lines = read_lines(rows_path)
         broken = next((line for line in lines if not line.intact), None)
         if broken is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from medbench.core.result_table import MetricSpec
-from medbench.records.schema import MetricRecord, RunRecord
 from medbench.statistics.intervals import Aggregate
+
+if TYPE_CHECKING:
+    from medbench.records.schema import MetricRecord, RunRecord
 
 RESULT_HEADINGS = ("metric", "mean", "95 % interval", "scored", "failed", "missing", "undefined", "groups")
 

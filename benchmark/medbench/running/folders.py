@@ -14,6 +14,7 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
 from medbench.core.guard import Failure, guarded
+from medbench.core.label_values import label_values
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import FLAGS, REFUSAL, CaseRow, CaseScores, MetricSpec, mean_statistic
 from medbench.core.score import Score
@@ -22,10 +23,13 @@ from medbench.io.gate.meaning import counted
 from medbench.io.gate.zipped import is_zip, unpacked
 from medbench.io.geometry import check_geometry
 from medbench.io.images import VOLUME_SUFFIXES, read_labels, resample_labels, suffix_of
-from medbench.metrics import evaluate_arrays, metric
+from medbench.metrics import metric
 from medbench.metrics.checks.invariants import check_structures
 from medbench.metrics.checks.suspicion import flags
 from medbench.metrics.convention import Convention
+from medbench.metrics.engine import evaluate_maps
+from medbench.metrics.masks.joint_histogram import JointHistogram
+from medbench.metrics.masks.label_maps import LabelMaps
 from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
@@ -176,25 +180,20 @@ class _Scoring:
         spacing = settings.spacing if settings.spacing is not None else reference.spacing
         if spacing is None:
             needed = [convention for convention in needed if not convention.needs_spacing]
-        by_label = evaluate_arrays(
-            reference.array,
-            prediction.array,
-            [convention.id for convention in needed],
-            self.labels,
-            spacing,
-            empty=settings.empty,
-        )
+        maps = LabelMaps(reference.array, prediction.array)
+        by_label = evaluate_maps(maps, needed, self.labels, spacing, empty=settings.empty)
         unknown = Score.undefined(f"{pair.reference.name} states no voxel size; give --spacing")
         scores = {
             f"{label}/{one.id}": by_label[str(label)].get(one.id, unknown)
             for label in self.labels
             for one in self.conventions
         }
-        return CaseScores(scores, {**flags(reference.array, prediction.array), **self._strangers(prediction)})
+        suspicious = flags(reference.array, prediction.array, maps.histogram)
+        return CaseScores(scores, {**suspicious, **self._strangers(prediction, maps.histogram)})
 
-    def _strangers(self, prediction: Volume) -> dict[str, str]:
+    def _strangers(self, prediction: Volume, histogram: JointHistogram) -> dict[str, str]:
         """Labels of the prediction that no reference has; all are scored where labels were given."""
-        if self.settings.labels is not None:
+        if self.settings.labels is not None or {0, *self.labels}.issuperset(histogram.labels.tolist()):
             return {}
         strange = counted(prediction.array, {0, *self.labels})
         return {STRANGE: f"label {strange} is in no reference"} if strange else {}
@@ -268,13 +267,11 @@ def _no_spacing(path: Path) -> MedbenchError:
 
 def _labels_of(pairs: Sequence[Pair]) -> list[int]:
     """Every label but 0 in the readable references."""
-    import numpy as np
-
     labels: set[int] = set()
     for pair in pairs:
         volume = guarded(pair.name, partial(read_labels, pair.reference))
         if isinstance(volume, Volume):
-            labels |= {int(label) for label in np.unique(volume.array)}
+            labels |= set(label_values(volume.array).tolist())
     if not labels - {0}:
         raise MedbenchError(
             "data.no_labels", "No reference holds a label other than 0.", "Check --references."

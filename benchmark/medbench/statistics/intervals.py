@@ -14,8 +14,9 @@ confidence at most ``1 - 0.025 ** (1 / groups)`` of all groups differ, each by n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +156,7 @@ def group_interval(
         share = min(1.0, max(0.0, (estimate - low) / (high - low)))
         ends = _score_ends(share, standard_error(without) / (high - low), n_groups)
         return Interval(low + ends[0] * (high - low), low + ends[1] * (high - low), SCORE)
-    ends = _bootstrap_t_ends(without, estimate, np.random.default_rng(seed), resamples)
+    ends = _bootstrap_t_ends(without, estimate, seed, resamples)
     clip = (-np.inf if low is None else low, np.inf if high is None else high)
     return Interval(float(np.clip(ends[0], *clip)), float(np.clip(ends[1], *clip)), BOOTSTRAP_T)
 
@@ -167,13 +168,26 @@ def leave_one_out(statistic: Statistic, owner: npt.NDArray[np.int64]) -> Array:
         statistic: ``(n, cases)`` weights to ``(n,)`` values.
         owner: ``(cases,)`` group index of each case.
     """
+    return np.concatenate([statistic(weights) for weights in _without_each(owner)])
+
+
+def _without_each(owner: npt.NDArray[np.int64]) -> Iterator[Array]:
+    """Weights 0 and 1 that leave out each group in turn, ``(groups of a block, cases)``."""
     n_groups = int(owner.max()) + 1
     block = max(1, _BLOCK_ELEMENTS // len(owner))
-    parts = [
-        statistic((owner != np.arange(start, min(start + block, n_groups))[:, None]).astype(np.float64))
-        for start in range(0, n_groups, block)
-    ]
-    return np.concatenate(parts)
+    if n_groups <= block:
+        yield _without_each_at_once(owner.tobytes(), n_groups)
+        return
+    for start in range(0, n_groups, block):
+        yield (owner != np.arange(start, min(start + block, n_groups))[:, None]).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def _without_each_at_once(owner: bytes, n_groups: int) -> Array:
+    """The same for all groups, kept for the next column of the same cases; not to be written to."""
+    weights: Array = (np.frombuffer(owner, np.int64) != np.arange(n_groups)[:, None]).astype(np.float64)
+    weights.flags.writeable = False
+    return weights
 
 
 def standard_error(without: Array) -> float:
@@ -212,25 +226,34 @@ def agreement_bound(
 
 def _score_ends(share: float, error: float, n_groups: int) -> tuple[float, float]:
     """Ends within 0 … 1: the shares p for which |share − p| is t standard errors, which go as √(p(1 − p))."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    quantile = t.ppf(0.975, n_groups - 1) ** 2
+    quantile = stdtrit(n_groups - 1, 0.975) ** 2
     size = share * (1 - share) / error**2
     centre = (share * size + quantile / 2) / (size + quantile)
     half = np.sqrt(quantile * (share * (1 - share) * size + quantile / 4)) / (size + quantile)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def _bootstrap_t_ends(
-    without: Array, estimate: float, generator: np.random.Generator, resamples: int
-) -> tuple[float, float]:
+def _bootstrap_t_ends(without: Array, estimate: float, seed: int, resamples: int) -> tuple[float, float]:
     """Ends from the Studentised means of resampled pseudo-values; every resample counts."""
     n_groups = len(without)
     pseudo_values = (n_groups - 1) * (without.mean() - without)
     own_error = standard_error(without)
-    weights = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples) / n_groups
+    small = resamples * n_groups <= _BLOCK_ELEMENTS
+    draw = _resampling_weights if small else _resampling_weights.__wrapped__
+    weights = draw(n_groups, seed, resamples)
     means = weights @ pseudo_values
     spread = np.maximum(weights @ pseudo_values**2 - means**2, 0)
     errors = np.maximum(np.sqrt(spread / (n_groups - 1)), _LEAST_ERROR * own_error)
     upper, lower = np.quantile(means / errors, [0.975, 0.025])
     return float(estimate - upper * own_error), float(estimate - lower * own_error)
+
+
+@lru_cache(maxsize=1)
+def _resampling_weights(n_groups: int, seed: int, resamples: int) -> Array:
+    """Shares of the groups in each resample ``(resamples, groups)``, kept for the next column."""
+    equal = np.full(n_groups, 1 / n_groups)
+    weights = np.random.default_rng(seed).multinomial(n_groups, equal, size=resamples) / n_groups
+    weights.flags.writeable = False
+    return weights

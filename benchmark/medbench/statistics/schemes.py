@@ -206,7 +206,7 @@ def group_means(column: Column) -> Array:
 
 def _weighted_signed_rank_ps(first: Array, second: Array, weights: Array) -> tuple[Array, Array]:
     """One-sided p ``(n,)`` that either is better, for groups that count ``weights`` ``(n, groups)`` times."""
-    from scipy.stats import norm
+    from scipy.special import ndtr
 
     gains = paired_gains(first, second)
     if not gains.size:
@@ -222,7 +222,7 @@ def _weighted_signed_rank_ps(first: Array, second: Array, weights: Array) -> tup
     centre, variance = np.sum(total * ranks, axis=1) / 2, np.sum(total * ranks**2, axis=1) / 4
     excess = np.sum(better * ranks, axis=1) - centre
     with np.errstate(invalid="ignore", divide="ignore"):
-        p_values = [norm.sf((sign * excess - 0.5) / np.sqrt(variance)) for sign in (1, -1)]
+        p_values = [ndtr(-(sign * excess - 0.5) / np.sqrt(variance)) for sign in (1, -1)]
     p_first, p_second = (np.where(variance > 0, p, 1.0) for p in p_values)
     return p_first, p_second
 

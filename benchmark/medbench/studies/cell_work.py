@@ -97,7 +97,8 @@ def _attempt(order: Order, folder: Path) -> Outcome:
     cell = order.cell
     result = guarded(cell.id, lambda: _done(order, folder))
     if isinstance(result, Failure):
-        places = Places.of({"data": cell.folder, "weights": cell.weights, "runs": folder})
+        given = {"data": cell.folder, "weights": cell.weights, "init": cell.start}
+        places = Places.of({**given, "runs": folder})
         reason = printable(places.hide(result.reason), _LONGEST_REASON)
         return Outcome(cell.id, cell.title, "failed", reason)
     return result
@@ -167,8 +168,11 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
     if order.quick:
         network = cell.request().plan().network
         changes |= quick_changes(recipe_for(challenge, network, cell.recipe, changes))
-    split = challenge.release.training_split_of(cell.fold)
-    shared = sha256_json([cell.challenge, split, cell.model, dict(cell.options), cell.recipe, changes])
+    split = cell.training_split or challenge.release.training_split_of(cell.fold)
+    began = [cell.start_sha256, *cell.frozen] if cell.start_sha256 else []
+    shared = sha256_json(
+        [cell.challenge, split, cell.model, dict(cell.options), cell.recipe, changes, *began]
+    )
     lock = runs.parent / TRIES / f"training-{shared[:16]}.lock"
     with filelock.FileLock(lock):
         path = train(
@@ -181,6 +185,8 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
             split=split,
             options=dict(cell.options),
             runs=runs,
+            init=cell.start,
+            freeze=list(cell.frozen),
         )
     summary = training_summary(path.parent) or {}
     scores = [value for name, value in summary.items() if name.startswith("validation_")]

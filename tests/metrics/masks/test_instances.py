@@ -14,7 +14,7 @@ from coco_oracle import coco_figures
 from golden_files import GOLDEN as GOLDEN_FOLDER
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
-from medbench.metrics.masks import banded, instances
+from medbench.metrics.masks import banded, hole_contours, instances
 from medbench.metrics.official import kpis, matching
 from medbench.metrics.tasks import biometry, detection
 from medbench.metrics.tasks.summaries import f_measures, rank_correlation
@@ -73,6 +73,7 @@ def test_bands_do_not_change_objects(rows, monkeypatch):
     assert instances.detect(*masks, threshold=0.2) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["contour", "official"])
 def test_contours_too_far_apart_in_size_need_no_drawing(rule, monkeypatch):
     from scipy import ndimage
@@ -96,6 +97,20 @@ def test_contours_too_far_apart_in_size_need_no_drawing(rule, monkeypatch):
             always.setattr(cv2, "contourArea", lambda points: 0.0)
             assert instances.detect(*masks, rule=rule) == found
     assert skipped > 20
+
+
+def test_objects_looked_for_once_give_what_each_rule_finds_by_itself(monkeypatch):
+    from scipy import ndimage
+
+    monkeypatch.setattr(hole_contours, "WHOLE_ELEMENTS", 0)
+    rng = np.random.default_rng(3)
+    masks = [ndimage.gaussian_filter(rng.standard_normal((200, 210)), 5) > 0.03 for _ in range(2)]
+    masks[1] |= masks[0]
+    once = [instances.Traced(mask) for mask in masks]
+    for rule in ("clean", "official", "contour", "official"):
+        found = instances.detect(*masks, rule=rule)
+        assert found.n_reference > 3
+        assert instances.detect(*once, rule=rule) == found
 
 
 def test_a_ring_that_closes_bands_later():

@@ -171,7 +171,9 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
+@pytest.mark.parametrize(
+    "platform", ["grand-challenge", pytest.param("codabench", marks=pytest.mark.exhaustive)]
+)
 def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(
     engine, tmp_path, platform, monkeypatch
 ):

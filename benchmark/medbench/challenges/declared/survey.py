@@ -14,6 +14,7 @@ from medbench.challenges.declared.survey_coco import Survey, survey_coco
 from medbench.challenges.declared.templates import files_below
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.label_values import label_values
 from medbench.io import images, raster
 from medbench.io.tables import read_table
 
@@ -266,7 +267,7 @@ def _add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) 
         if isinstance(labels, Failure):
             result.faults.append(labels.reason)
         else:
-            values.update({int(value): 1 for value in np.unique(labels.array)})
+            values.update({int(value): 1 for value in label_values(labels.array)})
     structures = sorted(value for value in values if value)
     if len(structures) > 1 and max(structures) == 255 and len(structures) > 8:
         result.entries |= {"labels": {"structure": 255}, "threshold": 127}

@@ -20,6 +20,7 @@ from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.label_values import label_values
 from medbench.io import raster, video
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.listing import check_alone, list_folder
@@ -41,7 +42,7 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
     Raises:
         MedbenchError: ``data.label_unknown`` with the mask's values, when no single coding explains them.
     """
-    values = np.unique(labels).tolist()
+    values = label_values(labels).tolist()
     for coding in MASK_CODINGS:
         if set(values) <= set(coding):
             table = np.zeros(256, np.uint8)

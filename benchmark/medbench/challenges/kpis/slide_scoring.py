@@ -14,7 +14,7 @@ from medbench.core.score import Score
 from medbench.io import slides
 from medbench.io.gate.expected import handed_in
 from medbench.metrics.masks.banded import MaskRows, PackedMask
-from medbench.metrics.masks.instances import Rule, detect
+from medbench.metrics.masks.instances import Rule, Traced, detect
 from medbench.metrics.official.kpis import FULL, full_after_halving, halving_rows
 
 BAND_ROWS = 512
@@ -106,9 +106,10 @@ def _at_working_level(
 def slide_scores(masks: SlideMasks) -> dict[str, Score]:
     """Scores of a slide in all columns, except the columns of groups."""
     scores = {"dice": masks.dice, "dice_kpis_docker": masks.dice_docker}
+    reference, prediction = Traced(masks.reference), Traced(masks.prediction)
+    docker = reference if masks.docker is masks.reference else Traced(masks.docker)
     for name, (rule, by_docker) in _RULES.items():
-        reference = masks.docker if by_docker else masks.reference
-        f1 = detect(reference, masks.prediction, rule=rule).f1
+        f1 = detect(docker if by_docker else reference, prediction, rule=rule).f1
         if f1 is not None:
             scores[name] = Score(f1)
         elif rule == "clean":

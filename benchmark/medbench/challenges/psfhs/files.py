@@ -26,6 +26,7 @@ from medbench.challenges.release import SplitFacts
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.label_values import label_values
 from medbench.io import images, nifti_mha
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.meaning import counted
@@ -203,7 +204,7 @@ def read_label_map(path: Path, expected: Expected | None = None) -> npt.NDArray[
             f"{path}: is {size_text(labels.shape)}, a label map is one plane.",
             "Write one label map a frame.",
         )
-    values = np.unique(labels)
+    values = label_values(labels)
     if values.min(initial=0) < 0 or values.max(initial=0) > 2:
         text = ", ".join(map(str, values[:6])) + (", …" if len(values) > 6 else "")
         foreign_coding = 255 in values or {7, 8} & set(values.tolist())

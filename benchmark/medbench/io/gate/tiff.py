@@ -21,8 +21,8 @@ _TEXT = 2
 _TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _TAGS = {
     254: "subfile", 256: "width", 257: "height", 258: "bits", 259: "compression", 262: "photometric",
-    270: "description", 273: "strip_offsets",
-    277: "samples", 278: "rows_per_strip", 279: "strip_counts", 266: "fill_order", 284: "planar",
+    266: "fill_order", 270: "description", 273: "strip_offsets", 274: "orientation", 277: "samples",
+    278: "rows_per_strip", 279: "strip_counts", 284: "planar",
     317: "predictor", 322: "tile_width", 323: "tile_height", 324: "tile_offsets", 325: "tile_counts",
     320: "colour_map", 338: "extra_samples", 339: "sample_format",
 }  # fmt: skip
@@ -247,4 +247,5 @@ def _header(
         colour = "RGB"
     elif samples > {"grey": 1, "RGB": 3, "palette": 1}.get(colour, 4):
         colour = _ALPHA[colour] if extra == 1 and colour in _ALPHA else f"{samples}-channel"
-    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0)
+    turned = tags.get("orientation", (1,))[0] in range(2, 9)
+    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0, turned)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.result_table import FLAGS
+from medbench.metrics.masks.joint_histogram import JointHistogram, joint_histogram
 
 MARGIN = 0.3
 MOST_LABELS = 64
@@ -22,18 +23,21 @@ MOST_LABELS = 64
 Labels = npt.NDArray[Any]
 
 
-def flags(reference: Labels, prediction: Labels) -> Mapping[str, list[str]]:
+def flags(
+    reference: Labels, prediction: Labels, histogram: JointHistogram | None = None
+) -> Mapping[str, list[str]]:
     """The entry ``flags`` of a row's evidence; nothing where nothing is suspicious.
 
     Args:
         reference: label map of two or three axes.
         prediction: the same shape.
+        histogram: their joint histogram, where it is known.
     """
-    flags = suspicions(reference, prediction)
+    flags = suspicions(reference, prediction, histogram)
     return {FLAGS: flags} if flags else {}
 
 
-def suspicions(reference: Labels, prediction: Labels) -> list[str]:
+def suspicions(reference: Labels, prediction: Labels, histogram: JointHistogram | None = None) -> list[str]:
     """What would raise the mean Dice of the reference's labels by more than 0.3, the largest gain first.
 
     >>> mask = np.zeros((8, 8), int)
@@ -41,8 +45,12 @@ def suspicions(reference: Labels, prediction: Labels) -> list[str]:
     >>> suspicions(mask, mask[:, ::-1])[0]
     'mirrored along axis 1: mean Dice 0.00 would be 1.00'
     """
-    one, other = np.asarray(reference), np.asarray(prediction)
-    if _plainly_alike(one, other):
+    one, other = (
+        a.view(np.uint8) if a.dtype == np.bool_ else a for a in map(np.asarray, (reference, prediction))
+    )
+    if histogram is None and one.dtype == other.dtype == np.uint8 and one.shape == other.shape and one.ndim:
+        histogram = joint_histogram(one, other)
+    if _plainly_alike(one, other) if histogram is None else _counted_alike(histogram):
         return []
     pair = _Pair.of(one, other)
     if pair is None:
@@ -67,6 +75,15 @@ def _plainly_alike(one: Labels, other: Labels) -> bool:
     top = one.max()
     masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(marked))
     return share > 1 - MARGIN and masks and np.count_nonzero(other == top) == np.count_nonzero(other)
+
+
+def _counted_alike(histogram: JointHistogram) -> bool:
+    """Whether the mean Dice of the reference's labels is above 0.7, or there are none."""
+    own = histogram.labels != 0
+    sizes, predicted = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
+    wanted = sizes > 0
+    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + predicted, 1)
+    return not wanted.any() or float(dice[wanted].mean()) > 1 - MARGIN
 
 
 @dataclass(frozen=True, slots=True)

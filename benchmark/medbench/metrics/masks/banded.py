@@ -11,7 +11,7 @@ import numpy.typing as npt
 from medbench.metrics.arrays import Mask
 from medbench.metrics.masks.components import Labels
 
-BAND_ELEMENTS = 1 << 23
+BAND_ELEMENTS = 1 << 22
 MOST_PARTS = 64
 
 
@@ -60,7 +60,7 @@ class PackedMask:
 
 
 def bands(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of rows that cover a 2-D shape, each of about eight million elements."""
+    """Slices of rows that cover a 2-D shape, each of about four million elements."""
     step = max(1, BAND_ELEMENTS // max(1, shape[1]))
     for begin in range(0, shape[0] if shape[1] else 0, step):
         yield slice(begin, min(begin + step, shape[0]))
@@ -69,8 +69,8 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
 def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.int32]]:
     """Label a band by itself; the same mask gives the same labels.
 
-    Columns without a pixel of the mask separate its parts, which are labelled one by one; where there are so
-    many parts that this costs more, the band is labelled as a whole.
+    Columns without a pixel of the mask separate its parts, and rows the parts of a part, which are labelled one
+    by one; where there are so many of them that this costs more, the columns are taken together.
 
     Returns:
         Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels. The row
@@ -79,8 +79,8 @@ def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.in
     labels = np.zeros(mask.shape, np.int32)
     boxes = [np.zeros((1, 5), np.int32)]
     count = 1
-    for columns, own, stats in _parts(mask, connectivity):
-        labels[:, columns] = own if count == 1 else np.where(own, own + (count - 1), 0)
+    for place, own, stats in _parts(mask, connectivity):
+        labels[place] = own if count == 1 else np.where(own, own + (count - 1), 0)
         boxes.append(stats)
         count += len(stats)
     return labels, np.concatenate(boxes)
@@ -88,19 +88,26 @@ def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.in
 
 def _parts(
     mask: Mask, connectivity: int
-) -> Iterator[tuple[slice, npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-    """Columns, labels from 1 on, and what :func:`label_band` tells of each, between empty columns."""
+) -> Iterator[tuple[tuple[slice, slice], npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+    """Place, labels from 1 on, and what :func:`label_band` tells of each, between empty columns and rows."""
     import cv2
 
     band = np.ascontiguousarray(mask).view(np.uint8)
-    changes = np.flatnonzero(np.diff(np.pad(band.any(axis=0), 1).view(np.int8)))
-    parts = list(zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True))
-    for left, right in parts if len(parts) <= MOST_PARTS else [(0, band.shape[1])]:
-        _, own, stats, _ = cv2.connectedComponentsWithStats(
-            np.ascontiguousarray(band[:, left:right]), connectivity=connectivity, ltype=cv2.CV_32S
-        )
-        stats[:, 0] += left
-        yield slice(left, right), np.asarray(own, np.int32), np.asarray(stats[1:], np.int32)
+    parts = _runs(band.any(axis=0))
+    for columns in parts if len(parts) <= MOST_PARTS else [slice(0, band.shape[1])]:
+        strip = np.ascontiguousarray(band[:, columns])
+        for rows in _runs(strip.any(axis=1)):
+            _, own, stats, _ = cv2.connectedComponentsWithStats(
+                strip[rows], connectivity=connectivity, ltype=cv2.CV_32S
+            )
+            stats[:, :2] += (columns.start, rows.start)
+            yield (rows, columns), np.asarray(own, np.int32), np.asarray(stats[1:], np.int32)
+
+
+def _runs(occupied: Mask) -> list[slice]:
+    """Where the runs of true elements lie."""
+    changes = np.flatnonzero(np.diff(np.pad(occupied, 1).view(np.int8)))
+    return list(map(slice, changes[::2].tolist(), changes[1::2].tolist()))
 
 
 class BandedObjects:
@@ -133,9 +140,13 @@ class BandedObjects:
         top, bottom = (np.zeros(mask.shape[1], np.int32) for _ in range(2))
         boxes = [np.zeros((0, 5), np.int32)]
         count = 0
-        for columns, own, stats in _parts(mask, self.connectivity):
-            for row, edge in ((own[0], top), (own[-1], bottom)):
-                edge[columns] = np.where(row, row + count, 0)
+        for (rows, columns), own, stats in _parts(mask, self.connectivity):
+            for row, edge, meets in (
+                (own[0], top, not rows.start),
+                (own[-1], bottom, rows.stop == len(mask)),
+            ):
+                if meets:
+                    edge[columns] = np.where(row, row + count, 0)
             boxes.append(stats)
             count += len(stats)
         return self._join(np.concatenate(boxes), top, bottom, len(mask))
@@ -165,8 +176,8 @@ class BandedObjects:
         for shift in range(3) if self.connectivity == 8 else (1,):
             touching = padded[shift : shift + len(below)]
             both = (touching > 0) & (below > 0)
-            pairs = np.stack([touching[both], below[both]], axis=1)
-            self._touching.append(np.unique(pairs, axis=0))
+            pairs = np.unique((touching[both] << 32) | below[both])
+            self._touching.append(np.stack([pairs >> 32, pairs & 0xFFFFFFFF], axis=1))
 
     def roots(self) -> npt.NDArray[np.int64]:
         """For each number so far the smallest number of the same object; 0 stands for none."""

@@ -20,7 +20,7 @@ Box = tuple[int, int, int, int]
 WHOLE_ELEMENTS = 1 << 26
 
 
-def hole_contours(mask: MaskRows) -> list[Contour]:
+def hole_contours(mask: MaskRows, boxes: list[Box] | None = None) -> list[Contour]:
     """All contours of the inverted mask but the first, in the program's order.
 
     A large mask is taken apart into boxes that hold objects and what is inside them. That fails where objects
@@ -28,12 +28,13 @@ def hole_contours(mask: MaskRows) -> list[Contour]:
 
     Args:
         mask: ``(height, width)``.
+        boxes: of its 8-connected objects, where they are known.
 
     Returns:
         Contours ``(n, 2)`` as (x, y).
     """
     if mask.shape[0] * mask.shape[1] > WHOLE_ELEMENTS:
-        contours = _contours_by_box(mask)
+        contours = _contours_by_box(mask, boxes)
         if contours is not None:
             return contours
     return [points for points, _ in _followed(mask[0 : mask.shape[0]], (0, 0))[1:]]
@@ -61,14 +62,11 @@ def _origins(mask: Mask) -> list[tuple[int, int]]:
     return [(int(contour[0, 0, 1]), int(contour[0, 0, 0])) for contour in contours]
 
 
-def _contours_by_box(mask: MaskRows) -> list[Contour] | None:
+def _contours_by_box(mask: MaskRows, boxes: list[Box] | None = None) -> list[Contour] | None:
     """The same list, box by box; ``None`` where background is cut off."""
     families: list[tuple[tuple[int, int], list[Contour]]] = []
     height, width = mask.shape[:2]
-    objects = BandedObjects()
-    for rows in bands(mask.shape):
-        objects.see(mask[rows])
-    for top, left, bottom, right in _apart(list(objects.whole_boxes().values())):
+    for top, left, bottom, right in _apart(_boxes(mask) if boxes is None else boxes):
         window = (
             slice(max(0, top - 1), min(height, bottom + 1)),
             slice(max(0, left - 1), min(width, right + 1)),
@@ -82,6 +80,14 @@ def _contours_by_box(mask: MaskRows) -> list[Contour] | None:
             families[-1][1].append(points)
     families.sort(key=lambda family: family[0], reverse=True)
     return [points for _, members in families for points in members]
+
+
+def _boxes(mask: MaskRows) -> list[Box]:
+    """Of the 8-connected objects, in no order."""
+    objects = BandedObjects()
+    for rows in bands(mask.shape):
+        objects.see(mask[rows])
+    return list(objects.whole_boxes().values())
 
 
 def _apart(boxes: list[Box]) -> list[Box]:

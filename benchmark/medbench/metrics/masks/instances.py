@@ -17,6 +17,7 @@ official
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -25,13 +26,14 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.metrics.masks.banded import BandedObjects, MaskRows, bands
 from medbench.metrics.masks.components import Labels, components, overlap_table
-from medbench.metrics.masks.hole_contours import hole_contours
+from medbench.metrics.masks.hole_contours import Box, Contour, hole_contours
 from medbench.metrics.masks.pair import MaskPair
 
 Rule = Literal["clean", "contour", "official"]
 MATCHING_IOU = 0.5
 """Least IoU of objects that count as the same, in KPIs 2024."""
 _CONTOUR_MARGIN = 10
+_FEW_PAIRS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +74,36 @@ class Detection:
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+class Traced:
+    """A mask whose objects are looked for once, for all the rules that it is compared by.
+
+    Args:
+        mask: boolean mask, as :func:`detect` takes it.
+    """
+
+    def __init__(self, mask: MaskRows) -> None:
+        self.mask = mask
+        self.boxes: list[Box] | None = None
+
+    @cached_property
+    def contours(self) -> list[Contour]:
+        """As the rules of contours have them; not to be written to."""
+        return hole_contours(self.mask, self.boxes)
+
+
 def detect(
-    reference: MaskRows, prediction: MaskRows, *, threshold: float = MATCHING_IOU, rule: Rule = "clean"
+    reference: MaskRows | Traced,
+    prediction: MaskRows | Traced,
+    *,
+    threshold: float = MATCHING_IOU,
+    rule: Rule = "clean",
 ) -> Detection:
     """Compare the objects of two masks.
 
     Args:
         reference: boolean mask; 2-D, or any number of axes for the clean rule. A large 2-D mask may be one
-            that gives windows of itself, as :class:`medbench.metrics.masks.banded.PackedMask`.
+            that gives windows of itself, as :class:`medbench.metrics.masks.banded.PackedMask`; one that is
+            compared by several rules is given as :class:`Traced`.
         prediction: the same shape.
         threshold: least IoU of a match.
         rule: ``"clean"``, ``"contour"`` or ``"official"``.
@@ -93,11 +117,16 @@ def detect(
     >>> detection.n_true_positive, detection.n_false_negative, round(detection.f1, 4)
     (1, 1, 0.6667)
     """
+    own, other = _traced(reference), _traced(prediction)
     if rule == "clean":
-        return _by_components(reference, prediction, threshold)
-    if reference.ndim != 2:
+        return _by_components(own, other, threshold)
+    if own.mask.ndim != 2:
         raise MedbenchError("metric.shape", f"The {rule} rule of KPIs is defined on 2-D masks only.")
-    return _by_contours(reference, prediction, threshold, moving=rule == "official")
+    return _by_contours(own, other, threshold, moving=rule == "official")
+
+
+def _traced(mask: MaskRows | Traced) -> Traced:
+    return mask if isinstance(mask, Traced) else Traced(mask)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +175,15 @@ def match_objects(
     return first_objects, second_objects
 
 
-def _by_components(reference: MaskRows, prediction: MaskRows, threshold: float) -> Detection:
-    if reference.ndim == 2:
-        sides = _overlaps_in_bands(reference, prediction)
+def _by_components(reference: Traced, prediction: Traced, threshold: float) -> Detection:
+    if reference.mask.ndim == 2:
+        sides = _overlaps_in_bands(reference.mask, prediction.mask)
         sizes, other_sizes, table = sides[0].whole_sizes(), sides[1].whole_sizes(), sides[2]
+        for traced, objects in zip((reference, prediction), sides[:2], strict=True):
+            traced.boxes = list(objects.whole_boxes().values())
     else:
-        own, n_own = components(reference[:])
-        other, n_other = components(prediction[:])
+        own, n_own = components(reference.mask[:])
+        other, n_other = components(prediction.mask[:])
         table = overlap_table(own, other, n_other)
         sizes = dict(enumerate(np.bincount(own.ravel(), minlength=n_own + 1)[1:].tolist(), 1))
         other_sizes = dict(enumerate(np.bincount(other.ravel(), minlength=n_other + 1)[1:].tolist(), 1))
@@ -192,21 +223,31 @@ def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
     width = int(other.max(initial=0)) + 1
     for begin in range(0, len(own), 256):
         a, b = own[begin : begin + 256], other[begin : begin + 256]
-        both = (a > 0) & (b > 0)
-        values, counts = np.unique(a[both].astype(np.int64) * width + b[both], return_counts=True)
-        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+        both = np.flatnonzero(np.logical_and(a, b))
+        joint = a.reshape(-1)[both].astype(np.int64) * width + b.reshape(-1)[both]
+        for value, count in zip(*_counted(joint), strict=True):
             key = value // width, value % width
             table[key] = table.get(key, 0) + count
     return table
 
 
+def _counted(values: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
+    """The different values and how often each occurs; few enough of them are counted without sorting."""
+    if values.max(initial=0) > max(_FEW_PAIRS, len(values)):
+        found, counts = np.unique(values, return_counts=True)
+        return found.tolist(), counts.tolist()
+    table = np.bincount(values)
+    there = np.flatnonzero(table)
+    return there.tolist(), table[there].tolist()
+
+
 class _Contours:
     """Contours with their boxes, which move along when the official rule shifts a contour."""
 
-    def __init__(self, mask: MaskRows) -> None:
+    def __init__(self, mask: MaskRows | Traced) -> None:
         import cv2
 
-        self.points = hole_contours(mask)
+        self.points = [points.copy() for points in _traced(mask).contours]
         self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2)
         self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2)
         self.most_px = (self.high - self.low + 1).prod(axis=1)
@@ -266,7 +307,7 @@ def _any_match(own: _Contours, number: int, others: _Contours, threshold: float,
     return False
 
 
-def _by_contours(reference: MaskRows, prediction: MaskRows, threshold: float, *, moving: bool) -> Detection:
+def _by_contours(reference: Traced, prediction: Traced, threshold: float, *, moving: bool) -> Detection:
     truth, guess = _Contours(reference), _Contours(prediction)
     right = sum(_any_match(guess, i, truth, threshold, moving=moving) for i in range(len(guess)))
     missed = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))

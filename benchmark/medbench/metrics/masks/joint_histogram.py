@@ -19,6 +19,7 @@ from medbench.metrics.masks.overlap import Overlap
 Counts = npt.NDArray[np.int64]
 
 _CHUNK = 1 << 18
+_SMALL = 1 << 17
 _FEW = 16
 _ELEMENTS_PER_RUN = 6
 
@@ -102,7 +103,9 @@ def joint_histogram(reference: Array, prediction: Array) -> JointHistogram:
 
 
 def _foreground_box(reference: Array, prediction: Array) -> Box | None:
-    """Slices around all that is not 0 in either label map; None when everything is."""
+    """Slices around all that is not 0 in either map, or around small maps; None when everything is 0."""
+    if 0 < reference.size <= _SMALL:
+        return tuple(slice(0, side) for side in reference.shape)
     boxes = [
         bounding_box(array.view(np.bool_) if array.dtype == np.uint8 else array != 0)
         for array in (reference, prediction)

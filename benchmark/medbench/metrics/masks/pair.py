@@ -167,7 +167,7 @@ class MaskPair:
         sides = zip(self.shape, steps, strict=True)
         return math.sqrt(sum((side * step) ** 2 for side, step in sides))
 
-    @property
+    @cached_property
     def emptiness(self) -> str | None:
         """``both``, ``prediction`` or ``reference`` when those are empty, else None."""
         if "overlap" in self.__dict__:

@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from medbench.models.blocks.local_global_attention import SCALE, join_heads, split_heads
 
+_HIDDEN_AT_ONCE = 1 << 21
+"""Values of a hidden layer that are held at once without a gradient, so that they stay near the processor."""
+
 
 class Embedding(nn.Module):
     """Linear layer, ReLU, dropout and layer norm, shared by encoder and decoder."""
@@ -39,8 +42,12 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """``(N, n, dim)`` to the same shape."""
-        return self.norm(tokens + self.reduce(functional.relu(self.expand(tokens))))
+        """``(N, n, dim)`` to the same shape; without a gradient, the frames part by part."""
+        rows = tokens.shape[1]
+        if not torch.is_grad_enabled():
+            rows = max(1, _HIDDEN_AT_ONCE // (len(tokens) * self.expand.out_features))
+        parts = [self.reduce(functional.relu_(self.expand(part))) for part in tokens.split(rows, dim=1)]
+        return self.norm(tokens + (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)))
 
 
 class PostNormAttention(nn.Module):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import sha256_file
 from medbench.core.plugins import loaded_plugins
 from medbench.core.project import Project, current_project
 from medbench.core.registry import unknown_name
@@ -60,7 +61,7 @@ class LocalModel:
     def sha256(self) -> str:
         """SHA-256 of what decides the answers: the file's content, the image's digest, the command."""
         if self.kind in ("python", "file"):
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+            return sha256_file(self.path)
         return hashlib.sha256(f"{self.kind}:{self.target}".encode()).hexdigest()
 
 

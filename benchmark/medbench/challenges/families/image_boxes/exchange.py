@@ -25,6 +25,11 @@ DRAWN = 5
 """Best detections that an image of a report shows."""
 
 
+def image_name(case: Case) -> str:
+    """Name of a case's image in files of detections: its id, without the fold that may stand before it."""
+    return case.id.rpartition("/")[2]
+
+
 class ImageBoxExchange(Exchange):
     """Images in, detections out: COCO result JSON of each image in ``rows/``, and one of all images.
 
@@ -53,7 +58,8 @@ class ImageBoxExchange(Exchange):
 
     def image_keys(self, case: Case) -> tuple[str | int, ...]:
         """By what a file of detections may call the image; the first is what is written."""
-        return (case.id, *number_of(case.id))
+        name = image_name(case)
+        return (name, *number_of(name))
 
     def read_image(self, case: Case) -> Sample:
         """The image, 8 bit."""
@@ -119,7 +125,8 @@ class ImageBoxExchange(Exchange):
         reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
         nothing = np.zeros(image.shape[:2], np.uint8)
         best = np.argsort(-prediction.scores, kind="stable")[:DRAWN]
-        caption = f"{len(reference.classes)} boxes in the reference, {len(prediction.classes)} detected"
+        many = "box" if len(reference.classes) == 1 else "boxes"
+        caption = f"{len(reference.classes)} {many} in the reference, {len(prediction.classes)} detected"
         if len(prediction.classes) > DRAWN:
             caption += f", the best {DRAWN} of them drawn"
         return [

@@ -19,6 +19,7 @@ from medbench.challenges.stray import Finding
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
+from medbench.core.label_values import label_values
 from medbench.io import eight_bit, raster
 from medbench.io.gate.listing import check_alone
 
@@ -190,6 +191,6 @@ class ImageMaskRelease(Release):
         oddities = []
         if labels.max(initial=0) == 1:
             oddities.append("masks are coded 0/1 where the release has 0/255; both are read")
-        elif len(np.unique(labels)) > 2:
+        elif len(label_values(labels)) > 2:
             oddities.append(f"masks have grey values and are read as mask above {self.mask_threshold} only")
         return mask, oddities

@@ -17,6 +17,7 @@ from medbench.challenges.families.sliced_volumes.exchange import SlicedVolumeExc
 from medbench.challenges.scorer import Scorer
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
+from medbench.core.label_values import label_values
 from medbench.core.result_table import CaseScores, MetricSpec
 from medbench.core.score import Score, Status
 from medbench.io.geometry import check_direction, check_geometry
@@ -128,7 +129,7 @@ class SlicedVolumeScorer(Scorer):
             reference = self.release.read_reference(case)
         except MedbenchError as error:
             return CaseScores({spec.name: Score.undefined(error.message) for spec in self.card.metrics})
-        present = set(np.unique(reference.array).tolist())
+        present = set(label_values(reference.array).tolist())
         shape, spacing = np.array(reference.shape), reference.spacing
         far = {
             "voxel": float(np.linalg.norm(shape)),
