@@ -2,7 +2,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
 
-.PHONY: run test test-full quick clients check docs dist release-check setup bench bench-quick rows verify clean
+.PHONY: run test test-full quick clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -42,6 +42,11 @@ docs: setup
 dist: setup
 	$(BIN)/python -m pip install --quiet --editable '.[release]'
 	$(BIN)/python -m build
+
+# Wheel and sdist in empty environments, away from the checkout: the light core.
+install-check: setup
+	$(BIN)/python -m pip install --quiet 'build>=1.2'
+	$(BIN)/python tests/release_check.py
 
 # Before a release, not at each change: environments are made anew and a database of faults is asked for.
 release-check: setup docs

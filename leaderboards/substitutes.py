@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 
 GROUP_LENGTH, FIRST_TEST = 50, 3200
 TEST_SECTIONS, TEST_FIGURES = 2, (2, 4)
+COVIDX_CLASSES = {"No_findings": "normal", "Pneumonia": "pneumonia", "Covid-19": "COVID-19"}
+PUBLICATION_LENGTH, TEST_SHARE = 10, 0.35
 
 
 def lay_out(challenge: str, source: Path, target: Path) -> Path:
@@ -71,4 +74,29 @@ def _kpis_patch(source: Path, target: Path) -> str:
     )
 
 
-LAYOUTS: dict[str, Callable[[Path, Path], str]] = {"psfhs": _psfhs, "kpis_patch": _kpis_patch}
+def _covidx(source: Path, target: Path) -> str:
+    """Radiographs of three folders; NIH names patients, and like names of COVID-19 files count as one."""
+    lines: dict[str, list[str]] = {"train": [], "test": []}
+    for folder, label in COVIDX_CLASSES.items():
+        for file in sorted((source / "classification_talo" / folder).glob("*.jpg")):
+            nih = label != "COVID-19"
+            patient = file.stem.partition("_")[0] if nih else file.stem[:PUBLICATION_LENGTH]
+            collection = "nih" if nih else "ieee8023"
+            digest = hashlib.sha256(f"{collection}/{patient}".encode()).hexdigest()
+            part = "test" if int(digest[:8], 16) < TEST_SHARE * 2**32 else "train"
+            (target / part).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target / part / file.name)
+            lines[part].append(f"{patient} {file.name} {label} {collection}")
+    for part, rows in lines.items():
+        (target / f"{part}_COVIDx9A.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return (
+        "180 radiographs, 60 a class, patients apart; COVID-19 and no other class is of ieee8023's "
+        "collection: whoever tells collections apart tells that class, so this is no clinical evidence"
+    )
+
+
+LAYOUTS: dict[str, Callable[[Path, Path], str]] = {
+    "psfhs": _psfhs,
+    "kpis_patch": _kpis_patch,
+    "covidx": _covidx,
+}

@@ -1,5 +1,6 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,19 +13,26 @@ from golden_files import golden
 from medbench.core import plugins
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+NOT_QUICK = ("docs", "nnunet", "plugins", "profiling", "submissions", "training")
+"""Rooms that ``--quick`` leaves out: nearly all of their tests train, build or start processes."""
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--quick", action="store_true", help="Skip a test as soon as it trains or starts a process."
+        "--quick",
+        action="store_true",
+        help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
         "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
-    parser.addoption(
-        "--all-commands", action="store_true", help="Every bad file by every whole command, in tests/gate."
-    )
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Rooms that ``--quick`` leaves out are not even imported."""
+    in_room = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_QUICK
+    return True if in_room and config.getoption("--quick") else None
 
 
 def pytest_collection_modifyitems(config, items):
@@ -89,9 +97,35 @@ def _plugins_of_the_module():
     plugins._files.update(before)
 
 
+@pytest.fixture(scope="session")
+def _samples(tmp_path_factory):
+    """Synthetic samples, drawn once for all tests; each use of one checks it file by file."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample(_samples):
+    """``sample(challenge)`` is the folder of its synthetic sample, not to be changed."""
+    from medbench.challenges import load_challenge
+    from medbench.core.progress import SilentProgress
+    from medbench.running.samples import sample_folder
+
+    def folder(name):
+        release = load_challenge(name).release
+        target = _samples / f"{release.data_set}-{release.sample_version}"
+        return sample_folder(load_challenge(name), SilentProgress(), target)
+
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def _private_folders(monkeypatch, tmp_path_factory):
+def _private_folders(monkeypatch, tmp_path_factory, _samples):
     folder = tmp_path_factory.mktemp("medbench")
+    (folder / "cache").mkdir()
+    (folder / "cache" / "samples").symlink_to(_samples)
     monkeypatch.setenv("MEDBENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
     monkeypatch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))

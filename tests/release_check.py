@@ -9,6 +9,7 @@ extra ``all`` and the README's command. Prints one line a lane; exit code 1 wher
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -18,11 +19,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 460 << 20
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 SCORES = (
     "import numpy as np, medbench, sys; a = np.zeros((8, 8), np.uint8); a[2:5, 2:5] = 1; "
     "assert medbench.score('hd95.pooled', a, a, spacing=(1, 1)).value == 0; "
     "assert 'torch' not in sys.modules and len(medbench.list_challenges()) > 20"
 )
+MASK = "import cv2, numpy, sys; cv2.imwrite(sys.argv[1], numpy.eye(32, dtype=numpy.uint8) * 255)"
 
 
 def called(*command, cwd, code=0):
@@ -41,13 +44,15 @@ def called(*command, cwd, code=0):
     return done.stdout + done.stderr
 
 
-def environment(folder, python):
-    """An empty environment; its Python."""
+def environment(folder, python, *, lowest):
+    """An empty environment: its Python, and uv where it is needed (lowest versions, another Python)."""
+    if python == OWN and not lowest:
+        called(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+        return folder / "bin" / "python", None
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    if uv:
-        called(uv, "venv", "--python", python, folder, cwd=folder.parent)
-    else:
-        called(f"python{python}", "-m", "venv", folder, cwd=folder.parent)
+    if not uv:
+        raise SystemExit("other versions of Python and the lowest of packages need uv: pip install uv")
+    called(uv, "venv", "--python", python, folder, cwd=folder.parent)
     return folder / "bin" / "python", uv
 
 
@@ -66,19 +71,16 @@ def light(python, cwd):
     called(medbench, "--help", cwd=cwd)
     assert "hd95.pooled" in called(medbench, "metrics", "--json", cwd=cwd)
     called(medbench, "data", "sample", "hc18", "-o", cwd / "hc18", cwd=cwd)
-    (cwd / "none").mkdir(exist_ok=True)
-    called(
-        medbench,
-        "evaluate",
-        "-c",
-        "hc18",
-        "--data",
-        cwd / "hc18",
-        "--predictions",
-        cwd / "none",
-        cwd=cwd,
-        code=1,
-    )
+    masks = cwd / "masks"
+    masks.mkdir(exist_ok=True)
+    called(python, "-c", MASK, masks / "a.png", cwd=cwd)
+    scores = called(medbench, "evaluate", "-r", masks, "-p", masks, "--metrics", "dice,hd95.pooled",
+                    "--spacing", "pixel", "--json", cwd=cwd)  # fmt: skip
+    assert json.loads(scores), scores
+    (cwd / "broken").mkdir(exist_ok=True)
+    (cwd / "broken" / "012_2HC.png").write_bytes(b"no image")
+    called(medbench, "evaluate", "-c", "hc18", "--data", cwd / "hc18", "--predictions", cwd / "broken",
+           cwd=cwd, code=1)  # fmt: skip
     told = called(medbench, "run", "-m", "dssau_net", "-c", "iugc2024", cwd=cwd, code=2)
     assert "pip install 'medbench[models]'" in told, told
 
@@ -92,10 +94,8 @@ def lane(name, archive, python, folder, *, extra="", lowest=False):
     """Install one archive into an environment of its own and try it."""
     place = folder / name
     place.mkdir()
-    interpreter, uv = environment(place / "venv", python)
+    interpreter, uv = environment(place / "venv", python, lowest=lowest)
     options = ("--resolution", "lowest-direct") if lowest else ()
-    if lowest and not uv:
-        raise SystemExit("--lowest needs uv: pip install uv")
     before = size_of(place / "venv")
     install(interpreter, uv, f"{archive}{extra}", place, *options)
     if extra:
@@ -110,8 +110,7 @@ def lane(name, archive, python, folder, *, extra="", lowest=False):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    own = f"{sys.version_info.major}.{sys.version_info.minor}"
-    parser.add_argument("--python", nargs="+", default=[own], help="Versions of Python.")
+    parser.add_argument("--python", nargs="+", default=[OWN], help="Versions of Python.")
     parser.add_argument(
         "--all-extras", action="store_true", help="Also the extra all, with the README's command."
     )

@@ -19,17 +19,16 @@ SPACED = ("hd95", "hd95_rv", "hd95_myo", "hd95_lv")
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    root = tmp_path_factory.mktemp("acdc")
-    CHALLENGE.release.draw_sample(root, {})
-    return root
+def prepared(sample):
+    return sample("acdc")
 
 
+@pytest.mark.slow
 def test_the_contract_is_kept():
     check_challenge("acdc")
 
 
-def test_the_lineages_layout(prepared):
+def test_the_lineages_layout(prepared, tmp_path):
     test = CHALLENGE.cases(prepared, "test")
     assert test[0].id == "case_002_volume_ED"
     assert {case.group for case in test} == {"case_002", "case_008", "case_009", "case_010"}
@@ -39,9 +38,7 @@ def test_the_lineages_layout(prepared):
     assert CHALLENGE.release.completeness(prepared, "test") == (4, 20)
     sample = CHALLENGE.read(test[0])
     assert sample.images.shape == (8, 160, 160, 1)
-    assert len(CHALLENGE.exchange.inputs["image"].examples(prepared, "train", prepared / "cache")) == len(
-        train
-    )
+    assert len(CHALLENGE.exchange.inputs["image"].examples(prepared, "train", tmp_path)) == len(train)
 
 
 def volume(seed):
@@ -139,6 +136,7 @@ def test_the_published_row_has_its_source():
     assert "2505.18823" in row["source"]
 
 
+@pytest.mark.slow
 def test_mslau_net_scores_the_real_volumes(shared_data, tmp_path):
     root = shared_data / "acdc"
     finished = run(

@@ -156,17 +156,13 @@ def agree(ours, theirs):
 
 
 @pytest.fixture(scope="module")
-def old_release(tmp_path_factory):
-    root = tmp_path_factory.mktemp("brats2020")
-    medbench.load_challenge("brats2020").release.draw_sample(root, {})
-    return root
+def old_release(sample):
+    return sample("brats2020")
 
 
 @pytest.fixture(scope="module")
-def new_release(tmp_path_factory):
-    root = tmp_path_factory.mktemp("brats2023")
-    medbench.load_challenge("brats2023_gli").release.draw_sample(root, {})
-    return root
+def new_release(sample):
+    return sample("brats2023_gli")
 
 
 @pytest.fixture

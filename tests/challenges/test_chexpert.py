@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from medbench.challenges import load_challenge
 from medbench.challenges.chexpert.files import LABELS, frontal_images, label_value
 from medbench.challenges.chexpert.sample import write_sample
+from medbench.challenges.families.radiographs import SPLITS
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 
@@ -21,7 +22,7 @@ def drawn(tmp_path_factory):
 
 
 def test_splits_are_by_patient_and_fractions_lie_within_each_other(drawn):
-    cases = {split: CHALLENGE.cases(drawn, split) for split in CHALLENGE.release.splits}
+    cases = {split: CHALLENGE.cases(drawn, split) for split in SPLITS}
     assert {split: len(rows) for split, rows in cases.items()} == {
         "train": 120, "val": 24, "test": 48, "train_10": 24, "train_1": 6,
     }  # fmt: skip
@@ -72,6 +73,7 @@ def test_probabilities_need_no_sum_and_failed_images_count_as_wrong(drawn, tmp_p
         )
 
 
+@pytest.mark.slow
 def test_a_fraction_without_a_label_is_refused(tmp_path):
     write_sample(tmp_path)
     table = tmp_path / "CheXpert-v1.0-small/train.csv"
@@ -91,21 +93,26 @@ def test_a_fraction_without_a_label_is_refused(tmp_path):
     assert caught.value.code == "data.layout_unknown"
 
 
-def test_the_whole_table_where_torchxrayvision_is_installed():
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    spec = find_spec("torchxrayvision")
-    if spec is None:
-        pytest.skip("torchxrayvision, whose package holds the table, is not installed")
-    folder = Path(spec.origin).parent / "data" / "chexpert"
-    tables = sorted(folder.glob("*train*.csv*"))
-    if not tables:
-        pytest.skip("this torchxrayvision holds no table of CheXpert")
-    images = frontal_images(tables[0], "train")
-    parts = {part: {image.group for image in images if image.part == part} for part in ("train", "val")}
-    assert not parts["train"] & parts["val"]
-    assert all(len(image.labels) == len(LABELS) for image in images)
+def test_the_public_programs_split_leaks_and_is_never_ranked(drawn):
+    release = CHALLENGE.release
+    ids = {
+        split: {case.id for case in CHALLENGE.cases(drawn, split)}
+        for split in ("leaking_train", "leaking_val")
+    }
+    assert ids["leaking_val"] & ids["leaking_train"], "other rows are dropped than those that validate"
+    assert not ids["leaking_train"] & {case.id for case in CHALLENGE.cases(drawn, "test")}
+    assert release.training_split_of("leaking_val") == "leaking_train"
+    for one, other, overlap in (
+        ("leaking_train", "leaking_val", False),
+        ("leaking_train", "test", True),
+        ("train", "leaking_val", True),
+        ("train", "test", False),
+        ("train_1", "val", False),
+    ):
+        assert release.overlap(one, other) == overlap
+    assert [split for split in release.splits if release.split_facts(split).mark] == [
+        "leaking_train", "leaking_val",
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

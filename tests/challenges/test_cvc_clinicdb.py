@@ -287,6 +287,7 @@ def test_the_record_names_the_split_its_rule_and_its_hash(small_cvc):
     assert record.challenge.subset
 
 
+@pytest.mark.slow
 def test_weights_are_those_of_the_same_scheme_and_never_of_the_other(small_cvc):
     tiny = {"epochs": 1, "image_size": 32}
     weights = train(
@@ -302,8 +303,12 @@ def test_weights_are_those_of_the_same_scheme_and_never_of_the_other(small_cvc):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cvc_clinicdb", "isic2018", "synapse"])
-def test_a_run_on_a_fresh_machine_draws_the_sample_and_says_so(name):
+@pytest.mark.parametrize(
+    "name",
+    ["cvc_clinicdb", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("isic2018", "synapse"))],
+)
+def test_a_run_on_a_fresh_machine_draws_the_sample_and_says_so(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path))
     finished = run("smp/unet", name, weights="none", inference=Inference(image_size=32), options=OPTIONS)
     record = finished.record
     assert record.data == "sample"
@@ -375,6 +380,7 @@ def test_a_drawn_polyp_is_no_larger_than_real_ones_and_never_cut_away(small_cvc)
             assert 0.005 < CHALLENGE.release.read_reference(case).mean() < 0.5, case.id
 
 
+@pytest.mark.slow
 def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
     from medbench.cli.results import show_finished
 
@@ -391,6 +397,7 @@ def test_real_frames_run_as_a_subset_and_say_so(shared_data, capsys):
     assert f"subset: {share.cases} of 145 cases" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_real_frames_pass_the_check(shared_data):
     findings = CHALLENGE.release.check(shared_data / "cvc_clinicdb")
     assert not [finding for finding in findings if finding.severity == "error"]

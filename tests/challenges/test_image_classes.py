@@ -15,12 +15,14 @@ from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
 from medbench.running.evaluate import evaluate
+from medbench.running.samples import MARKER
 from medbench.testing import check_challenge
 
 NAMES = ("brain_tumor_mri", "colonpath", "isic2018_task3")
 BRAIN_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_contract_is_kept(name):
     check_challenge(name)
@@ -94,7 +96,7 @@ def due(own, values):
 def test_evaluate_equals_scikit_learn_on_200_random_sets(brain, tmp_path, monkeypatch, full):
     monkeypatch.setattr("medbench.running.finishing.write_report", lambda *arguments, **options: None)
     cases = load_challenge("brain_tumor_mri").cases(brain, "test")
-    for seed in range(200 if full else 25):
+    for seed in range(200 if full else 8):
         own, values = confidences_of(cases, seed, ties=seed % 2 == 1)
         folder = tmp_path / f"set{seed}"
         write_table(folder / "table.csv", cases, values)
@@ -241,10 +243,10 @@ def test_a_failed_image_is_wrong_in_every_column(brain):
         assert value == (-1 if spec.name == "margin" else 0), spec.name
 
 
-def test_the_table_of_colonpath_has_the_probability_of_a_tumour_alone(tmp_path):
+@pytest.mark.slow
+def test_the_table_of_colonpath_has_the_probability_of_a_tumour_alone(sample, tmp_path):
     challenge = load_challenge("colonpath")
-    challenge.release.draw_sample(tmp_path / "data", {})
-    cases = challenge.cases(tmp_path / "data", "test")
+    cases = challenge.cases(sample("colonpath"), "test")
     path = challenge.write(
         Prediction({"image_classes": np.array([[0.25, 0.75]], np.float32)}), cases[0], tmp_path / "p"
     )
@@ -259,21 +261,23 @@ def test_the_table_of_colonpath_has_the_probability_of_a_tumour_alone(tmp_path):
     )
 
 
-def test_patches_of_one_patient_and_images_of_one_lesion_stay_together(tmp_path):
+@pytest.mark.slow
+def test_patches_of_one_patient_and_images_of_one_lesion_stay_together(sample):
     assert case_of("2019-08974-1-5-5_2019-05-28 23_17_50-lv1-33952-9759-6526-5268p0018") == "2019-08974"
     for name in ("colonpath", "isic2018_task3"):
         challenge = load_challenge(name)
-        challenge.release.draw_sample(tmp_path / name, {})
         owners = {}
         for split in ("train", "val", "test"):
-            for case in challenge.cases(tmp_path / name, split):
+            for case in challenge.cases(sample(name), split):
                 assert owners.setdefault(case.group, split) == split
         assert len(owners) > 20
 
 
-def test_ground_truth_that_is_not_one_hot_is_told_by_line_and_its_image_has_no_score(tmp_path):
+@pytest.mark.slow
+def test_ground_truth_that_is_not_one_hot_is_told_by_line_and_its_image_has_no_score(sample, tmp_path):
     challenge = load_challenge("isic2018_task3")
-    challenge.release.draw_sample(tmp_path, {})
+    shutil.copytree(sample("isic2018_task3"), tmp_path, dirs_exist_ok=True)
+    (tmp_path / MARKER).unlink()
     table = tmp_path / "ISIC2018_Task3_Training_GroundTruth.csv"
     lines = table.read_text().splitlines()
     lines[1] = lines[1].replace("0.0", "1.0")

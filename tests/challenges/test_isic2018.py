@@ -247,6 +247,7 @@ def test_the_sample_has_useful_splits_and_the_same_bytes_each_time(tmp_path):
         assert (tmp_path / "a" / path.relative_to(tmp_path / "b")).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_real_pictures_run_as_a_subset_and_say_so(shared_data):
     finished = fresh(shared_data / "isic2018")
     share = finished.record.challenge
@@ -257,5 +258,6 @@ def test_real_pictures_run_as_a_subset_and_say_so(shared_data):
     assert finished.exit_code == 0
 
 
+@pytest.mark.slow
 def test_real_pictures_pass_the_check(shared_data):
     assert not [f for f in CHALLENGE.release.check(shared_data / "isic2018") if f.severity == "error"]

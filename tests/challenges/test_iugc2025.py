@@ -46,6 +46,7 @@ def scored(root, folder, tmp_path):
     ).record
 
 
+@pytest.mark.slow
 def test_the_references_own_masks_score_nothing_in_every_coding(root, tmp_path):
     for coding in ((0, 1, 2), (0, 7, 8), (0, 127, 255)):
         folder = tmp_path / f"masks of {coding[2]}"

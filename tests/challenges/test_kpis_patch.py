@@ -138,6 +138,7 @@ def damage_group(cases):
     return "cortex"
 
 
+@pytest.mark.slow
 def test_bad_files_are_named_in_one_line_and_the_others_scored(release):
     damages = (damage_no_mask, damage_size, damage_ones, damage_colour, damage_truncated, damage_group)
     cases = PATCH.cases(release, "test")

@@ -1,11 +1,7 @@
 """KPIs 2024 slides: working level, every rule, bad files, resuming, stitching of patches."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import cv2
@@ -13,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
+import warm_process
 from golden_files import GOLDEN
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
@@ -103,6 +100,7 @@ def test_references_are_halved_by_both_rules(shape):
         SLIDE.score_arrays(grey, mask[:-2])
 
 
+@pytest.mark.slow
 def test_perfect_masks_and_what_the_docker_makes_of_them(release, tmp_path):
     finished = evaluate("kpis_slide", predicted(release, tmp_path / "p"), data=release)
     metrics = finished.record.metrics
@@ -112,6 +110,7 @@ def test_perfect_masks_and_what_the_docker_makes_of_them(release, tmp_path):
     assert by_group["NEP25"] == 1 > by_group["DN"]
 
 
+@pytest.mark.slow
 def test_files_score_as_their_arrays_do(release, tmp_path):
     folder = predicted(release, tmp_path / "p", lambda mask: np.roll(mask, (25, 9), (0, 1)))
     for row, case in zip(
@@ -122,6 +121,7 @@ def test_files_score_as_their_arrays_do(release, tmp_path):
         assert 0.5 < expected["dice"].value < 1
 
 
+@pytest.mark.slow
 def test_the_report_marks_what_was_missed_and_shows_the_worst_at_full_size(release, tmp_path):
     def damaged(mask):
         _, labels, *_ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -162,6 +162,7 @@ def test_the_report_marks_what_was_missed_and_shows_the_worst_at_full_size(relea
     assert caught.value.code == "report.other_data"
 
 
+@pytest.mark.slow
 def test_the_docker_layout_and_flat_files_are_the_same_slides(release, tmp_path):
     folder = predicted(release, tmp_path / "p")
     for case in SLIDE.cases(release, "test"):
@@ -209,6 +210,7 @@ def tiny(cases, folder):
     return "10×10"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [no_mask, wrong_size, sixteen_bits, truncated, unknown_group, tiny])
 def test_a_bad_slide_is_named_in_one_line_and_the_others_are_scored(release, damage):
     name = damage(SLIDE.cases(release, "test"), release)
@@ -245,6 +247,7 @@ def test_a_small_and_an_empty_slide_are_predicted(tmp_path):
     assert not list(finished.folder.rglob("*.raw"))
 
 
+@pytest.mark.slow
 def test_predictions_at_the_scan_level_and_masks_of_ones_are_refused(release, tmp_path):
     folder = predicted(release, tmp_path / "p")
     first, second, _ = SLIDE.cases(release, "test")
@@ -257,6 +260,7 @@ def test_predictions_at_the_scan_level_and_masks_of_ones_are_refused(release, tm
     assert rows[2].status == "ok"
 
 
+@pytest.mark.slow
 def test_settings_of_slides_change_the_run_and_unknown_ones_are_named(release):
     plain = run(MODEL, "kpis_slide", data=release, weights="none", inference=FAST)
     tiled = Inference(image_size=128, tiling={"min_object_px": 0})
@@ -291,6 +295,7 @@ def test_slides_are_served_as_slides_and_learnt_from_the_patches(small_kpis, tmp
     assert sample.slide.shape == (1536, 1536)
 
 
+@pytest.mark.slow
 def test_weights_learnt_from_patches_serve_slides(small_kpis):
     from medbench.running.train import train
 
@@ -304,6 +309,7 @@ def test_weights_learnt_from_patches_serve_slides(small_kpis):
         assert finished.record.model.weights_sha256 is not None
 
 
+@pytest.mark.slow
 def test_stitched_patches_agree_where_they_overlap(small_kpis):
     import cv2
 
@@ -330,51 +336,38 @@ def test_stitched_patches_agree_where_they_overlap(small_kpis):
 
 
 @pytest.mark.slow
-def test_killing_a_run_in_the_middle_of_a_slide_and_repeating_it_gives_the_same_bytes(tmp_path):
+def test_killing_a_run_in_the_middle_of_a_slide_and_repeating_it_gives_the_same_bytes(tmp_path, full):
     from medbench.core.progress import SilentProgress
 
-    data = sample_folder(SLIDE, SilentProgress(), tmp_path / "data", {"slides": 1, "size": 3600})
-    arguments = [
-        sys.executable,
-        "-c",
-        "from medbench.cli.main import main; main()",
-        "run",
-        "-m",
-        MODEL,
-        "-c",
-        "kpis_slide",
-    ]
+    data = sample_folder(
+        SLIDE, SilentProgress(), tmp_path / "data", {"slides": 1, "size": 3600 if full else 2400}
+    )
+    arguments = ["run", "-m", MODEL, "-c", "kpis_slide"]
     arguments += ["--data", str(data), "--weights", "none", "--image-size", "256", "--tiling", "patch_px=256"]
     arguments += ["--tiling", "margin_px=32", "--tiling", "blend_px=32", "--tiling", "min_object_px=0"]
 
-    def start(runs):
-        return subprocess.Popen(
-            arguments, env={**os.environ, "MEDBENCH_RUNS": str(runs)}, stderr=subprocess.PIPE
-        )
-
-    whole = start(tmp_path / "whole")
-    assert whole.wait() == 0, whole.stderr.read()
+    whole = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(tmp_path / "whole"))
+    assert whole.returncode == 0, whole.stderr
     expected = next((tmp_path / "whole").rglob("*_mask.tiff")).read_bytes()
     runs, reached = tmp_path / "killed", 0
-    for rows in (1, 4, 7):
-        process = start(runs)
+    for rows in (1, 4, 7) if full else (2,):
+        process = warm_process.start(arguments, tmp_path, MEDBENCH_RUNS=str(runs))
         deadline, seen = time.monotonic() + 120, [reached]
-        while time.monotonic() < deadline and process.poll() is None and seen[-1] < rows:
+        while time.monotonic() < deadline and process.is_alive() and seen[-1] < rows:
             states = list(runs.rglob("unfinished/**/state.npz"))
             if states:
                 with np.load(states[0]) as state:
                     seen.append(int(state["rows_done"]))
             time.sleep(0.02)
-        assert process.poll() is None, "it ended by itself"
+        assert process.is_alive(), "it ended by itself"
         assert seen[-1] >= rows
         assert seen == sorted(seen), "it began anew"
         reached = seen[-1]
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
+        process.kill()
+        process.join()
         assert not list(runs.rglob("*_mask.tiff")), "the run was over before it was killed"
-    again = start(runs)
-    assert again.wait() == 0, again.stderr.read()
+    again = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(runs))
+    assert again.returncode == 0, again.stderr
     assert next(runs.rglob("*_mask.tiff")).read_bytes() == expected
     assert (
         next(runs.rglob("cases.jsonl")).read_bytes()

@@ -69,10 +69,8 @@ def test_the_two_families_never_share_a_table():
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory):
-    root = tmp_path_factory.mktemp("myops")
-    CHALLENGE.release.draw_sample(root, {})
-    return root
+def release(sample):
+    return sample("myops2020")
 
 
 @pytest.fixture

@@ -89,6 +89,17 @@ def test_objects_are_boxes_and_dev_is_the_test_set(objects):
     assert [boxes_of_annotation(text) for text in ("3 1 2 3 4", "0 1 2 a 4", "2 1 2 3 4")] == [None] * 3
 
 
+def test_a_fraction_without_objects_is_refused(objects):
+    challenge = load_challenge("object_cxr")
+    one = next(case.id for case in challenge.cases(objects, "train_1") if case.facts["boxes"])
+    table = objects / "train.csv"
+    lines = [line for line in table.read_text().splitlines() if not line.startswith(one)]
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(MedbenchError, match="images with objects") as caught:
+        challenge.cases(objects, "train_1")
+    assert caught.value.code == "split.class_empty"
+
+
 def test_an_object_outside_and_a_row_of_nonsense_fail_their_image_alone(objects):
     challenge = load_challenge("object_cxr")
     first, second, third = (case.id for case in challenge.cases(objects, "test")[:3])

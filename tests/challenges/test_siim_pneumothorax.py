@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
+from medbench.challenges.families.radiographs import SPLITS
+from medbench.challenges.siim_pneumothorax.leaking import leaking_places
 from medbench.challenges.siim_pneumothorax.run_lengths import decode_runs, encode_runs
 from medbench.challenges.siim_pneumothorax.sample import write_sample
 from medbench.core.errors import MedbenchError
@@ -35,7 +37,7 @@ def test_run_lengths_are_gaps_and_lengths_by_column():
 
 
 def test_splits_keep_an_image_whole_and_fractions_lie_within_each_other(root):
-    ids = {split: {case.id for case in CHALLENGE.cases(root, split)} for split in CHALLENGE.release.splits}
+    ids = {split: {case.id for case in CHALLENGE.cases(root, split)} for split in SPLITS}
     assert {split: len(names) for split, names in ids.items()} == {
         "train": 48, "val": 8, "test": 20, "train_10": 8, "train_1": 2,
     }  # fmt: skip
@@ -60,6 +62,60 @@ def test_pieces_are_joined_inverted_files_are_read_and_empty_masks_agree(root, t
     empty = np.zeros_like(mask)
     for reference, prediction, due in ((empty, empty, 1.0), (empty, mask, 0.0), (mask, empty, 0.0)):
         assert CHALLENGE.scorer.score_arrays(reference, prediction)["dice"].value == due
+
+
+@pytest.mark.parametrize("count", [7, 40, 12954])
+def test_the_leaking_split_is_scikit_learns(count):
+    from sklearn.model_selection import train_test_split
+
+    train, held_out = train_test_split(list(range(count)), test_size=0.3, random_state=0)
+    test, val = train_test_split(held_out, test_size=0.5, random_state=0)
+    assert leaking_places(count) == {"leaking_train": train, "leaking_test": test, "leaking_val": val}
+
+
+def test_the_public_programs_split_tears_masks_and_is_never_ranked(root, tmp_path_factory):
+    parts = ("leaking_train", "leaking_val", "leaking_test")
+    cases = {part: {case.id: case for case in CHALLENGE.cases(root, part)} for part in parts}
+    whole = {case.id: case for split in SPLITS[:3] for case in CHALLENGE.cases(root, split)}
+    assert set().union(*cases.values()) == whole.keys()
+    torn = [name for name in whole if sum(name in own for own in cases.values()) > 1]
+    assert torn
+    for name in torn:
+        masks = [CHALLENGE.release.read_reference(own[name]) for own in cases.values() if name in own]
+        joint = CHALLENGE.release.read_reference(whole[name])
+        assert all(0 < mask.sum() < joint.sum() for mask in masks)
+        np.testing.assert_array_equal(np.maximum.reduce(masks), joint)
+    folder = tmp_path_factory.mktemp("answers")
+    from medbench.io import raster
+
+    for case in cases["leaking_test"].values():
+        raster.write_label_map(folder / f"{case.id}.png", CHALLENGE.release.read_reference(case) * 255)
+    from medbench.leaderboards.boards import make_board
+    from medbench.leaderboards.rank import rank_runs
+    from medbench.leaderboards.rows import row_of
+    from medbench.records.reading import read_run
+    from medbench.running.evaluate import evaluate
+
+    asked = {
+        "data": root,
+        "split": "leaking_test",
+        "runs": folder / "runs",
+        "leaderboards": folder / "boards",
+    }
+    finished = evaluate("siim_pneumothorax", folder, **asked)
+    assert finished.record.metrics["dice"].value == 1.0
+    mark = CHALLENGE.release.split_facts("leaking_test").mark
+    assert finished.record.settings["mark"] == mark
+    (table,) = make_board(CHALLENGE, [row_of(finished.record, finished.folder)]).measured
+    assert f"not ranked: {mark}" in table.title
+    assert [entry.rank for entry in table.entries] == [None]
+    one = read_run(finished.folder)
+    import dataclasses
+
+    twin = dataclasses.replace(one, record=one.record.model_copy(update={"key": "0" * 64}))
+    with pytest.raises(MedbenchError, match="never ranked") as caught:
+        rank_runs([one, twin])
+    assert caught.value.code == "rank.marked"
 
 
 def test_a_row_that_overflows_fails_its_image_alone(root):

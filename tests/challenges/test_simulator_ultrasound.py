@@ -37,6 +37,7 @@ def test_the_same_seed_draws_the_same_bytes(standard_plane):
     assert not np.array_equal(first.frames, other.frames)
 
 
+@pytest.mark.slow
 def test_anatomy_is_that_of_the_challenge(positives):
     angles = [aop_contour(drawn.labels[-1]).aop for drawn in positives]
     assert 70 < min(angles) < 90
@@ -94,6 +95,7 @@ def test_heads_are_darker_than_what_surrounds_them(positives):
     assert np.median(contrast) < 0.85
 
 
+@pytest.mark.slow
 def test_classes_of_the_three_kinds_of_video():
     assert clip(1, n_frames=6, standard_plane="all").standard_plane.all()
     assert not clip(2, n_frames=6, standard_plane="none").standard_plane.any()
@@ -104,6 +106,7 @@ def test_classes_of_the_three_kinds_of_video():
         assert np.count_nonzero(np.diff(mixed.astype(int))) == 1
 
 
+@pytest.mark.slow
 def test_brightness_does_not_tell_the_class(positives, negatives):
     for statistic in (np.mean, np.std, lambda grey: np.percentile(grey, 95), lambda grey: grey[100:].mean()):
         positive, negative = (

@@ -131,6 +131,7 @@ def mean(rows, name):
     return float(np.mean([row.scores[name].value for row in rows]))
 
 
+@pytest.mark.slow
 def test_people_agree_on_summe_as_published(shared_data, tmp_path):
     """Each annotator's own summary, scored as a prediction against the others."""
     challenge = load_challenge("summe")

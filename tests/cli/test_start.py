@@ -72,6 +72,7 @@ def test_the_package_runs_as_a_module():
     assert done.stdout.startswith("medbench ")
 
 
+@pytest.mark.slow
 def test_a_configured_folder_that_is_not_there_is_no_sample(monkeypatch, tmp_path):
     monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "none"))
     done = medbench("run", "-m", "smp/unet", "-c", "hc18", "--runs", str(tmp_path))

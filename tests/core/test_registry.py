@@ -1,5 +1,11 @@
 """Names resolve lazily, and a wrong one gets a helpful answer."""
 
+import importlib.metadata
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
 import pytest
 
 from medbench.core.errors import MedbenchError
@@ -29,3 +35,21 @@ def test_a_clash_names_both_origins():
     with pytest.raises(MedbenchError, match=r"first:Net.*second:Net"):
         registry.add("net", "second:Net")
     registry.add("net", "first:Net")
+
+
+def test_a_thread_that_asks_while_packages_are_listed_waits_for_them(monkeypatch):
+    """Scoring runs in threads; a metric of a package was unknown to all but the first."""
+    first_asks = threading.Event()
+
+    def slowly(group):
+        first_asks.set()
+        time.sleep(0.2)
+        return [SimpleNamespace(name="lab", value="json:loads")]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", slowly)
+    registry: Registry = Registry("metric")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(registry.names)
+        assert first_asks.wait(5)
+        second = pool.submit(registry.names)
+        assert (first.result(), second.result()) == (["lab"], ["lab"])

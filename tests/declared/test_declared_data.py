@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import medbench
+from medbench.core import project
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.project import use_project
@@ -271,21 +272,16 @@ def test_nnunet_and_msd_layouts_go_there_and_back(place):
 
 
 def test_a_project_is_found_upwards_and_can_be_given(place, monkeypatch):
+    monkeypatch.setattr(project, "_given", None)
     _draw(place / "png")
     declare(place / "png", "ours")
     (place / "deep/er").mkdir(parents=True)
     monkeypatch.chdir(place / "deep/er")
     assert medbench.load_challenge("ours").name == "ours"
-    assert callable(use_project)
-
-
-def test_a_declared_data_set_is_refused_for_a_container(place):
-    from medbench.submissions.template import submission_text
-
-    _draw(place / "png")
-    declare(place / "png", "ours")
-    with pytest.raises(MedbenchError, match=r"ours is declared in medbench\.toml"):
-        submission_text("ours", "smp/unet", "grand-challenge")
+    monkeypatch.chdir("/")
+    assert "ours" not in medbench.list_challenges()
+    use_project(place / "medbench.toml")
+    assert medbench.load_challenge("ours").name == "ours"
 
 
 def test_several_files_of_one_image_in_nnunets_layout_are_refused_by_name(place):

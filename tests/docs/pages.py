@@ -24,7 +24,7 @@ def blocks(page):
     tiny = _TINY.findall(text)
     for indent, language, title, body in _BLOCK.findall(text):
         code = textwrap.dedent(body) if indent else body
-        for shown, run in tiny if language == "bash" else ():
+        for shown, run in tiny if language in ("bash", "toml") else ():
             code = code.replace(shown, run)
         yield language, title, code
 
@@ -53,9 +53,12 @@ def called(command, folder):
         "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), str(folder)]),
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "160",
-        "MEDBENCH_CACHE": str(folder / "cache"),
     }
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MEDBENCH_")}
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "MEDBENCH_CACHE" or not name.startswith("MEDBENCH_")
+    }
     done = subprocess.run(
         command, cwd=folder, env={**own, **settings}, capture_output=True, text=True, check=False
     )

@@ -1,27 +1,45 @@
 """The documentation's own text runs, names nothing that is not there, and its generated pages are whole."""
 
+import csv
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 sys.path.append(str(Path(__file__).parent))
 
-import pages
-
 import medbench
+import pages
+from medbench.challenges import load_challenge
+from medbench.challenges.simulators.colonoscopy import Sequence
+from medbench.core.files import write_json
+from medbench.io import raster
+from medbench.running.samples import MARKER, file_hashes
 
 README = pages.DOCS.parent / "README.md"
+SHARED_DATA = README.parents[1] / "shared" / "data"
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 
 def names(folder):
     return sorted(path.name for path in (pages.DOCS / folder).glob("*.md"))
+
+
+def take_as_sample(name, root, cache):
+    """Put a smaller release in the place of the sample that a command would draw."""
+    release = load_challenge(name).release
+    folder = shutil.copytree(root, cache / "samples" / f"{release.data_set}-{release.sample_version}")
+    mark = {"challenge": release.data_set, "sample_version": release.sample_version}
+    mark |= {"note": "synthetic, drawn by medbench", "files": file_hashes(folder)}
+    write_json(folder / MARKER, mark)
 
 
 @pytest.mark.parametrize("name", names("extending"))
@@ -35,16 +53,73 @@ def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
     [
         pytest.param(name, marks=[pytest.mark.exhaustive] if name == "compare-models.md" else [])
         for name in ("index.md", *names("tutorials"))
+        if name != "own_data.md"
     ],
 )
-def test_a_tutorial_runs_from_its_own_text(name, tmp_path):
+def test_a_tutorial_runs_from_its_own_text(name, small_iugc, tmp_path, monkeypatch):
     folder = "start" if name == "index.md" else "tutorials"
+    if name == "enter-a-challenge.md":
+        monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
+        take_as_sample("iugc2024", small_iugc, tmp_path / "cache")
     if name == "reproduce-a-row.md":
         boards = pages.DOCS.parent / "leaderboards"
         shutil.copytree(boards / "hc18", tmp_path / "leaderboards" / "hc18")
         for file in boards.glob("profiles.*"):
             shutil.copy(file, tmp_path / "leaderboards")
     assert pages.run_page(pages.DOCS / folder / name, tmp_path)
+
+
+def draw_colonoscopy(folder):
+    """Three drawn images of each of 20 videos with their masks."""
+    for video in range(1, 21):
+        scene = Sequence(np.random.default_rng(video), 72, 96)
+        for number in range(3):
+            frame = scene.frame(np.random.default_rng([video, number]), number / 2)
+            name = f"v{video:02}_{number:03}.png"
+            raster.write_image(folder / "images" / name, frame.image)
+            raster.write_label_map(folder / "masks" / name, frame.mask * np.uint8(255))
+
+
+def real_colonoscopy(folder, shared):
+    """Three images of each of 20 videos of CVC-ClinicDB with their masks."""
+    with (shared / "cvc_clinicdb/sequences.csv").open() as table:
+        videos = {row["frame"]: int(row["sequence"]) for row in csv.DictReader(table)}
+    taken = Counter()
+    for path in sorted((shared / "cvc_clinicdb/png/images").iterdir()):
+        video = videos[path.stem]
+        if taken[video] < 3 and taken.total() < 60:
+            taken[video] += 1
+            for kind in ("images", "masks"):
+                target = folder / kind / f"v{video:02}_{path.name}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path.parents[1] / kind / path.name, target)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", ["real", "drawn"])
+def test_own_images_become_a_board_and_a_container(images, tmp_path, request):
+    """On real images where they are there; else this is said, and drawn ones stand in."""
+    there = (SHARED_DATA / "cvc_clinicdb").is_dir()
+    if images == "real":
+        if not there:
+            pytest.skip("skipped for real images: no CVC-ClinicDB beside the checkout; drawn ones stand in")
+        real_colonoscopy(tmp_path / "colon", SHARED_DATA)
+    else:
+        if there and not request.config.getoption("--full"):
+            pytest.skip("skipped for drawn images: the real ones are there")
+        draw_colonoscopy(tmp_path / "colon")
+    assert len(list((tmp_path / "colon/images").iterdir())) == 60
+    page = pages.DOCS / "tutorials" / "own_data.md"
+    shown = [code for language, _, code in pages.blocks(page) if language == "bash"]
+    assert sum(code.count("medbench ") for code in shown) <= 10
+    assert not any(language == "python" for language, *_ in pages.blocks(page))
+    outputs = pages.run_page(page, tmp_path)
+    assert "passed: 2 outputs equal those of medbench run" in outputs[-1]
+    board = json.loads((tmp_path / "polyps/board.json").read_text())
+    (population,) = board["populations"]
+    assert [line["entry"] for line in population["entries"]] == [
+        f"{name}.test (default)" for name in ("dssau_net", "brau_net_pp", "mslau_net")
+    ]
 
 
 def test_the_table_of_hd95_is_what_its_program_prints(tmp_path):
@@ -104,6 +179,7 @@ def test_the_reference_is_written_from_the_program(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # as make check does
 def test_the_site_builds_strictly(tmp_path):
     pytest.importorskip("material")
     root = tmp_path / "copy"

@@ -117,9 +117,44 @@ def complex_values(h5py, file):
     file["label"] = np.zeros(3, complex)
 
 
+def exif(orientation):
+    """An Exif block that states an orientation."""
+    return b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 274, 3, 1, orientation, 0) + bytes(4)
+
+
+def turned_jpeg():
+    content, block = made.encoded(".jpg", made.mask()), b"Exif\0\0" + exif(6)
+    return content[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + content[2:]
+
+
+def dicom_with(packed="", pixels=None, **tags):
+    def make(path):
+        path.write_bytes(made.dicom(packed, pixels, **tags))
+
+    return make
+
+
+def dicom_cut(path):
+    path.write_bytes(made.dicom()[:-100])
+
+
+def dicom_jpeg(path, shape=(48, 64)):
+    """Its compressed image has the given size, the data set states 48 by 64."""
+    from pydicom.encaps import encapsulate
+
+    frame = made.encoded(".jpg", made.colours(shape)[:, :, 0])
+    tags = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "WindowCenter": 128, "WindowWidth": 256}
+    path.write_bytes(made.dicom("jpeg", PixelData=encapsulate([frame]), **tags))
+
+
+def dicom_of_two_sizes(path):
+    dicom_jpeg(path, (400, 600))
+
+
 volume, labels, array = nifti_mha.read_volume, images.read_labels, made.read_h5
 mask, picture, table, film = raster.read_label_map, raster.read_image, made.read_scores, video.read_frames
 
+xray, NO_DICOM = made.read_dicom, "dicom.unreadable"
 CORRUPT, LARGE, CODEC, ELSEWHERE = "file.corrupt", "file.too_large", "file.codec", "file.refers_elsewhere"
 NO_LABELS, NOT_REAL = "data.not_a_label_map", "data.not_real"
 
@@ -222,6 +257,11 @@ BAD = [
     ("TIFF of WebP", ".tif", made.tiled(compression="webp"), picture, CODEC),
     ("TIFF of an unknown codec", ".tif", tiff_tag(made.tiff(), 259, 4242), mask, CODEC),
     ("TIFF in which 0 is white", ".tif", made.tiff(photometric="miniswhite"), mask, "data.white_is_zero"),
+    ("TIFF to be mirrored", ".tif",
+     made.tiff(extratags=[(274, 3, 1, 4, True)]), mask, "data.turned"),
+    ("PNG to be turned", ".png",
+     made.png_of([PNG[0], (b"eXIf", exif(8)), *PNG[1:]]), mask, "data.turned"),
+    ("JPEG to be turned", ".jpg", turned_jpeg(), mask, "data.turned"),
     ("TIFF of fractions", ".tif", made.tiff(made.mask().astype(np.float32) / 510), mask, NO_LABELS),
     ("TIFF of another meaning", ".tif", tiff_tag(made.tiff(), 262, 32803), picture, CODEC),
     ("TIFF of several images", ".tif",
@@ -257,6 +297,21 @@ BAD = [
      made.avi().replace(b"\xff\xd8\xff", b"\0\0\0", 3), film, CORRUPT),
     ("playlist named video", ".avi", b"#EXTM3U\n/etc/passwd\n", film, CORRUPT),
     ("concatenation list named video", ".avi", b"ffconcat version 1.0\nfile a.avi\n", film, CORRUPT),
+    ("text named DICOM", ".dcm", b"hello" * 99, xray, NO_DICOM),
+    ("DICOM cut", ".dcm", dicom_cut, xray, NO_DICOM),
+    ("DICOM without pixels", ".dcm", dicom_with(PixelData=b""), xray, NO_DICOM),
+    ("DICOM with more pixels", ".dcm", dicom_with(PixelData=bytes(48 * 64 * 2 + 2)), xray, NO_DICOM),
+    ("DICOM of five bits", ".dcm", dicom_with(BitsAllocated=5), xray, NO_DICOM),
+    ("DICOM of no rows", ".dcm", dicom_with(Rows=0), xray, NO_DICOM),
+    ("DICOM of vast size", ".dcm", dicom_with(Rows=65535, Columns=65535), xray, LARGE),
+    ("DICOM of colours", ".dcm", dicom_with(SamplesPerPixel=3), xray, "dicom.not_grey"),
+    ("DICOM of a palette", ".dcm",
+     dicom_with(PhotometricInterpretation="PALETTE COLOR"), xray, "dicom.not_grey"),
+    ("DICOM of several frames", ".dcm", dicom_with(NumberOfFrames=2), xray, "dicom.not_grey"),
+    ("DICOM with no width of its window", ".dcm", dicom_with(WindowWidth=0), xray, NO_DICOM),
+    ("DICOM rescaled to infinity", ".dcm",
+     dicom_with(RescaleSlope="1e308", RescaleIntercept="1e308"), xray, "data.not_finite"),
+    ("DICOM of two sizes", ".dcm", dicom_of_two_sizes, xray, NO_DICOM),
     ("table in UTF-16", ".csv", "frame,score\n0,1\n".encode("utf-16"), table, "file.unreadable"),
     ("table in Latin-1", ".csv", b"frame,score\n0,\xe9\n", table, "file.unreadable"),
     ("table with decimal commas", ".csv", b'frame,score\n0,"0,5"\n', table, "data.table"),

@@ -1,226 +1,41 @@
-"""Tiny releases of every challenge, five cases each, and answers that are the references moved a little."""
+"""Tiny releases of every challenge, and answers that are the references moved a little."""
 
-import csv
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
+import gate_radiographs as radiographs
+import gate_writers as made
 import numpy as np
+import pytest
 
 from medbench.challenges import load_challenge
-from medbench.challenges.acdc.files import hashed_split as acdc_split
-from medbench.challenges.hc18.files import subject_split
-from medbench.challenges.isic2018.files import hashed_split
-from medbench.challenges.isic2018_task3.files import CODES
-from medbench.challenges.kvasir_polyp.files import hashed_split as kvasir_split
-from medbench.core.case import Volume
-from medbench.core.files import write_text
+from medbench.challenges.brats.editions import EDITIONS
 from medbench.core.sample import Boxes, Prediction
-from medbench.io import hdf5, nifti_mha, raster, video
-from medbench.io.pyramids import write_pyramid
 
 CASES = 5
-AXES = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
 
-
-def noise(number, *shape):
-    return np.random.default_rng(number).integers(1, 255, shape).astype(np.uint8)
-
-
-def disc(number, shape, share=0.5):
-    """A disc of its own place and size, 0 and 1."""
-    rows, columns = np.indices(shape)
-    middle = np.array(shape) / 2 + np.random.default_rng(number).uniform(-1.2, 1.2, 2)
-    radius = share * min(shape) / 2 + number % 2
-    return (np.hypot(rows - middle[0], columns - middle[1]) < radius).astype(np.uint8)
-
-
-def volume(number, shape, values):
-    """Nested discs in the middle slices, one value inside another."""
-    labels = np.zeros(shape, np.int16)
-    for index, value in enumerate(values):
-        inside = disc(number, shape[1:], 0.9 - 0.6 * index / len(values))
-        inside[:, : index + 3] = 0
-        labels[1:-1] = np.where(inside, value, labels[1:-1])
-    return labels
-
-
-def brats(root):
-    for number in range(CASES):
-        case = f"BraTS-GLI-{number + 9:05}-000"
-        folder = root / "test" / case
-        for index, name in enumerate(("t1n", "t1c", "t2w", "t2f")):
-            write(folder / f"{case}-{name}.nii.gz", noise(4 * number + index, 5, 16, 18).astype(np.int16))
-        write(folder / f"{case}-seg.nii.gz", volume(number, (5, 16, 18), (2, 1, 3)).astype(np.uint8))
-
-
-def myops(root):
-    for number in (107, 111, 115, 117, 120):
-        name = f"myops_training_{number}"
-        for index, modality in enumerate(("C0", "DE", "T2")):
-            write(root / f"{name}_{modality}.nii.gz", noise(3 * number + index, 4, 20, 22).astype(np.int16))
-        write(root / f"{name}_gd.nii.gz", volume(number, (4, 20, 22), (500, 600, 200, 1220, 2221)))
-
-
-def write(path, array):
-    nifti_mha.write_volume(path, Volume(array, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), AXES))
-
-
-def cvc(root):
-    for number in (104, 109, 112, 152, 153):
-        raster.write_image(root / "Original" / f"{number}.png", noise(number, 24, 32, 3))
-        raster.write_label_map(
-            root / "Ground Truth" / f"{number}.png", disc(number, (24, 32)) * np.uint8(255)
-        )
-
-
-def isic(root):
-    names = [name for name in (f"ISIC_{n:07}" for n in range(200)) if hashed_split(name) == "test"]
-    for number, name in enumerate(names[:CASES]):
-        image = root / "ISIC2018_Task1-2_Training_Input" / f"{name}.jpg"
-        raster.write_image(image, noise(number, 24, 32, 3))
-        mask = root / "ISIC2018_Task1_Training_GroundTruth" / f"{name}_segmentation.png"
-        raster.write_label_map(mask, disc(number, (24, 32)) * np.uint8(255))
-
-
-def hc18(root):
-    subjects = [f"{n:03}" for n in range(100) if subject_split(f"{n:03}") == "test"][:CASES]
-    rows = []
-    for number, subject in enumerate(subjects):
-        name = f"{subject}_HC"
-        raster.write_image(root / "training_set" / f"{name}.png", noise(number, 40, 48))
-        outline = np.zeros((40, 48), np.uint8)
-        cv2.ellipse(outline, (24, 20), (16 - number, 11), 10 * number, 0, 360, 255, 1)
-        raster.write_label_map(root / "training_set" / f"{name}_Annotation.png", outline)
-        rows.append([f"{name}.png", 0.5 + number / 10, 60])
-    table(
-        root / "training_set_pixel_size_and_HC.csv",
-        ["filename", "pixel size(mm)", "head circumference (mm)"],
-        rows,
-    )
-
-
-def table(path, columns, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as stream:
-        csv.writer(stream).writerows([columns, *rows])
-
-
-def iugc(root):
-    seg, cls = [], []
-    for number in range(CASES):
-        name, folder = f"test_{number}_3", root / "test"
-        video.write_video(folder / "videos" / f"{name}.avi", noise(number, 4, 48, 48, 3))
-        labels = disc(number, (48, 48), 0.7) * np.uint8(2)
-        labels[4:10, 4 + number : 16] = 1
-        raster.write_label_map(folder / "seg" / f"{name}.png", np.array([0, 127, 255], np.uint8)[labels])
-        seg.append([f"{name}.avi", 4, 1, 3])
-        cls.append([f"{name}.avi", 4, "[2, 3]", "[0, 1]"])
-    table(
-        root / "test/seg/seg_info.csv",
-        ["filename", "frame_count", "labeled_frame_count", "labeled_frame_index"],
-        seg,
-    )
-    table(root / "test/cls/cls_label.csv", ["filename", "frame_count", "pos_index", "neg_index"], cls)
-
-
-def kpis_patch(root):
-    for number in range(CASES):
-        folder = root / "KPIs24 Testing Data/Task1_patch_level/test/DN" / "11-360"
-        stem = f"DN_11-360_{number}_{64 * number}_0"
-        raster.write_image(folder / "img" / f"{stem}_img.jpg", noise(number, 48, 48, 3))
-        raster.write_image(folder / "mask" / f"{stem}_mask.jpg", disc(number, (48, 48)) * np.uint8(255))
-
-
-def kpis_slide(root):
-    for number in range(CASES):
-        folder = root / "KPIs24 Testing Data/Task2_WSI_level/NEP25"
-        image, mask = noise(number, 64, 80, 3), disc(number, (64, 80)) * np.uint8(255)
-        write_pyramid(folder / f"18-36{number}_wsi.tiff", [image], image.shape)
-        write_pyramid(folder / f"18-36{number}_mask.tiff", [mask], mask.shape)
-
-
-def psfhs(root):
-    for number in (3201, 3260, 3320, 3380, 3440):
-        image = np.repeat(noise(number, 1, 256, 256), 3, axis=0)
-        labels = disc(number, (256, 256), 0.6) * np.uint8(2)
-        labels[20:50, 20 + number % 7 : 90] = 1
-        for folder, array in (("image_mha", image), ("label_mha", labels)):
-            spaced = Volume(array, (1.0,) * array.ndim)
-            nifti_mha.write_volume(root / folder / f"{number:05}.mha", spaced)
-
-
-def synapse(root):
-    rows = []
-    for number in (1, 2, 3, 4, 8):
-        image = noise(number, 4, 24, 26).astype(np.float32) / 255
-        labels = volume(number, (4, 24, 26), range(1, 9)).astype(np.uint8)
-        arrays = {"image": image, "label": labels}
-        hdf5.write_arrays(root / "test_vol_h5" / f"case{number:04}.npy.h5", arrays)
-        rows.append([f"case{number:04}", 3, 0.8, 0.8])
-    table(root / "spacing.csv", ["case", "z_mm", "y_mm", "x_mm"], rows)
-
-
-def acdc(root):
-    rng = np.random.default_rng(0)
-    patients = [f"patient{n:03}" for n in range(1, 60) if acdc_split(f"patient{n:03}") == "test"][:CASES]
-    for number, patient in enumerate(patients):
-        image = rng.random((4, 24, 26), np.float32)
-        labels = volume(number, (4, 24, 26), (1, 2, 3)).astype(np.uint8)
-        hdf5.write_arrays(root / f"{patient}_frame01.h5", {"image": image, "label": labels})
-
-
-def brain_tumor(root):
-    for index, name in enumerate(("glioma", "meningioma", "notumor", "pituitary", "glioma")):
-        raster.write_image(root / "Testing" / name / f"Te-{index}.jpg", noise(index, 24, 24, 3))
-
-
-def colonpath(root):
-    rows = []
-    for number in range(CASES):
-        name = f"2019-{number:05}-1-1-1_2019-05-28 23_50_29-lv1-{number}-1-1-1"
-        raster.write_image(root / f"MedFMC_val/colon/images/{name}.png", noise(number, 24, 24, 3))
-        rows.append([f"{name}.png", number % 2])
-    table(root / "MedFMC_val/colon/colon_val.csv", ["img_id", "tumor"], rows)
-
-
-def isic_task3(root):
-    rows = []
-    for number in range(CASES):
-        name = f"ISIC_{30000 + number:07}"
-        raster.write_image(root / "ISIC2018_Task3_Test_Input" / f"{name}.jpg", noise(number, 24, 30, 3))
-        rows.append([name, *(float(index == number) for index in range(len(CODES)))])
-    table(root / "ISIC2018_Task3_Test_GroundTruth.csv", ["image", *CODES], rows)
-
-
-def iugc2025(root):
-    rows = []
-    for number in range(CASES):
-        raster.write_image(root / f"Dataset/Testing/{number:03}.png", noise(number, 24, 24, 3))
-        rows.append([f"{number:03}.png", f"(5, {number})", "(1.5, 2)", "(20, 18)"])
-    table(root / "Dataset/Testing/landmarks_data.csv", ["Filename", "PS1", "PS2", "FH1"], rows)
-
-
-def kvasir(root):
-    names = [name for name in (f"cju{n}" for n in range(100)) if kvasir_split(name) == "test"][:CASES]
-    entries = {}
-    for number, name in enumerate(names):
-        raster.write_image(root / "Kvasir-SEG/images" / f"{name}.jpg", noise(number, 24, 32, 3))
-        box = {"label": "polyp", "xmin": 3 + number, "ymin": 4, "xmax": 20, "ymax": 19}
-        entries[name] = {"height": 24, "width": 32, "bbox": [box]}
-    write_text(root / "Kvasir-SEG/kavsir_bboxes.json", json.dumps(entries))
-
-
-SPLITS = {"colonpath": "official_val", "isic2018_task3": "official_test"}
-WRITERS = {
-    "acdc": acdc, "brain_tumor_mri": brain_tumor, "colonpath": colonpath, "isic2018_task3": isic_task3,
-    "brats2023_gli": brats, "cvc_clinicdb": cvc, "hc18": hc18, "isic2018": isic, "iugc2024": iugc,
-    "iugc2025": iugc2025,
-    "kpis_patch": kpis_patch, "kpis_slide": kpis_slide, "myops2020": myops, "psfhs": psfhs,
-    "synapse": synapse, "cvc_clinicdb_boxes": cvc, "kvasir_polyp": kvasir,
+SPLITS = {
+    "colonpath": "official_val", "isic2018_task3": "official_test", "myops2020": "all",
+    "summe": "canonical", "tvsum": "canonical",
 }  # fmt: skip
+WRITERS = {
+    "acdc": made.acdc, "brain_tumor_mri": made.brain_tumor, "chexpert": radiographs.chexpert,
+    "colonpath": made.colonpath, "covidx": radiographs.covidx, "cvc_clinicdb": made.cvc,
+    "cvc_clinicdb_boxes": made.cvc, "hc18": made.hc18, "isic2018": made.isic,
+    "isic2018_task3": made.isic_task3, "iugc2024": made.iugc, "iugc2025": made.iugc2025,
+    "kpis_patch": made.kpis_patch, "kpis_slide": made.kpis_slide, "kvasir_polyp": made.kvasir,
+    "mimic_cxr": radiographs.mimic, "myops2020": made.myops, "object_cxr": radiographs.object_cxr,
+    "psfhs": made.psfhs, "rsna_pneumonia": radiographs.rsna, "rsna_pneumonia_boxes": radiographs.rsna,
+    "rsna_pneumonia_masks": radiographs.rsna, "siim_pneumothorax": radiographs.siim,
+    "summe": made.summaries("summe"), "synapse": made.synapse, "tvsum": made.summaries("tvsum"),
+    **{name: made.brats(name) for name in EDITIONS},
+}  # fmt: skip
+RARELY = ({*EDITIONS} - {"brats2023_gli"}) | {"summe", "tvsum"}
+"""Editions of BraTS share the code of one; sets of videos have tests of their own and take long."""
+CHALLENGES = [
+    pytest.param(name, marks=pytest.mark.exhaustive) if name in RARELY else name for name in WRITERS
+]
 
 
 @dataclass(frozen=True)
@@ -263,10 +78,23 @@ class Release:
     def split(self):
         return SPLITS.get(self.name, "test")
 
-    @property
-    def classes_alone(self):
-        """Whether the reference is a table for all cases, or the folder of the image."""
-        return not self.challenge.labels and self.name != "cvc_clinicdb_boxes"
+    def file(self, case, role):
+        """The case's file in a role, ``None`` where it has none of its own (but for one other case)."""
+        if role == "prediction":
+            return self.predictions / self.challenge.exchange.prediction_name(case)
+        path = next(iter((case.inputs if role == "input" else case.reference).values()), None)
+        alone = role == "input" or path not in case.inputs.values()
+        return path if alone and len(self.owners.get(path, ())) in (1, 2) else None
+
+    @functools.cached_property
+    def owners(self):
+        """File -> ids of the cases that have it."""
+        owners = {}
+        for case in self.cases:
+            for path in {*case.inputs.values(), *case.reference.values()}:
+                if path.is_file():
+                    owners.setdefault(path, []).append(case.id)
+        return owners
 
     @functools.cached_property
     def answers(self):
@@ -283,7 +111,13 @@ class Release:
         if "boxes" in self.challenge.card.demands:
             boxes = self.challenge.release.read_reference(case)
             return Prediction({"boxes": [Boxes(boxes.corners + 1, boxes.scores * 0.8, boxes.classes)]})
-        if self.classes_alone:
+        if "frame_scores" in self.challenge.card.demands:
+            steps = len(self.challenge.release.timeline(case).picks)
+            return Prediction({"frame_scores": np.linspace(0, 1, steps)})
+        if "image_labels" in self.challenge.card.demands:
+            labels = np.array([case.facts["labels"]]) * 0.5 + 0.2
+            return Prediction({"image_labels": labels.astype(np.float32)})
+        if "class" in case.facts:
             count, own = len(self.challenge.card.image_classes), case.facts["class"]
             probabilities = np.full((1, count), 0.4 / (count - 1), np.float32)
             probabilities[0, own] = 0.6
@@ -308,13 +142,13 @@ class Release:
 
 
 @functools.cache
-def release(name, folder):
-    root, predictions = folder / name / "data", folder / name / "p"
+def release(name, folder, count=CASES):
+    """A release of so many cases, or of as many as the challenge's split has, five at least."""
+    root, predictions = folder / f"{name}-{count}" / "data", folder / f"{name}-{count}" / "p"
     root.mkdir(parents=True)
-    WRITERS[name](root)
-    made = Release(name, root, predictions)
-    assert len({case.group for case in made.cases}) >= 1
-    assert len(made.cases) >= CASES
-    for case in made.cases:
-        made.challenge.write(made.answers[case.id], case, predictions)
-    return made
+    WRITERS[name](root, count)
+    written = Release(name, root, predictions)
+    assert len(written.cases) >= CASES
+    for case in written.cases:
+        written.challenge.write(written.answers[case.id], case, predictions)
+    return written

@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from medbench.core.case import Volume
-from medbench.io import hdf5, images, nifti_mha, raster, slides, tables, video
+from medbench.io import hdf5, images, nifti_mha, radiographs, raster, slides, tables, video
 
 SPACING, ORIGIN = (2.5, 1.2, 0.9), (4.0, -5.0, 6.0)
 
@@ -175,6 +175,34 @@ def avi():
     return _written(".avi", lambda path: video.write_video(path, frames))
 
 
+def dicom(packed="", pixels=None, **tags):
+    """The bytes of a DICOM file of 16-bit grey values.
+
+    ``packed`` is ``deflate``, ``rle``, ``jpeg`` (of pixels that are given encapsulated) or nothing.
+    """
+    from pydicom import uid
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    pixels = colours()[:, :, 0].astype(np.uint16) * 16 if pixels is None else pixels
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = meta.MediaStorageSOPInstanceUID = uid.UID("1.2.3")
+    syntaxes = {"deflate": uid.DeflatedExplicitVRLittleEndian, "jpeg": uid.JPEGBaseline8Bit}
+    meta.TransferSyntaxUID = syntaxes.get(packed, uid.ExplicitVRLittleEndian)
+    stream = io.BytesIO()
+    data = FileDataset(stream, {}, file_meta=meta, preamble=bytes(128))
+    data.Rows, data.Columns = pixels.shape
+    data.SamplesPerPixel, data.PixelRepresentation = 1, 0
+    data.BitsAllocated, data.BitsStored, data.HighBit = 16, 12, 11
+    data.PhotometricInterpretation = "MONOCHROME2"
+    data.PixelData = pixels.tobytes()
+    if packed == "rle":
+        data.compress(uid.RLELossless)
+    for name, value in {"WindowCenter": 2000, "WindowWidth": 3000, **tags}.items():
+        setattr(data, name, value)
+    data.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
 def table():
     return b"frame,score\n" + b"".join(b"%d,0.%d\n" % (row, row) for row in range(9))
 
@@ -196,6 +224,10 @@ def read_scores(path):
     columns = tables.Column("frame", "int", 0, 99), tables.Column("score", "float", 0, 1)
     rows = tables.read_typed_table(path, *columns)
     return Volume(np.array([[row["frame"], row["score"]] for row in rows], float))
+
+
+def read_dicom(path):
+    return Volume(radiographs.read_radiograph(path))
 
 
 def read_image(path):
@@ -262,6 +294,9 @@ FORMATS = [
     Format("HDF5", ".h5", h5, read_h5),
     Format("HDF5, gzip", ".h5", lambda: h5(compression="gzip"), read_h5),
     Format("AVI, Motion-JPEG", ".avi", avi, read_video),
+    Format("DICOM", ".dcm", dicom, read_dicom),
+    Format("DICOM, deflate", ".dcm", lambda: dicom("deflate"), read_dicom),
+    Format("DICOM, RLE", ".dcm", lambda: dicom("rle"), read_dicom),
     Format("CSV", ".csv", table, read_scores),
 ]  # fmt: skip
 
@@ -327,6 +362,10 @@ def edited_header(form, content, rng):
         if rng.random() < 0.2:
             chunks.insert(int(rng.integers(len(chunks))), chunks[int(rng.integers(len(chunks)))])
         return png_of(chunks)
+    if form.name == "DICOM, deflate":
+        start = 144 + struct.unpack_from("<I", content, 140)[0]
+        inner = edited(zlib.decompress(content[start:], -15), rng, 400)
+        return content[:start] + zlib.compress(inner, wbits=-15)
     if form.suffix == ".npz" and rng.random() < 0.5:
         import zipfile
 
@@ -335,7 +374,7 @@ def edited_header(form, content, rng):
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("label.npy", inner)
         return stream.getvalue()
-    until = {".nii": 360, ".bmp": 60, ".mgh": 300, ".npy": 128}.get(form.suffix, len(content))
+    until = {".nii": 360, ".bmp": 60, ".mgh": 300, ".npy": 128, ".dcm": 600}.get(form.suffix, len(content))
     if form.suffix == ".avi" and rng.random() < 0.5:
         until = 600
     if form.suffix in (".mha", ".nrrd"):

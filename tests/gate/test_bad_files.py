@@ -142,6 +142,7 @@ def test_the_hash_is_that_of_the_bytes_that_are_decoded(tmp_path):
         path.write_bytes(form.make())
         kinds = {
             ".avi": "video",
+            ".dcm": "dicom",
             ".tiff": "slide",
             ".csv": "table",
             ".npy": "array",

@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 import tifffile
-from gate_releases import WRITERS, release
+from gate_releases import CHALLENGES, release
 from typer.testing import CliRunner
 
 from medbench.challenges import load_challenge
@@ -471,7 +471,7 @@ def test_volume_duplicates(home, tmp_path):
     assert all("in test and train" in message or "in train and test" in message for message in same)
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", CHALLENGES)
 def test_copies_in_two_splits_are_found_in_every_challenge(name, home, tmp_path):
     made_release = release(name, home)
     again = shutil.copytree(made_release.root, tmp_path / "again")
@@ -532,6 +532,7 @@ def test_exchanged_labels_and_transposed_volumes_are_suspicious():
     assert suspicions(labels, labels * 0) == suspicions(labels * 0, labels) == []
 
 
+@pytest.mark.slow
 def test_honest_predictions_raise_no_flag(tmp_path, say):
     """Three models that learn from images: a prior of place, a linear classifier, the most similar image."""
     from medbench.challenges.hc18.sample import write_sample

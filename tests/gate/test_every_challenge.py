@@ -2,7 +2,7 @@
 
 Every kind of bad file is put in the place of one file of every challenge and goes through the loop of
 ``evaluate`` or ``run``, which handle cases one by one; whole commands and the hosted program, with record,
-report and board row, run on kinds that take turns (all of them with ``--all-commands``).
+report and board row, take folders of many bad files among good ones (``--full``: of every kind).
 """
 
 import contextlib
@@ -13,11 +13,13 @@ import os
 import shutil
 from collections import Counter
 
+import numpy as np
 import pytest
 from gate_bad_files import BAD
-from gate_releases import CASES, WRITERS, release
+from gate_releases import CASES, CHALLENGES, WRITERS, release
 from test_bad_files import dangling, device, fifo, folder, loop
 
+from medbench.challenges import list_challenges
 from medbench.core.folders import leaderboards_folder
 from medbench.core.progress import SilentProgress
 from medbench.io.gate.admission import suffix_of
@@ -31,7 +33,18 @@ from medbench.submissions.serving.session import Roots
 
 QUIET = SilentProgress()
 ROLES = ("prediction", "reference", "input")
-COMMANDS = ("evaluate", "run", "hosted")
+WHOLE = (
+    ("evaluate", "prediction"), ("evaluate", "reference"), ("run", "reference"), ("run", "input"),
+    ("hosted", "prediction"), ("hosted", "reference"),
+)  # fmt: skip
+MODELS = {
+    "landmarks": "heatmap_unet.test",
+    "boxes": "medformer.retinanet.test",
+    "frame_scores": "bidirectional_lstm",
+    "image_labels": "cm_cgns.classifier",
+}  # fmt: skip
+SOME = 6
+"""Bad files a whole command, without ``--full``."""
 PLACES = [
     ("named pipe", fifo, "file.not_regular"),
     ("folder", folder, "file.not_regular"),
@@ -83,14 +96,6 @@ def replaced(path, kind, work):
         shutil.move(kept, path)
 
 
-def target(made_release, case, role):
-    """The file that is replaced."""
-    if role == "prediction":
-        return made_release.predictions / made_release.challenge.exchange.prediction_name(case)
-    paths = case.inputs if role == "input" else case.reference
-    return next(iter(paths.values()), None)
-
-
 def expected_codes(kind, path, role):
     """The refusal's code: the kind's own where the place holds that format, else that of another format."""
     _, suffix, _, code = kind
@@ -110,11 +115,15 @@ def expected_codes(kind, path, role):
         return {"file.unreadable", "data.column_missing", "data.prediction_malformed", "data.table"} | {
             "prediction.column_missing"
         }
-    return {"file.corrupt"}
+    return {"dicom.unreadable" if own == ".dcm" else "file.corrupt"}
 
 
 # a mask is asked for where the kind was made to be read as a picture, and the other way round
 SAME_FORMAT = {
+    **{
+        (".npz", code): {"prediction.empty"}
+        for code in ("data.array_missing", "file.too_large", "file.codec")
+    },
     (".csv", "data.table"): {"data.column_missing", "data.prediction_malformed", "prediction.column_missing"},
     (".csv", "data.column_missing"): {"prediction.column_missing"},
     **{
@@ -122,23 +131,27 @@ SAME_FORMAT = {
         for code in ("file.refers_elsewhere", "file.corrupt", "data.not_real", "data.axes", "file.too_large")
     },
 }
-OTHER_PICTURE = {"data.not_a_label_map", "data.white_is_zero", "data.picture_format", "data.mask_not_binary"}
+OTHER_PICTURE = {
+    "data.turned",
+    "data.not_a_label_map",
+    "data.white_is_zero",
+    "data.picture_format",
+    "data.mask_not_binary",
+}
 
 
 def fits(kind, role):
     """Whether the kind is bad in that place: what is no label map may be a good image."""
-    return role != "input" or kind[3] not in ("data.not_a_label_map", "data.white_is_zero")
+    return role != "input" or kind[3] not in ("data.not_a_label_map", "data.white_is_zero", "data.turned")
 
 
 def cases_with(made_release, role):
     """A case of every task that has such a file."""
-    chosen = {}
-    if role == "reference" and made_release.classes_alone:
-        return []
+    own = {}
     for case in made_release.cases:
-        if target(made_release, case, role) is not None:
-            chosen.setdefault(case.facts.get("task", ""), case)
-    return list(chosen.values())
+        if made_release.file(case, role) is not None:
+            own.setdefault(case.facts.get("task", ""), case)
+    return list(own.values())
 
 
 def row_of(made_release, case, role, work):
@@ -168,13 +181,13 @@ class Answers:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", CHALLENGES)
 def test_every_kind_of_bad_file_fails_its_case_with_its_code(name, home, tmp_path, say):
     made_release = release(name, home)
     counts, wrong = Counter(), []
     for role in ROLES:
         for case in cases_with(made_release, role):
-            path = target(made_release, case, role)
+            path = made_release.file(case, role)
             for kind in KINDS:
                 if not fits(kind, role):
                     continue
@@ -194,13 +207,8 @@ def test_every_kind_of_bad_file_fails_its_case_with_its_code(name, home, tmp_pat
     say(f"{name}: " + ", ".join(f"{count} bad files as {role}" for role, count in counts.items()))
 
 
-def turns(request):
-    """For each whole command, some kinds in turn; all of them where that is asked for."""
-    everything = request.config.getoption("--all-commands")
-    chosen = itertools.cycle(KINDS)
-    return lambda role: (
-        [kind for kind in (KINDS if everything else [next(chosen)]) if fits(kind, role)] or [KINDS[0]]
-    )
+def test_every_challenge_has_a_release_here():
+    assert {*list_challenges()} == {*WRITERS}
 
 
 def scored(rows):
@@ -238,9 +246,7 @@ def finished_by(command, made_release, name):
         )
     demands = made_release.challenge.card.demands
     return run(
-        {"landmarks": "heatmap_unet.test", "boxes": "medformer.retinanet.test"}.get(
-            next(iter(demands)), "dssau_net.test"
-        ),
+        MODELS.get(next(iter(demands)), "dssau_net.test"),
         made_release.name,
         data=made_release.root,
         split=made_release.split,
@@ -249,61 +255,84 @@ def finished_by(command, made_release, name):
     )
 
 
-def check_outputs(finished, board_rows):
+def check_outputs(finished):
     folder = finished.folder
     assert json.loads((folder / "record.json").read_text())["counts"]["total"] == len(finished.rows)
     assert (folder / "report.html").stat().st_size > 1000
     assert len((folder / "cases.jsonl").read_text().splitlines()) == len(finished.rows)
     board = leaderboards_folder() / finished.record.challenge.name / "results.jsonl"
-    assert len(board.read_text().splitlines()) == board_rows
+    keys = [json.loads(line)["key"] for line in board.read_text().splitlines()]
+    assert keys.count(finished.record.key) == 1
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", WRITERS)
-def test_a_bad_file_never_loses_the_others_in_a_whole_command(
-    name, home, tmp_path, monkeypatch, request, say
-):
-    made_release = release(name, home)
+def rounds_of(made_release, role, first):
+    """Rounds of files that become bad, each with its kind; those of five cases stay as they are."""
+    files = list(dict.fromkeys(filter(None, (made_release.file(case, role) for case in made_release.cases))))
+    kept = {files[place] for place in np.linspace(0, len(files) - 1, CASES).astype(int)} if files else ()
+    free = [path for path in files if path not in kept]
+    kinds = [kind for kind in KINDS if fits(kind, role)]
+    kinds = kinds[first % len(kinds) :] + kinds[: first % len(kinds)]
+    for start in range(0, len(kinds), max(len(free), 1)) if free else ():
+        yield list(zip(free, kinds[start : start + len(free)], strict=False))
+
+
+@contextlib.contextmanager
+def bad_files(made_release, role, pairs, work):
+    """Every file replaced by one of its kind; gives case -> the kind and the codes that may refuse it."""
+    names = {made_release.file(case, "prediction"): [case.id] for case in made_release.cases}
+    owners = names if role == "prediction" else made_release.owners
+    with contextlib.ExitStack() as stack:
+        due = {}
+        for number, (path, kind) in enumerate(pairs):
+            due |= dict.fromkeys(owners[path], (kind[0], expected_codes(kind, path, role)))
+            folder = work / f"{number}"
+            folder.mkdir(exist_ok=True)
+            stack.enter_context(replaced(path, kind, folder))
+        yield due
+
+
+def rows_of(command, made_release, number, work):
+    """Values of the cases that are scored, and case -> code of those that failed (``None`` where hosted)."""
+    if command == "hosted":
+        rows = hosted(made_release, work)
+        good = {key: row["scores"] for key, row in rows.items() if row["status"] == "ok"}
+        return good, {key: None for key, row in rows.items() if row["status"] == "failed"}
+    finished = finished_by(command, made_release, number)
+    failed = {row.case: row.evidence["refusal"] for row in finished.rows if row.status == "failed"}
+    assert finished.exit_code == (1 if failed else 0)
+    check_outputs(finished)
+    return scored(row for row in finished.rows if row.status == "ok"), failed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", CHALLENGES)
+def test_a_bad_file_never_loses_the_others_in_a_whole_command(name, home, tmp_path, monkeypatch, full, say):
+    """A bad file of every kind in one folder, each a case of its own, and good ones among them.
+
+    Challenges with fewer cases than kinds take several rounds; without ``--full`` the first round alone.
+    """
+    made_release = release(name, home, CASES + (len(KINDS) if full else SOME))
     monkeypatch.setattr(Setup, "predictor", lambda *_: Answers(made_release))
     monkeypatch.setattr(Setup, "count_parameters", lambda _: 1)
     monkeypatch.setattr(Setup, "untrained_parts", lambda _: [])
     monkeypatch.setattr("medbench.records.writing.environment", functools.cache(environment))
     monkeypatch.setattr("medbench.records.page.WORST", 2)
-    next_kinds = turns(request)
-    for _ in range(list(WRITERS).index(name) * 7):
-        next_kinds("prediction")
-    right = {
-        "evaluate": finished_by("evaluate", made_release, "0"),
-        "run": finished_by("run", made_release, "0"),
-    }
-    assert scored(right["evaluate"].rows) == scored(right["run"].rows)
-    assert all(finished.exit_code == 0 for finished in right.values())
-    good, boards, count = scored(right["run"].rows), 2, 0
-    for command, role in itertools.product(COMMANDS, ROLES):
-        if (command, role) in (("run", "prediction"), ("hosted", "input"), ("evaluate", "input")):
-            continue
-        if not cases_with(made_release, role):
-            continue
-        case = cases_with(made_release, role)[-1]
-        path = target(made_release, case, role)
-        for kind in next_kinds(role):
-            count += 1
-            with replaced(path, kind, tmp_path):
-                if command == "hosted":
-                    rows = hosted(made_release, tmp_path)
-                    others = {key: row["scores"] for key, row in rows.items() if row["status"] == "ok"}
-                    bad = {key for key, row in rows.items() if row["status"] == "failed"}
-                else:
-                    finished = finished_by(command, made_release, str(count))
-                    boards += 1
-                    assert finished.exit_code == 1
-                    check_outputs(finished, boards)
-                    others = scored(row for row in finished.rows if row.status == "ok")
-                    (row,) = [row for row in finished.rows if row.case == case.id]
-                    assert row.evidence["refusal"] in expected_codes(kind, path, role), (kind[0], row.reason)
-                    bad = {row.case for row in finished.rows if row.status == "failed"}
-            assert case.id in bad, kind[0]
-            assert len(bad) <= 2
-            assert len(others) >= len(good) - 2 >= CASES - 2
-            assert others == {key: good[key] for key in others}
-    say(f"{name}: {count} whole commands with one bad file")
+    numbers, counts = itertools.count(), Counter()
+    good, failed = rows_of("evaluate", made_release, str(next(numbers)), tmp_path)
+    assert (good, failed) == rows_of("run", made_release, str(next(numbers)), tmp_path)
+    assert len(good) >= CASES
+    assert failed == {}
+    for (command, role), first in zip(WHOLE, itertools.count(37 * list(WRITERS).index(name), SOME)):
+        for pairs in rounds_of(made_release, role, first):
+            with bad_files(made_release, role, pairs, tmp_path) as due:
+                number = "" if command == "hosted" else str(next(numbers))
+                others, bad = rows_of(command, made_release, number, tmp_path)
+            assert others == {key: values for key, values in good.items() if key not in due}
+            assert {*bad} == {*due}, (command, role, [due[case][0] for case in {*due} - {*bad}])
+            wrong = {(due[case][0], code) for case, code in bad.items() if code not in due[case][1]}
+            assert not wrong or command == "hosted", (command, role)
+            counts[f"{command}, {role}"] += len(pairs)
+            if not full:
+                break
+    say(f"{name}: " + "; ".join(f"{count} bad files by {what}" for what, count in counts.items()))

@@ -14,13 +14,14 @@ GATE = {
     "io/gate/hdf5_arrays.py",
     "io/gate/arrays.py",
     "io/gate/tiff_pixels.py",
+    "io/gate/dicom.py",
 }
 
 # calls that open or decode a file, by their last names
 OPENERS = {
     "open", "read_bytes", "read_text", "fromfile", "memmap", "open_memmap", "imread", "imreadmulti",
     "VideoCapture", "ReadImage", "ImageFileReader", "File", "TiffFile", "TiffSlide", "ZipFile", "TarFile",
-    "loadtxt", "genfromtxt", "read_csv", "safe_open", "load_file",
+    "loadtxt", "genfromtxt", "read_csv", "safe_open", "load_file", "dcmread",
 }  # fmt: skip
 LOADERS = {
     ("np", "load"), ("numpy", "load"), ("torch", "load"), ("nibabel", "load"), ("nib", "load"),

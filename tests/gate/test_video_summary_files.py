@@ -19,7 +19,7 @@ from medbench.running.loop import score_predictions
 PLACES = (dangling, device, fifo, folder, loop)
 
 
-@pytest.fixture(scope="module", params=["tvsum", "summe"])
+@pytest.fixture(scope="module", params=["tvsum", pytest.param("summe", marks=pytest.mark.exhaustive)])
 def summaries(request, tmp_path_factory):
     """A challenge, the folder of its sample, and five good predictions."""
     challenge, root = load_challenge(request.param), tmp_path_factory.mktemp(request.param)
@@ -31,6 +31,7 @@ def summaries(request, tmp_path_factory):
     return challenge, root, cases
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_kind_of_bad_file_fails_its_video_with_a_code(summaries, tmp_path, say):
     challenge, root, cases = summaries

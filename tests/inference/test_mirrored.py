@@ -38,6 +38,7 @@ def test_a_mapping_keeps_its_tasks():
     torch.testing.assert_close(output["image_classes"], images.mean((2, 3)))
 
 
+@pytest.mark.slow
 def test_a_mirrored_run_has_a_record_of_its_own(small_cvc, tmp_path, one_thread):
     from medbench.running.request import Inference
 

@@ -106,6 +106,7 @@ def test_neither_blending_nor_wider_margins_matter_to_a_local_network(tmp_path, 
     np.testing.assert_array_equal(mask, whole(values))
 
 
+@pytest.mark.slow
 def test_a_margin_smaller_than_what_the_network_sees_does_matter(tmp_path):
     values = picture(1500, 1333)
     sample = sample_of(tmp_path / "a.tiff", values)
@@ -170,7 +171,8 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("after", [0, 1, 3, 4, 7])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 4, *(pytest.param(n, marks=pytest.mark.exhaustive) for n in (1, 3, 7))])
 def test_a_killed_slide_goes_on_and_ends_with_the_same_bytes(tmp_path, after):
     values = picture(1400, 1300, seed=5)
     sample = sample_of(tmp_path / "a.tiff", values)
@@ -199,6 +201,7 @@ def test_a_killed_slide_goes_on_and_ends_with_the_same_bytes(tmp_path, after):
     assert third.calls == 0
 
 
+@pytest.mark.slow
 def test_another_slide_or_setting_never_goes_on_from_a_stale_state(tmp_path):
     sample = sample_of(tmp_path / "a.tiff", picture(700, 700, seed=6))
     masked(sample, PLAIN, work=tmp_path / "work")
@@ -209,6 +212,7 @@ def test_another_slide_or_setting_never_goes_on_from_a_stale_state(tmp_path):
     np.testing.assert_array_equal(masked(other, PLAIN, work=tmp_path / "work"), whole(values))
 
 
+@pytest.mark.slow
 def test_outside_the_tissue_nothing_is_predicted(tmp_path):
     values = np.zeros((3000, 2500, 3), np.uint8)
     values[700:1600, 800:1500] = picture(900, 700, seed=8)

@@ -68,6 +68,26 @@ def test_dicom_that_cannot_be_read_is_refused_by_name(tmp_path):
         assert name in caught.value.message
 
 
+def test_compressed_dicom_reads_as_plain_dicom(tmp_path):
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
+
+    plain = read_radiograph(dicom(tmp_path / "a.dcm", RAMP))
+    dicom(tmp_path / "b.dcm", RAMP, syntax=DeflatedExplicitVRLittleEndian)
+    packed = pydicom.dcmread(tmp_path / "a.dcm")
+    packed.compress(RLELossless)
+    packed.save_as(tmp_path / "c.dcm")
+    for name in "bc":
+        assert np.array_equal(read_radiograph(tmp_path / f"{name}.dcm"), plain)
+    cv2 = pytest.importorskip("cv2")
+    grey = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4) * 16, np.ones((8, 8), np.uint8))
+    frame = cv2.imencode(".jpg", grey)[1].tobytes()
+    bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    pixels = pydicom.encaps.encapsulate([frame])
+    dicom(tmp_path / "d.dcm", grey, syntax=JPEGBaseline8Bit, PixelData=pixels, **bits)
+    shown = read_radiograph(tmp_path / "d.dcm").astype(int)
+    assert np.abs(shown - np.rint(grey * (255 / 240))).max() <= 3
+
+
 def test_a_compression_without_decoder_is_named(tmp_path, monkeypatch):
     import pydicom.pixels
 

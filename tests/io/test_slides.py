@@ -79,6 +79,7 @@ def test_threads_share_blocks(tmp_path, monkeypatch):
             np.testing.assert_array_equal(found, values[slice(*rows), slice(*columns)])
 
 
+@pytest.mark.slow
 def test_pyramids_are_what_other_readers_see(tmp_path):
     values = image(2345, 3001)
     path = tmp_path / "deep" / "a.tiff"

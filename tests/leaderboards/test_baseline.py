@@ -1,6 +1,7 @@
 """The constant baseline in boards and reports: who is marked, and by which difference."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -8,7 +9,7 @@ from medbench.challenges import load_challenge
 from medbench.leaderboards.baseline import AGAINST, CONSTANT, find_constant, not_above, with_differences
 from medbench.leaderboards.boards import make_board
 from medbench.leaderboards.rendering import FORMATS, markdown
-from medbench.leaderboards.results import read_results
+from medbench.leaderboards.results import read_results, run_of_row
 from medbench.running.report import report
 from medbench.running.request import Inference
 from medbench.running.run import run
@@ -90,6 +91,16 @@ def test_every_form_of_a_board_shows_the_mark_or_what_is_lacking():
         assert "is not in this table yet" not in page
 
 
+def test_uniform_scores_are_the_constant_answer_of_summaries():
+    uniform = row("uniform scores", 0.5, "u", model="reference", reference_row=True)
+    people = row("annotators", 0.9, "a", model="reference", reference_row=True)
+    board = make_board(CHALLENGE, [people, uniform, row("Good", 0.9, "g"), row("Poor", 0.55, "p")])
+    names = [entry.name for entry in board.measured[0].entries]
+    assert names[:2] == ["Good", "Poor [not above constant]"]
+    assert not any("constant]" in name for name in names[2:])
+    assert "above the constant baseline (uniform scores) in" in markdown(board)
+
+
 def test_runs_before_and_after_the_baseline_get_their_paired_difference(small_cvc, tmp_path, one_thread):
     places = {"data": small_cvc, "runs": tmp_path / "runs", "leaderboards": tmp_path / "boards"}
     settings = {"weights": "none", "inference": Inference(image_size=64)}
@@ -103,10 +114,10 @@ def test_runs_before_and_after_the_baseline_get_their_paired_difference(small_cv
     constant = run(CONSTANT, "cvc_clinicdb", **places)
     after = untrained(1)
     assert find_constant(after.record, places["runs"]).record.key == constant.record.key
-    evidence = places["leaderboards"] / "cvc_clinicdb" / "evidence"
+    read = partial(run_of_row, places["leaderboards"], "cvc_clinicdb")
     stored = read_results(places["leaderboards"], "cvc_clinicdb")
     assert all(entry["sealed"] for entry in stored)
-    rows = {entry["key"]: entry for entry in with_differences(stored, evidence, CHALLENGE)}
+    rows = {entry["key"]: entry for entry in with_differences(stored, read, CHALLENGE)}
     assert AGAINST not in rows[constant.record.key]
     for finished in (before, after):
         pair = rows[finished.record.key][AGAINST]

@@ -40,6 +40,7 @@ def network(authors):
     return network.double().eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", TAGS)
 def test_computes_what_the_authors_program_computes(tag, authors, network, compare_with_golden):
     facts, arrays, _ = authors

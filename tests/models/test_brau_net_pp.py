@@ -44,6 +44,7 @@ def network(authors):
     return network.double().eval()
 
 
+@pytest.mark.slow
 def test_computes_what_the_authors_program_computes(authors, network, compare_with_golden):
     facts, arrays, _, _ = authors
     for case in facts["cases"]:

@@ -7,12 +7,15 @@ import torch
 from torch.nn import functional
 
 import medbench
+from medbench.core.errors import MedbenchError
 from medbench.models.cm_cgns import alignment_losses
 from medbench.models.cm_cgns.detection_loss import detection_loss
 from medbench.models.cm_cgns.detections import decode_maps, suppress
+from medbench.models.cm_cgns.detector import padded_targets
 from medbench.models.cm_cgns.image_decoder import reconstruction_loss
 from medbench.models.cm_cgns.mixed_loss import focal_loss, soft_dice
 from medbench.models.cm_cgns.text_encoder import gather_sentences
+from medbench.training.losses import segmentation_loss
 
 EXACT = 1e-9
 SINGLE = 3e-6  # what the authors' program stored in float32
@@ -216,6 +219,21 @@ def test_detector(golden, fill, relative_error):
         theirs = torch.tensor(facts["losses_per_scale"][number])
         torch.testing.assert_close(ours, theirs.double(), rtol=1e-5, atol=1e-8)
     assert relative_error(boxes, arrays["decoded"]) < 2e-6
+    due = torch.from_numpy(arrays["targets"]).double()
+    given = []
+    for rows in due:
+        rows = rows[rows.sum(dim=1) != 0]
+        corners = torch.cat([rows[:, 1:3] - rows[:, 3:] / 2, rows[:, 1:3] + rows[:, 3:] / 2], dim=1) * 224
+        given.append({"boxes": corners, "labels": rows[:, 0].long() + 1})
+    padded = padded_targets(given, 224)
+    torch.testing.assert_close(padded, due[:, : padded.shape[1]], rtol=0, atol=1e-12)
+    network.maps, network.training = (
+        lambda images: maps,
+        True,
+    )  # the golden maps, whatever the batch norm does
+    trained = network(drawn(2, 3, 224, 224), given)
+    total = sum(head[0] for head in facts["losses_per_scale"])
+    torch.testing.assert_close(sum(trained.values()), torch.tensor(total).double(), rtol=1e-5, atol=1e-8)
 
 
 def test_suppression(golden):
@@ -237,6 +255,11 @@ def test_mixed_loss_dice_and_classifier(golden, fill):
     )
     assert float(focal_loss(logits, labels)) == pytest.approx(facts["focal"], rel=1e-6)
     assert float(soft_dice(logits, labels)) == pytest.approx(facts["soft_dice_coefficient"], rel=1e-6)
+    pair = torch.stack([torch.zeros_like(logits), logits], dim=1).flatten(2, -2)
+    trained = segmentation_loss("focal_log_dice", 2)(pair, labels.flatten(1, -2))
+    assert float(trained) == pytest.approx(facts["mixed_loss"], rel=1e-5)
+    with pytest.raises(MedbenchError, match="one structure"):
+        segmentation_loss("focal_log_dice", 3)
     for image, reference, due in zip(logits, labels, facts["dice_per_sample"], strict=True):
         prediction = (image.sigmoid() > 0.5).numpy().astype("uint8")
         score = medbench.score("dice", reference.numpy().astype("uint8"), prediction)

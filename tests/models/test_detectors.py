@@ -37,6 +37,7 @@ def test_the_contract_of_models(name):
     check_model(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_other_channels_classes_and_images_without_boxes(name):
     torch.manual_seed(0)

@@ -193,6 +193,7 @@ def test_bfloat16_autocast(training):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", model_entry("dmaf_net.test").exports)
 def test_exports_that_the_card_names(network, way):
     images, other = volumes(), torch.randn(1, 4, 32, 32, 32)
@@ -238,6 +239,7 @@ def test_options_that_cannot_be(options):
     assert next(iter(options)) in error.value.message
 
 
+@pytest.mark.slow
 def test_operations_are_those_of_the_design():
     with torch.device("meta"):
         full = medbench.create_model("dmaf_net", num_classes=4).eval()

@@ -140,6 +140,7 @@ def exported(network, images, way):
         return torch.jit.trace(network, images, check_trace=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "way"), [(name, way) for name in NAMES for way in model_entry(name).exports], ids=str
 )

@@ -281,6 +281,7 @@ def test_the_card_tells_the_cost_of_what_predicts():
         assert f"{cost.macs / 1e9:.2f} GMACs" in model_entry("fulltransnet").cost_note
 
 
+@pytest.mark.slow
 def test_cost_is_linear_in_the_frames_for_a_given_summary_and_global_frames():
     network = build("fulltransnet", length=4096)
     costs = [count_cost(network, (1, n, 1024), further=fixed_inputs) for n in (1024, 2048, 3072, 4096)]

@@ -87,6 +87,7 @@ def test_the_classifier_in_bfloat16(training):
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", model_entry("medformer.classifier.test").exports)
 def test_the_classifier_can_be_exported(way):
     network = medbench.create_model("medformer.classifier.test", num_classes=4).eval()
@@ -121,6 +122,7 @@ def lesion():
     return picture, {"boxes": torch.tensor([[12.0, 20.0, 44.0, 52.0]]), "labels": torch.tensor([1])}
 
 
+@pytest.mark.slow
 def test_the_detector_learns_a_box_and_finds_it(lesion):
     network, (picture, target) = tiny_detector("retinanet"), lesion
     optimiser = torch.optim.AdamW(network.parameters(), lr=4e-3)

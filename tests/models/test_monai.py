@@ -49,6 +49,7 @@ def test_logits_have_the_size_of_the_input(name, channels, sides):
     assert logits.isfinite().all()
 
 
+@pytest.mark.slow
 def test_swin_unetr_pads_to_what_its_stages_need():
     with torch.inference_mode():
         logits = build("monai/swinunetr").eval()(torch.randn(1, 4, 33, 20, 40))

@@ -46,6 +46,7 @@ def authors(golden, fill):
     return authors_state(golden, fill, "synapse")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grad", [False, True], ids=["inference", "gradient"])
 @pytest.mark.parametrize("tag", ["synapse", "cvc"])
 def test_computes_what_the_authors_program_computes(tag, grad, golden, fill, relative_error):
@@ -222,6 +223,7 @@ def count_values(monkeypatch):
     monkeypatch.setattr(nn.BatchNorm2d, "forward", noting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raw_view", [True, False])
 @pytest.mark.parametrize("mixed_heads", [True, False])
 @pytest.mark.parametrize("exchanged_softmax", [True, False])

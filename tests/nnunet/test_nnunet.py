@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from medbench.challenges import load_challenge
+from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
 
@@ -18,6 +19,7 @@ pytest.importorskip("nnunetv2", reason="nnU-Net is not installed: the extra 'nnu
 import torch
 
 from medbench.inference.weights import load_checkpoint
+from medbench.io.nifti_mha import write_volume
 from medbench.nnunet.data import split_folds, write_raw
 from medbench.nnunet.files import import_weights, load_safely
 from medbench.nnunet.labels import channel_order, class_table
@@ -29,6 +31,7 @@ from medbench.training.hardware import Hardware
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+UPRIGHT = (1.0, 0, 0, 0, 1, 0, 0, 0, 1)
 TINY = {"epochs": 3, "steps": 2, "validation_steps": 1, "image_size": 32}
 
 
@@ -243,21 +246,42 @@ def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tm
     assert train_tiny(small_cvc, tmp_path) == resumed
 
 
-def test_a_training_starts_from_nnunets_own_weights(trained, small_cvc, tmp_path):
+@pytest.mark.slow
+def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_predicts(
+    trained, small_cvc, tmp_path
+):
     """At a rate of 0 the weights of nnU-Net's own checkpoint come out as they went in."""
     (native,) = trained.parent.rglob("checkpoint_final.pth")
     expected = load_safely(native)["network_weights"]
     told = Told()
+    changes = {
+        "epochs": 1,
+        "learning_rate": 0,
+        "seed": 5,
+        "trainer": "nnUNetTrainerNoMirroring",
+        "folds": "all",
+    }
     weights = train(
         "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
-        recipe_changes={**TINY, "epochs": 1, "learning_rate": 0, "seed": 5}, progress=told,
+        recipe_changes={**TINY, **changes}, progress=told,
     )  # fmt: skip
-    state = load_checkpoint(weights).state
-    assert [name for name, value in expected.items() if not torch.equal(state[f"fold_0.{name}"], value)] == []
+    checkpoint = load_checkpoint(weights)
+    state = checkpoint.state
+    assert [
+        name for name, value in expected.items() if not torch.equal(state[f"fold_all.{name}"], value)
+    ] == []
     summary = json.loads(weights.with_name("training.json").read_text())
     assert summary["start"]["sha256"]
     assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
     assert any("parameters of the network start from" in line for line in told.lines)
+    facts = checkpoint.facts["nnunet"]
+    assert (facts["trainer"], facts["folds"]) == ("nnUNetTrainerNoMirroring", ["all"])
+    assert facts["mirror_axes"] == []
+    done = run(
+        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=weights, runs=tmp_path,
+        leaderboards=tmp_path / "boards",
+    )  # fmt: skip
+    assert done.exit_code == 0
 
 
 def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
@@ -306,17 +330,32 @@ def test_every_trainer_that_may_be_named_is_found_by_nnunet():
 
 
 @pytest.mark.slow
-def test_a_named_trainer_trains_all_cases_and_predicts(small_cvc, tmp_path):
+@pytest.mark.exhaustive
+def test_a_transformer_of_nnunets_trainers_trains_on_volumes_and_predicts(tmp_path, one_thread):
+    """Primus S, by the name of its trainer, for two steps on cubes of 32 voxels."""
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        case = f"BraTS-GLI-{number + 9:05}-000"
+        folder = tmp_path / "data" / ("test" if number == 5 else "train") / case
+        labels = np.zeros((32, 32, 32), np.uint8)
+        labels[8:24, 8:24, 8:24], labels[12:20, 12:20, 12:20], labels[14:18, 14:18, 14:18] = 2, 1, 3
+        for name in ("t1n", "t1c", "t2w", "t2f"):
+            image = rng.integers(100, 200, labels.shape).astype(np.int16) + 50 * labels.astype(np.int16)
+            write_volume(folder / f"{case}-{name}.nii.gz", Volume(image, (1.0,) * 3, (0.0,) * 3, UPRIGHT))
+        write_volume(folder / f"{case}-seg.nii.gz", Volume(labels, (1.0,) * 3, (0.0,) * 3, UPRIGHT))
     weights = train(
-        "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path,
-        recipe_changes={**TINY, "epochs": 1, "trainer": "nnUNetTrainerNoMirroring", "folds": "all"},
+        "nnunet", "brats2023_gli", data=tmp_path / "data", recipe="quick", runs=tmp_path,
+        recipe_changes={
+            "epochs": 1, "steps": 2, "validation_steps": 1, "batch_size": 1, "folds": "all",
+            "trainer": "nnUNet_Primus_S_Trainer",
+        },
     )  # fmt: skip
-    facts = load_checkpoint(weights).facts
-    assert facts["nnunet"]["trainer"] == "nnUNetTrainerNoMirroring"
-    assert facts["nnunet"]["folds"] == ["all"]
-    assert facts["nnunet"]["mirror_axes"] == []
+    facts = load_checkpoint(weights).facts["nnunet"]
+    assert (facts["trainer"], facts["configuration"]) == ("nnUNet_Primus_S_Trainer", "3d_fullres")
+    assert any("eva" in name or "block" in name for name in load_checkpoint(weights).state)
     done = run(
-        "nnunet.test", "cvc_clinicdb", data=small_cvc, weights=weights, runs=tmp_path,
+        "nnunet", "brats2023_gli", data=tmp_path / "data", weights=weights, runs=tmp_path,
         leaderboards=tmp_path / "boards",
     )  # fmt: skip
     assert done.exit_code == 0
+    assert done.record.counts.ok == 1

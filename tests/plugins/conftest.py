@@ -1,24 +1,20 @@
 """Plug-ins are loaded in processes of their own, as the command line does."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
+import warm_process
 from medbench.core.package import PACKAGE
 
 
 @pytest.fixture
-def medbench(tmp_path):
+def medbench(tmp_path, tmp_path_factory):
     """Call the command line in a folder of its own; keywords are environment variables."""
+    output = tmp_path_factory.mktemp("output")
 
     def call(*arguments, PYTHONPATH=""):
-        command = [sys.executable, "-c", "from medbench.cli.main import main; main()", *map(str, arguments)]
         path = os.pathsep.join([str(PACKAGE.parent), PYTHONPATH])
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        return warm_process.call(arguments, output, tmp_path, OMP_NUM_THREADS="1", PYTHONPATH=path)
 
     return call

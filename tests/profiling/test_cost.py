@@ -63,12 +63,31 @@ def layer_macs(network, images):
 
 # MONAI initialises these in a way that needs values.
 BY_VALUES = ("monai/dynunet", "monai/unetr")
+OTHER_SIZES = (
+    "brau_net.ibpe",
+    "brau_net_pp.isic",
+    "cm_cgns.classifier.vit_base",
+    "fulltransnet.published",
+    "medformer_base",
+    "medformer_base.classifier",
+    "medformer_small",
+    "medformer_small.classifier",
+    "monai/segresnet_ds",
+)
+"""Networks of the same layers as another in the list."""
 LEARN_NOTHING = ("baseline/constant", "baseline/random", "baseline/uniform", "cm_cgns.zero_shot")
 FIXED_SIDE = {"cm_cgns.classifier.vit_base": 224}
 DETECTORS = [name for name in list_models() if "boxes" in model_entry(name).offers]
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name not in (*LEARN_NOTHING, *DETECTORS)])
+COUNTED = [
+    pytest.param(name, marks=[pytest.mark.exhaustive] if name in OTHER_SIZES else [])
+    for name in list_models()
+    if name not in (*LEARN_NOTHING, *DETECTORS)
+]
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_every_model_is_counted_whole(name):
     entry = model_entry(name)
     shape = shape_of(entry, 1, FIXED_SIDE.get(name, 64))

@@ -1,5 +1,6 @@
 """The script for whoever has a GPU works on the CPU too, where it writes no page."""
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,21 @@ SPEED = Path(__file__).parents[2] / "speed"
 
 
 @pytest.mark.slow
+def test_a_family_is_measured(tmp_path, monkeypatch, one_thread):
+    specification = importlib.util.spec_from_file_location("speed_gpu", SPEED / "gpu.py")
+    script = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, "speed_gpu", script)
+    specification.loader.exec_module(script)
+    monkeypatch.setattr(script, "TINY", ("dssau_net.test",))
+    page = tmp_path / "gpu.md"
+    (row,) = script.main(["--device", "cpu", "--tiny", "--precision", "32", "--output", str(page)])
+    assert row.note == ""
+    assert min(row.step_s, row.used, row.cases_per_s, row.forward_s) > 0
+    assert (row.peak_bytes, row.difference) == (None, 0)
+    assert not page.exists()
+
+
+@pytest.mark.exhaustive
 def test_every_family_is_measured(tmp_path):
     done = subprocess.run(
         [sys.executable, SPEED / "gpu.py", "--device", "cpu", "--tiny", "--precision", "32",

@@ -88,9 +88,19 @@ def test_the_largest_batch_is_the_one_before_the_first_that_fails(greedy):
     assert found.batch in (4, 5)
     assert found.tried[found.batch]
     assert not found.tried[found.batch + 1]
-    assert search_largest_batch(greedy, "forward", SAMPLE // 4, most=4).batch == 0
-    capped = search_largest_batch(greedy, "forward", 6 * SAMPLE, most=2)
+
+
+def test_a_search_may_end_with_none_and_at_the_largest_that_was_asked_for(monkeypatch):
+    def measured(workload, what, limit_bytes, probe):
+        fits = workload.batch * SAMPLE <= limit_bytes
+        return PeakMemory(what, workload.batch, "ok" if fits else "out_of_memory")
+
+    monkeypatch.setattr("medbench.profiling.memory.measure_memory", measured)
+    workload = Workload("greedy", (3, 8, 8), 1)
+    assert search_largest_batch(workload, "forward", SAMPLE // 4, most=4).batch == 0
+    capped = search_largest_batch(workload, "forward", 6 * SAMPLE, most=2)
     assert (capped.batch, "still fits" in capped.reason) == (2, True)
+    assert search_largest_batch(workload, "forward", 11 * SAMPLE, most=64).batch == 11
 
 
 def test_out_of_memory_is_told_from_other_errors():

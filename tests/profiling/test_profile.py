@@ -30,7 +30,7 @@ def measured(tmp_path_factory):
         shape=(3, 64, 64),
         batches=(1, 2),
         threads=1,
-        seconds=0.5,
+        seconds=0.1,
         measures=("cost", "latency"),
     )
     return profile(request, keep_in=board), board

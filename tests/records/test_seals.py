@@ -297,7 +297,7 @@ def test_five_hundred_random_edits_are_all_found_and_no_row_is_lost(board, finis
 
 def test_an_edited_row_of_a_journal_is_not_taken_over(finished):
     from medbench.core.progress import SilentProgress
-    from medbench.running.loop import _kept_rows
+    from medbench.running.journal import kept_rows
 
     class Told(SilentProgress):
         lines: ClassVar = []
@@ -307,7 +307,7 @@ def test_an_edited_row_of_a_journal_is_not_taken_over(finished):
 
     path = finished.folder / "cases.jsonl"
     change_digit(path, '"value": ')
-    _kept_rows([], finished.folder, Told())
+    kept_rows([], finished.folder, Told())
     assert Told.lines == [f"{path}, line 1: edited, so its case is done again."]
     assert broken_seals(seal_of(finished.folder / "record.json"), ["record.json", "cases.jsonl"]) == [
         "cases.jsonl"

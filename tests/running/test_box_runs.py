@@ -32,6 +32,7 @@ def places(tmp_path):
     return {"runs": tmp_path / "runs", "leaderboards": tmp_path / "boards"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("challenge", ["kvasir_polyp", "cvc_clinicdb_boxes"])
 @pytest.mark.parametrize("model", MODELS)
 def test_a_run_ends_with_one_file_that_scores_the_same(

@@ -70,6 +70,7 @@ def test_masks_and_classes_together(small_iugc, places):
     assert finished.record.metrics["auc"].value == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_a_slide_gets_the_mask_of_the_patches_repeated(small_kpis, places):
     checkpoint, finished = fitted("kpis_slide", small_kpis, places)
     assert finished.exit_code == 0

@@ -103,10 +103,9 @@ def test_the_training_is_the_papers(tmp_path):
     assert plan["recipe"] == "myops2020"
 
 
-def test_centres_of_slices_are_seen_one_after_the_other(tmp_path):
+def test_centres_of_slices_are_seen_one_after_the_other(sample, tmp_path):
     """The statistics are of the whole volume; every slice comes up once in as many patches as slices."""
-    root = tmp_path / "data"
-    MYOPS.release.draw_sample(root, {})
+    root = sample("myops2020")
     volumes = MYOPS.exchange.inputs["volume"].examples(root, "train", tmp_path)
     contract = VolumeContract(48, "scaled", "uniform", True, planes=1, centre=64)
     recipe = load_recipe("dmaf_net", "myops2020", image_size=48, augmentation="none", missing_rates="")
@@ -137,9 +136,9 @@ def test_centres_of_slices_are_seen_one_after_the_other(tmp_path):
     assert planes == [index % depth for index in range(4 * depth)]
 
 
-def test_trained_on_the_sample_and_run_over_all_combinations_into_the_papers_table(tmp_path):
-    root = tmp_path / "data"
-    MYOPS.release.draw_sample(root, {})
+@pytest.mark.slow
+def test_trained_on_the_sample_and_run_over_all_combinations_into_the_papers_table(sample, tmp_path):
+    root = sample("myops2020")
     weights = train(
         "dmaf_net.test", "myops2020", data=root, runs=tmp_path, hardware=Hardware("cpu", 1),
         recipe_changes={"epochs": 2, "image_size": 64, "patches": 2},

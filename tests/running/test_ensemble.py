@@ -37,6 +37,7 @@ def request(made, parents, root):
     return EnsembleRequest(tuple(str(p) for p in parents), root, **made[0])
 
 
+@pytest.mark.slow
 def test_an_ensemble_votes_and_names_its_parents(made, small_cvc):
     places, parents = made
     names = [parents[0].folder, parents[1].record.key[:12], parents[2].folder]

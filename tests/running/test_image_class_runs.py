@@ -17,12 +17,8 @@ CHALLENGES = ("brain_tumor_mri", "colonpath", "isic2018_task3")
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory):
-    roots = {}
-    for name in CHALLENGES:
-        roots[name] = tmp_path_factory.mktemp(name)
-        load_challenge(name).release.draw_sample(roots[name], {})
-    return roots
+def samples(sample):
+    return {name: sample(name) for name in CHALLENGES}
 
 
 @pytest.fixture
@@ -82,6 +78,7 @@ def test_predict_leaves_the_table(samples, places, tmp_path, one_thread):
     assert (tmp_path / "out" / "predictions" / "colonpath.csv").read_text().startswith("img_id,tumor\n")
 
 
+@pytest.mark.slow
 def test_a_quick_training_beats_chance_on_the_sample(samples, places, one_thread):
     weights = train(
         "timm/test_resnet",

@@ -86,6 +86,7 @@ def test_an_evaluation_has_another_key_for_whatever_decides_it(tmp_path, monkeyp
     assert len(keys) == 9
 
 
+@pytest.mark.slow
 def test_a_case_that_could_not_be_scored_is_done_again_under_the_same_key(small_iugc, tmp_path, monkeypatch):
     """Its prediction lies there unchanged, and yet its row is not kept."""
     scorer = type(load_challenge("iugc2024").scorer)

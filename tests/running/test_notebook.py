@@ -133,6 +133,7 @@ def test_evaluations_in_threads_give_what_one_gives(one):
     assert results == {"a": alone, "b": alone, "c": alone}
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_fifty_evaluations(one):
     process = psutil.Process()
     for _ in range(5):

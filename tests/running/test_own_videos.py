@@ -77,6 +77,7 @@ def test_features_need_weights_or_a_word_for_random_ones(command, videos, tmp_pa
     assert not (tmp_path / "own.h5").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sampling", "step"), [("every_15th", 15), ("two_a_second", 12.5)])
 def test_videos_become_the_released_layout(command, videos, tmp_path, sampling, step):
     path = tmp_path / file_name("tvsum")
@@ -103,6 +104,7 @@ def test_videos_become_the_released_layout(command, videos, tmp_path, sampling, 
     assert scores.shape == arrays["picks"].shape
 
 
+@pytest.mark.slow
 def test_raw_annotations_become_summaries_under_their_own_numbers(command, videos, tmp_path):
     rng = np.random.default_rng(3)
     ratings = rng.integers(1, 6, (20, sum(SCENES)))
@@ -131,6 +133,7 @@ def test_raw_annotations_become_summaries_under_their_own_numbers(command, video
     assert evaluated.code == 0, evaluated.err
 
 
+@pytest.mark.slow
 def test_bad_videos_lose_no_other_one(command, bad, tmp_path):
     done = prepared(command, bad, tmp_path / file_name("tvsum"), "--random-weights")
     assert done.code == 1
@@ -153,6 +156,7 @@ def test_bad_videos_lose_no_other_one(command, bad, tmp_path):
     assert len(list((tmp_path / "answers" / "predictions").glob("*.npz"))) == 1
 
 
+@pytest.mark.slow
 def test_two_videos_of_one_name_are_told_apart_or_refused(command, videos, tmp_path):
     folder = tmp_path / "twins"
     shutil.copytree(videos, folder)
@@ -173,6 +177,7 @@ def test_a_folder_without_videos_is_refused(command, tmp_path, name, reason):
     assert f": {reason}" in done.err
 
 
+@pytest.mark.slow
 def test_a_summary_has_its_frames_sound_facts_and_sheet(command, videos, weights, tmp_path):
     output = tmp_path / "summary.mp4"
     done = command(
@@ -205,6 +210,7 @@ def test_a_summary_has_its_frames_sound_facts_and_sheet(command, videos, weights
     assert {path.name for path in tmp_path.iterdir()} == {"summary.mp4", "summary.json", "summary.jpg"}
 
 
+@pytest.mark.slow
 def test_a_silent_video_is_summarised_without_sound(command, videos, tmp_path):
     import av
 
@@ -233,6 +239,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_cannot_be_summarised_is_one_line_and_leaves_nothing(kind, command, bad, tmp_path):
     (video, *options), code = REFUSED[kind]
@@ -259,6 +266,7 @@ def test_a_summary_never_overwrites_the_video_or_its_own_facts(name, command, ba
     assert (tmp_path / "whole.mp4").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_video_longer_than_the_network_is_refused_by_length(command, videos, tmp_path):
     options = TINY | {"length": 8}
     network = medbench.create_model("fulltransnet", num_classes=1, **options)

@@ -126,9 +126,9 @@ pretrain(
 
 
 @pytest.mark.slow
-def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_path):
+def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_path, full):
     changes = {"recipe_changes": {"epochs": 2, "second_epochs": 2}}
-    for steps in (4, 7):  # in the first stage's second epoch, in the second stage's
+    for steps in (4, 7) if full else (7,):  # in the first stage's second epoch, in the second stage's
         code = subprocess.run(
             [
                 sys.executable,
@@ -178,6 +178,19 @@ def test_the_figures_of_a_training_come_out_of_its_weights_again(pairs_folder, t
     for name, figure in record["evaluation"].items():
         if name != "findings":
             assert figures[name]["value"] == pytest.approx(figure["value"], abs=1e-9), name
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_the_quick_recipe_learns_on_pairs_that_chose_nothing(tmp_path):
+    weights = pretrain(PretrainRequest(runs=tmp_path / "runs"), CPU)
+    record = read_json(weights.with_name("training.json"))
+    assert record["recipe"]["name"] == "quick"
+    figures = record["evaluation"]
+    assert figures["retrieval"]["candidates"] == 16
+    assert figures["retrieval"]["value"] >= 4 / 16
+    assert figures["retrieval"]["low"] > 1 / 16
+    assert figures["probe_difference"]["low"] > 0
 
 
 @pytest.mark.slow

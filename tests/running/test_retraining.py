@@ -56,6 +56,7 @@ def test_a_repeated_run_with_nothing_to_do_changes_no_byte(trained, small_cvc):
     assert again.resumed == len(done.rows)
 
 
+@pytest.mark.slow
 def test_networks_are_scored_and_trained_again(trained, small_cvc, monkeypatch):
     base, done = trained
     (report_,) = verify(
@@ -94,6 +95,7 @@ class _Kept:
         pass
 
 
+@pytest.mark.slow
 def test_subgroups_of_the_manifest_are_in_record_row_and_report(small_kpis, tmp_path):
     done = run("dssau_net.test", "kpis_patch", data=small_kpis, weights="none", runs=tmp_path / "runs",
                leaderboards=tmp_path / "boards", inference=Inference(image_size=64))  # fmt: skip

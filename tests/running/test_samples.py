@@ -100,7 +100,11 @@ def test_a_marker_that_cannot_be_read_is_refused_and_one_from_before_is_taken(sa
     assert kind(sample) == "sample"
 
 
-def test_a_sample_in_the_cache_is_drawn_again_and_one_of_the_user_s_is_left_alone(sample):
+@pytest.mark.slow
+def test_a_sample_in_the_cache_is_drawn_again_and_one_of_the_user_s_is_left_alone(
+    sample, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
     told = Told()
     kept = sample_folder(CHALLENGE, told)
     before = file_hashes(kept)

@@ -77,6 +77,7 @@ def learnt(small_cvc, tmp_path_factory):
     return learn(small_cvc, tmp_path_factory.mktemp("first"))
 
 
+@pytest.mark.slow
 def test_weights_trained_from_an_encoder_file_run_when_the_file_is_gone(small_cvc, encoder_file, tmp_path):
     moved = tmp_path / "encoder.pth"
     moved.write_bytes(encoder_file.read_bytes())
@@ -95,6 +96,7 @@ def test_weights_trained_from_an_encoder_file_run_when_the_file_is_gone(small_cv
     )
 
 
+@pytest.mark.slow
 def test_the_start_is_in_key_record_and_row(small_cvc, encoder_file, tmp_path):
     fresh = learn(small_cvc, tmp_path)
     told = Told()
@@ -123,7 +125,7 @@ def test_the_start_is_in_key_record_and_row(small_cvc, encoder_file, tmp_path):
         "augmentation": "none", "batch_size": 4, "epochs": 1, "image_size": 32, "validation": "none",
     }  # fmt: skip
     command = row["training"]["train_command"]
-    assert command.startswith("medbench train -m smp/unet -c cvc_clinicdb --data {data}")
+    assert command.startswith("medbench train -m smp/unet -c cvc_clinicdb --split train --data {data}")
     assert "--init {init}" in command
     assert "--recipe-set epochs=1" in command
     assert row["command"].startswith("medbench run -m smp/unet")
@@ -138,6 +140,7 @@ def test_at_a_rate_of_zero_the_result_is_the_start_to_the_bit(small_cvc, learnt,
     same(load_checkpoint(weights).state, load_checkpoint(learnt).state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "challenge", "changes", "options"),
     [
@@ -151,11 +154,9 @@ def test_at_a_rate_of_zero_the_result_is_the_start_to_the_bit(small_cvc, learnt,
         ),
     ],
 )
-def test_every_family_starts_from_weights(model, challenge, changes, options, small_iugc, tmp_path):
+def test_every_family_starts_from_weights(model, challenge, changes, options, small_iugc, sample, tmp_path):
     subject = load_challenge(challenge)
-    root = small_iugc if challenge == "iugc2024" else tmp_path / "data"
-    if challenge != "iugc2024":
-        subject.release.draw_sample(root, {})
+    root = small_iugc if challenge == "iugc2024" else sample(challenge)
     network = plan_network(model, subject, options)
     torch.manual_seed(5)
     file = tmp_path / "start.pth"

@@ -96,6 +96,7 @@ def rows_of(challenge):
     return {row["case"]: row for row in map(json.loads, path.read_text().splitlines())}
 
 
+@pytest.mark.slow
 def test_every_bad_video_is_one_line_and_the_others_are_scored(command, tvsum):
     with h5py.File(tvsum / file_name("tvsum"), "a") as file:
         for key, (damage, _) in (DAMAGES | ANNOTATION_DAMAGES).items():
@@ -117,6 +118,7 @@ def test_every_bad_video_is_one_line_and_the_others_are_scored(command, tvsum):
         assert [message for message in errors if key in message]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ANNOTATION_DAMAGES)
 def test_bad_annotations_are_told_by_name_and_drop_no_annotator(key, command, tvsum):
     damage, code = ANNOTATION_DAMAGES[key]
@@ -141,6 +143,7 @@ def test_a_fold_that_names_an_absent_video_is_refused(command, tvsum):
     assert "[split.absent_video]" in done.err
 
 
+@pytest.mark.slow
 def test_a_video_longer_than_the_network_fails_alone(command, released):
     with h5py.File(released / "summe" / file_name("summe")) as file:
         steps = {f"video_{number}": int(file[f"video_{number}/n_steps"][()]) for number in (1, 7, 8, 13, 22)}
@@ -157,6 +160,7 @@ def test_a_video_longer_than_the_network_fails_alone(command, released):
     assert all(rows[key]["evidence"]["refusal"] == "model.input" for key in longer)
 
 
+@pytest.mark.slow
 def test_what_is_no_summary_is_refused_by_name(command, released, tmp_path):
     """Importance scores, NaN, a summary of sampled frames, transposed annotators, nothing at all."""
     challenge = load_challenge("tvsum")
@@ -241,7 +245,7 @@ def test_labels_of_a_test_video_reach_no_weight_and_no_prediction(released, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tvsum", "summe"])
+@pytest.mark.parametrize("name", [pytest.param("tvsum", marks=pytest.mark.exhaustive), "summe"])
 def test_the_published_form_runs_whole_and_is_never_ranked(name, command):
     """On the sample, five folds in one record; its rows stand apart from those of what saw no labels."""
     options = [*SET, "--set", "length=200", "--recipe-set", "epochs=1", "--recipe-set", "least_steps=0"]

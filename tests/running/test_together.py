@@ -1,19 +1,23 @@
 """Cases of one size share batches: the same answers, no case lost by another, the same on resuming."""
 
 import functools
+import threading
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from medbench.challenges import load_challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure
-from medbench.core.sample import Sample
+from medbench.core.progress import SilentProgress
+from medbench.core.sample import Prediction, Sample
 from medbench.inference import decoding
 from medbench.inference.predictor import InputContract, NetworkPredictor
 from medbench.records.phases import Timing
+from medbench.running.loop import predict_and_score
 from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.together import answers_together, in_chunks
@@ -164,3 +168,48 @@ def test_auto_is_the_device_that_there_is_and_the_command_names_it():
 def test_argmax_by_comparison_is_argmax():
     logits = torch.randint(0, 4, (2, 5, 7, 9)).float()
     np.testing.assert_array_equal(decoding._largest(logits).numpy(), logits.numpy().argmax(axis=1))
+
+
+class Strips:
+    """A slide's answer: background everywhere."""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def strips(self):
+        yield np.zeros(self.shape, np.uint8)
+
+
+@pytest.mark.parametrize("name", ["synapse", "kpis_slide"])
+def test_a_volume_and_a_slide_are_scored_while_the_next_is_predicted(
+    name, small_synapse, small_kpis, tmp_path, monkeypatch
+):
+    """The first case's scoring waits for the second's prediction, which comes all the same."""
+    challenge = load_challenge(name)
+    root = small_synapse if name == "synapse" else small_kpis
+    cases = challenge.cases(root, challenge.release.default_split)[:2]
+    second, overlapped = threading.Event(), []
+
+    class Model:
+        def __init__(self):
+            self.time_s = {}
+
+        def predict(self, sample):
+            if sample.case.id == cases[1].id:
+                second.set()
+            shape = sample.images.shape[:3] if name == "synapse" else sample.slide.shape
+            return Prediction(
+                {"label_map": np.zeros(shape, np.uint8) if name == "synapse" else Strips(shape)}
+            )
+
+    def score_file(self, case, path):
+        if case.id == cases[0].id:
+            overlapped.append(second.wait(30))
+        return score(self, case, path)
+
+    scorer = type(challenge.scorer)
+    score = scorer.score_file
+    monkeypatch.setattr(scorer, "score_file", score_file)
+    rows, _ = predict_and_score(challenge, cases, Model, tmp_path, SilentProgress())
+    assert overlapped == [True]
+    assert [row.status for row in rows] == ["ok", "ok"], rows

@@ -57,6 +57,7 @@ def test_a_test_videos_annotations_change_no_byte_of_its_prediction(model, same,
     assert changed == (set() if same else {"video_7.npz"})
 
 
+@pytest.mark.slow
 def test_one_record_for_five_folds_each_by_its_own_network(sample, tmp_path):
     places = {"runs": tmp_path / "runs", "leaderboards": tmp_path / "boards"}
     train(
@@ -83,6 +84,7 @@ def test_one_record_for_five_folds_each_by_its_own_network(sample, tmp_path):
     assert again.resumed == 25
 
 
+@pytest.mark.slow
 def test_tables_show_references_and_set_apart_what_saw_the_labels(sample, tmp_path):
     places = {"runs": tmp_path / "runs", "leaderboards": tmp_path / "boards", "data": sample}
     run("baseline/random", "summe", split="fold1", **places)
@@ -106,6 +108,7 @@ def test_tables_show_references_and_set_apart_what_saw_the_labels(sample, tmp_pa
     assert not any("FullTransNet" in entry.name for entry in ranked.entries)
 
 
+@pytest.mark.slow
 def test_repeats_are_the_mean_of_networks_with_other_seeds(sample, tmp_path):
     places = {"runs": tmp_path / "runs", "leaderboards": tmp_path / "boards", "data": sample}
     arguments = {"split": "fold2", "weights": "none", "options": TINY}
@@ -127,6 +130,7 @@ def test_what_learns_nothing_is_not_trained(sample, tmp_path):
     assert caught.value.code == "training.nothing"
 
 
+@pytest.mark.slow
 def test_epochs_are_chosen_on_held_out_videos_or_marked(sample, tmp_path):
     arguments = {"data": sample, "runs": tmp_path / "runs", "options": TINY, "split": "fold1_train"}
     for recipe in ("default", "published"):

@@ -24,10 +24,9 @@ WINDOWS = Inference(image_size=32, overlap=0.0)
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory):
+def release(sample, tmp_path_factory):
     """Two training and two test heads, cut to the middle, in the layout of 2020."""
-    root, whole = tmp_path_factory.mktemp("brats2020"), tmp_path_factory.mktemp("whole")
-    BRATS.release.draw_sample(whole, {})
+    root, whole = tmp_path_factory.mktemp("brats2020"), sample("brats2020")
     for split, cases in (("train", "001 002"), ("test", "009 010")):
         for number in cases.split():
             for path in (whole / split / f"BraTS20_Training_{number}").iterdir():
@@ -143,6 +142,7 @@ def test_combinations_stand_in_the_order_of_published_tables():
     assert len(set(myops)) == 7
 
 
+@pytest.mark.slow
 def test_the_table_over_all_combinations(release, tmp_path):
     result = run_combinations(
         MODEL, "brats2020", data=release, weights="none", options=OPTIONS, inference=WINDOWS,
@@ -209,6 +209,7 @@ def test_weights_of_a_split_that_shares_cases_are_refused(release):
     assert caught.value.hint == "Train with --split train."
 
 
+@pytest.mark.slow
 def test_training_on_patches_lowers_the_loss_and_run_finds_it(release):
     changes = {"epochs": 12, "patches": 4, "hide_sequences": False, "learning_rate": 1e-2}
     weights = train(MODEL, "brats2020", data=release, recipe="quick", recipe_changes=changes, options=OPTIONS)

@@ -86,6 +86,7 @@ def whole(place, one_thread, tmp_path_factory):
     return plan, board, place / "whole", told.lines
 
 
+@pytest.mark.slow
 def test_costs_are_counted_before_the_start(whole):
     plan = whole[0]
     assert [cost.cells for cost in plan.costs] == [2, 2, 2]
@@ -97,6 +98,7 @@ def test_costs_are_counted_before_the_start(whole):
     assert by_model["dssau_net.test"].parameters > 1e5
 
 
+@pytest.mark.slow
 def test_a_failed_cell_stops_no_other_and_the_quick_pass_finds_it(whole):
     _, board, folder, lines = whole
     assert board.exit_code == 1
@@ -113,6 +115,7 @@ def test_a_failed_cell_stops_no_other_and_the_quick_pass_finds_it(whole):
     assert not (folder / "quick").exists()
 
 
+@pytest.mark.slow
 def test_the_board_ranks_tests_and_shows_cost(whole):
     (population,) = whole[1].populations
     column = population.rankings.columns[0]
@@ -129,6 +132,7 @@ def test_the_board_ranks_tests_and_shows_cost(whole):
     assert "the tenth model has a typo" in text
 
 
+@pytest.mark.slow
 def test_a_repeat_does_only_what_is_missing(whole):
     plan, board, folder, _ = whole
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("record.json")}
@@ -140,6 +144,7 @@ def test_a_repeat_does_only_what_is_missing(whole):
     assert {o.reason for o in again.outcomes if o.reason} == {"RuntimeError: the tenth model has a typo"}
 
 
+@pytest.mark.slow
 def test_shards_merge_into_the_bytes_of_one_run(place, whole, one_thread):
     plan, _, folder, _ = whole
     do(plan, folder)
@@ -170,6 +175,7 @@ def test_shards_merge_into_the_bytes_of_one_run(place, whole, one_thread):
     assert not (place / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_cell_whose_worker_died_three_times_is_given_up_until_asked_again(place, whole, tmp_path):
     plan = whole[0]
     cell = plan.cells[0]
@@ -198,6 +204,7 @@ def test_an_interrupted_cell_is_no_death(place, whole, tmp_path, monkeypatch):
     assert (tmp_path / TRIES / cell.id).read_text() == "0"
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_sources_is_refused(whole, tmp_path):
     outcome = do_cell(Order(whole[0].cells[0], tmp_path, code="0" * 64))
     assert outcome.status == "failed"
@@ -235,6 +242,32 @@ LEARNS_ON_TEST = ('["dssau_net.test", "mslau_net.test"]', '["fulltransnet"]')
         ("model.unknown", [("mslau_net.test", "mslau_nett")]),
         ("recipe.unknown", [('"quick"', '"quik"')]),
         ("split.unknown", [("[[data]]", '[[data]]\nfolds = ["tset"]')]),
+        ("split.unknown", [("[[data]]", '[[data]]\ntraining = ["trian"]')]),
+        ("weights.leak", [("[[data]]", '[[data]]\ntraining = ["leaking_train"]')]),
+        ("study.test_selection", [("[[data]]", '[[data]]\ntraining = ["train", "test"]')]),
+        (
+            "study.value",
+            [
+                (
+                    '"mslau_net.test"',
+                    '{model = "mslau_net.test", name = "a"}, {model = "mslau_net.test", name = "a"}',
+                )
+            ],
+        ),
+        (
+            "study.never_ranked",
+            [('"cvc_clinicdb"', '"siim_pneumothorax"\nfolds = ["leaking_test"]')],
+        ),
+        ("study.missing", [('"mslau_net.test"', '{model = "mslau_net.test", init = "absent"}')]),
+        (
+            "study.value",
+            [
+                (
+                    '"mslau_net.test"',
+                    '{model = "mslau_net.test", weights = "study.toml", freeze = ["encoder"]}',
+                )
+            ],
+        ),
         ("recipe.setting", [("[budget]", '[search]\non = "validation"\nlearning_rat = [1]\n[budget]')]),
         ("study.test_selection", [("[budget]", '[search]\non = "test"\nlearning_rate = [1, 2]\n[budget]')]),
         ("study.test_selection", [("[budget]", "[search]\nlearning_rate = [1, 2]\n[budget]")]),

@@ -169,34 +169,58 @@ def frames(one_thread, small_iugc, save_weights, write_toml, tmp_path_factory):
     return build_context(BuildRequest(text, data=small_iugc, output=folder / "build"))
 
 
-@pytest.mark.parametrize(
-    ("frames_given", "listed", "words"),
-    [
-        (None, "{ no JSON", "JSONDecodeError"),
-        (None, None, "FileNotFoundError"),
-        (np.zeros((1, 2, 3, 64, 64)), "good", "a frame (3, height, width) is due"),
-        (np.zeros((1, 64, 64)), "good", "a frame (3, height, width) is due"),
-        (np.zeros((1, 3, 0, 64)), "good", "a frame (3, height, width) is due"),
-        (np.full((1, 3, 64, 64), np.nan), "good", "not finite"),
-    ],
-)
-def test_bad_frames_for_codalab_end_with_a_line_and_no_answers(frames, tmp_path, frames_given, listed, words):
-    for name in ("input", "output"):
-        (tmp_path / name).mkdir()
-    if frames_given is not None:
-        np.save(tmp_path / "input" / "0.npy", frames_given)
-        listed = json.dumps([{"case": "a", "frames": "0.npy", "labelled": True}])
-    if listed is not None:
-        (tmp_path / "input" / "cases.json").write_text(listed)
-    done = subprocess.run(
-        [sys.executable, str(frames.app / "inference.py")],
-        env={**os.environ, "MEDBENCH_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
+BAD_FRAMES = {
+    "no JSON": (None, "{ no JSON", "JSONDecodeError"),
+    "no list": (None, None, "FileNotFoundError"),
+    "five axes": (np.zeros((1, 2, 3, 64, 64)), "good", "a frame (3, height, width) is due"),
+    "no channels": (np.zeros((1, 64, 64)), "good", "a frame (3, height, width) is due"),
+    "no rows": (np.zeros((1, 3, 0, 64)), "good", "a frame (3, height, width) is due"),
+    "NaN": (np.full((1, 3, 64, 64), np.nan), "good", "not finite"),
+}
+IN_TURN = """
+import os, runpy, sys
+import torch
+program, *roots = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(program))
+for root in roots:
+    child = os.fork()
+    if child == 0:
+        os.environ["MEDBENCH_ROOT"] = root
+        os.dup2(os.open(root + "/errors", os.O_WRONLY | os.O_CREAT), 2)
+        runpy.run_path(program, run_name="__main__")
+        break
+    with open(root + "/code", "w") as file:
+        file.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
+"""
+
+
+@pytest.fixture(scope="module")
+def bad_frames(frames, tmp_path_factory):
+    """Folders in which the program was run on bad frames, each time in a process of its own."""
+    folders = {}
+    for name, (given, listed, _) in BAD_FRAMES.items():
+        folders[name] = root = tmp_path_factory.mktemp("root")
+        for folder in ("input", "output"):
+            (root / folder).mkdir()
+        if given is not None:
+            np.save(root / "input" / "0.npy", given)
+            listed = json.dumps([{"case": "a", "frames": "0.npy", "labelled": True}])
+        if listed is not None:
+            (root / "input" / "cases.json").write_text(listed)
+    subprocess.run(
+        [sys.executable, "-c", IN_TURN, str(frames.app / "inference.py"), *map(str, folders.values())],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
     )
-    assert done.returncode == 1
-    assert words in done.stderr.splitlines()[-1]
-    assert list((tmp_path / "output").iterdir()) == []
+    return folders
+
+
+@pytest.mark.parametrize("name", BAD_FRAMES)
+def test_bad_frames_for_codalab_end_with_a_line_and_no_answers(bad_frames, name):
+    root, words = bad_frames[name], BAD_FRAMES[name][2]
+    assert (root / "code").read_text() == "1"
+    assert words in (root / "errors").read_text().splitlines()[-1]
+    assert list((root / "output").iterdir()) == []
 
 
 def test_frames_of_another_size_are_labelled_at_their_own(frames, tmp_path):

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import SimpleITK
+import torch
 
 from medbench.challenges import load_challenge
 from medbench.core.case import Volume
@@ -138,6 +140,39 @@ def test_classes_are_sockets(one_thread, save_weights, tmp_path):
     )
     assert sum(chances.values()) == pytest.approx(1, abs=1e-5)
     assert name == max(chances, key=chances.get) == list(chances)[number]
+
+
+def test_boxes_are_a_socket(small_cvc, one_thread, save_weights, tmp_path):
+    """A detector whose scores lie above its threshold, so that there are boxes to compare."""
+    save_weights(tmp_path / "w.pt", "torchvision/retinanet_resnet50_fpn.test", in_channels=3, num_classes=1)
+    state = torch.load(tmp_path / "w.pt", weights_only=True)
+    state["state_dict"]["head.classification_head.cls_logits.bias"].fill_(0.0)
+    torch.save(state, tmp_path / "w.pt")
+    outputs = [VALUE.format("polyps", "bounding_boxes")]
+    text = submission(
+        tmp_path, "cvc_clinicdb_boxes", "torchvision/retinanet_resnet50_fpn.test", "w.pt", outputs
+    )
+    built = build_context(BuildRequest(text, data=small_cvc, output=tmp_path / "build"))
+    only_exec(built)
+    result = rehearse(built, count=1)
+    assert passed(result)
+    assert result.identical == 1
+    root = built.folder / "rehearsal"
+    value = json.loads((root / "root" / "output" / "polyps.json").read_text())
+    assert (value["type"], {box["name"] for box in value["boxes"]}) == (
+        "Multiple 2D bounding boxes",
+        {"polyp"},
+    )
+    (rows,) = (root / "expected" / "predictions" / "rows").glob("*.json")
+    expected = json.loads(rows.read_text())
+    assert len(value["boxes"]) == len(expected) > 0
+    (image,) = (root / "root" / "input" / "images" / "scan").iterdir()
+    spacing = SimpleITK.ReadImage(str(image)).GetSpacing()[:2]
+    for box, row in zip(value["boxes"], expected, strict=True):
+        left, top, width, height = row["bbox"]
+        corners = [[left, top], [left + width, top], [left + width, top + height], [left, top + height]]
+        assert np.array(box["corners"])[:, :2] / spacing + 0.5 == pytest.approx(np.array(corners), abs=1e-3)
+        assert box["probability"] == pytest.approx(row["score"], abs=1e-6)
 
 
 def boxes_context():

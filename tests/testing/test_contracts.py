@@ -25,6 +25,7 @@ def test_our_models(name, one_thread):
     check_model(name, training_only=DISTILLATION if name == "dmaf_net.test" else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hc18", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"])
 def test_our_challenges_with_their_samples(name):
     check_challenge(name)
@@ -83,6 +84,7 @@ def test_a_parameter_without_gradient_is_told(fresh_registry):
     check_model("lab/dead", training_only=["unused"])
 
 
+@pytest.mark.slow
 def test_a_broken_challenge_is_told_point_by_point():
     good = load_challenge("hc18")
 

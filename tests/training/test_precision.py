@@ -39,6 +39,12 @@ VOLUMES, SEQUENCES, OWN = (
 )
 FAMILIES = sorted(path.stem for path in FOLDER.glob("*.toml") if path.stem not in OWN)
 RECIPES = [(family, name) for family in FAMILIES for name in list_recipes(family)]
+WITH_PRECISIONS = [(*recipe, "32") for recipe in RECIPES] + [
+    pytest.param(
+        family, name, "bf16-mixed", marks=[] if name == list_recipes(family)[0] else [pytest.mark.exhaustive]
+    )
+    for family, name in RECIPES
+]
 STEPS = 3
 
 
@@ -113,8 +119,7 @@ def cache(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
-@pytest.mark.parametrize(("family", "name"), RECIPES)
+@pytest.mark.parametrize(("family", "name", "precision"), WITH_PRECISIONS)
 def test_every_recipe_takes_three_steps(family, name, precision, tmp_path, cache):
     hardware = Hardware("cpu", 1, 1, precision, 0, force_precision=True)
     weights = train(family, name, tmp_path / "out", hardware, cache)

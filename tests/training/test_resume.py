@@ -102,7 +102,13 @@ def summaries(folder, hardware, progress):
     return fit_sequences(build, examples, recipe, folder, {}, hardware=hardware, progress=progress)
 
 
-FAMILIES = [segmentation, classes, patches, distillation, summaries]
+FAMILIES = [
+    segmentation,
+    classes,
+    patches,
+    pytest.param(distillation, marks=pytest.mark.exhaustive),  # and in test_distillation_task.py
+    summaries,
+]
 
 
 @pytest.mark.slow

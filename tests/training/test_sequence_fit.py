@@ -15,6 +15,7 @@ from medbench.core.progress import SilentProgress
 from medbench.core.sample import SequenceSample, TrainingSequence
 from medbench.inference.fulltransnet_predictor import FullTransNetPredictor
 from medbench.models.blocks import local_global_attention
+from medbench.models.blocks.in_parts import in_parts
 from medbench.models.fulltransnet import frame_scores, frame_scores_of
 from medbench.training import sequence_fit as sequences
 from medbench.training.fit import RESUME, SUMMARY, Hardware
@@ -93,6 +94,28 @@ def test_parts_give_the_loss_and_gradient_of_the_whole(name, monkeypatch):
         loss.backward()
         gradients.append([float(loss.detach()), *(p.grad.norm().item() for p in network.parameters())])
     assert gradients[0] == pytest.approx(gradients[1], rel=1e-3, abs=1e-6)
+
+
+def test_parts_are_computed_again_with_the_same_random_numbers():
+    """The gradient through dropout of each part is that of the same numbers; others are drawn as before."""
+    values = torch.ones(2, 1, 11, 3, dtype=torch.float64, requires_grad=True)
+    factor = torch.full((3,), 2.0, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(5)
+    result = in_parts(
+        lambda cut, whole, nothing: torch.dropout(cut * whole, 0.5, True), 11, 4, (values,), (factor, None)
+    )
+    after = torch.rand(1)
+    assert 0.2 < float((result == 0).double().mean()) < 0.8
+    result.sum().backward()
+    assert torch.equal(values.grad, result.detach())
+    assert torch.allclose(factor.grad, result.detach().sum((0, 1, 2)) / 2)
+    torch.manual_seed(5)
+    torch.randint(1 << 48, ())
+    assert torch.equal(torch.rand(1), after)
+    with torch.no_grad():
+        state = torch.get_rng_state()
+        in_parts(lambda cut: cut + 1, 11, 4, (values,), ())
+        assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_scores_of_parts_are_those_of_the_whole():

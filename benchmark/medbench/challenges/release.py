@@ -26,11 +26,13 @@ class SplitFacts:
         cases: cases of the split in the complete release; ``None`` where that is not known.
         names_sha256: SHA-256 of the complete split's case ids in order, joined by newlines; empty where the
             list is not known.
+        mark: what sets results on the split apart from those that are ranked; empty where they are.
     """
 
     rule: str
     cases: int | None = None
     names_sha256: str = ""
+    mark: str = ""
 
 
 class Release(abc.ABC):

@@ -48,6 +48,31 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Model option as name=value; repeatable.", metavar="NAME=VALUE"),
 ]
+RecipeChanges = Annotated[
+    list[str] | None,
+    typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
+]
+Accelerator = Annotated[
+    str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
+]
+Devices = Annotated[
+    str, typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch.")
+]
+Nodes = Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")]
+TrainingPrecision = Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")]
+ReadingWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=0, help="Processes a device that read images; none on the CPU, else up to 8."
+    ),
+]
+Deterministic = Annotated[
+    bool | None,
+    typer.Option(
+        "--deterministic/--fast",
+        help="Deterministic algorithms without TF32, or the fastest; the CPU is deterministic.",
+    ),
+]
 Contract = Annotated[
     str | None,
     typer.Option(

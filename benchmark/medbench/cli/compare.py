@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,11 +20,20 @@ _LEVEL = 0.05
 
 def command(
     runs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             help="Run folders, record.json files or keys of runs or leaderboard rows; two or more."
         ),
-    ],
+    ] = None,
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--predictions",
+            "-p",
+            help="Also the last evaluation of predictions that medbench.toml declares; repeatable.",
+            metavar="NAME",
+        ),
+    ] = None,
     metrics: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,6 +46,18 @@ def command(
         typer.Option(
             "--margin",
             help="Test equivalence: the largest difference that does not matter, in the metric's unit.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write this page: differences case by case, plots, images, tests."),
+    ] = None,
+    data: arguments.DataFolder = None,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--prediction-folder",
+            help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
     seed: arguments.Seed = 0,
@@ -52,8 +74,13 @@ def command(
     from medbench.records.reading import find_run
 
     boards = leaderboards or leaderboards_folder()
-    entries = [find_run(name, runs_folder or default_folder(), boards) for name in runs]
+    names = [*(runs or ()), *(predictions or ())]
+    entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
     differences = compare_runs(entries, metrics or (), seed, margin)
+    if html is not None:
+        from medbench.running.comparison import comparison
+
+        comparison(html, entries, differences, _legend(differences), data, folders or ())
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return

@@ -36,8 +36,9 @@ def command(
 ) -> None:
     """Look at a folder of your own data, say what it holds, and declare it in medbench.toml.
 
-    Images and masks in two folders or side by side, nnU-Net's and MSD's layouts, a CSV of paths, and folders
-    of classes are known. Splits are drawn once, by group, and kept beside medbench.toml with their hash.
+    Images and masks in two folders or side by side, nnU-Net's and MSD's layouts, COCO JSON, a CSV of paths,
+    and folders of classes are known. Splits are drawn once, by group, and kept beside medbench.toml with
+    their hash.
     """
     from medbench.cli.parsing import parse_labels
     from medbench.running.declaring import Wishes, declare

@@ -23,8 +23,13 @@ CHALLENGE_ALONE = ("data", "split", "name", "cases", "scheduler", "shard", "runs
 def command(
     context: typer.Context,
     predictions: Annotated[
-        Path | None,
-        typer.Option("--predictions", "-p", help="Folder of predictions, or a zip of one, ours or others'."),
+        str | None,
+        typer.Option(
+            "--predictions",
+            "-p",
+            help="Folder of predictions, or a zip of one, ours or others'; or their name in medbench.toml.",
+            metavar="FOLDER|NAME",
+        ),
     ] = None,
     predictions_json: Annotated[
         Path | None,
@@ -90,8 +95,13 @@ def command(
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.parsing import parse_numbers, parse_rename, parse_spacing
     from medbench.core.errors import MedbenchError
+    from medbench.core.named_predictions import named_predictions
 
     pair = parse_rename(rename)
+    declared = None if predictions is None else named_predictions(predictions)
+    if declared is not None:
+        pair = pair or declared.rename
+        challenge = challenge or (declared.challenge or None if references is None else None)
     if (challenge is None) == (references is None):
         raise MedbenchError(
             "option.missing", "Give either --challenge or --references.", "For example --references labels/."
@@ -111,7 +121,7 @@ def command(
         phase = collect_phase(predictions_json, challenge, data, split, ConsoleProgress())
         for line in phase.notes:
             typer.echo(line, err=True)
-        predictions = phase.folder
+        predictions = str(phase.folder)
     assert predictions is not None
     if challenge is not None:
         from medbench.running.evaluate import evaluation_of
@@ -134,7 +144,7 @@ def command(
     assert references is not None
     scores = evaluate_folders(
         references,
-        predictions,
+        Path(predictions).expanduser() if declared is None else declared.folder,
         [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
         labels=None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")],
         spacing=parse_spacing(spacing),

@@ -21,10 +21,11 @@ def build(
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Write README.md, index.html, tables.tex and values.csv of each challenge from its results.jsonl."""
+    """Write each challenge's README.md, index.html, tables.tex and values.csv, and the boards' index."""
     from medbench.cli.console import print_json
     from medbench.core.errors import MedbenchError
     from medbench.core.folders import leaderboards_folder, runs_folder
+    from medbench.leaderboards.index_page import write_index
     from medbench.leaderboards.results import build_board, measured_challenges
 
     folder = leaderboards or leaderboards_folder()
@@ -34,10 +35,11 @@ def build(
             "leaderboard.empty", f"{folder}: holds no results.", "Run a model first, or name a challenge."
         )
     paths = [path for name in names for path in build_board(folder, name, runs or runs_folder())]
+    index = write_index(folder)
     if as_json:
         print_json([str(path) for path in paths])
     else:
-        typer.echo("\n".join(map(str, paths)))
+        typer.echo("\n".join(map(str, [*paths, index])))
 
 
 @app.command("verify", short_help="Compute every row and page again from evidence.")
@@ -140,14 +142,15 @@ def show(
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder, runs_folder
     from medbench.core.registry import unknown_name
-    from medbench.leaderboards.rendering import FORMATS, cells, facts, headings, notes
+    from medbench.leaderboards.rendering import FORMATS
     from medbench.leaderboards.results import load_board
+    from medbench.leaderboards.table_text import cells, facts, headings, notes
 
     if form not in ("table", *FORMATS):
         raise unknown_name("format", form, ("table", *FORMATS))
     board = load_board(leaderboards or leaderboards_folder(), challenge, runs or runs_folder())
     if as_json:
-        print_json(dataclasses.asdict(board))
+        print_json(board.as_json())
     elif form != "table":
         typer.echo(FORMATS[form][1](board), nl=False)
     else:

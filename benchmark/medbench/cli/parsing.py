@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 from medbench.core.registry import unknown_name
 
 
@@ -31,6 +31,15 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             settings[name.strip()] = value
     return settings
+
+
+def parse_devices(text: str) -> int | str:
+    """Number of devices, or the text as it is, such as ``auto``.
+
+    >>> parse_devices("2"), parse_devices("auto")
+    (2, 'auto')
+    """
+    return int(text) if text.isdigit() else text
 
 
 def parse_rename(text: str | None) -> tuple[str, str] | None:
@@ -125,8 +134,8 @@ def parse_contract(text: str) -> dict[str, Any]:
     path = Path(text).expanduser()
     if path.is_file():
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            return read_toml(path)
+        except ValueError as error:
             raise MedbenchError("option.malformed", f"{path}: is no TOML: {error}.", "Correct it.") from error
     contract: dict[str, Any] = {}
     for part in text.split(","):

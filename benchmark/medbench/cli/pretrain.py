@@ -24,10 +24,7 @@ def command(
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="default, quick …; quick on the sample if not given.")
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
-    ] = None,
+    changes: arguments.RecipeChanges = None,
     settings: arguments.Settings = None,
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Local tokenizer folder; else a vocabulary is made.")
@@ -41,35 +38,19 @@ def command(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Train with each idea of the paper switched off, and compare.")
     ] = False,
-    accelerator: Annotated[
-        str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    devices: Annotated[
-        str,
-        typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch."),
-    ] = "auto",
-    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
-    precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=0, help="Processes a device that read images; none on the CPU, else up to 8."
-        ),
-    ] = None,
-    deterministic: Annotated[
-        bool | None,
-        typer.Option(
-            "--deterministic/--fast",
-            help="Deterministic algorithms without TF32, or the fastest; the CPU is deterministic.",
-        ),
-    ] = None,
+    accelerator: arguments.Accelerator = "auto",
+    devices: arguments.Devices = "auto",
+    nodes: arguments.Nodes = 1,
+    precision: arguments.TrainingPrecision = "32",
+    workers: arguments.ReadingWorkers = None,
+    deterministic: arguments.Deterministic = None,
     force_precision: arguments.ForcePrecision = False,
     runs: arguments.Runs = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Pre-train a model on pairs of radiograph and report by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
-    from medbench.cli.parsing import parse_settings
+    from medbench.cli.parsing import parse_devices, parse_settings
     from medbench.running.pretrain import PretrainRequest, ablate, pretrain
     from medbench.training.fit import is_first_process, training_summary
     from medbench.training.hardware import Hardware
@@ -87,7 +68,7 @@ def command(
     )
     hardware = Hardware(
         accelerator,
-        int(devices) if devices.isdigit() else devices,
+        parse_devices(devices),
         nodes,
         precision,
         workers,

@@ -40,6 +40,8 @@ def command(
     tiling: arguments.Tiling = None,
     stitch: arguments.Stitch = False,
     cases: arguments.Cases = "*",
+    workers: arguments.Workers = 1,
+    scheduler: arguments.Scheduler = None,
     memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     repeats: arguments.Repeats = 1,
@@ -54,11 +56,14 @@ def command(
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
     from medbench.cli.results import show_combinations, show_finished, show_phases
+    from medbench.core.errors import MedbenchError
     from medbench.running.combinations import combine_request
+    from medbench.running.prediction_orders import Workers
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
     from medbench.running.zero_shot import zero_shot_options
 
+    own = Workers(workers, scheduler)
     options = request_options(context)
     if prompts is not None:
         options = zero_shot_options(options, prompts)
@@ -66,11 +71,17 @@ def command(
     if every:
         del options["modalities"]
     request = request_of(options)
+    if every and own.elsewhere:
+        raise MedbenchError(
+            "option.ignored",
+            "--workers and --scheduler have no effect with --modalities all-combinations.",
+            "Leave them out.",
+        )
     if every:
         combinations = combine_request(request, ConsoleProgress())
         show_combinations(combinations, as_json)
         raise typer.Exit(combinations.exit_code)
-    finished = run_request(request, ConsoleProgress())
+    finished = run_request(request, ConsoleProgress(), own)
     show_finished(finished, as_json)
     if profile:
         show_phases(finished)

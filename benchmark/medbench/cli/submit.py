@@ -41,11 +41,15 @@ def init(
         typer.Option("--platform", help="Platform of the upload; the challenge's own if not given."),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the submission.")] = None,
+    weights: Annotated[
+        str,
+        typer.Option("--weights", help="Checkpoint file, 'auto' (what training left for it), or 'none'."),
+    ] = "auto",
 ) -> None:
     """Write submissions/<challenge>/<name>.toml with every key explained."""
     from medbench.submissions.template import write_submission
 
-    typer.echo(str(write_submission(challenge, model, platform, name)))
+    typer.echo(str(write_submission(challenge, model, platform, name, weights=weights)))
 
 
 @app.command("platforms")

@@ -14,16 +14,18 @@ def command(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
     split: Annotated[
-        str | None, typer.Option("--split", help="Training split; the challenge's default if not given.")
+        str | None,
+        typer.Option(
+            "--split",
+            help="Training split, or a split of several folds, which trains a network each; the challenge's "
+            "default if not given.",
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", help="Recipe's name; the model family's on this challenge if not given."),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
-    ] = None,
+    changes: arguments.RecipeChanges = None,
     settings: arguments.Settings = None,
     init: Annotated[
         str | None,
@@ -37,35 +39,20 @@ def command(
             "--freeze", metavar="PART", help="Part of the network that keeps those weights; repeatable."
         ),
     ] = None,
-    accelerator: Annotated[
-        str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    devices: Annotated[
-        str,
-        typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch."),
-    ] = "auto",
-    nodes: Annotated[int, typer.Option("--nodes", min=1, help="Number of machines.")] = 1,
-    precision: Annotated[str, typer.Option("--precision", help="32, bf16-mixed or 16-mixed.")] = "32",
+    accelerator: arguments.Accelerator = "auto",
+    devices: arguments.Devices = "auto",
+    nodes: arguments.Nodes = 1,
+    precision: arguments.TrainingPrecision = "32",
     passes: Annotated[
         int,
         typer.Option(
             "--accumulate", min=1, help="Passes that share the recipe's batch; more need less memory."
         ),
     ] = 1,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", min=0, help="Processes a device that read images; none on the CPU, else up to 8."
-        ),
-    ] = None,
-    deterministic: Annotated[
-        bool | None,
-        typer.Option(
-            "--deterministic/--fast",
-            help="Deterministic algorithms without TF32, or the fastest; the CPU is deterministic.",
-        ),
-    ] = None,
+    workers: arguments.ReadingWorkers = None,
+    deterministic: arguments.Deterministic = None,
     force_precision: arguments.ForcePrecision = False,
+    scheduler: arguments.Scheduler = None,
     runs: arguments.Runs = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be done, and where each setting comes from.")
@@ -74,7 +61,7 @@ def command(
 ) -> None:
     """Train a model on a challenge's training split by a recipe; repeat to resume."""
     from medbench.cli.console import ConsoleProgress, print_json
-    from medbench.cli.parsing import parse_settings
+    from medbench.cli.parsing import parse_devices, parse_settings
     from medbench.models import model_entry
     from medbench.running.train import outline_training, train
     from medbench.training.fit import is_first_process, training_summary
@@ -92,23 +79,18 @@ def command(
     if dry_run:
         _print_outline(outline_training(model, challenge, runs=runs, **asked), as_json)
         return
-    weights = train(
-        model,
-        challenge,
-        **asked,
-        hardware=Hardware(
-            accelerator,
-            int(devices) if devices.isdigit() else devices,
-            nodes,
-            precision,
-            workers,
-            passes,
-            deterministic,
-            force_precision,
-        ),
-        runs=runs,
-        progress=ConsoleProgress(),
+    hardware = Hardware(
+        accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
     )
+    if scheduler is not None:
+        from medbench.core.folders import runs_folder
+        from medbench.running.training_orders import ClusterTraining, train_elsewhere
+
+        asked |= {"data": None if data is None else data.resolve(), "hardware": hardware}
+        order = ClusterTraining(model, challenge, {**asked, "runs": (runs or runs_folder()).resolve()})
+        weights = train_elsewhere(order, scheduler, ConsoleProgress())
+    else:
+        weights = train(model, challenge, **asked, hardware=hardware, runs=runs, progress=ConsoleProgress())
     if not is_first_process():
         return
     summary = training_summary(weights.parent)

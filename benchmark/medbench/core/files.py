@@ -9,11 +9,15 @@ import math
 import os
 import secrets
 import stat
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from medbench.core.errors import MedbenchError
+
+MOST_BYTES = 1 << 30
+"""Of a file of our own that is read at once."""
 
 
 @contextlib.contextmanager
@@ -72,9 +76,11 @@ def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
     Raises:
         ValueError: for whatever is no JSON, lists nested too deep included.
     """
-    number = _finite if strict else None
     try:
-        return json.loads(text, parse_constant=number, parse_float=number)
+        if not strict:
+            return json.loads(text)
+        words = text if isinstance(text, str) else text.decode(json.detect_encoding(text), "surrogatepass")
+        return _STRICT.decode(words)
     except RecursionError:
         raise ValueError("its lists are nested too deep") from None
 
@@ -84,6 +90,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text[:20]} is no number")
     return number
+
+
+_STRICT = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def read_json(path: Path) -> Any:
@@ -96,13 +105,44 @@ def read_json(path: Path) -> Any:
     return parse_json(read_bytes(path))
 
 
-def read_bytes(path: Path) -> bytes:
+def parse_toml(text: bytes) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ValueError: for whatever is no TOML in UTF-8, lists nested too deep and endless numbers included.
+    """
+    try:
+        return tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise
+    except (RecursionError, ValueError) as error:
+        deep = isinstance(error, RecursionError)
+        raise ValueError("its lists are nested too deep" if deep else "a number has no end") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        OSError: where it cannot be opened.
+        ValueError: for whatever is no TOML in UTF-8.
+        MedbenchError: as :func:`read_bytes`.
+    """
+    return parse_toml(read_bytes(path))
+
+
+def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """Content of a regular file, which is opened without waiting.
 
     Raises:
-        MedbenchError: ``file.not_regular`` for a folder, a named pipe, a device.
+        OSError: where it cannot be opened.
+        MedbenchError: ``file.not_regular`` for a folder, a named pipe, a device; ``file.too_large`` for one
+            of more than ``most_bytes``.
     """
     with open(path, "rb", opener=_regular) as stream:
+        if os.fstat(stream.fileno()).st_size > most_bytes:
+            facts = f"{path}: is larger than the {most_bytes / (1 << 30):,.0f} GiB that may be read at once."
+            raise MedbenchError("file.too_large", facts, "Give the right file.")
         return stream.read()
 
 

@@ -19,6 +19,14 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def memory_bytes() -> int:
+    """Memory of this machine, in bytes; 64 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 64 << 30
+
+
 def usable_cores() -> int:
     """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 
@@ -24,6 +25,21 @@ class ObjectMark:
     row: float
     column: float
     radius: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """A line of a measurement: a distance, a side of an angle, a fitted ellipse.
+
+    Attributes:
+        side: whose measurement it is.
+        points: ``(row, column)`` in pixels of the image, two or more.
+        dashed: whether the line is dashed, as measured distances and sides of angles are.
+    """
+
+    side: Literal["reference", "prediction"]
+    points: Sequence[tuple[float, float]]
+    dashed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +64,11 @@ class Illustration:
         reference: labels ``(height, width)``, 0 outside.
         prediction: the same shape.
         kind: ``case`` for a whole image; ``overview`` for a whole slide, reduced; ``detail`` for a window of
-            a slide at full resolution.
+            a slide at full resolution; ``slice`` for one of a volume's slices, in their order.
         caption: text below the image.
         marks: objects that only one side has.
+        strokes: lines of measurements.
+        worst: of a volume's slices, the one that is shown first.
         reference_boxes: bounding boxes of the reference.
         prediction_boxes: bounding boxes of the prediction.
     """
@@ -58,8 +76,42 @@ class Illustration:
     image: npt.NDArray[Any]
     reference: npt.NDArray[Any]
     prediction: npt.NDArray[Any]
-    kind: Literal["case", "overview", "detail"] = "case"
+    kind: Literal["case", "overview", "detail", "slice"] = "case"
     caption: str = ""
     marks: Sequence[ObjectMark] = ()
+    strokes: Sequence[Stroke] = ()
+    worst: bool = False
     reference_boxes: Sequence[DrawnBox] = ()
     prediction_boxes: Sequence[DrawnBox] = ()
+
+
+SLICES = 9
+"""Slices of a volume that are shown."""
+
+
+def worst_slices(
+    slices: npt.NDArray[Any], reference: npt.NDArray[Any], prediction: npt.NDArray[Any]
+) -> list[Illustration]:
+    """Slices of a volume around the one with most wrong voxels, that one marked.
+
+    Where nothing is wrong, the slice with most voxels of structures stands in.
+
+    Args:
+        slices: ``(z, height, width, 3)``, 8 bit.
+        reference: label map ``(z, height, width)``.
+        prediction: the same shape.
+    """
+    wrong = np.count_nonzero(reference != prediction, axis=(1, 2))
+    worst = int((wrong if wrong.any() else np.count_nonzero(reference, axis=(1, 2))).argmax())
+    first = max(0, min(worst - SLICES // 2, len(slices) - SLICES))
+    return [
+        Illustration(
+            slices[z],
+            reference[z],
+            prediction[z],
+            "slice",
+            f"slice {z + 1} of {len(slices)}, {wrong[z]:,} wrong pixels",
+            worst=z == worst,
+        )
+        for z in range(first, min(len(slices), first + SLICES))
+    ]

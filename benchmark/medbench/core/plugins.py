@@ -6,10 +6,12 @@ run.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
 import shutil
 import sys
 import traceback
@@ -154,12 +156,19 @@ def plugin_hashes() -> dict[str, str]:
 
 
 def _own_files(path: Path, modules: tuple[str, ...]) -> set[Path]:
-    paths = {path}
+    paths, root = {path}, os.path.join(path.parent, "")
     for name in modules:
         origin = getattr(sys.modules.get(name), "__file__", None)
-        if origin and Path(origin).is_absolute() and Path(origin).resolve().is_relative_to(path.parent):
-            paths.add(Path(origin).resolve())
+        folder = _real(os.path.dirname(origin)) if origin and os.path.isabs(origin) else ""
+        if os.path.join(folder, "").startswith(root):
+            paths.add(Path(folder, os.path.basename(str(origin))))
     return paths
+
+
+@functools.lru_cache(maxsize=4096)
+def _real(folder: str) -> str:
+    """A folder without links; a plug-in may bring thousands of modules in few folders."""
+    return os.path.realpath(folder)
 
 
 def _distribution_sha256(distribution: importlib.metadata.Distribution) -> str:

@@ -5,20 +5,18 @@ The file is data: nothing in it is executed.
 
 from __future__ import annotations
 
-import contextlib
-import tomllib
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 
 PROJECT_FILE = "medbench.toml"
 SECTIONS = ("data", "models", "predictions")
 
-_given: ContextVar[Path | None] = ContextVar("medbench_project", default=None)
+_given: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +53,18 @@ def find_project(start: Path | None = None) -> Path | None:
     )
 
 
+def project_path() -> Path | None:
+    """The project file of :func:`use_project`, or the working folder's; ``None`` where there is none."""
+    return _given or find_project()
+
+
 def current_project() -> Project:
-    """The project of the working folder, or the one of :func:`using_project`; read anew at every call.
+    """The project of the working folder, or the one of :func:`use_project`; read anew at every call.
 
     Raises:
         MedbenchError: ``project.syntax`` or ``project.section``.
     """
-    path = _given.get() or find_project()
+    path = project_path()
     return Project() if path is None else read_project(path)
 
 
@@ -73,8 +76,8 @@ def read_project(path: Path) -> Project:
             an entry that project files do not have.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = read_toml(path)
+    except (OSError, ValueError) as error:
         raise MedbenchError(
             "project.syntax", f"{path}: cannot be read as TOML: {error}.", "Correct this line."
         ) from error
@@ -94,16 +97,7 @@ def read_project(path: Path) -> Project:
     return Project(path, *(tables.get(section, {}) for section in SECTIONS))
 
 
-def use_project(path: Path) -> None:
-    """Take a project file in place of the working folder's, in this context and what it starts."""
-    _given.set(path)
-
-
-@contextlib.contextmanager
-def using_project(path: Path) -> Iterator[None]:
-    """As :func:`use_project`, for a block."""
-    token = _given.set(path)
-    try:
-        yield
-    finally:
-        _given.reset(token)
+def use_project(path: Path | None) -> None:
+    """Take a project file in place of the working folder's, in this process; ``None`` ends that."""
+    global _given
+    _given = path

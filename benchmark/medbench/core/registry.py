@@ -7,6 +7,7 @@ import fnmatch
 import importlib
 import importlib.metadata
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
@@ -16,6 +17,7 @@ from medbench.core.plugins import broken
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+_reported: set[str] = set()
 
 
 def load_object(target: str) -> Any:
@@ -50,21 +52,28 @@ class Registry(Generic[T]):
         self.kind = kind
         self._targets: dict[str, T | str] = dict(builtin or {})
         self._discovered = False
+        self._discovery = threading.Lock()
 
     def _discover(self) -> None:
+        """Add what installed packages announce; threads that ask meanwhile wait for it."""
         if self._discovered:
             return
-        self._discovered = True
-        for point in importlib.metadata.entry_points(group=f"medbench.{self.kind}s"):
-            try:
-                self.add(point.name, point.value)
-            except MedbenchError as error:
-                self.report(error)
+        with self._discovery:
+            if self._discovered:
+                return
+            for point in importlib.metadata.entry_points(group=f"medbench.{self.kind}s"):
+                try:
+                    self.add(point.name, point.value)
+                except MedbenchError as error:
+                    self.report(error)
+            self._discovered = True
 
     @staticmethod
     def report(error: MedbenchError) -> None:
-        """Log one line about an entry that cannot be registered or imported; other entries stay usable."""
-        logger.warning("%s %s", error.message, error.hint)
+        """Log one line, once, about what cannot be registered, read or imported; the rest stays usable."""
+        if error.message not in _reported:
+            _reported.add(error.message)
+            logger.warning("%s %s", error.message, error.hint)
 
     @staticmethod
     def _origin(value: object) -> str:

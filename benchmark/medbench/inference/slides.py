@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,10 +142,16 @@ class SlidePredictor:
         for row in range(state.rows_done, rows):
             sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
             sums[: grid.blend] = state.carried
-            for batch in batches[row]:
-                for column, tile in zip(batch, self._predicted(next(prepared), grid), strict=True):
-                    self._add(sums, tile, grid, row, column)
-                    self.progress.advance_part()
+            with ThreadPoolExecutor(1) as behind:
+                added: Future[None] | None = None
+                for columns in batches[row]:
+                    tiles = self._predicted(next(prepared), grid)
+                    if added is not None:
+                        added.result()
+                    added = behind.submit(self._add, sums, tiles, grid, row, columns)
+                    self.progress.advance_part(len(columns))
+                if added is not None:
+                    added.result()
             last = row + 1 == rows
             rows_to_store = sums if last else sums[: grid.step]
             self._store(stored, rows_to_store, row * grid.step)
@@ -207,15 +213,19 @@ class SlidePredictor:
             return self.network.batch_size
         return max(1, min(self.network.batch_size, CPU_BATCH_PIXELS // grid.tile**2))
 
-    def _add(self, sums: npt.NDArray[np.uint32], tile: Band, grid: TileGrid, row: int, column: int) -> None:
+    def _add(
+        self, sums: npt.NDArray[np.uint32], tiles: Band, grid: TileGrid, row: int, columns: Sequence[int]
+    ) -> None:
+        """Add a batch of tiles to the sums of their row, while the network answers the next batch."""
         with self._timed("postprocess"):
-            down, across = grid.weights(row, grid.counts[0]), grid.weights(column, grid.counts[1])
-            left = column * grid.step
-            width = min(grid.span, sums.shape[1] - left)
-            weighted = tile[:, :width].astype(np.uint32)
-            weighted *= down[:, None]
-            weighted *= across[None, :width]
-            sums[:, left : left + width] += weighted
+            down = grid.weights(row, grid.counts[0])
+            for column, tile in zip(columns, tiles, strict=True):
+                across, left = grid.weights(column, grid.counts[1]), column * grid.step
+                width = min(grid.span, sums.shape[1] - left)
+                weighted = tile[:, :width].astype(np.uint32)
+                weighted *= down[:, None]
+                weighted *= across[None, :width]
+                sums[:, left : left + width] += weighted
 
     def _store(self, stored: StoredMask, sums: npt.NDArray[np.uint32], first: int) -> None:
         with self._timed("postprocess"):

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path
+from medbench.core.files import atomic_path, read_bytes
+from medbench.core.machine import memory_bytes
 from medbench.core.text import printable
 from medbench.inference.facts import read_facts
 from medbench.inference.wrappers import DICTIONARIES, peelings, unwrapped
@@ -59,13 +60,13 @@ def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> 
         verify: called with the SHA-256 of the file before it is parsed; may raise.
 
     Raises:
-        MedbenchError: ``weights.missing``, ``weights.unsafe`` for a file that holds anything but tensors
-            and plain values, ``weights.corrupt``, ``weights.not_a_state_dict``, ``weights.not_finite``, or
-            ``weights.facts``.
+        MedbenchError: ``weights.missing``, ``file.too_large`` for one of more than half of the memory,
+            ``weights.unsafe`` for a file that holds anything but tensors and plain values,
+            ``weights.corrupt``, ``weights.not_a_state_dict``, ``weights.not_finite``, or ``weights.facts``.
     """
     if not path.is_file():
         raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
-    content = path.read_bytes()
+    content = read_bytes(path, memory_bytes() // 2)
     sha256 = hashlib.sha256(content).hexdigest()
     if verify is not None:
         verify(sha256)
@@ -110,7 +111,7 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[st
         not isinstance(state, dict)
         or not state
         or not all(isinstance(key, str) for key in state)
-        or not all(isinstance(t, torch.Tensor) for t in state.values())
+        or not all(isinstance(t, torch.Tensor) and _is_plain(t) for t in state.values())
     ):
         raise MedbenchError(
             "weights.not_a_state_dict",
@@ -118,6 +119,11 @@ def _parse(content: bytes, path: Path) -> tuple[dict[str, torch.Tensor], dict[st
             "Expected parameter names and tensors.",
         )
     return state, facts
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether every value is stored as it is: neither sparse nor quantised nor without values."""
+    return str(tensor.layout) == "torch.strided" and not tensor.is_quantized and not tensor.is_meta
 
 
 def _stored(content: bytes, path: Path) -> Any:

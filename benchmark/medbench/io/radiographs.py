@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.io import raster
 from medbench.io.gate.admission import entrance
-from medbench.io.gate.expected import check_budget
+from medbench.io.gate.dicom import damage, read_data_set
 from medbench.io.gate.refusal import Reject
 
 DICOM_SUFFIXES = (".dcm", ".dicom")
@@ -30,8 +29,8 @@ def read_radiograph(path: Path, *, root: Path | None = None) -> npt.NDArray[np.u
         root: the folder that it may not leave; its own if not given.
 
     Raises:
-        MedbenchError: what the gate refuses, ``dicom.unreadable``, ``dicom.compressed`` where no decoder of
-            its compression is installed, ``dicom.not_grey``, or ``data.picture_format``.
+        MedbenchError: what the gate refuses, for DICOM also as :func:`medbench.io.gate.dicom.read_data_set`
+            and ``data.not_finite``; or ``data.picture_format``.
     """
     if path.suffix.lower() in DICOM_SUFFIXES:
         return _dicom(path, root)
@@ -69,62 +68,20 @@ def square(image: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
 
 
 def _dicom(path: Path, root: Path | None) -> npt.NDArray[np.uint8]:
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     with entrance(path, "dicom", root=root) as admitted:
-        try:
-            dataset = pydicom.dcmread(io.BytesIO(bytes(admitted.content)))
-            rows, columns = int(dataset.Rows), int(dataset.Columns)
-            syntax = dataset.file_meta.TransferSyntaxUID
-        except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
-            raise Reject(
-                "dicom.unreadable",
-                f"is no readable DICOM image ({type(error).__name__})",
-                "Copy the file again from its source.",
-            ) from error
-        check_budget(rows * columns * 16, admitted.budget_bytes)
-        _check_decoder(syntax)
-        if int(dataset.get("SamplesPerPixel", 1)) != 1 or int(dataset.get("NumberOfFrames", 1)) != 1:
-            raise Reject("dicom.not_grey", "is no single grey image", "Give one radiograph a file.")
-        try:
-            values = dataset.pixel_array
-        except Exception as error:
-            raise Reject(
-                "dicom.unreadable",
-                f"its pixels cannot be decoded ({type(error).__name__})",
-                "Copy the file again from its source.",
-            ) from error
-        return _eight_bit(dataset, values)
-
-
-def _check_decoder(syntax: Any) -> None:
-    """Refuse a compression that no installed decoder reads.
-
-    Raises:
-        Reject: ``dicom.compressed``.
-    """
-    from pydicom.pixels import get_decoder
-
-    if not syntax.is_compressed:
-        return
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        raise Reject(
-            "dicom.compressed",
-            f"is compressed ({syntax.name}), and no installed decoder reads that",
-            "Install one (pip install pylibjpeg[all]), or decompress the files (dcmdjpeg, gdcmconv --raw).",
-        )
+        data_set, values = read_data_set(admitted)
+        with damage("its window or rescaling cannot be applied"):
+            return _eight_bit(data_set, values)
 
 
 def _eight_bit(dataset: Any, values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-    shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shown = np.asarray(apply_voi_lut(apply_modality_lut(values, dataset), dataset), np.float64)
     low, high = shown.min(), shown.max()
+    if not np.isfinite((low, high)).all():
+        raise Reject("data.not_finite", "holds values that are not finite once rescaled")
     windowed = "WindowCenter" in dataset and "VOILUTSequence" not in dataset
     if windowed and "RescaleSlope" not in dataset:
         low, high = min(low, 0.0), max(high, float(2 ** int(dataset.BitsStored) - 1))

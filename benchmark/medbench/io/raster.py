@@ -14,7 +14,7 @@ from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_image
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.image_header import ImageHeader
-from medbench.io.gate.meaning import check_black_is_zero, shown, whole_labels
+from medbench.io.gate.meaning import check_black_is_zero, check_upright, shown, whole_labels
 from medbench.io.gate.refusal import Reject
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -23,7 +23,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 def read_image(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> npt.NDArray[Any]:
     """An image, ``(height, width)`` grey or ``(height, width, 3)`` RGB; alpha is dropped.
 
-    Larger is brighter, also for a TIFF file with 0 as white.
+    Larger is brighter, also for a TIFF file with 0 as white. Rows and columns are those that are stored,
+    whatever orientation a camera wrote beside them.
 
     Args:
         path: the file.
@@ -62,20 +63,15 @@ def read_label_map(
 
     Raises:
         MedbenchError: what the gate refuses, ``data.white_is_zero`` for a TIFF file that says that 0 is
-            white, or ``data.not_a_label_map`` for a colour image, a semi-transparent one, or one with
-            fractional values.
+            white, ``data.turned`` for a file with an orientation, or ``data.not_a_label_map`` for a colour
+            image, a semi-transparent one, or one with fractional values.
     """
     with entrance(path, "image", root=root, expected=expected) as admitted:
         image, header = decode_image(admitted)
         check_black_is_zero(header.white_is_zero)
+        check_upright(header.turned)
         if image.ndim == 3:
             image = _one_channel(image)
-        if image.dtype.kind == "f":
-            raise Reject(
-                "data.not_a_label_map",
-                f"holds {image.dtype} values, not integer labels",
-                "Save the mask with an integer type.",
-            )
         return np.ascontiguousarray(whole_labels(image))
 
 

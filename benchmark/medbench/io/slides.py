@@ -125,6 +125,12 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
             f"{path}: says that 0 is white, so what its values mean is ambiguous.",
             "Save the mask with photometric='minisblack'.",
         )
+    if channels == 1 and page.tags.valueof(274, 1) in range(2, 9):
+        raise MedbenchError(
+            "data.turned",
+            f"{path}: says that its rows and columns are to be turned or mirrored (orientation).",
+            "Save the mask as it is to be laid on its slide.",
+        )
     block = int(np.prod(page.chunks)) * dtype.itemsize
     if block > LARGEST_BLOCK_BYTES and page.compression != 1:
         raise MedbenchError(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
-from medbench.leaderboards.compare import check_same, compare_runs
-from medbench.records.reading import KEY_LENGTH, RECORD, Run, read_run
+from medbench.leaderboards.compare import check_same, interval_of_difference
+from medbench.records.reading import RECORD, Run, read_run
 from medbench.records.schema import RunRecord
 from medbench.records.tables import number
 
 CONSTANT = "baseline/constant"
+UNIFORM = "uniform scores"
+"""Reference row of summaries of videos whose answer is the constant one: every frame scores the same."""
 AGAINST = "against_constant"
 """Entry that a board gives its rows: the paired differences to the constant baseline's run."""
 
@@ -50,49 +52,48 @@ def against(constant: Run, run: Run, challenge: Challenge) -> dict[str, Any]:
     """Paired differences of a run to the constant baseline's in the headline columns.
 
     Raises:
-        MedbenchError: as :func:`medbench.leaderboards.compare.compare_runs`.
+        MedbenchError: as :func:`medbench.leaderboards.compare.interval_of_difference`.
     """
     names = [
         metric.name
         for metric in challenge.metrics
         if metric.headline and all(metric.name in each.record.metrics for each in (constant, run))
     ]
-    pairs = compare_runs([constant, run], names) if names else []
-    differences = {
-        pair.metric.name: [pair.difference, pair.interval.low, pair.interval.high] for pair in pairs
-    }
+    pairs = {name: interval_of_difference(constant, run, name) for name in names}
+    differences = {name: [own, interval.low, interval.high] for name, (own, interval) in pairs.items()}
     return {"run": constant.record.key, "differences": differences}
 
 
 def constant_row(rows: Sequence[Row]) -> Row | None:
-    """The latest row of the constant baseline; ``None`` where there is none."""
+    """The latest row of the constant baseline, else of uniform scores; ``None`` where there is none."""
     own = [row for row in rows if row.get("model") == CONSTANT]
+    own = own or [row for row in rows if row.get("reference_row") and row.get("title") == UNIFORM]
     return max(own, key=lambda row: str(row.get("finished", "")), default=None)
 
 
-def with_differences(rows: Sequence[Row], evidence: Path, challenge: Challenge) -> list[Row]:
+def with_differences(
+    rows: Sequence[Row], read: Callable[[Row], Run | None], challenge: Challenge
+) -> list[Row]:
     """The rows with their paired differences to the constant baseline's, where both have their evidence.
 
     Args:
         rows: of a leaderboard.
-        evidence: folder of the rows' records and cases.
+        read: the run of a row from its evidence; ``None`` where it has none. No row is read twice.
         challenge: the challenge.
     """
-    populations: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        populations.setdefault(tuple(row.get(name) for name in _POPULATION), []).append(row)
-    constants = {key: constant_row(members) for key, members in populations.items()}
-    compared: list[Row] = []
-    for row in rows:
-        constant = constants[tuple(row.get(name) for name in _POPULATION)]
-        pair: dict[str, Any] = {}
-        if constant is not None and row is not constant:
-            with contextlib.suppress(MedbenchError):
-                first, second = (
-                    read_run(evidence / str(each["key"])[:KEY_LENGTH]) for each in (constant, row)
-                )
-                pair = {AGAINST: against(first, second, challenge)}
-        compared.append({**row, **pair})
+    compared = list(rows)
+    populations: dict[tuple[Any, ...], list[int]] = {}
+    for place, row in enumerate(rows):
+        populations.setdefault(tuple(row.get(name) for name in _POPULATION), []).append(place)
+    for places in populations.values():
+        constant = constant_row([rows[place] for place in places])
+        first = None if constant is None else read(constant)
+        for place in places:
+            second = read(rows[place]) if first is not None and rows[place] is not constant else None
+            if first is not None and second is not None:
+                with contextlib.suppress(MedbenchError):
+                    pair = {AGAINST: against(first, second, challenge)}
+                    compared[place] = {**rows[place], **pair}
     return compared
 
 

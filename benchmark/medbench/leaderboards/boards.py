@@ -8,8 +8,10 @@ a table only where their population is the same.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from medbench.challenges.base import Challenge
@@ -52,6 +54,7 @@ class Entry:
         evidence: whether the row names the hashes of its record and cases.
         rank: place by the table's first column, equal values sharing the better one; ``None`` for reference
             rows, marked rows and published numbers.
+        row: the row that the entry is of; empty for published numbers.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Entry:
     sealed: bool = True
     evidence: bool = True
     rank: int | None = None
+    row: Row = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class Board:
         failure_rule: scores of failed and missing cases, in words.
         measured: tables of runs, real data first.
         published: tables of numbers from papers.
+        evidence: folder with the record and cases of each row, by key; ``None`` where there is none.
     """
 
     challenge: str
@@ -155,11 +160,21 @@ class Board:
     failure_rule: str
     measured: tuple[Table, ...] = ()
     published: tuple[Table, ...] = field(default=())
+    evidence: Path | None = None
 
     @property
     def tables(self) -> tuple[Table, ...]:
         """Measured tables, then published ones."""
         return (*self.measured, *self.published)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; the rows and their evidence stand in files of their own."""
+        plain = dataclasses.asdict(self)
+        del plain["evidence"]
+        for table in (*plain["measured"], *plain["published"]):
+            for entry in table["entries"]:
+                del entry["row"]
+        return plain
 
 
 def make_board(challenge: Challenge, rows: Sequence[Row]) -> Board:
@@ -273,8 +288,9 @@ def _note(challenge: str, row: Row, metrics: Sequence[MetricSpec], constant: Row
             f"The constant baseline is not in this table yet: medbench run -m {CONSTANT} -c {challenge} "
             f"--split {row['split']}{data} (on real data after medbench train)."
         )
+    which = "" if constant.get("model") == CONSTANT else f" ({constant['title']})"
     return (
-        "Marked rows have not been shown to lie above the constant baseline in "
+        f"Marked rows have not been shown to lie above the constant baseline{which} in "
         f"{headline(metrics).title}: the 95 % interval of the paired difference does not lie on the better "
         "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
         "value)."
@@ -303,6 +319,7 @@ def _entry(row: Row, name: str, rank: int | None, metrics: Sequence[MetricSpec])
         sealed=bool(row.get("sealed")),
         evidence=bool(row.get(RECORD_SHA256)),
         rank=rank,
+        row=row,
     )
 
 

@@ -17,18 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
-from medbench.core.result_table import CaseRow, MetricSpec, Statistic
+from medbench.core.result_table import MetricSpec
+from medbench.leaderboards.paired_parts import Pair, interval_of, parts_of, usable
 from medbench.records.reading import Run
 from medbench.statistics import paired
-from medbench.statistics.intervals import NOISE, Array, Interval, leave_one_out, standard_error
+from medbench.statistics.intervals import Array, Interval, standard_error
 from medbench.statistics.signed_rank import signed_rank_p, signed_ranks, without_noise
-
-_PROBES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +169,29 @@ def compare_runs(
     return _corrected(differences, family)
 
 
+def interval_of_difference(
+    first: Run, second: Run, name: str, seed: int = 0
+) -> tuple[float | None, Interval]:
+    """Second minus first in a column with its 95 % interval, as :func:`compare_runs` gives them, and no test.
+
+    Args:
+        first: a run.
+        second: a run on the same cases.
+        name: of the column.
+        seed: of permutations.
+
+    Raises:
+        MedbenchError: ``compare.population`` or ``metric.unknown``.
+    """
+    check_same(first, second)
+    challenge = load_challenge(first.record.challenge.name)
+    bare, pair = _shared(challenge, challenge.metric(name), first, second)
+    if pair is None:
+        return bare.difference, bare.interval
+    parts = parts_of(pair, *_known(bare), seed)
+    return bare.difference, interval_of(parts.contributions, parts.signs, pair.metric)
+
+
 def _check_margin(margin: float | None, named: Sequence[MetricSpec]) -> None:
     if margin is None:
         return
@@ -211,136 +232,66 @@ def check_same(first: Run, second: Run) -> None:
             )
 
 
-def _usable(metric: MetricSpec, row: CaseRow) -> bool:
-    if metric.pooled:
-        return bool(row.evidence)
-    score = row.scores.get(metric.name)
-    return score is not None and score.value is not None
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A metric of two runs over the cases that both have a value for.
-
-    Attributes:
-        metric: the column.
-        rows: the first run's rows, then the second's.
-        owner: ``(cases,)`` group of each case.
-        of_both: the statistic of ``rows``.
-    """
-
-    metric: MetricSpec
-    rows: Sequence[CaseRow]
-    owner: npt.NDArray[np.int64]
-    of_both: Statistic
-
-    @property
-    def groups(self) -> int:
-        return int(self.owner.max()) + 1
-
-    def first(self, weights: Array) -> Array:
-        return self.of_both(np.concatenate([weights, np.zeros_like(weights)], axis=-1))
-
-    def second(self, weights: Array) -> Array:
-        return self.of_both(np.concatenate([np.zeros_like(weights), weights], axis=-1))
-
-    def change(self, weights: Array) -> Array:
-        return np.asarray(self.second(weights) - self.first(weights))
-
-    def exchanged(self, signs: Array) -> Array:
-        own = (signs > 0).astype(np.float64)[:, self.owner]
-        first = self.of_both(np.concatenate([own, 1 - own], axis=-1))
-        second = self.of_both(np.concatenate([1 - own, own], axis=-1))
-        return np.asarray(second - first)
-
-    def mean_contributions(self, difference: float, noise: float) -> paired.Contributions | None:
-        """Contributions of the groups where the metric is a plain mean over cases, else nothing."""
-        if self.metric.pooled:
-            return None
-        values = np.array([row.scores[self.metric.name].value for row in self.rows], np.float64)
-        parts = paired.mean_contributions(values[: len(self.owner)], values[len(self.owner) :], self.owner)
-        probes = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), (_PROBES, self.groups))
-        expected = [parts.difference, *(probes @ parts.values)]
-        measured = [difference, *self.exchanged(probes)]
-        return parts if np.allclose(expected, measured, rtol=0, atol=1e3 * noise) else None
-
-
-def _difference(
-    challenge: Challenge, metric: MetricSpec, first: Run, second: Run, seed: int, margin: float | None
-) -> Difference:
+def _shared(
+    challenge: Challenge, metric: MetricSpec, first: Run, second: Run
+) -> tuple[Difference, Pair | None]:
+    """The difference without interval and tests, and the values that both runs have; none if it has none."""
     concerned = [
         name
         for name, row in first.rows.items()
         if (bool(row.evidence) if metric.pooled else metric.name in row.scores)
     ]
     shared = [
-        name for name in concerned if _usable(metric, first.rows[name]) and _usable(metric, second.rows[name])
+        name for name in concerned if usable(metric, first.rows[name]) and usable(metric, second.rows[name])
     ]
     units = [first.rows[name].group or name for name in shared]
     groups = {unit: index for index, unit in enumerate(dict.fromkeys(units))}
     counts = (len(shared), len(concerned) - len(shared), len(groups))
 
-    def nothing(why: str) -> Difference:
+    def nothing(why: str) -> tuple[Difference, None]:
         none = Interval(None, None, why)
-        return Difference(metric, first.title, second.title, (None, None), None, none, *counts)
+        return Difference(metric, first.title, second.title, (None, None), None, none, *counts), None
 
     if not shared:
         return nothing("no case has a value in both")
     rows = [run.rows[name] for run in (first, second) for name in shared]
-    pair = _Pair(
+    pair = Pair(
         metric, rows, np.array([groups[unit] for unit in units]), challenge.scorer.statistic(metric, rows)
     )
     ones = np.ones((1, len(shared)))
     one, other = float(pair.first(ones)[0]), float(pair.second(ones)[0])
     if not (np.isfinite(one) and np.isfinite(other)):
         return nothing("the metric has no value on these cases")
-    bare = Difference(
-        metric, first.title, second.title, (one, other), other - one, nothing("").interval, *counts
-    )
-    return _tested(bare, pair, seed, margin)
+    none = Interval(None, None, "")
+    return Difference(metric, first.title, second.title, (one, other), other - one, none, *counts), pair
 
 
-def _tested(bare: Difference, pair: _Pair, seed: int, margin: float | None) -> Difference:
+def _known(bare: Difference) -> tuple[float, float]:
+    return float(bare.values[0] or 0), float(bare.values[1] or 0)
+
+
+def _difference(
+    challenge: Challenge, metric: MetricSpec, first: Run, second: Run, seed: int, margin: float | None
+) -> Difference:
     """The difference with its interval and tests."""
-    one, other = (float(value or 0) for value in bare.values)
-    difference, noise = other - one, NOISE * max(1.0, abs(one), abs(other))
-    signs = paired.exchanges(pair.groups, seed)
-    parts = pair.mean_contributions(difference, noise)
-    if parts is not None:
-        without = (
-            (parts.difference - parts.values) / (1 - parts.weights) if pair.groups > 1 else np.array([np.nan])
-        )
-        p: float = paired.exchange_p(parts, signs)
-        differing = int(np.count_nonzero(parts.values))
+    bare, pair = _shared(challenge, metric, first, second)
+    if pair is None:
+        return bare
+    parts = parts_of(pair, *_known(bare), seed)
+    difference = float(bare.difference or 0)
+    if parts.plain and parts.contributions is not None:
+        p = paired.exchange_p(parts.contributions, parts.signs)
     else:
-        without = leave_one_out(pair.change, pair.owner)
-        p = paired.pooled_exchange_p(pair.exchanged, signs, difference, noise)
-        alone = pair.exchanged(1 - 2 * np.eye(pair.groups, dtype=np.float64))
-        differing = int(np.count_nonzero(~(np.abs(alone - difference) <= noise)))
-        parts = paired.pseudo_contributions(difference, without, noise) if differing else None
+        p = paired.pooled_exchange_p(pair.exchanged, parts.signs, difference, parts.noise)
     return dataclasses.replace(
         bare,
-        interval=_interval(parts, signs, pair.metric),
+        interval=interval_of(parts.contributions, parts.signs, pair.metric),
         p_permutation=p if pair.groups > 1 else None,
-        least_p=paired.least_p(differing, pair.groups),
+        least_p=paired.least_p(parts.differing, pair.groups),
         margin=margin,
-        p_equivalence=_equivalence(difference, without, margin),
+        p_equivalence=_equivalence(difference, parts.without, margin),
         by_group=None if pair.metric.pooled else _by_group(pair),
     )
-
-
-def _interval(parts: paired.Contributions | None, signs: Array, metric: MetricSpec) -> Interval:
-    """The interval of the difference, within the range that differences have."""
-    if parts is None:
-        return Interval(0.0, 0.0, paired.IDENTICAL)
-    if not np.isfinite(parts.values).all():
-        return Interval(None, None, "undefined when one of the groups is left out")
-    low, high = metric.bounds
-    size = None if low is None or high is None else high - low
-    interval = paired.exchange_interval(parts, signs, size)
-    if size is None or interval.low is None or interval.high is None:
-        return interval
-    return dataclasses.replace(interval, low=max(-size, interval.low), high=min(size, interval.high))
 
 
 def _equivalence(difference: float, without: Array, margin: float | None) -> float | None:
@@ -349,7 +300,7 @@ def _equivalence(difference: float, without: Array, margin: float | None) -> flo
     return paired.equivalence_p(difference, standard_error(without), len(without), margin)
 
 
-def _by_group(pair: _Pair) -> ByGroup | None:
+def _by_group(pair: Pair) -> ByGroup | None:
     if pair.groups < 2:
         return None
     values = np.array([row.scores[pair.metric.name].value for row in pair.rows], np.float64)

@@ -7,6 +7,7 @@ were measured elsewhere have a dash there.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -153,7 +154,9 @@ def pareto_front(points: Sequence[Point], better: Better) -> list[Point]:
     return front
 
 
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 380, 64, 48, 16, 150
+_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 640, 380, 64, 48, 16, 24
+_LETTERS = 30
+"""Letters of a line of a name beside its point."""
 
 
 def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better) -> str:
@@ -187,11 +190,12 @@ def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     line = " ".join(f"{across.place(math.log10(p.cost)):.1f},{up.place(p.accuracy):.1f}" for p in front)
     parts.append(f'<polyline class="front" points="{line}" fill="none" stroke="#0072b2" stroke-width="1.5"/>')
-    for point in points:
+    labels: list[tuple[bool, float, float]] = []
+    for point in sorted(points, key=lambda point: up.place(point.accuracy)):
         x, y = across.place(math.log10(point.cost)), up.place(point.accuracy)
         colour = "#0072b2" if point in front else "#999"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
-        parts.append(f'<text x="{x + 7:.1f}" y="{y + 4:.1f}">{escape(point.name)}</text>')
+        parts.append(_label(point.name, x, y, labels))
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 10}" text-anchor="middle">{escape(cost)}</text>')
     centre = (_TOP + _HEIGHT - _BOTTOM) / 2
@@ -199,6 +203,31 @@ def pareto_svg(points: Sequence[Point], cost: str, accuracy: str, better: Better
         f'<text transform="translate(14 {centre}) rotate(-90)" text-anchor="middle">{escape(accuracy)}</text>'
     )
     return "".join([*parts, "</svg>"])
+
+
+def _label(name: str, x: float, y: float, others: list[tuple[bool, float, float]]) -> str:
+    """A model's name in at most three lines beside its point, on the side that has room, below other names.
+
+    Args:
+        name: of the model.
+        x: of the point.
+        y: of the point.
+        others: names that stand already (left of the point, top, bottom); this one joins them.
+    """
+    lines = textwrap.wrap(name, _LETTERS, max_lines=3, placeholder="…") or [""]
+    left = x > (_LEFT + _WIDTH) / 2
+    place = f'x="{x - 8 if left else x + 8:.1f}"'
+    first = y + 4 - 6 * (len(lines) - 1)
+    for other_left, top, bottom in others:
+        if other_left == left and first - 10 < bottom and first + 12 * (len(lines) - 1) > top:
+            first = bottom + 14
+    others.append((left, first - 10, first + 12 * (len(lines) - 1)))
+    parts = [
+        f'<tspan {place} y="{first + 12 * number:.1f}">{escape(line)}</tspan>'
+        for number, line in enumerate(lines)
+    ]
+    anchor = ' text-anchor="end"' if left else ""
+    return f"<text{anchor}><title>{escape(name)}</title>{''.join(parts)}</text>"
 
 
 class _Axis:
@@ -228,7 +257,8 @@ def pareto_plots(
     label: str,
     better: Better,
 ) -> list[str]:
-    """One chart for the operations and one for every machine's times.
+    """One chart for the operations and one for every machine's times; where neither is known of two models,
+    one for the parameters.
 
     Args:
         names: run key -> what the table calls it.
@@ -237,9 +267,9 @@ def pareto_plots(
         label: that metric's heading.
         better: its direction.
     """
-    charts = []
-    for name in columns.headings:
-        if name == PARAMETERS:
+    charts: list[str] = []
+    for name in sorted(columns.headings, key=PARAMETERS.__eq__):
+        if name == PARAMETERS and any(charts):
             continue
         costs = columns.values[name]
         points = [

@@ -18,6 +18,7 @@ from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.core.score import Score
 from medbench.leaderboards.compare import check_same
 from medbench.records.reading import Run
+from medbench.records.writing import MARK
 from medbench.statistics import schemes
 from medbench.statistics.ranking import case_values
 from medbench.statistics.stability import Stability, resampled_groups, stability
@@ -133,14 +134,18 @@ def rank_runs(
         resamples: of the groups.
 
     Raises:
-        MedbenchError: ``rank.runs`` for fewer than two or one named twice, ``compare.population`` when they
-            were not measured on the same, ``ranking.cases``, ``metric.unknown``.
+        MedbenchError: ``rank.runs`` for fewer than two or one named twice, ``rank.marked`` for one whose
+            results are never ranked, ``compare.population`` when they were not measured on the same,
+            ``ranking.cases``, ``metric.unknown``.
     """
     names = [run.title for run in runs]
     if len(set(names)) < max(2, len(names)):
         raise MedbenchError(
             "rank.runs", "A ranking needs two or more runs, each once.", "Give folders or keys."
         )
+    for run in runs:
+        if mark := run.record.settings.get(MARK):
+            raise MedbenchError("rank.marked", f"{run.title} is never ranked: {mark}.", "Leave the run out.")
     for run in runs[1:]:
         check_same(runs[0], run)
     record = runs[0].record
@@ -162,6 +167,31 @@ def rank_runs(
         tuple(_by_protocol(entries, specs, columns, weights, seed)),
         _official(entries, weights[: 1 + OWN_RESAMPLES]),
     )
+
+
+def rank_by(
+    runs: Sequence[Run], metric: MetricSpec, seed: int = 0
+) -> tuple[Ranking, tuple[tuple[float | None, ...], ...]]:
+    """Runs ranked by one metric's aggregate, and who is better than whom.
+
+    Args:
+        runs: two or more, of the same cases.
+        metric: the column.
+        seed: of resampling.
+
+    Returns:
+        The ranking, and the significance map as in :class:`ColumnRankings`.
+
+    Raises:
+        MedbenchError: as :func:`rank_runs`.
+    """
+    entries = _Entries(load_challenge(runs[0].record.challenge.name), runs)
+    column = entries.column(metric)
+    weights = np.concatenate(
+        [np.ones((1, entries.groups)), resampled_groups(entries.groups, RESAMPLES, seed)]
+    )
+    ranking = _ranking("aggregate, then rank", partial(schemes.aggregate_then_rank, column), weights)
+    return ranking, () if metric.pooled else tuple(map(tuple, schemes.significance_map(column)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 
 from medbench.core.result_table import MetricSpec
-from medbench.core.text import CONTENT_POLICY, csv_text, markdown_text, printable
+from medbench.core.text import csv_text, markdown_text, printable
+from medbench.leaderboards.board_page import html
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
-from medbench.records.page import seen
-from medbench.records.reading import UNSEALED
-from medbench.records.tables import heading, interval, number
+from medbench.leaderboards.table_text import cells, facts, headings, notes
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -39,59 +37,6 @@ CSV_COLUMNS = (
     "q75", "worst", "worst_case", "rank", "cases", "present_cases", "released_cases", "manifest_sha256",
     "split_sha256", "scoring_sha256", "run", "population", "source", "sealed", "evidence",
 )  # fmt: skip
-
-
-def text(cell: Cell | None, metric: MetricSpec) -> str:
-    """A cell as text: value and interval, or a dash."""
-    if cell is None or cell.value is None:
-        return "–"
-    spread = interval(cell.low, cell.high, metric.unit)
-    return number(cell.value, metric.unit) + (f" [{spread}]" if spread != "–" else "")
-
-
-def headings(table: Table) -> list[str]:
-    """Headings of a table's columns."""
-    last = ["source"] if table.kind == "published" else [*table.cost_headings, "failed or missing", "run"]
-    first = ["who"] if table.kind == "published" else ["rank", "model"]
-    return [*first, *map(heading, table.metrics), *last]
-
-
-def cells(table: Table, entry: Entry) -> list[str]:
-    """Cells of an entry's row."""
-    values = [text(entry.cells.get(m.name), m) for m in table.metrics]
-    if table.kind == "published":
-        return [entry.name, *values, entry.source]
-    rank = "–" if entry.rank is None else str(entry.rank)
-    return [rank, entry.name, *values, *entry.costs, entry.lost, _run(entry)]
-
-
-def _run(entry: Entry) -> str:
-    """The beginning of a run's key, and what the row lacks of hashes and evidence."""
-    if not entry.sealed:
-        return f"{entry.run[:8]} ({UNSEALED})"
-    return entry.run[:8] if entry.evidence else f"{entry.run[:8]} (no evidence)"
-
-
-def facts(table: Table) -> list[str]:
-    """Sentences below a table's title: rule of the split, population of published numbers, baseline."""
-    rule = [f"Split: {table.rule}."] if table.rule else []
-    population = [f"Measured on: {table.population}."] if table.population else []
-    return [*rule, *population, *([table.note] if table.note else [])]
-
-
-def notes(board: Board) -> list[str]:
-    """Notes below all tables: intervals, failure rule, order of rows, evidence."""
-    cells = [cell for table in board.measured for entry in table.entries for cell in entry.cells.values()]
-    methods = sorted({cell.method for cell in cells if cell.method and cell.low is not None})
-    how = f" ({'; '.join(methods)})" if methods else ""
-    return [
-        f"Brackets: 95 % intervals over groups of cases (patients, sequences, videos), each from the values "
-        f"with one group left out{how}. Failed and missing cases: {board.failure_rule}",
-        "The rank is by the first column and is not the organisers' ranking. Tables differ in data, split, "
-        "protocol, definitions or scoring code and cannot be compared with one another.",
-        f"Verify: medbench leaderboard verify {board.challenge}; a run's key also names its row for medbench "
-        "report, compare and rank.",
-    ]
 
 
 def markdown(board: Board) -> str:
@@ -194,28 +139,6 @@ def _line(table: Table, entry: Entry, metric: MetricSpec, cell: Cell) -> Mapping
         "sealed": "" if table.kind == "published" else str(entry.sealed).lower(),
         "evidence": "" if table.kind == "published" else str(entry.evidence).lower(),
     }
-
-
-def html(board: Board) -> str:
-    """The board as one HTML file without links to other files."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        finalize=seen,
-    )
-    tables: Sequence[tuple[Table, list[str], list[list[str]]]] = [
-        (table, headings(table), [cells(table, entry) for entry in table.entries]) for table in board.tables
-    ]
-    page = environment.get_template("board.html.j2")
-    link = board.homepage if board.homepage.startswith(("https://", "http://")) else ""
-    return page.render(
-        board=board, tables=tables, notes=notes(board), link=link, policy=CONTENT_POLICY, facts=facts
-    )
 
 
 FORMATS: Mapping[str, tuple[str, Callable[[Board], str]]] = MappingProxyType(

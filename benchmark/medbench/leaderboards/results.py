@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.rows import RECORD_SHA256, row_of
 from medbench.profiling.records import read_profiles
-from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD, read_run
+from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD, Run, read_run
 from medbench.records.schema import RunRecord
 
 RESULTS = "results.jsonl"
@@ -107,9 +109,15 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
     title = load_challenge(challenge).title
     path = leaderboards / challenge / RESULTS
     lines = read_lines_of_rows(path)
-    for line in lines:
+    unchecked = {str(line.row["key"]): line for line in lines}
+
+    def checked(row: Mapping[str, Any]) -> Run | None:
+        line = unchecked.pop(str(row["key"]), None)
+        return None if line is None else _check_against_runs(path, line, runs)
+
+    board = board_of_lines(leaderboards, challenge, lines, checked)
+    for line in list(unchecked.values()):
         _check_against_runs(path, line, runs)
-    board = board_of_lines(leaderboards, challenge, lines)
     if not board.tables:
         raise MedbenchError(
             "leaderboard.empty",
@@ -167,11 +175,22 @@ def _marked(line: Line) -> dict[str, Any]:
     return {**line.row, SEALED: line.state == "sealed"}
 
 
-def board_of_lines(leaderboards: Path, challenge: str, lines: list[Line]) -> Board:
+def board_of_lines(
+    leaderboards: Path,
+    challenge: str,
+    lines: list[Line],
+    read: Callable[[Mapping[str, Any]], Run | None] | None = None,
+) -> Board:
     """The board of a challenge's rows as they stand in the file, with the costs of their models.
 
+    Args:
+        leaderboards: folder of the leaderboards.
+        challenge: its name.
+        lines: of the file.
+        read: the run of a row; read from the row's evidence, if that is whole, if not given.
+
     Raises:
-        MedbenchError: ``leaderboard.damaged`` for a line that is no row.
+        MedbenchError: ``leaderboard.damaged`` for a line that is no row; whatever ``read`` raises.
     """
     subject, rows = load_challenge(challenge), list(map(_marked, lines))
     for line, row in zip(lines, rows, strict=True):
@@ -179,8 +198,9 @@ def board_of_lines(leaderboards: Path, challenge: str, lines: list[Line]) -> Boa
             make_board(subject, [row])
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(leaderboards / challenge / RESULTS, line, error) from error
-    compared = with_differences(rows, leaderboards / challenge / EVIDENCE, subject)
-    return with_costs(make_board(subject, compared), rows, read_profiles(leaderboards))
+    compared = with_differences(rows, read or partial(run_of_row, leaderboards, challenge), subject)
+    board = with_costs(make_board(subject, compared), rows, read_profiles(leaderboards))
+    return dataclasses.replace(board, evidence=leaderboards / challenge / EVIDENCE)
 
 
 def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
@@ -191,15 +211,27 @@ def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
     )
 
 
-def _check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
+def run_of_row(leaderboards: Path, challenge: str, row: Mapping[str, Any]) -> Run | None:
+    """The run of a row from its evidence; ``None`` where that is not there or not whole."""
+    try:
+        return read_run(evidence_folder(leaderboards, challenge, str(row["key"])))
+    except MedbenchError:
+        return None
+
+
+def _check_against_runs(path: Path, line: Line, runs: Path | None) -> Run | None:
     """Compare a row with its evidence, and with the run that it was made of where that lies in ``runs``.
+
+    Returns:
+        The run of the evidence; ``None`` where there is none.
 
     Raises:
         MedbenchError: ``leaderboard.disagrees``, or as :func:`medbench.records.reading.read_run`.
     """
     challenge, key = path.parent.name, str(line.row["key"])
     if not key.isalnum():
-        return
+        return None
+    own_run: Run | None = None
     evidence = evidence_folder(path.parents[1], challenge, key) / RECORD
     copies = [evidence] if evidence.exists() else []
     for record in (
@@ -207,6 +239,7 @@ def _check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
         *(sorted(runs.glob(f"{challenge}/*/{key[:KEY_LENGTH]}/{RECORD}")) if runs else ()),
     ):
         run = read_run(record.parent)
+        own_run = run if record == evidence else own_run
         own = row_of(run.record, record.parent)
         differing = _first_difference(line.row, own, () if record == evidence else _FREE)
         if run.record.key == key and differing:
@@ -215,6 +248,7 @@ def _check_against_runs(path: Path, line: Line, runs: Path | None) -> None:
                 f"{path}, line {line.number}: says another {differing} than {record}.",
                 "Repeat the run's command; it writes record and row anew.",
             )
+    return own_run
 
 
 _FREE = ("finished", "git_commit", "git_dirty", "command", "medbench", RECORD_SHA256)

@@ -71,14 +71,15 @@ def _subgroups(names: Sequence[str], rows: Sequence[Row], metrics: Sequence[Metr
         for name, row in zip(names, rows, strict=True):
             own = (row.get("subgroups") or {}).get(column) or {}
             for metric in metrics:
-                cells = [_group_cell((own.get(group) or {}).get(metric.name), metric) for group in groups]
+                cells = [group_text((own.get(group) or {}).get(metric.name), metric) for group in groups]
                 if any(cell != "–" for cell in cells):
                     lines.append((name, heading(metric), *cells))
         made.append(Section(f"By {column}", ("model", "metric", *groups), tuple(lines)))
     return made
 
 
-def _group_cell(cell: Mapping[str, Any] | None, metric: MetricSpec) -> str:
+def group_text(cell: Mapping[str, Any] | None, metric: MetricSpec) -> str:
+    """A subgroup's value and interval as text; a dash where there is none."""
     if cell is None or cell["value"] is None:
         return "–"
     low, high = cell["ci95"]

@@ -15,6 +15,7 @@ from typing import Any
 
 from medbench.core.edits import find_edit
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_bytes, sha256_file
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import Line, broken_seals, hashed_part, read_lines, seal_of, sealed_line
 from medbench.leaderboards.page_check import differing_cells_of_page
@@ -100,7 +101,7 @@ def read_evidence(folder: Path) -> Evidence:
         MedbenchError: ``run.damaged`` for what cannot be read at all.
     """
     try:
-        record = RunRecord.model_validate_json((folder / RECORD).read_bytes())
+        record = RunRecord.model_validate_json(read_bytes(folder / RECORD))
         rows = tuple(CaseRow.from_json(line.row) for line in read_lines(folder / JOURNAL))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MedbenchError(
@@ -173,11 +174,11 @@ def _one_letter_apart(one: str, other: str) -> bool:
 
 def _record_hash(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
     path, due = folder / RECORD, row.get(RECORD_SHA256)
-    text = path.read_bytes().decode(errors="replace")
+    content = read_bytes(path)
     if due is None:
         yield Finding(path, "the file", "has no hash in its row")
-    elif hashlib.sha256(path.read_bytes()).hexdigest() != due:
-        edit = find_edit(text, due)
+    elif hashlib.sha256(content).hexdigest() != due:
+        edit = find_edit(content.decode(errors="replace"), due)
         if edit is None:
             yield Finding(path, "the file", "was edited: it does not have the hash that its row names")
         else:
@@ -195,7 +196,7 @@ def _seal_of_evidence(folder: Path) -> list[Finding]:
 
 def _case_hashes(folder: Path, row: Mapping[str, Any]) -> Iterator[Finding]:
     path = folder / JOURNAL
-    whole = hashlib.sha256(path.read_bytes()).hexdigest() == row.get(CASES_SHA256)
+    whole = sha256_file(path) == row.get(CASES_SHA256)
     findings = []
     for line in read_lines(path):
         if line.state != "sealed" or not whole:
@@ -236,6 +237,6 @@ def _check_pages(report: Verification, leaderboards: Path, due: list[Line]) -> N
             report.findings.append(Finding(path, "the page", "is not there; write it by leaderboard build"))
             continue
         report.pages += 1
-        stands = path.read_bytes().decode(errors="replace")
+        stands = read_bytes(path).decode(errors="replace")
         wrong = differing_cells_of_page(stands, render(board))
         report.findings += [Finding(path, place, message) for place, message in wrong]

@@ -7,8 +7,6 @@ evaluation ``network(images)`` one of ``boxes``, ``labels`` from 1 on and ``scor
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +20,9 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from torchvision.ops import FrozenBatchNorm2d
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP6P7
 
-from medbench.core.errors import MedbenchError
 from medbench.models.medformer import detection_network
 from medbench.models.options import refuse_options
+from medbench.models.starting_weights import load_parameters, read_parameters
 
 Detector = Literal["retinanet", "faster_rcnn"]
 HEADS = {
@@ -160,32 +158,16 @@ def _finished(
 
 def _load_pretrained(network: nn.Module, path: Path, heads: tuple[str, ...]) -> None:
     """Load a detector's parameters, or those of its ResNet, without executing anything in the file."""
-    if not path.is_file():
-        raise MedbenchError(
-            "weights.missing", f"{path}: there is no such checkpoint.", "Check pretrained_weights."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise MedbenchError(
-            "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
-            "Ask its author for a plain state_dict.",
-        ) from error
-    state: Mapping[str, Tensor] = content.get("state_dict", content.get("model", content))
-    own = network.state_dict()
-    if "conv1.weight" in state:
-        state = {f"backbone.body.{key}": value for key, value in state.items()}
-        own = {key: value for key, value in own.items() if key.startswith("backbone.body.")}
-    fitting = {
-        key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape
-    }
-    missing = [key for key in own if key not in fitting and not key.startswith(heads)]
-    if missing:
-        raise MedbenchError(
-            "weights.mismatch",
-            f"{path}: has {len(fitting)} of the network's {len(own)} parameters (first missing: "
-            f"{missing[0]}).",
-            "Give a checkpoint of the same detector or of its ResNet.",
-        )
-    network.load_state_dict(fitting, strict=False)
+    parameters = read_parameters(path, "pretrained_weights")
+    names = list(network.state_dict())
+    if "conv1.weight" in parameters:
+        parameters = {f"backbone.body.{name}": tensor for name, tensor in parameters.items()}
+        names = [name for name in names if name.startswith("backbone.body.")]
+    load_parameters(
+        network,
+        parameters,
+        path,
+        "Give a checkpoint of the same detector or of its ResNet.",
+        names=names,
+        optional=[name for name in names if name.startswith(heads)],
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 from medbench.core.registry import unknown_name
 from medbench.core.task import Form
 
@@ -214,9 +214,9 @@ def read_card(path: Path) -> dict[str, ModelEntry]:
             cards do not have, ``card.option`` for a variant that fixes an option the family does not have.
     """
     try:
-        card = tomllib.loads(path.read_text(encoding="utf-8"))
+        card = read_toml(path)
         variants = card.pop("variants")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+    except (ValueError, KeyError) as error:
         fault = f"no variants ({error})" if isinstance(error, KeyError) else str(error)
         raise MedbenchError(
             "card.syntax", f"{path}: the card cannot be read: {fault}.", "Repair the card, or remove it."

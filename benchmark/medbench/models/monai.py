@@ -42,13 +42,12 @@ def unet(
     network = _built(
         "U-Net",
         UNet,
-        spatial_dims=3,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         channels=tuple(channels),
         strides=(2,) * (len(channels) - 1),
         num_res_units=num_res_units,
-        norm=("group", {"num_groups": 8}) if norm == "group" else norm,
+        norm=_norm(norm),
         dropout=dropout,
     )
     stride = 2 ** (len(channels) - 1)
@@ -82,9 +81,8 @@ def segresnet(
     network = _built(
         "SegResNet",
         SegResNet,
-        spatial_dims=3,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         init_filters=init_filters,
         blocks_down=tuple(blocks_down),
         blocks_up=tuple(blocks_up),
@@ -126,8 +124,8 @@ def swinunetr(
     network = _built(
         "Swin UNETR",
         SwinUNETR,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         feature_size=feature_size,
         depths=tuple(depths),
         num_heads=tuple(num_heads),
@@ -166,16 +164,14 @@ def segresnet_ds(
     network = _built(
         "SegResNetDS",
         SegResNetDS,
-        spatial_dims=3,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         init_filters=init_filters,
         blocks_down=tuple(blocks_down),
-        norm=("group", {"num_groups": 8}) if norm == "group" else norm,
+        norm=_norm(norm),
         dsdepth=dsdepth,
     )
-    stride = 2 ** (len(blocks_down) - 1)
-    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+    return _deeply_supervised(network, len(blocks_down))
 
 
 def dynunet(
@@ -208,9 +204,8 @@ def dynunet(
     network = _built(
         "DynUNet",
         DynUNet,
-        spatial_dims=3,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         kernel_size=[3] * levels,
         strides=[1] + [2] * (levels - 1),
         upsample_kernel_size=[2] * (levels - 1),
@@ -220,8 +215,7 @@ def dynunet(
         deep_supr_num=deep_supr_num,
         dropout=dropout or None,
     )
-    stride = 2 ** (levels - 1)
-    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+    return _deeply_supervised(network, levels)
 
 
 def mednext(
@@ -257,9 +251,8 @@ def mednext(
     network = _built(
         "MedNeXt",
         MedNeXt,
-        spatial_dims=3,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         init_filters=init_filters,
         encoder_expansion_ratio=tuple(expansion),
         decoder_expansion_ratio=tuple(reversed(expansion)),
@@ -271,8 +264,7 @@ def mednext(
         blocks_bottleneck=bottleneck_blocks,
         blocks_up=tuple(reversed(blocks)),
     )
-    stride = 2 ** len(blocks)
-    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+    return _deeply_supervised(network, len(blocks) + 1)
 
 
 def unetr(
@@ -312,8 +304,8 @@ def unetr(
     network = _built(
         "UNETR",
         UNETR,
-        in_channels=in_channels,
-        out_channels=num_classes,
+        in_channels,
+        num_classes,
         img_size=(image_size,) * 3,
         feature_size=feature_size,
         hidden_size=hidden_size,
@@ -324,9 +316,21 @@ def unetr(
     return PaddedNetwork(network, 1, image_size)
 
 
-def _built(title: str, kind: Callable[..., nn.Module], **options: Any) -> nn.Module:
+def _norm(name: str) -> str | tuple[str, dict[str, int]]:
+    return ("group", {"num_groups": 8}) if name == "group" else name
+
+
+def _deeply_supervised(network: nn.Module, levels: int) -> DeeplySupervisedNetwork:
+    stride = 2 ** (levels - 1)
+    return DeeplySupervisedNetwork(network, stride, 2 * stride)
+
+
+def _built(
+    title: str, kind: Callable[..., nn.Module], in_channels: int, num_classes: int, **options: Any
+) -> nn.Module:
     """The network on the default device; MONAI reads values of tensors while it builds."""
     device = torch.get_default_device()
+    options = {"spatial_dims": 3, "in_channels": in_channels, "out_channels": num_classes, **options}
     try:
         with torch.device("cpu"):
             return kind(**options).to(device)

@@ -5,19 +5,18 @@ Library: qubvel-org/segmentation_models.pytorch (MIT).
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
 import timm
-import torch
 from torch import nn
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
 from medbench.models.blocks.padded_network import PaddedNetwork
 from medbench.models.smp_table import ARCHITECTURES
+from medbench.models.starting_weights import load_parameters, read_parameters
 
 _PER_STAGE = ("decoder_channels", "decoder_intermediate_channels")
 _HEAD_NAMES = {"classification_head": "image_head"}
@@ -104,28 +103,10 @@ def load_encoder(encoder: nn.Module, path: Path) -> None:
         MedbenchError: ``weights.missing``, ``weights.unsafe``, or ``weights.mismatch`` when it does not
             provide every parameter of the encoder.
     """
-    if not path.is_file():
-        raise MedbenchError(
-            "weights.missing", f"{path}: there is no such checkpoint.", "Check encoder_weights."
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise MedbenchError(
-            "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
-            "Ask its author for a plain state_dict.",
-        ) from error
-    state = state.get("state_dict", state)
-    own = encoder.state_dict()
-    fitting = {
-        key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape
-    }
-    if len(fitting) < len(own):
-        missing = next(key for key in own if key not in fitting)
-        raise MedbenchError(
-            "weights.mismatch",
-            f"{path}: has {len(fitting)} of the encoder's {len(own)} parameters (first missing: {missing}).",
-            "Give a checkpoint of the same encoder with the same input channels.",
-        )
-    encoder.load_state_dict(fitting)
+    load_parameters(
+        encoder,
+        read_parameters(path, "encoder_weights"),
+        path,
+        "Give a checkpoint of the same encoder with the same input channels.",
+        part="encoder",
+    )

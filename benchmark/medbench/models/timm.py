@@ -5,17 +5,16 @@ Library: huggingface/pytorch-image-models (Apache-2.0).
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
 from medbench.core.registry import unknown_name
+from medbench.models.starting_weights import load_parameters, read_parameters
 
 
 class SquareInput(nn.Module):
@@ -91,33 +90,13 @@ def check_architecture(name: str) -> None:
 
 def _load_pretrained(network: nn.Module, path: Path) -> None:
     """Load everything but the classifier, without executing anything in the file."""
-    if not path.is_file():
-        raise MedbenchError(
-            "weights.missing", f"{path}: there is no such checkpoint.", "Check pretrained_weights."
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise MedbenchError(
-            "weights.unsafe",
-            f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
-            "Ask its author for a plain state_dict.",
-        ) from error
-    state = content.get("state_dict", content.get("model", content))
-    own = network.state_dict()
     library: Any = network
     classifier = library.get_classifier()
     heads = {id(tensor) for tensor in classifier.parameters()} if isinstance(classifier, nn.Module) else set()
-    optional = {name for name, tensor in network.named_parameters() if id(tensor) in heads}
-    fitting = {
-        key: state[key] for key, tensor in own.items() if key in state and state[key].shape == tensor.shape
-    }
-    missing = [key for key in own if key not in fitting and key not in optional]
-    if missing:
-        raise MedbenchError(
-            "weights.mismatch",
-            f"{path}: has {len(fitting)} of the network's {len(own)} parameters (first missing: "
-            f"{missing[0]}).",
-            "Give a checkpoint of the same architecture with the same input channels.",
-        )
-    network.load_state_dict(fitting, strict=False)
+    load_parameters(
+        network,
+        read_parameters(path, "pretrained_weights"),
+        path,
+        "Give a checkpoint of the same architecture with the same input channels.",
+        optional={name for name, tensor in network.named_parameters() if id(tensor) in heads},
+    )

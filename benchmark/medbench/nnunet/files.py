@@ -29,16 +29,21 @@ PLANS, DATASET = "plans.json", "dataset.json"
 CHECKPOINTS = ("checkpoint_final.pth", "checkpoint_best.pth")
 FACTS_KEY = "nnunet"
 _FORM = 1
+MOST_TIMES = 20
+"""How many times its size an archive may unpack to: weights hardly pack at all."""
 
 
 def is_model(path: Path) -> bool:
     """Whether a path is a model of nnU-Net, a folder or an archive with plans, and no medbench checkpoint."""
     if path.is_dir():
         return True
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        names = {PurePosixPath(name).name for name in archive.namelist()}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {PurePosixPath(name).name for name in archive.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return path.suffix == ".zip"
     return PLANS in names or path.suffix == ".zip" or "data.pkl" not in names
 
 
@@ -55,7 +60,7 @@ def import_weights(path: Path, model: str, cache: Path) -> Path:
         MedbenchError: ``weights.missing``, ``archive.outside``, ``nnunet.no_plans``, ``nnunet.several``,
             ``nnunet.no_checkpoint``, and as :func:`read_network`.
     """
-    if not path.exists():
+    if not path.is_file() and not path.is_dir():
         raise MedbenchError("weights.missing", f"{path}: there is no such model.", "Check --weights.")
     if path.is_dir():
         return _cached_checkpoint(_model_folder(path, path), path, model, cache)
@@ -69,7 +74,8 @@ def unpack(path: Path, folder: Path) -> None:
     """Unpack from an archive what prediction needs; nothing is written outside ``folder``.
 
     Raises:
-        MedbenchError: ``archive.outside`` for a member that would lie elsewhere, ``archive.unreadable``.
+        MedbenchError: ``archive.outside`` for a member that would lie elsewhere, ``archive.too_large`` for a
+            bomb, ``archive.unreadable``.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -82,6 +88,7 @@ def unpack(path: Path, folder: Path) -> None:
                         f"{path}: refused: its member {member.filename} would be written outside its folder.",
                         "Ask for an archive made by nnUNetv2_export_model_to_zip.",
                     )
+            _check_sizes(members, path)
             for member in members:
                 name = PurePosixPath(member.filename.replace("\\", "/"))
                 if name.name in (PLANS, DATASET, *CHECKPOINTS):
@@ -95,6 +102,18 @@ def unpack(path: Path, folder: Path) -> None:
             f"{path}: cannot be unpacked ({type(error).__name__}: {error}).",
             "Copy it again from its source.",
         ) from error
+
+
+def _check_sizes(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
+    """Refuse an archive whose files overlap, or unpack to far more than weights do."""
+    size = path.stat().st_size
+    announced = sum(member.file_size for member in members)
+    if announced > MOST_TIMES * size or sum(member.compress_size for member in members) > size:
+        raise MedbenchError(
+            "archive.too_large",
+            f"{path}: refused: {size:,} bytes would unpack to {announced:,}, or its files overlap.",
+            "Ask for an archive made by nnUNetv2_export_model_to_zip.",
+        )
 
 
 def _model_folder(folder: Path, source: Path) -> Path:

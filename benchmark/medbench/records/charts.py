@@ -20,7 +20,7 @@ class DrawnChart:
     Attributes:
         title: heading.
         markup: HTML, escaped.
-        key: name and colour of each curve.
+        key: name and mark of each curve.
         note: below it.
     """
 
@@ -34,12 +34,18 @@ def draw_chart(chart: Chart) -> DrawnChart:
     """A chart as markup that needs nothing else."""
     if isinstance(chart, MatrixChart):
         return DrawnChart(chart.title, _table(chart), (), chart.note)
-    key = [(curve.name, _colour(index)) for index, curve in enumerate(chart.curves)]
+    key = [(curve.name, _mark(_colour(index))) for index, curve in enumerate(chart.curves)]
     return DrawnChart(chart.title, _svg(chart), key, chart.note)
 
 
 def _colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
+
+
+def _mark(colour: str) -> str:
+    """A short line of a curve's colour, for the key."""
+    line = f'<path d="M0 4H26" stroke="{colour}" stroke-width="3"/>'
+    return f'<svg width="26" height="8" aria-hidden="true">{line}</svg>'
 
 
 def _table(chart: MatrixChart) -> str:
@@ -50,8 +56,7 @@ def _table(chart: MatrixChart) -> str:
     for name, counts in zip(chart.rows, chart.counts, strict=True):
         total = sum(counts)
         cells = "".join(
-            f'<td style="background:rgb(0 114 178 / {0.75 * count / total if total else 0:.3f})">{count}</td>'
-            for count in counts
+            f'<td class="s{round(20 * count / total) if total else 0}">{count}</td>' for count in counts
         )
         parts.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     return "".join([*parts, "</tbody></table>"])
@@ -71,7 +76,7 @@ def _path(xs: Sequence[float], ys: Sequence[float]) -> str:
 
 def _svg(chart: CurveChart) -> str:
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{escape(chart.title)}" font-family="sans-serif" font-size="11" fill="currentColor">',
         f'<path d="M{_x(0)} {_y(1)}V{_y(0)}H{_x(1)}" fill="none" stroke="currentColor"/>',
     ]

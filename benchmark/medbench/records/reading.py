@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_bytes
+from medbench.core.named_predictions import NamedPredictions, named_predictions
 from medbench.core.result_table import CaseRow
 from medbench.core.seals import broken_seals, read_lines, seal_of
+from medbench.core.text import printable
 from medbench.records.agreement import differing_cells, disagreement
 from medbench.records.notebook import Rows, frame_of, html_of
 from medbench.records.schema import RunRecord
@@ -23,6 +26,8 @@ UNSEALED = "unsealed"
 EVIDENCE = "evidence"
 """Folder of a challenge's leaderboard with the record and cases of each row, by key."""
 LEAST_LETTERS = 4
+PREDICTIONS = "predictions"
+"""Folder of a challenge's runs with evaluations of predictions."""
 KEY_LENGTH = 16
 """Letters of a key that name a run directory."""
 
@@ -53,16 +58,20 @@ class Run:
 
 
 def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> Run:
-    """A run by its folder, its ``record.json``, or the beginning of its key.
+    """A run by its folder, its ``record.json``, the beginning of its key, or a name of declared predictions.
 
     Args:
-        name: folder, file or at least four letters of a key.
+        name: folder, file, at least four letters of a key, or a name under ``[predictions]`` of the project
+            file, whose last evaluation is meant.
         runs: folder of run directories.
         leaderboards: folder of leaderboards, whose rows' evidence stands in for runs that are not here.
 
     Raises:
         MedbenchError: ``run.unknown``, ``run.ambiguous`` or ``run.damaged``.
     """
+    declared = named_predictions(str(name))
+    if declared is not None:
+        return _last_evaluation(declared, runs)
     path = Path(name)
     if path.is_dir() or path.is_file():
         return read_run(path if path.is_dir() else path.parent)
@@ -82,6 +91,27 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
             "run.ambiguous", f"{name}: several runs begin so: {names}.", "Give more letters of the key."
         )
     return read_run(folders[0])
+
+
+def _last_evaluation(declared: NamedPredictions, runs: Path) -> Run:
+    """The newest evaluation of declared predictions."""
+    records = list(runs.glob(f"{declared.challenge or '*'}/{PREDICTIONS}/*/{RECORD}"))
+    evaluated = [read_run(path.parent) for path in sorted(records, key=lambda path: path.stat().st_mtime_ns)]
+    own = [run for run in evaluated if run.record.model.title == printable(declared.title)]
+    if not own:
+        raise MedbenchError(
+            "run.unknown",
+            f"{declared.name}: these predictions of medbench.toml were not evaluated in {runs} yet.",
+            f"medbench evaluate -p {declared.name}" + ("" if declared.challenge else " -c CHALLENGE"),
+        )
+    challenges = sorted({run.record.challenge.name for run in own})
+    if len(challenges) > 1:
+        raise MedbenchError(
+            "run.ambiguous",
+            f"{declared.name}: was evaluated on {', '.join(challenges)}.",
+            f"Add challenge to [predictions.{declared.name}], or give the key.",
+        )
+    return own[-1]
 
 
 def _folders(name: str, root: Path, places: str) -> list[Path]:
@@ -108,7 +138,7 @@ def read_run(folder: Path) -> Run:
                 "Repeat the run's command until it finishes.",
             )
     try:
-        record = RunRecord.model_validate_json(record_path.read_bytes())
+        record = RunRecord.model_validate_json(read_bytes(record_path))
         lines = read_lines(rows_path)
         broken = next((line for line in lines if not line.intact), None)
         if broken is not None:

@@ -22,6 +22,8 @@ SUBSTITUTE = "substitute"
 """Entry of a record's settings, and a file of a data folder: what data are that are not the release."""
 NOTES = "notes"
 """Entry of a record's settings: what whoever reads the scores should know, in words."""
+MARK = "mark"
+"""Entry of a record's settings: what sets its results apart from those that are ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def make_record(
         data=data.kind,
         model=provenance.model,
         challenge=_challenge_record(subject),
-        settings=_settings(provenance.settings, rows, data),
+        settings=_settings(subject, provenance.settings, rows),
         seed=provenance.seed,
         metrics=metrics,
         subgroups=subgroup_records(challenge, rows, provenance.seed),
@@ -108,11 +110,14 @@ def make_record(
     )
 
 
-def _settings(settings: Mapping[str, Any], rows: Sequence[CaseRow], data: Data) -> dict[str, Any]:
-    """The settings with notes on suspicious cases, and with what the data stand for a release."""
+def _settings(subject: Subject, settings: Mapping[str, Any], rows: Sequence[CaseRow]) -> dict[str, Any]:
+    """The settings with notes on suspicious cases, the split's mark, and what data stand for a release."""
+    facts = subject.challenge.release.split_facts(subject.split)
+    marks = [mark for mark in (settings.get(MARK), facts.mark if facts else "") if mark]
     notes = [*settings.get(NOTES, ()), *(f"{row.case}: {flag}" for row in rows for flag in _flags(row))]
-    substitute = substitute_of(data)
+    substitute = substitute_of(subject.data)
     other = {SUBSTITUTE: substitute} if substitute else {}
+    other |= {MARK: "; ".join(marks)} if marks else {}
     return {**settings, **other, **({NOTES: notes} if notes else {})}
 
 

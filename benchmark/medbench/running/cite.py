@@ -11,6 +11,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.registry import unknown_name
 from medbench.models import list_models, model_entry
 from medbench.models.entry import ModelEntry
+from medbench.records.schema import RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ def cite(names: Sequence[str]) -> list[Citation]:
         else:
             raise unknown_name("name", name, [*challenges, *models])
     return citations
+
+
+def bibtex_of(record: RunRecord) -> str:
+    """The entries of a run's challenge and, where it is one of ours, of its model."""
+    citations = [_of_challenge(load_challenge(record.challenge.name))]
+    if record.model.name in list_models():
+        citations.append(_of_model(model_entry(record.model.name)))
+    return "\n\n".join(citation.bibtex for citation in citations)
 
 
 def _of_challenge(challenge: Challenge) -> Citation:

@@ -12,7 +12,8 @@ from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
 from medbench.challenges.declared.splits import members
-from medbench.challenges.declared.survey import Survey, survey
+from medbench.challenges.declared.survey import survey
+from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
 from medbench.core.errors import MedbenchError
 from medbench.core.project import read_project
@@ -112,7 +113,10 @@ def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
 
 def _rules(challenge: Challenge) -> dict[str, Any]:
     """The default metrics and rules, written out so that they can be seen and changed."""
-    columns = getattr(challenge.scorer, "columns", ())
+    columns: Any = getattr(challenge.scorer, "columns", ())
+    if "boxes" in challenge.card.demands_besides:
+        own = [column.spec.convention for column in columns.values() if column.of is None]
+        return {"metrics": list(dict.fromkeys(own))}
     if not columns:
         figures = getattr(challenge.scorer, "figures", {}).values()
         return {"metrics": [figure.spec.convention for figure in figures if figure.of is None]}
@@ -127,4 +131,6 @@ def _example(challenge: Challenge) -> str:
     """A model that serves the challenge."""
     if challenge.card.image_classes:
         return "timm/resnet18"
+    if "boxes" in challenge.card.demands_besides:
+        return "torchvision/retinanet_resnet50_fpn"
     return "monai/unet" if "volume" in challenge.exchange.inputs else "smp/unet"

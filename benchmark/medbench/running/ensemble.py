@@ -22,7 +22,8 @@ from medbench.records.schema import ModelRecord
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import store
 from medbench.running.job import Job, resolve
-from medbench.running.loop import UNFINISHED, predict_and_score
+from medbench.running.journal import UNFINISHED
+from medbench.running.loop import predict_and_score
 from medbench.running.references import add_references
 from medbench.running.request import NONE, Inference, Request
 from medbench.running.start import weights_of_run

@@ -16,6 +16,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
 from medbench.core.guard import Failure, guarded
+from medbench.core.named_predictions import named_predictions
 from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
@@ -24,7 +25,7 @@ from medbench.io.caches import content_sha256
 from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import Timing
-from medbench.records.reading import Finished
+from medbench.records.reading import PREDICTIONS, Finished
 from medbench.records.schema import ModelRecord
 from medbench.records.writing import NOTES, Provenance, Subject, make_record, now
 from medbench.running.data import choose_cases, resolve_data
@@ -84,7 +85,7 @@ def evaluate(
     Args:
         challenge: challenge name.
         predictions: the folder, or a zip of it; files at the challenge's own places, or all in one folder by
-            name.
+            name; or a name under ``[predictions]`` of the project file.
         name: what the leaderboard calls the entry; the folder's name if not given.
         rename: ``(old, new)``: a prediction's file name is its reference's with ``old`` replaced.
         workers: number of threads, or an executor whose workers see the same files.
@@ -107,9 +108,16 @@ def evaluation_of(
     rename: tuple[str, str] | None = None,
     **keywords: Unpack[ScoreKeywords],
 ) -> Evaluation:
-    """The evaluation that keywords as those of :func:`evaluate` ask for."""
+    """The evaluation that keywords as those of :func:`evaluate` ask for; what they leave out is as declared.
+
+    Raises:
+        MedbenchError: as :func:`medbench.core.named_predictions.named_predictions`.
+    """
     fields = request_fields(keywords)
     folder = Path(predictions).expanduser()
+    declared = named_predictions(str(predictions))
+    if declared is not None:
+        folder, name, rename = declared.folder, name or declared.title, rename or declared.rename
     return Evaluation(challenge=challenge, predictions=folder, name=name, rename=rename, **fields)
 
 
@@ -191,7 +199,7 @@ def _scored(
     started, progress = told
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
-    folder = request.runs_root / challenge.name / "predictions" / key[:16]
+    folder = request.runs_root / challenge.name / PREDICTIONS / key[:16]
     given = {"predictions": request.predictions} if request.predictions.is_dir() else {}
     note_data_place(key, data=subject.data.root, **given)
     places = places_of(request, subject, predictions)

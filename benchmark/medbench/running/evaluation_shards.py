@@ -18,7 +18,7 @@ from medbench.records.identity import code_sha256, plugin_settings
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL, Finished
 from medbench.running.evaluate import Evaluation, Opened, evaluate_request, opened_subject, places_of, scoring
-from medbench.running.loop import write_journal
+from medbench.running.journal import write_journal
 from medbench.running.shard import Shard, check_complete
 
 SHARDS = "shards"

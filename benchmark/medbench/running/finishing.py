@@ -13,9 +13,10 @@ from medbench.core.files import write_text
 from medbench.core.seals import seal_of, write_seal
 from medbench.leaderboards.baseline import CONSTANT, find_constant, sentences
 from medbench.leaderboards.results import add_result
-from medbench.records.page import write_report
+from medbench.records.page import ReportNotes, write_report
 from medbench.records.reading import JOURNAL, RECORD, Finished, Run, read_run
 from medbench.records.schema import RunRecord
+from medbench.running.cite import bibtex_of
 
 REPORT = "report.html"
 _OF_THE_CALL = {"started", "finished", "time_s", "cases_timed", "environment"}
@@ -40,8 +41,8 @@ def store(
         write_seal(seal_of(path), (path, journal))
     record = earlier or finished.record
     verdicts = against_constant(finished, challenge, finished.folder.parents[2])
-    report = finished.folder / REPORT
-    write_report(report, challenge, cases, finished.rows, record, predictions, verdicts=verdicts)
+    notes = ReportNotes(verdicts=verdicts, bibtex=bibtex_of(record))
+    write_report(finished.folder / REPORT, challenge, cases, finished.rows, record, predictions, notes)
     if leaderboards is not None:
         add_row(finished, record, leaderboards)
     return dataclasses.replace(finished, record=record)

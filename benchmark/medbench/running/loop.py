@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -17,32 +15,29 @@ from typing import Literal
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.core.case import Case
-from medbench.core.files import sha256_file, write_text
+from medbench.core.files import sha256_file
 from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.progress import Progress
+from medbench.core.project import project_path, use_project
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores, CaseStatus
 from medbench.core.sample import AnySample, Prediction
 from medbench.core.score import Score
-from medbench.core.seals import read_lines, sealed_line
 from medbench.core.task import check_answers
-from medbench.core.text import printable
 from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
-from medbench.records.reading import JOURNAL
 from medbench.running.call_engine import Lost, check_code, spread
 from medbench.running.handed_in import alike_hint
+from medbench.running.journal import journalled, shared_row, write_journal
 from medbench.running.together import answers_together, in_chunks, shares_batches
 
-UNFINISHED = "unfinished"
 READ_AHEAD = 2
 READERS = 4
 BEHIND = 4
 FINISHERS = 2
-LONGEST_REASON = 600
 
 
 def predict_and_score(
@@ -72,47 +67,49 @@ def predict_and_score(
         score: whether there is a reference to score against.
         places: paths that rows are to name by words; as they are if not given.
     """
-    rows = _kept_rows(cases, folder, progress)
-    write_journal(folder, [rows[case.id] for case in cases if case.id in rows])
-    to_do = [case for case in cases if case.id not in rows]
     timing = Timing()
-    progress.start("predicting", len(cases))
-    progress.advance(len(rows))
-    if to_do:
-        model = predictor()
-        started = time.perf_counter()
-        behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
-        with (
-            ThreadPoolExecutor(finishers) as finisher,
-            open(folder / JOURNAL, "a", encoding="utf-8", newline="\n") as stream,
-        ):
-            finishing: deque[Future[CaseRow]] = deque()
 
-            def collect(limit: int) -> None:
-                while len(finishing) > limit:
-                    row = _shared(finishing.popleft().result(), places)
-                    rows[row.case] = row
-                    stream.write(sealed_line(row.as_json()) + "\n")
-                    stream.flush()
-                    if row.predictions:
-                        shutil.rmtree(folder / UNFINISHED / row.case, ignore_errors=True)
-                    if row.reason:
-                        progress.say(f"{row.case}: {row.reason}")
-                    progress.advance(1, row.case)
+    def work(to_do: Sequence[Case]) -> Iterator[CaseRow]:
+        own = read or challenge.read
+        return done_rows(challenge, cases, to_do, predictor(), own, (folder, timing, score))
 
-            for case, answer in _answers(model, read or challenge.read, cases, to_do, timing):
-                if case.id in rows:
-                    continue
-                finishing.append(
-                    finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
-                )
-                collect(behind)
-            collect(0)
-        timing.wall_s = time.perf_counter() - started
-        timing.cases = len(to_do)
-        write_journal(folder, [rows[case.id] for case in cases])
-    progress.finish()
-    return [rows[case.id] for case in cases], timing
+    return journalled(cases, folder, progress, work, timing, places), timing
+
+
+def done_rows(
+    challenge: Challenge,
+    cases: Sequence[Case],
+    to_do: Sequence[Case],
+    model: Predictor,
+    read: Callable[[Case], AnySample],
+    run: tuple[Path, Timing, bool],
+) -> Iterator[CaseRow]:
+    """Rows of cases as they are predicted, written and scored.
+
+    Args:
+        challenge: writes and scores.
+        cases: all of them; those that share batches keep their neighbours.
+        to_do: those whose rows are due.
+        model: predicts.
+        read: what the predictor sees of a case.
+        run: folder of the run, the clock of its phases, and whether to score.
+    """
+    folder, timing, score = run
+    behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
+    wanted = {case.id for case in to_do}
+    answers = _answers(model, read, cases, to_do, timing)
+    with ThreadPoolExecutor(finishers) as finisher:
+        finishing: deque[Future[CaseRow]] = deque()
+        for case, answer in answers:
+            if case.id not in wanted:
+                continue
+            finishing.append(
+                finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
+            )
+            while len(finishing) > behind:
+                yield finishing.popleft().result()
+        while finishing:
+            yield finishing.popleft().result()
 
 
 def score_predictions(
@@ -152,11 +149,11 @@ def score_predictions(
             done = spread(score_order, [replace(order, code=code) for order in orders], workers)
         for order, result in ((item.order, item.result) for item in done):
             if isinstance(result, Lost):
-                row = _failed(challenge, order.case, Failure("worker.died", result.reason))
+                row = failed_row(challenge, order.case, Failure("worker.died", result.reason))
             else:
                 row, samples = result
                 timing.add_samples(samples)
-            row = _shared(row, places)
+            row = shared_row(row, places)
             rows_by_case[row.case] = row
             if row.reason:
                 progress.say(f"{row.case}: {row.reason}")
@@ -179,6 +176,7 @@ class ScoringOrder:
         rename: as for :meth:`Challenge.locate`.
         plugins: Python files to load first.
         code: hash of the package's sources that a worker must have; any if empty.
+        project: the project file, which may declare the challenge.
     """
 
     challenge: str
@@ -187,6 +185,7 @@ class ScoringOrder:
     rename: tuple[str, str] | None = None
     plugins: tuple[Path, ...] = field(default_factory=lambda: tuple(loaded_plugins()))
     code: str = ""
+    project: Path | None = field(default_factory=project_path)
 
 
 def score_order(order: ScoringOrder) -> tuple[CaseRow, dict[str, list[float]]]:
@@ -196,6 +195,7 @@ def score_order(order: ScoringOrder) -> tuple[CaseRow, dict[str, list[float]]]:
         MedbenchError: ``cluster.other_version``.
     """
     check_code(order.code)
+    use_project(order.project)
     for path in order.plugins:
         load_plugin(path)
     return score_here(load_challenge(order.challenge), order)
@@ -206,58 +206,19 @@ def score_here(challenge: Challenge, order: ScoringOrder) -> tuple[CaseRow, dict
     case, timing = order.case, Timing()
     path = guarded(case.id, lambda: challenge.locate(case, order.predictions, order.rename))
     if isinstance(path, Failure):
-        return _failed(challenge, case, path), {}
+        return failed_row(challenge, case, path), {}
     if path is None:
         name = challenge.exchange.prediction_name(case)
         absent = Failure(
             "", f"no prediction {name} in {order.predictions}{alike_hint(order.predictions, name)}"
         )
-        return _failed(challenge, case, absent, status="missing"), {}
+        return failed_row(challenge, case, absent, status="missing"), {}
     row = _scored(challenge, case, path, timing)
     digest = guarded(case.id, lambda: content_sha256(path, "prediction"))
     if not isinstance(digest, Failure):
         name = path.relative_to(order.predictions).as_posix()
         row = dataclasses.replace(row, predictions={name: digest})
     return row, dict(timing.samples)
-
-
-def _shared(row: CaseRow, places: Places | None) -> CaseRow:
-    """A row whose words name no path of this machine and hide no character."""
-    if places is None:
-        return row
-
-    def clean(words: str) -> str:
-        return printable(places.hide(words), LONGEST_REASON)
-
-    scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
-    return replace(
-        row,
-        reason=clean(row.reason),
-        scores=scores,
-        evidence=places.hide_all(row.evidence),
-        facts={name: clean(value) for name, value in row.facts.items()},
-    )
-
-
-def write_journal(folder: Path, rows: Sequence[CaseRow]) -> None:
-    """Write the rows of a run directory, sealed, in their order."""
-    write_text(folder / JOURNAL, "".join(f"{sealed_line(row.as_json())}\n" for row in rows))
-
-
-def _kept_rows(cases: Sequence[Case], folder: Path, progress: Progress) -> dict[str, CaseRow]:
-    """Rows of the journal that need not be made again: sealed, of a case that was scored, files unchanged."""
-    ids = {case.id for case in cases}
-    rows: dict[str, CaseRow] = {}
-    for line in read_lines(folder / JOURNAL):
-        if line.state != "sealed":
-            progress.say(f"{folder / JOURNAL}, line {line.number}: {line.state}, so its case is done again.")
-            continue
-        row = CaseRow.from_json(line.row)
-        files = [(folder / "predictions" / name, digest) for name, digest in row.predictions.items()]
-        intact = bool(files) and all(path.is_file() and sha256_file(path) == digest for path, digest in files)
-        if row.case in ids and row.status == "ok" and intact:
-            rows[row.case] = row
-    return rows
 
 
 def _answers(
@@ -332,7 +293,7 @@ def _finish(
 
     outcome = answer if isinstance(answer, Failure) else guarded(case.id, write)
     if isinstance(outcome, Failure):
-        return _failed(challenge, case, outcome, score=score)
+        return failed_row(challenge, case, outcome, score=score)
     path, digest = outcome
     row = _scored(challenge, case, path, timing) if score else _row(case, "ok", CaseScores())
     return dataclasses.replace(row, predictions=digest)
@@ -343,11 +304,11 @@ def _scored(challenge: Challenge, case: Case, path: Path, timing: Timing) -> Cas
         case.id, lambda: timing.measure("score", lambda: challenge.scorer.score_file(case, path))
     )
     if isinstance(scores, Failure):
-        return _failed(challenge, case, scores)
+        return failed_row(challenge, case, scores)
     return _row(case, "ok", scores)
 
 
-def _failed(
+def failed_row(
     challenge: Challenge,
     case: Case,
     failure: Failure,

@@ -14,7 +14,8 @@ from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
 from medbench.records.identity import code_sha256, plugin_settings
 from medbench.running.job import FoldedJob, Job, resolve
-from medbench.running.loop import UNFINISHED, predict_and_score
+from medbench.running.journal import UNFINISHED
+from medbench.running.loop import predict_and_score
 from medbench.running.request import PredictKeywords, Request
 
 

@@ -1,19 +1,14 @@
-"""What a training will do, setting by setting with its source, and the command that repeats it."""
+"""What a training will do, setting by setting with its source."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medbench.challenges.base import Challenge
-from medbench.core.places import command_line
-from medbench.running.networks import NetworkPlan, challenge_settings, recipe_choice, recipe_for
+from medbench.running.networks import NetworkPlan, challenge_settings, recipe_choice
 from medbench.training.recipes import Document, recipe_document
 from medbench.training.recipes.checking import UNUSED
-
-if TYPE_CHECKING:
-    from medbench.running.start import Start
 
 CHANGED = "--recipe-set"
 _SEQUENCES = {
@@ -29,29 +24,6 @@ _NNUNET = {
     "augmentation": "nnU-Net's own",
 }
 FRESH = "fresh weights"
-
-
-def recipe_changes(challenge: Challenge, network: NetworkPlan, recipe: Any) -> dict[str, Any]:
-    """Settings of a recipe that differ from those of its name."""
-    own = recipe_for(challenge, network, recipe.name).as_json()
-    return {name: value for name, value in recipe.as_json().items() if value != own[name]}
-
-
-def train_command(
-    challenge: Challenge, network: NetworkPlan, recipe: Any, split: str, start: Start | None, *, real: bool
-) -> str:
-    """The command that repeats a training, with ``{data}`` and ``{init}`` for paths of this machine."""
-    words = ["medbench", "train", "-m", network.name, "-c", challenge.name]
-    words += ["--data", "{data}"] if real else []
-    words += ["--split", split, "--recipe", recipe.name]
-    for name, value in recipe_changes(challenge, network, recipe).items():
-        words += [CHANGED, f"{name}={json.dumps(value)}"]
-    for name, value in network.options.items():
-        words += ["--set", f"{name}={json.dumps(value)}"]
-    if start is not None:
-        words += ["--init", "{init}"]
-        words += [word for part in start.frozen for word in ("--freeze", part)]
-    return command_line(words)
 
 
 def outline(

@@ -12,8 +12,9 @@ from medbench.core.folders import data_folder, leaderboards_folder, runs_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.records.data_places import find_data_place
 from medbench.records.identity import manifest_sha256
-from medbench.records.page import write_report
+from medbench.records.page import ReportNotes, write_report
 from medbench.records.reading import EVIDENCE, Run, check_measures, find_run
+from medbench.running.cite import bibtex_of
 from medbench.running.data import resolve_data
 from medbench.running.finishing import REPORT, against_constant
 
@@ -60,7 +61,7 @@ def report(
     folder = Path(predictions) if predictions else finished.folder / "predictions"
     cases: list[Case] = []
     if predictions or not of_row:
-        cases = _cases(finished, challenge, Path(data) if data else None, progress or SilentProgress())
+        cases = cases_of(finished, challenge, Path(data) if data else None, progress or SilentProgress())
         if not folder.is_dir():
             folder = find_data_place(record.key, "predictions") or folder
         if not folder.is_dir():
@@ -71,11 +72,12 @@ def report(
     page = Path(output) if output else default
     rows = list(finished.rows.values())
     verdicts = against_constant(finished, challenge, Path(runs) if runs else runs_folder())
-    write_report(page, challenge, cases, rows, record, folder, sealed=finished.sealed, verdicts=verdicts)
+    notes = ReportNotes(finished.sealed, verdicts, bibtex_of(record))
+    write_report(page, challenge, cases, rows, record, folder, notes)
     return page
 
 
-def _cases(finished: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
+def cases_of(finished: Run, challenge: Challenge, data: Path | None, progress: Progress) -> list[Case]:
     """The cases of a run, from the very files that it was on.
 
     Raises:

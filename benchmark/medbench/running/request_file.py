@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 from medbench.core.plugins import loaded_plugins
 from medbench.core.registry import unknown_name
 from medbench.running.request import AUTO, NONE, Inference, Request
@@ -54,12 +54,12 @@ def read_options(path: Path) -> dict[str, Any]:
             ``request.value`` for a value of another kind.
     """
     try:
-        options = tomllib.loads(path.read_text(encoding="utf-8"))
+        options = read_toml(path)
     except OSError as error:
         raise MedbenchError(
             "request.missing", f"{path}: cannot be read ({error.strerror}).", "Check --request."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise MedbenchError(
             "request.syntax",
             f"{path}: is no TOML ({error}).",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.places import command_line
 from medbench.running.networks import NetworkPlan, recipe_for
@@ -24,35 +25,41 @@ def how_trained(network: NetworkPlan, facts: Mapping[str, Any]) -> dict[str, Any
     """
     if "recipe" not in facts or "challenge" not in facts:
         return {}
-    changes = recipe_changes(network, facts)
-    arguments = ["medbench", "train", "-m", str(facts["model"]), "-c", str(facts["challenge"])]
-    arguments += ["--split", str(facts["split"])] if facts.get("split") else []
-    arguments += ["--data", "{data}"] if facts.get("data") == "real" else []
-    arguments += ["--recipe", str(facts["recipe"]["name"])]
-    for name, value in changes.items():
-        arguments += ["--recipe-set", f"{name}={_text(value)}"]
-    for name, value in (facts.get("options") or {}).items():
-        arguments += ["--set", f"{name}={json.dumps(value)}"]
-    if "start" in facts:
-        arguments += ["--init", "{init}"]
-        arguments += [word for part in facts["start"]["frozen"] for word in ("--freeze", str(part))]
-    return {CHANGES: changes, COMMAND: command_line(arguments)}
+    changes = recipe_changes(load_challenge(facts["challenge"]), network, facts["recipe"])
+    return {CHANGES: changes, COMMAND: train_command(facts, changes)}
 
 
-def recipe_changes(network: NetworkPlan, facts: Mapping[str, Any]) -> dict[str, Any]:
+def recipe_changes(challenge: Challenge, network: NetworkPlan, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a training's recipe that differ from those of its name today; all where that is gone."""
-    recipe: Mapping[str, Any] = facts["recipe"]
     try:
-        named = recipe_for(load_challenge(facts["challenge"]), network, recipe["name"]).as_json()
+        named = recipe_for(challenge, network, recipe["name"]).as_json()
     except MedbenchError:
         named = {}
-    plain = json.loads(json.dumps(named))
+    plain, own = json.loads(json.dumps([recipe, named]))
     return {
         name: value
-        for name, value in recipe.items()
-        if name not in _NAMES and (name not in plain or plain[name] != value)
+        for name, value in plain.items()
+        if name not in _NAMES and (name not in own or own[name] != value)
     }
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def train_command(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
+    """The command that repeats a training, with ``{data}`` and ``{init}`` for paths of one machine.
+
+    Args:
+        facts: ``model``, ``challenge``, ``recipe``, and where they are known ``split``, ``data``, ``options``
+            and the ``start``.
+        changes: settings that differ from the recipe's.
+    """
+    words = ["medbench", "train", "-m", str(facts["model"]), "-c", str(facts["challenge"])]
+    words += ["--split", str(facts["split"])] if facts.get("split") else []
+    words += ["--data", "{data}"] if facts.get("data") == "real" else []
+    words += ["--recipe", str(facts["recipe"]["name"])]
+    for name, value in changes.items():
+        words += ["--recipe-set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    for name, value in (facts.get("options") or {}).items():
+        words += ["--set", f"{name}={json.dumps(value)}"]
+    if "start" in facts:
+        words += ["--init", "{init}"]
+        words += [word for part in facts["start"]["frozen"] for word in ("--freeze", str(part))]
+    return command_line(words)

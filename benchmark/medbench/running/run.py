@@ -14,13 +14,20 @@ from medbench.records.reading import Finished, kept_run
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import add_row, store
 from medbench.running.job import FoldedJob, Job, resolve
-from medbench.running.loop import UNFINISHED, predict_and_score
+from medbench.running.journal import UNFINISHED
+from medbench.running.loop import predict_and_score
+from medbench.running.prediction_orders import Workers, predict_elsewhere
 from medbench.running.references import add_references
 from medbench.running.request import Request, RunKeywords
 
 
 def run(
-    model: str, challenge: str, *, progress: Progress | None = None, **keywords: Unpack[RunKeywords]
+    model: str,
+    challenge: str,
+    *,
+    workers: Workers | int = 1,
+    progress: Progress | None = None,
+    **keywords: Unpack[RunKeywords],
 ) -> Finished:
     """Predict a split, score it officially, write the record and add the row to the leaderboard.
 
@@ -29,6 +36,7 @@ def run(
     Args:
         model: model name.
         challenge: challenge name.
+        workers: number of spawned processes that predict, or the workers of a cluster.
         progress: display that counts the steps.
         keywords: ``data``, ``split``, ``weights``, ``recipe``, ``options``, ``inference``, ``cases``,
             ``seed``, ``runs`` and ``leaderboards``, as :class:`medbench.running.request.Request` says.
@@ -36,10 +44,13 @@ def run(
     Raises:
         MedbenchError: when the request cannot be met; failed cases are in the record instead.
     """
-    return run_request(Request.of(model, challenge, **keywords), progress)
+    own = Workers(workers) if isinstance(workers, int) else workers
+    return run_request(Request.of(model, challenge, **keywords), progress, own)
 
 
-def run_request(request: Request, progress: Progress | None = None) -> Finished:
+def run_request(
+    request: Request, progress: Progress | None = None, workers: Workers | None = None
+) -> Finished:
     """As :func:`run`, for a request that is already made.
 
     Raises:
@@ -55,9 +66,12 @@ def run_request(request: Request, progress: Progress | None = None) -> Finished:
     note_data_place(key, data=job.data.root)
     predictor = partial(job.predictor, folder / UNFINISHED, progress)
     places = job.request.places(job.data.root)
-    rows, timing = predict_and_score(
-        challenge, job.cases, predictor, folder, progress, read=job.read, places=places
-    )
+    if workers is not None and workers.elsewhere:
+        rows, timing = predict_elsewhere(job, folder, workers, progress)
+    else:
+        rows, timing = predict_and_score(
+            challenge, job.cases, predictor, folder, progress, read=job.read, places=places
+        )
     whole = request.cases == "*" and job.request.inference.modalities is None
     kept = None if timing.cases else kept_run(folder, rows, job.request.command())
     if kept is not None:

@@ -18,8 +18,9 @@ from medbench.inference.start_weights import freeze
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
-from medbench.running.recipe_facts import outline, recipe_changes, train_command
+from medbench.running.recipe_facts import outline
 from medbench.running.request import Request
+from medbench.running.retraining import recipe_changes, train_command
 from medbench.running.start import Start, read_start, split_start, start_line
 from medbench.running.train_sequences import train_sequences
 from medbench.running.training_plan import TrainingPlan
@@ -93,9 +94,10 @@ def plan_training(
     began = {} if start is None else {"start": [start.checkpoint.sha256, *start.frozen]}
     key = sha256_json({**facts, "recipe": recipe.as_json(), **began})
     facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
-    facts["recipe_changes"] = recipe_changes(subject, network, recipe)
-    facts["train_command"] = train_command(subject, network, recipe, split, start, real=data.kind == "real")
     facts |= start_facts(network, start)
+    facts["recipe_changes"] = changes = recipe_changes(subject, network, recipe.as_json())
+    told = {**facts, "challenge": subject.name, "recipe": recipe.as_json()}
+    facts["train_command"] = train_command(told, changes)
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
     return TrainingPlan(challenge, data, network, recipe, folder, split, hardware, facts, start)
 
@@ -198,9 +200,10 @@ def train(
         hardware: accelerator, devices, nodes, precision; the recipe's batch is shared by all devices.
         progress: display that counts the steps.
         keywords: ``data``, a real copy, else as :func:`medbench.running.data.resolve_data` finds it;
-            ``split`` to learn from, the challenge's own training split if not given, or those of all its
-            folds; ``options`` of the model; ``runs``, folder of run directories; ``init``, a file of weights,
-            a training or a run to start from; ``freeze``, parts of the network that keep those weights.
+            ``split`` to learn from, the challenge's own training split if not given; of a split of several
+            folds, those of all of them; ``options`` of the model; ``runs``, folder of run directories;
+            ``init``, a file of weights, a training or a run to start from; ``freeze``, parts of the network
+            that keep those weights.
 
     Returns:
         Path of the weights, of the last fold's where there are several; ``training.json`` beside them says
@@ -224,7 +227,7 @@ def train(
     present = present_hardware(asked)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
-    folds = () if request.split else release.parts(release.default_split)
+    folds = release.parts(request.split or release.default_split)
     splits: list[str | None] = [*map(release.training_split_of, folds)] if folds else [request.split]
     plans = [
         plan_training(subject, data, network, settings, request.runs_root, split, began, present)

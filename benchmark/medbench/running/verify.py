@@ -21,6 +21,8 @@ from medbench.core.guard import Failure, guarded
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import REFUSAL, CaseRow, CaseScores
 from medbench.core.seals import read_lines
+from medbench.leaderboards.index_page import INDEX, index_html
+from medbench.leaderboards.page_check import differing_cells_of_page
 from medbench.leaderboards.results import RESULTS, evidence_folder, measured_challenges, read_results
 from medbench.leaderboards.verification import Evidence, Finding, Verification, read_evidence, verify_board
 from medbench.records.agreement import differing
@@ -81,7 +83,19 @@ def verify(
                 evidence = read_evidence(evidence_folder(leaderboards, challenge, row["key"]))
                 _again(report, evidence, again, progress, alone=bool(key))
         reports.append(report)
+    if not names:
+        reports[-1].findings += _index_findings(leaderboards)
     return reports
+
+
+def _index_findings(leaderboards: Path) -> list[Finding]:
+    """Cells of the index over all boards that the rows do not give; none where there is no index."""
+    path = leaderboards / INDEX
+    if not path.is_file():
+        return []
+    stands = path.read_bytes().decode(errors="replace")
+    wrong = differing_cells_of_page(stands, index_html(leaderboards))
+    return [Finding(path, place, message) for place, message in wrong]
 
 
 def _target(name: str, leaderboards: Path) -> tuple[str, str]:

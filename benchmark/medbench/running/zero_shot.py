@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json
+from medbench.core.files import parse_toml, read_json
 from medbench.core.folders import runs_folder
 from medbench.core.registry import unknown_name
 from medbench.io.report_text import report_sentences
@@ -76,8 +75,8 @@ def read_prompts(path: Path, classes: Sequence[str]) -> dict[str, list[str]]:
             "prompts.classes", "The challenge demands no classes of images.", "Choose one that does."
         )
     try:
-        content = tomllib.loads(plain_text(path))
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(plain_text(path).encode())
+    except ValueError as error:
         raise MedbenchError(
             "prompts.file", f"{path}: is no TOML: {error}.", 'Write lines like "Pneumothorax" = ["…", "…"].'
         ) from error

@@ -185,7 +185,7 @@ def _without_each(owner: npt.NDArray[np.int64]) -> Iterator[Array]:
 @lru_cache(maxsize=1)
 def _without_each_at_once(owner: bytes, n_groups: int) -> Array:
     """The same for all groups, kept for the next column of the same cases; not to be written to."""
-    weights = (np.frombuffer(owner, np.int64) != np.arange(n_groups)[:, None]).astype(np.float64)
+    weights: Array = (np.frombuffer(owner, np.int64) != np.arange(n_groups)[:, None]).astype(np.float64)
     weights.flags.writeable = False
     return weights
 

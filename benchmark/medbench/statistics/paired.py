@@ -7,6 +7,7 @@ that the same test does not refute are the interval: it excludes 0 exactly when 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -76,12 +77,19 @@ def mean_contributions(first: Array, second: Array, owner: npt.NDArray[np.int64]
     )
 
 
+@functools.lru_cache(maxsize=2)
 def exchanges(n_groups: int, seed: int) -> Array:
-    """Signs ``(n, groups)`` of exchanges: all up to 13 groups, else none exchanged and 9,999 drawn ones."""
+    """Signs ``(n, groups)`` of exchanges: all up to 13 groups, else none exchanged and 9,999 drawn ones.
+
+    The array is read-only, since the comparisons of one population share it.
+    """
     if n_groups <= EXACT_GROUPS:
-        return np.array(list(itertools.product((1.0, -1.0), repeat=n_groups)))
-    signs = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, n_groups)) * 2.0 - 1
-    return np.concatenate([np.ones((1, n_groups)), signs])
+        signs = np.array(list(itertools.product((1.0, -1.0), repeat=n_groups)))
+    else:
+        drawn = np.random.default_rng(seed).integers(0, 2, (PERMUTATIONS, n_groups)) * 2.0 - 1
+        signs = np.concatenate([np.ones((1, n_groups)), drawn])
+    signs.flags.writeable = False
+    return signs
 
 
 def exchange_p(contributions: Contributions, signs: Array) -> float:

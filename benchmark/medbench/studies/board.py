@@ -14,9 +14,10 @@ from medbench.core.result_table import CaseRow, MetricSpec
 from medbench.leaderboards.compare import Difference, compare_runs
 from medbench.leaderboards.rank import Rankings, rank_runs
 from medbench.records.reading import Run, read_run
+from medbench.records.writing import MARK
 from medbench.statistics.summaries import Repetitions, over_seeds
 from medbench.studies.cells import Cell
-from medbench.studies.expected_costs import EntryCost, by_entry, entry_title
+from medbench.studies.expected_costs import EntryCost, Key, by_entry, entry_title
 from medbench.studies.outcomes import Outcome
 
 Entry = tuple[str, str, str]
@@ -51,6 +52,7 @@ class Population:
     Attributes:
         challenge: name of the data set.
         fold: the split.
+        training: split that was learnt from, where the study names it.
         data: ``real`` or ``sample``.
         columns: headline metrics.
         lines: of the entries that are complete.
@@ -61,6 +63,7 @@ class Population:
 
     challenge: str
     fold: str
+    training: str
     data: str
     columns: tuple[MetricSpec, ...]
     lines: tuple[Line, ...]
@@ -77,7 +80,7 @@ class StudyBoard:
         title: of the study.
         budget: of every training, in words.
         seeds: of the trainings.
-        populations: one a data set and fold.
+        populations: one a data set, fold and split to learn from.
         outcomes: of all cells that have ended, in the cells' order.
         cells: number of cells of the study.
     """
@@ -109,9 +112,9 @@ def make_populations(
     Raises:
         MedbenchError: ``run.damaged`` for a run that was edited.
     """
-    groups: dict[tuple[str, str], list[Cell]] = {}
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.challenge, cell.fold), []).append(cell)
+        groups.setdefault(cell.population, []).append(cell)
     counted = by_entry(costs)
     return tuple(_population(group, outcomes, folder, counted) for group in groups.values())
 
@@ -120,7 +123,7 @@ def _population(
     cells: Sequence[Cell],
     outcomes: Mapping[str, Outcome],
     folder: Path,
-    costs: Mapping[tuple[str, Entry], EntryCost],
+    costs: Mapping[Key, EntryCost],
 ) -> Population:
     challenge = load_challenge(cells[0].challenge)
     seeds = tuple(dict.fromkeys(cell.seed for cell in cells))
@@ -133,7 +136,11 @@ def _population(
             reason = "not done yet" if outcome is None else f"{outcome.status}: {outcome.reason}"
             incomplete.setdefault(cell.entry, []).append(f"seed {cell.seed}: {reason}")
             continue
-        by_seed.setdefault(cell.entry, {})[cell.seed] = read_run(folder / outcome.run)
+        run = read_run(folder / outcome.run)
+        if mark := run.record.settings.get(MARK):
+            incomplete.setdefault(cell.entry, []).append(f"seed {cell.seed}: never ranked: {mark}")
+            continue
+        by_seed.setdefault(cell.entry, {})[cell.seed] = run
         if outcome.validation:
             chosen.setdefault(cell.entry, {})[cell.seed] = outcome.settings
     complete = {entry: runs for entry, runs in by_seed.items() if entry not in incomplete}
@@ -144,7 +151,7 @@ def _population(
             entry,
             _repetitions(columns, list(runs.values())),
             sum(run.record.counts.total - run.record.counts.ok for run in runs.values()),
-            costs.get((challenge.name, entry)),
+            costs.get((challenge.name, cells[0].training_split, entry)),
             settings=chosen.get(entry, {}),
         )
         for entry, runs in complete.items()
@@ -161,6 +168,7 @@ def _population(
     return Population(
         challenge.name,
         cells[0].fold,
+        cells[0].training_split,
         kinds[0] if kinds else "",
         columns,
         tuple(_with_front(lines, columns[0])),

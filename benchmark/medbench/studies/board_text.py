@@ -37,7 +37,8 @@ class Table:
 def tables(population: Population) -> list[Table]:
     """Results, paired tests and incomplete entries of one population."""
     kind = " (synthetic sample: no result on real data)" if population.data == "sample" else ""
-    where = f"{population.challenge}, split {population.fold}{kind}"
+    learnt = f", learnt from {population.training}" if population.training else ""
+    where = f"{population.challenge}, split {population.fold}{learnt}{kind}"
     made = []
     for protocol in dict.fromkeys(spec.protocol for spec in population.columns) if population.lines else ():
         columns = [spec for spec in population.columns if spec.protocol == protocol]
@@ -176,6 +177,7 @@ def _population_json(population: Population) -> dict[str, Any]:
     return {
         "challenge": population.challenge,
         "split": population.fold,
+        **({"training": population.training} if population.training else {}),
         "data": population.data,
         "entries": [
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from medbench.core.guard import Failure, guarded
 from medbench.core.places import Places
 from medbench.core.plugins import load_plugin
 from medbench.core.progress import SilentProgress
+from medbench.core.project import project_path, use_project
 from medbench.core.text import printable
 from medbench.running.call_engine import TRIES as MOST_TRIES
 from medbench.running.call_engine import check_code
@@ -36,6 +37,7 @@ class Order:
         plugins: Python files to load first.
         code: hash of the package's sources that the study was started with.
         quick: whether only to try the cell out, on one or two steps and one case.
+        project: the project file, which may declare data sets and models.
     """
 
     cell: Cell
@@ -44,6 +46,7 @@ class Order:
     plugins: tuple[Path, ...] = ()
     code: str = ""
     quick: bool = False
+    project: Path | None = field(default_factory=project_path)
 
 
 def do_cell(order: Order) -> Outcome:
@@ -94,7 +97,8 @@ def _attempt(order: Order, folder: Path) -> Outcome:
     cell = order.cell
     result = guarded(cell.id, lambda: _done(order, folder))
     if isinstance(result, Failure):
-        places = Places.of({"data": cell.folder, "weights": cell.weights, "runs": folder})
+        given = {"data": cell.folder, "weights": cell.weights, "init": cell.start}
+        places = Places.of({**given, "runs": folder})
         reason = printable(places.hide(result.reason), _LONGEST_REASON)
         return Outcome(cell.id, cell.title, "failed", reason)
     return result
@@ -104,6 +108,7 @@ def _done(order: Order, folder: Path) -> Outcome:
     from medbench.running.run import run_request
 
     check_code(order.code)
+    use_project(order.project)
     for path in order.plugins:
         load_plugin(path)
     cell, runs = order.cell, folder / RUNS
@@ -163,8 +168,11 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
     if order.quick:
         network = cell.request().plan().network
         changes |= quick_changes(recipe_for(challenge, network, cell.recipe, changes))
-    split = challenge.release.training_split_of(cell.fold)
-    shared = sha256_json([cell.challenge, split, cell.model, dict(cell.options), cell.recipe, changes])
+    split = cell.training_split or challenge.release.training_split_of(cell.fold)
+    began = [cell.start_sha256, *cell.frozen] if cell.start_sha256 else []
+    shared = sha256_json(
+        [cell.challenge, split, cell.model, dict(cell.options), cell.recipe, changes, *began]
+    )
     lock = runs.parent / TRIES / f"training-{shared[:16]}.lock"
     with filelock.FileLock(lock):
         path = train(
@@ -177,6 +185,8 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
             split=split,
             options=dict(cell.options),
             runs=runs,
+            init=cell.start,
+            freeze=list(cell.frozen),
         )
     summary = training_summary(path.parent) or {}
     scores = [value for name, value in summary.items() if name.startswith("validation_")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ class Cell:
         candidates: settings of the recipe, the budget included; the best of several on held-out training
             cases is taken.
         seed: of the training.
+        start: file of weights that the training starts from.
+        start_sha256: hash of that file.
+        frozen: parts of the network that keep these weights.
+        training_split: split to learn from; empty for the one that goes with the fold.
+        name: of the model on the board; empty for its options.
     """
 
     challenge: str
@@ -50,10 +56,22 @@ class Cell:
     recipe: str
     candidates: tuple[Mapping[str, Any], ...]
     seed: int
+    start: Path | None = None
+    start_sha256: str | None = None
+    frozen: tuple[str, ...] = ()
+    training_split: str = ""
+    name: str = ""
 
     def facts(self) -> dict[str, Any]:
         """Everything that decides the cell's result, save the data's bytes and without paths of a machine."""
+        given = {
+            "start_sha256": self.start_sha256,
+            "frozen": list(self.frozen),
+            "training_split": self.training_split,
+            "name": self.name,
+        }
         return {
+            **{name: value for name, value in given.items() if value},
             "challenge": self.challenge,
             "fold": self.fold,
             "model": self.model,
@@ -67,7 +85,8 @@ class Cell:
     @staticmethod
     def of_facts(facts: Mapping[str, Any]) -> Cell:
         """A cell without paths, to be looked at but not done."""
-        return Cell(**{**facts, "candidates": tuple(facts["candidates"]), "folder": None, "weights": None})
+        lists = {name: tuple(facts.get(name, ())) for name in ("candidates", "frozen")}
+        return Cell(**{**facts, **lists, "folder": None, "weights": None})
 
     @property
     def id(self) -> str:
@@ -76,16 +95,26 @@ class Cell:
 
     @property
     def entry(self) -> tuple[str, str, str]:
-        """What the board ranks: model, options and recipe."""
-        return self.model, str(dict(self.options)) if self.options else "", self.recipe
+        """What the board ranks: model, its name or options and start, and recipe."""
+        parts = [str(dict(self.options))] if self.options else []
+        parts += [f"from {self.start_sha256[:8]}"] if self.start_sha256 else []
+        parts += [f"frozen: {', '.join(self.frozen)}"] if self.frozen else []
+        return self.model, self.name or ", ".join(parts), self.recipe
+
+    @property
+    def population(self) -> tuple[str, str, str]:
+        """What a table is of: challenge, fold, and the split to learn from where the study names it."""
+        return self.challenge, self.fold, self.training_split
 
     @property
     def title(self) -> str:
         """The cell in words."""
         settings = ", ".join(f"{name}={value}" for name, value in self.options.items())
+        settings = self.entry[1] if self.name or self.start_sha256 else settings
         model = f"{self.model} ({settings})" if settings else self.model
         trained = f"{self.recipe}, seed {self.seed}" if self.recipe else "as it is"
-        return f"{self.challenge} {self.fold}, {model}, {trained}"
+        learnt = f", from {self.training_split}" if self.training_split else ""
+        return f"{self.challenge} {self.fold}{learnt}, {model}, {trained}"
 
     def request(self, **keywords: Any) -> Request:
         """The request that predicts and scores the cell."""
@@ -110,44 +139,91 @@ def study_cells(study: Study) -> list[Cell]:
     for path in study.plugins:
         load_plugin(path)
     cells = [cell for data in study.data for entrant in study.models for cell in _cells(study, data, entrant)]
-    ids = [cell.id for cell in cells]
-    twin = next((cell for place, cell in enumerate(cells) if cell.id in ids[:place]), None)
-    if twin is not None:
+    seen: set[Any] = set()
+    for twin in cells:
+        place = (twin.population, twin.entry, twin.seed)
+        if place not in seen:
+            seen.add(place)
+            continue
         raise MedbenchError(
-            "study.value", f"{study.path}: names {twin.title} twice.", "Name each data set and model once."
+            "study.value",
+            f"{study.path}: names {twin.title} twice.",
+            "Name each data set and model once, or give models a name each.",
         )
     return cells
 
 
 def _cells(study: Study, data: DataSet, entrant: Entrant) -> Iterator[Cell]:
     challenge = load_challenge(data.challenge)
-    for fold in data.folds:
-        challenge.release.check_split(fold)
+    for split in (*data.folds, *data.training):
+        challenge.release.check_split(split)
     default = challenge.release.default_split
     folds = data.folds or tuple(challenge.release.parts(default)) or (default,)
     request = Request.of(entrant.model, data.challenge, options=dict(entrant.options))
     network = request.plan().network
     trained = network.entry.learns and entrant.weights is None
-    digest = _hash(entrant.weights)
+    own = Cell(
+        data.challenge,
+        data.folder,
+        "",
+        entrant.model,
+        entrant.options,
+        entrant.weights,
+        _hash(entrant.weights),
+        "",
+        ({},),
+        study.seeds[0],
+        name=entrant.name,
+    )
+    if trained and (entrant.start is not None or entrant.frozen):
+        own = _started(own, entrant)
     for fold in folds:
-        if trained:
-            training_split = challenge.release.training_split_of(fold)
-            refuse_leak(challenge, training_split, fold, f"{study.path}: weights would be learnt from")
-        for recipe in study.recipes if trained else ("",):
-            candidates = _candidates(study, challenge, network, recipe) if trained else ({},)
-            for seed in study.seeds if trained else study.seeds[:1]:
-                yield Cell(
-                    data.challenge,
-                    data.folder,
-                    fold,
-                    entrant.model,
-                    entrant.options,
-                    entrant.weights,
-                    digest,
-                    recipe,
-                    candidates,
-                    seed,
-                )
+        _refuse_marked(study, challenge, fold)
+        if fold in data.training:
+            raise MedbenchError(
+                "study.test_selection",
+                f"{study.path}: {fold} of {challenge.title} would be learnt from and predicted.",
+                "Name training splits that share no cases with a fold.",
+            )
+        for training in data.training or ("",):
+            place = dataclasses.replace(own, fold=fold, training_split=training)
+            if not trained:
+                yield place
+                continue
+            learnt = training or challenge.release.training_split_of(fold)
+            refuse_leak(challenge, learnt, fold, f"{study.path}: weights would be learnt from")
+            for recipe in study.recipes:
+                candidates = _candidates(study, challenge, network, recipe)
+                for seed in study.seeds:
+                    yield dataclasses.replace(place, recipe=recipe, candidates=candidates, seed=seed)
+
+
+def _refuse_marked(study: Study, challenge: Challenge, fold: str) -> None:
+    facts = challenge.release.split_facts(fold)
+    if facts is not None and facts.mark:
+        raise MedbenchError(
+            "study.never_ranked",
+            f"{study.path}: {fold} of {challenge.title} is never ranked: {facts.mark}.",
+            "A study ends with a ranking: name another fold.",
+        )
+
+
+def _started(cell: Cell, entrant: Entrant) -> Cell:
+    """The cell with the start of its trainings, which is matched with the network.
+
+    Raises:
+        MedbenchError: as :func:`medbench.running.train.outline_training`.
+    """
+    from medbench.running.train import outline_training
+    from medbench.training.fit import WEIGHTS
+
+    start = entrant.start
+    if start is not None and (start / WEIGHTS).is_file():
+        start = start / WEIGHTS
+    outline_training(
+        cell.model, cell.challenge, options=dict(cell.options), init=start, freeze=list(entrant.frozen)
+    )
+    return dataclasses.replace(cell, start=start, start_sha256=_hash(start), frozen=entrant.frozen)
 
 
 def _hash(weights: Path | None) -> str | None:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 from medbench.core.registry import unknown_name
 
 ALL_FOLDS = "all"
 VALIDATION = "validation"
 _BUDGETS = {"epochs": int, "steps": int, "minutes": float}
 _NAMES = ("title", "data", "models", "recipes", "seeds", "budget", "search", "plugins")
-_DATA_NAMES = ("challenge", "folder", "folds")
-_MODEL_NAMES = ("model", "set", "weights")
+_DATA_NAMES = ("challenge", "folder", "folds", "training")
+_MODEL_NAMES = ("model", "set", "weights", "init", "freeze", "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +29,35 @@ class DataSet:
         folder: of the data; found as by ``medbench run`` if ``None``.
         folds: splits to predict, each by networks that learnt from its own training split; empty for the
             challenge's default, or for every part of it where it has parts.
+        training: splits to learn from, a table each, such as fractions of the training cases; empty for the
+            one that goes with the fold.
     """
 
     challenge: str
     folder: Path | None = None
     folds: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
-    """A model with its options, and with a weights file where it is not trained."""
+    """A model with its options.
+
+    Attributes:
+        model: its name.
+        options: that differ from the defaults.
+        weights: file of weights, where it is not trained.
+        start: file, or folder of a training or pre-training, whose weights its trainings start from.
+        frozen: parts of the network that keep these weights.
+        name: on the board, in place of options and start.
+    """
 
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
+    start: Path | None = None
+    frozen: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +109,12 @@ def read_study(path: Path) -> Study:
             ``study.test_selection``.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = read_toml(path)
     except OSError as error:
         raise MedbenchError(
             "study.missing", f"{path}: cannot be read ({error.strerror}).", "Check the study's path."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise MedbenchError(
             "study.syntax", f"{path}: is no TOML ({error}).", "Write one entry a line, e.g. seeds = [0, 1]."
         ) from error
@@ -185,6 +200,7 @@ def _data_set(path: Path, entry: Any) -> DataSet:
         _text(path, "challenge", entry.get("challenge")),
         folder,
         tuple(_text(path, "folds", fold) for fold in folds),
+        tuple(_text(path, "training", split) for split in _list(path, "training", entry.get("training", []))),
     )
 
 
@@ -197,8 +213,14 @@ def _entrant(path: Path, entry: Any) -> Entrant:
     options = entry.get("set", {})
     if not isinstance(options, dict):
         raise _value(path, "set is no table", "For example set = {width = 32}.")
-    weights = _file(path, entry["weights"]) if "weights" in entry else None
-    return Entrant(_text(path, "model", entry.get("model")), options, weights)
+    weights, start = (_file(path, entry[name]) if name in entry else None for name in ("weights", "init"))
+    frozen = tuple(_text(path, "freeze", part) for part in _list(path, "freeze", entry.get("freeze", [])))
+    if weights is not None and (start is not None or frozen):
+        raise _value(
+            path, "a model has weights and init or freeze", "What is not trained starts from nothing."
+        )
+    name = _text(path, "name", entry["name"]) if "name" in entry else ""
+    return Entrant(_text(path, "model", entry.get("model")), options, weights, start, frozen, name)
 
 
 def _budget(path: Path, table: Any) -> Budget:

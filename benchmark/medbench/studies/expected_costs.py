@@ -19,6 +19,8 @@ from medbench.studies.declaration import Budget
 BACKWARD = 3
 """Operations of a training step over those of its forward pass: the backward pass counts twice."""
 HELD_OUT = 0.2
+Key = tuple[str, str, tuple[str, str, str]]
+"""Data set, split to learn from where the study names it, and entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class EntryCost:
     Attributes:
         challenge: name of the data set.
         entry: model, options and recipe, as :attr:`Cell.entry` has them.
+        training: split to learn from, where the study names it.
         cells: number of cells; each has as many trainings as it has candidates.
         trainings: number of trainings in all.
         parameters: of the network; ``None`` for a framework's, which is not planned yet.
@@ -48,6 +51,7 @@ class EntryCost:
     minutes: float | None
     cases: int
     note: str = ""
+    training: str = ""
 
     @property
     def training_flops(self) -> float | None:
@@ -68,9 +72,9 @@ def study_costs(cells: Sequence[Cell], budget: Budget, progress: Progress) -> li
     Raises:
         MedbenchError: for data that cannot be read.
     """
-    groups: dict[tuple[str, tuple[str, str, str]], list[Cell]] = {}
+    groups: dict[Key, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault((cell.challenge, cell.entry), []).append(cell)
+        groups.setdefault((cell.challenge, cell.training_split, cell.entry), []).append(cell)
     progress.start("counting operations", len(groups))
     costs = []
     for group in groups.values():
@@ -90,7 +94,7 @@ def _cost(group: Sequence[Cell], budget: Budget, progress: Progress) -> EntryCos
     macs, parameters, note = _operations(network, recipe)
     samples = None
     if recipe is not None:
-        split = challenge.release.training_split_of(first.fold)
+        split = first.training_split or challenge.release.training_split_of(first.fold)
         samples = _samples(recipe, len(training_challenge(challenge).cases(data.root, split)))
     timed = budget.unit == "minutes" and recipe is not None
     return EntryCost(
@@ -104,6 +108,7 @@ def _cost(group: Sequence[Cell], budget: Budget, progress: Progress) -> EntryCos
         budget.amount if timed else None,
         sum(sizes[cell.fold] for cell in group),
         note,
+        first.training_split,
     )
 
 
@@ -153,7 +158,7 @@ def cost_rows(costs: Sequence[EntryCost]) -> list[tuple[str, ...]]:
     """Cells under :data:`COST_HEADINGS`."""
     return [
         (
-            cost.challenge,
+            f"{cost.challenge}, {cost.training}" if cost.training else cost.challenge,
             entry_title(cost.entry),
             str(cost.cells),
             str(cost.trainings),
@@ -198,6 +203,6 @@ def total_words(costs: Sequence[EntryCost]) -> str:
     return f"{words}."
 
 
-def by_entry(costs: Sequence[EntryCost]) -> Mapping[tuple[str, tuple[str, str, str]], EntryCost]:
-    """Costs by data set and entry."""
-    return {(cost.challenge, cost.entry): cost for cost in costs}
+def by_entry(costs: Sequence[EntryCost]) -> Mapping[Key, EntryCost]:
+    """Costs by data set, split to learn from, and entry."""
+    return {(cost.challenge, cost.training, cost.entry): cost for cost in costs}

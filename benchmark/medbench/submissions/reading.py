@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_toml
 from medbench.core.registry import unknown_name
 from medbench.submissions.description import Submission
 
@@ -31,8 +31,8 @@ def read_submission(path: Path, *, registry: str = "") -> Submission:
             "Write one with 'medbench submit init -c CHALLENGE -m MODEL'.",
         )
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = read_toml(path)
+    except ValueError as error:
         raise MedbenchError(
             "submission.syntax", f"{path}: is no TOML ({error}).", "Correct that line."
         ) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -30,7 +32,7 @@ registry = ""              # where the image is pushed, e.g. docker.synapse.org/
 # [options]                # of the model, as --set of 'medbench run': n_win = 8
 
 [weights]
-file = "auto"              # what 'medbench train' left; or a path beside this file; or "none"
+file = {weights}              # what 'medbench train' left; or a path beside this file; or "none"
 delivery = "baked"         # "baked" into the image, or "mounted": uploaded apart as model.tar.gz
 # recipe = "paper"         # recipe of the training that "auto" takes
 
@@ -58,8 +60,22 @@ licence = "Apache-2.0"
 {interfaces}"""
 
 
-def submission_text(challenge: str, model: str, platform: str | None = None, name: str | None = None) -> str:
+def submission_text(
+    challenge: str,
+    model: str,
+    platform: str | None = None,
+    name: str | None = None,
+    *,
+    weights: str = "auto",
+) -> str:
     """The content of a new submission file.
+
+    Args:
+        challenge: name of the challenge.
+        model: name of the model.
+        platform: name of the platform; the challenge's own if not given.
+        name: of the image.
+        weights: ``auto``, ``none``, or a path from the submission file's folder.
 
     Raises:
         MedbenchError: for an unknown challenge, model or platform, ``platform.undecided``, a name that cannot
@@ -68,6 +84,7 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
     card = load_challenge(challenge)
     refuse(list(lint_extensions(model, challenge)))
     place = load_platform(platform or platform_for(challenge))
+    refuse(list(lint_extensions(model, challenge, place)))
     name = name or default_name(challenge, model)
     text = _TEMPLATE.format(
         model=model,
@@ -77,6 +94,7 @@ def submission_text(challenge: str, model: str, platform: str | None = None, nam
         name=name,
         challenge=challenge,
         platform=place.name,
+        weights=json.dumps(weights, ensure_ascii=False),
         method=place.method_line,
         interfaces=place.template(card),
     )
@@ -92,15 +110,33 @@ def _aligned(text: str) -> str:
 
 
 def write_submission(
-    challenge: str, model: str, platform: str | None, name: str | None, folder: Path = Path("submissions")
+    challenge: str,
+    model: str,
+    platform: str | None,
+    name: str | None,
+    folder: Path = Path("submissions"),
+    *,
+    weights: str = "auto",
 ) -> Path:
     """Write ``submissions/<challenge>/<name>.toml``; an existing file is never overwritten.
 
+    Args:
+        challenge: name of the challenge.
+        model: name of the model.
+        platform: name of the platform; the challenge's own if not given.
+        name: of the image and of the file.
+        folder: of submissions.
+        weights: ``auto``, ``none``, or a file, which is named from the submission's folder.
+
     Raises:
-        MedbenchError: ``submission.exists``, and as :func:`submission_text`.
+        MedbenchError: ``submission.exists``, ``weights.missing``, and as :func:`submission_text`.
     """
-    text = submission_text(challenge, model, platform, name)
     path = folder / challenge / f"{name or default_name(challenge, model)}.toml"
+    if weights not in ("auto", "none"):
+        if not Path(weights).expanduser().is_file():
+            raise MedbenchError("weights.missing", f"{weights}: there is no such file.", "Check --weights.")
+        weights = Path(os.path.relpath(Path(weights).expanduser(), path.parent)).as_posix()
+    text = submission_text(challenge, model, platform, name, weights=weights)
     if path.exists():
         raise MedbenchError("submission.exists", f"{path}: exists already.", "Choose another --name.")
     write_text(path, text)
@@ -112,5 +148,7 @@ def default_name(challenge: str, model: str) -> str:
 
     >>> default_name("kpis_patch", "smp/unet")
     'smp-unet-kpis-patch'
+    >>> default_name("ours", "nets/my_net.py:MyNet")
+    'nets-my-net.py-mynet-ours'
     """
-    return f"{model}-{challenge}".lower().replace("/", "-").replace("_", "-")
+    return re.sub(r"[^a-z0-9.]+", "-", f"{model}-{challenge}".lower()).strip("-.")

@@ -98,6 +98,9 @@ def augmentation(name: str) -> torch.nn.Module | None:
         affine = v2.RandomAffine(45, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
         flips = [v2.RandomHorizontalFlip(0.25), v2.RandomVerticalFlip(0.25)]
         return v2.Compose([*flips, v2.RandomApply([affine], 0.25), v2.RandomApply([_BlackSquares()], 0.5)])
+    if name == "scale_rotate":
+        affine = v2.RandomAffine(10, scale=(0.9, 1.1), interpolation=InterpolationMode.BILINEAR)
+        return v2.RandomApply([affine], 0.5)
     rotation = v2.RandomRotation(30, interpolation=InterpolationMode.NEAREST)
     return v2.Compose([v2.RandomHorizontalFlip(0.5), v2.RandomApply([rotation], 0.5)])
 

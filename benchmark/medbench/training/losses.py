@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medbench.core.errors import MedbenchError
+
 SegmentationLoss = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -24,16 +26,16 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
     ``batch_dice``: one less the soft Dice of the structures, pooled over the whole batch, 1 added to its
     numerator and denominator; with two labels what MedFormer's training programs for ISIC-2018 and
     CVC-ClinicDB compute with the sigmoid of a single logit, which is the softmax of two that differ by it.
+    ``focal_log_dice``: ten times the focal loss, less the logarithm of the soft Dice of the whole batch: what
+    CM-CGNS's program computes with one logit, the difference of two here; for one structure.
+
+    Raises:
+        MedbenchError: ``recipe.setting`` for ``focal_log_dice`` with several structures.
     """
+    if name == "focal_log_dice":
+        return _focal_log_dice(num_classes)
     if name == "batch_dice":
-
-        def pooled(logits: Tensor, labels: Tensor) -> Tensor:
-            probability = logits.softmax(dim=1)[:, 1:]
-            truth = functional.one_hot(labels, num_classes).movedim(-1, 1)[:, 1:].to(probability.dtype)
-            overlap = (probability * truth).sum()
-            return 1 - (2 * overlap + 1) / (probability.sum() + truth.sum() + 1)
-
-        return pooled
+        return _pooled_dice(num_classes)
     if name == "cross_entropy_argmax_dice":
 
         def faithful(logits: Tensor, labels: Tensor) -> Tensor:
@@ -72,6 +74,34 @@ def segmentation_loss(name: str, num_classes: int) -> SegmentationLoss:
         return 0.5 * functional.cross_entropy(logits, labels) + 0.5 * soft_dice(logits, labels)
 
     return corrected
+
+
+def _pooled_dice(num_classes: int) -> SegmentationLoss:
+    def pooled(logits: Tensor, labels: Tensor) -> Tensor:
+        probability = logits.softmax(dim=1)[:, 1:]
+        truth = functional.one_hot(labels, num_classes).movedim(-1, 1)[:, 1:].to(probability.dtype)
+        overlap = (probability * truth).sum()
+        return 1 - (2 * overlap + 1) / (probability.sum() + truth.sum() + 1)
+
+    return pooled
+
+
+def _focal_log_dice(num_classes: int) -> SegmentationLoss:
+    from medbench.models.cm_cgns.mixed_loss import MixedLoss
+
+    if num_classes != 2:
+        raise MedbenchError(
+            "recipe.setting",
+            f"loss=focal_log_dice is for one structure; there are {num_classes - 1}.",
+            "Choose another recipe, or --recipe-set loss=cross_entropy_dice.",
+        )
+    mixed = MixedLoss()
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        value: Tensor = mixed((logits[:, 1] - logits[:, 0]).float(), labels)
+        return value
+
+    return loss
 
 
 def batch_dice(logits: Tensor, labels: Tensor, num_classes: int) -> Tensor:

@@ -73,6 +73,7 @@ def test_bands_do_not_change_objects(rows, monkeypatch):
     assert instances.detect(*masks, threshold=0.2) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["contour", "official"])
 def test_contours_too_far_apart_in_size_need_no_drawing(rule, monkeypatch):
     from scipy import ndimage

@@ -52,7 +52,9 @@ def expected(reference, confidences):
     return values
 
 
-@pytest.mark.parametrize("start", range(0, 200, 25))
+@pytest.mark.parametrize(
+    "start", [0, *(pytest.param(start, marks=pytest.mark.exhaustive) for start in range(25, 200, 25))]
+)
 def test_every_figure_equals_scikit_learn(start):
     for seed in range(start, start + 25):
         reference, confidences = random_set(seed)

@@ -74,6 +74,19 @@ def test_an_image_is_saved_linted_and_loaded_again(engine, image, tmp_path):
     assert archives.read_archive(path).image_id == facts.image_id
 
 
+def test_the_program_starts_from_bytecode_that_no_date_spoils(engine, image):
+    program = (
+        "import sys; sys.path.insert(0, '/opt/app'); import medbench.core.errors as one; "
+        "print(one.__cached__, open(one.__cached__, 'rb').read(8)[4])"
+    )
+    command = [engine.program, "run", "--rm", "--network", "none", "--entrypoint", "python", image.tag]
+    done = subprocess.run([*command, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cached, flags = done.stdout.split()
+    assert cached.startswith("/opt/app/medbench/core/__pycache__/errors.")
+    assert flags == "1", "checked by nothing, so that dating the files anew spoils it not"
+
+
 def test_the_limits_hold(engine, image, tmp_path):
     import json
 
@@ -158,7 +171,9 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("platform", ["grand-challenge", "codabench"])
+@pytest.mark.parametrize(
+    "platform", ["grand-challenge", pytest.param("codabench", marks=pytest.mark.exhaustive)]
+)
 def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(
     engine, tmp_path, platform, monkeypatch
 ):

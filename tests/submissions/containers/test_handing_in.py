@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from registry import local_registry
 
 QUIET = SilentProgress()
+EXHAUSTIVE = pytest.mark.exhaustive
 PROGRAMS = ("gunzip", "docker", "mlcube", "medperf", "tar")
 
 
@@ -46,7 +47,13 @@ def docker(engine, tmp_path, monkeypatch):
     return engine, settings
 
 
-@pytest.mark.parametrize("platform", ["brats-mlcube", "kpis-patch", "medperf", "synapse-docker"])
+@pytest.mark.parametrize(
+    "platform",
+    [
+        "brats-mlcube",
+        *(pytest.param(name, marks=EXHAUSTIVE) for name in ("kpis-patch", "medperf", "synapse-docker")),
+    ],
+)
 def test_every_printed_command_works_on_the_archive_just_saved(
     docker, brats, patches, platform, tmp_path, monkeypatch
 ):

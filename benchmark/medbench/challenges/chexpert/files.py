@@ -1,7 +1,8 @@
 """Files of CheXpert: frontal images, the tables of labels, uncertain labels, and splits by patient.
 
 The paper's program drops rows by position from a filtered table, so that most of its validation images are
-trained on; here the validation set is by patient.
+trained on; here the validation set is by patient. The splits ``leaking_train`` and ``leaking_val`` repeat its
+own, and their results are never ranked.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from medbench.challenges.chexpert.leaking import leaking_rows
 from medbench.challenges.families.image_labels.files import ImageLabelRelease, LabelledImage
 from medbench.challenges.families.radiographs import (
     FRACTION_RULE,
     FRACTIONS,
+    LEAKING,
     SPLITS,
     RadiographFiles,
     check_fraction,
     hashed_part,
     in_fraction,
+    listed_facts,
     whole_split,
 )
 from medbench.challenges.release import SplitFacts
@@ -36,7 +40,7 @@ UNCERTAIN: Mapping[str, int] = {
 """Label -> the value of an uncertain mention, as the paper's program takes it."""
 TABLES = {"train": "train.csv", "test": "valid.csv"}
 VAL = 0.025
-TEST_IMAGES = 202
+LISTS = Path(__file__).parent / "splits.toml"
 _VALUES = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "": 0}
 _SIGNS = ("-1", "-1.0")
 _RULES = {
@@ -44,13 +48,16 @@ _RULES = {
     "val": "frontal images of train.csv of patients whose first 32 bits of the SHA-256 of '42/<patient>' are "
     "below 0.025 of their range",
     "train": "frontal images of train.csv of all other patients",
+    "leaking_val": "frontal images among 5,000 rows of train.csv that the public program draws by position",
+    "leaking_train": "frontal images of train.csv, from which the public program drops other rows than it "
+    "validates on",
 }
 
 
 class CheXpertRelease(RadiographFiles, ImageLabelRelease):
     """Files of CheXpert."""
 
-    splits = SPLITS
+    splits = (*SPLITS, f"{LEAKING}train", f"{LEAKING}val")
     data_hint = (
         "Expected CheXpert-v1.0-small/ (or CheXpert-v1.0/) with train.csv, valid.csv, train/ and valid/, or "
         "that folder itself."
@@ -59,10 +66,9 @@ class CheXpertRelease(RadiographFiles, ImageLabelRelease):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule, and the size of the release's own test table."""
-        if split in FRACTIONS:
-            return SplitFacts(FRACTION_RULE.format(share=FRACTIONS[split]))
-        return SplitFacts(_RULES[split], TEST_IMAGES if split == "test" else None)
+        """The rule, with number and hash of the cases."""
+        rule = FRACTION_RULE.format(share=FRACTIONS[split]) if split in FRACTIONS else _RULES[split]
+        return listed_facts(LISTS, split, rule)
 
     def images(self, root: Path) -> list[LabelledImage]:
         """Frontal images of both tables."""
@@ -74,6 +80,8 @@ class CheXpertRelease(RadiographFiles, ImageLabelRelease):
 
     def images_of(self, images: Sequence[LabelledImage], split: str) -> list[LabelledImage]:
         """Images of the split."""
+        if split.startswith(LEAKING):
+            return _leaking(images, split)
         whole = whole_split(split)
         return [image for image in images if image.part == whole and in_fraction(image.group, split)]
 
@@ -89,6 +97,22 @@ class CheXpertRelease(RadiographFiles, ImageLabelRelease):
         )
         check_fraction(split, LABELS, counts)
         return cases
+
+
+def _leaking(images: Sequence[LabelledImage], split: str) -> list[LabelledImage]:
+    """Images of a split of the public program, which draws rows of the training table."""
+    learnt = [image for image in images if image.part != "test"]
+    if not learnt:
+        return []
+    table = learnt[0].reference
+    rows = read_table(table, "Path")
+    own = {_name_of(rows[number]["Path"]) for number in leaking_rows(table, LABELS)[split]}
+    return [image for image in learnt if image.id in own]
+
+
+def _name_of(path: str) -> str:
+    inside = PurePosixPath(path).parts[-4:]
+    return "_".join((*inside[1:-1], PurePosixPath(inside[-1]).stem))
 
 
 def _folder(root: Path) -> Path | None:
@@ -118,7 +142,7 @@ def _image(table: Path, part: str, line: int, row: Mapping[str, str]) -> Labelle
     wrong = next((name for name, value in zip(LABELS, values, strict=True) if value is None), None)
     fault = f"{table}, line {line}, column '{wrong}': '{row[wrong][:40]}' is no label." if wrong else ""
     return LabelledImage(
-        "_".join((*inside[1:-1], PurePosixPath(inside[-1]).stem)),
+        _name_of(row["Path"]),
         table.parent.joinpath(*inside),
         table,
         () if wrong else tuple(value for value in values if value is not None),

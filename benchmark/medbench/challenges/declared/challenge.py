@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
+from medbench.challenges.declared.boxes import DeclaredBoxExchange, DeclaredBoxRelease, box_columns
 from medbench.challenges.declared.classes import DeclaredClassRelease, class_names, figures_of
 from medbench.challenges.declared.columns import columns_of, failure_rule
 from medbench.challenges.declared.declaration import Declaration, read_declaration
@@ -22,6 +23,8 @@ from medbench.challenges.declared.volumes import (
     DeclaredVolumeRelease,
     DeclaredVolumeScorer,
 )
+from medbench.challenges.families.image_boxes.scoring import FAILURE_RULE as BOX_FAILURE_RULE
+from medbench.challenges.families.image_boxes.scoring import IMAGE_PRECISION, ImageBoxScorer
 from medbench.challenges.families.image_classes.exchange import ImageClassExchange
 from medbench.challenges.families.image_classes.scoring import FAILURE_RULE, MARGIN, ImageClassScorer
 from medbench.challenges.families.image_classes.table import TableForm
@@ -45,13 +48,15 @@ def declared_challenge(declaration: Declaration) -> Challenge:
     Raises:
         MedbenchError: ``declaration.entry`` for unknown metrics, or as a layout's ``dataset.json``.
     """
-    declaration = _completed(declaration)
+    declaration = completed(declaration)
     if declaration.task == "classification":
         return _classes(declaration)
+    if declaration.task == "detection":
+        return _boxes(declaration)
     return _volumes(declaration) if declaration.modalities else _images(declaration)
 
 
-def _completed(declaration: Declaration) -> Declaration:
+def completed(declaration: Declaration) -> Declaration:
     """The declaration with what the layout's ``dataset.json`` says and it does not."""
     if declaration.layout not in ("nnunet", "msd"):
         return declaration
@@ -120,3 +125,15 @@ def _classes(declaration: Declaration) -> Challenge:
     release = DeclaredClassRelease(card, declaration)
     exchange = ImageClassExchange(card, release, TableForm("image", names))
     return Challenge(card, release, exchange, ImageClassScorer(card, exchange, figures))
+
+
+def _boxes(declaration: Declaration) -> Challenge:
+    columns = box_columns(declaration)
+    card = _card(
+        declaration,
+        demands_besides={"boxes": class_names(declaration)},
+        metrics=(*(column.spec for column in columns), IMAGE_PRECISION),
+        failure_rule=BOX_FAILURE_RULE,
+    )
+    exchange = DeclaredBoxExchange(card, DeclaredBoxRelease(card, declaration))
+    return Challenge(card, exchange.release, exchange, ImageBoxScorer(card, exchange, columns))

@@ -13,12 +13,13 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import sha256_json
 from medbench.core.registry import unknown_name
 
-LayoutName = Literal["folders", "nnunet", "msd", "table"]
-TaskName = Literal["segmentation", "classification"]
+LayoutName = Literal["folders", "nnunet", "msd", "table", "coco"]
+TaskName = Literal["segmentation", "classification", "detection"]
 
-LAYOUTS = ("folders", "nnunet", "msd", "table")
-TASKS = ("segmentation", "classification")
+LAYOUTS = ("folders", "nnunet", "msd", "table", "coco")
+TASKS = ("segmentation", "classification", "detection")
 MISSING = ("worst", "undefined")
+LARGEST_ID = 2**31 - 1
 _NAME = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 _ENTRIES: Mapping[str, Any] = {
     "title": str, "task": str, "layout": str, "root": str, "images": str, "masks": str, "table": str,
@@ -66,13 +67,14 @@ class Declaration:
         path: the project file.
         root: folder of the data.
         title: title in tables.
-        task: ``segmentation`` or ``classification``.
-        layout: ``folders`` by templates, ``nnunet``, ``msd``, or ``table`` of paths.
-        images: template of the images.
+        task: ``segmentation``, ``classification`` or ``detection``.
+        layout: ``folders`` by templates, ``nnunet``, ``msd``, ``table`` of paths, or ``coco``.
+        images: template of the images; of COCO, ``{case}`` is an image's ``file_name``.
         masks: template of the masks.
-        table: path of the table below the root.
+        table: path of the table, or of the COCO JSON, below the root; ``{split}`` where each has its own.
         columns: ``image``, ``mask``, ``class``, ``split``, ``group``, ``case`` -> column of the table.
-        labels: name of a label -> its value in masks, the background first; of classes -> index.
+        labels: name of a label -> its value in masks, the background first; of classes -> index; of COCO's
+            categories -> id.
         modalities: names of a volume's modalities in the order of its channels; empty for images.
         channels: of images, 1 or 3; ``None`` takes any.
         values: least and greatest value of images with more than 8 bits.
@@ -173,6 +175,11 @@ def read_declaration(name: str, table: Mapping[str, Any], path: Path) -> Declara
 
 def _check_layout(declaration: Declaration) -> None:
     """Refuse a layout without its templates, or a table without its columns."""
+    if (declaration.layout == "coco") != (declaration.task == "detection"):
+        hint = 'Boxes are read from COCO JSON: task = "detection" and layout = "coco".'
+        raise declaration.error("task", f"is {declaration.task} with the layout {declaration.layout}", hint)
+    if declaration.layout == "coco":
+        _check_coco(declaration)
     if declaration.layout == "folders":
         check_template(declaration.images)
         if declaration.task == "segmentation":
@@ -192,6 +199,25 @@ def _check_layout(declaration: Declaration) -> None:
         raise declaration.error("task", f"is {declaration.task}", f"{declaration.layout} holds label maps.")
     if declaration.task == "classification" and len(declaration.labels) == 1:
         raise declaration.error("labels", "names one class", "Name two classes or more.")
+
+
+def _check_coco(declaration: Declaration) -> None:
+    """Refuse COCO JSON without its place, and splits that do not fit it."""
+    check_template(declaration.images)
+    if not declaration.table:
+        raise declaration.error("table", "is missing", 'For example table = "annotations.json".')
+    of_splits, given = "{split}" in declaration.table, declaration.splits.rule == "given"
+    if of_splits != given:
+        hint = (
+            'Each split has a JSON of its own: splits = ["train", "test"].'
+            if of_splits
+            else "One JSON holds all splits: give a rule by which they are drawn."
+        )
+        raise declaration.error("splits", "do not fit table", hint)
+    for entry in ("empty", "missing"):
+        if declaration.empty if entry == "empty" else declaration.missing != "worst":
+            hint = "An image without a usable prediction counts as one without detections; leave it out."
+            raise declaration.error(entry, "is no entry of boxes", hint)
 
 
 class _Reader:
@@ -237,11 +263,11 @@ class _Reader:
         named = {str(name): index for index, name in enumerate(given)} if isinstance(given, list) else given
         if len(named) != len(given):
             raise self.error("labels", "names a label twice", "Give each label a name of its own.")
+        most = LARGEST_ID if task == "detection" else 255
         for name, value in named.items():
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 255:
-                raise self.error(
-                    "labels", f"gives '{name}' the value {value!r}", "Values are whole numbers from 0 to 255."
-                )
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+                hint = f"Values are whole numbers from 0 to {most}."
+                raise self.error("labels", f"gives '{name}' the value {value!r}", hint)
         if len(set(named.values())) != len(named):
             raise self.error("labels", "gives two names to one value", "Give each label a value of its own.")
         ordered = dict(sorted(named.items(), key=lambda entry: entry[1]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medbench.challenges.declared.coco import CocoImage, coco_tables, read_coco
 from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.templates import Match, files_below, matches
 from medbench.core.errors import MedbenchError
@@ -28,6 +29,7 @@ class Item:
         class_name: name of the image's class; empty where there is none.
         group: patient, lesion or video; empty where it is not known to share one.
         split: the split that the layout gives; empty where it gives none.
+        objects: the image's entry of COCO JSON, whose file is then ``mask``; ``None`` for other layouts.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Item:
     class_name: str = ""
     group: str = ""
     split: str = ""
+    objects: CocoImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +130,15 @@ def find_items(declaration: Declaration, root: Path) -> Items:
             f"{root}: there is no such folder.",
             f"Correct root of [data.{declaration.name}] in {declaration.path}, or give --data.",
         )
-    finders = {"folders": _by_templates, "nnunet": _by_nnunet, "msd": _by_msd, "table": _by_table}
+    finders = {
+        "folders": _by_templates, "nnunet": _by_nnunet, "msd": _by_msd, "table": _by_table, "coco": _by_coco,
+    }  # fmt: skip
     items = finders[declaration.layout](declaration, root)
     if not items.cases:
         raise MedbenchError(
             "data.empty",
             f"{root}: holds no image of {declaration.name} "
-            f"({declaration.images or declaration.table or declaration.layout}).",
+            f"({declaration.table or declaration.images or declaration.layout}).",
             f"Correct [data.{declaration.name}] in {declaration.path}.",
         )
     ids: dict[tuple[str, str], Item] = {}
@@ -277,4 +282,15 @@ def _by_table(declaration: Declaration, root: Path) -> Items:
                 values.get("split", ""),
             )
         )
+    return Items(tuple(cases))
+
+
+def _by_coco(declaration: Declaration, root: Path) -> Items:
+    cases = []
+    for split, path in coco_tables(declaration, root):
+        for image in read_coco(path, declaration).images:
+            place = declaration.images.replace("{split}", split).replace("{case}", image.file_name)
+            stem = Path(image.file_name).with_suffix("").as_posix()
+            inputs = {"image": _below(root, place)}
+            cases.append(Item(stem, inputs, path, group=image.group, split=split, objects=image))
     return Items(tuple(cases))

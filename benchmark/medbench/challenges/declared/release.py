@@ -122,7 +122,7 @@ class DeclaredRelease(Release):
 
 
 def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
-    if declaration.task != "segmentation":
+    if declaration.task == "classification":
         return
     alone = [item.id for item in items.cases if item.mask is None or not item.mask.exists()]
     missing = [item.id for item in items.cases for path in item.inputs.values() if not path.exists()]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medbench.challenges.declared.items import read_data_set_file
 from medbench.challenges.declared.splits import MEANINGS, named
+from medbench.challenges.declared.survey_coco import Survey, survey_coco
 from medbench.challenges.declared.templates import files_below
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
 from medbench.io import images, raster
-from medbench.io.tables import plain_text, read_table
+from medbench.io.tables import read_table
 
 IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames")
 MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth", "groundtruth", "gt",
@@ -34,32 +32,17 @@ _COLUMN_WORDS = {
 MOST_READ = 200
 
 
-@dataclass(slots=True)
-class Survey:
-    """What a folder holds.
-
-    Attributes:
-        entries: of the declaration, as TOML values.
-        told: sentences on what was found.
-        faults: what keeps the folder from being declared as it is.
-    """
-
-    entries: dict[str, Any] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-
 def survey(folder: Path) -> Survey:
     """Look at a folder; nothing is written.
 
     Raises:
-        MedbenchError: ``data.missing``, ``data.layout_unknown`` with what was looked for, or
-            ``data.detection`` for COCO's boxes.
+        MedbenchError: ``data.missing``, ``data.layout_unknown`` with what was looked for, or as
+            :func:`medbench.challenges.declared.survey_coco.survey_coco`.
     """
     if not folder.is_dir():
         raise MedbenchError("data.missing", f"{folder}: there is no such folder.", "Check the folder.")
     names = files_below(folder)
-    for look in (_data_set_json, _coco, _table, _pairs, _class_folders):
+    for look in (_data_set_json, survey_coco, _table, _pairs, _class_folders):
         result = look(folder, names)
         if result is not None:
             return result
@@ -68,8 +51,8 @@ def survey(folder: Path) -> Survey:
         "data.layout_unknown",
         f"{folder}: {len(names)} files ({', '.join(f'{n} {end}' for end, n in endings) or 'none'}) in no "
         "known layout.",
-        "Known: images/ and masks/ (or x.png and x_mask.png), nnU-Net, MSD, a CSV of paths, folders of "
-        "classes.",
+        "Known: images/ and masks/ (or x.png and x_mask.png), nnU-Net, MSD, COCO JSON, a CSV of paths, "
+        "folders of classes.",
     )
 
 
@@ -96,22 +79,6 @@ def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
         f"modalities {', '.join(facts.modalities)}, labels {', '.join(facts.labels)}."
     ]
     return result
-
-
-def _coco(folder: Path, names: Sequence[str]) -> Survey | None:
-    for name in names:
-        if not name.endswith(".json"):
-            continue
-        content = guarded(name, lambda name=name: json.loads(plain_text(folder / name)))  # type: ignore[misc]
-        if isinstance(content, dict) and {"images", "annotations", "categories"} <= content.keys():
-            raise MedbenchError(
-                "data.detection",
-                f"{folder / name}: is COCO JSON, {len(content['images'])} images with "
-                f"{len(content['annotations'])} objects; data sets of boxes cannot be declared yet.",
-                "Turn the objects into label maps, or write the challenge in Python "
-                "(docs/extending/challenge.md).",
-            )
-    return None
 
 
 def _table(folder: Path, names: Sequence[str]) -> Survey | None:

@@ -27,9 +27,10 @@ def name_of(folder: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "_", folder.resolve().name.lower()).strip("_") or "own"
 
 
-def declaration_text(name: str, entries: Mapping[str, Any]) -> str:
-    """A ``[data.NAME]`` table."""
-    lines = [f"[data.{name}]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+def declaration_text(section: str, entries: Mapping[str, Any]) -> str:
+    """A ``[data.NAME]`` or ``[models.NAME]`` table."""
+    kind, _, name = section.partition(".")
+    lines = [f"[{kind}.{_key(name)}]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -60,7 +61,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
         before = path.read_text(encoding="utf-8").rstrip() + "\n\n"
     root = Path(os.path.relpath(folder.resolve(), path.resolve().parent)).as_posix()
     text = (before or _HEAD) + declaration_text(
-        name, {"title": folder.resolve().name, "root": root, **entries}
+        f"data.{name}", {"title": folder.resolve().name, "root": root, **entries}
     )
     tomllib.loads(text)
     write_text(path, text)

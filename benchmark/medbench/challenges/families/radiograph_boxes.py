@@ -16,10 +16,7 @@ from medbench.io.radiographs import SUFFIXES
 class RadiographBoxRelease(RadiographFiles, ImageBoxRelease):
     """Files of a release of radiographs with boxes."""
 
-    def image_names(self, case: Case) -> frozenset[str]:
-        """Names by which files of detections may call images: those of the case's folder, without suffix."""
-        folder = case.inputs["image"].parent
-        return frozenset(path.stem for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    suffixes = SUFFIXES
 
     def read_reference(self, case: Case) -> Boxes:
         """The boxes of an image.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from medbench.challenges.release import SplitFacts
 from medbench.core.errors import MedbenchError
 from medbench.core.seeds import hashed_share
 from medbench.io.radiographs import read_radiograph
@@ -17,10 +20,31 @@ T = TypeVar("T")
 FRACTIONS: Mapping[str, float] = {"train_10": 0.10, "train_1": 0.01}
 """Training splits that hold a part of the patients -> the part."""
 SPLITS = ("train", "val", "test", *FRACTIONS)
+LEAKING = "leaking_"
+"""Beginning of the names of splits that repeat the public program's."""
+MARK = "the public program's leaking split"
 FRACTION_RULE = (
     "of the training patients those whose first 32 bits of the SHA-256 of 'fraction/42/<patient>' are below "
     "{share} of their range; the 1 % are among the 10 %"
 )
+
+
+@functools.cache
+def _lists(path: Path) -> Mapping[str, Mapping[str, Any]]:
+    with open(path, "rb") as stream:
+        return tomllib.load(stream)
+
+
+def listed_facts(lists: Path, split: str, rule: str) -> SplitFacts:
+    """Rule of a split with number and hash of its cases in the complete release.
+
+    Args:
+        lists: TOML file with a table a split.
+        split: the split; those of the leaking scheme are marked.
+        rule: how it is drawn.
+    """
+    mark = MARK if split.startswith(LEAKING) else ""
+    return SplitFacts(rule, mark=mark, **_lists(lists)[split])
 
 
 def whole_split(split: str) -> str:
@@ -86,6 +110,14 @@ class RadiographFiles:
             MedbenchError: as :func:`medbench.io.radiographs.read_radiograph`.
         """
         return np.repeat(read_radiograph(path)[..., np.newaxis], 3, axis=2)
+
+    def training_split_of(self, split: str) -> str:
+        """The training split of the same scheme."""
+        return f"{LEAKING}train" if split.startswith(LEAKING) else "train"
+
+    def overlap(self, training_split: str, split: str) -> bool:
+        """Whether one of the splits alone is of the public program's leaking scheme."""
+        return training_split.startswith(LEAKING) != split.startswith(LEAKING)
 
     def disjoint_splits(self) -> Sequence[Sequence[str]]:
         """Training, validation and test; fractions lie within the training split."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from medbench.challenges.base import Challenge
 from medbench.challenges.card import Card
-from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
+from medbench.challenges.hc18.exchange import HC18Exchange
 from medbench.challenges.hc18.files import HC18Release
 from medbench.challenges.hc18.scoring import FAILURE_RULE, METRICS, HC18Scorer
 
@@ -41,5 +41,5 @@ CARD = Card(
 def hc18() -> Challenge:
     """Segmentation of the fetal head and its circumference."""
     release = HC18Release(CARD)
-    exchange = ImageMaskExchange(CARD, release)
+    exchange = HC18Exchange(CARD, release)
     return Challenge(CARD, release, exchange, HC18Scorer(CARD, exchange, release))

@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
-from medbench.challenges.iugc2024.files import IUGC2024Release, read_mask
+from medbench.challenges.families.drawn_biometry import progression_by_contour, strokes_of_both
+from medbench.challenges.iugc2024.files import IUGC2024Release, read_mask, read_probabilities
+from medbench.challenges.iugc2024.illustration import score_curve
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -68,14 +70,16 @@ class IUGC2024Exchange(Exchange):
         return path
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The labelled frame with both masks, black where there is no video."""
+        """The labelled frame with masks, angle and distance, black without a video; a video's score curve."""
         if case.facts["task"] != "segmentation":
-            return []
+            classes = case.facts["classes"]
+            return [score_curve(classes, read_probabilities(path, len(classes)))]
         reference = self.release.read_reference(case)
         prediction = read_mask(path, handed_in(reference.shape))
         video_there = case.inputs.get("video") is not None and case.inputs["video"].is_file()
         image = self.read_frames(case).images[0] if video_there else np.zeros((*reference.shape, 3), np.uint8)
-        return [Illustration(image, reference, prediction)]
+        strokes = strokes_of_both(progression_by_contour, reference, prediction)
+        return [Illustration(image, reference, prediction, strokes=strokes)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """Labelled frames with label map and class, and the other frames with their class alone."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs, size_text
+from medbench.challenges.families.drawn_biometry import angle_of_points
 from medbench.challenges.iugc2025.files import IUGC2025Release
 from medbench.challenges.iugc2025.table import Points, point_text, read_points
 from medbench.core.case import Case
@@ -28,7 +29,7 @@ ROWS = "rows"
 MASK_SUFFIXES = (".png", ".mha", ".bmp", ".tif", ".nii.gz")
 CODINGS = ((0, 1, 2), (0, 7, 8), (0, 127, 255))
 """Values of background, pubic symphysis and fetal head in masks of the intrapartum challenges."""
-DOT_SHARE = 1 / 80
+ARM_SHARE = 1 / 60
 
 
 class IUGC2025Exchange(Exchange):
@@ -113,11 +114,16 @@ class IUGC2025Exchange(Exchange):
             ) from error
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The image with a dot at each point of reference and prediction."""
+        """The image with the points of reference and prediction and the sides of both angles."""
         image = self.release.read_image(case.inputs["image"])
-        shape = (image.shape[0], image.shape[1])
         reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
-        return [Illustration(image, _dots(reference, shape), _dots(prediction, shape))]
+        arm = max(3.0, max(image.shape[:2]) * ARM_SHARE)
+        strokes = [
+            *angle_of_points(reference, "reference", arm),
+            *angle_of_points(prediction, "prediction", arm),
+        ]
+        nothing = np.zeros(image.shape[:2], np.uint8)
+        return [Illustration(image, nothing, nothing, strokes=strokes)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's labelled images with their landmarks."""
@@ -161,13 +167,3 @@ def _decoded(labels: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint
         f"{path}: holds the values {counted(labels, CODINGS[0])} beside 0, 1 and 2.",
         "Write 1 for the pubic symphysis and 2 for the fetal head.",
     )
-
-
-def _dots(points: Points, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    import cv2
-
-    canvas = np.zeros(shape, np.uint8)
-    radius = max(2, round(max(shape) * DOT_SHARE))
-    for index, (x, y) in enumerate(points, start=1):
-        cv2.circle(canvas, (round(float(x)), round(float(y))), radius, index, cv2.FILLED)
-    return canvas

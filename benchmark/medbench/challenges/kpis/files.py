@@ -174,8 +174,9 @@ def find_slides(root: Path) -> list[Slide]:
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    for folder, _, files in os.walk(root):
-        yield Path(folder), sorted(files)
+    """Folders with the names in them; a folder in the place of a file is a case too, which fails."""
+    for folder, folders, files in os.walk(root):
+        yield Path(folder), sorted((*folders, *files))
 
 
 def _sibling(folder: Path, name: str) -> str:

@@ -33,6 +33,12 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
             f"{path}: says that 0 is white, so what its values mean is ambiguous.",
             "Save the mask as PNG, or as TIFF with photometric='minisblack'.",
         )
+    if header.turned:
+        raise MedbenchError(
+            "data.turned",
+            f"{path}: says that its rows and columns are to be turned or mirrored (orientation).",
+            "Save the mask as it is to be laid on its image.",
+        )
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:
             raise MedbenchError(

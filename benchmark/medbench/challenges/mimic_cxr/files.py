@@ -27,7 +27,7 @@ class MimicRelease(ImageClassRelease):
     splits = SPLITS
     data_hint = HINT
     sample_writer = "medbench.challenges.mimic_cxr.sample:write_sample"
-    sample_version = "1"
+    sample_version = "2"
     colours = False
 
     def split_facts(self, split: str) -> SplitFacts:

@@ -12,7 +12,9 @@ from medbench.challenges.mimic_cxr.pairs import PREFIX
 from medbench.challenges.simulators.chest import KINDS, Kind, draw_chest, draw_findings, write_report
 from medbench.core.files import write_text
 
-SEED = 2506
+SEEDS = {"train": 2506, "validate": 2506, "test": 11674}
+"""Split -> seed. The recipe ``quick`` was chosen while looking at test pairs of the seed 2506, in version 1;
+those of the present seed have chosen nothing."""
 COUNTS = {"train": 480, "validate": 64, "test": 160}
 SIDE = 128
 LABELS = ("Cardiomegaly", "Consolidation", "Lung Lesion", "No Finding", "Pleural Effusion", "Pneumothorax")
@@ -56,7 +58,7 @@ def _write(root: Path, split: str, number: int) -> tuple[str, str, str, str]:
     import cv2
 
     place = list(COUNTS).index(split)
-    rng = np.random.default_rng([SEED, place, number])
+    rng = np.random.default_rng([SEEDS[split], place, number])
     chest = draw_findings(rng, KINDS[number % len(KINDS)])
     patient, study = f"{10 + place}{number:06}", f"5{place}{number:06}"
     folder = root / "files" / f"p{patient[:2]}" / f"p{patient}"

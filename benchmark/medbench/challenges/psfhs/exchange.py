@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from medbench.challenges.families.drawn_biometry import progression_by_ellipse, strokes_of_both
 from medbench.challenges.families.image_masks.exchange import ImageMaskExchange
 from medbench.challenges.psfhs.files import read_label_map
 from medbench.core.case import Case, Volume
+from medbench.core.overlay import Stroke
 from medbench.core.sample import Prediction
 from medbench.io import nifti_mha
 from medbench.io.gate.expected import handed_in
@@ -29,6 +32,12 @@ class PSFHSExchange(ImageMaskExchange):
             MedbenchError: as :func:`medbench.challenges.psfhs.files.read_label_map`.
         """
         return read_label_map(path, handed_in(shape))
+
+    def strokes(
+        self, reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]
+    ) -> Sequence[Stroke]:
+        """The angle of progression and the fitted ellipses of both."""
+        return strokes_of_both(progression_by_ellipse, reference, prediction)
 
     def prediction_name(self, case: Case) -> str:
         """Name of the predicted label map, ``<case>.mha`` as of its image."""

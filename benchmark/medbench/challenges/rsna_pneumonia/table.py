@@ -16,6 +16,7 @@ from medbench.challenges.families.radiographs import (
     check_fraction,
     hashed_part,
     in_fraction,
+    listed_facts,
     whole_split,
 )
 from medbench.challenges.release import SplitFacts
@@ -27,6 +28,7 @@ FOLDER = "stage_2_train_images"
 DATA_SET = "rsna_pneumonia"
 CLASSES = ("no pneumonia", "pneumonia")
 SHARE = 0.15
+LISTS = Path(__file__).parent / "splits.toml"
 HINT = f"Expected {TABLE} and {FOLDER}/<patient>.dcm from the competition's page."
 _RULE = (
     "by patient, who has one image: the first 32 bits of the SHA-256 of '42/<patient>' as a share of their "
@@ -107,8 +109,9 @@ def belongs(patient: str, split: str) -> bool:
 
 
 def facts_of(split: str) -> SplitFacts:
-    """Rule of a split."""
-    return SplitFacts(FRACTION_RULE.format(share=FRACTIONS[split]) if split in FRACTIONS else _RULE)
+    """Rule of a split, with number and hash of its cases."""
+    rule = FRACTION_RULE.format(share=FRACTIONS[split]) if split in FRACTIONS else _RULE
+    return listed_facts(LISTS, split, rule)
 
 
 def checked(cases: list[Case], root: Path, split: str) -> list[Case]:

@@ -1,11 +1,13 @@
 """Files of SIIM-ACR pneumothorax: DICOM images and a table of run lengths, a row for each piece of a mask.
 
 Splits are by image, all rows of which stay together; the table names no patients. The paper's program splits
-by row, so that pieces of one mask lie in two splits.
+by row, so that pieces of one mask lie in two splits; the splits ``leaking_*`` repeat this, and their results
+are never ranked.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,14 +19,17 @@ from medbench.challenges.families.image_masks.files import ImageMaskRelease, Pai
 from medbench.challenges.families.radiographs import (
     FRACTION_RULE,
     FRACTIONS,
+    LEAKING,
     SPLITS,
     RadiographFiles,
     check_fraction,
     hashed_part,
     in_fraction,
+    listed_facts,
     whole_split,
 )
 from medbench.challenges.release import SplitFacts
+from medbench.challenges.siim_pneumothorax.leaking import leaking_places
 from medbench.challenges.siim_pneumothorax.run_lengths import EMPTY, decode_runs
 from medbench.challenges.stray import Role
 from medbench.core.case import Case
@@ -35,16 +40,22 @@ TABLES = ("train-rle.csv", "stage_2_train.csv")
 FOLDERS = ("dicom-images-train", "dicom-images-test", "train", "stage_2_images")
 COLUMNS = ["ImageId", "EncodedPixels"]
 SHARE = 0.15
+LISTS = Path(__file__).parent / "splits.toml"
 _RULE = (
     "by image: the first 32 bits of the SHA-256 of '42/<ImageId>' as a share of their range, below 0.15 "
     "test, below 0.30 val, else train"
+)
+_LEAKING_RULE = (
+    "by row of the table, as the public program: 70 % train, 15 % val, 15 % test by scikit-learn's "
+    "train_test_split with the seed 0; an image with several rows may lie in several splits, with a part of "
+    "its mask in each"
 )
 
 
 class SIIMRelease(RadiographFiles, ImageMaskRelease):
     """Files of SIIM-ACR pneumothorax."""
 
-    splits = SPLITS
+    splits = (*SPLITS, *(f"{LEAKING}{part}" for part in SPLITS[:3]))
     may_be_empty = True
     data_hint = (
         "Expected dicom-images-train/<study>/<series>/<image>.dcm and train-rle.csv (stage_2_train.csv) from "
@@ -54,10 +65,11 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
     sample_version = "1"
 
     def split_facts(self, split: str) -> SplitFacts:
-        """The rule."""
+        """The rule, with number and hash of the cases."""
+        rule = _LEAKING_RULE if split.startswith(LEAKING) else _RULE
         if split in FRACTIONS:
-            return SplitFacts(FRACTION_RULE.format(share=FRACTIONS[split]).replace("patient", "image"))
-        return SplitFacts(_RULE)
+            rule = FRACTION_RULE.format(share=FRACTIONS[split]).replace("patient", "image")
+        return listed_facts(LISTS, split, rule)
 
     def pairs(self, root: Path) -> list[Pair]:
         """Images of the table in the order of their names, with the table as their mask's file."""
@@ -72,6 +84,9 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
 
     def pairs_of(self, pairs: Sequence[Pair], split: str) -> list[Pair]:
         """Images of the split."""
+        if split.startswith(LEAKING):
+            own = _lines_of(pairs[0].mask, split) if pairs else {}
+            return [pair for pair in pairs if pair.id in own]
         whole = whole_split(split)
         return [
             pair
@@ -87,19 +102,24 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
         """
         cases = super().cases(root, split)
         runs = runs_of(cases[0].reference["labels"])
+        if split.startswith(LEAKING):
+            lines = _lines_of(cases[0].reference["labels"], split)
+            return [dataclasses.replace(case, facts={"lines": lines[case.id]}) for case in cases]
         positive = sum(any(text != EMPTY for _, text in runs[case.id]) for case in cases)
         names = ("images with a pneumothorax", "images without one")
         check_fraction(split, names, dict(zip(names, (positive, len(cases) - positive), strict=True)))
         return cases
 
     def read_reference(self, case: Case) -> npt.NDArray[np.uint8]:
-        """All pieces of the mask in one, ``(height, width)``.
+        """All pieces of the mask in one, ``(height, width)``; of a leaking split those of its own rows.
 
         Raises:
             MedbenchError: ``data.row_missing``, or as :func:`decode_runs` and :meth:`read_image`.
         """
         shape = self.read_image(case.inputs["image"]).shape[:2]
-        return self._mask(case.reference["labels"], case.id, (shape[0], shape[1]))
+        return self._mask(
+            case.reference["labels"], case.id, (shape[0], shape[1]), case.facts.get("lines", ())
+        )
 
     def check_mask(self, pair: Pair) -> tuple[npt.NDArray[np.uint8], Sequence[str]]:
         """The reference mask; its rows have no oddities."""
@@ -111,8 +131,10 @@ class SIIMRelease(RadiographFiles, ImageMaskRelease):
         return super().shown_sha256(path, role) if role == "image" else None
 
     @staticmethod
-    def _mask(table: Path, name: str, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        rows = runs_of(table).get(name, ())
+    def _mask(
+        table: Path, name: str, shape: tuple[int, int], lines: Sequence[int] = ()
+    ) -> npt.NDArray[np.uint8]:
+        rows = [row for row in runs_of(table).get(name, ()) if not lines or row[0] in lines]
         if not rows:
             raise MedbenchError(
                 "data.row_missing", f"{table}: has no row of {name}.", "Use the file as released."
@@ -135,6 +157,17 @@ def runs_of(table: Path) -> Mapping[str, Sequence[tuple[int, str]]]:
     """
     state = table.stat()
     return _runs(table, state.st_size, state.st_mtime_ns)
+
+
+def _lines_of(table: Path, split: str) -> Mapping[str, Sequence[int]]:
+    """Image -> lines of its rows that lie in a leaking split."""
+    runs = runs_of(table)
+    rows = sorted((line, name) for name, own in runs.items() for line, _ in own)
+    lines: dict[str, list[int]] = {}
+    for place in leaking_places(len(rows))[split]:
+        line, name = rows[place]
+        lines.setdefault(name, []).append(line)
+    return lines
 
 
 @functools.lru_cache(maxsize=4)

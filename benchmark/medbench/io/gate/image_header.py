@@ -6,6 +6,7 @@ device-independent bitmaps.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import struct
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PNG_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _JPEG_PROCESSES = {0xC0: "baseline", 0xC1: "extended", 0xC2: "progressive"}
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+ORIENTATION, _EXIF = 274, b"Exif\0\0"
 _CHANNELS = {1: "grey", 2: "grey with alpha", 3: "RGB", 4: "RGBA"}
 
 Bytes = bytes | bytearray
@@ -40,6 +42,7 @@ class ImageHeader:
         bits: bits of a stored value.
         colour: ``grey``, ``RGB``, ``palette``, ``grey with alpha``, ``RGBA`` …
         white_is_zero: whether 0 is white by the file's header; ``None`` for formats without such a field.
+        turned: whether the file says that its stored rows and columns are to be turned or mirrored.
     """
 
     format: str
@@ -49,6 +52,7 @@ class ImageHeader:
     bits: int
     colour: str
     white_is_zero: bool | None = None
+    turned: bool = False
 
     @property
     def kind(self) -> str:
@@ -94,12 +98,14 @@ def parse_png(content: Bytes) -> ImageHeader:
     """
     view, at = memoryview(content), len(PNG)
     names: list[bytes] = []
+    turned = False
     while at + 12 <= len(content):
         (length,) = struct.unpack_from(">I", content, at)
         end = at + 12 + length
         name = bytes(view[at + 4 : at + 8])
         if end > len(content) or crc32(view[at + 4 : end - 4]) != _checksum(content, end):
             raise corrupt("it ends too early" if end > len(content) else f"its chunk {name!r} is damaged")
+        turned = turned or (name == b"eXIf" and exif_turned(bytes(view[at + 8 : end - 4])))
         if not names or names[-1] != name or name != b"IDAT":
             names.append(name)
         at = end
@@ -115,7 +121,23 @@ def parse_png(content: Bytes) -> ImageHeader:
         raise Reject("file.codec", "is an animation (APNG)", "Save it as a single image.")
     check_sides(height, width)
     channels = 4 if b"tRNS" in names else _PNG_CHANNELS[colour]
-    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour])
+    return ImageHeader("PNG", height, width, channels, bits, _PNG_COLOURS[colour], turned=turned)
+
+
+def exif_turned(block: bytes) -> bool:
+    """Whether an Exif block states an orientation other than the first, which leaves pixels as they are.
+
+    >>> exif_turned(b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0")
+    True
+    """
+    order = "<" if block[:2] == b"II" else ">"
+    try:
+        (at,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, at)
+        entries = (struct.unpack_from(f"{order}HHIH", block, at + 2 + 12 * index) for index in range(count))
+        return any(tag == ORIENTATION and value in range(2, 9) for tag, _, _, value in entries)
+    except struct.error:
+        return False
 
 
 def _checksum(content: Bytes, end: int) -> int:
@@ -139,7 +161,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
     Raises:
         Reject: ``file.corrupt``, or ``file.codec`` naming the process that is not read.
     """
-    header, scans, at = None, 0, 2
+    header, scans, at, turned = None, 0, 2, False
     while True:
         match = _JPEG_MARKER.search(content, at)
         if match is None:
@@ -152,6 +174,8 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
         length = struct.unpack_from(">H", content, at)[0] if at + 2 <= len(content) else 0
         if length < 2 or at + length > len(content):
             raise corrupt("it ends too early" if length >= 2 else "a segment has no length")
+        exif = marker == 0xE1 and content[at + 2 : at + 8] == _EXIF
+        turned = turned or (exif and exif_turned(bytes(content[at + 8 : at + length])))
         if marker == 0xDA:
             scans += 1
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -161,7 +185,7 @@ def parse_jpeg(content: Bytes) -> ImageHeader:
         at += length
     if header is None or not 1 <= scans <= MOST_SCANS:
         raise corrupt(f"it holds {scans} scans" if scans else "it holds no image")
-    return header
+    return dataclasses.replace(header, turned=turned)
 
 
 def _frame(content: Bytes, at: int, marker: int, length: int) -> ImageHeader:

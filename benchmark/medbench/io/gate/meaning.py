@@ -122,6 +122,21 @@ def check_black_is_zero(white_is_zero: bool | None) -> None:
         )
 
 
+def check_upright(turned: bool) -> None:
+    """Refuse a label map that is to be turned or mirrored by its header, as some readers do and others not.
+
+    Raises:
+        Reject: ``data.turned``.
+    """
+    if turned:
+        raise Reject(
+            "data.turned",
+            "says that its rows and columns are to be turned or mirrored (orientation), which readers of "
+            "images do or leave",
+            "Save the mask as PNG, as it is to be laid on its image.",
+        )
+
+
 def shown(values: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
     """A white-is-zero image inverted, so that larger is brighter.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,11 +13,16 @@ from medbench.io.gate.image_header import ImageHeader, check_sides
 from medbench.io.gate.refusal import Reject, corrupt
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MOST_ENTRIES, MOST_VALUES, MOST_DIRECTORIES = 4096, 1 << 25, 4096
-_TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+MOST_ENTRIES, MOST_VALUES, MOST_VIEWS, MOST_DESCRIPTION = 4096, 1 << 25, 64, 4096
+ONE_IMAGE = "Save one image a file."
+_STACK = re.compile(rb"\AImageJ=[^\n]*\n(?:[^\n]*\n)*?images=(\d{1,9})(?:\s|\0|\Z)")
+_SHAPED = re.compile(rb'"shape": \[(\d{1,9}(?:, ?\d{1,9})*)\]')
+_TEXT = 2
+_TYPES = {1: "B", 2: "s", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _TAGS = {
-    256: "width", 257: "height", 258: "bits", 259: "compression", 262: "photometric", 273: "strip_offsets",
-    277: "samples", 278: "rows_per_strip", 279: "strip_counts", 266: "fill_order", 284: "planar",
+    254: "subfile", 256: "width", 257: "height", 258: "bits", 259: "compression", 262: "photometric",
+    266: "fill_order", 270: "description", 273: "strip_offsets", 274: "orientation", 277: "samples",
+    278: "rows_per_strip", 279: "strip_counts", 284: "planar",
     317: "predictor", 322: "tile_width", 323: "tile_height", 324: "tile_offsets", 325: "tile_counts",
     320: "colour_map", 338: "extra_samples", 339: "sample_format",
 }  # fmt: skip
@@ -75,18 +81,49 @@ def parse_tiff(read: Read, size: int, *, alone: bool = False) -> TiffPage:
     Args:
         read: returns bytes from an offset, of a length.
         size: of the file in bytes.
-        alone: whether a second page of the same size is refused; smaller pages are views of the first.
+        alone: whether further pages are refused, save smaller views of the first.
 
     Raises:
         Reject: ``file.corrupt``, ``file.codec`` or ``data.axes``.
     """
     order, big, at = _start(read, size)
     tags, following = _directory(read, size, order, big, at)
-    if alone and 8 <= following < size:
-        second, _ = _directory(read, size, order, big, following)
-        if all(second.get(name) == tags.get(name) for name in ("width", "height")):
-            raise Reject("data.axes", "holds several images of one size", "Save one image a file.")
+    if alone:
+        _refuse_stack(tags)
+        seen = {at}
+        while 8 <= following < size and following not in seen:
+            seen.add(following)
+            if len(seen) > MOST_VIEWS:
+                raise Reject("data.axes", f"holds more than {MOST_VIEWS} images", ONE_IMAGE)
+            other, following = _directory(read, size, order, big, following)
+            _refuse_other(tags, other)
     return _page(tags, order, size)
+
+
+def _refuse_other(first: dict[str, tuple[Any, ...]], other: dict[str, tuple[Any, ...]]) -> None:
+    """Refuse a further page that is no smaller view of the first: of its shape, or marked as one."""
+    sides = [one.get(name, (0,))[0] for one in (first, other) for name in ("width", "height")]
+    width, height, other_width, other_height = sides
+    if (other_width, other_height) == (width, height):
+        raise Reject("data.axes", "holds several images of one size", ONE_IMAGE)
+    alike = abs(other_width * height - other_height * width) <= max(width, height)
+    marked = bool(other.get("subfile", (0,))[0] & 0b101)
+    if other_width > width or other_height > height or not (alike or marked):
+        facts = f"holds an image of {other_width} by {other_height} after the first of {width} by {height}"
+        raise Reject("data.axes", facts, ONE_IMAGE)
+
+
+def _refuse_stack(tags: dict[str, tuple[Any, ...]]) -> None:
+    """Refuse a page whose description says that more pages follow without directories of their own."""
+    text = tags.get("description", (b"",))[0]
+    stack = _STACK.search(text[:MOST_DESCRIPTION])
+    if stack is not None and int(stack[1]) > 1:
+        raise Reject("data.axes", f"holds {int(stack[1])} images (ImageJ's stack)", ONE_IMAGE)
+    shaped = _SHAPED.search(text[:MOST_DESCRIPTION])
+    values = [int(side) for side in shaped[1].split(b",")] if shaped is not None else []
+    pixels = tags.get("width", (0,))[0] * tags.get("height", (0,))[0] * tags.get("samples", (1,))[0]
+    if pixels and math.prod(values) > pixels and b'"truncated": true' in text[:MOST_DESCRIPTION]:
+        raise Reject("data.axes", f"holds an array of {'×'.join(map(str, values))}", ONE_IMAGE)
 
 
 def _start(read: Read, size: int) -> tuple[str, bool, int]:
@@ -117,7 +154,7 @@ def _directory(
         tag, kind = struct.unpack_from(f"{order}HH", block, start)
         (n_values,) = struct.unpack_from(order + pointer, block, start + 4)
         name = _TAGS.get(tag)
-        if name is None or kind not in _TYPES:
+        if name is None or kind not in _TYPES or (kind == _TEXT) != (name == "description"):
             continue
         length = n_values * struct.calcsize(_TYPES[kind])
         if n_values > MOST_VALUES or length > size:
@@ -210,4 +247,5 @@ def _header(
         colour = "RGB"
     elif samples > {"grey": 1, "RGB": 3, "palette": 1}.get(colour, 4):
         colour = _ALPHA[colour] if extra == 1 and colour in _ALPHA else f"{samples}-channel"
-    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0)
+    turned = tags.get("orientation", (1,))[0] in range(2, 9)
+    return ImageHeader("TIFF", *sides, samples, bits, colour, photometric == 0, turned)

@@ -292,6 +292,22 @@ def aop_ellipse(labels: npt.ArrayLike) -> float:
     >>> 100 < aop_ellipse(frame) < 180
     True
     """
+    superior, inferior, tangency = ellipse_landmarks(labels)
+    return _angle_degrees(inferior, superior, tangency)
+
+
+def ellipse_landmarks(
+    labels: npt.ArrayLike,
+) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """The points ``(x, y)`` of :func:`aop_ellipse`: both ends of the symphysis, and the tangent's.
+
+    Args:
+        labels: 2-D label map, 1 = pubic symphysis, 2 = fetal head.
+
+    Raises:
+        LandmarkError: as :func:`aop_ellipse`.
+        MedbenchError: ``metric.shape`` when the map is not 2-D.
+    """
     plane = _plane(labels)
     symphysis = fitted_ellipse(plane == PUBIC_SYMPHYSIS)
     head = fitted_ellipse(plane == FETAL_HEAD)
@@ -304,7 +320,7 @@ def aop_ellipse(labels: npt.ArrayLike) -> float:
     across, down = reach * math.cos(turn), reach * math.sin(turn)
     superior = (symphysis.center[0] - across, symphysis.center[1] - down)
     inferior = (symphysis.center[0] + across, symphysis.center[1] + down)
-    return _angle_degrees(inferior, superior, _tangency_on_ellipse(inferior, head))
+    return superior, inferior, _tangency_on_ellipse(inferior, head)
 
 
 def ellipse_perimeter(a: float, b: float) -> float:

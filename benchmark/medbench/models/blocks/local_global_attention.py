@@ -5,12 +5,11 @@ The attention of FullTransNet's encoder (arXiv 2501.00882), by its definition an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
+
+from medbench.models.blocks.in_parts import in_parts
 
 SCALE = 8**-0.5  # the authors' number, whatever the width of a head
 SCORES_AT_ONCE = 1 << 23
@@ -24,9 +23,8 @@ class LocalGlobalAttention(nn.Module):
 
     Queries are taken in blocks of ``window``, each with the keys of three blocks, so that n frames with G
     global ones take n · (3 · window + G) scores. A global key counts once, also inside the window. No more
-    than
-    :data:`SCORES_AT_ONCE` scores are held at a time: where there are more, they are computed part by part,
-    and again for the gradient.
+    than :data:`SCORES_AT_ONCE` scores are held at a time: where there are more, they are computed part by
+    part, and again for the gradient.
 
     Args:
         dim: channels.
@@ -85,7 +83,7 @@ class LocalGlobalAttention(nn.Module):
         if seen is not None:
             once = once & seen.gather(1, global_frames)
         size = max(1, _scores_at_once() // (self.heads * window * (3 * window + global_frames.shape[1])))
-        context = _in_parts(
+        context = in_parts(
             self._blocks, query.shape[2], size, (query, key, value, local), (global_key, global_value, once)
         )
         return context[:, :, :n]
@@ -121,7 +119,7 @@ class LocalGlobalAttention(nn.Module):
         query = split_heads(self.global_query(asking), self.heads) * SCALE
         key, value = (split_heads(part(tokens), self.heads) for part in (self.global_key, self.global_value))
         size = max(1, _scores_at_once() // (self.heads * key.shape[2]))
-        return _in_parts(self._whole, query.shape[2], size, (query,), (key, value, seen))
+        return in_parts(self._whole, query.shape[2], size, (query,), (key, value, seen))
 
     def _whole(self, query: Tensor, key: Tensor, value: Tensor, seen: Tensor | None) -> Tensor:
         """Context ``(N, heads, queries, channels)`` of queries that attend to every frame."""
@@ -133,36 +131,6 @@ class LocalGlobalAttention(nn.Module):
 
 def _scores_at_once() -> int:
     return SCORES_AT_ONCE if torch.is_grad_enabled() else min(SCORES_AT_ONCE, _SCORES_WITHOUT_GRADIENT)
-
-
-def _in_parts(
-    part: Callable[..., Tensor],
-    count: int,
-    size: int,
-    cut: tuple[Tensor, ...],
-    whole: tuple[Tensor | None, ...],
-) -> Tensor:
-    """The results of a function for ``size`` of ``count`` entries of the third axis at a time, joined there.
-
-    What it computes on the way is not kept for the gradient where there are several parts.
-    """
-    inputs = [
-        (*(tensor[:, :, start : start + size] for tensor in cut), *whole) for start in range(0, count, size)
-    ]
-    if torch.is_grad_enabled():
-        if len(inputs) == 1:
-            return part(*inputs[0])
-        return torch.cat([checkpoint(part, *each, use_reentrant=False) for each in inputs], dim=2)
-    first = part(*inputs[0])
-    if len(inputs) == 1:
-        return first
-    length = first.shape[2]
-    joined = first.new_empty((*first.shape[:2], count * length // min(size, count), *first.shape[3:]))
-    joined[:, :, :length] = first
-    for place, each in enumerate(inputs[1:], 1):
-        result = part(*each)
-        joined[:, :, place * length : place * length + result.shape[2]] = result
-    return joined
 
 
 def split_heads(tokens: Tensor, heads: int) -> Tensor:

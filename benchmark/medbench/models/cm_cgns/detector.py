@@ -10,7 +10,8 @@ from timm.models.resnet import Bottleneck, ResNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medbench.models.cm_cgns.detections import decode_maps, suppress
+from medbench.models.cm_cgns.detection_loss import detection_loss
+from medbench.models.cm_cgns.detections import Anchors, decode_maps, suppress
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
@@ -69,13 +70,13 @@ class Head(nn.Module):
 class Detector(nn.Module):
     """YOLOv3's heads on the last three stages of a ResNet-50.
 
-    In training it returns raw maps for :func:`medbench.models.cm_cgns.detection_loss.detection_loss`; in
-    evaluation torchvision's detections.
+    In training with targets it returns a dictionary of losses, without them the raw maps; in evaluation
+    torchvision's detections. Images may have any side that is a multiple of 32: anchors follow it.
 
     Args:
         in_channels: input channels.
         num_classes: classes of objects; the authors have 1.
-        image_size: side of the images in pixels, a multiple of 32, which the anchors are scaled to.
+        image_size: published side of the images in pixels, a multiple of 32, for :attr:`anchors`.
         widths: channels of the ResNet's four stages before their expansion by 4.
         depths: blocks of its four stages.
         head_widths: channels of the heads' narrow steps.
@@ -133,10 +134,9 @@ class Detector(nn.Module):
         self.links = nn.ModuleList((Step(deep, deep // 2, 1), Step(middle, middle // 2, 1)))
 
     @property
-    def anchors(self) -> tuple[tuple[tuple[float, float], ...], ...]:
-        """Width and height of the anchors in pixels of the image, by head."""
-        factor = self.image_size / ANCHOR_SIDE
-        return tuple(tuple((w * factor, h * factor) for w, h in anchors) for anchors in ANCHORS)
+    def anchors(self) -> Anchors:
+        """Width and height of the anchors in pixels of the published image, by head."""
+        return anchors_of(self.image_size)
 
     def maps(self, images: Tensor) -> tuple[Tensor, ...]:
         """Raw maps ``(N, 3 * (5 + num_classes), h, w)`` at strides 32, 16 and 8."""
@@ -156,13 +156,55 @@ class Detector(nn.Module):
                 maps = torch.cat([enlarged, stages[2 - number]], dim=1)
         return tuple(answers)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...] | list[dict[str, Tensor]]:
-        """Raw maps in training; else for each image ``boxes``, ``scores`` and ``labels`` from 1 on."""
-        maps = self.maps(images)
-        if self.training:
+    def forward(
+        self, images: Tensor, targets: Sequence[Mapping[str, Tensor]] | None = None
+    ) -> tuple[Tensor, ...] | dict[str, Tensor] | list[dict[str, Tensor]]:
+        """In training losses or raw maps; else for each image ``boxes``, ``scores`` and ``labels`` from 1 on.
+
+        Args:
+            images: ``(N, in_channels, side, side)``.
+            targets: torchvision's, of every image: ``boxes`` as corners in pixels, ``labels`` from 1 on.
+        """
+        maps, side = self.maps(images), images.shape[-1]
+        if self.training and targets is None:
             return maps
-        boxes = decode_maps(maps, self.anchors, self.image_size)
-        return suppress(boxes, self.confidence, self.overlap)
+        maps = tuple(raw.float() if raw.dtype != torch.float64 else raw for raw in maps)
+        with torch.autocast(images.device.type, enabled=False):
+            if self.training and targets is not None:
+                return _losses(maps, targets, side)
+            return suppress(decode_maps(maps, anchors_of(side), side), self.confidence, self.overlap)
+
+
+def anchors_of(side: int) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """Width and height of the anchors in pixels, by head, for images of a side."""
+    factor = side / ANCHOR_SIDE
+    return tuple(tuple((w * factor, h * factor) for w, h in anchors) for anchors in ANCHORS)
+
+
+def _losses(maps: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]], side: int) -> dict[str, Tensor]:
+    """What a training adds up, over all heads: of places and sizes, of confidences, of classes."""
+    heads = detection_loss(maps, padded_targets(targets, side), anchors_of(side), side)
+    confidence = torch.stack([head.confidence for head in heads]).sum()
+    classes = torch.stack([head.classes for head in heads]).sum()
+    total = torch.stack([head.total for head in heads]).sum()
+    return {"boxes": total - confidence - classes, "confidence": confidence, "classes": classes}
+
+
+def padded_targets(targets: Sequence[Mapping[str, Tensor]], side: int) -> Tensor:
+    """torchvision's targets as the loss takes them: ``(N, objects, 5)``, zeros where an image has fewer.
+
+    >>> box = {"boxes": torch.tensor([[8.0, 0.0, 24.0, 16.0]]), "labels": torch.tensor([1])}
+    >>> padded_targets([box], 32).tolist()
+    [[[0.0, 0.5, 0.25, 0.5, 0.5]]]
+    """
+    most = max(len(image["labels"]) for image in targets)
+    padded = targets[0]["boxes"].new_zeros((len(targets), most, BOX_VALUES))
+    for row, image in zip(padded, targets, strict=True):
+        low, high = image["boxes"].split(2, dim=1)
+        values = torch.cat([(low + high) / 2, high - low], dim=1) / side
+        row[: len(values), 0] = image["labels"].to(row.dtype) - 1
+        row[: len(values), 1:] = values
+    return padded
 
 
 def official_keys(authors_state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

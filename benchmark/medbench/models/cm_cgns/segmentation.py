@@ -1,8 +1,7 @@
 """CM-CGNS, arXiv 2506.11674: the segmentation networks that evaluate its pre-training on chest X-rays.
 
-The authors' code (violet-42/CM-CGNS@4e75806, no licence stated) was read for facts. Its pre-training, whose
-published files do not import, is not here: these are the two segmentation networks that take its encoders,
-U-Net on a ResNet-50 and SETR on a ViT-B/16. There the encoder's weights are fixed and the decoder is trained.
+The authors' code (violet-42/CM-CGNS@4e75806, no licence stated) was read for facts. U-Net takes its
+pre-training's ResNet-50, SETR its ViT-B/16. There the encoder's weights are fixed and the decoder is trained.
 Their program has one logit a pixel and a threshold, ours a logit for every label.
 """
 
@@ -11,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from medbench.models.renaming import rename_parameters
 from medbench.models.smp import smp_network
 
 PATCH = 16
+WIDTHS = (64, 128, 256, 512)
+DEPTHS = (3, 4, 6, 3)
 _SETR_PLACES = (
     (r"encoder_2d\.bert_model\.", "encoder."),
     (r"encoder_2d\.final_dense\.", "projection."),
@@ -40,25 +42,41 @@ def unet(
     *,
     num_image_classes: int | None = None,
     encoder_weights: str | Path | None = None,
+    widths: Sequence[int] = WIDTHS,
+    depths: Sequence[int] = DEPTHS,
 ) -> PaddedNetwork:
-    """U-Net on a ResNet-50, as the authors take it from segmentation-models-pytorch.
+    """U-Net on a ResNet-50, as the authors take it from segmentation-models-pytorch, or on a smaller ResNet.
 
     Args:
         in_channels: input channels.
         num_classes: labels with the background; the authors have 1.
         num_image_classes: adds the library's head for classes of the whole image.
         encoder_weights: path of a pre-trained encoder's ``state_dict`` in the library's names.
+        widths: channels of the ResNet's four stages before their expansion by 4.
+        depths: blocks of its four stages.
 
     Raises:
-        MedbenchError: as :func:`medbench.models.smp.smp_network`.
+        MedbenchError: ``model.option``, or as :func:`medbench.models.smp.smp_network`.
     """
+    refuse_options(
+        "cm_cgns",
+        (
+            (
+                len(widths) != 4 or len(depths) != 4 or min(*widths, *depths) < 1,
+                f"widths={list(widths)} and depths={list(depths)} are not four numbers each",
+            ),
+        ),
+    )
+    as_published = (tuple(widths), tuple(depths)) == (WIDTHS, DEPTHS)
+    sizes: dict[str, Any] = {} if as_published else {"channels": tuple(widths), "layers": tuple(depths)}
     return smp_network(
         "unet",
         in_channels=in_channels,
         num_classes=num_classes,
         num_image_classes=num_image_classes,
-        encoder="resnet50",
+        encoder="resnet50" if as_published else "tu-resnet50",
         encoder_weights=encoder_weights,
+        **sizes,
     )
 
 

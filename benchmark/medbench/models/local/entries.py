@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     Factory = Callable[..., nn.Module]
 
 CONTRACT_OPTION = "contract"
-_PREDICTOR = "medbench.inference.programs:program_predictor"
+_PREDICTORS = {
+    "command": "medbench.inference.programs:program_predictor",
+    "docker": "medbench.submissions.rehearse.image_predictor:image_predictor",
+}
 
 
 def local_entry(name: str) -> ModelEntry | None:
@@ -46,7 +49,7 @@ def local_entry(name: str) -> ModelEntry | None:
     if model.kind == "file":
         option = ModelOption(None, "input contract: size, channels, channel_order, scale, mean, std")
         return ModelEntry(**facts, options={CONTRACT_OPTION: option})
-    return ModelEntry(**facts, predictor=_PREDICTOR)
+    return ModelEntry(**facts, predictor=_PREDICTORS[model.kind])
 
 
 def local_factory(name: str) -> Factory | None:

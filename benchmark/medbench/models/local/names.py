@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import sha256_file
 from medbench.core.plugins import loaded_plugins
 from medbench.core.project import Project, current_project
 from medbench.core.registry import unknown_name
@@ -60,7 +61,7 @@ class LocalModel:
     def sha256(self) -> str:
         """SHA-256 of what decides the answers: the file's content, the image's digest, the command."""
         if self.kind in ("python", "file"):
-            return hashlib.sha256(self.path.read_bytes()).hexdigest()
+            return sha256_file(self.path)
         return hashlib.sha256(f"{self.kind}:{self.target}".encode()).hexdigest()
 
 
@@ -145,6 +146,12 @@ def _kept_name(kind: Kind, path: Path, object_name: str = "") -> str:
         if _paths.setdefault(name, str(path)) == str(path):
             return name
     raise AssertionError("a whole path names one file")
+
+
+def keep_exported(folder: Path) -> None:
+    """Take the exported networks of a folder, which may be missing, under their names without folders."""
+    for path in sorted(folder.glob("*")):
+        _paths[f"file:{path.name}"] = str(path)
 
 
 def _declared(project: Project, name: str) -> LocalModel:

@@ -15,19 +15,28 @@ from medbench import __version__
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
-from medbench.core.plugins import copy_plugins
+from medbench.core.plugins import copy_plugins, plugin_sources
 from medbench.core.progress import Progress, SilentProgress
+from medbench.models.local.names import local_model
 from medbench.records.environment import git_state
 from medbench.submissions.build.dockerfile import (
-    APP,
     USER,
+    app_lines,
     package_lines,
     python_image,
     user_lines,
 )
 from medbench.submissions.build.extensions import lint_extensions
 from medbench.submissions.build.job import submission_job
-from medbench.submissions.build.locking import LOCK, gather, lock, needed_packages, requirement_lines
+from medbench.submissions.build.locking import (
+    LOCK,
+    gather,
+    imported_packages,
+    lock,
+    needed_packages,
+    requirement_lines,
+)
+from medbench.submissions.build.own_parts import travelling_name, write_project
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.build.sbom import SBOM, can_list_materials, materials
 from medbench.submissions.build.wheels import torch_build, torch_index
@@ -105,7 +114,15 @@ class Build:
     def packages(self) -> dict[str, str]:
         """Name -> version of the packages that prediction needs."""
         slides = self.job.slide_settings is not None
-        return lock(needed_packages(self.submission.model, self.job.network.entry, slides=slides))
+        entry, sources = self.job.network.entry, plugin_sources().values()
+        needed = needed_packages(_file_of(self.submission.model), entry, slides=slides)
+        return lock([*needed, *imported_packages(path for own in sources for path in own)])
+
+
+def _file_of(model: str) -> str:
+    """The file of a model of one's own; else the name."""
+    own = local_model(model)
+    return model if own is None else own.target
 
 
 def build_context(request: BuildRequest, progress: Progress | None = None) -> Build:
@@ -149,7 +166,7 @@ def build_context(request: BuildRequest, progress: Progress | None = None) -> Bu
 def check_submission(submission: Submission, platform: Platform) -> list[Finding]:
     """Findings on a submission file that does not suit its platform."""
     findings = list(platform.check(submission))
-    findings += lint_extensions(submission.model, submission.challenge)
+    findings += lint_extensions(submission.model, submission.challenge, platform)
     findings += lint_registry(submission.registry, f"{submission.name}:1", needed=platform.needs_registry)
     if platform.delivers == "image":
         findings += _gpu_use(submission)
@@ -221,8 +238,7 @@ def dockerfile(build: Build) -> str:
     lines = package_lines(base, image.packages, index)
     lines += [
         *user_lines(),
-        f"COPY app {APP}",
-        f"WORKDIR {APP}",
+        *app_lines(),
         *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(build).items()),
         f"USER {image_user(platform)}",
         f"ENTRYPOINT {json.dumps(list(platform.entrypoint(submission)))}",
@@ -267,7 +283,7 @@ def labels(build: Build) -> dict[str, str]:
 def _manifest(submission: Submission, job: Job, stamp: str) -> dict[str, Any]:
     commit, changed = git_state()
     return {
-        "submission": submission.image_facts(),
+        "submission": {**submission.image_facts(), "model": travelling_name(submission.model)},
         "weights_sha256": job.setup.weights.sha256,
         "seed": job.request.seed,
         "data": job.data.kind,
@@ -282,6 +298,7 @@ def _write_app(build: Build, progress: Progress) -> None:
     if build.platform.delivers == "image":
         copy_package(app / "medbench", "container")
         copy_plugins(app / PLUGINS)
+        write_project(app, build.submission)
         write_text(app / "inference.py", _ENTRY)
     for name, text in build.platform.app_files(build.submission).items():
         write_text(app / name, text)

@@ -8,11 +8,15 @@ from medbench.submissions.build.locking import LOCK
 from medbench.submissions.description import Packages
 
 APP = "/opt/app"
+_COMPILE = "python -m compileall -q --invalidation-mode unchecked-hash"
+"""Bytecode by hash, not by date: the same whenever an image is built, and good after files are dated anew."""
 USER = 10001
 
 
 def package_lines(base: str, packages: Packages, torch_index: str | None) -> list[str]:
-    """The lines of a Dockerfile up to a last stage with the packages.
+    """The lines of a Dockerfile up to a last stage with the packages and their bytecode.
+
+    Files of packages that no Python can compile, templates for example, have none.
 
     Args:
         base: image of every stage.
@@ -27,15 +31,24 @@ def package_lines(base: str, packages: Packages, torch_index: str | None) -> lis
             "FROM base AS packages",
             f"COPY {LOCK} /build/{LOCK}",
             "RUN python -m venv /opt/venv && /opt/venv/bin/pip install --no-cache-dir --no-compile "
-            f"{extra}--requirement /build/{LOCK}",
+            f"{extra}--requirement /build/{LOCK} && (/opt/venv/bin/{_COMPILE} /opt/venv/lib || true)",
             "",
         ]
     lines += ["FROM base"]
+    if packages != "base":
+        stdlib = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"stdlib\"))')"
+        lines += [f"RUN {_COMPILE} -x site-packages {stdlib} || true"]
     if packages == "index":
         lines += ["COPY --from=packages /opt/venv /opt/venv", "ENV PATH=/opt/venv/bin:$PATH"]
     if packages == "vendored":
         lines += ["COPY site-packages /opt/site-packages", "ENV PYTHONPATH=/opt/site-packages"]
+        lines += [f"RUN {_COMPILE} /opt/site-packages || true"]
     return lines
+
+
+def app_lines() -> list[str]:
+    """Lines of a Dockerfile that copy the program, and its bytecode, which its user may not write."""
+    return [f"COPY app {APP}", f"RUN {_COMPILE} {APP}", f"WORKDIR {APP}"]
 
 
 def python_image() -> str:

@@ -9,21 +9,26 @@ from typing import Any
 from medbench.challenges import challenge_factory
 from medbench.models import model_entry
 from medbench.models.registry import factory_of
+from medbench.submissions.build.own_parts import is_declared
 from medbench.submissions.findings import Finding, error
+from medbench.submissions.platforms.base import Platform
 
 _TRAVELS = ("medbench.", "medbench_plugin_")
-_DECLARED = "medbench.challenges.declared"
-_LOCAL = {
-    "file": "is an exported network",
-    "docker": "is a program of its own",
-    "command": "is a program of its own",
-}
+_PROGRAM = "is a program of its own"
 
 
-def lint_extensions(model: str, challenge: str) -> Iterator[Finding]:
-    """A finding for a model or challenge that the container would not hold: of a package, or declared."""
+def lint_extensions(model: str, challenge: str, platform: Platform | None = None) -> Iterator[Finding]:
+    """Findings on what the container would not hold, or a platform would not hand over.
+
+    Args:
+        model: of the submission; one of an installed package, and a program, do not travel.
+        challenge: of the submission; one of an installed package does not travel.
+        platform: of the submission, if it is known: one with the folder layout of another challenge serves
+            no declared data set.
+    """
+    program = _PROGRAM if model_entry(model).local in ("docker", "command") else ""
     reasons = {
-        f"model {model}": _LOCAL.get(model_entry(model).local, "") or _package(factory_of(model)),
+        f"model {model}": program or _package(factory_of(model)),
         f"challenge {challenge}": _package(challenge_factory(challenge)),
     }
     for what, reason in reasons.items():
@@ -33,13 +38,18 @@ def lint_extensions(model: str, challenge: str) -> Iterator[Finding]:
                 f"The {what} {reason}, which the container would not hold.",
                 "Give it as a file with --plugin, whose source travels.",
             )
+    if platform is not None and platform.challenges and not platform.reads_any and is_declared(challenge):
+        yield error(
+            "submission.declared",
+            f"{platform.title} hands over files as of {', '.join(platform.challenges)}, and {challenge} is "
+            "declared in medbench.toml.",
+            "Choose --platform grand-challenge, which hands over single images and volumes.",
+        )
 
 
 def _package(factory: Any) -> str:
     """Why the source of a factory does not travel; empty where it does."""
     module = _module(factory)
-    if module.startswith(_DECLARED):
-        return "is declared in medbench.toml"
     return (
         "" if module.startswith(_TRAVELS) else f"comes from the installed package {module.partition('.')[0]}"
     )

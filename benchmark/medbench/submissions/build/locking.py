@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import csv
+import functools
 import importlib.metadata as metadata
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +38,35 @@ def needed_packages(model: str, entry: ModelEntry, *, slides: bool) -> list[str]
     for start, libraries in LIBRARIES.items():
         roots += libraries if model.startswith(start) else ()
     roots += VOLUMES if entry.spatial_dims == 3 else ()
+    roots += ("onnxruntime",) if entry.local == "file" and model.lower().endswith(".onnx") else ()
     return sorted(dict.fromkeys(roots))
+
+
+def imported_packages(sources: Iterable[Path]) -> list[str]:
+    """Installed distributions that Python files import, in functions too, in alphabetical order."""
+    modules: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                modules.add(node.module.partition(".")[0])
+    own = {name for module in modules - sys.stdlib_module_names for name in _owners(module)}
+    return sorted(own - {OWN})
+
+
+@functools.cache
+def _owners(module: str) -> tuple[str, ...]:
+    """Distributions of a module: the one of its name, which most have, else those whose files it is among."""
+    try:
+        return (metadata.distribution(module).name,)
+    except metadata.PackageNotFoundError:
+        return tuple(_distributions_by_module().get(module, ()))
+
+
+@functools.cache
+def _distributions_by_module() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()
 
 
 def evaluation_packages(*, slides: bool) -> list[str]:
@@ -59,7 +91,7 @@ def lock(roots: Iterable[str]) -> dict[str, str]:
         if key in versions:
             continue
         try:
-            versions[key] = metadata.version(name)
+            versions[key] = _version(name)
         except metadata.PackageNotFoundError as error:
             raise MedbenchError(
                 "lock.missing",
@@ -68,6 +100,11 @@ def lock(roots: Iterable[str]) -> dict[str, str]:
             ) from error
         names += _requirements(name)
     return dict(sorted(versions.items()))
+
+
+@functools.cache
+def _version(name: str) -> str:
+    return metadata.version(name)
 
 
 def requirement_lines(versions: Mapping[str, str], accelerator: str) -> list[str]:
@@ -109,22 +146,22 @@ def _installed(versions: Iterable[str]) -> Iterator[Path]:
     """Top-level files and folders of packages."""
     for name in versions:
         distribution = metadata.distribution(name)
-        tops = {
-            file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")
-        }
-        for top in sorted(tops):
+        listed = csv.reader((distribution.read_text("RECORD") or "").splitlines())
+        tops = {row[0].partition("/")[0] for row in listed if row}
+        for top in sorted(tops - {"..", "__pycache__"}):
             path = Path(str(distribution.locate_file(top)))
             if path.exists() and top != "bin":
                 yield path
 
 
-def _requirements(name: str) -> list[str]:
+@functools.cache
+def _requirements(name: str) -> tuple[str, ...]:
     """Dependencies of a package on this platform, without extras."""
     from packaging.requirements import Requirement
 
     requirements = [Requirement(text) for text in metadata.requires(name) or ()]
     unconditional = [one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})]
-    return [name for one in unconditional for name in (one.name, *_extra(one.name, one.extras))]
+    return tuple(name for one in unconditional for name in (one.name, *_extra(one.name, one.extras)))
 
 
 def _extra(name: str, extras: Iterable[str]) -> list[str]:

@@ -77,6 +77,7 @@ def _licences(name: str) -> list[License]:
     """What a package says of its licence: an SPDX expression, or the first line of its own words."""
     from cyclonedx.factory.license import LicenseFactory
 
-    facts = metadata.metadata(name).json
-    words = facts.get("license_expression") or str(facts.get("license", "")).strip().partition("\n")[0]
+    facts = metadata.metadata(name)
+    stated = [facts[name] for name in ("License-Expression", "License") if name in facts]
+    words = next((text.strip().partition("\n")[0] for text in stated if text), "")
     return [LicenseFactory().make_from_string(str(words)[:_LONGEST_LICENCE])] if words else []

@@ -11,7 +11,7 @@ from typing import Any
 
 from medbench.core.files import write_text
 from medbench.io import images
-from medbench.submissions.build.dockerfile import APP, USER, user_lines
+from medbench.submissions.build.dockerfile import APP, USER, app_lines, user_lines
 from medbench.submissions.containers.archives import write_tar
 from medbench.submissions.host.program import TRUTH, EvaluationProgram
 from medbench.submissions.rehearse.staging import make_readable
@@ -23,7 +23,7 @@ OUTPUT_FOLDER = "images/segmentation"
 def program_lines() -> tuple[str, ...]:
     """Lines of the Dockerfile that copy the program into the image and start it without root."""
     run = f'ENTRYPOINT ["python", "{APP}/evaluate.py"]'
-    return (*user_lines(), f"COPY app {APP}", f"WORKDIR {APP}", f"USER {USER}:{USER}", run)
+    return (*user_lines(), *app_lines(), f"USER {USER}:{USER}", run)
 
 
 def write_truth(evaluation: EvaluationProgram) -> None:

@@ -110,6 +110,8 @@ class Platform(abc.ABC):
         name: name in submission files.
         title: title in tables.
         challenges: shell-style patterns of the challenges that are or were run there.
+        reads_any: whether cases of any challenge come as single images and volumes; else as its challenges'
+            own files.
         delivers: ``image`` for a container, ``bundle`` for a zip of files that the platform runs, ``table``
             for one file of results.
         split: split to predict; ``None`` for the challenge's default.
@@ -130,6 +132,7 @@ class Platform(abc.ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     challenges: ClassVar[Sequence[str]] = ()
+    reads_any: ClassVar[bool] = False
     delivers: ClassVar[Literal["image", "bundle", "table"]] = "image"
     split: ClassVar[str | None] = None
     per_case: ClassVar[bool] = False

@@ -77,6 +77,7 @@ class GrandChallenge(Platform):
     name = "grand-challenge"
     title = "grand-challenge.org algorithm"
     challenges = ("psfhs", "myops*")
+    reads_any = True
     per_case = True
     mounts = (
         Mount("/input", "input"),
@@ -350,6 +351,9 @@ def _predict_image(session: Session, path: Path, size: tuple[int, int] | None, i
     tasks = tasks_of(interface, session.challenge)
     prediction = session.predict(Sample(Case(path.stem, {"image": path}), pixels, tasks))
     answers = {task: answer[0] for task, answer in prediction.answers.items()}
+    if "label_map" in answers and session.challenge.card.labels:
+        values = np.array(list(session.challenge.card.labels))
+        answers["label_map"] = values.astype(np.min_scalar_type(values.max()))[answers["label_map"]]
     _publish(session, interface, Context(session.challenge, answers, grid), path.stem)
 
 

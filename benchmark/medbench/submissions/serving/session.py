@@ -19,8 +19,10 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json
 from medbench.core.plugins import load_copied_plugins
+from medbench.core.project import PROJECT_FILE, use_project
 from medbench.core.sample import AnySample, Prediction
 from medbench.inference.predictor import Predictor
+from medbench.models.local.names import keep_exported
 from medbench.submissions.description import Submission
 from medbench.submissions.serving.outcome import explain
 
@@ -31,6 +33,7 @@ MANIFEST = "submission.json"
 FACTS = "evaluation.json"
 WEIGHTS = "weights.pt"
 PLUGINS = "plugins"
+MODELS = "models"
 CASE_LINE = "medbench-case "
 ROOT = "MEDBENCH_ROOT"
 MOST_THREADS = 16
@@ -59,6 +62,9 @@ class Session:
         self.app = app
         self.roots = roots or Roots()
         load_copied_plugins(app / PLUGINS)
+        if (app / PROJECT_FILE).is_file():
+            use_project(app / PROJECT_FILE)
+        keep_exported(app / MODELS)
         self.manifest: dict[str, Any] = read_json(app / MANIFEST)
         self.submission = Submission.model_validate(self.manifest["submission"])
         self.model_folders: list[Path] = []

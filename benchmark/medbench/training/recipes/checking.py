@@ -75,7 +75,7 @@ def _refused(setting: str, value: Any, fault: str, hint: str) -> MedbenchError:
     return MedbenchError("recipe.setting", f"{setting}={value} {fault}.", hint)
 
 
-IMAGE_AUGMENTATIONS = ("none", "affine_gain", "flip_rotate", "flip_scale_drop", "stain")
+IMAGE_AUGMENTATIONS = ("none", "affine_gain", "flip_rotate", "flip_scale_drop", "scale_rotate", "stain")
 _STEPWISE = ("constant", "cosine", "one_cycle", "polynomial", "halving")
 _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "images": {
@@ -85,6 +85,7 @@ _KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
             "cross_entropy_argmax_dice",
             "cross_entropy_squared_dice",
             "batch_dice",
+            "focal_log_dice",
         ),
         "augmentation": IMAGE_AUGMENTATIONS,
     },

@@ -79,8 +79,15 @@ def split_frames(split: str) -> tuple[int, ...]:
         return tuple(frame for frame in FRAMES if sequence_of(frame) in entry["sequences"])
     if "frames" in entry:
         return tuple(entry["frames"])
+    if "parts" in entry:
+        return tuple(frame for part in entry["parts"] for frame in split_frames(part))
     others = {*split_frames("leaking_test"), *split_frames("leaking_val")}
     return tuple(frame for frame in FRAMES if frame not in others)
+
+
+def parts_of(split: str) -> tuple[str, ...]:
+    """The folds that a cross-validation consists of; none for other splits."""
+    return tuple(_table()[split].get("parts", ()))
 
 
 class CVCFrames(Release):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.image_boxes.files import ImageBoxRelease
-from medbench.challenges.families.image_boxes.results import read_results, result_text
+from medbench.challenges.families.image_boxes.results import number_of, read_results, result_text
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.overlay import DrawnBox, Illustration
@@ -23,6 +23,11 @@ from medbench.io.gate.source import without_links
 ROWS = "rows"
 DRAWN = 5
 """Best detections that an image of a report shows."""
+
+
+def image_name(case: Case) -> str:
+    """Name of a case's image in files of detections: its id, without the fold that may stand before it."""
+    return case.id.rpartition("/")[2]
 
 
 class ImageBoxExchange(Exchange):
@@ -46,6 +51,16 @@ class ImageBoxExchange(Exchange):
         """Names of the classes of boxes."""
         return self.card.demands_besides["boxes"]
 
+    @property
+    def categories(self) -> Mapping[int, str]:
+        """Category id in files of detections -> name, in the order of the classes."""
+        return dict(enumerate(self.classes, 1))
+
+    def image_keys(self, case: Case) -> tuple[str | int, ...]:
+        """By what a file of detections may call the image; the first is what is written."""
+        name = image_name(case)
+        return (name, *number_of(name))
+
     def read_image(self, case: Case) -> Sample:
         """The image, 8 bit."""
         image = self.release.read_image(case.inputs["image"])
@@ -58,7 +73,7 @@ class ImageBoxExchange(Exchange):
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write the image's detections, one a line."""
         path = folder / self.prediction_name(case)
-        write_text(path, result_text([(case.id, prediction["boxes"][0])]))
+        write_text(path, self._text([(case, prediction["boxes"][0])]))
         return path
 
     def locate(self, case: Case, folder: Path, rename: tuple[str, str] | None = None) -> Path | None:
@@ -85,12 +100,16 @@ class ImageBoxExchange(Exchange):
         for case in cases:
             path = folder / self.prediction_name(case)
             if path.is_file():
-                detections.append((case.id, self.read_prediction(case, path)))
+                detections.append((case, self.read_prediction(case, path)))
         if not detections:
             return None
         target = folder / f"{self.card.name}.json"
-        write_text(target, result_text(detections))
+        write_text(target, self._text(detections))
         return target
+
+    def _text(self, detections: Sequence[tuple[Case, Boxes]]) -> str:
+        keyed = [(self.image_keys(case)[0], boxes) for case, boxes in detections]
+        return result_text(keyed, list(self.categories))
 
     def read_prediction(self, case: Case, path: Path) -> Boxes:
         """Detections in an image.
@@ -98,7 +117,7 @@ class ImageBoxExchange(Exchange):
         Raises:
             MedbenchError: naming file and entry, as :func:`read_results` and :meth:`ResultFile.boxes`.
         """
-        return read_results(path).boxes(case.id, self.classes)
+        return read_results(path).boxes(self.image_keys(case), self.categories)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
         """The image with the boxes of its reference and its best detections."""
@@ -106,7 +125,8 @@ class ImageBoxExchange(Exchange):
         reference, prediction = self.release.read_reference(case), self.read_prediction(case, path)
         nothing = np.zeros(image.shape[:2], np.uint8)
         best = np.argsort(-prediction.scores, kind="stable")[:DRAWN]
-        caption = f"{len(reference.classes)} boxes in the reference, {len(prediction.classes)} detected"
+        many = "box" if len(reference.classes) == 1 else "boxes"
+        caption = f"{len(reference.classes)} {many} in the reference, {len(prediction.classes)} detected"
         if len(prediction.classes) > DRAWN:
             caption += f", the best {DRAWN} of them drawn"
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from medbench.challenges.families.image_boxes.results import keys_of
 from medbench.challenges.families.leaks import leaks
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, Role
@@ -56,9 +57,11 @@ class ImageBoxRelease(Release):
 
     Attributes:
         colours: whether the release holds colour images alone; else grey ones are read as three equal planes.
+        suffixes: endings of its images.
     """
 
     colours: ClassVar[bool] = True
+    suffixes: ClassVar[Collection[str]] = raster.SUFFIXES
 
     @abc.abstractmethod
     def images(self, root: Path) -> list[BoxedImage]:
@@ -80,10 +83,10 @@ class ImageBoxRelease(Release):
             raise MedbenchError("data.empty", f"{root}: holds no image of split {split}.", self.data_hint)
         return [case_of_image(image) for image in images]
 
-    def image_names(self, case: Case) -> frozenset[str]:
-        """Names by which files of detections may call images: those of the case's folder, without suffix."""
+    def image_names(self, case: Case) -> frozenset[str | int]:
+        """By what files of detections may call images: the names in the case's folder, without suffix."""
         folder = case.inputs["image"].parent
-        return frozenset(path.stem for path in folder.iterdir() if path.suffix.lower() in raster.SUFFIXES)
+        return keys_of(path.stem for path in folder.iterdir() if path.suffix.lower() in self.suffixes)
 
     def read_image(self, path: Path) -> npt.NDArray[np.uint8]:
         """An image of the release, ``(height, width, 3)``, 8 bit.

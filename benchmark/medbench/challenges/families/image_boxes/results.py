@@ -2,6 +2,7 @@
 
 ``image_id`` is the image's name in the release, as text or as a number, with or without the suffix of its
 file; ``category_id`` counts the card's classes from 1; ``bbox`` is left, top, width and height in pixels.
+Where the release itself is COCO JSON, numbers are its own: ids of images and of categories.
 """
 
 from __future__ import annotations
@@ -30,46 +31,47 @@ class ResultFile:
 
     Attributes:
         path: the file.
-        entries: image -> its entries, each with its place in the file, from 1 on.
+        entries: image, a name or a number -> its entries, each with its place in the file, from 1 on.
     """
 
     path: Path
-    entries: Mapping[str, Sequence[tuple[int, Mapping[str, Any]]]]
+    entries: Mapping[str | int, Sequence[tuple[int, Mapping[str, Any]]]]
 
-    def boxes(self, name: str, classes: Sequence[str]) -> Boxes:
+    def boxes(self, keys: Sequence[str | int], categories: Mapping[int, str]) -> Boxes:
         """Detections in an image; none where the file has no entry of it.
 
         Args:
-            name: of the image.
-            classes: names of the classes.
+            keys: the image's name, and the number that stands for it if there is one.
+            categories: category id -> name, in the order of the classes.
 
         Raises:
             MedbenchError: ``prediction.entry`` naming file, entry and image.
         """
         corners, scores, labels = [], [], []
-        for number, entry in self.entries.get(name, ()):
+        order, name = list(categories), keys[0]
+        for number, entry in (one for key in keys for one in self.entries.get(key, ())):
             where = f"{self.path}, entry {number} ({name})"
             left, top, width, height = _bbox(entry, where)
             corners.append([left, top, left + width, top + height])
             scores.append(_score(entry, where))
-            labels.append(_category(entry, where, classes) - 1)
+            labels.append(order.index(_category(entry, where, categories)))
         return Boxes(
             np.array(corners, np.float64).reshape(-1, 4),
             np.array(scores, np.float64),
             np.array(labels, np.int64),
         )
 
-    def refuse_unknown(self, names: frozenset[str]) -> None:
+    def refuse_unknown(self, keys: frozenset[str | int]) -> None:
         """Refuse a file with detections in an image that the release does not have.
 
         Raises:
             MedbenchError: ``prediction.image_unknown`` naming file, entry and image.
         """
-        for name, entries in self.entries.items():
-            if name not in names:
+        for key, entries in self.entries.items():
+            if key not in keys:
                 raise MedbenchError(
                     "prediction.image_unknown",
-                    f"{self.path}, entry {entries[0][0]}: there is no image '{name[:60]}' in the release.",
+                    f"{self.path}, entry {entries[0][0]}: there is no image '{str(key)[:60]}' in the data.",
                     "image_id is the image's name, without folder.",
                 )
 
@@ -96,26 +98,45 @@ def _read(path: Path, state: tuple[int, ...]) -> ResultFile:
     value = read_json_value(path, "prediction")
     if not isinstance(value, list):
         raise _refusal(f"{path}: is no list of detections, but {_kind(value)}")
-    entries: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
+    entries: dict[str | int, list[tuple[int, Mapping[str, Any]]]] = {}
     for number, entry in enumerate(value, 1):
         image = entry.get("image_id") if isinstance(entry, dict) else None
         if not isinstance(image, str | int) or isinstance(image, bool):
             raise _refusal(f"{path}, entry {number}: names no image")
-        entries.setdefault(_plain(str(image)), []).append((number, entry))
+        key = image if isinstance(image, int) else _plain(image)
+        entries.setdefault(key, []).append((number, entry))
     return ResultFile(path, entries)
 
 
-def result_text(detections: Iterable[tuple[str, Boxes]]) -> str:
+def number_of(name: str) -> tuple[int, ...]:
+    """The number that a name without leading zeros is; nothing for other names.
+
+    >>> number_of("12"), number_of("012"), number_of("a")
+    ((12,), (), ())
+    """
+    return (int(name),) if name.isascii() and name.isdigit() and str(int(name)) == name else ()
+
+
+def keys_of(names: Iterable[str]) -> frozenset[str | int]:
+    """By what files of detections may call images of these names."""
+    keys: set[str | int] = set()
+    for name in names:
+        keys |= {name, *number_of(name)}
+    return frozenset(keys)
+
+
+def result_text(detections: Iterable[tuple[str | int, Boxes]], categories: Sequence[int]) -> str:
     """The file's text, one detection a line.
 
     Args:
-        detections: name of an image and its detections.
+        detections: name or number of an image, and its detections.
+        categories: category id of each class.
     """
     lines = [
         dump_json(
             {
                 "image_id": name,
-                "category_id": int(label) + 1,
+                "category_id": categories[int(label)],
                 "bbox": [_short(v) for v in (left, top, right - left, bottom - top)],
                 "score": _short(score),
             }
@@ -176,9 +197,9 @@ def _score(entry: Mapping[str, Any], where: str) -> float:
     return number
 
 
-def _category(entry: Mapping[str, Any], where: str, classes: Sequence[str]) -> int:
+def _category(entry: Mapping[str, Any], where: str, categories: Mapping[int, str]) -> int:
     value = entry.get("category_id")
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= len(classes):
-        known = ", ".join(f"{number} {name}" for number, name in enumerate(classes, 1))
+    if isinstance(value, bool) or not isinstance(value, int) or value not in categories:
+        known = ", ".join(f"{number} {name}" for number, name in categories.items())
         raise _refusal(f"{where}: category_id is {str(value)[:20]}; known are {known}")
     return value

@@ -13,7 +13,7 @@ from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.image_masks.files import ImageMaskRelease
 from medbench.core.case import Case
-from medbench.core.overlay import Illustration
+from medbench.core.overlay import Illustration, Stroke
 from medbench.core.sample import Prediction, Sample, TrainingImage
 from medbench.io import eight_bit, raster
 from medbench.io.gate.expected import handed_in
@@ -61,10 +61,17 @@ class ImageMaskExchange(Exchange):
         return path
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The image with reference and predicted mask."""
+        """The image with reference and predicted mask, and what is measured on them."""
         image = self.release.read_image(case.inputs["image"])
         reference = self.release.read_reference(case)
-        return [Illustration(image, reference, self.read_prediction(path, reference.shape))]
+        prediction = self.read_prediction(path, reference.shape)
+        return [Illustration(image, reference, prediction, strokes=self.strokes(reference, prediction))]
+
+    def strokes(
+        self, reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]
+    ) -> Sequence[Stroke]:
+        """Lines of what the challenge measures on label maps; none where it compares areas alone."""
+        return ()
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """The split's images with their masks."""

@@ -15,7 +15,7 @@ from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.mr_volumes.files import MRVolumeRelease
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.overlay import Illustration
+from medbench.core.overlay import Illustration, worst_slices
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.io import caches, nifti_mha
 from medbench.io.gate.expected import handed_in
@@ -100,12 +100,11 @@ class MRVolumeExchange(Exchange):
         return path
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The slice with most voxels of structures in the reference."""
+        """The slices around the one with most wrong voxels."""
         reference = self.release.read_reference(case).array
         prediction = self.release.read_labels(path, handed_in(reference.shape)).array
-        z = int((reference > 0).sum(axis=(1, 2)).argmax())
         slices = self._slices(case) if case.inputs else np.zeros((*reference.shape, 3), np.uint8)
-        return [Illustration(slices[z], reference[z], prediction[z])]
+        return worst_slices(slices, reference, prediction)
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """Slices that are not empty, each with its label map."""

@@ -15,7 +15,7 @@ from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.overlay import Illustration
+from medbench.core.overlay import Illustration, worst_slices
 from medbench.core.sample import Prediction, Sample, TrainingImage, TrainingVolume, VolumeSample
 from medbench.io import hdf5, images, nifti_mha
 from medbench.io.gate.expected import handed_in
@@ -117,14 +117,12 @@ class SlicedVolumeExchange(Exchange):
         return labels.astype(np.uint8)
 
     def illustrations(self, case: Case, path: Path) -> Sequence[Illustration]:
-        """The slice that has most structures in the reference, with both label maps."""
+        """The slices around the one with most wrong voxels."""
         volume = self.release.read_volume(case).array
         reference = self.release.read_reference(case).array
         prediction = self.read_prediction(path, reference.shape).array
-        z = int(np.argmax([len(np.unique(plane)) * 10**6 + np.count_nonzero(plane) for plane in reference]))
-        grey = np.clip(np.rint(volume[z] * 255), 0, 255).astype(np.uint8)
-        image = np.repeat(grey[..., np.newaxis], 3, axis=-1)
-        return [Illustration(image, reference[z], prediction[z])]
+        grey = np.clip(np.rint(volume * 255), 0, 255).astype(np.uint8)
+        return worst_slices(np.repeat(grey[..., np.newaxis], 3, axis=-1), reference, prediction)
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
         """Slices, resized by splines as in the protocol, grey in three channels."""

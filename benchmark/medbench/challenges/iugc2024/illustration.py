@@ -1,0 +1,43 @@
+"""The scores of a video's frames as an image, over their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.overlay import Illustration
+
+WIDTH, HEIGHT, MARGIN, STRIP, GAP = 1280, 240, 16, 26, 8
+_REFERENCE_RGB, _PREDICTION_RGB, _LINE_RGB = (230, 159, 0), (86, 180, 233), (190, 190, 190)
+
+
+def score_curve(classes: Sequence[int], probabilities: npt.NDArray[np.float64]) -> Illustration:
+    """The probability of a standard plane, frame by frame, over the frames that are one.
+
+    Args:
+        classes: of the frames: 1 a standard plane, 0 another, below 0 not labelled.
+        probabilities: ``(frames, 2)``, the standard plane's second.
+    """
+    import cv2
+
+    canvas = np.full((HEIGHT + STRIP + GAP, WIDTH, 3), 255, np.uint8)
+    across = MARGIN + (np.arange(len(classes)) + 0.5) * (WIDTH - 2 * MARGIN) / len(classes)
+    up = HEIGHT - MARGIN - probabilities[:, 1] * (HEIGHT - 2 * MARGIN)
+    middle = HEIGHT // 2
+    cv2.line(canvas, (MARGIN, middle), (WIDTH - MARGIN, middle), _LINE_RGB, 1)
+    points = np.rint(np.stack([across, up], axis=1)).astype(np.int32)
+    cv2.polylines(canvas, [points], False, _PREDICTION_RGB, 2, cv2.LINE_AA)
+    columns = np.arange(WIDTH - 2 * MARGIN) * len(classes) // (WIDTH - 2 * MARGIN)
+    own = np.asarray(classes)[columns]
+    colours = np.where(own[:, None] == 1, _REFERENCE_RGB, np.where(own[:, None] == 0, (238, 238, 238), 255))
+    canvas[HEIGHT : HEIGHT + STRIP, MARGIN : WIDTH - MARGIN] = colours
+    labelled = np.asarray(classes) >= 0
+    right = np.count_nonzero((probabilities[:, 1] > 0.5)[labelled] == (np.asarray(classes)[labelled] == 1))
+    caption = (
+        f"Curve: probability of a standard plane in {len(classes)} frames, the line at 0.5. Strip: frames "
+        f"that are one (orange), others (grey). {right} of {np.count_nonzero(labelled)} are right."
+    )
+    nothing = np.zeros(canvas.shape[:2], np.uint8)
+    return Illustration(canvas, nothing, nothing, "overview", caption)

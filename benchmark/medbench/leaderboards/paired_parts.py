@@ -1,0 +1,127 @@
+"""What a paired difference is made of: the values that both runs have, and what each group contributes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.core.result_table import CaseRow, MetricSpec, Statistic
+from medbench.statistics import paired
+from medbench.statistics.intervals import NOISE, Array, Interval, leave_one_out
+
+_PROBES = 4
+
+
+def usable(metric: MetricSpec, row: CaseRow) -> bool:
+    """Whether a case has a value in a column, or what a pooled value is made of."""
+    if metric.pooled:
+        return bool(row.evidence)
+    score = row.scores.get(metric.name)
+    return score is not None and score.value is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A metric of two runs over the cases that both have a value for.
+
+    Attributes:
+        metric: the column.
+        rows: the first run's rows, then the second's.
+        owner: ``(cases,)`` group of each case.
+        of_both: the statistic of ``rows``.
+    """
+
+    metric: MetricSpec
+    rows: Sequence[CaseRow]
+    owner: npt.NDArray[np.int64]
+    of_both: Statistic
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        return int(self.owner.max()) + 1
+
+    def first(self, weights: Array) -> Array:
+        """Values ``(n,)`` of the first run under ``(n, cases)`` weights."""
+        return self.of_both(np.concatenate([weights, np.zeros_like(weights)], axis=-1))
+
+    def second(self, weights: Array) -> Array:
+        """Values ``(n,)`` of the second run under ``(n, cases)`` weights."""
+        return self.of_both(np.concatenate([np.zeros_like(weights), weights], axis=-1))
+
+    def change(self, weights: Array) -> Array:
+        """Second minus first, ``(n,)``, under ``(n, cases)`` weights."""
+        return np.asarray(self.second(weights) - self.first(weights))
+
+    def exchanged(self, signs: Array) -> Array:
+        """Second minus first, ``(n,)``, the runs exchanged where ``(n, groups)`` signs are −1."""
+        own = (signs > 0).astype(np.float64)[:, self.owner]
+        first = self.of_both(np.concatenate([own, 1 - own], axis=-1))
+        second = self.of_both(np.concatenate([1 - own, own], axis=-1))
+        return np.asarray(second - first)
+
+    def mean_contributions(self, difference: float, noise: float) -> paired.Contributions | None:
+        """Contributions of the groups where the metric is a plain mean over cases, else nothing."""
+        if self.metric.pooled:
+            return None
+        values = np.array([row.scores[self.metric.name].value for row in self.rows], np.float64)
+        parts = paired.mean_contributions(values[: len(self.owner)], values[len(self.owner) :], self.owner)
+        probes = np.random.default_rng(0).choice(np.array([-1.0, 1.0]), (_PROBES, self.groups))
+        expected = [parts.difference, *(probes @ parts.values)]
+        measured = [difference, *self.exchanged(probes)]
+        return parts if np.allclose(expected, measured, rtol=0, atol=1e3 * noise) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What interval and tests of a difference are made of.
+
+    Attributes:
+        contributions: of the groups; ``None`` where no group differs.
+        plain: whether they add up to the difference, as those of a mean over cases do.
+        without: the difference with one group left out.
+        differing: groups that differ.
+        signs: exchanges.
+        noise: size of what is rounding.
+    """
+
+    contributions: paired.Contributions | None
+    plain: bool
+    without: Array
+    differing: int
+    signs: Array
+    noise: float
+
+
+def parts_of(pair: Pair, one: float, other: float, seed: int) -> Parts:
+    """The parts of ``other − one``, the values of a pair's second and first run."""
+    difference, noise = other - one, NOISE * max(1.0, abs(one), abs(other))
+    signs = paired.exchanges(pair.groups, seed)
+    parts = pair.mean_contributions(difference, noise)
+    if parts is not None:
+        several = pair.groups > 1
+        without = (parts.difference - parts.values) / (1 - parts.weights) if several else np.array([np.nan])
+        return Parts(parts, True, without, int(np.count_nonzero(parts.values)), signs, noise)
+    without = leave_one_out(pair.change, pair.owner)
+    alone = pair.exchanged(1 - 2 * np.eye(pair.groups, dtype=np.float64))
+    differing = int(np.count_nonzero(~(np.abs(alone - difference) <= noise)))
+    parts = paired.pseudo_contributions(difference, without, noise) if differing else None
+    return Parts(parts, False, without, differing, signs, noise)
+
+
+def interval_of(parts: paired.Contributions | None, signs: Array, metric: MetricSpec) -> Interval:
+    """The interval of the difference, within the range that differences have."""
+    if parts is None:
+        return Interval(0.0, 0.0, paired.IDENTICAL)
+    if not np.isfinite(parts.values).all():
+        return Interval(None, None, "undefined when one of the groups is left out")
+    low, high = metric.bounds
+    size = None if low is None or high is None else high - low
+    interval = paired.exchange_interval(parts, signs, size)
+    if size is None or interval.low is None or interval.high is None:
+        return interval
+    return dataclasses.replace(interval, low=max(-size, interval.low), high=min(size, interval.high))

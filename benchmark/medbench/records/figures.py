@@ -1,0 +1,241 @@
+"""Images of a case as they stand in a page: the image itself, and outlines and errors as shapes above it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.challenges.base import Challenge
+from medbench.core.case import Case
+from medbench.core.guard import Failure, guarded
+from medbench.core.overlay import DrawnBox, Illustration, ObjectMark, Stroke
+from medbench.core.result_table import CaseRow
+from medbench.records.shell import words
+
+MARK_MARGIN_PX = 8
+LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1600, "detail": 1024}
+_JPEG_QUALITY, LARGEST_PNG_BYTES = 88, 250_000
+LETTERS_OF_A_SIDE = 24
+"""Heights of a letter of a box's text along the longer side of an image."""
+Mask = npt.NDArray[np.bool_]
+Side = Literal["reference", "prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One image of a figure.
+
+    Attributes:
+        source: ``data:`` address.
+        overlay: SVG of outlines, errors, marks and measurements.
+        label: what the slider says.
+        worst: whether it is shown first.
+    """
+
+    source: str
+    overlay: str
+    label: str
+    worst: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A case's image, or the slices of its volume.
+
+    Attributes:
+        case: its id.
+        kind: how much room it gets.
+        caption: text below it.
+        scores: of the case, where the caption says something else.
+        frames: one, or the slices in their order.
+        outlined: whether there are outlines.
+        marked: whether single objects are marked.
+        measured: whether measurements are drawn.
+    """
+
+    case: str
+    kind: str
+    caption: str
+    scores: str
+    frames: tuple[Frame, ...]
+    outlined: bool
+    marked: bool
+    measured: bool
+
+
+def case_figures(
+    challenge: Challenge,
+    cases: Mapping[str, Case],
+    rows: Sequence[CaseRow],
+    predictions: Path,
+    texts: Mapping[str, str],
+) -> list[Figure]:
+    """Figures of cases; a case whose files cannot be read has none.
+
+    Args:
+        challenge: reads images, references and predictions.
+        cases: by id; a row without its case has no figure.
+        rows: of the cases, in the page's order.
+        predictions: folder of the predictions.
+        texts: case -> its scores in words.
+    """
+    figures: list[Figure] = []
+    for row in rows:
+        if row.case in cases and row.predictions:
+            own = partial(_figures, challenge, cases[row.case], predictions, row, texts.get(row.case, ""))
+            outcome = guarded(row.case, own)
+            figures += [] if isinstance(outcome, Failure) else outcome
+    return figures
+
+
+def _figures(challenge: Challenge, case: Case, predictions: Path, row: CaseRow, text: str) -> list[Figure]:
+    images = challenge.exchange.illustrations(case, predictions / next(iter(row.predictions)))
+    slices = [image for image in images if image.kind == "slice"]
+    groups = [[image] for image in images if image.kind != "slice"] + ([slices] if slices else [])
+    return [_figure(row.case, group, text) for group in groups]
+
+
+def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
+    first = images[0]
+    caption = text if first.kind == "slice" else first.caption or text
+    return Figure(
+        case,
+        "slices" if first.kind == "slice" else first.kind,
+        caption,
+        "" if caption == text else text,
+        tuple(map(_frame, images)),
+        any(map(_outlined, images)),
+        any(image.marks for image in images),
+        any(image.strokes for image in images),
+    )
+
+
+def _outlined(image: Illustration) -> bool:
+    shapes = image.reference_boxes or image.prediction_boxes or image.strokes
+    return bool(np.any(image.reference) or np.any(image.prediction) or shapes)
+
+
+def _frame(illustration: Illustration) -> Frame:
+    from medbench.io.raster import resize_image
+
+    image = np.ascontiguousarray(illustration.image, np.uint8)
+    scale = min(1.0, LARGEST_SIDE_PX[illustration.kind] / max(image.shape[:2]))
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    small = resize_image(image, height, width) if scale < 1 else image
+    return Frame(
+        _data_url(small, lossless=illustration.kind == "case"),
+        overlay(illustration, scale),
+        illustration.caption,
+        illustration.worst,
+    )
+
+
+def _data_url(image: npt.NDArray[np.uint8], lossless: bool) -> str:
+    """The image as a ``data:`` address: PNG if it is to be lossless and small then, else JPEG."""
+    import cv2
+
+    bgr = np.ascontiguousarray(image[:, :, ::-1])
+    _, content = cv2.imencode(".png", bgr) if lossless else (True, np.zeros(0, np.uint8))
+    kind = "png"
+    if not 0 < len(content) <= LARGEST_PNG_BYTES:
+        _, content = cv2.imencode(".jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"
+
+
+def overlay(illustration: Illustration, scale: float = 1.0) -> str:
+    """Outlines, wrong pixels, boxes, marks and measurements as SVG; empty where there are none.
+
+    Args:
+        illustration: labels, boxes, marks and strokes, in pixels of the image.
+        scale: from the image to what is shown.
+    """
+    from medbench.io.raster import resize_labels
+
+    height, width = (max(1, round(side * scale)) for side in illustration.reference.shape[:2])
+    reference, prediction = (
+        resize_labels(np.ascontiguousarray(labels, np.uint8), height, width)
+        for labels in (illustration.reference, illustration.prediction)
+    )
+    parts = [*_errors(reference, prediction)]
+    for labels, side in ((reference, "reference"), (prediction, "prediction")):
+        shapes = "".join(_outline(labels == label) for label in np.unique(labels[labels > 0]))
+        parts += [f'<path class="{side}" d="{shapes}"/>'] if shapes else []
+    letter = max(height, width) / LETTERS_OF_A_SIDE
+    for box in illustration.reference_boxes:
+        parts += _box(box, "reference", scale, letter)
+    for box in reversed(illustration.prediction_boxes):
+        parts += _box(box, "prediction", scale, letter)
+    parts += [shape for mark in illustration.marks for shape in _marks(mark, scale)]
+    parts += [_stroke(stroke, scale) for stroke in illustration.strokes]
+    if not parts:
+        return ""
+    return f'<svg class="over" viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>'
+
+
+def _errors(reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> Iterator[str]:
+    """Pixels of a structure that the prediction lacks, and ones that it has too many or calls otherwise."""
+    missed = (reference > 0) & (prediction == 0)
+    wrong = (prediction > 0) & (prediction != reference)
+    for mask, kind in ((missed, "missed"), (wrong, "wrong")):
+        if mask.any():
+            yield f'<g class="errors {kind}"><path fill-rule="evenodd" d="{_outline(mask, 2)}"/></g>'
+
+
+def _outline(mask: Mask, finer: int = 1) -> str:
+    """The contours of a mask as a path; ``finer`` > 1 keeps the area of regions one pixel wide."""
+    import cv2
+
+    own = np.ascontiguousarray(mask, np.uint8)
+    if finer > 1:
+        own = np.repeat(np.repeat(own, finer, 0), finer, 1)
+    contours, _ = cv2.findContours(own, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    return "".join(_path((contour.reshape(-1, 2) + 0.5) / finer) for contour in contours)
+
+
+def _path(points: npt.NDArray[np.float64]) -> str:
+    """A closed path in steps of a tenth of a pixel."""
+    return "M" + "L".join(f"{x:g} {y:g}" for x, y in np.round(points, 1)) + "z"
+
+
+def _box(box: DrawnBox, side: Side, scale: float, letter: float) -> Iterator[str]:
+    """A box, with the text of a reference above and that of a prediction below it."""
+    left, top, right, bottom = (corner * scale for corner in box.corners)
+    yield (
+        f'<rect class="{side}" x="{left:.1f}" y="{top:.1f}" '
+        f'width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
+    )
+    if box.text:
+        y = max(letter, top - letter / 3) if side == "reference" else bottom - letter / 3
+        yield (
+            f'<text class="{side}" x="{left + letter / 3:.1f}" y="{y:.1f}" '
+            f'font-size="{letter:.1f}">{words(box.text)}</text>'
+        )
+
+
+def _marks(mark: ObjectMark, scale: float) -> Iterator[str]:
+    row, column = mark.row * scale, mark.column * scale
+    radius = mark.radius * scale + MARK_MARGIN_PX
+    for look in ("halo", "ring" if mark.kind == "missed" else "square"):
+        if mark.kind == "missed":
+            yield f'<circle class="{look}" cx="{column:.1f}" cy="{row:.1f}" r="{radius:.1f}"/>'
+        else:
+            yield (
+                f'<rect class="{look}" x="{column - radius:.1f}" y="{row - radius:.1f}" '
+                f'width="{2 * radius:.1f}" height="{2 * radius:.1f}"/>'
+            )
+
+
+def _stroke(stroke: Stroke, scale: float) -> str:
+    points = " ".join(
+        f"{(column + 0.5) * scale:.1f},{(row + 0.5) * scale:.1f}" for row, column in stroke.points
+    )
+    look = f"geometry {stroke.side}" if stroke.dashed else stroke.side
+    return f'<polyline class="{look}" points="{points}"/>'

@@ -1,0 +1,1 @@
+"""Parts for medbench of an installed package: nothing here imports medbench's code before it is asked for."""

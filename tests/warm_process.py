@@ -1,0 +1,47 @@
+"""Commands of medbench in processes of their own, which are forked from one that has imported torch.
+
+A process that a shell starts spends most of a tiny run on that import; what else it would find fresh, it
+finds fresh here too.
+"""
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["torch"])
+
+
+def start(arguments, output, cwd=None, **environment):
+    """Start ``medbench`` with arguments; its streams go to ``output/out`` and ``output/err``."""
+    settings = {**os.environ, **environment}
+    process = CONTEXT.Process(
+        target=_command, args=([str(one) for one in arguments], output, cwd or Path.cwd(), settings)
+    )
+    process.start()
+    return process
+
+
+def call(arguments, output, cwd=None, **environment):
+    """Wait for ``medbench`` with arguments: its exit code and what it wrote."""
+    process = start(arguments, output, cwd, **environment)
+    process.join()
+    told = {name: (output / name).read_text() for name in ("out", "err")}
+    return SimpleNamespace(returncode=process.exitcode, stdout=told["out"], stderr=told["err"])
+
+
+def _command(arguments, output, cwd, settings):
+    os.environ.clear()
+    os.environ.update(settings)
+    os.chdir(cwd)
+    for name, stream in (("out", 1), ("err", 2)):
+        os.dup2(os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    own = [path for path in settings.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:0] = [path for path in own if path not in sys.path]
+    sys.argv = ["medbench", *arguments]
+
+    from medbench.cli.main import main
+
+    main()
