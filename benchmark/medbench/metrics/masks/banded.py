@@ -93,10 +93,10 @@ def _parts(
     import cv2
 
     band = np.ascontiguousarray(mask).view(np.uint8)
-    parts = _runs(band.any(axis=0))
+    parts = _runs(np.asarray(band.any(axis=0)))
     for columns in parts if len(parts) <= MOST_PARTS else [slice(0, band.shape[1])]:
         strip = np.ascontiguousarray(band[:, columns])
-        for rows in _runs(strip.any(axis=1)):
+        for rows in _runs(np.asarray(strip.any(axis=1))):
             _, own, stats, _ = cv2.connectedComponentsWithStats(
                 strip[rows], connectivity=connectivity, ltype=cv2.CV_32S
             )
