@@ -105,7 +105,7 @@ def command(
     if (challenge is None) == (references is None):
         named = (
             ""
-            if predictions is None or predictions.exists()
+            if predictions is None or Path(predictions).exists()
             else (f" {predictions} is no folder, and no [predictions.…] of medbench.toml has this name.")
         )
         raise MedbenchError(
