@@ -17,36 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from metrics_cases import frame_pairs
+from metrics_timing import Ratio
 
 HERE = Path(__file__).resolve()
 METRICS = "dice,hd,hd95.pooled,assd.pooled"
 MEDBENCH = [sys.executable, "-m", "medbench"]
 FRAMES, DRAWN = 1000, 40
 FOLDERS_GOAL, CASE_GOAL_MS = 1.3, 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """Median, least and largest of the ratios of rounds."""
-
-    median: float
-    least: float
-    largest: float
-
-    @classmethod
-    def of(cls, peer: list[float], own: list[float]) -> Ratio:
-        """Ratios of what two took in the same rounds."""
-        each = [a / b for a, b in zip(peer, own, strict=True)]
-        return cls(statistics.median(each), min(each), max(each))
-
-    def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.least:.2f}–{self.largest:.2f})"
 
 
 def environment(home: Path, threads: int = 1) -> dict[str, str]:

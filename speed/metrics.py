@@ -325,14 +325,18 @@ def sections(quick: bool) -> dict[str, Callable[[], list[str]]]:
 
 
 def report(quick: bool, only: str | None) -> str:
-    """The whole report, or the last one with one part measured anew."""
+    """The whole report, or the last one with one part measured anew, or added."""
     parts = sections(quick)
     if only is None:
         return heading() + "".join("\n" + "\n".join(part()) + "\n" for part in parts.values())
     lines = parts[only]()
     blocks = HERE.with_suffix(".md").read_text(encoding="utf-8").split("\n## ")
     fresh = ("\n".join(lines) + "\n").removeprefix("## ")
-    blocks = [fresh if block.split("\n")[0] == fresh.split("\n")[0] else block for block in blocks]
+    titles = [block.split("\n")[0] for block in blocks]
+    if fresh.split("\n")[0] in titles:
+        blocks[titles.index(fresh.split("\n")[0])] = fresh
+    else:
+        blocks.append(fresh)
     return "\n## ".join(blocks)
 
 

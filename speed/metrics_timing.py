@@ -5,8 +5,27 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Median, least and largest of the ratios of rounds."""
+
+    median: float
+    least: float
+    largest: float
+
+    @classmethod
+    def of(cls, peer: list[float], own: list[float]) -> Ratio:
+        """Ratios of what two took in the same rounds."""
+        each = [a / b for a, b in zip(peer, own, strict=True)]
+        return cls(statistics.median(each), min(each), max(each))
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f}–{self.largest:.2f})"
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
@@ -16,7 +35,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
 
 
 def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Medians over rounds in which every tool that still has runs left gets one."""
+    """Medians and CPU seconds of rounds in which every tool that still has runs left gets one."""
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
     values: dict[str, Any] = {}
@@ -34,6 +53,7 @@ def interleaved(calls: dict[str, Callable[[], Any]], repeats: dict[str, int]) ->
         name: {
             "wall_s": statistics.median(wall[name]),
             "cpu_s": statistics.median(cpu[name]),
+            "cpu_rounds": cpu[name],
             "runs": len(wall[name]),
             "values": values[name],
         }

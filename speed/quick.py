@@ -30,9 +30,10 @@ for variable in THREAD_VARIABLES:
 
 import numpy as np  # noqa: E402
 
-from evaluate import CASE_GOAL_MS, FOLDERS_GOAL, FRAMES, Ratio, folders, psfhs_case_ms  # noqa: E402
+from evaluate import CASE_GOAL_MS, FOLDERS_GOAL, FRAMES, folders, psfhs_case_ms  # noqa: E402
 from metrics_cases import SCAN_SPACING, frame_pairs, many_labels, scan_pairs  # noqa: E402
 from metrics_labels import FOUR  # noqa: E402
+from metrics_timing import Ratio  # noqa: E402
 from plain_recipe import compare_labels  # noqa: E402
 
 HERE = Path(__file__).resolve().parent

@@ -61,7 +61,7 @@ def measure(cases: str, runs: Path) -> tuple[Clock, float, int]:
     import medbench
     from medbench.challenges import base
     from medbench.inference import predictor
-    from medbench.running import loop, setup
+    from medbench.running import journal, loop, setup
     from medbench.running import run as running
     from medbench.running.request import Inference
 
@@ -79,7 +79,7 @@ def measure(cases: str, runs: Path) -> tuple[Clock, float, int]:
     predictor.decode = clock.watched("decode", predictor.decode)
     base.Challenge.write = clock.watched("write", base.Challenge.write)  # type: ignore[method-assign]
     loop.sha256_file = clock.watched("hash", loop.sha256_file)
-    loop.sealed_line = clock.watched("journal", loop.sealed_line)
+    journal.sealed_line = clock.watched("journal", journal.sealed_line)
     subject = medbench.load_challenge(CHALLENGE)
     scorer = type(subject.scorer)
     scorer.score_file = clock.watched("score", scorer.score_file)

@@ -6,6 +6,7 @@ python speed/summaries.py > speed/summaries.md
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import numpy as np
 
 SHOT_STEPS, CHANNELS, GLOBAL_EVERY = 60, 1024, 7
 NETWORK = ("prediction", "training step")
+BOUND = 64
+BOUNDED = {"encoder, all": 0, "encoder, bounded": BOUND, "prediction, bounded": BOUND}
 
 
 def scenes(n, channels=CHANNELS, seed=1):
@@ -119,8 +122,32 @@ def whole_network(what, n):
     return time.process_time() - started
 
 
+def bounded(what, n):
+    """Seconds of the encoder, or of a prediction with every frame in the decoder, with its bound."""
+    import torch
+
+    import medbench
+
+    torch.manual_seed(0)
+    network = medbench.create_model("fulltransnet", num_classes=1, length=n, most_global_frames=BOUNDED[what])
+    frames, everywhere = torch.rand(1, n, CHANNELS), torch.arange(0, n, GLOBAL_EVERY)[None]
+    with torch.inference_mode():
+        network.eval()
+        started = time.process_time()
+        if what.startswith("encoder"):
+            network.encode(frames, everywhere)
+        else:
+            network.frame_scores(frames, frames, everywhere)
+        return time.process_time() - started
+
+
 def measure(what, n):
     """Seconds and peak MiB above the imports, in this process."""
+    if what in BOUNDED:
+        bounded(what, 64)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seconds = min(bounded(what, n) for _ in range(2))
+        return seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 0
     if what in NETWORK:
         whole_network(what, 64)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -221,7 +248,26 @@ def growth(steps):
     )
 
 
-PARTS = {"segmentation": segmentation, "attention": one_layer, "network": networks}
+def bound():
+    """Lines on a bound on the global frames."""
+    print(f"## A bound on global frames: `--set most_global_frames={BOUND}`\n")
+    print(f"Every {GLOBAL_EVERY}th frame is global (14 %), and all are taken in the exact form, the default.")
+    print("The decoder of a prediction sees every frame, and the bound leaves its pairs alone.\n")
+    lengths = (500, 1000, 2000, 4000, 8000, 16000)
+    print(f"| seconds | {' | '.join(f'{n:,}' for n in lengths)} | 500 to 4,000 | 500 to 16,000 |")
+    print("|---" * (len(lengths) + 3) + "|")
+    for what in BOUNDED:
+        upto = [n for n in lengths if what == "encoder, bounded" or n <= 4000]
+        seconds = {n: measured(what, n)[0] for n in upto}
+        cells = [f"{seconds[n]:.3f}" if n in seconds else "" for n in lengths]
+        powers = [
+            f"n^{math.log(seconds[n] / seconds[500]) / math.log(n / 500):.2f}" if n in seconds else ""
+            for n in (4000, 16000)
+        ]
+        print(f"| {what} | {' | '.join([*cells, *powers])} |", flush=True)
+
+
+PARTS = {"segmentation": segmentation, "attention": one_layer, "bound": bound, "network": networks}
 
 
 def main():

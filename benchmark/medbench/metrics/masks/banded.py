@@ -69,8 +69,8 @@ def bands(shape: tuple[int, ...]) -> Iterator[slice]:
 def label_band(mask: Mask, connectivity: int) -> tuple[Labels, npt.NDArray[np.int32]]:
     """Label a band by itself; the same mask gives the same labels.
 
-    Columns without a pixel of the mask separate its parts, and rows the parts of a part, which are labelled one
-    by one; where there are so many of them that this costs more, the columns are taken together.
+    Columns without a pixel of the mask separate its parts, and rows those of a part, which are labelled by
+    themselves; where there are so many of them that this costs more, all columns are taken together.
 
     Returns:
         Labels ``(rows, width)``; for each from 0 on: first column, first row, width, height, pixels. The row
@@ -93,10 +93,10 @@ def _parts(
     import cv2
 
     band = np.ascontiguousarray(mask).view(np.uint8)
-    parts = _runs(band.any(axis=0))
+    parts = _runs(np.asarray(band.any(axis=0)))
     for columns in parts if len(parts) <= MOST_PARTS else [slice(0, band.shape[1])]:
         strip = np.ascontiguousarray(band[:, columns])
-        for rows in _runs(strip.any(axis=1)):
+        for rows in _runs(np.asarray(strip.any(axis=1))):
             _, own, stats, _ = cv2.connectedComponentsWithStats(
                 strip[rows], connectivity=connectivity, ltype=cv2.CV_32S
             )

@@ -7,8 +7,6 @@ the tree: siblings from the last found to the first in reading order, children a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -95,27 +93,19 @@ def _apart(boxes: list[Box]) -> list[Box]:
     changed = True
     while changed:
         changed = False
+        above: list[Box] = []
         result: list[Box] = []
         for box in sorted(boxes):
-            near = _touching(result, box)
-            if near:
-                members: Any = np.array([box, *(result[index] for index in near)])
-                for index in reversed(near):
-                    del result[index]
-                low, high = members[:, :2].min(axis=0), members[:, 2:].max(axis=0)
-                box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-                changed = True
-            result.append(box)
-        boxes = result
+            beside = []
+            for other in above:
+                if other[2] + 2 <= box[0]:
+                    result.append(other)
+                elif other[1] < box[3] + 2 and other[3] + 2 > box[1]:
+                    top, left = min(other[0], box[0]), min(other[1], box[1])
+                    box = top, left, max(other[2], box[2]), max(other[3], box[3])
+                    changed = True
+                else:
+                    beside.append(other)
+            above = [*beside, box]
+        boxes = result + above
     return boxes
-
-
-def _touching(boxes: list[Box], box: Box) -> list[int]:
-    """Indices of the boxes that are less than two pixels away."""
-    if not boxes:
-        return []
-    table = np.array(boxes)
-    near = (table[:, :2] < np.array(box[2:]) + 2).all(axis=1) & (table[:, 2:] + 2 > np.array(box[:2])).all(
-        axis=1
-    )
-    return [int(index) for index in np.flatnonzero(near)]

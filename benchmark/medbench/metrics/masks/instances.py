@@ -206,8 +206,9 @@ def _overlaps_in_bands(
     sides = BandedObjects(), BandedObjects()
     parts: dict[tuple[int, int], int] = {}
     for rows in bands(reference.shape):
-        (own, add_own), (other, add_other) = sides[0].add(reference[rows]), sides[1].add(prediction[rows])
-        for (first, second), both in _band_overlaps(own, other).items():
+        masks = reference[rows], prediction[rows]
+        (own, add_own), (other, add_other) = (side.add(mask) for side, mask in zip(sides, masks, strict=True))
+        for (first, second), both in _band_overlaps(own, other, np.flatnonzero(masks[0] & masks[1])).items():
             key = first + add_own, second + add_other
             parts[key] = parts.get(key, 0) + both
     table: dict[tuple[int, int], int] = {}
@@ -218,17 +219,12 @@ def _overlaps_in_bands(
     return *sides, table
 
 
-def _band_overlaps(own: Labels, other: Labels) -> dict[tuple[int, int], int]:
-    table: dict[tuple[int, int], int] = {}
-    width = int(other.max(initial=0)) + 1
-    for begin in range(0, len(own), 256):
-        a, b = own[begin : begin + 256], other[begin : begin + 256]
-        both = np.flatnonzero(np.logical_and(a, b))
-        joint = a.reshape(-1)[both].astype(np.int64) * width + b.reshape(-1)[both]
-        for value, count in zip(*_counted(joint), strict=True):
-            key = value // width, value % width
-            table[key] = table.get(key, 0) + count
-    return table
+def _band_overlaps(own: Labels, other: Labels, both: npt.NDArray[np.intp]) -> dict[tuple[int, int], int]:
+    """Pixels that each pair of labels shares, given the flat places that both masks mark."""
+    first, second = own.reshape(-1)[both].astype(np.int64), other.reshape(-1)[both]
+    width = int(second.max(initial=0)) + 1
+    values, counts = _counted(first * width + second)
+    return {divmod(value, width): count for value, count in zip(values, counts, strict=True)}
 
 
 def _counted(values: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
