@@ -13,7 +13,7 @@ from golden_files import golden
 from medbench.core import plugins
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-NOT_QUICK = ("docs", "nnunet", "plugins", "profiling", "submissions", "training")
+NOT_QUICK = ("browser", "docs", "nnunet", "plugins", "profiling", "submissions", "training")
 """Rooms that ``--quick`` leaves out: nearly all of their tests train, build or start processes."""
 
 

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import medbench
+from medbench.cli.main import app
 from medbench.core import project
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
@@ -129,7 +131,7 @@ def test_images_without_masks_and_the_reverse_are_counted_and_named(place):
     told = "\n".join(declared.lines)
     assert not declared.complete
     assert "2 images have no mask: images/p0_00.png, images/p1_01.png." in told
-    assert "1 masks have no image: masks/p2_02.png." in told
+    assert "1 mask has no image: masks/p2_02.png." in told
     assert "2 of 9 images have no mask: p0_00, p1_01." in _errors("ours")
     assert "1 masks have no image: p2_02.png." in _errors("ours")
 
@@ -317,3 +319,68 @@ def test_a_volume_of_a_channel_that_no_modality_names_is_refused(place):
     (folder / "dataset.json").write_text(json.dumps(facts))
     with pytest.raises(MedbenchError, match=r"c_0_0001\.nii\.gz: is the channel 1, more declares 1"):
         declare(folder, "more")
+
+
+def test_suffixes_in_capitals_are_found(place):
+    _draw(place / "png")
+    for path in (place / "png").rglob("*.png"):
+        path.rename(path.with_suffix(".PNG"))
+    declare(place / "png", "ours", Wishes(labels={"polyp": 255}))
+    assert _errors("ours") == []
+
+
+def test_a_group_in_no_name_is_refused_and_one_in_some_is_told(place):
+    _draw(place / "png")
+    with pytest.raises(MedbenchError, match="is in no case's name, for example p0_00") as refused:
+        declare(place / "png", "ours", Wishes(group=r"q(\d)"))
+    assert refused.value.code == "data.group"
+    assert not (place / "medbench.toml").exists()
+    declared = declare(place / "png", "ours", Wishes(group=r"(p[1-4])_"))
+    assert any(line.startswith("warning: 2 of 10 cases match no group") for line in declared.lines)
+
+
+def test_a_refused_declaration_is_not_written(place):
+    _draw(place / "png", count=1)
+    with pytest.raises(MedbenchError, match="are too few") as refused:
+        declare(place / "png", "ours")
+    assert refused.value.code == "splits.few"
+    assert not (place / "medbench.toml").exists()
+    _draw(place / "png")
+    assert declare(place / "png", "ours").complete
+
+
+def test_images_to_predict_without_labels_are_left_out_of_nnunets_layout(place):
+    folder = place / "Dataset501_Toy"
+    for index in range(8):
+        labels = np.zeros((6, 8, 8), np.uint8)
+        labels[1:4, 1 + index % 3 : 6, 2:5] = 1
+        _volume(folder / f"imagesTr/t_{index:03}_0000.nii.gz", labels.astype(np.int16) + index)
+        _volume(folder / f"labelsTr/t_{index:03}.nii.gz", labels)
+    _volume(folder / "imagesTs/t_100_0000.nii.gz", np.ones((6, 8, 8), np.int16))
+    (folder / "dataset.json").write_text(
+        json.dumps(
+            {
+                "channel_names": {"0": "MR"}, "labels": {"background": 0, "organ": 1}, "numTraining": 8,
+                "file_ending": ".nii.gz",
+            }
+        )
+    )  # fmt: skip
+    declared = declare(folder, "toy")
+    assert any("1 file in imagesTs has no labels and is left out" in line for line in declared.lines)
+    assert not [message for message in _errors("toy") if "no mask" in message]
+
+
+def test_a_comparison_says_how_many_cases_were_lost(place):
+    _draw(place / "png")
+    declare(place / "png", "ours", Wishes(labels={"polyp": 255}, folds=2))
+    cases = medbench.load_challenge("ours").cases(place / "png", "folds")
+    folders = []
+    for name, kept in (("all", cases), ("part", cases[2:])):
+        for case in kept:
+            mask = raster.read_label_map(case.reference["labels"])
+            raster.write_label_map(place / name / f"{case.id}.png", mask)
+        evaluated = evaluate("ours", place / name, split="folds")
+        folders.append(str(evaluated.folder))
+    told = CliRunner().invoke(app, ["compare", *folders])
+    assert told.exit_code == 0, told.output
+    assert "0 failed and 2 missing of 10 cases" in " ".join(told.output.split())

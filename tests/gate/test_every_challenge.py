@@ -40,7 +40,7 @@ WHOLE = (
 MODELS = {
     "landmarks": "heatmap_unet.test",
     "boxes": "medformer.retinanet.test",
-    "frame_scores": "bidirectional_lstm",
+    "frame_scores": "baseline/bilstm",
     "image_labels": "cm_cgns.classifier",
 }  # fmt: skip
 SOME = 6

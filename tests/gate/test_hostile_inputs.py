@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import struct
+import zipfile
 from pathlib import Path
 
 import gate_samples as made
@@ -17,15 +18,20 @@ from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.files import dump_json, read_json
 from medbench.core.folders import leaderboards_folder
+from medbench.core.project import read_project
 from medbench.core.seals import read_lines, seal_of, sealed_line
 from medbench.io.caches import content_sha256
 from medbench.io.gate import expected
 from medbench.io.nifti_mha import read_volume
+from medbench.leaderboards.merge import merge
 from medbench.leaderboards.results import build_board, load_board
+from medbench.nnunet.files import is_model, unpack
 from medbench.records.reading import read_run
 from medbench.running.evaluate import evaluate
 from medbench.running.folders import evaluate_folders
+from medbench.running.request_file import read_options
 from medbench.running.samples import MARKER, is_sample
+from medbench.studies.declaration import read_study
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +116,7 @@ ODD = {
     "digits": lambda row: b'{"key": ' + b"9" * 6000 + b"}",
     "a list as key": lambda row: sealed_line({**row, "key": []}).encode(),
     "a number as key": lambda row: sealed_line({**row, "key": 5}).encode(),
+    "a path as key": lambda row: sealed_line({**row, "key": "../../../elsewhere"}).encode(),
     "no model": lambda row: sealed_line({**row, "model": None}).encode(),
     "a list of metrics": lambda row: sealed_line({**row, "metrics": []}).encode(),
     "a text as value": lambda row: sealed_line({**row, "metrics": {"dice": {"value": "1"}}}).encode(),
@@ -137,6 +144,51 @@ def test_a_line_that_is_no_row_is_named_and_stays(cvc, kind):
             action()
         assert caught.value.code == "leaderboard.damaged"
     assert path.read_bytes() == content
+
+
+def test_a_row_that_disagrees_with_its_evidence_is_not_merged(cvc, tmp_path):
+    """A row of another leaderboard with a raised value and a right hash of its line."""
+    made_release, predictions = cvc
+    evaluate("cvc_clinicdb", predictions, data=made_release.root)
+    path = leaderboards_folder() / "cvc_clinicdb" / "results.jsonl"
+    row = dict(read_lines(path)[0].row)
+    row["metrics"] = {**row["metrics"], "dice": {**row["metrics"]["dice"], "value": 0.999}}
+    path.write_text(sealed_line(row) + "\n")
+    seal_of(path).unlink()
+    with pytest.raises(MedbenchError, match="says another metrics than") as caught:
+        merge(tmp_path / "all", [leaderboards_folder()])
+    assert caught.value.code == "leaderboard.disagrees"
+    assert not list((tmp_path / "all").rglob("*.jsonl"))
+
+
+@pytest.mark.parametrize("kind", ["nested", "digits", "fifo", "folder", "vast"])
+def test_toml_files_that_are_none_are_refused_in_one_line(tmp_path, kind):
+    path = tmp_path / "r.toml"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"a = " + {"nested": b"[" * 50_000, "digits": b"9" * 6000, "vast": b"1"}[kind])
+    if kind == "vast":
+        os.truncate(path, 1 << 40)
+    readers = [lambda: read_options(path), lambda: read_study(path), lambda: read_project(path)]
+    for read in readers:
+        with pytest.raises(MedbenchError) as caught:
+            read()
+        assert "\n" not in caught.value.message
+        assert str(path) in caught.value.message
+
+
+def test_an_archive_of_weights_that_is_a_bomb_is_refused(tmp_path):
+    path = tmp_path / "model.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/fold_0/checkpoint_final.pth", bytes(32 << 20))
+    with pytest.raises(MedbenchError) as caught:
+        unpack(path, tmp_path / "out")
+    assert caught.value.code == "archive.too_large"
+    os.mkfifo(tmp_path / "weights.pt")
+    assert not is_model(tmp_path / "weights.pt")
 
 
 @pytest.mark.timeout(30)

@@ -331,6 +331,7 @@ def test_every_trainer_that_may_be_named_is_found_by_nnunet():
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
 def test_a_transformer_of_nnunets_trainers_trains_on_volumes_and_predicts(tmp_path, one_thread):
     """Primus S, by the name of its trainer, for two steps on cubes of 32 voxels."""
     rng = np.random.default_rng(0)

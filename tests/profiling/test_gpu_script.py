@@ -15,6 +15,7 @@ def test_a_family_is_measured(tmp_path, monkeypatch, one_thread):
     specification = importlib.util.spec_from_file_location("speed_gpu", SPEED / "gpu.py")
     script = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "speed_gpu", script)
+    monkeypatch.syspath_prepend(str(SPEED))
     specification.loader.exec_module(script)
     monkeypatch.setattr(script, "TINY", ("dssau_net.test",))
     page = tmp_path / "gpu.md"

@@ -13,6 +13,7 @@ from medbench.running.run import run
 from medbench.running.train import train
 from medbench.training.fit import Hardware
 
+pytestmark = pytest.mark.slow
 CHALLENGES = ("brain_tumor_mri", "colonpath", "isic2018_task3")
 
 
@@ -78,7 +79,6 @@ def test_predict_leaves_the_table(samples, places, tmp_path, one_thread):
     assert (tmp_path / "out" / "predictions" / "colonpath.csv").read_text().startswith("img_id,tumor\n")
 
 
-@pytest.mark.slow
 def test_a_quick_training_beats_chance_on_the_sample(samples, places, one_thread):
     weights = train(
         "timm/test_resnet",

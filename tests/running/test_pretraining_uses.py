@@ -105,6 +105,27 @@ def test_encoders_of_a_pretraining_stay_frozen_or_are_tuned(
 
 
 @pytest.mark.slow
+def test_setr_takes_a_pretrained_transformer(folders, tmp_path):
+    write_pairs(tmp_path / "pairs", {"train": 8, "validate": 8, "test": 8})
+    sizes = {"embed_dim": 16, "depth": 1, "num_heads": 2}
+    asked = PretrainRequest(
+        data=tmp_path / "pairs", recipe="test", runs=tmp_path / "runs", recipe_changes={"second_epochs": 0},
+        options={"encoder": "vit_base", "decoder_widths": [8, 8, 8], **sizes},
+    )  # fmt: skip
+    pretrained = backbone(load_checkpoint(pretrain(asked, CPU)).state)
+    (run,) = (tmp_path / "runs/pretraining/cm_cgns").iterdir()
+    options = {**sizes, "image_size": 32, "decoder_channels": [8, 8, 8, 8]}
+    weights = train(
+        "cm_cgns.setr", "siim_pneumothorax", recipe="official", recipe_changes=SHORT, options=options,
+        data=folders["siim_pneumothorax"], split="train_10", init=str(run), freeze=["encoder"],
+        runs=tmp_path / "runs", hardware=CPU,
+    )  # fmt: skip
+    kept = part(load_checkpoint(weights).state, "encoder.")
+    assert kept.keys() == pretrained.keys()
+    assert all(torch.equal(kept[key], value) for key, value in pretrained.items())
+
+
+@pytest.mark.slow
 def test_random_weights_and_a_file_of_imagenets_layout_stand_beside_it(folders, tmp_path):
     fresh = create_model("cm_cgns.classifier", num_classes=1000, **SIZES)
     state = part(fresh.state_dict(), "encoder.backbone.")

@@ -261,6 +261,20 @@ def test_real_data_without_weights_says_what_to_do(small_iugc):
     assert "medbench train" in caught.value.hint
 
 
+def test_weights_that_were_trained_with_other_options_are_named(small_iugc, tmp_path):
+    folder = tmp_path / "iugc2024" / "dssau_net.test" / "training" / "abc"
+    folder.mkdir(parents=True)
+    (folder / "weights.pt").write_bytes(b"")
+    summary = {
+        "model": MODEL, "options": {"width": 8}, "manifest_sha256": "other", "split": "train", "seed": 0,
+        "recipe": {"name": "quick"}, "finished": "2026-01-01",
+    }  # fmt: skip
+    (folder / "training.json").write_text(json.dumps(summary))
+    with pytest.raises(MedbenchError, match="Those that were trained have --set width=8") as caught:
+        run(MODEL, "iugc2024", data=small_iugc, runs=tmp_path)
+    assert caught.value.code == "weights.none"
+
+
 SHORT = {"epochs": 3, "batch_size": 4, "image_size": 128}
 
 

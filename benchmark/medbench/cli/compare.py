@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from medbench.leaderboards.compare import Difference
+    from medbench.records.reading import Run
     from medbench.statistics.ranking import Standing
 
 _LEVEL = 0.05
@@ -77,10 +79,11 @@ def command(
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
     differences = compare_runs(entries, metrics or (), seed, margin)
+    legend = [*_lost(entries), *_legend(differences)]
     if html is not None:
         from medbench.running.comparison import comparison
 
-        comparison(html, entries, differences, _legend(differences), data, folders or ())
+        comparison(html, entries, differences, legend, data, folders or ())
     if as_json:
         print_json([difference.as_json() for difference in differences])
         return
@@ -95,8 +98,21 @@ def command(
         {run.title: list(run.rows.values()) for run in entries}
     )
     _print_standings(f"Ranking of {record.challenge.title}{kind}", standings)
-    for line in _legend(differences):
+    for line in legend:
         typer.echo(line)
+
+
+def _lost(runs: Sequence[Run]) -> list[str]:
+    """How many cases of each run have no prediction that could be scored."""
+    lines = []
+    for run in runs:
+        counts = Counter(row.status for row in run.rows.values())
+        if counts["failed"] or counts["missing"]:
+            lines.append(
+                f"{run.title}: {counts['failed']} failed and {counts['missing']} missing of {len(run.rows)} "
+                "cases; their values are those of the challenge's rule."
+            )
+    return lines
 
 
 def _chance(p: float | None) -> str:

@@ -103,8 +103,15 @@ def command(
         pair = pair or declared.rename
         challenge = challenge or (declared.challenge or None if references is None else None)
     if (challenge is None) == (references is None):
+        named = (
+            ""
+            if predictions is None or Path(predictions).exists()
+            else (f" {predictions} is no folder, and no [predictions.…] of medbench.toml has this name.")
+        )
         raise MedbenchError(
-            "option.missing", "Give either --challenge or --references.", "For example --references labels/."
+            "option.missing",
+            f"Give either --challenge or --references.{named}",
+            "For example --references labels/.",
         )
     _refuse_ignored(context, CHALLENGE_ALONE if challenge is None else FOLDERS_ALONE, challenge is None)
     if (predictions is None) == (predictions_json is None):

@@ -107,9 +107,11 @@ def command(
     )
     unit = {1: "sequences", 2: "images", 3: "volumes"}[model_entry(model).spatial_dims]
     steps = f"{summary['steps']} steps, {held_out or 'no validation'}" if "steps" in summary else "no steps"
+    options = "".join(f" --set {setting}" for setting in settings or [])
+    place = "" if data is None else f" --data {data}"
     typer.echo(
         f"{weights}\n{summary['n_training_images']} {unit}, {steps}; "
-        "medbench run finds these weights by itself."
+        f"next: medbench run -m {model} -c {challenge}{options}{place} finds these weights."
     )
 
 

@@ -71,7 +71,7 @@ def read_lines(path: Path) -> list[Line]:
 def _line(number: int, piece: bytes, last: bool) -> Line:
     text = piece.decode(errors="replace")
     try:
-        row = parse_json(piece, strict=True)
+        row = parse_json(text if text.isascii() else piece, strict=True)
     except ValueError:
         row = None
     if not isinstance(row, dict):

@@ -21,6 +21,7 @@ from medbench.inference.wrappers import DICTIONARIES, peelings, unwrapped
 if TYPE_CHECKING:
     import torch
 
+_IMAGE_SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff")
 FACTS_KEY = "medbench"
 
 
@@ -132,6 +133,12 @@ def _stored(content: bytes, path: Path) -> Any:
 
     import torch
 
+    if content.startswith(_IMAGE_SIGNATURES):
+        raise MedbenchError(
+            "weights.not_a_state_dict",
+            f"{path}: is an image, no checkpoint.",
+            "Give the .pt or .safetensors file of a training.",
+        )
     try:
         if _is_safetensors(content):
             from safetensors.torch import load

@@ -241,9 +241,8 @@ def _shared(
         for name, row in first.rows.items()
         if (bool(row.evidence) if metric.pooled else metric.name in row.scores)
     ]
-    shared = [
-        name for name in concerned if usable(metric, first.rows[name]) and usable(metric, second.rows[name])
-    ]
+    both = usable(metric, first.rows) & usable(metric, second.rows)
+    shared = [name for name in concerned if name in both]
     units = [first.rows[name].group or name for name in shared]
     groups = {unit: index for index, unit in enumerate(dict.fromkeys(units))}
     counts = (len(shared), len(concerned) - len(shared), len(groups))

@@ -11,6 +11,7 @@ from medbench.core.seals import Line
 from medbench.leaderboards.results import (
     RESULTS,
     changed_rows,
+    check_against_runs,
     evidence_folder,
     keep_evidence,
     measured_challenges,
@@ -18,7 +19,7 @@ from medbench.leaderboards.results import (
 )
 from medbench.profiling.records import PROFILES, add_profiles, read_profiles
 from medbench.records.agreement import differing
-from medbench.records.reading import RECORD, read_run
+from medbench.records.reading import RECORD
 
 _RESULT = ("metrics", "counts", "manifest_sha256", "split", "data")
 """Entries that the key decides: the same run says the same on every machine."""
@@ -43,9 +44,9 @@ def merge(leaderboards: Path, others: Sequence[Path]) -> list[Merged]:
         others: folders of leaderboards of other machines.
 
     Raises:
-        MedbenchError: ``leaderboard.empty`` for a folder without rows and profiles, ``leaderboard.damaged``
-            or ``run.damaged`` for one that was edited, ``leaderboard.conflict`` where one key has two
-            results; nothing of that challenge is then written.
+        MedbenchError: ``leaderboard.empty`` for a folder without rows and profiles, ``leaderboard.damaged``,
+            ``leaderboard.disagrees`` or ``run.damaged`` for one that was edited, ``leaderboard.conflict``
+            where one key has two results; nothing of that challenge is then written.
     """
     for other in others:
         if not measured_challenges(other) and not (other / PROFILES).is_file():
@@ -75,7 +76,7 @@ def _merge_challenge(leaderboards: Path, others: Sequence[Path], challenge: str)
                     continue
                 evidence = evidence_folder(other, challenge, key)
                 if (evidence / RECORD).is_file():
-                    read_run(evidence)
+                    check_against_runs(path, line, None)
                     copies.append((evidence, evidence_folder(leaderboards, challenge, key)))
                 lines[key] = line
                 new += 1

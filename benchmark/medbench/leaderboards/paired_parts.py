@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,16 @@ from medbench.statistics.intervals import NOISE, Array, Interval, leave_one_out
 _PROBES = 4
 
 
-def usable(metric: MetricSpec, row: CaseRow) -> bool:
-    """Whether a case has a value in a column, or what a pooled value is made of."""
+def usable(metric: MetricSpec, rows: Mapping[str, CaseRow]) -> set[str]:
+    """Cases with a value in a column, or with what a pooled value is made of."""
     if metric.pooled:
-        return bool(row.evidence)
-    score = row.scores.get(metric.name)
-    return score is not None and score.value is not None
+        return {case for case, row in rows.items() if row.evidence}
+    column = metric.name
+    return {
+        case
+        for case, row in rows.items()
+        if (score := row.scores.get(column)) is not None and score.value is not None
+    }
 
 
 @dataclass(frozen=True, slots=True)

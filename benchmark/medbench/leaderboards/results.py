@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -25,6 +27,7 @@ from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD, Run,
 from medbench.records.schema import RunRecord
 
 RESULTS = "results.jsonl"
+_KEY = re.compile(r"[\w-]+")
 _SORTED_BY = ("data", "split", "model", "key")
 SEALED = "sealed"
 
@@ -113,11 +116,11 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
 
     def checked(row: Mapping[str, Any]) -> Run | None:
         line = unchecked.pop(str(row["key"]), None)
-        return None if line is None else _check_against_runs(path, line, runs)
+        return None if line is None else check_against_runs(path, line, runs)
 
     board = board_of_lines(leaderboards, challenge, lines, checked)
     for line in list(unchecked.values()):
-        _check_against_runs(path, line, runs)
+        check_against_runs(path, line, runs)
     if not board.tables:
         raise MedbenchError(
             "leaderboard.empty",
@@ -127,13 +130,26 @@ def load_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> 
     return board
 
 
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the search for cycles while runs are read and drawn: they have none."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
 def build_board(leaderboards: Path, challenge: str, runs: Path | None = None) -> list[Path]:
     """Write a challenge's pages (Markdown, HTML, LaTeX, CSV) anew from its rows; the paths written.
 
     Raises:
         MedbenchError: as :func:`load_board`.
     """
-    return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
+    with _no_collection():
+        return _write_pages(leaderboards / challenge, load_board(leaderboards, challenge, runs))
 
 
 def read_lines_of_rows(path: Path) -> list[Line]:
@@ -161,6 +177,8 @@ def _check_row(row: Mapping[str, Any]) -> None:
     for name in (*_SORTED_BY, "title"):
         if not isinstance(row[name], str):
             raise TypeError(f"its {name} is no text")
+    if not _KEY.fullmatch(row["key"]):
+        raise TypeError("its key is none")
     for name, metric in row["metrics"].items():
         value = metric["value"]
         if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
@@ -219,7 +237,7 @@ def run_of_row(leaderboards: Path, challenge: str, row: Mapping[str, Any]) -> Ru
         return None
 
 
-def _check_against_runs(path: Path, line: Line, runs: Path | None) -> Run | None:
+def check_against_runs(path: Path, line: Line, runs: Path | None) -> Run | None:
     """Compare a row with its evidence, and with the run that it was made of where that lies in ``runs``.
 
     Returns:

@@ -11,12 +11,12 @@ from medbench.challenges.base import Challenge
 from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
-from medbench.challenges.declared.splits import members
+from medbench.challenges.declared.splits import members, refuse_few
 from medbench.challenges.declared.survey import survey
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
 from medbench.core.errors import MedbenchError
-from medbench.core.project import read_project
+from medbench.core.project import PROJECT_FILE, find_project, read_project
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +77,28 @@ def declare(
         )
     result = survey(folder)
     entries = _entries(result, wishes)
-    trial = read_declaration(
-        name, {"root": str(folder.resolve()), **entries}, folder.resolve() / "medbench.toml"
-    )
+    project = file or find_project() or Path.cwd() / PROJECT_FILE
+    trial = read_declaration(name, {"root": str(folder.resolve()), **entries}, project)
     challenge, cases = declared_challenge(trial), find_items(trial, trial.root).cases
     entries |= _rules(challenge)
+    refuse_few(trial, cases)
     path = append_declaration(folder, name, entries, file)
     declaration = read_declaration(name, read_project(path).data[name], path)
     splits = members(declaration, cases)
     lines = [f"{folder}: {line}" for line in result.told] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
+    alone = sum(not item.group for item in cases) if declaration.group else 0
     kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
+    if alone:
+        lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
     lines += [
         f"splits: {counts}{kept}",
         f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
         f"written: [data.{name}] in {path}",
         f"next: medbench data check {name}",
-        f"      medbench run -m {_example(challenge)} -c {name}",
     ]
+    if not result.faults:
+        lines.append(f"      medbench run -m {_example(challenge)} -c {name}")
     return Declared(path, name, lines, not result.faults)
 
 

@@ -249,14 +249,22 @@ def _digests(request: Evaluation, subject: Subject, paths: Sequence[Path | Failu
         example = subject.challenge.exchange.prediction_name(subject.cases[0])
         raise MedbenchError(
             "predictions.none",
-            f"{request.predictions}: holds no file for any of the {len(paths)} cases, for example {example}.",
-            "Name predictions as the challenge does, or map names with --rename OLD=NEW.",
+            f"{request.predictions}: holds no file for any of the {len(paths)} cases, for example {example}"
+            f"{_first_file(request.predictions)}.",
+            "Name predictions as the challenge does. --rename changes the challenge's names into the "
+            "folder's: --rename .png=_pred.png.",
         )
     digests = []
     for path in paths:
         digest = guarded("", partial(content_sha256, path, "prediction")) if isinstance(path, Path) else path
         digests.append(digest.code if isinstance(digest, Failure) else digest or "missing")
     return digests
+
+
+def _first_file(folder: Path) -> str:
+    """Says which file lies there."""
+    name = next((path.name for path in sorted(folder.rglob("*")) if path.is_file()), None)
+    return "; it is empty" if name is None else f"; it holds {printable(name)}"
 
 
 def _key(request: Evaluation, subject: Subject, digests: list[str]) -> str:

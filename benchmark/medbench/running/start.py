@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 START_OPTIONS = ("encoder_weights", "pretrained_weights")
 """Options of libraries' networks that name a file to start from; they are facts of a training."""
+IMAGE_ENCODER = "image_encoder."
+"""Beginning of the names of what other tasks take of a pre-training on images and reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,16 @@ def read_start(
     if network.framework is not None:
         checkpoint = network.framework.read_start(path, cache_folder() / "imported")
     else:
-        checkpoint = load_checkpoint(path)
+        checkpoint = _image_encoder_of(load_checkpoint(path))
     return Start(path, checkpoint, tuple(frozen), _means_other_classes(checkpoint.facts, challenge))
+
+
+def _image_encoder_of(checkpoint: Checkpoint) -> Checkpoint:
+    """Of a pre-training on images and reports the image encoder's parameters alone; else all."""
+    if "pretraining" not in checkpoint.facts:
+        return checkpoint
+    state = {name: value for name, value in checkpoint.state.items() if name.startswith(IMAGE_ENCODER)}
+    return dataclasses.replace(checkpoint, state=state)
 
 
 def split_start(options: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:

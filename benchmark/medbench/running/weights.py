@@ -107,7 +107,7 @@ def choose_weights(plan: RunPlan, data: Data, progress: Progress, repeat: int = 
     if path is None and data.kind == "sample":
         path = _fit_quick(plan, data, training_split, seed, progress)
     if path is None:
-        raise no_weights(challenge, network.name, data, training_split)
+        raise no_weights(plan, data, training_split)
     return read_weights(path, "trained")
 
 
@@ -225,15 +225,40 @@ def find_trained(
     return max(candidates)[1] if candidates else None
 
 
-def no_weights(challenge: Challenge, model: str, data: Data, split: str | None = None) -> MedbenchError:
-    """The error for a run on real data without weights."""
-    option = f" --split {split}" if split not in (None, challenge.release.training_split) else ""
+def no_weights(plan: RunPlan, data: Data, split: str) -> MedbenchError:
+    """The error for a run on real data without weights; names the options of trainings with others."""
+    challenge, network = plan.challenge, plan.network
+    settings = "".join(f" --set {name}={value}" for name, value in split_start(network.options)[0].items())
+    with_settings = f" with{settings}" if settings else ""
+    told = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
+    others = _settings_of_trainings(plan)
+    if others:
+        return MedbenchError(
+            "weights.none", f"{told} Those that were trained have {' or '.join(others)}.",
+            "Give the same options, --weights FILE, or train with these.",
+        )  # fmt: skip
+    option = f" --split {split}" if split != challenge.release.training_split else ""
     return MedbenchError(
         "weights.none",
-        f"There are no weights of {model} for {challenge.title} on {data.root}.",
-        f"Train first (medbench train -m {model} -c {challenge.name} --data {data.root}{option}), "
-        "give --weights FILE, or --weights none for fresh ones.",
+        told,
+        f"Train first (medbench train -m {network.name} -c {challenge.name} --data {data.root}{option}"
+        f"{settings}), give --weights FILE, or --weights none for fresh ones.",
     )
+
+
+def _settings_of_trainings(plan: RunPlan) -> list[str]:
+    """Options, as on the command line, of finished trainings of the model with other options."""
+    from medbench.training.fit import SUMMARY, WEIGHTS
+
+    own = split_start(plan.network.options)[0]
+    root = plan.request.runs_root / training_challenge(plan.challenge).name
+    others = set()
+    for path in sorted(root.glob(f"*/training/*/{SUMMARY}")):
+        summary = read_json(path)
+        options = split_start(summary["options"])[0]
+        if summary["model"] == plan.network.name and options != own and path.with_name(WEIGHTS).exists():
+            others.add(" ".join(f"--set {name}={value}" for name, value in options.items()) or "no --set")
+    return sorted(others)
 
 
 def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress: Progress) -> Path:

@@ -231,7 +231,8 @@ def _budget(path: Path, table: Any) -> Budget:
         raise MedbenchError("study.budget", f"{path}: the budget is not one number.", hint)
     unit, amount = next(iter(table.items()))
     if unit not in _BUDGETS:
-        raise MedbenchError("study.budget", f"{path}: a budget in {unit} is none.", hint)
+        close = unknown_name("budget", str(unit), _BUDGETS).hint
+        raise MedbenchError("study.budget", f"{path}: [budget] has no key '{unit}'.", f"{close} {hint}")
     numbers = (int, float) if _BUDGETS[unit] is float else (int,)
     if type(amount) not in numbers or amount <= 0:
         raise MedbenchError("study.budget", f"{path}: {unit} = {amount!r} is no length of a training.", hint)

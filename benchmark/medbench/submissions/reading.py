@@ -68,7 +68,8 @@ def parse_submission(content: dict[str, Any], where: str) -> Submission:
 
 
 def _explained(error: ValidationError, where: str) -> MedbenchError:
-    first = error.errors()[0]
+    errors = error.errors()
+    first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     key = ".".join(str(part) for part in first["loc"]) or "the file"
     if first["type"] == "extra_forbidden":
         fields: Any = Submission

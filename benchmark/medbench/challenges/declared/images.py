@@ -79,7 +79,7 @@ class DeclaredImageRelease(DeclaredRelease):
             raise MedbenchError(
                 "data.label_unknown",
                 f"{path}: holds the value {strange}, which no name has ({names}).",
-                f"Name it under labels of [data.{self.card.name}], or correct the file.",
+                f"Save masks with these values, or name {strange} under labels of [data.{self.card.name}].",
             )
         return labels.astype(np.uint8)
 

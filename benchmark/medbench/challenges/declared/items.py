@@ -122,7 +122,8 @@ def find_items(declaration: Declaration, root: Path) -> Items:
     """All cases of a data set.
 
     Raises:
-        MedbenchError: ``data.missing``, ``data.empty``, ``data.case_twice``, or as the layout's own files.
+        MedbenchError: ``data.missing``, ``data.empty``, ``data.case_twice``, ``data.group``, or as the
+            layout's own files.
     """
     if not root.is_dir():
         raise MedbenchError(
@@ -139,7 +140,7 @@ def find_items(declaration: Declaration, root: Path) -> Items:
             "data.empty",
             f"{root}: holds no image of {declaration.name} "
             f"({declaration.table or declaration.images or declaration.layout}).",
-            f"Correct [data.{declaration.name}] in {declaration.path}.",
+            f"Check --data, or [data.{declaration.name}] in {declaration.path}.",
         )
     ids: dict[tuple[str, str], Item] = {}
     given = declaration.splits.rule == "given"
@@ -155,6 +156,13 @@ def find_items(declaration: Declaration, root: Path) -> Items:
     if declaration.group:
         pattern = re.compile(declaration.group)
         grouped = tuple(replace(item, group=_group(pattern, item.id)) for item in items.cases)
+        if not any(item.group for item in grouped):
+            raise MedbenchError(
+                "data.group",
+                f"{declaration.name}: the group '{declaration.group}' is in no case's name, for example "
+                f"{items.cases[0].id}.",
+                "Give a regular expression whose part in () names the patient or the video.",
+            )
         items = replace(items, cases=grouped)
     return items
 
@@ -207,6 +215,8 @@ def _by_nnunet(declaration: Declaration, root: Path) -> Items:
             if match is not None:
                 channels.setdefault(match[1], {})[int(match[2])] = path
         labels = {path.name.removesuffix(facts.suffix): path for path in _files(root / f"labels{end}", facts)}
+        if split == "test" and not labels:
+            continue
         stray += [path for name, path in labels.items() if name not in channels]
         keys = declaration.modalities or ("image",)
         for name, files in channels.items():
@@ -244,11 +254,10 @@ def _by_msd(declaration: Declaration, root: Path) -> Items:
     facts = read_data_set_file(root / "dataset.json")
     keys = declaration.modalities or ("image",)
     cases = []
-    for split, pairs in (("train", facts.training), ("test", tuple((one, "") for one in facts.test))):
-        for image, label in pairs:
-            name = Path(image).name.removesuffix(".gz").removesuffix(".nii")
-            inputs = dict.fromkeys(keys, _below(root, image))
-            cases.append(Item(name, inputs, _below(root, label) if label else None, split=split))
+    for image, label in facts.training:
+        name = Path(image).name.removesuffix(".gz").removesuffix(".nii")
+        inputs = dict.fromkeys(keys, _below(root, image))
+        cases.append(Item(name, inputs, _below(root, label) if label else None, split="train"))
     return Items(tuple(cases))
 
 

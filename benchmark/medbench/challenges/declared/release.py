@@ -35,7 +35,7 @@ class DeclaredRelease(Release):
         self.declaration = declaration
         self.folder = declaration.root
         self.splits = split_names(declaration)
-        self.data_hint = f"As [data.{declaration.name}] in {declaration.path} says."
+        self.data_hint = f"Check --data, or root of [data.{declaration.name}] in {declaration.path}."
         self.sample_version = ""
         if declaration.splits.rule == "folds":
             self.default_split, self.training_split = CROSS_VALIDATION, f"{fold_names(declaration)[0]}_train"

@@ -57,6 +57,16 @@ def members(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Seq
     return drawn
 
 
+def refuse_few(declaration: Declaration, items: Sequence[Item]) -> None:
+    """Refuse a declaration whose splits cannot be drawn, before anything is written.
+
+    Raises:
+        MedbenchError: ``splits.few``.
+    """
+    if declaration.splits.rule != "given":
+        _drawn(declaration, items)
+
+
 def rule_text(declaration: Declaration) -> str:
     """The rule of the splits in a sentence."""
     rule = declaration.splits

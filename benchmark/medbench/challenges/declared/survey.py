@@ -73,11 +73,16 @@ def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
     result.entries["splits"] = (
         ["train", "test"] if tested else {"rule": "by group", "seed": 0, "test": 0.2, "val": 0.1}
     )
+    unlabelled = [name for name in names if name.startswith("imagesTs/")] if not tested else []
     title = "nnU-Net's layout" if layout == "nnunet" else "MSD's layout"
     result.told = [
         f"{title}: {len(labelled)} label maps to learn from, {len(tested)} to test, "
         f"modalities {', '.join(facts.modalities)}, labels {', '.join(facts.labels)}."
     ]
+    if unlabelled:
+        what = "file in imagesTs has" if len(unlabelled) == 1 else "files in imagesTs have"
+        left_out = "is" if len(unlabelled) == 1 else "are"
+        result.told.append(f"{len(unlabelled)} {what} no labels and {left_out} left out.")
     return result
 
 
@@ -148,9 +153,11 @@ def _pairs(folder: Path, names: Sequence[str]) -> Survey | None:
         ]
     )
     if alone:
-        result.faults.append(f"{len(alone)} images have no mask: {named([pictures[key] for key in alone])}.")
+        have = "image has" if len(alone) == 1 else "images have"
+        result.faults.append(f"{len(alone)} {have} no mask: {named([pictures[key] for key in alone])}.")
     if without:
-        result.faults.append(f"{len(without)} masks have no image: {named([masks[key] for key in without])}.")
+        have = "mask has" if len(without) == 1 else "masks have"
+        result.faults.append(f"{len(without)} {have} no image: {named([masks[key] for key in without])}.")
     endings = [{images.suffix_of(Path(files[key])) for key in both} for files in (pictures, masks)]
     splits = sorted({key[0] for key in both if key[0]})
     templates = [
@@ -296,8 +303,12 @@ def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:
         result.faults.append(f"Images have mixed numbers of channels: {parts}, the fewer are {named(fewer)}.")
     elif channels:
         result.entries["channels"] = next(iter(channels))
-        result.told.append(f"Images have {next(iter(channels))} channels.")
+        count = next(iter(channels))
+        result.told.append(f"Images have {count} channel{'' if count == 1 else 's'}.")
     if deep:
         result.entries["values"] = [0, 65535]
-        result.told.append("Images have more than 8 bits: values says what is black and white.")
+        result.told.append(
+            "Images have more than 8 bits. values = [0, 65535] in the declaration are black and white; "
+            "correct them where the camera fills less."
+        )
     result.entries["spacing"] = "pixel"

@@ -66,7 +66,7 @@ def matches(root: Path, template: str, names: Sequence[str]) -> list[Match]:
 
     Args:
         root: folder of the data.
-        template: with ``{case}``; ``*`` stands for any characters of a name.
+        template: with ``{case}``; ``*`` stands for any characters of a name. Suffixes match in either case.
         names: paths below ``root``.
     """
     pattern = _pattern(template)
@@ -92,7 +92,8 @@ def _pattern(template: str) -> re.Pattern[str]:
         name, end = placeholder[1], placeholder.end()
         parts.append(f"(?P={name})" if name in known else f"(?P<{name}>[^/]+?)")
         known.add(name)
-    return re.compile("".join(parts) + _literal(template[end:]))
+    rest, dot, suffix = template[end:].partition(".")
+    return re.compile("".join(parts) + _literal(rest) + (f"(?i:{_literal(dot + suffix)})" if dot else ""))
 
 
 def _literal(text: str) -> str:

@@ -22,7 +22,6 @@ from medbench.core.plugins import load_copied_plugins
 from medbench.core.project import PROJECT_FILE, use_project
 from medbench.core.sample import AnySample, Prediction
 from medbench.inference.predictor import Predictor
-from medbench.models.local.names import keep_exported
 from medbench.submissions.description import Submission
 from medbench.submissions.serving.outcome import explain
 
@@ -64,7 +63,7 @@ class Session:
         load_copied_plugins(app / PLUGINS)
         if (app / PROJECT_FILE).is_file():
             use_project(app / PROJECT_FILE)
-        keep_exported(app / MODELS)
+        _keep_exported(app / MODELS)
         self.manifest: dict[str, Any] = read_json(app / MANIFEST)
         self.submission = Submission.model_validate(self.manifest["submission"])
         self.model_folders: list[Path] = []
@@ -182,6 +181,14 @@ class Session:
                 "cases.failed",
                 f"{len(reasons)} of {count} cases failed, first {name}: {reason.removeprefix('error: ')}",
             )
+
+
+def _keep_exported(folder: Path) -> None:
+    """Take the exported networks of a container by name; evaluation programs hold no models."""
+    if folder.is_dir():
+        from medbench.models.local.names import keep_exported
+
+        keep_exported(folder)
 
 
 def peak_bytes() -> int:
