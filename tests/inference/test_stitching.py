@@ -89,7 +89,7 @@ def test_a_tile_counts_by_its_weights_along_both_sides():
     predictor.time_s = {"postprocess": 0.0}
     sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
     tile = np.full((grid.span, grid.span), 200, np.uint8)
-    predictor._add(sums, tile, grid, 1, 1)
+    predictor._add(sums, tile[None], grid, 1, [1])
     down, across = grid.weights(1, grid.counts[0]), grid.weights(1, grid.counts[1])
     expected = np.zeros_like(sums)
     expected[:, grid.step : grid.step + grid.span] = 200 * np.outer(down, across)

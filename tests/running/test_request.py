@@ -67,7 +67,7 @@ def requested(monkeypatch):
     monkeypatch.setattr(
         importlib.import_module("medbench.running.run"),
         "run_request",
-        lambda request, progress=None: requests.append(request),
+        lambda request, progress=None, workers=None: requests.append(request),
     )
     monkeypatch.setattr(importlib.import_module("medbench.cli.results"), "show_finished", lambda *_: 1 / 0)
 

@@ -29,7 +29,7 @@ def images(count=12):
 
 
 def test_recipes_of_boxes():
-    assert list_recipes("boxes") == ["retinanet", "default", "quick"]
+    assert list_recipes("boxes") == ["retinanet", "yolo", "default", "quick"]
     settings = load_recipe("boxes", "retinanet")
     assert isinstance(settings, BoxRecipe)
     assert (settings.batch_size, settings.rate()) == (16, pytest.approx(0.01))

@@ -125,7 +125,7 @@ def parse_png(content: Bytes) -> ImageHeader:
 
 
 def exif_turned(block: bytes) -> bool:
-    """Whether an Exif block states an orientation other than the first, which leaves pixels as they are.
+    r"""Whether an Exif block states an orientation other than the first, which leaves pixels as they are.
 
     >>> exif_turned(b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0")
     True
