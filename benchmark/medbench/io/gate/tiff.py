@@ -154,7 +154,7 @@ def _directory(
         tag, kind = struct.unpack_from(f"{order}HH", block, start)
         (n_values,) = struct.unpack_from(order + pointer, block, start + 4)
         name = _TAGS.get(tag)
-        if name is None or kind not in _TYPES or (kind == _TEXT) != (name == "description"):
+        if name is None or kind not in _TYPES or (kind == _TEXT) != (name == "description") or not n_values:
             continue
         length = n_values * struct.calcsize(_TYPES[kind])
         if n_values > MOST_VALUES or length > size:
