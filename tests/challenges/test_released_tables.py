@@ -140,6 +140,7 @@ def by_pandas(path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_chexpert(tmp_path):
     packed = table("chexpert_train.csv.gz").read_bytes()
     path = tmp_path / "train.csv"

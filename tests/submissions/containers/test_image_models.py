@@ -86,6 +86,7 @@ def predicted(model, data, place, **keywords):
     return {path.name: path.read_bytes() for path in finished.folder.glob("predictions/**/*.png")}
 
 
+@pytest.mark.exhaustive
 def test_an_image_of_ones_own_answers_without_network_and_with_a_read_only_input(engine, small_cvc, tmp_path):
     import sys
 
@@ -109,6 +110,7 @@ def test_an_image_of_ones_own_answers_without_network_and_with_a_read_only_input
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_image_of_our_adapters_answers_as_its_network(
     engine, small_cvc, save_weights, one_thread, tmp_path, monkeypatch
 ):
