@@ -21,18 +21,29 @@ def read_parameters(path: Path, option: str) -> Mapping[str, Tensor]:
         option: the model option that named the file, for the error.
 
     Raises:
-        MedbenchError: ``weights.missing`` or ``weights.unsafe``.
+        MedbenchError: ``weights.missing``, ``weights.unsafe``, ``weights.corrupt`` or
+            ``weights.not_a_state_dict``.
     """
     if not path.is_file():
         raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", f"Check {option}.")
     try:
-        content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise MedbenchError(
             "weights.unsafe",
             f"{path}: refused: it holds more than tensors and plain values, so loading it could run code.",
             "Ask its author for a plain state_dict.",
         ) from error
+    except Exception as error:
+        raise MedbenchError(
+            "weights.corrupt",
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}).",
+            "Copy the file again from its source.",
+        ) from error
+    if not isinstance(content, Mapping):
+        raise MedbenchError(
+            "weights.not_a_state_dict", f"{path}: holds no names of parameters.", f"Check {option}."
+        )
     parameters: Mapping[str, Tensor] = content.get("state_dict", content.get("model", content))
     return parameters
 
