@@ -32,7 +32,7 @@ def command(
         typer.Option(
             "--predictions",
             "-p",
-            help="Also the last evaluation of predictions that medbench.toml declares; repeatable.",
+            help="Also compare the last evaluation of these predictions of medbench.toml; repeatable.",
             metavar="NAME",
         ),
     ] = None,
@@ -62,7 +62,7 @@ def command(
             help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
-    seed: arguments.Seed = 0,
+    seed: arguments.ResamplingSeed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,

@@ -53,7 +53,7 @@ def named_predictions(name: str) -> NamedPredictions | None:
         if entry not in _ENTRIES:
             raise wrong(f"'{entry}' is no entry of predictions", unknown_name("entry", entry, _ENTRIES).hint)
         if not isinstance(value, str) or not value:
-            raise wrong(f"{entry} is {value!r}", "A text is due.")
+            raise wrong(f"{entry} is {value!r}", "Give a text.")
     if "folder" not in table:
         raise wrong("folder is missing", 'For example folder = "masks".')
     folder = project.folder / Path(table["folder"]).expanduser()

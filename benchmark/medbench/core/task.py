@@ -103,7 +103,6 @@ def check_answers(demands: Iterable[str], answers: Mapping[str, object]) -> None
     if due != answers.keys():
         raise MedbenchError(
             "prediction.task",
-            f"The model answered {titles(sorted(answers)) or 'nothing'} where {titles(sorted(due))} "
-            f"{'is' if len(due) == 1 else 'are'} due.",
+            f"The model answered {titles(sorted(answers)) or 'nothing'}, expected {titles(sorted(due))}.",
             "A predictor answers exactly the tasks in sample.demands.",
         )

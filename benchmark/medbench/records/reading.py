@@ -82,13 +82,15 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
         boards = f", and no row in {leaderboards}," if leaderboards is not None else ""
         raise MedbenchError(
             "run.unknown",
-            f"{name}: is no run folder, and no run in {runs}{boards} has a key that begins so.",
+            f"{name}: is no run folder, and no run in {runs}{boards} has a key that begins with this name.",
             "Give the folder that medbench run printed, or at least four letters of the key.",
         )
     if len(folders) > 1:
         names = ", ".join(map(str, folders[:4]))
         raise MedbenchError(
-            "run.ambiguous", f"{name}: several runs begin so: {names}.", "Give more letters of the key."
+            "run.ambiguous",
+            f"{name}: several keys begin with this name: {names}.",
+            "Give more letters of the key.",
         )
     return read_run(folders[0])
 

@@ -196,7 +196,7 @@ def _job(run: Run, request: EnsembleRequest, progress: Progress) -> Job:
     if unknown:
         raise MedbenchError(
             "ensemble.task",
-            f"There is no rule that puts {titles(unknown)} together.",
+            f"{titles(unknown).capitalize()} cannot be combined in an ensemble.",
             "Compare the runs instead: medbench compare.",
         )
     return job

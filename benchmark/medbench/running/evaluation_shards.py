@@ -111,8 +111,8 @@ def _request(shard: Mapping[str, Any], folder: Path, given: Mapping[str, Path | 
         if place is None:
             raise MedbenchError(
                 "data.missing",
-                f"{folder}: this machine does not know where the {name} of these shards lie.",
-                f"Say so with --{name}.",
+                f"{folder}: the folder of the shards' {name} is not known on this machine.",
+                f"Give the folder with --{name}.",
             )
         places[name] = place
     asked = dict(shard["asked"])

@@ -98,7 +98,7 @@ def export(
     if isinstance(setup.network.input_contract(), VolumeContract) and setup.network.entry.modality_mask:
         raise MedbenchError(
             "export.network",
-            f"{setup.network.name}: also takes which modalities are there.",
+            f"{setup.network.name}: has a second input, the modalities that are present.",
             "Export safetensors.",
         )
     network = _one_output(setup)

@@ -219,7 +219,7 @@ def _probed(
     if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
         raise MedbenchError(
             "model.task",
-            f"{entry.name}: a model of one's own makes label maps or image classes; {challenge.title} "
+            f"{entry.name}: your own model makes label maps or image classes; {challenge.title} "
             f"demands {titles(demands)}.",
             _suited(challenge),
         )

@@ -237,7 +237,7 @@ class _Reader:
             kinds = _ENTRIES[entry]
             if not isinstance(value, kinds) or isinstance(value, bool):
                 names = " or ".join(one.__name__ for one in (kinds if isinstance(kinds, tuple) else (kinds,)))
-                raise self.error(entry, f"is {value!r}", f"A {names} is due.")
+                raise self.error(entry, f"is {value!r}", f"Give a {names}.")
 
     def text(self, entry: str, default: str = "") -> str:
         return str(self.table.get(entry, default))

@@ -30,7 +30,7 @@ def _users(reference: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
             raise MedbenchError(
                 "metric.not_finite",
                 f"Annotator {number} of {len(users)} has NaN or infinity among the {what}.",
-                "Mend that annotator's row, or leave the annotator out yourself and say so.",
+                "Correct that annotator's row, or leave the annotator out yourself and say so.",
             )
     return users
 

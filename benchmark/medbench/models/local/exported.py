@@ -113,7 +113,7 @@ def _of_onnx(path: Path) -> Exported:
     if len(sides) > 1:
         raise MedbenchError(
             "model.axes",
-            f"{path}: takes inputs of sides {shape[2:]}; square ones are due.",
+            f"{path}: takes inputs of sides {shape[2:]}, expected square ones.",
             "Export it anew.",
         )
     facts = _embedded(session.get_modelmeta().custom_metadata_map.get(EMBEDDED, ""), path)

@@ -166,7 +166,7 @@ def _declared(project: Project, name: str) -> LocalModel:
     sources = [entry for entry in ("file", "docker", "command") if entry in table]
     if len(sources) != 1:
         raise wrong(
-            "one of file, docker and command is due", 'For example file = "my_net.py", class = "MyNet".'
+            "expected one of file, docker and command", 'For example file = "my_net.py", class = "MyNet".'
         )
     target = str(table[sources[0]])
     if sources[0] == "file":
