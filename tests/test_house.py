@@ -1,13 +1,17 @@
-"""Rules of the house that no tool checks: sizes of files, functions and facades, names of modules."""
+"""Rules of the house that no tool checks: sizes of files, functions and facades, names, whole contracts."""
 
 import ast
+import tomllib
 from collections import defaultdict
+from pathlib import Path
 
 from medbench.challenges.base import Challenge
 from medbench.core.package import PACKAGE
 
 MOST_LINES, MOST_PARAMETERS, MOST_MEMBERS = 400, 8, 20
 NETWORK_ROOMS = ("models",)
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+SHARED_ROOMS = {"declared", "families", "simulators"}
 SHARED_NAMES = {  # the folder says the rest
     "arrays",
     "package",
@@ -93,3 +97,10 @@ def test_module_names_are_unique():
             continue
         owners[path.stem].append(relative.as_posix())
     assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
+
+
+def test_the_contract_of_independence_names_every_challenge():
+    contracts = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (independent,) = [contract["modules"] for contract in contracts if contract["type"] == "independence"]
+    rooms = {path.parent.name for path in (PACKAGE / "challenges").glob("*/__init__.py")}
+    assert independent == [f"medbench.challenges.{name}" for name in sorted(rooms - SHARED_ROOMS)]

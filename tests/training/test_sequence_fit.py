@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import medbench
-from golden_files import GOLDEN
+from golden_files import golden
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
@@ -60,8 +60,7 @@ def fit(folder, recipe, model="fulltransnet", examples=None, **options):
 
 
 def test_losses_are_the_authors():
-    stored = json.loads((GOLDEN / "fulltransnet_losses.json").read_text())
-    arrays = np.load(GOLDEN / "fulltransnet_losses.npz")
+    stored, arrays = golden("fulltransnet_losses")
     for case, losses in stored.items():
         output, selected = torch.from_numpy(arrays[f"{case}_out"]), torch.from_numpy(arrays[f"{case}_sel"])
         target = torch.zeros_like(output)

@@ -37,7 +37,7 @@ def command(
         Path | None,
         typer.Option(
             "--predictions-json",
-            help="Instead of -p: predictions.json of a grand-challenge phase, with the jobs' outputs beside it.",
+            help="Instead of -p: predictions.json of a grand-challenge phase, outputs of jobs beside it.",
         ),
     ] = None,
     challenge: Annotated[

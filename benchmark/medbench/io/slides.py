@@ -128,7 +128,7 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
     if channels == 1 and page.tags.valueof(274, 1) in range(2, 9):
         raise MedbenchError(
             "data.turned",
-            f"{path}: has an orientation tag, which some readers apply by turning or mirroring and others ignore.",
+            f"{path}: has an orientation tag, by which some readers turn the image and others do not.",
             "Save the mask in the orientation of its slide, without the tag.",
         )
     block = int(np.prod(page.chunks)) * dtype.itemsize

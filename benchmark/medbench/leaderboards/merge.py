@@ -96,6 +96,6 @@ def _refuse_conflict(path: Path, line: Line, here: Line) -> None:
         key = str(line.row["key"])[:8]
         raise MedbenchError(
             "leaderboard.conflict",
-            f"{path}, line {line.number}: the row {key} differs in {cell} from the row of that key in this leaderboard.",
+            f"{path}, line {line.number}: the row {key} differs in {cell} from the row here.",
             "Verify both leaderboards (medbench leaderboard verify), and take the wrong row out.",
         )

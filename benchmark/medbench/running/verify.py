@@ -111,7 +111,7 @@ def _target(name: str, leaderboards: Path) -> tuple[str, str]:
     if len(rows) != 1:
         raise MedbenchError(
             "run.ambiguous" if rows else "run.unknown",
-            f"{name}: is no challenge, and {len(rows)} rows in {leaderboards} have a key that begins with this name.",
+            f"{name}: is no challenge, and {len(rows)} rows in {leaderboards} have such a key.",
             "Name a challenge, or give a key as the leaderboard shows it.",
         )
     return rows[0]

@@ -104,7 +104,7 @@ def _lines(table: Path, folder: Path, part: str) -> list[ClassedImage]:
         if len(words) < 4:
             raise MedbenchError(
                 "data.table",
-                f"{table}, line {number}: holds {len(words)} words, expected patient, file, class and source.",
+                f"{table}, line {number}: holds {len(words)} words, not patient, file, class, source.",
                 "Use the file as released.",
             )
         patient, name, label, source = words[0], " ".join(words[1:-2]), words[-2], words[-1]

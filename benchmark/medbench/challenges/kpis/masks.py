@@ -36,7 +36,7 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
     if header.turned:
         raise MedbenchError(
             "data.turned",
-            f"{path}: has an orientation tag, which some readers apply by turning or mirroring and others ignore.",
+            f"{path}: has an orientation tag, by which some readers turn the image and others do not.",
             "Save the mask in the orientation of its image, without the tag.",
         )
     if grey.ndim == 3:

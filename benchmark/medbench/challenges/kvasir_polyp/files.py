@@ -114,7 +114,7 @@ def read_boxes(path: Path) -> dict[str, tuple[tuple[Box, ...] | None, str]]:
     content = read_json_value(path)
     if not isinstance(content, dict):
         raise MedbenchError(
-            "data.boxes_table", f"{path}: holds no JSON object of images.", "Use the file as released."
+            "data.boxes_table", f"{path}: is no JSON object of images.", "Use the file as released."
         )
     return {name: _boxes(entry, f"{path}: {name}") for name, entry in content.items()}
 

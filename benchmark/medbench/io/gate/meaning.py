@@ -131,7 +131,7 @@ def check_upright(turned: bool) -> None:
     if turned:
         raise Reject(
             "data.turned",
-            "has an orientation tag, which some readers apply by turning or mirroring and others ignore",
+            "has an orientation tag, by which some readers turn the image and others do not",
             "Save the mask as PNG in the orientation of its image, without the tag.",
         )
 

@@ -117,7 +117,7 @@ def _form(network: nn.Module, wanted: Wanted) -> Form:
     if form not in wanted.forms:
         raise MedbenchError(
             "model.form",
-            f"The network takes {form}s, and the cases are {' or '.join(f'{one}s' for one in wanted.forms)}.",
+            f"The network takes {form}s; the cases are {' or '.join(f'{one}s' for one in wanted.forms)}.",
             "Choose a network of that form.",
         )
     return form
@@ -210,7 +210,7 @@ def _exported(entry: ModelEntry, model: LocalModel, wanted: Wanted, options: Map
     if form not in wanted.forms:
         raise MedbenchError(
             "model.form",
-            f"{model.name} takes {form}s, and the cases are {' or '.join(f'{one}s' for one in wanted.forms)}.",
+            f"{model.name} takes {form}s; the cases are {' or '.join(f'{one}s' for one in wanted.forms)}.",
             "Choose a network of that form.",
         )
     size = wanted.image_size or contract.get("size") or facts.side or DEFAULT_SIZE[form]
