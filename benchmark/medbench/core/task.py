@@ -77,8 +77,15 @@ def register_task(task: Task) -> Task:
     """Register a task under its name; challenges may then demand the task and models offer it.
 
     Raises:
-        MedbenchError: ``task.clash`` when the name is taken by another task.
+        MedbenchError: ``task.class`` for what is no :class:`Task`, ``task.clash`` when the name is taken by
+            another task.
     """
+    if not isinstance(task, Task):
+        raise MedbenchError(
+            "task.class",
+            f"What is registered as a task is {type(task).__name__}, not a Task.",
+            "Register medbench.core.task.Task(name, title, answer, decode).",
+        )
     TASKS.add(task.name, task)
     return task
 

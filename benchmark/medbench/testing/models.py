@@ -65,7 +65,7 @@ def _card_problems(entry: ModelEntry) -> Iterator[str]:
     keywords = _keywords(entry)
     for option in entry.fixed_options:
         if option not in entry.options and option not in keywords:
-            yield f"the variant fixes '{option}', which is no option of the card and no keyword of the factory"
+            yield f"the variant fixes '{option}', no option of the card and no keyword of the factory"
 
 
 def _keywords(entry: ModelEntry) -> set[str]:
