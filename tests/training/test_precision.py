@@ -254,7 +254,7 @@ def test_a_batch_is_shared_evenly_or_by_weight():
     ("hardware", "code"),
     [
         (Hardware("cuda:99"), "device.missing"),
-        (Hardware("tpu"), "device.missing"),
+        (Hardware("tpu"), "device.unknown"),
         (Hardware("cpu", 1, 1, "16-mixed"), "precision.device"),
         (Hardware("cpu", 1, 1, "64"), "precision.unknown"),
         (Hardware("cpu", 0), "training.devices"),

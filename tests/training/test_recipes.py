@@ -181,6 +181,31 @@ def test_values_of_other_kinds_of_recipes_are_checked_too():
         assert caught.value.code == "recipe.setting"
 
 
+@pytest.mark.parametrize(
+    ("model", "challenge", "changes", "code", "words"),
+    [
+        ("dmaf_net", "brats2020", {"missing_rates": "t1=0.2 t1ce=0.4 flar=0.6 t2=0.8"}, "modality", "flair"),
+        ("dmaf_net", "brats2020", {"missing_rates": "t1=0.2 t1ce=0.4 flair=0.6"}, "missing", "t2f"),
+        ("dmaf_net", "brats2020", {"missing_rates": "t1=0.2 t1ce=0.4 flair=x t2=0.8"}, "missing", "t2f"),
+        ("dmaf_net", "myops2020", {"missing_rates": "C0=0.3 DE=1.5 T2=0.7"}, "missing", "below 1"),
+        ("medformer_base.classifier", "colonpath", {"rand_augment": "rand-m9-mtsd0.5"}, "setting", "mstd"),
+        ("medformer_base.classifier", "colonpath", {"rand_augment": "rnd-m9"}, "setting", "rand"),
+        ("medformer_base.classifier", "colonpath", {"rand_augment": "rand-m9-inc"}, "setting", "inc"),
+        ("medformer_base.classifier", "colonpath", {"warmup_epochs": 3, "schedule": "cosine"}, "setting",
+         "warmup_cosine"),
+        ("fulltransnet", "tvsum", {"smooth": 10.0}, "setting", "jaccard"),
+        ("smp/unet", "psfhs", {"learning_rate": float("inf")}, "setting", "finite"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_inside_a_setting_is_refused_before_data_are_drawn(
+    model, challenge, changes, code, words
+):
+    with pytest.raises(MedbenchError) as caught:
+        outline_training(model, challenge, recipe_changes=changes)
+    assert code in caught.value.code
+    assert words in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_a_rate_of_zero_is_a_rate():
     challenge = load_challenge("psfhs")
     network = plan_network("smp/unet", challenge, {})

@@ -217,14 +217,15 @@ def train(
     from medbench.training.hardware import present_hardware
 
     progress = progress or SilentProgress()
+    asked = hardware or DefaultHardware()
+    asked.check_names()
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    began = start(subject, network)
-    asked = hardware or DefaultHardware()
     if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
         asked = dataclasses.replace(asked, devices=1)
     present = present_hardware(asked)
+    began = start(subject, network)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
     folds = release.parts(request.split or release.default_split)

@@ -11,7 +11,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.machine import usable_cores
 from medbench.core.registry import unknown_name
-from medbench.models.devices import check_precision, cuda_index, present_device
+from medbench.models.devices import check_device_name, check_precision, cuda_index, present_device
 from medbench.training.division import Division
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
@@ -43,6 +43,16 @@ class Hardware:
     passes: int = 1
     deterministic: bool | None = None
     force_precision: bool = False
+
+    def check_names(self) -> None:
+        """Refuse names of devices and precisions that no machine has; torch is not needed for that.
+
+        Raises:
+            MedbenchError: ``device.unknown`` or ``precision.unknown`` with the nearest names.
+        """
+        check_device_name(self.accelerator)
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
 
     @property
     def kind(self) -> str:
@@ -126,10 +136,9 @@ def present_hardware(hardware: Hardware) -> Hardware:
         MedbenchError: ``device.unknown``, ``device.missing``, ``precision.unknown``, ``precision.device``,
             ``precision.emulated`` or ``training.devices``.
     """
+    hardware.check_names()
     accelerator = present_device(hardware.accelerator)
     kind, _, index = accelerator.partition(":")
-    if hardware.precision not in PRECISIONS:
-        raise unknown_name("precision", hardware.precision, PRECISIONS)
     if hardware.precision == "16-mixed" and kind == "cpu":
         raise MedbenchError(
             "precision.device", "16-mixed is a precision of accelerators.", "Use --precision 32 on the CPU."

@@ -161,7 +161,8 @@ class SegmentationTask(NetworkTask):
     """Learns label maps, and classes of whole images beside them.
 
     Images without labels count for the image-level loss alone, images without a class for the segmentation
-    loss alone.
+    loss alone. Of several processes each sends gradients to every parameter, also where its part of a batch
+    has nothing to teach them: the processes wait for one another's.
     """
 
     validation_score = "validation_dice"
@@ -192,6 +193,8 @@ class SegmentationTask(NetworkTask):
         if image_logits is not None and len(classified):
             image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
             loss = loss + self.recipe.image_class_weight * image_loss
+        elif image_logits is not None and self.division.processes > 1:
+            loss = loss + image_logits.sum() * 0.0
         self.log("loss", loss)
         return self.shared(loss, len(images))
 
