@@ -116,7 +116,7 @@ class NetworkTask(LightningModule):
             "fused": True,
         }
         if recipe.optimizer == "sgd":
-            return torch.optim.SGD(groups, momentum=0.9, **settings)
+            return _with_momentum(torch.optim.SGD(groups, momentum=0.9, **settings))
         name, _, variant = recipe.optimizer.partition("_")
         kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
         return kind(groups, amsgrad=variant == "amsgrad", **settings)
@@ -139,6 +139,17 @@ class NetworkTask(LightningModule):
                 optimizer, max_lr=self.rate(), total_steps=self.total_steps, pct_start=0.2
             )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _with_momentum(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer with a momentum of 0 for every parameter.
+
+    The fused form takes the momenta of all parameters or of none, and a batch may have nothing to teach some.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def still_modules(network: nn.Module, *, learns: bool) -> tuple[nn.Module, ...]:
