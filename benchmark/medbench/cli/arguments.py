@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from medbench.models.devices import check_device_name
-
 
 def known_device(name: str | None) -> str | None:
     """The name of a device as it is.
@@ -17,6 +15,8 @@ def known_device(name: str | None) -> str | None:
     Raises:
         MedbenchError: ``device.unknown`` for a name that no device has, before anything else is looked at.
     """
+    from medbench.models.devices import check_device_name
+
     if name is not None:
         check_device_name(name)
     return name
