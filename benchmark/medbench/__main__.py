@@ -12,7 +12,7 @@ def main() -> None:
     try:
         from medbench.cli.main import main as command_line
     except KeyboardInterrupt:
-        print(REPEAT, file=sys.stderr)
+        sys.stderr.write(f"{REPEAT}\n")
         sys.exit(INTERRUPTED)
     command_line()
 
