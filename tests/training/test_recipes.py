@@ -64,10 +64,19 @@ def test_a_training_takes_the_papers_recipe_on_the_papers_data(model, challenge)
     plan = outline_training(model, challenge)
     settings = plan["settings"]
     assert tuple(settings[name]["value"] for name in COLUMNS) == PAIRS[model, challenge]
-    documents = {settings[name]["source"] for name in ("learning_rate", "epochs")}
+    told = ("optimizer", "learning_rate", "weight_decay", "schedule", "image_size", "batch_size", "epochs")
+    documents = {settings[name]["source"] for name in told}
     assert len(documents) == 1
     assert "@" in documents.pop(), "names the program at its commit"
     assert plan["start"]["value"] == "fresh weights"
+
+
+def test_a_trainer_of_nnunets_decides_what_the_recipe_does_not():
+    plan = outline_training("nnunet", "synapse", recipe_changes={"trainer": "nnUNet_Primus_M_Trainer"})
+    settings = {name: entry["value"] for name, entry in plan["settings"].items()}
+    of_trainer = ("optimizer", "learning_rate", "weight_decay", "schedule", "loss", "augmentation")
+    assert {settings[name] for name in of_trainer} == {"as nnUNet_Primus_M_Trainer has it"}
+    assert outline_training("nnunet", "synapse")["settings"]["optimizer"]["value"].startswith("SGD")
 
 
 def test_the_cards_own_recipe_serves_where_the_family_has_none_for_a_challenge():
