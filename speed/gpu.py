@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from gpu_families import STEPS, Family, Plan, StepClock
-from medbench.models.devices import cuda_index, present_device
+from medbench.models.devices import cuda_index, present_device, visible_cuda
 from medbench.profiling.latency import measure_latency
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -142,7 +142,11 @@ class Utilisation:
                 self.samples.append(min(1.0, (time.process_time() - cpu) / seconds))
 
     def _sample(self, stop: threading.Event) -> None:
-        command = ["nvidia-smi", f"--id={cuda_index(self.device)}", "--query-gpu=utilization.gpu"]
+        command = [
+            "nvidia-smi",
+            f"--id={visible_cuda(cuda_index(self.device))}",
+            "--query-gpu=utilization.gpu",
+        ]
         while not stop.wait(0.3):
             answer = subprocess.run(
                 [*command, "--format=csv,noheader,nounits"], capture_output=True, text=True, check=False
@@ -162,7 +166,7 @@ def measure(model: str, plan: Plan, folder: Path) -> Row:
     family = Family(model, plan)
     row = Row(model, family.batch)
     on_cuda = plan.device.startswith("cuda")
-    used, clock = Utilisation(plan.device), StepClock()
+    used, clock = Utilisation(plan.device), StepClock(plan.device)
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(cuda_index(plan.device))
     try:

@@ -70,20 +70,36 @@ class Plan:
 
 
 class StepClock(SilentProgress):
-    """Notes the time of every step."""
+    """Times the steps after the first quarter, in which kernels are chosen.
 
-    def __init__(self) -> None:
+    The device is waited for twice, before the first and after the last of them: the steps themselves are
+    begun ahead of it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.total = self.done = 0
         self.times: list[float] = []
 
+    def start(self, title: str, total: int) -> None:
+        """Learn the number of steps."""
+        self.total = total
+
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Note a step."""
-        if note:
+        """Note the times at which the timed steps begin and end."""
+        if not note:
+            return
+        self.done += 1
+        if self.done in (self.total // 4, self.total):
+            if self.device.startswith("cuda"):
+                torch.cuda.synchronize(self.device)
             self.times.append(time.perf_counter())
 
     def step_s(self) -> float | None:
-        """Mean seconds of a step; the first quarter, in which kernels are chosen, is left out."""
-        late = self.times[len(self.times) // 4 :]
-        return (late[-1] - late[0]) / (len(late) - 1) if len(late) > 1 else None
+        """Mean seconds of a step."""
+        if len(self.times) < 2:
+            return None
+        return (self.times[-1] - self.times[0]) / (self.total - self.total // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +286,7 @@ class Family:
         torch.manual_seed(0)
         network = self.build().eval()
         inputs = torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(0))
-        further = self.workload().further_inputs()
+        further = None if self.task == "boxes" else self.workload().further_inputs()
         every = (inputs, *further(inputs)) if further else (inputs,)
         with torch.inference_mode(), tf32(False):
             expected = _first(network(*every))

@@ -26,7 +26,7 @@ def gaussians(points: Tensor, shape: tuple[int, int], sigma: float) -> Tensor:
 
 
 def scaled(points: Tensor, shape: torch.Size) -> Tensor:
-    """Points ``(N, landmarks, 2)`` as shares of the sides, in pixels of maps ``(N, channels, rows, columns)``.
+    """Points ``(N, landmarks, 2)``, shares of the sides, in pixels of maps ``(N, channels, rows, columns)``.
 
     Sizes enter as plain numbers: a tensor of them would make the step wait for its copy to the device.
     """
