@@ -215,6 +215,22 @@ def test_what_is_wrong_inside_a_setting_is_refused_before_data_are_drawn(
     assert words in f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--set", "encoder=resnt18"), "encoder.unknown"),
+        (("--set", "encodr=resnet18"), "model.option"),
+        (("--precision", "bf16"), "precision.unknown"),
+        (("--devices", "two"), "training.devices"),
+        (("--devices", "0"), "training.devices"),
+        (("--split", "trian"), "split.unknown"),
+    ],
+)
+def test_the_plan_is_refused_where_the_training_would_be(words, code):
+    result = CliRunner().invoke(app, ["train", "-m", "smp/unet", "-c", "psfhs", "--dry-run", *words])
+    assert result.exception.code == code
+
+
 def test_a_rate_of_zero_is_a_rate():
     challenge = load_challenge("psfhs")
     network = plan_network("smp/unet", challenge, {})

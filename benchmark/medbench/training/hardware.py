@@ -44,15 +44,23 @@ class Hardware:
     deterministic: bool | None = None
     force_precision: bool = False
 
-    def check_names(self) -> None:
-        """Refuse names of devices and precisions that no machine has; torch is not needed for that.
+    def check(self) -> None:
+        """Refuse what no machine has; torch is not needed for that.
 
         Raises:
-            MedbenchError: ``device.unknown`` or ``precision.unknown`` with the nearest names.
+            MedbenchError: ``device.unknown`` or ``precision.unknown`` with the nearest names,
+                ``training.devices`` for numbers below 1.
         """
         check_device_name(self.accelerator)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
+        devices = "1" if self.devices == "auto" else str(self.devices)
+        if not devices.isdecimal() or int(devices) < 1 or self.nodes < 1 or self.passes < 1:
+            raise MedbenchError(
+                "training.devices",
+                f"{self.devices} devices on {self.nodes} nodes with {self.passes} passes cannot train.",
+                "Give numbers from 1 on, or --devices auto.",
+            )
 
     @property
     def kind(self) -> str:
@@ -136,7 +144,7 @@ def present_hardware(hardware: Hardware) -> Hardware:
         MedbenchError: ``device.unknown``, ``device.missing``, ``precision.unknown``, ``precision.device``,
             ``precision.emulated`` or ``training.devices``.
     """
-    hardware.check_names()
+    hardware.check()
     accelerator = present_device(hardware.accelerator)
     kind, _, index = accelerator.partition(":")
     if hardware.precision == "16-mixed" and kind == "cpu":
@@ -161,12 +169,6 @@ def _count(hardware: Hardware, kind: str, index: str) -> int:
     asked = hardware.devices
     if asked == "auto":
         return 1 if index or most is None else most
-    if not str(asked).isdecimal() or int(asked) < 1 or hardware.nodes < 1 or hardware.passes < 1:
-        raise MedbenchError(
-            "training.devices",
-            f"{asked} devices on {hardware.nodes} nodes with {hardware.passes} passes cannot train.",
-            "Give numbers from 1 on, or --devices auto.",
-        )
     if (most is not None and int(asked) > most) or (index and int(asked) > 1):
         raise MedbenchError(
             "device.missing",
