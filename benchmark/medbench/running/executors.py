@@ -7,7 +7,7 @@ import importlib
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.machine import usable_cores
+from medbench.models.devices import visible_cuda
 
 CONNECT_S = 20
 JOIN_AFTER_S = 0.1
@@ -27,15 +28,18 @@ class Processes(Executor):
     """Spawned processes, each with a device of its own; one that dies loses its own call alone.
 
     Every process is a pool of one, so that a death is known to be of the call that the process worked on.
+
+    Args:
+        workers: number of processes.
+        cuda_devices: CUDA devices by the names of ``CUDA_VISIBLE_DEVICES``, dealt out to the processes.
     """
 
-    def __init__(self, workers: int, cuda_devices: int = 0) -> None:
+    def __init__(self, workers: int, cuda_devices: Sequence[str] = ()) -> None:
         self._threads = ThreadPoolExecutor(workers)
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        self._all = [
-            _Slot(str(place % cuda_devices) if cuda_devices else "", max(1, usable_cores() // workers))
-            for place in range(workers)
-        ]
+        threads = max(1, usable_cores() // workers)
+        own = [cuda_devices[place % len(cuda_devices)] if cuda_devices else "" for place in range(workers)]
+        self._all = [_Slot(device, threads) for device in own]
         for slot in self._all:
             self._slots.put(slot)
 
@@ -177,21 +181,22 @@ def joining_processes(workers: int) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def local_processes(workers: int, device: str) -> Iterator[Executor]:
-    """``workers`` spawned processes; on ``cuda`` each sees one device.
+    """``workers`` spawned processes; on CUDA each sees one device, which it calls ``cuda``.
+
+    Args:
+        workers: number of processes.
+        device: ``cpu``, ``cuda`` for all CUDA devices, ``cuda:N`` for one of them, or ``mps``.
 
     Raises:
         MedbenchError: ``device.missing``, or ``workers.devices`` for more workers than devices.
     """
-    devices = _count_cuda() if device.startswith("cuda") else 0
-    if device.startswith("cuda") and not devices:
-        raise MedbenchError(
-            "device.missing", "This machine has no CUDA device.", "Use --device cpu. Nothing was started."
-        )
-    if devices and workers > devices:
+    devices = _cuda_devices(device)
+    if devices and workers > len(devices):
+        has = f"{device} is one" if ":" in device else f"this machine has {len(devices)}"
         raise MedbenchError(
             "workers.devices",
-            f"{workers} workers take {workers} devices, and this machine has {devices}.",
-            f"Give --workers {devices}.",
+            f"{workers} workers take {workers} devices, and {has}.",
+            f"Give --workers {len(devices)}.",
         )
     executor = Processes(workers, devices)
     try:
@@ -200,6 +205,30 @@ def local_processes(workers: int, device: str) -> Iterator[Executor]:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
     executor.shutdown()
+
+
+def device_of_workers(device: str) -> str:
+    """What processes of :func:`local_processes` call the device that they see.
+
+    >>> device_of_workers("cuda:3"), device_of_workers("cpu")
+    ('cuda', 'cpu')
+    """
+    return device.partition(":")[0]
+
+
+def _cuda_devices(device: str) -> list[str]:
+    """CUDA devices of a name, as ``CUDA_VISIBLE_DEVICES`` calls them; none for other devices."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return []
+    count = _count_cuda()
+    if not count or int(number or 0) >= count:
+        raise MedbenchError(
+            "device.missing",
+            f"This machine has no device '{device}'." if count else "This machine has no CUDA device.",
+            "Use --device cpu. Nothing was started.",
+        )
+    return [visible_cuda(place) for place in ([int(number)] if number else range(count))]
 
 
 def _count_cuda() -> int:
