@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medbench.challenges.base import Challenge
+from medbench.challenges.exchange import Exchange
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.result_table import FLAGS, CaseRow, MetricSpec
@@ -34,6 +35,8 @@ from medbench.records.tables import (
 
 WORST, TYPICAL, UNSCORED = 12, 2, 4
 """Cases that are shown: the worst, as many of the median and of the best, and some without the metric."""
+LISTED = 2 * WORST
+"""Worst cases that are listed at most, where some have no prediction."""
 MOST_DISTRIBUTIONS = 8
 
 
@@ -103,6 +106,7 @@ def write_report(
             charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
             phases=bars(record.time_s, "seconds", "Time by phase"),
             galleries=galleries,
+            pictured=bool(cases) or not rows,
             outlined=any(figure.outlined for figure in figures),
             marked=any(figure.marked for figure in figures),
             measured=any(figure.measured for figure in figures),
@@ -204,26 +208,23 @@ def _galleries(
     columns: Sequence[MetricSpec],
     predictions: Path,
 ) -> list[Gallery]:
-    """The worst cases by the first column, some of the median and the best, and some that lack the column."""
-    if not columns:
+    """The worst cases by the first column, some of the median and the best, and some that lack the column.
+
+    A case that cannot be drawn keeps its place.
+    """
+    if not columns or not cases or type(challenge.exchange).illustrations is Exchange.illustrations:
         return []
     ordering = columns[0]
-
-    def badness(row: CaseRow) -> float:
-        value = row.scores[ordering.name].value
-        if value is None:
-            return float("inf")
-        return -value if ordering.better == "higher" else value
-
-    shown = [row for row in rows if row.predictions and row.case in cases]
-    scored = sorted((row for row in shown if ordering.name in row.scores), key=badness, reverse=True)
-    worst, rest = scored[:WORST], scored[WORST:]
-    middle = max(0, len(scored) // 2 - WORST - TYPICAL // 2)
+    scored = _worst_first(rows, ordering)
+    worst = _worst(scored)
+    rest = scored[len(worst) :]
+    middle = max(0, len(scored) // 2 - len(worst) - TYPICAL // 2)
     typical = rest[middle : middle + TYPICAL] if len(rest) > TYPICAL else []
     best = [row for row in rest[-TYPICAL:] if row not in typical]
     short = [metric for metric in columns if metric.headline]
-    texts = {row.case: ", ".join(dict.fromkeys(_words(row, metric) for metric in short)) for row in shown}
-    unscored = [row for row in shown if ordering.name not in row.scores][:UNSCORED]
+    texts = {row.case: ", ".join(dict.fromkeys(_words(row, metric) for metric in short)) for row in rows}
+    placed = {row.case for row in scored}
+    unscored = [row for row in rows if row.case not in placed][:UNSCORED]
     parts = (
         (f"Worst cases by {ordering.title}", worst),
         ("Median cases", typical),
@@ -234,3 +235,29 @@ def _galleries(
         Gallery(title, case_figures(challenge, cases, own, predictions, texts)) for title, own in parts
     ]
     return [gallery for gallery in galleries if gallery.figures]
+
+
+def _worst_first(rows: Sequence[CaseRow], ordering: MetricSpec) -> list[CaseRow]:
+    """Cases with a value of a column, and failed and missing ones, the worst first."""
+
+    def badness(row: CaseRow) -> float:
+        value = row.scores[ordering.name].value
+        if value is None:
+            return float("inf")
+        return -value if ordering.better == "higher" else value
+
+    def placed(row: CaseRow) -> bool:
+        score = row.scores.get(ordering.name)
+        return score is not None and (score.value is not None or score.status != "undefined")
+
+    return sorted(filter(placed, rows), key=badness, reverse=True)
+
+
+def _worst(scored: Sequence[CaseRow]) -> list[CaseRow]:
+    """So many of the worst cases that some have a prediction to draw, however many have none."""
+    drawn = 0
+    for place, row in enumerate(scored[:LISTED]):
+        drawn += bool(row.predictions)
+        if drawn == WORST:
+            return list(scored[: place + 1])
+    return list(scored[:LISTED])
