@@ -186,7 +186,9 @@ def test_what_the_runs_took_stands_by_machine_and_is_drawn():
     accuracies = {"1": 0.8, "2": 0.9, "3": 0.7}
     names = {key: key for key in accuracies}
     assert pareto_plots(names, accuracies, columns, "Dice", "higher") == []
-    one_machine = cost_columns(rows, [], {"1": RunTime("A", 0.25), "2": RunTime("A", 0.5), "3": RunTime("A", 0)})
+    one_machine = cost_columns(
+        rows, [], {"1": RunTime("A", 0.25), "2": RunTime("A", 0.5), "3": RunTime("A", 0)}
+    )
     (picture,) = pareto_plots(names, accuracies, one_machine, "Dice", "higher")
     assert f"Dice over {TIME}, A" in picture
     assert picture.count("<circle") == 2, "a time of nothing has no place on a logarithmic axis"

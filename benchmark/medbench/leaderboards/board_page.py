@@ -126,7 +126,7 @@ _COST_HELP = {
     PARAMETERS: "parameters in millions",
     GMACS: "multiply-adds of one sample in billions, as medbench profile counts them",
     "p50": "median latency of one sample, as medbench profile measured it; * unsteady",
-    TIME: "mean over cases of what the run itself took to predict: preprocessing, forward pass, postprocessing",
+    TIME: "mean of what the run itself took to predict a case: preprocessing, forward pass, postprocessing",
 }
 
 

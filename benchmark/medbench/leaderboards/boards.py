@@ -303,8 +303,12 @@ def _without_values(rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> list[
     def valued(name: str) -> bool:
         return any((row["metrics"].get(name) or {}).get("value") is not None for row in rows)
 
-    titles = [metric.title + f" [{metric.unit}]" * bool(metric.unit) for metric in metrics if not valued(metric.name)]
-    return [f"Undefined in every case, and so without a value: {', '.join(titles)}."] if titles else []
+    titles = [
+        metric.title + f" [{metric.unit}]" * bool(metric.unit)
+        for metric in metrics
+        if not valued(metric.name)
+    ]
+    return [f"No row has a value in: {', '.join(titles)}."] if titles else []
 
 
 def _subset(row: Row) -> tuple[int, int] | None:

@@ -150,7 +150,7 @@ def _moved(first: Run, second: Run, metric: MetricSpec) -> list[Moved]:
 
 def _drawings(moved: Sequence[Moved], metric: MetricSpec) -> list[Any]:
     numbers = {case.case: case.number for case in moved}
-    gains = Series("all cases", {case.case: case.second - case.first for case in moved})
+    gains = Series("", {case.case: case.second - case.first for case in moved})
     points = {case.case: (case.first, case.second) for case in moved}
     drawings = [
         dots_and_boxes([gains], f"second − first, {heading(metric)}", numbers, "Differences case by case"),

@@ -94,7 +94,9 @@ def cost_columns(
         if _has_time(record) and record.latency is not None:
             p50_s, steady = record.latency["p50_s"], record.latency["steady"]
             name = f"p50 [ms] at {shape_text(record.shape)}, {record.hardware.key}"
-            put(name, key, milliseconds(p50_s) + ("" if steady else UNSTEADY), p50_s * 1e3 if steady else None)
+            put(
+                name, key, milliseconds(p50_s) + ("" if steady else UNSTEADY), p50_s * 1e3 if steady else None
+            )
     for key, time in sorted(times.items(), key=lambda item: item[1].machine):
         put(f"{TIME}, {time.machine}", key, milliseconds(time.seconds), time.seconds * 1e3)
     cells = {row["key"]: tuple(own.get(row["key"], "–") for own in texts.values()) for row in rows}
@@ -136,9 +138,7 @@ def with_costs(
 def _table_with_costs(table: Table, columns: CostColumns) -> Table:
     runs = {entry.run for entry in table.entries}
     places = [
-        place
-        for place in range(len(columns.headings))
-        if any(columns.of(run)[place] != "–" for run in runs)
+        place for place in range(len(columns.headings)) if any(columns.of(run)[place] != "–" for run in runs)
     ]
     if not places:
         return replace(table, note=f"{table.note} {UNKNOWN}".strip())

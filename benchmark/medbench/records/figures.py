@@ -59,6 +59,7 @@ class Figure:
         outlined: whether there are outlines.
         marked: whether single objects are marked.
         measured: whether measurements are drawn.
+        wrong: whether wrong pixels are coloured.
         without_image: why there are no frames; empty where there are some.
     """
 
@@ -70,6 +71,7 @@ class Figure:
     outlined: bool = False
     marked: bool = False
     measured: bool = False
+    wrong: bool = False
     without_image: str = ""
 
 
@@ -149,17 +151,18 @@ def _fitting(shown: Illustration) -> Illustration:
 
 
 def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
-    first = images[0]
+    first, frames = images[0], tuple(map(_frame, images))
     caption = text if first.kind == "slice" else first.caption or text
     return Figure(
         case,
         "slices" if first.kind == "slice" else first.kind,
         caption,
         "" if caption == text else text,
-        tuple(map(_frame, images)),
+        frames,
         any(map(_outlined, images)),
         any(image.marks for image in images),
         any(image.strokes for image in images),
+        any('class="errors' in frame.overlay for frame in frames),
     )
 
 

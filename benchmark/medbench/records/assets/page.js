@@ -322,12 +322,13 @@
   const layers = () => {
     const place = one("[data-layers]");
     if (!place) return;
-    for (const [what, label] of [["reference", "reference"], ["prediction", "prediction"], ["errors", "errors"]]) {
+    const errors = all(".over .errors");
+    for (const what of ["reference", "prediction", ...(errors.length ? ["errors"] : [])]) {
       const box = make("input", { type: "checkbox", checked: true });
       box.addEventListener("change", () => document.body.classList.toggle(`off-${what}`, !box.checked));
-      place.append(make("label", {}, box, label));
+      place.append(make("label", {}, box, what));
     }
-    place.append(slider("Opacity", { min: 0, max: 1, step: 0.05, value: 0.45 }, (value) => all(".over .errors").forEach((node) => { node.style.fillOpacity = value; })));
+    if (errors.length) place.append(slider("Opacity of errors", { min: 0, max: 1, step: 0.05, value: 0.45 }, (value) => errors.forEach((node) => { node.style.fillOpacity = value; })));
     place.hidden = false;
   };
 
