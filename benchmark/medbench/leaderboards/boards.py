@@ -92,7 +92,8 @@ class Table:
         population: data of published numbers.
         sections: spread over cases, subgroups, repetitions with other seeds.
         substitute: what the data are, where they stand for the release.
-        note: what the table lacks, or what its marks mean; empty where there is nothing to say.
+        note: what the table lacks and what its marks mean, a sentence or two a line; empty where there is
+            nothing to say.
     """
 
     kind: Kind
@@ -270,7 +271,7 @@ def _table(
         scoring=first.get("scoring_sha256") or "",
         sections=sections(ordered, shown),
         substitute=(first.get("settings") or {}).get("substitute", ""),
-        note=" ".join([_note(challenge, first, shown, constant), *_without_values(ordered, shown)]),
+        note="\n".join([_note(challenge, first, shown, constant), *_without_values(ordered, shown)]),
     )
 
 

@@ -151,7 +151,7 @@ def _significant(pairs: Sequence[tuple[Entry, Run]]) -> str:
     """How to read the significance map, and whether its tests could reach 0.05 at all."""
     ranked = [run for entry, run in pairs if entry.rank is not None]
     groups = ranked[0].record.challenge.groups if ranked else 0
-    least = len(ranked) * (len(ranked) - 1) * 0.5**groups
+    least = min(1.0, len(ranked) * (len(ranked) - 1) * 0.5**groups)
     limit = f" With {groups} groups no p is below {least:.2g}: none can be filled." if least >= 0.05 else ""
     return (
         "Filled: the entry of the row is better than that of the column, by a one-sided Wilcoxon test of the "

@@ -141,7 +141,7 @@ def _table_with_costs(table: Table, columns: CostColumns) -> Table:
         place for place in range(len(columns.headings)) if any(columns.of(run)[place] != "–" for run in runs)
     ]
     if not places:
-        return replace(table, note=f"{table.note} {UNKNOWN}".strip())
+        return replace(table, note=f"{table.note}\n{UNKNOWN}".strip())
     first = table.metrics[0]
     accuracies = {
         entry.run: cell.value

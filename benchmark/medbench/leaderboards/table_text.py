@@ -43,7 +43,7 @@ def facts(table: Table) -> list[str]:
     """Sentences below a table's title: rule of the split, population of published numbers, baseline."""
     rule = [f"Split: {table.rule}."] if table.rule else []
     population = [f"Measured on: {table.population}."] if table.population else []
-    return [*rule, *population, *([table.note] if table.note else [])]
+    return [*rule, *population, *table.note.splitlines()]
 
 
 def notes(board: Board) -> list[str]:

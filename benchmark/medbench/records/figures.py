@@ -38,12 +38,14 @@ class Frame:
         overlay: SVG of outlines, errors, marks and measurements.
         label: what the slider says.
         worst: whether it is shown first.
+        size: width and height of the image in pixels, so that a page has its room before it is decoded.
     """
 
     source: str
     overlay: str
     label: str
     worst: bool
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
         case,
         "slices" if first.kind == "slice" else first.kind,
         caption,
-        "" if caption == text else text,
+        "" if caption == text or first.kind == "detail" else text,
         frames,
         any(map(_outlined, images)),
         any(image.marks for image in images),
@@ -183,6 +185,7 @@ def _frame(illustration: Illustration) -> Frame:
         overlay(illustration, scale),
         illustration.caption,
         illustration.worst,
+        (width, height),
     )
 
 

@@ -306,7 +306,12 @@
   };
   const viewer = (figure) => {
     const stage = one(".stage", figure), frames = all(".frame", figure), bar = make("div", { className: "tools" });
-    bar.append(slider("Zoom", { min: 1, max: 8, step: 0.5, value: 1 }, (value) => frames.forEach((frame) => { frame.style.width = `${100 * value}%`; })));
+    const zoom = (value) => frames.forEach((frame) => {
+      const { width, height } = one("img", frame).attributes, ratio = width.value / height.value;
+      frame.style.width = `min(${100 * value}%, ${80 * value * ratio}vh)`;
+    });
+    zoom(1);
+    bar.append(slider("Zoom", { min: 1, max: 8, step: 0.5, value: 1 }, zoom));
     if (frames.length > 1) {
       const start = Math.max(0, frames.findIndex((frame) => frame.dataset.worst !== undefined));
       const output = make("output");
