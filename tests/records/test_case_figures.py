@@ -1,6 +1,7 @@
 """Cases of a report: every one in its place, with its image or the reason why it has none."""
 
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
 from medbench.leaderboards.compare import compare_runs
 from medbench.records.figures import case_figures
-from medbench.records.page import LISTED, WORST, _galleries, _worst
+from medbench.records.page import LISTED, WORST, _galleries, _worst, write_report
 from medbench.records.reading import read_run
 from medbench.running.comparison import comparison
 from medbench.running.evaluate import evaluate
@@ -86,6 +87,29 @@ def test_a_comparison_shows_who_could_not_be_drawn(scored, small_cvc, tmp_path):
         assert f"<h4>{names[kind]}: 0 → 1</h4>" in moved
     assert moved.count("No image: ") == 2
     assert moved.count("not drawn.</figcaption>") == 1
+
+
+def test_a_report_keeps_the_lines_of_bibtex_and_names_no_errors_where_there_are_none(scored, tmp_path):
+    """Boxes and landmarks have no wrong pixels: the legend and the layers are of what is drawn."""
+    page = (scored[0] / "report.html").read_text()
+    bibtex = page.split('data-copy="BibTeX">')[1].split("</pre>")[0]
+    assert bibtex.count("\n") >= 5
+    assert "\\n" not in bibtex
+    assert "too much or another label" in page
+    run, (box,) = read_run(scored[0]), [DrawnBox((1, 1, 5, 5), "0.9")]
+    rows = [replace(row, predictions={"p.png": ""}) for row in list(run.rows.values())[:1]]
+    image = Illustration(
+        np.zeros((8, 8, 3), np.uint8), *[np.zeros((8, 8), np.uint8)] * 2, reference_boxes=[box]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(CHALLENGE.exchange), "illustrations", lambda self, case, path: [image])
+        cases = [Case(rows[0].case, {})]
+        write_report(tmp_path / "boxes.html", CHALLENGE, cases, rows, run.record, tmp_path)
+    assert "too much or another label" not in (tmp_path / "boxes.html").read_text()
+    bare = tmp_path / "bare.html"
+    write_report(bare, CHALLENGE, [], rows, run.record, tmp_path)
+    assert "No images of cases: the data were not at hand" in bare.read_text()
+    assert "Worst cases" not in bare.read_text()
 
 
 def rows_of(scores, predictions=True):
