@@ -82,6 +82,7 @@ def write_comparison(
             title=challenge.title,
             pairs=pairs,
             legend=legend,
+            illustrated=illustrate is not None,
             definitions=definitions({d.metric.name: d.metric for d in differences}.values()),
         )
     )
