@@ -191,9 +191,9 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     """What the tables say and what these groups cannot say."""
     family = max((d.hypotheses for d in differences), default=0)
     lines = [
-        f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or in those named; a "
-        "dash stands for a column that is not of this family. Groups are exchanged as a whole; cases in "
-        "brackets have no value in one of the runs.",
+        f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "
+        "in those named; a dash stands for a column that is not of this family. Groups are exchanged as a "
+        "whole; cases in brackets have no value in one of the runs.",
         "By group: groups in which the second run is better, equal or worse by the mean over their cases; "
         "the rank-biserial correlation is +1 when it is better wherever they differ.",
     ]
