@@ -52,7 +52,11 @@ def command(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Write this page: differences case by case, plots, images, tests."),
+        typer.Option(
+            "--html",
+            callback=arguments.page_place,
+            help="Write this page: differences case by case, plots, images, tests.",
+        ),
     ] = None,
     data: arguments.DataFolder = None,
     folders: Annotated[
@@ -79,7 +83,7 @@ def command(
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
     differences = compare_runs(entries, metrics or (), seed, margin)
-    legend = [*_lost(entries), *_legend(differences)]
+    legend = [*_same(entries), *_lost(entries), *_legend(differences)]
     if html is not None:
         from medbench.running.comparison import comparison
 
@@ -100,6 +104,16 @@ def command(
     _print_standings(f"Ranking of {record.challenge.title}{kind}", standings)
     for line in legend:
         typer.echo(line)
+
+
+def _same(runs: Sequence[Run]) -> list[str]:
+    """Which runs stand there twice, so that a difference of 0 says nothing."""
+    counts = Counter((run.record.key, run.title) for run in runs)
+    return [
+        f"{title} is given {count} times: a run never differs from itself, so these zeros say nothing."
+        for (_, title), count in counts.items()
+        if count > 1
+    ]
 
 
 def _lost(runs: Sequence[Run]) -> list[str]:

@@ -169,8 +169,8 @@ def command(
 
 def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) -> int:
     """Score as a challenge does, here or on a cluster, all cases or a shard; the exit code."""
-    from medbench.cli.console import ConsoleProgress, print_json
-    from medbench.cli.results import show_finished
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.results import show_finished, show_shard
     from medbench.running.evaluate import evaluate_request, scoring
     from medbench.running.evaluation_shards import score_shard
     from medbench.running.executors import dask_cluster
@@ -185,13 +185,7 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
             show_finished(finished, as_json)
             return finished.exit_code
         scored = score_shard(request, part, workers, ConsoleProgress())
-    statuses = [row.status for row in scored.rows]
-    if as_json:
-        print_json({"shard": str(part), "folder": str(scored.folder), "cases": len(statuses)})
-    else:
-        typer.echo(f"Shard {part}: {statuses.count('ok')} of {len(statuses)} cases scored.")
-        typer.echo(f"Shard: {scored.folder}; bring all shards together with medbench merge.")
-    return int(statuses.count("ok") < len(statuses))
+    return show_shard(part, scored, as_json)
 
 
 def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:

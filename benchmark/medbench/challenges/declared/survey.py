@@ -12,10 +12,11 @@ from medbench.challenges.declared.items import read_data_set_file
 from medbench.challenges.declared.splits import MEANINGS, named
 from medbench.challenges.declared.survey_coco import Survey, survey_coco
 from medbench.challenges.declared.templates import files_below
+from medbench.challenges.families.mr_volumes.files import check_axes
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
-from medbench.io import images, raster
+from medbench.io import images, nifti_mha, raster
 from medbench.io.tables import read_table
 
 IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames")
@@ -29,15 +30,15 @@ _COLUMN_WORDS = {
     "group": ("patient", "patient_id", "group", "subject", "subject_id", "case_group", "video", "lesion_id"),
     "case": ("id", "case", "case_id", "image_id"),
 }
-MOST_READ = 200
+MOST_READ, FIRST = 200, 5
 
 
 def survey(folder: Path) -> Survey:
     """Look at a folder; nothing is written.
 
     Raises:
-        MedbenchError: ``data.missing``, ``data.layout_unknown`` with what was looked for, or as
-            :func:`medbench.challenges.declared.survey_coco.survey_coco`.
+        MedbenchError: ``data.missing``, ``data.layout_unknown`` with what was looked for, ``data.not_3d`` for
+            volume files of two axes, or as :func:`medbench.challenges.declared.survey_coco.survey_coco`.
     """
     if not folder.is_dir():
         raise MedbenchError("data.missing", f"{folder}: there is no such folder.", "Check the folder.")
@@ -45,6 +46,8 @@ def survey(folder: Path) -> Survey:
     for look in (_data_set_json, survey_coco, _table, _pairs, _class_folders):
         result = look(folder, names)
         if result is not None:
+            if result.entries.get("modalities"):
+                _refuse_planes(folder, names)
             return result
     endings = Counter(images.suffix_of(Path(name)) for name in names).most_common(4)
     raise MedbenchError(
@@ -54,6 +57,15 @@ def survey(folder: Path) -> Survey:
         "Known: images/ and masks/ (or x.png and x_mask.png), nnU-Net, MSD, COCO JSON, a CSV of paths, "
         "folders of classes.",
     )
+
+
+def _refuse_planes(folder: Path, names: Sequence[str]) -> None:
+    """Refuse volume files of two axes, which no network for volumes takes; the first files stand for all."""
+    volumes = [folder / name for name in names if images.suffix_of(Path(name)) in images.VOLUME_SUFFIXES]
+    for path in volumes[:FIRST]:
+        volume = guarded(path.name, lambda path=path: nifti_mha.read_geometry(path))  # type: ignore[misc]
+        if not isinstance(volume, Failure) and volume.array.ndim < 3:
+            check_axes(volume, path)
 
 
 def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
