@@ -147,13 +147,17 @@ def command(
         )
         raise typer.Exit(_as_challenge(context, request, as_json))
     from medbench.running.folders import evaluate_folders
+    from medbench.running.label_presence import refuse_absent_labels
 
     assert references is not None
+    values = None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")]
+    if values is not None:
+        refuse_absent_labels(references, values)
     scores = evaluate_folders(
         references,
         Path(predictions).expanduser() if declared is None else declared.folder,
         [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
-        labels=None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")],
+        labels=values,
         spacing=parse_spacing(spacing),
         empty=empty,
         rename=pair,
