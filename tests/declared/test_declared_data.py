@@ -393,6 +393,7 @@ def test_a_comparison_says_how_many_cases_were_lost(place):
         ("images/p{p}/{i}.png", "gt/p{p}/{i}_gt.png", "images/{group}/{case}.png gt/{group}/{case}_gt.png"),
         ("p{p}/{i}.png", "p{p}/{i}_mask.png", "{group}/{case}.png {group}/{case}_mask.png"),
         ("c{p}{i}/image.png", "c{p}{i}/mask.png", "{case}/image.png {case}/mask.png"),
+        ("c{p}{i}_image.png", "c{p}{i}_seg.png", "{case}_image.png {case}_seg.png"),
         ("a/images/{p}{i}.png", "b/masks/{p}{i}.png", "a/images/{case}.png b/masks/{case}.png"),
     ],
 )

@@ -137,6 +137,25 @@ def test_files_of_one_fault_are_one_finding_with_their_number_and_five_names(pla
     assert empty.startswith("2 files: nothing is marked: ")
 
 
+def test_what_differs_from_file_to_file_stands_beside_its_name(place):
+    cases = _images(place / "png")
+    for number, case in enumerate(cases[:3]):
+        mask = np.zeros((24, 32), np.uint8)
+        mask[: number + 1, :4] = 7 + number
+        raster.write_label_map(case.reference["labels"], mask)
+    for number, case in enumerate(cases[3:5]):
+        raster.write_label_map(case.reference["labels"], np.zeros((8 + number, 8), np.uint8))
+    findings = medbench.load_challenge("ours").release.check(place / "png")
+    names = [case.reference["labels"].name for case in cases]
+    (values,) = [finding for finding in findings if "which no name has" in finding.message]
+    assert values.message.startswith("3 files: holds the value … of 768 voxels), which no name has (0 back")
+    assert all(
+        f"{name} ({7 + number} ({4 * number + 4})" in values.message for number, name in enumerate(names[:3])
+    )
+    (sizes,) = [finding for finding in findings if "where its image" in finding.message]
+    assert sizes.message == (f"2 files: is … where its image is 24×32: {names[3]} (8×8), {names[4]} (9×8).")
+
+
 def test_volume_files_of_two_axes_have_one_message_wherever_they_are_met(place):
     for index in range(6):
         labels = np.zeros((12, 12), np.uint8)

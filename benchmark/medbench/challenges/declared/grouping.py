@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +34,8 @@ def grouped(findings: Sequence[Finding], files: Collection[Path]) -> list[Findin
     order: list[tuple[Finding, tuple[str, ...] | None]] = []
     for finding in findings:
         head, colon, words = finding.message.partition(": ")
-        key = (finding.severity, _kind(words, known), finding.advice) if colon and head in known else None
+        kind = _kind(words, known), _kind(finding.advice, known)
+        key = (finding.severity, *kind) if colon and head in known else None
         if key is None or key not in groups:
             order.append((finding, key))
         if key is not None:
@@ -51,10 +53,19 @@ def _kind(words: str, known: Collection[str]) -> str:
 
 
 def _together(parts: Sequence[_Part]) -> str:
+    """What all files share, and in place of ``…`` what each of the first has of its own."""
+    words = [part.words.removesuffix(".").split(" ") for part in parts]
+    before = _shared(words)
+    after = _shared([own[len(before) :][::-1] for own in words])[::-1]
     more = ", …" if len(parts) > MOST_NAMED else ""
-    shown = parts[:MOST_NAMED]
-    if len({part.words for part in parts}) == 1:
-        names = ", ".join(part.name for part in shown)
-        return f"{len(parts)} files: {parts[0].words.removesuffix('.')}: {names}{more}."
-    each = "; ".join(f"{part.name}: {part.words.removesuffix('.')}" for part in shown)
-    return f"{len(parts)} files: {each}{more.replace(',', ';')}."
+    own = [" ".join(one[len(before) : len(one) - len(after)]).strip(",") for one in words]
+    gap = ["…" if any(own) else ""]
+    shared = " ".join(word for word in (*before, *gap, *after) if word)
+    names = [f"{part.name} ({text})" if text else part.name for part, text in zip(parts, own, strict=True)]
+    return f"{len(parts)} files: {shared}: {', '.join(names[:MOST_NAMED])}{more}."
+
+
+def _shared(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The words that all rows begin with."""
+    columns = zip(*rows, strict=False)
+    return [column[0] for column in itertools.takewhile(lambda column: len({*column}) == 1, columns)]

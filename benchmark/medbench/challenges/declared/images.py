@@ -78,7 +78,7 @@ class DeclaredImageRelease(DeclaredRelease):
             raise MedbenchError(
                 "data.label_unknown",
                 f"{path}: holds the value {strange}, which no name has ({names}).",
-                f"Save masks with these values, or name {strange} under labels of [data.{self.card.name}].",
+                f"Save masks with these values, or name the others under labels of [data.{self.card.name}].",
             )
         return labels.astype(np.uint8)
 

@@ -17,6 +17,7 @@ IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", 
 MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth", "groundtruth", "gt",
               "segmentation", "segmentations")  # fmt: skip
 MASK_ENDINGS = (*(f"_{word}" for word in MASK_WORDS), "_seg")
+IMAGE_ENDINGS = ("_image", "_img")
 SPLIT, GROUP = "{split}", "{group}"
 
 
@@ -157,10 +158,10 @@ def _in_tree(name: str, word: str, ending: str) -> _File:
     return _File(name, parts, case, f"{{case}}{ending}", "/".join(parts[:place] + parts[place + 1 :]))
 
 
-def _shared_ending(names: Iterable[str]) -> str:
-    """What names of masks have after those of their images: ``_mask`` and the like; empty for nothing."""
-    stems = [_stem(name) for name in names]
-    fitting = (end for end in MASK_ENDINGS if stems and all(stem.lower().endswith(end) for stem in stems))
+def _shared_ending(names: Iterable[str], endings: Sequence[str] = MASK_ENDINGS) -> str:
+    """What all names end with: of masks ``_mask`` and the like; empty for nothing."""
+    stems = [_stem(name).lower() for name in names]
+    fitting = (end for end in endings if stems and all(stem.endswith(end) for stem in stems))
     return next(fitting, "")
 
 
@@ -176,17 +177,18 @@ def _case_folders(names: Sequence[str]) -> _Sides | None:
 
 
 def _side_by_side(names: Sequence[str]) -> _Sides | None:
-    """``x.png`` and ``x_mask.png`` in one folder."""
+    """``x.png`` or ``x_image.png``, and ``x_mask.png``, in one folder."""
     counts = Counter(end for name in names for end in MASK_ENDINGS if _stem(name).endswith(end))
     if not counts:
         return None
     ending = counts.most_common(1)[0][0]
+    of_images = _shared_ending((name for name in names if not _stem(name).endswith(ending)), IMAGE_ENDINGS)
     pictures, masks = list[_File](), list[_File]()
     for name in names:
         parts, stem = Path(name).parts[:-1], _stem(name)
-        own = ending if stem.endswith(ending) else ""
+        own = ending if stem.endswith(ending) else of_images
         file = _File(name, parts, stem.removesuffix(own), f"{{case}}{own}", "/".join(parts))
-        (masks if own else pictures).append(file)
+        (masks if stem.endswith(ending) else pictures).append(file)
     return pictures, masks
 
 
