@@ -425,3 +425,30 @@ def test_folders_that_no_one_template_names_are_refused(place):
         declare(place / "png", "ours")
     assert error.value.code == "data.layout_unknown"
     assert not (place / "medbench.toml").exists()
+
+
+def test_sidecars_of_macos_are_no_cases_of_nnunets_layout(place):
+    folder = place / "Dataset011_Own"
+    for index in range(5):
+        labels = np.zeros((3, 8, 8), np.uint8)
+        labels[1, index : index + 3, 2:4] = 1
+        for name in (f"labelsTr/c_{index}", f"imagesTr/c_{index}_0000"):
+            _volume(folder / f"{name}.nii.gz", labels)
+            path = folder / f"{name}.nii.gz"
+            path.with_name(f"._{path.name}").write_bytes(b"\0" * 4096)
+    facts = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 5,
+             "file_ending": ".nii.gz"}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    (folder / "._dataset.json").write_bytes(b"\0" * 4096)
+    declare(folder, "own")
+    challenge = medbench.load_challenge("own")
+    cases = [case.id for split in challenge.release.splits for case in challenge.cases(folder, split)]
+    assert sorted(cases) == [f"c_{index}" for index in range(5)]
+    assert _errors("own") == []
+
+
+def test_a_seed_for_splits_that_the_data_give_is_refused(place):
+    for split in ("train", "test"):
+        _draw(place / "png" / split, 4, patients=2)
+    with pytest.raises(MedbenchError, match="--seed has no effect: the splits test, train are given"):
+        declare(place / "png", "ours", Wishes(seed=3))

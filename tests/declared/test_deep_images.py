@@ -77,6 +77,10 @@ def test_without_values_each_image_is_refused_by_name_and_the_option_says_them(d
     assert (
         "is no least and greatest value" in command(*words, "--images", "x", "-o", "y", "--values", "9,1").err
     )
+    told = command(*words, "--images", "png/images", "-o", "out", "--split", "test")
+    assert "--split has no effect with --images." in told.err
+    told = command("predict", "-m", "net.py:Net", "-c", "ours", "-o", "out", "--values", "0,9")
+    assert "--values has no effect with a challenge." in told.err
     with pytest.raises(MedbenchError, match="uint16 from"):
         medbench.load_predictor("net.py:Net", weights="none", classes=2, inference=SMALL).predict(
             np.full((8, 8), 300, np.uint16)

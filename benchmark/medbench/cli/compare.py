@@ -11,7 +11,7 @@ import typer
 from medbench.cli import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from medbench.leaderboards.compare import Difference
     from medbench.records.reading import Run
@@ -79,6 +79,8 @@ def command(
     from medbench.leaderboards.compare import compare_runs
     from medbench.records.reading import find_run
 
+    if html is None:
+        _refuse_ignored({"--data": data, "--prediction-folder": folders})
     boards = leaderboards or leaderboards_folder()
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
@@ -104,6 +106,21 @@ def command(
     _print_standings(f"Ranking of {record.challenge.title}{kind}", standings)
     for line in legend:
         typer.echo(line)
+
+
+def _refuse_ignored(options: Mapping[str, object]) -> None:
+    """Refuse options of the page where none is written.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    from medbench.core.errors import MedbenchError
+
+    for name, value in options.items():
+        if value:
+            raise MedbenchError(
+                "option.ignored", f"{name} has no effect without --html.", "Give --html FILE."
+            )
 
 
 def _same(runs: Sequence[Run]) -> list[str]:

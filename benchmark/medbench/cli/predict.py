@@ -71,6 +71,8 @@ def command(
     from medbench.running.request_file import request_of
     from medbench.running.zero_shot import zero_shot_options
 
+    if images is not None:
+        _refuse_of_challenge(context)
     options = request_options(context)
     if prompts is not None:
         options = zero_shot_options(options, prompts)
@@ -82,6 +84,22 @@ def command(
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)
+
+
+def _refuse_of_challenge(context: typer.Context) -> None:
+    """Refuse options that have an effect with a challenge alone.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    for name in ("data", "split", "recipe", "cases", "tiling", "stitch", "seed", "runs"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise MedbenchError(
+                "option.ignored",
+                f"--{name} has no effect with --images.",
+                "Leave it out, or give -c CHALLENGE.",
+            )
 
 
 def _refuse_ignored(given: Mapping[str, str | None]) -> None:
