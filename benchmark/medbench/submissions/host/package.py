@@ -43,7 +43,7 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
             codabench.write_ingestion(evaluation)
         codabench.write_bundle(evaluation)
     else:
-        write_image(evaluation, *grand_challenge.program_lines())
+        write_image(evaluation, *grand_challenge.program_lines(evaluation.program))
         grand_challenge.write_truth(evaluation)
     make_uniform(evaluation.image)
     return evaluation
