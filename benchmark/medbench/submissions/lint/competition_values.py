@@ -104,7 +104,7 @@ def _lint_computation(
     """Findings on a column that the platform computes from others."""
     place = f"{where}: {column.get('key')}"
     yield from _lint_choice(column, "computation", place)
-    indexes = column.get("computation_indexes") or ()
+    indexes = column.get("computation_indexes") or []
     if bool(column.get("computation")) != bool(indexes):
         text = f"{place}: computation and computation_indexes go together."
         yield error("competition.column", text, "Give both, or neither.")
