@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
@@ -74,10 +75,22 @@ class _Slot:
 
 
 def _prepare_process(cuda_device: str, threads: int) -> None:
-    """Show a process its own device and its share of the cores, before torch is loaded."""
+    """Show a process its own device and its share of the cores, before torch is loaded.
+
+    The process ends with its parent.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed command leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextlib.contextmanager
