@@ -60,13 +60,13 @@ def slides(place, data):
 def study(place, data):
     (place / "study.toml").write_text(STUDY.format(data("small_cvc")))
     results = ("board.*", "cases.jsonl", "record.json", "weights.pt", "predictions/**/*.png")
-    return ["study", place / "study.toml", "-o", "out/study", "--device", "cpu"], results
+    return ["study", place / "study.toml", "-o", "results/study", "--device", "cpu"], results
 
 
 def board(place, data):
     for name in ("hc18", "isic2018"):
         shutil.copytree(BOARDS / name, place / "theirs" / name, dirs_exist_ok=True)
-    return ["leaderboard", "merge", place / "theirs", "--leaderboards", "out/boards"], ("*.*",)
+    return ["leaderboard", "merge", place / "theirs", "--leaderboards", "results/boards"], ("*.*",)
 
 
 def build(place, data):
@@ -80,7 +80,7 @@ def build(place, data):
     text = submission_text("iugc2024", MODEL, "grand-challenge", "tiny", weights=str(place / "weights.pt"))
     (place / "tiny.toml").write_text(text)
     arguments = ["submit", "build", place / "tiny.toml", "--data", data("small_iugc"), "--engine", "none"]
-    return [*arguments, "-o", "out/build"], ("*",)
+    return [*arguments, "-o", "results/build"], ("*",)
 
 
 COMMANDS = [run_of_a_model, training, slides, study, board, build]
@@ -116,15 +116,15 @@ class Place:
 
     def __init__(self, folder, arguments):
         self.folder, self.arguments = folder, arguments
-        (folder / "out").mkdir(parents=True)
-        self.settings = {"MEDBENCH_RUNS": str(folder / "out/runs"), "OMP_NUM_THREADS": "1"}
-        self.settings |= {"MEDBENCH_LEADERBOARDS": str(folder / "out/rows"), "MKL_CBWR": "AUTO"}
+        (folder / "results").mkdir(parents=True)
+        self.settings = {"MEDBENCH_RUNS": str(folder / "results/runs"), "OMP_NUM_THREADS": "1"}
+        self.settings |= {"MEDBENCH_LEADERBOARDS": str(folder / "results/rows"), "MKL_CBWR": "AUTO"}
 
     def started(self):
         """The command in a group of processes of its own, and the moment of the first thing that it wrote."""
-        before = state(self.folder / "out")
+        before = state(self.folder / "results")
         process = warm_process.start(self.arguments, self.folder, self.folder, **self.settings)
-        while process.is_alive() and state(self.folder / "out") == before:
+        while process.is_alive() and state(self.folder / "results") == before:
             time.sleep(0.002)
         return process, time.monotonic()
 
@@ -196,7 +196,7 @@ def test_killed_at_random_moments_and_repeated_it_leaves_the_same_bytes(
     arguments, patterns = command(tmp_path, request.getfixturevalue)
     whole = Place(tmp_path / "whole", arguments)
     seconds = whole.call()
-    expected = results(whole.folder / "out", patterns)
+    expected = results(whole.folder / "results", patterns)
     assert expected
     draw, moments, kills = random.Random(command.__name__), [], KILLS if full else 1
     for number in range(4 * kills):
@@ -210,7 +210,9 @@ def test_killed_at_random_moments_and_repeated_it_leaves_the_same_bytes(
                     break
                 moments.append(share)
             place.call()
-        assert results(place.folder / "out", patterns) == expected, f"killed at {moments} of {seconds:.1f} s"
+        assert results(place.folder / "results", patterns) == expected, (
+            f"killed at {moments} of {seconds:.1f} s"
+        )
     assert len(moments) >= kills
     if full:
         say(f"{command.__name__}: {len(moments)} kills in {seconds:.1f} s of work")
