@@ -25,6 +25,7 @@ import medbench.testing
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.task import TASKS
 from medbench.metrics import metric
 from medbench.metrics.convention import EMPTY_POLICIES
 from medbench.models.registry import model_entry
@@ -44,12 +45,18 @@ CLASSES = {
         "TrainingVolume", "TrainingSequence",
     ),
     "medbench.core.score": ("Score",),
-    "medbench.core.result_table": ("MetricSpec", "CaseScores"),
+    "medbench.core.result_table": ("MetricSpec", "CaseScores", "ratio_column"),
     "medbench.core.task": ("Task",),
+    "medbench.core.files": ("write_text", "write_json"),
+    "medbench.io.raster": ("read_image", "read_label_map", "write_image", "write_label_map"),
+    "medbench.io.eight_bit": ("read_rgb", "read_grey", "read_binary_mask", "resized_image"),
+    "medbench.io.tables": ("read_table",),
+    "medbench.io.json_values": ("read_json_value",),
     "medbench.metrics": ("Convention", "MaskPair"),
     "medbench.submissions.platforms.base": ("Platform",),
     "medbench.submissions.platforms.folders": ("FolderPlatform",),
 }  # fmt: skip
+TASK_HEADER = ("task", "answers", "the answer for one case: prediction[task]")
 ABOUT_ERRORS = """# Error codes
 
 An error is one line and a hint, and ends a command with exit code 2. In Python it is a
@@ -291,11 +298,13 @@ def interface():
         for name in sorted(module.__all__):
             value = getattr(module, name)
             parts.append(f"## {module.__name__}.{name}\n\n{entry(name, value)}")
+    rows = [(code(name), TASKS.get(name).title, TASKS.get(name).answer) for name in TASKS]
+    parts.append(f"# Tasks\n\nWhat challenges demand and models offer.\n\n{table(TASK_HEADER, rows)}")
     parts.append(
         "# Classes of own parts\n\nWhat [a model](../extending/model.md), "
         "[a challenge](../extending/challenge.md), [a metric](../extending/metric.md) and "
-        "[a platform](../extending/platform.md) are made of. Methods marked *abstract* are yours to write; "
-        "the others have a default.\n"
+        "[a platform](../extending/platform.md) are made of, and what reads and writes their files. Methods "
+        "marked *abstract* are yours to write; the others have a default.\n"
     )
     for place, names in CLASSES.items():
         for name in names:

@@ -77,6 +77,17 @@ class Dead(nn.Conv2d):
         self.unused = nn.Parameter(torch.ones(1))
 
 
+def test_a_factory_that_does_not_take_its_keywords_is_told(fresh_registry):
+    entry = ModelEntry("classifier", "Classifier", offers={"image_classes": "num_image_classes"})
+
+    @medbench.register_model(entry)
+    def classifier(in_channels, num_image_classes):
+        return nn.Linear(in_channels, num_image_classes)
+
+    with pytest.raises(ContractError, match="unexpected keyword argument 'num_classes'"):
+        check_model("classifier")
+
+
 def test_a_parameter_without_gradient_is_told(fresh_registry):
     medbench.register_model(ModelEntry("lab/dead", "Dead", image_size=64))(Dead)
     with pytest.raises(ContractError, match="no gradient reaches 1 parameters, the first is unused"):
