@@ -84,8 +84,8 @@ def build(place, data):
 
 
 COMMANDS = [run_of_a_model, training, slides, study, board, build]
-COVERED = [run_of_a_model, training, slides]
-"""Commands that tests of their own rooms kill."""
+COVERED = [run_of_a_model, training, slides, study, build]
+"""Commands that tests of their own rooms kill, and what starts from nothing."""
 
 
 def results(folder, patterns):
