@@ -50,12 +50,7 @@ def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.exhaustive] if name == "compare-models.md" else [])
-        for name in ("index.md", *names("tutorials"))
-        if name != "own_data.md"
-    ],
+    "name", ["index.md", *(name for name in names("tutorials") if name != "own_data.md")]
 )
 def test_a_tutorial_runs_from_its_own_text(name, small_iugc, tmp_path, monkeypatch):
     folder = "start" if name == "index.md" else "tutorials"
