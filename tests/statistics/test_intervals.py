@@ -204,10 +204,14 @@ def test_every_resample_counts(monkeypatch):
     assert seen["n"] == 500
 
 
-@pytest.mark.parametrize("n_groups", [6, 12, 60])
-def test_the_bootstrap_t_is_that_of_the_groups_themselves(n_groups):
+SKEWED = [np.random.default_rng(n_groups).lognormal(2, 0.6, n_groups) for n_groups in (6, 12, 60)]
+ONE_FAR = np.append(np.full(11, 3.0), 9.0)  # a third of the resamples lack it, and their groups agree
+
+
+@pytest.mark.parametrize("values", [*SKEWED, ONE_FAR], ids=["6", "12", "60", "one far"])
+def test_the_bootstrap_t_is_that_of_the_groups_themselves(values):
     """Groups written out as drawn, with the textbook's mean and standard error."""
-    values = np.random.default_rng(n_groups).lognormal(2, 0.6, n_groups)
+    n_groups = len(values)
     counts = np.random.default_rng(7).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=1000)
     own_error = values.std(ddof=1) / n_groups**0.5
     studentised = []

@@ -264,6 +264,14 @@ def test_kendall_s_tau_is_scipy_s():
     assert kendall_tau(np.ones(3, int), np.array([[1, 1, 1], [1, 2, 3]])).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize(("swapped", "low", "high"), [(2, (1, 2), (1, 2)), (4, (1, 1), (2, 2))])
+def test_ranges_of_ranks_hold_what_lies_between_the_2_5_and_the_97_5_percentile(swapped, low, high):
+    resampled = np.array([[2, 1]] * swapped + [[1, 2]] * (100 - swapped))
+    result = stability(np.array([1, 2]), resampled)
+    assert (result.low, result.high) == (low, high)
+    assert result.frequencies[0] == pytest.approx(((100 - swapped) / 100, swapped / 100))
+
+
 def test_stability_of_two_entries_has_closed_form_frequencies():
     """Entry a is ahead in one of three groups by 3, b in two by 1: b is ahead iff the first is not drawn."""
     column = column_of([[0.9, 0.1, 0.1], [0.6, 0.2, 0.2]])

@@ -7,11 +7,11 @@ import importlib
 import multiprocessing
 import os
 import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Thread
 from typing import Any
 
 from medbench.core.errors import MedbenchError
@@ -86,10 +86,22 @@ class _Slot:
 
 
 def _prepare_process(cuda_device: str, threads: int) -> None:
-    """Show a process its own device and its share of the cores, before torch is loaded."""
+    """Show a process its own device and its share of the cores, before torch is loaded.
+
+    The process ends with its parent.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed command leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class JoiningProcesses(Executor):
@@ -103,10 +115,12 @@ class JoiningProcesses(Executor):
 
     def __init__(self, workers: int) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._end = Event()
+        self._end = threading.Event()
         self._slots = [_Slot("", max(1, usable_cores() // workers)) for _ in range(workers - 1)]
-        self._threads = [Thread(target=self._work_here, daemon=True)]
-        self._threads += [Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots]
+        self._threads = [threading.Thread(target=self._work_here, daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -138,7 +152,8 @@ class JoiningProcesses(Executor):
     def _work_in(self, slot: _Slot) -> None:
         if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
             return
-        slot.result(_import_scoring)
+        with contextlib.suppress(BrokenExecutor):
+            slot.result(_import_scoring)
         while (call := self._calls.get()) is not None:
             call.answer(partial(slot.result, call.function))
 
