@@ -21,7 +21,7 @@ def processor_name() -> str:
 
 @functools.cache
 def processor_vendor() -> str:
-    """The vendor of an x86 processor as it says itself (``GenuineIntel``, ``AuthenticAMD``); empty if unknown."""
+    """Vendor of an x86 processor (``GenuineIntel``, ``AuthenticAMD``); empty where unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

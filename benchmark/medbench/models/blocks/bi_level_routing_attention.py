@@ -58,9 +58,9 @@ class BiLevelRoutingAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.local_enhancement = DepthwiseConv(dim, side_dwconv)
         self.output = Linear(dim, dim)
-        for linear in (self.qkv, self.output):
-            nn.init.trunc_normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+        for layer in (self.qkv, self.output):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""

@@ -70,6 +70,9 @@ def _is_plain_float32(features: Tensor, weight: Tensor) -> bool:
 
 
 def _by_onednn(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """As :func:`linear`; a weight whose memory has gaps would be multiplied by a plain loop, hence copied."""
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        weight = weight.contiguous()
     product: Tensor = torch.ops.mkldnn._linear_pointwise(features, weight, bias, "none", [], "")
     return product
 

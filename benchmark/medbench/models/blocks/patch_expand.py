@@ -66,9 +66,9 @@ class InvertedBottleneckPatchExpand(nn.Module):
         )
         self.contract = Linear(dim, dim // 2)
         self.norm = nn.LayerNorm(dim // 2)
-        for linear in (self.expand, self.contract):
-            nn.init.trunc_normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+        for layer in (self.expand, self.contract):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``."""
