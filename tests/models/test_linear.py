@@ -56,6 +56,16 @@ def test_slices_of_features_weights_and_gradients(by_onednn):
     close(*(torch.autograd.grad(one, table)[0] for one in both))
 
 
+def test_a_product_may_be_overwritten(by_onednn):
+    torch.manual_seed(0)
+    layer, features = Linear(4, 3), torch.randn(2, 5, 4)
+    both = [
+        torch.autograd.grad(functional.relu_(product).square().sum(), layer.weight)[0]
+        for product in (layer(features), functional.linear(features, layer.weight, layer.bias))
+    ]
+    close(*both)
+
+
 def test_only_what_asks_for_a_gradient_has_one(by_onednn):
     torch.manual_seed(0)
     layer = Linear(4, 3).requires_grad_(False)

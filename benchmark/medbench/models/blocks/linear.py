@@ -8,7 +8,6 @@ MKL leaves them, a product by oneDNN takes about half the time. Both sum in floa
 from __future__ import annotations
 
 import functools
-import math
 from typing import Any
 
 import torch
@@ -40,8 +39,8 @@ def linear(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     if torch.is_grad_enabled() and any(
         part is not None and part.requires_grad for part in (features, weight, bias)
     ):
-        product: Tensor = _Linear.apply(features, weight, bias)
-        return product
+        rows: Tensor = _Linear.apply(features.reshape(-1, features.shape[-1]), weight, bias)
+        return rows.view(*features.shape[:-1], -1)
     return _by_onednn(features, weight, bias)
 
 
@@ -59,13 +58,13 @@ def _takes_wide_registers() -> bool:
 
 def _is_plain_float32(features: Tensor, weight: Tensor) -> bool:
     return (
-        features.device.type == "cpu"
+        not torch.jit.is_tracing()
+        and features.device.type == "cpu"
         and type(features) is Tensor
         and features.dtype == weight.dtype == torch.float32
         and features.numel() > 0
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
     )
 
 
@@ -78,7 +77,7 @@ def _by_onednn(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> 
 
 
 class _Linear(torch.autograd.Function):
-    """:func:`_by_onednn` and its gradients."""
+    """:func:`_by_onednn` of ``(rows, inputs)`` and its gradients."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -92,23 +91,18 @@ class _Linear(torch.autograd.Function):
         of_features, of_weight, of_bias = ctx.needs_input_grad
         return (
             _by_onednn(gradient, weight.t()) if of_features else None,
-            weight_gradient(gradient, features) if of_weight else None,
-            gradient.sum(dim=tuple(range(gradient.ndim - 1))) if of_bias else None,
+            _weight_gradient(gradient, features) if of_weight else None,
+            gradient.sum(dim=0) if of_bias else None,
         )
 
 
-def weight_gradient(gradient: Tensor, features: Tensor) -> Tensor:
-    """Gradient ``(outputs, inputs)`` of the weight for that of the output.
+def _weight_gradient(gradient: Tensor, features: Tensor) -> Tensor:
+    """Gradient ``(outputs, inputs)`` of the weight for that of the output ``(rows, outputs)``.
 
     The first factor of oneDNN's product has its rows one after another in memory, so one of the two is
     copied: the narrower.
-
-    Args:
-        gradient: of the output, ``(…, outputs)``.
-        features: ``(…, inputs)``.
     """
-    rows = math.prod(gradient.shape[:-1])
-    outputs, inputs = gradient.reshape(rows, -1).t(), features.reshape(rows, -1).t()
+    outputs, inputs = gradient.t(), features.t()
     if len(outputs) < len(inputs):
         return _by_onednn(outputs.contiguous(), inputs)
     return _by_onednn(inputs.contiguous(), outputs).t()
