@@ -244,17 +244,15 @@ def _within(galleries: Sequence[Gallery]) -> list[Gallery]:
     """The galleries with images as far as they fit into a page; a case beyond keeps its place."""
     total, made = 0, []
     for gallery in galleries:
-        figures: dict[tuple[str, int], Figure] = {}
-        for number, figure in enumerate(gallery.figures):
+        figures: list[Figure] = []
+        for figure in gallery.figures:
             total += sum(len(frame.source) + len(frame.overlay) for frame in figure.frames)
             if total <= MOST_IMAGE_BYTES or not figure.frames:
-                figures[figure.case, number] = figure
-            elif (figure.case, -1) not in figures:
-                bare = Figure(
-                    figure.case, "case", figure.scores or figure.caption, "", (), without_image=FULL
-                )
-                figures[figure.case, -1] = bare
-        made.append(replace(gallery, figures=list(figures.values())))
+                figures.append(figure)
+            elif not figures or (figures[-1].case, figures[-1].without_image) != (figure.case, FULL):
+                text = figure.scores or figure.caption
+                figures.append(Figure(figure.case, "case", text, "", (), without_image=FULL))
+        made.append(replace(gallery, figures=figures))
     return made
 
 
