@@ -151,11 +151,10 @@ def _write(path: Path, minutes: float, lines: list[str]) -> None:
     head = [
         "# Budgets",
         "",
-        f"Written by `make_rows.py`: each network was trained from scratch by its quick recipe at {SIZE}×{SIZE},"
-        " one seed,",
-        f"for as many epochs as {minutes:g} CPU minutes were expected to hold; the table says how many they took.",
-        "Constant answers are fitted. `cvc_clinicdb_boxes` is a cross-validation: three networks, whose minutes",
-        "are added.",
+        f"Written by `make_rows.py`: each network was trained by its quick recipe at {SIZE}×{SIZE}",
+        f"with one seed, for as many epochs as should fit into {minutes:g} CPU minutes; the table says what they",
+        "took. Constant answers are fitted. `cvc_clinicdb_boxes` is a cross-validation: three networks, whose",
+        "minutes are added.",
         "",
         "| challenge | model | epochs | CPU minutes |",
         "|---|---|---|---|",
