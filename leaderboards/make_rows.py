@@ -152,7 +152,7 @@ def _write(path: Path, minutes: float, lines: list[str]) -> None:
         "# Budgets",
         "",
         f"Written by `make_rows.py`: each network was trained by its quick recipe at {SIZE}×{SIZE} with one",
-        f"seed, for as many epochs as should fit into {minutes:g} CPU minutes; the table says what they took.",
+        f"seed, for as many epochs as should fit into {minutes:g} CPU minutes; below, what they took.",
         "Constant answers are fitted. `cvc_clinicdb_boxes` is a cross-validation: three networks, whose",
         "minutes are added.",
         "",
