@@ -26,6 +26,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    "→": r"$\rightarrow$",
     "×": r"$\times$",
     "°": r"\textdegree{}",
     "Δ": r"$\Delta$",
