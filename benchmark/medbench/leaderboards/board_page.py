@@ -146,7 +146,12 @@ def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
             made.append(PageHeading(shown, _help(name), word=word))
         else:
             made.append(
-                PageHeading(name, f"definition {metric.convention}", metric.better, metric.convention)
+                PageHeading(
+                    name,
+                    f"definition {metric.convention}",
+                    "" if metric.signed else metric.better,
+                    metric.convention,
+                )
             )
     return made
 
