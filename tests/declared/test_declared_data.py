@@ -142,6 +142,10 @@ def test_groups_in_two_splits_are_named(place):
     declare(place / "png", "ours", Wishes(group=r"(p\d)_"))
     assert medbench.load_challenge("ours").release.default_split == "test"
     assert "2 of 2 groups lie in more than one split: p0, p1." in _errors("ours")
+    for command in (["run", "-m", "baseline/constant"], ["train", "-m", "baseline/constant"]):
+        told = CliRunner().invoke(app, [*command, "-c", "ours"])
+        assert told.exception.code == "splits.group_shared"
+        assert "2 of 2 groups lie in more than one split: p0, p1." in told.exception.message
 
 
 def test_a_label_value_without_a_name_fails_its_case_alone(place):
