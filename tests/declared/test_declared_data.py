@@ -163,6 +163,16 @@ def test_a_label_value_without_a_name_fails_its_case_alone(place):
     assert all(score.status == "undefined" for score in scores.values())
 
 
+def test_values_that_the_given_names_leave_out_are_told_on_declaring(place):
+    folder = _draw(place / "png")
+    odd = np.zeros((24, 32), np.uint8)
+    odd[3:5, 3:5], odd[7, 7] = 9, 255
+    raster.write_label_map(folder / "masks/p0_00.png", odd)
+    declared = declare(folder, "ours", Wishes(labels={"polyp": 255}))
+    assert not declared.complete
+    assert "error: Masks hold values that no name has: 9. Name them too: --labels." in declared.lines
+
+
 def test_mixed_channels_and_other_sizes_are_errors(place):
     folder = _draw(place / "png")
     raster.write_image(folder / "images/p0_00.png", np.zeros((24, 32), np.uint8))

@@ -84,15 +84,12 @@ class DeclaredRelease(Release):
         self.check_split(split)
         items = find_items(self.declaration, root)
         by_split = members(self.declaration, items.cases)
+        given = self.declaration.splits.rule == "given"
         shared, count = _shared_groups(items.cases, by_split, self.disjoint_splits()[0])
         if shared:
             text = f"{root}: {len(shared)} of {count} groups lie in more than one split: {named(shared)}."
-            drawn = self.declaration.splits.rule != "given"
-            anew = (
-                f"They were drawn by other groups: remove {self.declaration.splits_file.name} to draw anew."
-            )
-            raise MedbenchError("splits.group_shared", text, anew if drawn else KEEP_APART)
-        given = self.declaration.splits.rule == "given"
+            anew = f"Drawn by other groups: remove {self.declaration.splits_file.name} to draw them anew."
+            raise MedbenchError("splits.group_shared", text, KEEP_APART if given else anew)
         by_id = {item.id: item for item in items.cases if not given or item.split == split}
         chosen = [
             (f"{part}/{case}" if self.parts(split) else case, by_id[case])
