@@ -222,17 +222,21 @@ def _legend(differences: Sequence[Difference]) -> list[str]:
     """What the tables say and what these groups cannot say."""
     family = max((d.hypotheses for d in differences), default=0)
     lines = [
-        f"Second minus first. Holm over {family} comparisons in the headline columns or in those named; a "
-        "dash stands for a column that is not of this family. Groups are exchanged as a whole; cases in "
-        "brackets have no value in one of the runs.",
+        f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "
+        "in those named; a dash stands for a column that is not of this family. Groups are exchanged as a "
+        "whole; cases in brackets have no value in one of the runs.",
         "By group: groups in which the second run is better, equal or worse by the mean over their cases; "
         "the rank-biserial correlation is +1 when it is better wherever they differ.",
     ]
+    lines.append(
+        "Permutation p: the results of the two runs are exchanged group by group. Least p: the smallest that "
+        "exchanges of the differing groups can give, after the same correction."
+    )
     blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
     if blind:
         lines.append(
             f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
-            "difference: least p is the smallest that exchanges of the differing groups can give."
+            "difference: their least p is larger."
         )
     if differences and differences[0].margin is not None:
         lines.append(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +80,7 @@ def command(
             "--resample-to-reference", help="Resample predictions of another geometry to the reference."
         ),
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of threads.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes that score.")] = 2,
     scheduler: arguments.Scheduler = None,
     shard: arguments.ShardOf = None,
     output: Annotated[
@@ -153,20 +155,21 @@ def command(
     values = None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")]
     if values is not None:
         refuse_absent_labels(references, values)
-    scores = evaluate_folders(
-        references,
-        Path(predictions).expanduser() if declared is None else declared.folder,
-        [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
-        labels=values,
-        spacing=parse_spacing(spacing),
-        empty=empty,
-        rename=pair,
-        resample_to_reference=resample_to_reference,
-        workers=workers,
-        output=output,
-        seed=seed,
-        progress=ConsoleProgress(),
-    )
+    with _processes(workers) as executor:
+        scores = evaluate_folders(
+            references,
+            Path(predictions).expanduser() if declared is None else declared.folder,
+            [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
+            labels=values,
+            spacing=parse_spacing(spacing),
+            empty=empty,
+            rename=pair,
+            resample_to_reference=resample_to_reference,
+            workers=executor,
+            output=output,
+            seed=seed,
+            progress=ConsoleProgress(),
+        )
     _show(scores, as_json)
     raise typer.Exit(scores.exit_code)
 
@@ -183,13 +186,21 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
     scheduler, shard = context.params["scheduler"], context.params["shard"]
     part = Shard.parse(shard) if shard else None
     with contextlib.ExitStack() as stack:
-        workers = stack.enter_context(dask_cluster(scheduler)) if scheduler else context.params["workers"]
+        own = dask_cluster(scheduler) if scheduler else _processes(context.params["workers"])
+        workers = stack.enter_context(own)
         if part is None:
             finished = evaluate_request(request, scoring(request, workers), ConsoleProgress())
             show_finished(finished, as_json)
             return finished.exit_code
         scored = score_shard(request, part, workers, ConsoleProgress())
     return show_shard(part, scored, as_json)
+
+
+def _processes(workers: int) -> AbstractContextManager[Executor | int]:
+    """The processes that score, or 1 for this one alone."""
+    from medbench.running.executors import joining_processes
+
+    return joining_processes(workers) if workers > 1 else contextlib.nullcontext(1)
 
 
 def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:

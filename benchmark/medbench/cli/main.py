@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -36,8 +38,7 @@ from medbench.cli import (
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
 from medbench.cli.usage import asks_for_help, usage_error
-
-INTERRUPTED = 130
+from medbench.core.interruption import INTERRUPTED, REPEAT
 
 app = typer.Typer(
     name="medbench",
@@ -129,5 +130,6 @@ def main() -> None:
         else:
             code = fail(error, debug)
     if code == INTERRUPTED:
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
+        typer.echo(REPEAT, err=True)
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or 0)

@@ -24,7 +24,12 @@ def command(
         typer.Option("--input", help="Shape with the batch, e.g. 1x3x256x256; else that of the card."),
     ] = None,
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps, all; comma-separated.")
+        str,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:N, mps, all; comma-separated.",
+            callback=arguments.known_devices,
+        ),
     ] = "auto",
     batch: Annotated[
         str | None, typer.Option("--batch", help="Batch sizes, e.g. 1,8; else that of --input, or 1.")

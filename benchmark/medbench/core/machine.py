@@ -20,6 +20,16 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
+def processor_vendor() -> str:
+    """Vendor of an x86 processor (``GenuineIntel``, ``AuthenticAMD``); empty where unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
 def memory_bytes() -> int:
     """Memory of this machine, in bytes; 64 GiB where the system does not say."""
     try:

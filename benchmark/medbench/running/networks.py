@@ -19,8 +19,9 @@ from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
 from medbench.models.local.entries import CONTRACT_OPTION
 from medbench.models.registry import check_options
+from medbench.training.missing_modalities import rates_by_channel
 from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
-from medbench.training.recipes.checking import check_use
+from medbench.training.recipes.checking import check_needs, check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -282,18 +283,24 @@ def recipe_for(
         changes: settings that differ from the recipe's.
 
     Raises:
-        MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
+        MedbenchError: ``recipe.unknown``, ``recipe.setting``, ``training.missing_rates`` or
+            ``modality.unknown``.
     """
     own, changes = recipe_choice(challenge, network)[0], changes or {}
     name = name or own
     if network.framework is not None:
         return network.framework.recipe(network.entry_family, name, changes)
     if network.form == "sequence":
-        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+        videos = load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+        check_needs(videos, changes)
+        return videos
     recipe = load_recipe(
         network.recipe_family, name, **{**challenge_settings(challenge, network, name), **changes}
     )
     check_use(recipe, network.learns, changes)
+    check_needs(recipe, changes)
+    if network.sees_volumes and recipe.missing_rates:
+        rates_by_channel(recipe.missing_rates, challenge.card.modalities)
     return recipe
 
 

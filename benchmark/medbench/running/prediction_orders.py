@@ -21,7 +21,7 @@ from medbench.core.result_table import CaseRow
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
 from medbench.running.call_engine import Lost, check_code, spread
-from medbench.running.executors import dask_cluster, local_processes
+from medbench.running.executors import dask_cluster, device_of_workers, local_processes
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.journal import UNFINISHED, journalled
 from medbench.running.loop import done_rows, failed_row
@@ -118,7 +118,7 @@ def predict_cases(
 
     def elsewhere(to_do: Sequence[Case]) -> Iterator[CaseRow]:
         with workers.executor(job.request.inference.device) as executor:
-            for done in spread(predict_order, _orders(job, to_do, folder), executor):
+            for done in spread(predict_order, _orders(job, to_do, folder, workers), executor):
                 if isinstance(done.result, Lost):
                     died = Failure("worker.died", done.result.reason)
                     yield from (failed_row(job.challenge, by_id[id], died) for id in done.order.wanted)
@@ -181,10 +181,15 @@ def _resolved(kept: _Kept, folder: Path) -> tuple[Job | FoldedJob, Any]:
     return job, job.predictor(folder / UNFINISHED)
 
 
-def _orders(job: Job | FoldedJob, to_do: Sequence[Case], folder: Path) -> list[PredictionOrder]:
-    weights = job.request.weights_file
+def _orders(
+    job: Job | FoldedJob, to_do: Sequence[Case], folder: Path, workers: Workers
+) -> list[PredictionOrder]:
+    weights, inference = job.request.weights_file, job.request.inference
+    if workers.scheduler is None:
+        inference = dataclasses.replace(inference, device=device_of_workers(inference.device))
     request = dataclasses.replace(
         job.request,
+        inference=inference,
         weights=job.request.weights if weights is None else str(weights.resolve()),
         data=job.data.root.resolve(),
         runs=job.request.runs_root.resolve(),

@@ -159,15 +159,17 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
         MedbenchError: ``weights.other_labels`` with both lists.
     """
     facts = weights.facts
-    if facts.get("challenge") in (None, challenge.name):
-        return
-    learnt = facts.get("classes") or _demands_of(facts["challenge"])
+    learnt = facts.get("classes")
+    if learnt is None:
+        if facts.get("challenge") in (None, challenge.name):
+            return
+        learnt = _demands_of(facts["challenge"])
     differing = differing_classes(learnt, challenge)
     if differing is not None:
         other, own = differing
         raise MedbenchError(
             "weights.other_labels",
-            f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
+            f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts.get('challenge')}); "
             f"{challenge.title} has {', '.join(own)}.",
             "Use weights that learnt these classes in this order.",
         )

@@ -77,6 +77,8 @@ def _image_lines(evaluation: EvaluationProgram, engine: Engine | None, progress:
     """Build the image and, where it is uploaded itself, save it."""
     if engine is None:
         command = f"docker build --platform linux/amd64 --tag {evaluation.tag} {evaluation.image}"
+        if evaluation.platform == "grand-challenge":
+            command += f" && docker save {evaluation.tag} | gzip > {evaluation.archive}"
         yield f"image: not built; elsewhere: {command}"
         return
     progress.say(f"Building {evaluation.tag} with {engine.name}.")
