@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
+from medbench.challenges.exchange import size_text
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
 from medbench.core.overlay import DrawnBox, Illustration, ObjectMark, Stroke
@@ -37,12 +38,14 @@ class Frame:
         overlay: SVG of outlines, errors, marks and measurements.
         label: what the slider says.
         worst: whether it is shown first.
+        size: width and height of the image in pixels, so that a page has its room before it is decoded.
     """
 
     source: str
     overlay: str
     label: str
     worst: bool
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Figure:
         outlined: whether there are outlines.
         marked: whether single objects are marked.
         measured: whether measurements are drawn.
+        wrong: whether wrong pixels are coloured.
+        without_image: why there are no frames; empty where there are some.
     """
 
     case: str
@@ -65,9 +70,11 @@ class Figure:
     caption: str
     scores: str
     frames: tuple[Frame, ...]
-    outlined: bool
-    marked: bool
-    measured: bool
+    outlined: bool = False
+    marked: bool = False
+    measured: bool = False
+    wrong: bool = False
+    without_image: str = ""
 
 
 def case_figures(
@@ -77,43 +84,87 @@ def case_figures(
     predictions: Path,
     texts: Mapping[str, str],
 ) -> list[Figure]:
-    """Figures of cases; a case whose files cannot be read has none.
+    """Figures of cases in the page's order; a case that cannot be drawn has its place, and says why.
 
     Args:
         challenge: reads images, references and predictions.
-        cases: by id; a row without its case has no figure.
+        cases: by id.
         rows: of the cases, in the page's order.
         predictions: folder of the predictions.
         texts: case -> its scores in words.
+
+    Returns:
+        One figure or more a case; none where the challenge draws no images.
     """
-    figures: list[Figure] = []
-    for row in rows:
-        if row.case in cases and row.predictions:
-            own = partial(_figures, challenge, cases[row.case], predictions, row, texts.get(row.case, ""))
-            outcome = guarded(row.case, own)
-            figures += [] if isinstance(outcome, Failure) else outcome
-    return figures
+    return [
+        figure
+        for row in rows
+        for figure in _figures(challenge, cases.get(row.case), predictions, row, texts.get(row.case, ""))
+    ]
 
 
-def _figures(challenge: Challenge, case: Case, predictions: Path, row: CaseRow, text: str) -> list[Figure]:
-    images = challenge.exchange.illustrations(case, predictions / next(iter(row.predictions)))
+def _figures(
+    challenge: Challenge, case: Case | None, predictions: Path, row: CaseRow, text: str
+) -> list[Figure]:
+    if case is None:
+        return [_without_image(row.case, text, "its files are not among the data.")]
+    if not row.predictions:
+        return [_without_image(row.case, text, row.reason or "there is no prediction.")]
+    path = predictions / next(iter(row.predictions))
+    outcome = guarded(row.case, lambda: _drawn(challenge, case, path, text))
+    if isinstance(outcome, Failure):
+        return [_without_image(row.case, text, outcome.reason.replace(f"{predictions}{os.sep}", ""))]
+    return outcome
+
+
+def _without_image(case: str, text: str, reason: str) -> Figure:
+    return Figure(case, "case", text, "", (), without_image=reason)
+
+
+def _drawn(challenge: Challenge, case: Case, path: Path, text: str) -> list[Figure]:
+    images = [_fitting(image) for image in challenge.exchange.illustrations(case, path)]
     slices = [image for image in images if image.kind == "slice"]
     groups = [[image] for image in images if image.kind != "slice"] + ([slices] if slices else [])
-    return [_figure(row.case, group, text) for group in groups]
+    return [_figure(case.id, group, text) for group in groups]
+
+
+def _fitting(shown: Illustration) -> Illustration:
+    """The image without the labels of a side that has another size, and with that size in words."""
+    size = shown.image.shape[:2]
+    sizes = {"reference": shown.reference.shape, "prediction": shown.prediction.shape}
+    other = {side: labels for side, labels in sizes.items() if labels != size}
+    if not other:
+        return shown
+    said = [
+        f"The {side} is {size_text(labels)} where the image is {size_text(size)}: not drawn."
+        for side, labels in other.items()
+    ]
+    empty = np.zeros(size, np.uint8)
+    return replace(
+        shown,
+        reference=empty if "reference" in other else shown.reference,
+        prediction=empty if "prediction" in other else shown.prediction,
+        reference_boxes=() if "reference" in other else shown.reference_boxes,
+        prediction_boxes=() if "prediction" in other else shown.prediction_boxes,
+        strokes=[stroke for stroke in shown.strokes if stroke.side not in other],
+        marks=(),
+        caption=" ".join(filter(None, [shown.caption, *said])),
+    )
 
 
 def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
-    first = images[0]
+    first, frames = images[0], tuple(map(_frame, images))
     caption = text if first.kind == "slice" else first.caption or text
     return Figure(
         case,
         "slices" if first.kind == "slice" else first.kind,
         caption,
-        "" if caption == text else text,
-        tuple(map(_frame, images)),
+        "" if caption == text or first.kind == "detail" else text,
+        frames,
         any(map(_outlined, images)),
         any(image.marks for image in images),
         any(image.strokes for image in images),
+        any('class="errors' in frame.overlay for frame in frames),
     )
 
 
@@ -134,6 +185,7 @@ def _frame(illustration: Illustration) -> Frame:
         overlay(illustration, scale),
         illustration.caption,
         illustration.worst,
+        (width, height),
     )
 
 

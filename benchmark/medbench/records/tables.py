@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,16 @@ def heading(metric: MetricSpec | MetricRecord) -> str:
     """Heading of a metric's column with unit and direction, such as ``HD PS+FH [px] ↓``."""
     unit = f" [{metric.unit}]" if metric.unit else ""
     return f"{metric.title}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+
+
+def distinct_headings(metrics: Mapping[str, MetricSpec] | Mapping[str, MetricRecord]) -> dict[str, str]:
+    """Column -> its heading, with the protocol where columns of two protocols have one heading."""
+    texts = {name: heading(metric) for name, metric in metrics.items()}
+    several = {text for text, count in Counter(texts.values()).items() if count > 1}
+    return {
+        name: f"{text} ({protocol})" if (protocol := metrics[name].protocol) and text in several else text
+        for name, text in texts.items()
+    }
 
 
 def aggregate_rows(
@@ -88,11 +99,12 @@ def result_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
 SPREAD_HEADINGS = ("metric", "mean ± sd", "median", "quartiles", "worst", "worst case", "cases")
 
 
-def spread_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
+def spread_rows(metrics: Mapping[str, MetricRecord]) -> list[tuple[str, ...]]:
     """One row a metric under :data:`SPREAD_HEADINGS`; none for pooled metrics."""
+    headings = distinct_headings(metrics)
     return [
         (
-            heading(metric),
+            headings[name],
             f"{number(own.mean, metric.unit)} ± {number(own.sd, metric.unit)}",
             number(own.median, metric.unit),
             interval(own.q25, own.q75, metric.unit),
@@ -100,18 +112,19 @@ def spread_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
             own.worst_case,
             str(own.cases),
         )
-        for metric in metrics
+        for name, metric in metrics.items()
         if (own := metric.spread) is not None
     ]
 
 
 def subgroup_tables(record: RunRecord) -> dict[str, list[tuple[str, ...]]]:
     """Manifest column -> one row a subgroup and metric: subgroup, metric, value, interval, cases, groups."""
+    headings = distinct_headings(record.metrics)
     return {
         column: [
             (
                 name,
-                heading(record.metrics[metric]),
+                headings[metric],
                 number(own.value, record.metrics[metric].unit),
                 interval(own.ci95_low, own.ci95_high, record.metrics[metric].unit),
                 str(own.scored + own.failed + own.missing + own.undefined),
@@ -119,6 +132,7 @@ def subgroup_tables(record: RunRecord) -> dict[str, list[tuple[str, ...]]]:
             )
             for name, metrics in names.items()
             for metric, own in metrics.items()
+            if record.metrics[metric].value is not None
         ]
         for column, names in record.subgroups.items()
     }

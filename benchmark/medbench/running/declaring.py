@@ -112,6 +112,12 @@ def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
         entries["splits"] = {"rule": "folds", "folds": wishes.folds, "seed": wishes.seed}
     elif isinstance(entries["splits"], dict):
         entries["splits"] = {**entries["splits"], "seed": wishes.seed}
+    elif wishes.seed:
+        raise MedbenchError(
+            "option.ignored",
+            f"--seed has no effect: the splits {', '.join(entries['splits'])} are given by the data.",
+            "Leave it out, or ask for --folds.",
+        )
     return entries
 
 

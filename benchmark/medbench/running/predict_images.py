@@ -19,6 +19,8 @@ from medbench.records.identity import code_sha256, plugin_settings
 from medbench.running.loop import predict_and_score
 from medbench.running.predictors import ArrayPredictor
 
+NO_VALUES = "Give the values that are black and white: --values 0,65535, or 0,4095 for 12 bits."
+
 
 def predict_images(
     predictor: ArrayPredictor, folder: Path, output: Path, progress: Progress | None = None
@@ -40,6 +42,7 @@ def predict_images(
             "weights_sha256": predictor.setup.weights.sha256,
             "settings": {**predictor.setup.settings(), **plugin_settings()},
             "classes": list(predictor.classes),
+            **({} if predictor.values is None else {"values": list(predictor.values)}),
             "code_sha256": code_sha256(),
         },
         indent=2,
@@ -107,12 +110,16 @@ def _reader(predictor: ArrayPredictor, folder: Path) -> Callable[[Case], AnySamp
     if own.challenge.card.modalities:
         return own.read
     task, classes = next(iter(own.challenge.card.demands.items()))
-    plain = bare_challenge(folder, classes)
+    plain = bare_challenge(folder, classes, values=predictor.values)
 
     def read(case: Case) -> AnySample:
         if images.suffix_of(case.inputs["image"]) not in raster.SUFFIXES:
             return own.read(case)
-        sample = plain.exchange.inputs["image"].read(case)
+        try:
+            sample = plain.exchange.inputs["image"].read(case)
+        except MedbenchError as error:
+            hint = NO_VALUES if error.code == "data.values" else error.hint
+            raise MedbenchError(error.code, error.message, hint) from error
         return type(sample)(case, sample.images, frozenset({task}))
 
     return read

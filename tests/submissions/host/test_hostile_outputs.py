@@ -27,15 +27,6 @@ IMAGES = "output/images/segmentation"
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory):
-    from medbench.challenges.hc18.sample import write_sample
-
-    root = tmp_path_factory.mktemp("hc18")
-    write_sample(root, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
-    return root
-
-
-@pytest.fixture(scope="module")
 def cases(release):
     """Those of the test split; one is scored first, so that no import is in the times that are asserted."""
     challenge = load_challenge("hc18")

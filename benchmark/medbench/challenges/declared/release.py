@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medbench.challenges.card import Card
 from medbench.challenges.declared.declaration import Declaration
+from medbench.challenges.declared.grouping import grouped
 from medbench.challenges.declared.items import Item, Items, find_items
 from medbench.challenges.declared.splits import (
     CROSS_VALIDATION,
@@ -97,6 +98,13 @@ class DeclaredRelease(Release):
         """The case of an item."""
         reference = {"labels": item.mask} if item.mask is not None else {}
         return Case(name, item.inputs, reference, item.group or item.id, {FACT: self.declaration.sha256[:16]})
+
+    def check(self, root: Path) -> list[Finding]:
+        """Findings on the data folder; what holds of many files is one finding that counts them."""
+        findings = super().check(root)
+        items = find_items(self.declaration, root).cases
+        files = {path for item in items for path in (*item.inputs.values(), item.mask) if path is not None}
+        return grouped(findings, files)
 
     def check_files(self, root: Path) -> list[Finding]:
         """Counts, images without masks and the reverse, groups in two splits, and every file."""

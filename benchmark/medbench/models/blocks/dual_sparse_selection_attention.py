@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth
 
 from medbench.models.blocks.channels_last import DepthwiseConv
 from medbench.models.blocks.largest_softmax import add_to_rows, softmax_of_largest
 from medbench.models.blocks.linear import Linear
+from medbench.models.blocks.stochastic_depth import StochasticDepth
 
 AUTHORS_BLOCK_PARTS = (
     (r"\.pos_embed\.", ".position."),
@@ -239,7 +239,7 @@ class AttentionBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         expand, contract = Linear(dim, hidden), Linear(hidden, dim)
         self.mlp = nn.Sequential(expand, nn.GELU(), contract)
-        self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
+        self.drop_path = StochasticDepth(drop_path) if drop_path > 0 else nn.Identity()
         for linear in (expand, contract):
             nn.init.trunc_normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
