@@ -59,7 +59,7 @@ def _place_of(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long rooms first; tests marked exhaustive, whose promise a cheaper test keeps, with ``--full`` alone."""
+    """Long rooms first; tests marked exhaustive, whose promise another test keeps, with ``--full`` alone."""
     items.sort(key=_place_of)
     if config.getoption("--full"):
         return
