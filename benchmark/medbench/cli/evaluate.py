@@ -155,14 +155,18 @@ def command(
         )
         raise typer.Exit(_as_challenge(context, request, as_json))
     from medbench.running.folders import evaluate_folders
+    from medbench.running.label_presence import refuse_absent_labels
 
     assert references is not None
+    values = None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")]
+    if values is not None:
+        refuse_absent_labels(references, values)
     with _processes(workers) as executor:
         scores = evaluate_folders(
             references,
             Path(predictions).expanduser() if declared is None else declared.folder,
             [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
-            labels=None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")],
+            labels=values,
             spacing=parse_spacing(spacing),
             empty=empty,
             rename=pair,
@@ -178,8 +182,8 @@ def command(
 
 def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) -> int:
     """Score as a challenge does, here or on a cluster, all cases or a shard; the exit code."""
-    from medbench.cli.console import ConsoleProgress, print_json
-    from medbench.cli.results import show_finished
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.results import show_finished, show_shard
     from medbench.running.evaluate import evaluate_request, scoring
     from medbench.running.evaluation_shards import score_shard
     from medbench.running.executors import dask_cluster
@@ -195,13 +199,7 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
             show_finished(finished, as_json)
             return finished.exit_code
         scored = score_shard(request, part, workers, ConsoleProgress())
-    statuses = [row.status for row in scored.rows]
-    if as_json:
-        print_json({"shard": str(part), "folder": str(scored.folder), "cases": len(statuses)})
-    else:
-        typer.echo(f"Shard {part}: {statuses.count('ok')} of {len(statuses)} cases scored.")
-        typer.echo(f"Shard: {scored.folder}; bring all shards together with medbench merge.")
-    return int(statuses.count("ok") < len(statuses))
+    return show_shard(part, scored, as_json)
 
 
 def _processes(workers: int) -> AbstractContextManager[Executor | int]:

@@ -73,12 +73,13 @@ def spread(function: Callable[[O], R], orders: Sequence[O], executor: Executor) 
 def in_turn(function: Callable[[O], R], orders: Sequence[O]) -> Iterator[Done[O, R]]:
     """Call ``function`` on every order in this thread; what a call raises is its result."""
     for order in orders:
-        made: Future[R] = Future()
         try:
-            made.set_result(function(order))
-        except Exception as error:  # noqa: BLE001 - one call never loses the others
-            made.set_exception(error)
-        yield Done(order, _result(made))
+            result: R | Lost = function(order)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - one call never loses the others
+            result = Lost(describe(error))
+        yield Done(order, result)
 
 
 def check_code(code: str) -> None:
