@@ -29,7 +29,7 @@ Stamp = Annotated[
     str,
     typer.Option(
         "--stamp",
-        help="Text of an image label, which makes the image another one for a platform that has it already.",
+        help="Label text that gives the image a new digest, for a platform that refuses an image twice.",
     ),
 ]
 EngineName = Annotated[

@@ -60,4 +60,4 @@ def _image_problems(challenge: Challenge, example: Any) -> Iterator[str]:
     if labels is not None and (labels.shape != (SIDE, SIDE) or labels.dtype != np.uint8):
         yield f"{example.id}: labels have shape {labels.shape} and type {labels.dtype}"
     elif labels is not None and labels.max(initial=0) >= classes:
-        yield f"{example.id}: labels hold {labels.max()}; indices below {classes} are due, no values of files"
+        yield f"{example.id}: labels hold {labels.max()}, expected indices below {classes}, not file values"
