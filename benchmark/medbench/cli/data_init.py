@@ -46,7 +46,7 @@ def command(
     from medbench.running.declaring import Wishes, declare
 
     wishes = Wishes(group=group, labels=parse_labels(labels), folds=folds, seed=seed)
-    declared = declare(folder, name, wishes, file)
-    for line in declared.lines:
+    declaration = declare(folder, name, wishes, file)
+    for line in declaration.lines:
         typer.echo(line)
-    raise typer.Exit(0 if declared.complete else 1)
+    raise typer.Exit(0 if declaration.complete else 1)

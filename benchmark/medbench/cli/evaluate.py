@@ -106,10 +106,10 @@ def command(
     from medbench.core.named_predictions import named_predictions
 
     pair = parse_rename(rename)
-    declared = None if predictions is None else named_predictions(predictions)
-    if declared is not None:
-        pair = pair or declared.rename
-        challenge = challenge or (declared.challenge or None if references is None else None)
+    named_folder = None if predictions is None else named_predictions(predictions)
+    if named_folder is not None:
+        pair = pair or named_folder.rename
+        challenge = challenge or (named_folder.challenge or None if references is None else None)
     if (challenge is None) == (references is None):
         named = (
             ""
@@ -164,7 +164,7 @@ def command(
     with _processes(workers) as executor:
         scores = evaluate_folders(
             references,
-            Path(predictions).expanduser() if declared is None else declared.folder,
+            Path(predictions).expanduser() if named_folder is None else named_folder.folder,
             [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
             labels=values,
             spacing=parse_spacing(spacing),

@@ -26,10 +26,10 @@ def usage_error(error: Any, words: Sequence[str]) -> MedbenchError:
     if possible:
         return _error("option.unknown", error.message, f"Did you mean {' or '.join(possible)}?")
     parameter = getattr(error, "param", None)
-    given = None if parameter is None else _given(parameter, words)
-    if given is None:
+    option_value = None if parameter is None else _given(parameter, words)
+    if option_value is None:
         return _error("option.usage", error.format_message(), hint)
-    name, value = given
+    name, value = option_value
     return _error("option.value", f"{name} {value}: {_expected(parameter, str(error.message))}", hint)
 
 

@@ -69,10 +69,10 @@ def named_predictions(name: str) -> NamedPredictions | None:
 
 
 def _rename(table: Mapping[str, Any], wrong: Any) -> tuple[str, str] | None:
-    given = table.get("rename")
-    if given is None:
+    value = table.get("rename")
+    if value is None:
         return None
-    old, equals, new = given.partition("=")
+    old, equals, new = value.partition("=")
     if not old or not equals:
-        raise wrong(f"rename is '{given}'", 'For example rename = "_mask=_pred".')
+        raise wrong(f"rename is '{value}'", 'For example rename = "_mask=_pred".')
     return old, new

@@ -137,15 +137,15 @@ def _help(name: str) -> str:
 
 def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
     metrics = {heading(metric): metric for metric in table.metrics}
-    made = []
+    columns = []
     for name in headings(table):
         metric = metrics.get(name)
         word = name in ("model", "who", "source", "run")
         if metric is None:
             shown = "rank (95 % range)" if name == "rank" and ranges else name
-            made.append(PageHeading(shown, _help(name), word=word))
+            columns.append(PageHeading(shown, _help(name), word=word))
         else:
-            made.append(
+            columns.append(
                 PageHeading(
                     name,
                     f"definition {metric.convention}",
@@ -153,7 +153,7 @@ def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
                     metric.convention,
                 )
             )
-    return made
+    return columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,11 +237,11 @@ def _model_record(
     kinds = {run.record.model.weights for run in parents}
     digests = [run.record.model.weights_sha256 for run in parents]
     counts = [job.setup.count_parameters() for job in jobs]
-    known = [count for count in counts if count is not None]
+    sizes = [count for count in counts if count is not None]
     return ModelRecord(
         name=NAME,
         title=f"Ensemble of {', '.join(run.record.model.title for run in parents)}",
-        parameters=sum(known) if len(known) == len(counts) else None,
+        parameters=sum(sizes) if len(sizes) == len(counts) else None,
         weights=kinds.pop() if len(kinds) == 1 else "file",
         weights_sha256=sha256_json(digests) if all(digests) else None,
         training=places.hide_all({"parents": list(facts)}),

@@ -24,31 +24,31 @@ Rename = tuple[str, str] | None
 
 @contextlib.contextmanager
 def opened_predictions(
-    challenge: Challenge, cases: Sequence[Case], given: Path, rename: Rename = None
+    challenge: Challenge, cases: Sequence[Case], path: Path, rename: Rename = None
 ) -> Iterator[Path]:
     """The folder that holds the predictions; a zip is unpacked for as long as the block runs.
 
     Raises:
         MedbenchError: as :func:`check_given`, or what the gate says of the archive.
     """
-    check_given(given)
-    if given.is_dir():
-        yield home(challenge, cases, given, rename)
+    check_given(path)
+    if path.is_dir():
+        yield home(challenge, cases, path, rename)
     else:
-        with unpacked(given, len(cases) * BYTES_A_CASE) as folder:
+        with unpacked(path, len(cases) * BYTES_A_CASE) as folder:
             yield home(challenge, cases, folder, rename)
 
 
-def check_given(given: Path) -> None:
+def check_given(path: Path) -> None:
     """Refuse what is neither a folder nor a zip.
 
     Raises:
         MedbenchError: ``predictions.missing``.
     """
-    if not given.is_dir() and not is_zip(given):
+    if not path.is_dir() and not is_zip(path):
         raise MedbenchError(
             "predictions.missing",
-            f"{given}: there is no such folder of predictions and no such zip.",
+            f"{path}: there is no such folder of predictions and no such zip.",
             "Check --predictions.",
         )
 

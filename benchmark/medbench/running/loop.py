@@ -96,12 +96,12 @@ def done_rows(
     """
     folder, timing, score = run
     behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
-    wanted = {case.id for case in to_do}
+    ids = {case.id for case in to_do}
     answers = _answers(model, read, cases, to_do, timing)
     with ThreadPoolExecutor(finishers) as finisher:
         finishing: deque[Future[CaseRow]] = deque()
         for case, answer in answers:
-            if case.id not in wanted:
+            if case.id not in ids:
                 continue
             finishing.append(
                 finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)

@@ -238,7 +238,7 @@ def _probed(
         MedbenchError: ``model.task`` where more is demanded than one label map or class, or as
             :func:`medbench.models.local.probe.probed`.
     """
-    from medbench.models.local.probe import Wanted, probed
+    from medbench.models.local.probe import Needs, probed
 
     demands = challenge.card.demands
     if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
@@ -251,8 +251,8 @@ def _probed(
     require_package("torch")
     task, classes = next(iter(demands.items()))
     forms = tuple(challenge.exchange.inputs)
-    wanted = Wanted(task, classes, forms, len(challenge.card.modalities), image_size)
-    return probed(entry, wanted, options)
+    needs = Needs(task, classes, forms, len(challenge.card.modalities), image_size)
+    return probed(entry, needs, options)
 
 
 def recipe_choice(challenge: Challenge, network: NetworkPlan) -> tuple[str, str]:

@@ -197,12 +197,12 @@ def _orders(
         plugins=tuple(path.resolve() for path in loaded_plugins()),
     )
     size = batch_of(job)
-    wanted = {case.id for case in to_do}
+    rows_due = {case.id for case in to_do}
     chunked = in_chunks(job.cases, to_do, size)
     orders = []
     for start in range(0, len(chunked), size):
         ids = tuple(case.id for case in chunked[start : start + size])
-        due = tuple(id for id in ids if id in wanted)
+        due = tuple(id for id in ids if id in rows_due)
         orders.append(PredictionOrder(request, ids, due, folder.resolve(), job.weights_sha256, code_sha256()))
     return orders
 

@@ -116,11 +116,11 @@ class ArrayPredictor:
 
     @property
     def _predictor(self) -> Predictor:
-        made: Predictor | None = self.__dict__.get("_made")
-        if made is None:
-            made = self.setup.predictor()
-            self.__dict__["_made"] = made
-        return made
+        predictor: Predictor | None = self.__dict__.get("_made")
+        if predictor is None:
+            predictor = self.setup.predictor()
+            self.__dict__["_made"] = predictor
+        return predictor
 
 
 def load_predictor(

@@ -196,14 +196,14 @@ def entry_title(entry: tuple[str, str, str]) -> str:
 def total_words(costs: Sequence[EntryCost]) -> str:
     """The whole study's cost in a sentence."""
     trainings, cells = sum(cost.trainings for cost in costs), sum(cost.cells for cost in costs)
-    known = [cost.training_flops for cost in costs if cost.training_flops is not None]
-    unknown = len(costs) - len(known)
+    operations = [cost.training_flops for cost in costs if cost.training_flops is not None]
+    unknown = len(costs) - len(operations)
     minutes = [cost.minutes * cost.trainings for cost in costs if cost.minutes is not None]
     words = f"{cells} cells, {trainings} trainings, {sum(cost.cases for cost in costs):,} predictions"
     if minutes:
         words += f", at most {sum(minutes) / 60:.1f} hours of training on one device"
-    elif known:
-        words += f", {sum(known) / 1e12:.3g} TFLOP of training"
+    elif operations:
+        words += f", {sum(operations) / 1e12:.3g} TFLOP of training"
         words += f" and those of {unknown} entries that are not counted" if unknown else ""
     return f"{words}."
 

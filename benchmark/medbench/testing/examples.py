@@ -54,8 +54,8 @@ def _image_problems(challenge: Challenge, example: Any) -> Iterator[str]:
     if image.shape != (SIDE, SIDE, 3):
         yield f"{example.id}: loaded at {SIDE}, the image has shape {image.shape}, not {(SIDE, SIDE, 3)}"
     if (labels is not None) != example.labelled:
-        given = "none" if labels is None else "labels"
-        yield f"{example.id}: labelled is {example.labelled}, but load gives {given}"
+        answer = "none" if labels is None else "labels"
+        yield f"{example.id}: labelled is {example.labelled}, but load gives {answer}"
     classes = len(challenge.card.labels)
     if labels is not None and (labels.shape != (SIDE, SIDE) or labels.dtype != np.uint8):
         yield f"{example.id}: labels have shape {labels.shape} and type {labels.dtype}"

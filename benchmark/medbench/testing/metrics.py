@@ -232,17 +232,17 @@ def _empty(convention: Convention, sample: MaskSample, options: Mapping[str, Any
         "reference": (nothing, sample.prediction),
     }
     for state in _STATES:
-        declared = getattr(convention.empty, state)
+        rule = getattr(convention.empty, state)
         result = _scored(convention, *pairs[state], sample, options)
-        yield from _sound(convention, result) if declared is None else ()
+        yield from _sound(convention, result) if rule is None else ()
         if result.status != "ok" and not result.reason.strip():
             yield f"empty masks ({state}) are {result.status} without a reason"
         expected: float | None = None
-        if declared == "diagonal":
+        if rule == "diagonal":
             expected = MaskPair(*pairs[state], sample.spacing).diagonal
-        elif isinstance(declared, (int, float)):
-            expected = float(declared)
-        elif declared is None and convention.family != "surface":
+        elif isinstance(rule, (int, float)):
+            expected = float(rule)
+        elif rule is None and convention.family != "surface":
             expected = _number(convention.rule, MaskPair(*pairs[state], sample.spacing), options)
         if not _equal(result.value, expected):
             yield f"empty masks ({state}) score {result.value} instead of {expected}"

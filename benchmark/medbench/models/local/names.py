@@ -123,7 +123,7 @@ def _python(target: str, object_name: str) -> LocalModel:
 def _there(target: str, name: str) -> Path:
     """The file: where it was seen before under this name, as given, or among the loaded plug-ins."""
     given = Path(target).expanduser()
-    loaded = {path.name: path for path in loaded_plugins()}
+    plugin_files = {path.name: path for path in loaded_plugins()}
     places = [Path(_paths[name])] if name in _paths else []
     places += [given.resolve()] if given.is_file() else []
     if len({*places}) > 1:
@@ -132,7 +132,7 @@ def _there(target: str, name: str) -> Path:
             f"{target}: names two files, {places[0]} and {places[1]}.",
             "Rename one of them, or use one a process.",
         )
-    path = next((place for place in (*places, loaded.get(given.name, given)) if place.is_file()), None)
+    path = next((place for place in (*places, plugin_files.get(given.name, given)) if place.is_file()), None)
     if path is None:
         raise MedbenchError("model.file", f"{target}: there is no such file.", "Check -m.")
     return path.resolve()
