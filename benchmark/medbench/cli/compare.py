@@ -219,7 +219,7 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 
 
 def _legend(differences: Sequence[Difference]) -> list[str]:
-    """What the tables say and what these groups cannot say."""
+    """Sentences on how to read the tables, and on the limits of few groups."""
     family = max((d.hypotheses for d in differences), default=0)
     lines = [
         f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "

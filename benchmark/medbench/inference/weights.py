@@ -144,7 +144,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _stored(content: bytes, path: Path) -> Any:
-    """What the bytes of a checkpoint hold: tensors and plain values."""
+    """Contents of a checkpoint's bytes: tensors and plain values."""
     import pickle
 
     import torch

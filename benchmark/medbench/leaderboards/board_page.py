@@ -131,7 +131,7 @@ _COST_HELP = {
 
 
 def _help(name: str) -> str:
-    """What a heading means, where the words of the heading do not say it."""
+    """Explanation of a heading, where the heading needs one."""
     return _HELP.get(name) or next((words for cost, words in _COST_HELP.items() if name.startswith(cost)), "")
 
 
@@ -158,7 +158,7 @@ def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What the rows of a table share: its number, the evidence, ends of the columns, ranges of the ranks."""
+    """Context of a table's rows: the table's number, the evidence, ends of the columns, ranges of the ranks."""
 
     place: int
     table: Table

@@ -27,7 +27,7 @@ _RESULT = ("metrics", "counts", "manifest_sha256", "split", "data")
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a challenge's board got: number of new rows, and of rows that it had already."""
+    """Result of a merge for one challenge: number of new rows, and of rows that were there already."""
 
     challenge: str
     new: int

@@ -21,7 +21,7 @@ from medbench.core.project import PROJECT_FILE, find_project, read_project
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user says of the data besides the folder.
+    """Options of a declaration: groups, labels, folds, seed.
 
     Attributes:
         group: regular expression on case names.

@@ -36,7 +36,7 @@ _SAME = ("challenge", "split", "data", "files")
 
 @dataclass(frozen=True, slots=True)
 class EnsembleRequest:
-    """What an ensemble is asked for.
+    """Request for an ensemble.
 
     Attributes:
         parents: folders or keys of the runs.

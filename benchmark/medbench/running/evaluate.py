@@ -53,7 +53,7 @@ class Evaluation(CaseRequest):
 
     @property
     def title(self) -> str:
-        """What the leaderboard calls the entry."""
+        """Title of the entry in the leaderboard."""
         return printable(self.name or self.predictions.resolve().name.removesuffix(".zip"))
 
     def command(self, shared: bool = False) -> str:

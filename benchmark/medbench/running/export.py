@@ -161,7 +161,7 @@ def _window(array: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32
 
 
 def _facts(setup: Setup) -> dict[str, Any]:
-    """What the file says of itself: contract, classes, origin."""
+    """Facts embedded in the file: contract, classes, origin."""
     network, contract = setup.network, setup.network.input_contract(_size(setup))
     task, classes = next(iter(setup.challenge.card.demands.items()))
     stated: dict[str, Any] = {"size": _size(setup), "channels": network.in_channels}

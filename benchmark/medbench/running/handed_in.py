@@ -69,7 +69,7 @@ def home(challenge: Challenge, cases: Sequence[Case], folder: Path, rename: Rena
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted by name, without metadata of file systems and archives."""
+    """Entries of a folder, sorted by name, without metadata of file systems and archives."""
     return [folder / name for name in sorted(os.listdir(folder)) if not is_metadata(name)]
 
 
@@ -79,7 +79,7 @@ def located(challenge: Challenge, case: Case, folder: Path, rename: Rename = Non
 
 
 def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
-    """What lies in a folder of predictions without being any case's, in words; nothing where all is used."""
+    """Notes on files in a folder of predictions that belong to no case; none where all files are used."""
     case_files = {os.fspath(path) for path in used}
     unused, hidden = [], 0
     for home_folder, folders, names in os.walk(folder):
@@ -98,7 +98,7 @@ def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
 
 
 def alike_hint(folder: Path, name: str) -> str:
-    """What in a folder a missing prediction may be: a name that differs by case only, or by its type."""
+    """Hint at a file that a missing prediction may be: its name differs in upper case or type only."""
     place = folder / name
     try:
         there = sorted(entry for entry in os.listdir(place.parent) if not is_metadata(entry))

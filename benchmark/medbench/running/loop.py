@@ -89,7 +89,7 @@ def done_rows(
     Args:
         challenge: writes and scores.
         cases: all of them; those that share batches keep their neighbours.
-        to_do: those whose rows are due.
+        to_do: those that have no row yet.
         model: predicts.
         read: what the predictor sees of a case.
         run: folder of the run, the clock of its phases, and whether to score.

@@ -124,7 +124,7 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What a training sees, in words: volumes, images, boxes, landmarks, sequences …"""
+        """Kind of training, in words: volumes, images, boxes, landmarks, sequences …"""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:

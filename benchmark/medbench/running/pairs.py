@@ -64,7 +64,7 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """What lies in a folder and below it.
+    """Files in a folder and below it.
 
     Attributes:
         root: the folder that was given.

@@ -33,7 +33,7 @@ Samples = dict[str, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who predicts the cases of a run.
+    """Processes or cluster that predict the cases of a run.
 
     Attributes:
         number: of spawned processes on this machine, on CUDA with a device each; 1 for this process alone.
@@ -75,7 +75,7 @@ class PredictionOrder:
     Attributes:
         request: of the run, with absolute paths.
         cases: ids of cases that share batches; one where cases share none.
-        wanted: those of them whose rows are due.
+        wanted: those of them that have no row yet.
         folder: of the run.
         weights_sha256: of the weights that the worker must find.
         code: hash of the package's sources that the worker must have.

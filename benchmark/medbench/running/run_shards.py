@@ -51,7 +51,7 @@ def predict_shard(request: Request, shard: Shard, workers: Workers, progress: Pr
 
 
 def _facts(opened: OpenedRun, timing: Timing) -> dict[str, Any]:
-    """What the record of the whole will say besides its rows, without paths of this machine."""
+    """Contents of the merged run's record besides its rows, without paths of this machine."""
     provenance, subject = opened.provenance(), opened.subject
     machine = environment(provenance.device, subject.challenge)
     own = {

@@ -139,7 +139,7 @@ def _checked(sample: Sample, answer: Prediction) -> Prediction:
 
 
 def _timed(model: BatchPredictor, timing: Timing, cases: int, call: Callable[[], T]) -> T:
-    """What a call gives; its seconds by phase are shared by so many cases."""
+    """Result of a call; its seconds by phase are shared by so many cases."""
     before = dict(model.time_s)
     try:
         return call()

@@ -249,7 +249,7 @@ def outline_training(
     recipe_changes: Mapping[str, Any] | None = None,
     **keywords: Unpack[TrainingKeywords],
 ) -> dict[str, Any]:
-    """What :func:`train` would do with the same arguments; no data are drawn or read.
+    """Outline of what :func:`train` would do with the same arguments; no data are drawn or read.
 
     Raises:
         MedbenchError: for unknown names or values, or a start that does not fit the network.

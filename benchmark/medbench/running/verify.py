@@ -35,7 +35,7 @@ PREDICTIONS = "predictions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """What a verification does beyond computing from the evidence.
+    """Options of a verification beyond computing from the evidence.
 
     Attributes:
         data: folder of the data; else ``MEDBENCH_DATA/<challenge>``.

@@ -1,4 +1,4 @@
-"""What a study will cost, counted before it starts."""
+"""Expected cost of a study, counted before it starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Key = tuple[str, str, tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class EntryCost:
-    """What one model by one recipe costs on one data set.
+    """Expected cost of one model by one recipe on one data set.
 
     Attributes:
         challenge: name of the data set.

@@ -145,7 +145,7 @@ def _case_problems(challenge: Challenge, root: Path) -> Iterator[str]:
 
 
 def _units(cases: Sequence[Case]) -> set[str]:
-    """What two splits may not share: groups; of a case without a group its files of inputs."""
+    """Units that two splits may not share: groups, or the input files of a case without a group."""
     groups = {f"group '{case.group}'" for case in cases if case.group}
     return groups | {str(path) for case in cases if not case.group for path in case.inputs.values()}
 

@@ -18,7 +18,7 @@ SIDE = 48
 
 
 def example_problems(challenge: Challenge, root: Path, cache: Path) -> Iterator[str]:
-    """What is wrong with the examples of the training split, by form; an exchange may have none.
+    """Problems of the examples of the training split, by form; an exchange may have none.
 
     Args:
         challenge: the challenge.

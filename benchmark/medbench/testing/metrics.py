@@ -1,10 +1,4 @@
-"""What every metric must keep: our own do in the test suite, and anybody's can be held to it.
-
-from medbench.testing import check_metric
-
-def test_my_metric():
-    check_metric("lab.trimap_dice")
-"""
+"""The contract of a metric."""
 
 from __future__ import annotations
 
@@ -264,7 +258,7 @@ def _equal(first: float | None, second: float | None) -> bool:
 
 
 def _contents(value: Any) -> Any:
-    """What a value holds, to see whether it was changed."""
+    """Contents of a value, to see whether they were changed."""
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
     if isinstance(value, (list, tuple)):

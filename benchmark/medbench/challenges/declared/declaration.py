@@ -51,7 +51,7 @@ class SplitRule:
     folds: int = 5
 
     def as_json(self) -> dict[str, Any]:
-        """What decides a draw."""
+        """Settings that decide the drawing of the splits, as JSON."""
         if self.rule == "given":
             return {"rule": self.rule, "names": list(self.names)}
         own: dict[str, Any] = {"folds": self.folds} if self.rule == "folds" else dict(self.shares)

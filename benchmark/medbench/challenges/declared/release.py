@@ -1,4 +1,4 @@
-"""What releases of declared data sets share: cases, splits, and checks of pairs, groups and counts."""
+"""Base of releases of declared data sets: cases, splits, and checks of pairs, groups and counts."""
 
 from __future__ import annotations
 

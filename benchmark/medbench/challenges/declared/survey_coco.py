@@ -19,7 +19,7 @@ _SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(MEANINGS, key=len, reverse=Tr
 
 @dataclass(slots=True)
 class Survey:
-    """What a folder holds.
+    """Contents of a folder, as entries of a declaration.
 
     Attributes:
         entries: of the declaration, as TOML values.

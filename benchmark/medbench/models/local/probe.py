@@ -23,7 +23,7 @@ SMALL_VOLUME = 32
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a challenge wants of a network.
+    """Needs of a challenge: task, classes, forms, channels.
 
     Attributes:
         task: ``label_map`` or ``image_classes``.
@@ -186,7 +186,7 @@ def check_output(name: str, output: Any, shape: Sequence[int], needs: Needs) -> 
 
 
 def expected(shape: Sequence[int], needs: Needs) -> str:
-    """What a network maps to what, in words."""
+    """Shapes of a network's input and output, in words."""
     axes = ("N", "C", *(("D", "H", "W") if len(shape) == 5 else ("H", "W")))
     sides = f", {', '.join(axes[2:])}" if needs.task == "label_map" else ""
     return f"({', '.join(axes)}) with C={shape[1]} to logits (N, {len(needs.classes)}{sides})"

@@ -110,7 +110,7 @@ def build(model: LocalModel, in_channels: int, num_classes: int, options: Mappin
 
 
 def failure(error: Exception, path: Path) -> str:
-    """What was raised, with the last line of the file on the way there."""
+    """Text of an exception, with the last line of the file that it passed."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     line = f", line {own[-1].lineno} of {path.name}" if own else ""
     text = (str(error).strip().splitlines() or ["no message"])[0]

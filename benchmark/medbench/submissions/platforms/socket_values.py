@@ -35,7 +35,7 @@ VERSION = {"major": 1, "minor": 0}
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a value is made of.
+    """Inputs of a socket's value.
 
     Attributes:
         challenge: names of classes and landmarks.

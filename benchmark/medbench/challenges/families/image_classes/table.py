@@ -62,7 +62,7 @@ class ClassTable:
 
     Attributes:
         path: the file.
-        form: the columns that are due.
+        form: the expected columns.
         order: place of each of the form's columns, the key's first.
         width: number of cells of the header.
         rows: id -> its lines: number and cells; more than one where the id is there twice.

@@ -176,7 +176,7 @@ class VideoSummaryRelease(Release):
         return read_features(case.inputs["features"], case.facts["video"], timeline)
 
     def annotations(self, case: Case, timeline: Timeline) -> Annotations:
-        """What annotators said of a case: the file's summaries, with ratings where the raw files are there.
+        """Annotations of a case: the file's summaries, with ratings where the raw files are there.
 
         Raises:
             MedbenchError: naming file, video and annotator.
@@ -198,7 +198,7 @@ class VideoSummaryRelease(Release):
         return raw_name(self.raw, place, _number(case.facts["video"]), timeline.n_frames)
 
     def video_names(self, case: Case, timeline: Timeline) -> list[str]:
-        """What the file of a case's video may be called, without its suffix.
+        """Names that the file of a case's video may have, without suffix.
 
         Raises:
             MedbenchError: naming file and video.

@@ -53,7 +53,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """What annotators said of a video.
+    """Annotations of a video.
 
     Attributes:
         summaries: their summaries ``(users, frames)``.
