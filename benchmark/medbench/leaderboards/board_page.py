@@ -158,7 +158,7 @@ def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Context of a table's rows: the table's number, the evidence, ends of the columns, ranges of the ranks."""
+    """Context of a table's rows: its number, the evidence, ends of the columns, ranges of the ranks."""
 
     place: int
     table: Table

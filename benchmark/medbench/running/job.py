@@ -160,7 +160,7 @@ class FoldedJob:
         return [setup for setups in self.setups.values() for setup in setups]
 
     def settings(self) -> dict[str, Any]:
-        """Settings of the inference that decide the result, the pattern of cases, and the number of networks."""
+        """Settings of the inference that decide the result, pattern of cases, number of networks."""
         networks = {"networks": len(self._all), "repeats": self.request.repeats}
         return {**self.setup.settings(), **networks, "cases": self.request.cases}
 
