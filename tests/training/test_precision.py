@@ -256,12 +256,12 @@ def test_no_step_of_a_sequence_waits_for_the_device(model, monkeypatch):
     """What is copied to the device is copied behind its work, and nothing is read back."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    from medbench.training.sequence_fit import lesson_loss, read_lessons
+    from medbench.training.sequence_fit import read_videos, video_loss
     from medbench.training.summary_losses import summary_loss
 
     sizes = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32}
     network = medbench.create_model(model, num_classes=1, **(sizes if model == "fulltransnet" else {}))
-    (lesson,) = read_lessons([sequence(0)], SilentProgress())
+    (video,) = read_videos([sequence(0)], SilentProgress())
     copies, move = [], torch.Tensor.to
 
     def noted(tensor, *where, **how):
@@ -272,7 +272,7 @@ def test_no_step_of_a_sequence_waits_for_the_device(model, monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "to", noted)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        lesson_loss(network, lesson, summary_loss("bce")).backward()
+        video_loss(network, video, summary_loss("bce")).backward()
     assert len(copies) >= 2
     assert all(how == {"non_blocking": True} for how in copies)
 

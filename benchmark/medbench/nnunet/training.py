@@ -246,11 +246,13 @@ def _present(hardware: Hardware) -> Hardware:
     if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
         raise MedbenchError(
             "nnunet.hardware",
-            "nnU-Net trains here on one device at its own precision.",
+            "nnU-Net trains on one device and sets the precision itself.",
             "Leave --devices, --nodes and --precision out; train folds side by side instead.",
         )
     if hardware.passes != 1:
-        raise MedbenchError("nnunet.hardware", "nnU-Net adds up no passes.", "Leave --accumulate out.")
+        raise MedbenchError(
+            "nnunet.hardware", "nnU-Net does not accumulate gradients.", "Leave --accumulate out."
+        )
     return present_hardware(replace(hardware, devices=1))
 
 

@@ -69,7 +69,7 @@ class _Slot:
         self._pool: ProcessPoolExecutor | None = None
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
-        """What the call gives in this slot's process."""
+        """Result of the call in this slot's process."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
@@ -223,7 +223,7 @@ def local_processes(workers: int, device: str) -> Iterator[Executor]:
 
 
 def device_of_workers(device: str) -> str:
-    """What processes of :func:`local_processes` call the device that they see.
+    """Name that processes of :func:`local_processes` give the device that they see.
 
     >>> device_of_workers("cuda:3"), device_of_workers("cpu")
     ('cuda', 'cpu')

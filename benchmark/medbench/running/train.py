@@ -96,8 +96,8 @@ def plan_training(
     facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
     facts |= start_facts(network, start)
     facts["recipe_changes"] = changes = recipe_changes(subject, network, recipe.as_json())
-    told = {**facts, "challenge": subject.name, "recipe": recipe.as_json()}
-    facts["train_command"] = train_command(told, changes)
+    all_facts = {**facts, "challenge": subject.name, "recipe": recipe.as_json()}
+    facts["train_command"] = train_command(all_facts, changes)
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
     return TrainingPlan(challenge, data, network, recipe, folder, split, hardware, facts, start)
 
@@ -217,14 +217,14 @@ def train(
     from medbench.training.hardware import present_hardware
 
     progress = progress or SilentProgress()
-    asked = hardware or DefaultHardware()
-    asked.check()
+    own_hardware = hardware or DefaultHardware()
+    own_hardware.check()
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
-        asked = dataclasses.replace(asked, devices=1)
-    present = present_hardware(asked)
+    if own_hardware.devices == "auto" and (network.framework is not None or network.form == "sequence"):
+        own_hardware = dataclasses.replace(own_hardware, devices=1)
+    present = present_hardware(own_hardware)
     _try_options(network)
     began = start(subject, network)
     data = resolve_data(subject, request.data, progress)
@@ -249,7 +249,7 @@ def outline_training(
     recipe_changes: Mapping[str, Any] | None = None,
     **keywords: Unpack[TrainingKeywords],
 ) -> dict[str, Any]:
-    """What :func:`train` would do with the same arguments; no data are drawn or read.
+    """Outline of what :func:`train` would do with the same arguments; no data are drawn or read.
 
     Raises:
         MedbenchError: for unknown names or values, or a start that does not fit the network.
@@ -295,12 +295,12 @@ def _requested(
     """
     others = {name: value for name, value in keywords.items() if name not in ("init", "freeze", "options")}
     options, own = split_start(keywords.get("options") or {})
-    given, frozen = keywords.get("init"), tuple(keywords.get("freeze", ()))
-    if own and given:
+    start, frozen = keywords.get("init"), tuple(keywords.get("freeze", ()))
+    if own and start:
         raise MedbenchError(
-            "init.twice", f"{given} and {own}: a training starts from one file.", "Leave one of the two out."
+            "init.twice", f"{start} and {own}: a training starts from one file.", "Leave one of the two out."
         )
-    name = given or own
+    name = start or own
     if frozen and not name:
         raise MedbenchError(
             "init.freeze", "Parts are frozen, but nothing is given to start from.", "Give --init too."

@@ -78,7 +78,7 @@ class Hardware:
         return self.kind == "cuda" and not self.deterministic
 
     def facts(self, effective_batch: int) -> dict[str, Any]:
-        """What of the hardware decides the weights, for keys, records and rows; of hardware that is present.
+        """Facts of the present hardware that decide the weights, for keys, records and rows.
 
         Args:
             effective_batch: examples of an optimizer step over all devices and passes.
