@@ -117,9 +117,9 @@ def page(lines, start, repeats, loads):
         "comparison. The models' own time is that of a process that loads torch, builds the network and "
         "predicts once, a head by its 24 windows, for the command and for each call of the container. CPU "
         "seconds with the processes started; wall time says something on an idle machine alone. "
-        f"The bar is 5 s for the rest. Medians of {repeats}, one thread, {usable_cores()} cores at a load of {min(loads):.1f} to "
-        f"{max(loads):.1f}, Python {platform.python_version()}, {platform.machine()}. Made by "
-        "`python speed/submissions.py --write`."
+        f"The bar is 5 s for the rest. Medians of {repeats}, one thread, {usable_cores()} cores at a load of "
+        f"{min(loads):.1f} to {max(loads):.1f}, Python {platform.python_version()}, {platform.machine()}. "
+        "Made by `python speed/submissions.py --write`."
     )
     table = "\n".join([*HEAD, *lines])
     return f"# Rehearsals of submissions\n\n{table}\n\n{note}\n\n## Start of a container\n\n{start}\n"
