@@ -47,7 +47,10 @@ def host_challenge(
     program = find_engine(engine)
     evaluation = host(request, output, progress)
     if evaluation.is_synthetic:
-        yield "SYNTHETIC: this scores the drawn sample and says nothing of a real phase; give --data DIR."
+        yield (
+            "SYNTHETIC: ground truth is the drawn sample, good for a rehearsal, not for a phase. "
+            "Give --data for the real one."
+        )
     rehearsal: list[str] = []
     if predictions is not None:
         rehearsal = list(rehearse_host(evaluation, predictions, progress, program))
