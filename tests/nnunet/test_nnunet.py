@@ -234,13 +234,20 @@ def commands():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.exhaustive), 2])
-def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers):
+@pytest.mark.parametrize(
+    ("workers", "later"),
+    [
+        pytest.param(0, 0, marks=pytest.mark.exhaustive),
+        pytest.param(2, 2, marks=pytest.mark.exhaustive),
+        (2, 0),
+    ],
+)
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers, later):
     with pytest.raises(KeyboardInterrupt):
         train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)
     assert not list(tmp_path.rglob("weights.pt"))
     assert not [name for name in commands() if str(tmp_path) in name], "a reading process lives on"
-    resumed = train_tiny(small_cvc, tmp_path, Told(), workers)
+    resumed = train_tiny(small_cvc, tmp_path, Told(), later)
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")
     assert train_tiny(small_cvc, tmp_path) == resumed
@@ -297,6 +304,37 @@ def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
     assert set(fit["refused"]) == {"decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"}
     assert all(not name.startswith("fold_") for name in checkpoint.state)
     refused("init.nothing_matches", lambda: begin_with(network, {"a": torch.zeros(9)}, request))
+
+
+def test_the_child_process_sees_the_named_device_alone_and_computes_as_is_recorded(monkeypatch):
+    """nnU-Net takes the first CUDA device that it sees, whatever it is told."""
+    from medbench.nnunet import child
+    from medbench.nnunet.training import _shown_device
+    from medbench.training.hardware import Hardware
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert _shown_device(Hardware("cuda:1", 1)) == {"CUDA_VISIBLE_DEVICES": "7"}
+    assert _shown_device(Hardware("cuda", 1)) == {"CUDA_VISIBLE_DEVICES": "4"}
+    assert _shown_device(Hardware("cpu", 1)) == {}
+    states = []
+
+    def noted(request, emit):
+        states.append(
+            (
+                torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark,
+                torch.are_deterministic_algorithms_enabled(), os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+            )
+        )  # fmt: skip
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(child, "_prepare_and_train", noted)
+    for device, deterministic in (("cuda", False), ("cuda", True), ("cpu", True)):
+        child._work({"device": device, "deterministic": deterministic}, print)
+    assert states == [
+        ("high", True, False, None),
+        ("highest", False, True, ":4096:8"),
+        ("highest", False, True, None),
+    ]
 
 
 def test_planners_and_trainers_are_nnunets_by_name():

@@ -252,3 +252,19 @@ def test_an_aggregate_counts_outcomes_and_groups():
     assert figures.groups == 7
     assert figures.value == pytest.approx((sum(0.5 + i / 40 for i in range(14)) + 0) / 15)
     assert 0 <= figures.interval.low < figures.value < figures.interval.high <= 1
+
+
+@pytest.mark.parametrize("n_groups", [6, 7, 13])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, None), (None, None)])
+def test_groups_of_equal_weight_in_a_crooked_statistic_have_no_interval_without_width(n_groups, bounds):
+    """1 / n is the same whichever group is left out, and not the estimate: there is no spread to trust."""
+
+    def crooked(weights):
+        return 1 / weights.sum(axis=-1)
+
+    interval = group_interval(crooked, np.arange(n_groups), 1 / n_groups, bounds)
+    if None in bounds:
+        assert (interval.low, interval.high) == (None, None)
+    else:
+        assert interval.method == intervals.AGREEMENT
+        assert interval.low < 1 / n_groups < interval.high

@@ -98,7 +98,7 @@ def test_a_parameter_without_gradient_is_told(fresh_registry):
 
 
 @pytest.mark.slow
-def test_a_broken_challenge_is_told_point_by_point():
+def test_a_broken_challenge_is_told_point_by_point(sample):
     good = load_challenge("hc18")
 
     class Generous(type(good.scorer)):
@@ -108,11 +108,11 @@ def test_a_broken_challenge_is_told_point_by_point():
     card = dataclasses.replace(good.card, citation="")
     scorer = Generous(good.card, good.exchange, good.release)
     with pytest.raises(ContractError) as caught:
-        check_challenge(Challenge(card, good.release, good.exchange, scorer))
+        check_challenge(Challenge(card, good.release, good.exchange, scorer), sample("hc18"))
     assert "the card has no citation" in str(caught.value)
     assert "the parts hold different cards" in str(caught.value)
     with pytest.raises(ContractError) as caught:
-        check_challenge(Challenge(good.card, good.release, good.exchange, scorer))
+        check_challenge(Challenge(good.card, good.release, good.exchange, scorer), sample("hc18"))
     text = str(caught.value)
     assert "dice = 1.5 is outside (0.0, 1.0)" in text
     assert "scores 'other', which is no column" in text

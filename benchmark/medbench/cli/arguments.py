@@ -8,6 +8,32 @@ from typing import Annotated
 
 import typer
 
+
+def known_device(name: str | None) -> str | None:
+    """The name of a device as it is.
+
+    Raises:
+        MedbenchError: ``device.unknown`` for a name that no device has, before anything else is looked at.
+    """
+    from medbench.models.devices import check_device_name
+
+    if name is not None:
+        check_device_name(name)
+    return name
+
+
+def known_devices(names: str) -> str:
+    """Comma-separated names of devices, or ``all``, as they are.
+
+    Raises:
+        MedbenchError: as :func:`known_device`.
+    """
+    for name in names.split(","):
+        if name.strip() != "all":
+            known_device(name.strip())
+    return names
+
+
 Model = Annotated[str, typer.Option("--model", "-m", help="Model name; see 'medbench models'.")]
 ChallengeName = Annotated[
     str, typer.Option("--challenge", "-c", help="Challenge name; see 'medbench challenges'.")
@@ -53,7 +79,8 @@ RecipeChanges = Annotated[
     typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
 ]
 Accelerator = Annotated[
-    str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
+    str,
+    typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.", callback=known_device),
 ]
 Devices = Annotated[
     str, typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch.")
@@ -94,7 +121,11 @@ Sampling = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."),
+    typer.Option(
+        "--device",
+        help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps.",
+        callback=known_device,
+    ),
 ]
 ForcePrecision = Annotated[
     bool, typer.Option("--force-precision", help="Accept a precision that the processor only emulates.")
@@ -164,6 +195,21 @@ def _limit_memory(text: str | None) -> str | None:
 
         os.environ[LIMIT_VARIABLE] = str(parse_bytes(text))
     return text
+
+
+def page_place(path: Path | None) -> Path | None:
+    """The path of a page to write, whose folder must be there: a misspelt one makes no folders.
+
+    Raises:
+        MedbenchError: ``output.folder``.
+    """
+    if path is not None and not path.expanduser().parent.is_dir():
+        from medbench.core.errors import MedbenchError
+
+        raise MedbenchError(
+            "output.folder", f"{path}: there is no folder {path.parent}.", "Make it, or write elsewhere."
+        )
+    return path
 
 
 MemoryLimit = Annotated[

@@ -13,7 +13,12 @@ def command(
     parents: Annotated[list[str], typer.Argument(metavar="RUN RUN …", help="Folders or keys of runs.")],
     data: arguments.DataFolder = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="cpu, cuda or cuda:N; each run's own if not given.")
+        str | None,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:N or mps; each run's own if not given.",
+            callback=arguments.known_device,
+        ),
     ] = None,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,

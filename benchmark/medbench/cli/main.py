@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 import warnings
 from typing import Annotated
@@ -35,8 +37,8 @@ from medbench.cli import (
 )
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
-
-INTERRUPTED = 130
+from medbench.cli.usage import asks_for_help, usage_error
+from medbench.core.interruption import INTERRUPTED, REPEAT
 
 app = typer.Typer(
     name="medbench",
@@ -120,11 +122,14 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
-        if hasattr(error, "format_message") and not debug:
-            error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
+        if asks_for_help(error):
+            typer.echo(str(error.args[0]), err=True)
             code = 2
+        elif hasattr(error, "format_message") and not debug:
+            code = fail(usage_error(error, arguments), debug)
         else:
             code = fail(error, debug)
     if code == INTERRUPTED:
-        typer.echo("Interrupted. Repeat the command to go on.", err=True)
+        typer.echo(REPEAT, err=True)
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     sys.exit(code or 0)

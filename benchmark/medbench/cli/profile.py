@@ -24,7 +24,12 @@ def command(
         typer.Option("--input", help="Shape with the batch, e.g. 1x3x256x256; else that of the card."),
     ] = None,
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N, mps, all; comma-separated.")
+        str,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:N, mps, all; comma-separated.",
+            callback=arguments.known_devices,
+        ),
     ] = "auto",
     batch: Annotated[
         str | None, typer.Option("--batch", help="Batch sizes, e.g. 1,8; else that of --input, or 1.")
@@ -64,7 +69,10 @@ def command(
         list[Path] | None,
         typer.Option("--plot", help="Chart of the sweep: .png, .svg, .pdf; repeatable."),
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write all results as one HTML page.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", callback=arguments.page_place, help="Write all results as one HTML page."),
+    ] = None,
     table_format: Annotated[
         str | None, typer.Option("--format", help="latex or markdown, to paste into a paper.")
     ] = None,

@@ -38,7 +38,6 @@ def command(
     from medbench.cli.console import ConsoleProgress, print_json, print_table
     from medbench.core.errors import MedbenchError
     from medbench.models.devices import present_device
-    from medbench.running.request import Inference
     from medbench.running.shard import Shard
     from medbench.studies.expected_costs import COST_HEADINGS, cost_rows, total_words
     from medbench.studies.study import Conditions, plan_study, run_study, study_folder
@@ -47,7 +46,6 @@ def command(
         raise MedbenchError(
             "option.ignored", "--workers has no effect with --scheduler.", "The cluster's workers are taken."
         )
-    Inference(device=device)
     local = present_device(device) if scheduler is None else device
     part = Shard.parse(shard) if shard else None
     conditions = Conditions(output, local, workers, scheduler, part, quick, again)

@@ -63,9 +63,14 @@ def command(
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_devices, parse_settings
     from medbench.models import model_entry
+    from medbench.training.hardware import Hardware
+
+    hardware = Hardware(
+        accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
+    )
+    hardware.check()
     from medbench.running.train import outline_training, train
     from medbench.training.fit import is_first_process, training_summary
-    from medbench.training.hardware import Hardware
 
     asked: dict[str, Any] = {
         "data": data,
@@ -79,9 +84,6 @@ def command(
     if dry_run:
         _print_outline(outline_training(model, challenge, runs=runs, **asked), as_json)
         return
-    hardware = Hardware(
-        accelerator, parse_devices(devices), nodes, precision, workers, passes, deterministic, force_precision
-    )
     if scheduler is not None:
         from medbench.core.folders import runs_folder
         from medbench.running.training_orders import ClusterTraining, train_elsewhere

@@ -21,6 +21,7 @@ from medbench.inference.weights import refuse_infinite, save_checkpoint
 from medbench.inference.wrappers import unwrapped
 from medbench.nnunet.architectures import check_plans
 from medbench.nnunet.labels import IMAGE_SIZE
+from medbench.nnunet.preparation import differing_parts, preparation_of, prepared_by
 
 if TYPE_CHECKING:
     import torch
@@ -204,6 +205,7 @@ def read_network(
         ) from error
     state: dict[str, torch.Tensor] = {}
     facts: dict[str, Any] = {}
+    first: dict[str, Any] = {}
     for fold, path in checkpoints.items():
         checkpoint = load_safely(path)
         description = {
@@ -211,13 +213,19 @@ def read_network(
             "configuration": checkpoint["init_args"]["configuration"],
             "mirror_axes": list(checkpoint.get("inference_allowed_mirroring_axes") or ()),
         }
-        if facts and description != facts:
+        preparation = preparation_of(checkpoint["init_args"])
+        differing = differing_parts({**description, **preparation}, {**facts, **first})
+        differing = differing or differing_parts(
+            preparation, prepared_by(plans, description["configuration"])
+        )
+        if differing:
             raise MedbenchError(
                 "nnunet.configuration",
-                f"{source}: its folds differ ({description} and {facts}).",
+                f"{source}: fold {fold} is of another training than the rest of the folder: its "
+                f"{', '.join(differing)} differ.",
                 "Name a folder of one training.",
             )
-        facts = description
+        facts, first = description, {**preparation, **first}
         for name, tensor in unwrapped(checkpoint["network_weights"]).items():
             state[f"fold_{fold}.{name}"] = tensor.detach()
     configuration = facts["configuration"]

@@ -15,6 +15,7 @@ from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
 from medbench.inference.voting import RULES, EnsemblePredictor, EnsembleSample
+from medbench.models.devices import present_device
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished, Run, find_run
@@ -71,6 +72,8 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
             for answers that cannot be put together, and as :func:`medbench.running.run.run`.
     """
     progress = progress or SilentProgress()
+    if request.device is not None:
+        present_device(request.device)
     started = now()
     parents = _parents(request)
     jobs = [_job(run, request, progress) for run in parents]

@@ -17,9 +17,11 @@ from medbench.inference.decoding import Resampling
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
+from medbench.models.local.entries import CONTRACT_OPTION
 from medbench.models.registry import check_options
+from medbench.training.missing_modalities import rates_by_channel
 from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
-from medbench.training.recipes.checking import check_use
+from medbench.training.recipes.checking import check_needs, check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -183,6 +185,8 @@ def plan_network(
     """
     entry, own = model_entry(model).on(challenge.name)
     options = {**own, **options}
+    if CONTRACT_OPTION in options:
+        _check_contract_taken(entry)
     if entry.local:
         check_options(entry, options)
         entry = _probed(entry, challenge, options, image_size)
@@ -201,6 +205,27 @@ def plan_network(
         form,
         challenge.card.resampling,
         _channels(entry, challenge, form),
+    )
+
+
+def _check_contract_taken(entry: ModelEntry) -> None:
+    """Refuse a stated input contract for a model that is no exported network.
+
+    Raises:
+        MedbenchError: ``model.contract``.
+    """
+    if entry.local == "file":
+        return
+    if entry.local == "python":
+        hint = "Declare the class in medbench.toml, with input = { size = 256, mean = [0.5, 0.5, 0.5] }."
+    elif entry.local:
+        hint = "Leave it out: a program is given the files of the images as they are."
+    else:
+        hint = f"Leave it out: 'medbench models show {entry.name}' has its input contract."
+    raise MedbenchError(
+        "model.contract",
+        f"{entry.name}: --contract states the input of an exported network (-m file:…) alone.",
+        hint,
     )
 
 
@@ -258,18 +283,24 @@ def recipe_for(
         changes: settings that differ from the recipe's.
 
     Raises:
-        MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
+        MedbenchError: ``recipe.unknown``, ``recipe.setting``, ``training.missing_rates`` or
+            ``modality.unknown``.
     """
     own, changes = recipe_choice(challenge, network)[0], changes or {}
     name = name or own
     if network.framework is not None:
         return network.framework.recipe(network.entry_family, name, changes)
     if network.form == "sequence":
-        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+        videos = load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+        check_needs(videos, changes)
+        return videos
     recipe = load_recipe(
         network.recipe_family, name, **{**challenge_settings(challenge, network, name), **changes}
     )
     check_use(recipe, network.learns, changes)
+    check_needs(recipe, changes)
+    if network.sees_volumes and recipe.missing_rates:
+        rates_by_channel(recipe.missing_rates, challenge.card.modalities)
     return recipe
 
 

@@ -217,14 +217,16 @@ def train(
     from medbench.training.hardware import present_hardware
 
     progress = progress or SilentProgress()
+    asked = hardware or DefaultHardware()
+    asked.check()
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    began = start(subject, network)
-    asked = hardware or DefaultHardware()
     if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
         asked = dataclasses.replace(asked, devices=1)
     present = present_hardware(asked)
+    _try_options(network)
+    began = start(subject, network)
     data = resolve_data(subject, request.data, progress)
     release = training_challenge(subject).release
     folds = release.parts(request.split or release.default_split)
@@ -250,13 +252,24 @@ def outline_training(
     """What :func:`train` would do with the same arguments; no data are drawn or read.
 
     Raises:
-        MedbenchError: for unknown names, or a start that does not fit the network.
+        MedbenchError: for unknown names or values, or a start that does not fit the network.
     """
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
+    _try_options(network)
     facts = start_facts(network, start(subject, network))
     return outline(subject, network, settings, recipe_changes or {}, facts or None)
+
+
+def _try_options(network: NetworkPlan) -> None:
+    """Build the network once: only its library knows which values its options take.
+
+    Raises:
+        MedbenchError: naming the option, as :func:`medbench.models.create_model`.
+    """
+    if network.framework is None:
+        network.build()
 
 
 def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Order:
     Attributes:
         cell: what to do.
         folder: of the study, which all workers see.
-        device: ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         plugins: Python files to load first.
         code: hash of the package's sources that the study was started with.
         quick: whether only to try the cell out, on one or two steps and one case.
@@ -181,7 +181,7 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
             cell.challenge,
             recipe=cell.recipe,
             recipe_changes=changes,
-            hardware=Hardware("cuda" if order.device.startswith("cuda") else "cpu", 1),
+            hardware=Hardware(order.device, 1),
             data=cell.folder,
             split=split,
             options=dict(cell.options),

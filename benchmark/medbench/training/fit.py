@@ -190,6 +190,11 @@ def fit(
     epochs = recipe.epochs_of(batches.steps)
     total_steps = batches.steps * epochs
     total_steps = min(total_steps, recipe.max_steps or total_steps)
+    if epochs != recipe.epochs and not recipe.max_steps:
+        progress.say(
+            f"{recipe.epochs} epochs of these cases are fewer than {recipe.least_steps} steps: "
+            f"{epochs} epochs, {total_steps} steps."
+        )
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")

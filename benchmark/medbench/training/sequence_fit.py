@@ -335,7 +335,7 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
 
     device = next(network.parameters()).device
     frames = lesson.features[None].to(device, non_blocking=True)
-    chosen = lesson.key_frames.to(device)
+    chosen = lesson.key_frames.to(device, non_blocking=True)
     n_frames = frames.shape[1]
     if not hasattr(network, "distribution"):
         target = torch.zeros(n_frames, device=device)
@@ -343,8 +343,9 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
         return loss.value(_sums(loss, network(frames)[0], target), target.numel())
     from medbench.inference.fulltransnet_predictor import global_frames
 
-    decoder_frames = network.decoder_frames(n_frames, lesson.key_frames).to(device)  # type: ignore[operator]
-    everywhere = global_frames(lesson.facts).to(device)[None]
+    given: Tensor = network.decoder_frames(n_frames, lesson.key_frames)  # type: ignore[operator]
+    decoder_frames = given.to(device, non_blocking=True)
+    everywhere = global_frames(lesson.facts).to(device, non_blocking=True)[None]
     tokens = network.summary_tokens(frames, frames[:, decoder_frames], everywhere)  # type: ignore[operator]
     is_key = torch.zeros(n_frames, device=device)
     is_key[chosen] = 1.0
