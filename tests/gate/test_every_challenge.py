@@ -192,6 +192,7 @@ class Answers:
         return self.made_release.predict(sample)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CHALLENGES)
 def test_every_kind_of_bad_file_fails_its_case_with_its_code(name, home, tmp_path, say):

@@ -181,6 +181,7 @@ def test_recipes_are_those_of_the_program():
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_detector_learns_by_its_own_loss(one_thread):
     torch.manual_seed(0)
     network = create_model("cm_cgns.yolo", widths=[8, 8, 8, 8], depths=[1, 1, 1, 1], head_widths=[16, 16, 16])

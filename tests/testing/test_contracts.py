@@ -15,6 +15,7 @@ from medbench.models import ModelEntry, list_models, model_entry, registry
 from medbench.submissions.platforms import list_platforms
 from medbench.submissions.platforms.base import Mount
 from medbench.testing import ContractError, check_challenge, check_model, check_platform
+from sample_contract import check_with
 
 DISTILLATION = ["deep_heads", "shared_decoder", "relation"]
 TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
@@ -27,8 +28,8 @@ def test_our_models(name, one_thread):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hc18", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"])
-def test_our_challenges_with_their_samples(name):
-    check_challenge(name)
+def test_our_challenges_with_their_samples(name, sample, tmp_path):
+    check_with(name, sample(name), tmp_path)
 
 
 def test_iugc_with_a_small_release(small_iugc):
