@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
@@ -214,7 +213,7 @@ def train(
         KeyboardInterrupt: when the user interrupts; the same call goes on.
     """
     from medbench.training.hardware import Hardware as DefaultHardware
-    from medbench.training.hardware import present_hardware
+    from medbench.training.hardware import hardware_for
 
     progress = progress or SilentProgress()
     asked = hardware or DefaultHardware()
@@ -222,9 +221,8 @@ def train(
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
-        asked = dataclasses.replace(asked, devices=1)
-    present = present_hardware(asked)
+    alone = network.framework is not None or network.form == "sequence"
+    present = hardware_for(asked, 1 if alone else getattr(settings, "batch_size", 1))
     _try_options(network)
     began = start(subject, network)
     data = resolve_data(subject, request.data, progress)
