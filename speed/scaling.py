@@ -119,9 +119,12 @@ def timed(call):
 
 def evaluate(folder, workers, spacing):
     """Score a folder of pairs."""
-    evaluate_folders(
-        folder / "references", folder / "predictions", list(METRICS), workers=workers, spacing=spacing
-    )
+    from medbench.running.executors import joining_processes
+
+    with contextlib.nullcontext(1) if workers == 1 else joining_processes(workers) as own:
+        evaluate_folders(
+            folder / "references", folder / "predictions", list(METRICS), workers=own, spacing=spacing
+        )
 
 
 def worker_rows(sets, turns):

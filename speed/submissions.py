@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from medbench.core.machine import usable_cores
+
 THREE = {"in_channels": 3, "num_classes": 3}
 TWO = {"in_channels": 3, "num_classes": 2}
 HEADS = {"in_channels": 4, "num_classes": 4}
@@ -21,6 +23,7 @@ HEADS_2025 = {"in_channels": 4, "num_classes": 5}
 SUBMISSIONS = {
     "grand-challenge": ("psfhs", "dssau_net.test", 64, THREE),
     "codalab": ("iugc2024", "dssau_net.test", 64, {**THREE, "num_image_classes": 2}),
+    "codabench-iugc2025": ("iugc2025", "heatmap_unet.test", 64, THREE),
     "hc18": ("hc18", "dssau_net.test", 64, TWO),
     "kpis-patch": ("kpis_patch", "mslau_net.test", 64, TWO),
     "kpis-slide": ("kpis_slide", "mslau_net.test", 64, TWO),
@@ -93,6 +96,7 @@ def main():
         "| platform | processes with the model | CPU s | of it the models' own | the rest | wall s |",
         "|---|---|---|---|---|---|",
     ]
+    loads = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDBENCH_RUNS": str(work / "runs")}
@@ -109,6 +113,7 @@ def main():
             own = processes * statistics.median(alone)
             lines.append(f"| `{one}` | {processes} | {cpu:.1f} | {own:.1f} | {cpu - own:.1f} | {wall:.1f} |")
             print(lines[-1], flush=True)
+            loads.append(os.getloadavg()[0])
     text = "\n".join(lines)
     if arguments.write:
         note = (
@@ -116,8 +121,9 @@ def main():
             "few weights: build, prediction by `medbench run`'s code, every call of the container, "
             "comparison. The models' own time is that of a process that loads torch, builds the network and "
             "predicts once, for the command and for each call of the container. CPU seconds with the "
-            "processes started; wall time says something on an idle machine alone. "
-            f"Medians of {arguments.repeats}, one thread, Python {platform.python_version()}, "
+            "processes started; wall time says something on an idle machine alone. The bar is 5 s for the "
+            f"rest. Medians of {arguments.repeats}, one thread, {usable_cores()} cores at a load of "
+            f"{min(loads):.1f} to {max(loads):.1f}, Python {platform.python_version()}, "
             f"{platform.machine()}. Made by `python speed/submissions.py --write`."
         )
         path = Path(__file__).with_suffix(".md")

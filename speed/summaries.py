@@ -16,7 +16,7 @@ import numpy as np
 
 SHOT_STEPS, CHANNELS, GLOBAL_EVERY = 60, 1024, 7
 NETWORK = ("prediction", "training step")
-BOUND = 64
+BOUND, DECODER_BOUND = 64, 512
 BOUNDED = {"encoder, all": 0, "encoder, bounded": BOUND, "prediction, bounded": BOUND}
 
 
@@ -123,13 +123,14 @@ def whole_network(what, n):
 
 
 def bounded(what, n):
-    """Seconds of the encoder, or of a prediction with every frame in the decoder, with its bound."""
+    """Seconds of the encoder, or of a prediction, with its bounds."""
     import torch
 
     import medbench
 
     torch.manual_seed(0)
-    network = medbench.create_model("fulltransnet", num_classes=1, length=n, most_global_frames=BOUNDED[what])
+    bounds = {"most_global_frames": BOUNDED[what], "most_decoder_frames": DECODER_BOUND}
+    network = medbench.create_model("fulltransnet", num_classes=1, length=n, **bounds)
     frames, everywhere = torch.rand(1, n, CHANNELS), torch.arange(0, n, GLOBAL_EVERY)[None]
     with torch.inference_mode():
         network.eval()
@@ -249,10 +250,10 @@ def growth(steps):
 
 
 def bound():
-    """Lines on a bound on the global frames."""
-    print(f"## A bound on global frames: `--set most_global_frames={BOUND}`\n")
+    """Lines on bounds on the global frames and on those of the decoder."""
+    print(f"## Bounds: `--set most_global_frames={BOUND} --set most_decoder_frames={DECODER_BOUND}`\n")
     print(f"Every {GLOBAL_EVERY}th frame is global (14 %), and all are taken in the exact form, the default.")
-    print("The decoder of a prediction sees every frame, and the bound leaves its pairs alone.\n")
+    print("The decoder of a prediction is given every frame by default, here no more than its bound.\n")
     lengths = (500, 1000, 2000, 4000, 8000, 16000)
     print(f"| seconds | {' | '.join(f'{n:,}' for n in lengths)} | 500 to 4,000 | 500 to 16,000 |")
     print("|---" * (len(lengths) + 3) + "|")

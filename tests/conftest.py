@@ -15,6 +15,11 @@ from medbench.core import plugins
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 NOT_QUICK = ("browser", "docs", "nnunet", "plugins", "profiling", "submissions", "training")
 """Rooms that ``--quick`` leaves out: nearly all of their tests train, build or start processes."""
+ENGINE = ("tests/submissions/containers/", "tests/submissions/clients/")
+"""Rooms whose tests share an engine with its base image, which takes long to make."""
+LONGEST_FIRST = (*ENGINE, "tests/docs/", "tests/nnunet/", "tests/submissions/", "tests/running/",
+                 "tests/training/", "tests/profiling/")  # fmt: skip
+"""Rooms in the order of their start: what waits for a disk or a process overlaps with what computes."""
 
 
 def pytest_addoption(parser):
@@ -35,8 +40,27 @@ def pytest_ignore_collect(collection_path, config):
     return True if in_room and config.getoption("--quick") else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file is run by one worker, and so are all files that need the engine."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrEngine(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "engine" if nodeid.startswith(ENGINE) else nodeid.partition("::")[0]
+
+    return ByFileOrEngine(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _place_of(item):
+    """Place of a test's room in the order of their start."""
+    rooms = enumerate(LONGEST_FIRST)
+    return next((place for place, room in rooms if item.nodeid.startswith(room)), len(LONGEST_FIRST))
+
+
 def pytest_collection_modifyitems(config, items):
-    """Tests marked exhaustive repeat a promise that a cheaper test keeps; they run with ``--full``."""
+    """Long rooms first; tests marked exhaustive, whose promise a cheaper test keeps, with ``--full`` alone."""
+    items.sort(key=_place_of)
     if config.getoption("--full"):
         return
     repeats = [item for item in items if item.get_closest_marker("exhaustive")]

@@ -43,6 +43,18 @@ MODELS = {
     "frame_scores": "baseline/bilstm",
     "image_labels": "cm_cgns.classifier",
 }  # fmt: skip
+LIKE_OTHERS = {
+    "acdc": "synapse",
+    "brain_tumor_mri": "isic2018_task3",
+    "colonpath": "isic2018_task3",
+    "covidx": "chexpert",
+    "cvc_clinicdb_boxes": "rsna_pneumonia_boxes",
+    "kvasir_polyp": "rsna_pneumonia_boxes",
+    "object_cxr": "rsna_pneumonia_boxes",
+    "rsna_pneumonia": "chexpert",
+    "rsna_pneumonia_masks": "siim_pneumothorax",
+}  # fmt: skip
+"""Challenge -> another of its family: whole commands take the other alone without ``--full``."""
 SOME = 6
 """Bad files a whole command, without ``--full``."""
 PLACES = [
@@ -306,7 +318,13 @@ def rows_of(command, made_release, number, work):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", CHALLENGES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.exhaustive] if name in LIKE_OTHERS else [])
+        for name in CHALLENGES
+    ],
+)
 def test_a_bad_file_never_loses_the_others_in_a_whole_command(name, home, tmp_path, monkeypatch, full, say):
     """A bad file of every kind in one folder, each a case of its own, and good ones among them.
 

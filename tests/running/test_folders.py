@@ -1,5 +1,9 @@
 """Two folders of label maps, any format, without a challenge."""
 
+import os
+import threading
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,10 @@ import medbench
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.seals import read_lines
+from medbench.io import raster
 from medbench.io.nifti_mha import write_volume
+from medbench.running import executors
+from medbench.running import folders as scored_folders
 from medbench.running.folders import evaluate_folders
 
 SPACING = (3.0, 0.8, 0.8)
@@ -106,3 +113,80 @@ def test_names_that_do_not_pair_say_how(folders, tmp_path):
 def test_workers_do_not_change_the_result(folders):
     one, four = (evaluate_folders(*folders, METRICS, workers=workers) for workers in (1, 4))
     assert one.rows == four.rows
+
+
+def of_group(name):
+    return name[:-1]
+
+
+@pytest.mark.slow
+def test_processes_join_this_one_and_do_not_change_the_result(folders, monkeypatch):
+    monkeypatch.setattr(executors.JoiningProcesses, "_work_here", lambda self: None)
+    write_volume(folders[1] / "a" / "case1.mha", Volume(ball(shape=(12, 40, 44)), SPACING))
+    keywords = {"group_of": of_group, "labels": [1, 2, 5]}
+    by_threads = evaluate_folders(*folders, METRICS, **keywords)
+    with executors.joining_processes(2) as processes:
+        assert processes.submit(os.getpid).result() != os.getpid()
+        shared = evaluate_folders(*folders, METRICS, workers=processes, **keywords)
+    assert shared.rows == by_threads.rows
+    assert shared.aggregates == by_threads.aggregates
+
+
+class Deadly(ThreadPoolExecutor):
+    """Threads that lose every call with a given pair as a process loses one that kills it."""
+
+    def __init__(self, deadly):
+        super().__init__(2)
+        self.deadly = deadly
+
+    def submit(self, function, /, order):
+        if self.deadly in [pair.name for pair in order.pairs]:
+            return super().submit(self.die)
+        return super().submit(function, order)
+
+    def die(self):
+        raise BrokenExecutor
+
+
+def test_a_pair_that_kills_its_workers_fails_alone(folders, monkeypatch):
+    monkeypatch.setattr(scored_folders, "BATCHES", 1)
+    whole = evaluate_folders(*folders, METRICS)
+    with Deadly("a/case2") as workers:
+        scores = evaluate_folders(*folders, METRICS, workers=workers)
+    lost = scores.rows[2]
+    assert lost.status == "failed"
+    assert "died 3 times" in lost.reason
+    assert [row for row in scores.rows if row is not lost] == [whole.rows[place] for place in (0, 1, 3)]
+
+
+def test_calls_that_have_not_begun_are_dropped_on_request():
+    executor = executors.JoiningProcesses(1)
+    begun = threading.Event()
+    go_on = threading.Event()
+
+    def wait():
+        begun.set()
+        return go_on.wait(30)
+
+    first, second = executor.submit(wait), executor.submit(os.getpid)
+    assert begun.wait(30)
+    executor.shutdown(wait=False, cancel_futures=True)
+    go_on.set()
+    assert first.result(30)
+    assert second.cancelled()
+
+
+def test_labels_that_no_reference_holds_are_refused_with_those_that_they_hold(tmp_path, command):
+    for folder in ("r", "p"):
+        for name, value in (("a", 255), ("b", 0)):
+            mask = np.zeros((6, 8), np.uint8)
+            mask[2:4, 2:5] = value
+            raster.write_label_map(tmp_path / folder / f"{name}.png", mask)
+    words = ("evaluate", "-r", tmp_path / "r", "-p", tmp_path / "p", "--metrics", "dice", "--labels")
+    told = command(*words, "1")
+    assert told.code == 2
+    assert told.err.splitlines() == [
+        "error: No reference holds label 1. They hold 0 and 255. [data.no_labels]",
+        "hint:  Try --labels 255.",
+    ]
+    assert command(*words, "1,255").code == 0

@@ -127,7 +127,6 @@ def test_killing_a_run_at_any_time_and_repeating_it_gives_the_same_journal(small
         assert again.returncode == 0, again.stderr
         (journal,) = runs.rglob("cases.jsonl")
         assert journal.read_bytes() == expected.read_bytes()
-        assert not list(runs.rglob(".partial-*")) or lines >= 0
 
 
 def damage_truncate(root):
@@ -308,25 +307,25 @@ def differences(state, expected):
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_weights(small_iugc, tmp_path, full):
     arguments = ["train", "-m", MODEL, "-c", "iugc2024", "--data", small_iugc, "--recipe", "default"]
-    for name, value in {"epochs": 4, "batch_size": 4, "image_size": 128, "validation": "none"}.items():
+    for name, value in {"epochs": 4, "batch_size": 4, "image_size": 64, "validation": "none"}.items():
         arguments += ["--recipe-set", f"{name}={value}"]
     # The order in which threads add is not ours to promise.
     sequential = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AUTO"}
-    done = command(*arguments, MEDBENCH_RUNS=str(tmp_path / "whole"), **sequential)
-    assert done.wait() == 0, done.stderr.read()
+    done = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(tmp_path / "whole"), **sequential)
+    assert done.returncode == 0, done.stderr
     (expected,) = (tmp_path / "whole").rglob("weights.pt")
     runs = tmp_path / "killed"
     for checkpoints in (1, 2) if full else (2,):
-        process = command(*arguments, MEDBENCH_RUNS=str(runs), **sequential)
+        process = warm_process.start(arguments, tmp_path, MEDBENCH_RUNS=str(runs), **sequential)
         seen = set()
-        while process.poll() is None and len(seen) < checkpoints:
+        while process.is_alive() and len(seen) < checkpoints:
             time.sleep(0.005)
             with contextlib.suppress(FileNotFoundError):
                 seen |= {path.stat().st_mtime_ns for path in runs.rglob("resume.ckpt")}
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    again = command(*arguments, MEDBENCH_RUNS=str(runs), **sequential)
-    assert again.wait() == 0, again.stderr.read()
+        process.kill()
+        process.join()
+    again = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(runs), **sequential)
+    assert again.returncode == 0, again.stderr
     (weights,) = runs.rglob("weights.pt")
     differing = differences(load_state(weights), load_state(expected))
     assert not differing, differing

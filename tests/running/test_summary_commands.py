@@ -245,7 +245,8 @@ def test_labels_of_a_test_video_reach_no_weight_and_no_prediction(released, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("tvsum", marks=pytest.mark.exhaustive), "summe"])
+@pytest.mark.exhaustive  # five folds in one record and rows set apart: test_video_summaries.py
+@pytest.mark.parametrize("name", ["tvsum", "summe"])
 def test_the_published_form_runs_whole_and_is_never_ranked(name, command):
     """On the sample, five folds in one record; its rows stand apart from those of what saw no labels."""
     options = [*SET, "--set", "length=200", "--recipe-set", "epochs=1", "--recipe-set", "least_steps=0"]

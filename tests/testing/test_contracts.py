@@ -1,5 +1,6 @@
 """Our own parts keep the contracts of medbench.testing, and broken ones are told by name."""
 
+import copy
 import dataclasses
 
 import pytest
@@ -15,6 +16,7 @@ from medbench.models import ModelEntry, list_models, model_entry, registry
 from medbench.submissions.platforms import list_platforms
 from medbench.submissions.platforms.base import Mount
 from medbench.testing import ContractError, check_challenge, check_model, check_platform
+from medbench.testing.examples import example_problems
 
 DISTILLATION = ["deep_heads", "shared_decoder", "relation"]
 TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
@@ -77,6 +79,17 @@ class Dead(nn.Conv2d):
         self.unused = nn.Parameter(torch.ones(1))
 
 
+def test_a_factory_that_does_not_take_its_keywords_is_told(fresh_registry):
+    entry = ModelEntry("classifier", "Classifier", offers={"image_classes": "num_image_classes"})
+
+    @medbench.register_model(entry)
+    def classifier(in_channels, num_image_classes):
+        return nn.Linear(in_channels, num_image_classes)
+
+    with pytest.raises(ContractError, match="unexpected keyword argument 'num_classes'"):
+        check_model("classifier")
+
+
 def test_a_parameter_without_gradient_is_told(fresh_registry):
     medbench.register_model(ModelEntry("lab/dead", "Dead", image_size=64))(Dead)
     with pytest.raises(ContractError, match="no gradient reaches 1 parameters, the first is unused"):
@@ -85,7 +98,7 @@ def test_a_parameter_without_gradient_is_told(fresh_registry):
 
 
 @pytest.mark.slow
-def test_a_broken_challenge_is_told_point_by_point():
+def test_a_broken_challenge_is_told_point_by_point(sample):
     good = load_challenge("hc18")
 
     class Generous(type(good.scorer)):
@@ -95,15 +108,51 @@ def test_a_broken_challenge_is_told_point_by_point():
     card = dataclasses.replace(good.card, citation="")
     scorer = Generous(good.card, good.exchange, good.release)
     with pytest.raises(ContractError) as caught:
-        check_challenge(Challenge(card, good.release, good.exchange, scorer))
+        check_challenge(Challenge(card, good.release, good.exchange, scorer), sample("hc18"))
     assert "the card has no citation" in str(caught.value)
     assert "the parts hold different cards" in str(caught.value)
     with pytest.raises(ContractError) as caught:
-        check_challenge(Challenge(good.card, good.release, good.exchange, scorer))
+        check_challenge(Challenge(good.card, good.release, good.exchange, scorer), sample("hc18"))
     text = str(caught.value)
     assert "dice = 1.5 is outside (0.0, 1.0)" in text
     assert "scores 'other', which is no column" in text
     assert "a failed case has scores that are not marked failed" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda one: dataclasses.replace(one, group=""), "a training example without a group"),
+        (lambda one: dataclasses.replace(one, labelled=False), "labelled is False, but load gives labels"),
+        (lambda one: dataclasses.replace(one, load=lambda size: one.load(size + 1)), "loaded at 48"),
+        (lambda one: dataclasses.replace(one, load=lambda size: one.missing), "cannot be loaded"),
+        (
+            lambda one: dataclasses.replace(
+                one, load=lambda size: (one.load(size)[0], one.load(size)[1] * 255)
+            ),
+            "no values of files",
+        ),
+    ],
+)
+def test_a_broken_training_example_is_told(change, told, small_cvc, tmp_path):
+    good = load_challenge("cvc_clinicdb")
+    assert not list(example_problems(good, small_cvc, tmp_path / "good"))
+    exchange = copy.copy(good.exchange)
+    inputs = exchange.inputs["image"]
+
+    def broken(root, split, cache):
+        examples = inputs.examples(root, split, cache)
+        labelled = next(one for one in examples if one.load(16)[1].any())
+        return [change(labelled), labelled]
+
+    exchange.inputs = {"image": dataclasses.replace(inputs, examples=broken)}
+    problems = list(
+        example_problems(
+            Challenge(good.card, good.release, exchange, good.scorer), small_cvc, tmp_path / "broken"
+        )
+    )
+    assert any(told in line for line in problems), problems
+    assert any("two training examples are named" in line for line in problems)
 
 
 def test_a_broken_platform_is_told_point_by_point(monkeypatch):

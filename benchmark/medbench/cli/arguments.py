@@ -197,6 +197,21 @@ def _limit_memory(text: str | None) -> str | None:
     return text
 
 
+def page_place(path: Path | None) -> Path | None:
+    """The path of a page to write, whose folder must be there: a misspelt one makes no folders.
+
+    Raises:
+        MedbenchError: ``output.folder``.
+    """
+    if path is not None and not path.expanduser().parent.is_dir():
+        from medbench.core.errors import MedbenchError
+
+        raise MedbenchError(
+            "output.folder", f"{path}: there is no folder {path.parent}.", "Make it, or write elsewhere."
+        )
+    return path
+
+
 MemoryLimit = Annotated[
     str | None,
     typer.Option(

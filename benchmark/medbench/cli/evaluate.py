@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,7 +80,7 @@ def command(
             "--resample-to-reference", help="Resample predictions of another geometry to the reference."
         ),
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of threads.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes that score.")] = 2,
     scheduler: arguments.Scheduler = None,
     shard: arguments.ShardOf = None,
     output: Annotated[
@@ -147,30 +149,35 @@ def command(
         )
         raise typer.Exit(_as_challenge(context, request, as_json))
     from medbench.running.folders import evaluate_folders
+    from medbench.running.label_presence import refuse_absent_labels
 
     assert references is not None
-    scores = evaluate_folders(
-        references,
-        Path(predictions).expanduser() if declared is None else declared.folder,
-        [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
-        labels=None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")],
-        spacing=parse_spacing(spacing),
-        empty=empty,
-        rename=pair,
-        resample_to_reference=resample_to_reference,
-        workers=workers,
-        output=output,
-        seed=seed,
-        progress=ConsoleProgress(),
-    )
+    values = None if labels is None else [int(label) for label in parse_numbers(labels, "--labels")]
+    if values is not None:
+        refuse_absent_labels(references, values)
+    with _processes(workers) as executor:
+        scores = evaluate_folders(
+            references,
+            Path(predictions).expanduser() if declared is None else declared.folder,
+            [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
+            labels=values,
+            spacing=parse_spacing(spacing),
+            empty=empty,
+            rename=pair,
+            resample_to_reference=resample_to_reference,
+            workers=executor,
+            output=output,
+            seed=seed,
+            progress=ConsoleProgress(),
+        )
     _show(scores, as_json)
     raise typer.Exit(scores.exit_code)
 
 
 def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) -> int:
     """Score as a challenge does, here or on a cluster, all cases or a shard; the exit code."""
-    from medbench.cli.console import ConsoleProgress, print_json
-    from medbench.cli.results import show_finished
+    from medbench.cli.console import ConsoleProgress
+    from medbench.cli.results import show_finished, show_shard
     from medbench.running.evaluate import evaluate_request, scoring
     from medbench.running.evaluation_shards import score_shard
     from medbench.running.executors import dask_cluster
@@ -179,19 +186,21 @@ def _as_challenge(context: typer.Context, request: Evaluation, as_json: bool) ->
     scheduler, shard = context.params["scheduler"], context.params["shard"]
     part = Shard.parse(shard) if shard else None
     with contextlib.ExitStack() as stack:
-        workers = stack.enter_context(dask_cluster(scheduler)) if scheduler else context.params["workers"]
+        own = dask_cluster(scheduler) if scheduler else _processes(context.params["workers"])
+        workers = stack.enter_context(own)
         if part is None:
             finished = evaluate_request(request, scoring(request, workers), ConsoleProgress())
             show_finished(finished, as_json)
             return finished.exit_code
         scored = score_shard(request, part, workers, ConsoleProgress())
-    statuses = [row.status for row in scored.rows]
-    if as_json:
-        print_json({"shard": str(part), "folder": str(scored.folder), "cases": len(statuses)})
-    else:
-        typer.echo(f"Shard {part}: {statuses.count('ok')} of {len(statuses)} cases scored.")
-        typer.echo(f"Shard: {scored.folder}; bring all shards together with medbench merge.")
-    return int(statuses.count("ok") < len(statuses))
+    return show_shard(part, scored, as_json)
+
+
+def _processes(workers: int) -> AbstractContextManager[Executor | int]:
+    """The processes that score, or 1 for this one alone."""
+    from medbench.running.executors import joining_processes
+
+    return joining_processes(workers) if workers > 1 else contextlib.nullcontext(1)
 
 
 def _refuse_ignored(context: typer.Context, names: Sequence[str], without_challenge: bool) -> None:

@@ -37,6 +37,7 @@ from medbench.cli import (
 )
 from medbench.cli.console import fail, speak_in_any_encoding
 from medbench.cli.parsing import with_home
+from medbench.cli.usage import asks_for_help, usage_error
 from medbench.core.interruption import INTERRUPTED, REPEAT
 
 app = typer.Typer(
@@ -121,9 +122,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - errors are for people
-        if hasattr(error, "format_message") and not debug:
-            error.show() if hasattr(error, "show") else typer.echo(error.format_message(), err=True)
+        if asks_for_help(error):
+            typer.echo(str(error.args[0]), err=True)
             code = 2
+        elif hasattr(error, "format_message") and not debug:
+            code = fail(usage_error(error, arguments), debug)
         else:
             code = fail(error, debug)
     if code == INTERRUPTED:

@@ -69,7 +69,10 @@ def command(
         list[Path] | None,
         typer.Option("--plot", help="Chart of the sweep: .png, .svg, .pdf; repeatable."),
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write all results as one HTML page.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", callback=arguments.page_place, help="Write all results as one HTML page."),
+    ] = None,
     table_format: Annotated[
         str | None, typer.Option("--format", help="latex or markdown, to paste into a paper.")
     ] = None,

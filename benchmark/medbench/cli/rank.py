@@ -49,7 +49,7 @@ def command(
     typer.echo(
         f"Brackets: 95 % range of the rank over {resamples} resamples of {rankings.groups} groups"
         + (f" ({min(resamples, OWN_RESAMPLES)} for the challenge's own)" if rankings.official else "")
-        + "; τ: Kendall's rank correlation of the resamples' rankings with this one, mean and 95 % range."
+        + "; τ: Kendall's rank correlation of the resamples' rankings with this one, median and 95 % range."
     )
     typer.echo(MISSING)
 

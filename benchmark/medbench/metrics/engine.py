@@ -285,7 +285,9 @@ def _jobs(
     for convention in conventions:
         if not convention.compares_masks:
             raise MedbenchError(
-                "metric.family", f"{convention.id} does not compare masks, but {convention.family} data."
+                "metric.family",
+                f"{convention.id} does not compare masks, but {convention.family} data.",
+                "Call medbench.score for it alone; 'medbench metrics' lists those of masks.",
             )
     needs_spacing = any(convention.needs_spacing for convention in conventions)
     steps = check_spacing(spacing_mm, ndim) if needs_spacing or spacing_mm is not None else None

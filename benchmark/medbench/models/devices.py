@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 
 from medbench.core.errors import MedbenchError
-from medbench.core.machine import computes_bf16
+from medbench.core.machine import computes_bf16, has_no_gpu
 from medbench.core.registry import nearest_names
 
 AUTO = "auto"
@@ -40,6 +41,8 @@ def present_device(name: str) -> str:
     check_device_name(name)
     if name == "cpu":
         return name
+    if name.startswith("cuda") and "torch" not in sys.modules and has_no_gpu():
+        raise _missing(name, 0)
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -50,11 +53,16 @@ def present_device(name: str) -> str:
         return name
     if kind == "cuda" and int(index or 0) < count:
         return name
+    raise _missing(name, count)
+
+
+def _missing(name: str, count: int) -> MedbenchError:
     devices = [f"cuda:{number}" for number in range(count)]
-    raise MedbenchError(
+    no_cuda = name.startswith("cuda") and not count
+    return MedbenchError(
         "device.missing",
-        f"This machine has no device '{name}'.",
-        f"Use --device {' or '.join(['auto', 'cpu', *devices])}.",
+        "This machine has no CUDA device." if no_cuda else f"This machine has no device '{name}'.",
+        f"Use --device {' or '.join(['auto', 'cpu', *devices])}. Nothing was drawn or fitted.",
     )
 
 

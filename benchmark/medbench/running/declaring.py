@@ -105,6 +105,12 @@ def declare(
 def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
     entries = dict(result.entries)
     if wishes.labels:
+        own = entries.get("labels")
+        named = {0, *wishes.labels.values()}
+        unnamed = sorted({*own.values()} - named) if isinstance(own, dict) else []
+        if unnamed:
+            values = ", ".join(map(str, unnamed))
+            result.faults.append(f"Masks hold values that no name has: {values}. Name them too: --labels.")
         entries["labels"] = dict(wishes.labels)
     if wishes.group is not None:
         entries["group"] = wishes.group
@@ -112,6 +118,12 @@ def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
         entries["splits"] = {"rule": "folds", "folds": wishes.folds, "seed": wishes.seed}
     elif isinstance(entries["splits"], dict):
         entries["splits"] = {**entries["splits"], "seed": wishes.seed}
+    elif wishes.seed:
+        raise MedbenchError(
+            "option.ignored",
+            f"--seed has no effect: the splits {', '.join(entries['splits'])} are given by the data.",
+            "Leave it out, or ask for --folds.",
+        )
     return entries
 
 

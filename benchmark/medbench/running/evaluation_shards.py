@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json, sha256_file, sha256_json, write_json
+from medbench.core.files import sha256_file, sha256_json, write_json
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow
-from medbench.core.seals import read_lines
 from medbench.records.data_places import find_data_place, note_data_place
 from medbench.records.identity import code_sha256, plugin_settings
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL, Finished
 from medbench.running.evaluate import Evaluation, Opened, evaluate_request, opened_subject, places_of, scoring
 from medbench.running.journal import write_journal
-from medbench.running.shard import Shard, check_complete
-
-SHARDS = "shards"
+from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +85,9 @@ def merge_evaluation(
         MedbenchError: as :func:`medbench.running.shard.check_complete`; ``shard.none``, ``shard.damaged``,
             ``shard.other_files``; ``data.missing`` where nobody knows where the files lie.
     """
-    shards = _read(folders)
-    check_complete(shards)
+    shards = read_shards(folders, "medbench evaluate")
     request = _request(shards[0][1], folders[0], given)
-    rows = {row.case: row for path, _ in shards for row in _rows(_rows_file(path))}
+    rows = {row.case: row for path, _ in shards for row in shard_rows(_rows_file(path))}
 
     def gather(opened: Opened) -> tuple[list[CaseRow], Timing]:
         ordered = [_intact(rows.get(case.id), case.id, opened.predictions) for case in opened.cases]
@@ -139,28 +135,3 @@ def _intact(row: CaseRow | None, case: str, predictions: Path) -> CaseRow:
                 "Score all shards again.",
             )
     return row
-
-
-def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
-    shards: list[tuple[Path, dict[str, Any]]] = []
-    for folder in folders:
-        files = sorted(folder.glob("*-of-*.json"))
-        if not files:
-            raise MedbenchError(
-                "shard.none",
-                f"{folder}: holds no finished shard.",
-                "Repeat its command (medbench evaluate … --shard i/n) until it ends.",
-            )
-        shards += [(path, read_json(path)) for path in files]
-    return shards
-
-
-def _rows(path: Path) -> list[CaseRow]:
-    lines = read_lines(path)
-    broken = next((line for line in lines if line.state != "sealed"), None)
-    if broken is not None or not path.is_file():
-        where = f", line {broken.number}" if broken else ""
-        raise MedbenchError(
-            "shard.damaged", f"{path}{where}: was edited or cut off.", "Score its shard again."
-        )
-    return [CaseRow.from_json(line.row) for line in lines]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from medbench.core.errors import MedbenchError
@@ -16,6 +20,8 @@ from medbench.core.machine import usable_cores
 from medbench.models.devices import visible_cuda
 
 CONNECT_S = 20
+JOIN_AFTER_S = 0.1
+"""Seconds of work after which further processes are started, each of which takes 0.3 s of a core to start."""
 
 
 class Processes(Executor):
@@ -44,10 +50,7 @@ class Processes(Executor):
     def _in_slot(self, function: Callable[..., Any], arguments: Any, keywords: Any) -> Any:
         slot = self._slots.get()
         try:
-            return slot.pool().submit(function, *arguments, **keywords).result()
-        except BrokenExecutor:
-            slot.close()
-            raise
+            return slot.result(function, *arguments, **keywords)
         finally:
             self._slots.put(slot)
 
@@ -65,11 +68,16 @@ class _Slot:
         self._initial = (cuda_device, threads)
         self._pool: ProcessPoolExecutor | None = None
 
-    def pool(self) -> ProcessPoolExecutor:
+    def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
+        """What the call gives in this slot's process."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
-        return self._pool
+        try:
+            return self._pool.submit(function, *arguments, **keywords).result()
+        except BrokenExecutor:
+            self.close()
+            raise
 
     def close(self) -> None:
         if self._pool is not None:
@@ -78,10 +86,112 @@ class _Slot:
 
 
 def _prepare_process(cuda_device: str, threads: int) -> None:
-    """Show a process its own device and its share of the cores, before torch is loaded."""
+    """Show a process its own device and its share of the cores, before torch is loaded.
+
+    The process ends with its parent.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed command leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+class JoiningProcesses(Executor):
+    """This process, and spawned ones that join where the work lasts longer than :data:`JOIN_AFTER_S`.
+
+    Short work costs no start, and of long work every core does its part, whatever Python's lock holds.
+
+    Args:
+        workers: number of processes, this one included.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._end = threading.Event()
+        self._slots = [_Slot("", max(1, usable_cores() // workers)) for _ in range(workers - 1)]
+        self._threads = [threading.Thread(target=self._work_here, daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future[Any]:
+        """Call the function in the next free process."""
+        call = _Call(Future(), function, arguments, keywords)
+        self._calls.put(call)
+        return call.future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End all processes once the calls are done; those that have not begun are dropped on request."""
+        while cancel_futures and not self._calls.empty():
+            with contextlib.suppress(queue.Empty):
+                call = self._calls.get_nowait()
+                if call is not None:
+                    call.future.cancel()
+        self._end.set()
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+        for slot in self._slots:
+            slot.close()
+
+    def _work_here(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call.answer(call.function)
+
+    def _work_in(self, slot: _Slot) -> None:
+        if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
+            return
+        with contextlib.suppress(BrokenExecutor):
+            slot.result(_import_scoring)
+        while (call := self._calls.get()) is not None:
+            call.answer(partial(slot.result, call.function))
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that waits for a process."""
+
+    future: Future[Any]
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: Mapping[str, Any]
+
+    def answer(self, function: Callable[..., Any]) -> None:
+        """Make the call by ``function`` unless it was cancelled."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(function(*self.arguments, **self.keywords))
+        except BaseException as error:  # noqa: BLE001 - belongs to whoever waits for the call
+            self.future.set_exception(error)
+
+
+def _import_scoring() -> None:
+    """Load what scoring needs, so that a process is ready for its first call."""
+    importlib.import_module("medbench.running.folders")
+
+
+@contextlib.contextmanager
+def joining_processes(workers: int) -> Iterator[Executor]:
+    """``workers`` processes with this one, for work without a device, such as scoring."""
+    executor = JoiningProcesses(workers)
+    try:
+        yield executor
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
 
 
 @contextlib.contextmanager

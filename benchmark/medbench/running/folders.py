@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
@@ -15,6 +15,8 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
+from medbench.core.machine import usable_cores
+from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import FLAGS, REFUSAL, CaseRow, CaseScores, MetricSpec, mean_statistic
 from medbench.core.score import Score
@@ -30,10 +32,13 @@ from medbench.metrics.convention import Convention
 from medbench.metrics.engine import evaluate_maps
 from medbench.metrics.masks.joint_histogram import JointHistogram
 from medbench.metrics.masks.label_maps import LabelMaps
+from medbench.running.call_engine import Lost, spread
 from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
 MOST_UNPACKED_BYTES = 64 << 30
+MOST_TOGETHER, BATCHES = 16, 64
+"""Pairs that travel to a worker together, at most, and batches in which a folder is given out, at least."""
 STRANGE = "labels_of_no_reference"
 GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resample-to-reference."
 
@@ -69,7 +74,7 @@ class FolderKeywords(TypedDict, total=False):
     rename: tuple[str, str] | None
     group_of: Callable[[str], str] | None
     resample_to_reference: bool
-    workers: int
+    workers: int | Executor
     seed: int
 
 
@@ -85,7 +90,7 @@ class FolderSettings:
         group_of: name -> patient, for the intervals; each pair is its own group if not given.
         resample_to_reference: bring predictions to the reference's grid (nearest neighbour) instead of
             refusing another geometry.
-        workers: threads over the pairs.
+        workers: number of threads, or an executor whose workers see the files under the same paths.
         seed: of the resampling.
     """
 
@@ -95,7 +100,7 @@ class FolderSettings:
     rename: tuple[str, str] | None = None
     group_of: Callable[[str], str] | None = None
     resample_to_reference: bool = False
-    workers: int = 2
+    workers: int | Executor = 2
     seed: int = 0
 
 
@@ -162,17 +167,16 @@ class _Scoring:
     specs: Mapping[str, MetricSpec]
 
     def row(self, pair: Pair) -> CaseRow:
-        """A pair's scores, or why there are none."""
-        group = self.settings.group_of(pair.name) if self.settings.group_of else pair.name
+        """A pair's scores, or why there are none; the pair is its own group."""
         if pair.prediction is None and pair.failure is None:
             reason = f"no prediction of that name{pair.hint}"
             scores = dict.fromkeys(self.specs, Score.missing(reason))
-            return CaseRow(pair.name, group, "missing", scores, {}, reason)
+            return CaseRow(pair.name, pair.name, "missing", scores, {}, reason)
         scored = guarded(pair.name, lambda: self._scores(pair)) if pair.failure is None else pair.failure
         if isinstance(scored, Failure):
             scores = dict.fromkeys(self.specs, Score.failed(scored.reason))
-            return CaseRow(pair.name, group, "failed", scores, {REFUSAL: scored.code}, scored.reason)
-        return CaseRow(pair.name, group, "ok", scored.scores, scored.evidence)
+            return CaseRow(pair.name, pair.name, "failed", scores, {REFUSAL: scored.code}, scored.reason)
+        return CaseRow(pair.name, pair.name, "ok", scored.scores, scored.evidence)
 
     def _scores(self, pair: Pair) -> CaseScores:
         settings, needed = self.settings, self.conventions
@@ -203,22 +207,92 @@ def _scoring(pairs: Sequence[Pair], conventions: Sequence[Convention], settings:
     needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
     if needs_spacing and all(suffix_of(pair.reference) not in VOLUME_SUFFIXES for pair in pairs):
         raise _no_spacing(pairs[0].reference)
-    labels = _labels_of(pairs) if settings.labels is None else settings.labels
+    labels = _labels_of(pairs, settings.workers) if settings.labels is None else settings.labels
+    return _scoring_of(labels, conventions, settings)
+
+
+def _scoring_of(
+    labels: Sequence[int], conventions: Sequence[Convention], settings: FolderSettings
+) -> _Scoring:
     specs = _columns(labels, conventions, "px" if settings.spacing == "pixel" else "mm")
     return _Scoring(settings, conventions, labels, specs)
 
 
+@dataclass(frozen=True, slots=True)
+class _PairsOrder:
+    """Pairs to score in any process: names and paths.
+
+    Attributes:
+        pairs: in their order.
+        metrics: ids of the definitions.
+        labels: to score.
+        settings: without the function of groups, which stays with whoever gives the order.
+        plugins: Python files to load first, which may define metrics.
+    """
+
+    pairs: Sequence[Pair]
+    metrics: Sequence[str]
+    labels: Sequence[int]
+    settings: FolderSettings
+    plugins: Sequence[Path]
+
+
+def _score_pairs(order: _PairsOrder) -> list[CaseRow]:
+    """Rows of pairs, in any process."""
+    for path in order.plugins:
+        load_plugin(path)
+    scoring = _scoring_of(order.labels, [metric(name) for name in order.metrics], order.settings)
+    return [scoring.row(pair) for pair in order.pairs]
+
+
+def _scored(scoring: _Scoring, pairs: Sequence[Pair]) -> Iterator[CaseRow]:
+    """Rows as they come: in this thread, by threads, or by the workers of an executor."""
+    workers = scoring.settings.workers
+    if not isinstance(workers, int):
+        yield from _spread(scoring, pairs, workers)
+    elif workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from _spread(scoring, pairs, pool)
+    else:
+        yield from map(scoring.row, pairs)
+
+
+def _spread(scoring: _Scoring, pairs: Sequence[Pair], executor: Executor) -> Iterator[CaseRow]:
+    """Rows by workers, to whom pairs go in batches; a pair whose worker dies again and again fails alone."""
+    order = _PairsOrder(
+        pairs,
+        [convention.id for convention in scoring.conventions],
+        scoring.labels,
+        replace(scoring.settings, group_of=None, workers=1),
+        loaded_plugins(),
+    )
+    size = max(1, min(MOST_TOGETHER, len(pairs) // BATCHES))
+    due = [replace(order, pairs=pairs[start : start + size]) for start in range(0, len(pairs), size)]
+    while due:
+        again = []
+        for done in spread(_score_pairs, due, executor):
+            if not isinstance(done.result, Lost):
+                yield from done.result
+            elif len(done.order.pairs) > 1:
+                again += [replace(order, pairs=[pair]) for pair in done.order.pairs]
+            else:
+                failure = Failure("worker.died", done.result.reason)
+                yield scoring.row(replace(done.order.pairs[0], failure=failure))
+        due = again
+
+
 def _rows(scoring: _Scoring, pairs: Sequence[Pair], progress: Progress) -> list[CaseRow]:
-    rows = []
+    rows: dict[str, CaseRow] = {}
     progress.start("scoring", len(pairs))
-    with ThreadPoolExecutor(max(1, scoring.settings.workers)) as pool:
-        for row in pool.map(scoring.row, pairs):
-            rows.append(row)
-            if row.reason:
-                progress.say(f"{row.case}: {row.reason}")
-            progress.advance(1, row.case)
+    for row in _scored(scoring, pairs):
+        rows[row.case] = row
+        if row.reason:
+            progress.say(f"{row.case}: {row.reason}")
+        progress.advance(1, row.case)
     progress.finish()
-    return rows
+    group_of = scoring.settings.group_of
+    in_order = [rows[pair.name] for pair in pairs]
+    return [replace(row, group=group_of(row.case)) for row in in_order] if group_of else in_order
 
 
 def _refuse_contradictions(
@@ -265,13 +339,19 @@ def _no_spacing(path: Path) -> MedbenchError:
     )
 
 
-def _labels_of(pairs: Sequence[Pair]) -> list[int]:
-    """Every label but 0 in the readable references."""
-    labels: set[int] = set()
-    for pair in pairs:
+def _labels_of(pairs: Sequence[Pair], workers: int | Executor) -> list[int]:
+    """Every label but 0 in the readable references; reading leaves Python's lock, so that threads do."""
+
+    def labels_of(pair: Pair) -> set[int]:
         volume = guarded(pair.name, partial(read_labels, pair.reference))
-        if isinstance(volume, Volume):
-            labels |= set(label_values(volume.array).tolist())
+        return set(label_values(volume.array).tolist()) if isinstance(volume, Volume) else set()
+
+    threads = workers if isinstance(workers, int) else usable_cores()
+    if threads == 1:
+        labels = set().union(*map(labels_of, pairs))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            labels = set().union(*pool.map(labels_of, pairs))
     if not labels - {0}:
         raise MedbenchError(
             "data.no_labels", "No reference holds a label other than 0.", "Check --references."

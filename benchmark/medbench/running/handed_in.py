@@ -11,10 +11,12 @@ from medbench.challenges.base import Challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
-from medbench.io.gate.listing import is_metadata, only_folder
+from medbench.io.gate.listing import is_metadata
 from medbench.io.gate.zipped import is_zip, unpacked
 
 MOST_NAMED = 5
+DEEPEST = 32
+"""Folders in one another that are opened on the way to predictions."""
 BYTES_A_CASE = 256 << 20
 
 Rename = tuple[str, str] | None
@@ -52,13 +54,23 @@ def check_given(given: Path) -> None:
 
 
 def home(challenge: Challenge, cases: Sequence[Case], folder: Path, rename: Rename = None) -> Path:
-    """The folder itself, or the one folder at its top where the folder itself holds no prediction."""
-    while not any(located(challenge, case, folder, rename) for case in cases):
-        inner = only_folder(folder)
-        if inner is None:
+    """The folder itself, or the one folder in it, however deep, where it holds no prediction itself.
+
+    Files that are no case's may lie beside that folder, as a text for readers does.
+    """
+    for _ in range(DEEPEST):
+        if any(located(challenge, case, folder, rename) for case in cases):
             break
-        folder = inner
+        folders = [path for path in visible(folder) if path.is_dir() and not path.is_symlink()]
+        if len(folders) != 1:
+            break
+        folder = folders[0]
     return folder
+
+
+def visible(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted by name, without metadata of file systems and archives."""
+    return [folder / name for name in sorted(os.listdir(folder)) if not is_metadata(name)]
 
 
 def located(challenge: Challenge, case: Case, folder: Path, rename: Rename = None) -> Path | Failure | None:

@@ -29,7 +29,7 @@ from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
-from medbench.running.call_engine import Lost, check_code, spread
+from medbench.running.call_engine import Lost, check_code, in_turn, spread
 from medbench.running.handed_in import alike_hint
 from medbench.running.journal import journalled, shared_row, write_journal
 from medbench.running.together import answers_together, in_chunks, shares_batches
@@ -141,7 +141,9 @@ def score_predictions(
     timing = Timing()
     progress.start("scoring", len(cases))
     with contextlib.ExitStack() as stack:
-        if isinstance(workers, int):
+        if workers == 1:
+            done = in_turn(partial(score_here, challenge), orders)
+        elif isinstance(workers, int):
             pool: Executor = stack.enter_context(ThreadPoolExecutor(workers))
             done = spread(partial(score_here, challenge), orders, pool)
         else:

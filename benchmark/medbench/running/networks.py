@@ -17,6 +17,7 @@ from medbench.inference.decoding import Resampling
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
+from medbench.models.local.entries import CONTRACT_OPTION
 from medbench.models.registry import check_options
 from medbench.training.missing_modalities import rates_by_channel
 from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
@@ -184,6 +185,8 @@ def plan_network(
     """
     entry, own = model_entry(model).on(challenge.name)
     options = {**own, **options}
+    if CONTRACT_OPTION in options:
+        _check_contract_taken(entry)
     if entry.local:
         check_options(entry, options)
         entry = _probed(entry, challenge, options, image_size)
@@ -202,6 +205,27 @@ def plan_network(
         form,
         challenge.card.resampling,
         _channels(entry, challenge, form),
+    )
+
+
+def _check_contract_taken(entry: ModelEntry) -> None:
+    """Refuse a stated input contract for a model that is no exported network.
+
+    Raises:
+        MedbenchError: ``model.contract``.
+    """
+    if entry.local == "file":
+        return
+    if entry.local == "python":
+        hint = "Declare the class in medbench.toml, with input = { size = 256, mean = [0.5, 0.5, 0.5] }."
+    elif entry.local:
+        hint = "Leave it out: a program is given the files of the images as they are."
+    else:
+        hint = f"Leave it out: 'medbench models show {entry.name}' has its input contract."
+    raise MedbenchError(
+        "model.contract",
+        f"{entry.name}: --contract states the input of an exported network (-m file:…) alone.",
+        hint,
     )
 
 

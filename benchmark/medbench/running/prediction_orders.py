@@ -91,15 +91,17 @@ class PredictionOrder:
     project: Path | None = field(default_factory=project_path)
 
 
-def predict_elsewhere(
-    job: Job | FoldedJob, folder: Path, workers: Workers, progress: Progress
+def predict_cases(
+    job: Job | FoldedJob, cases: Sequence[Case], folder: Path, workers: Workers, progress: Progress
 ) -> tuple[list[CaseRow], Timing]:
-    """Predict and score the cases that the journal in ``folder`` lacks, by workers; the rows of one process.
+    """Predict and score those cases of a job that the journal in ``folder`` lacks, here or by workers.
 
-    A case whose worker dies is done again, and given up after three deaths.
+    The rows are the same whoever predicts. A case whose worker dies is done again, and given up after three
+    deaths.
 
     Args:
         job: the resolved request; its weights lie on disk.
+        cases: all of the job's, or a shard of them; those that share batches keep their neighbours.
         folder: run directory, which all workers see.
         workers: who predicts.
         progress: display that counts the cases.
@@ -110,7 +112,11 @@ def predict_elsewhere(
     timing = Timing()
     by_id = {case.id: case for case in job.cases}
 
-    def work(to_do: Sequence[Case]) -> Iterator[CaseRow]:
+    def here(to_do: Sequence[Case]) -> Iterator[CaseRow]:
+        predictor = job.predictor(folder / UNFINISHED, progress)
+        yield from done_rows(job.challenge, job.cases, to_do, predictor, job.read, (folder, timing, True))
+
+    def elsewhere(to_do: Sequence[Case]) -> Iterator[CaseRow]:
         with workers.executor(job.request.inference.device) as executor:
             for done in spread(predict_order, _orders(job, to_do, folder, workers), executor):
                 if isinstance(done.result, Lost):
@@ -122,7 +128,8 @@ def predict_elsewhere(
                 yield from rows
 
     places = job.request.places(job.data.root)
-    return journalled(job.cases, folder, progress, work, timing, places), timing
+    work = elsewhere if workers.elsewhere else here
+    return journalled(cases, folder, progress, work, timing, places), timing
 
 
 def predict_order(order: PredictionOrder) -> tuple[list[CaseRow], Samples]:
@@ -189,8 +196,7 @@ def _orders(
         leaderboards=job.request.boards_root.resolve(),
         plugins=tuple(path.resolve() for path in loaded_plugins()),
     )
-    settings = job.settings()
-    size = int(settings["batch_size"]) if settings.get("batches_across_cases") else 1
+    size = batch_of(job)
     wanted = {case.id for case in to_do}
     chunked = in_chunks(job.cases, to_do, size)
     orders = []
@@ -199,3 +205,9 @@ def _orders(
         due = tuple(id for id in ids if id in wanted)
         orders.append(PredictionOrder(request, ids, due, folder.resolve(), job.weights_sha256, code_sha256()))
     return orders
+
+
+def batch_of(job: Job | FoldedJob) -> int:
+    """Number of successive cases that share batches; 1 where cases share none."""
+    settings = job.settings()
+    return int(settings["batch_size"]) if settings.get("batches_across_cases") else 1

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.challenges.declared.bare import BARE, bare_challenge
+from medbench.challenges.declared.images import scaled_to_one
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample, VolumeSample
@@ -31,10 +32,12 @@ class ArrayPredictor:
     Attributes:
         setup: network, weights and settings, as in a run.
         known: whether the challenge that the weights learnt from is known here.
+        values: black and white of images with more than 8 bits; ``None`` refuses such images.
     """
 
     setup: Setup
     known: bool
+    values: tuple[float, float] | None = None
 
     @property
     def network(self) -> NetworkPlan:
@@ -55,9 +58,9 @@ class ArrayPredictor:
         """The answer for one image or volume, the same as inside a run.
 
         Args:
-            array: of a network for images ``(height, width)`` grey or ``(height, width, 3)`` RGB, 8 bit or
-                from 0 to 1; of a network for volumes ``(depth, height, width)``, or ``(modalities, depth,
-                height, width)``.
+            array: of a network for images ``(height, width)`` grey or ``(height, width, 3)`` RGB, 8 bit,
+                from 0 to 1, or of any kind where :attr:`values` say what is black and white; of a network
+                for volumes ``(depth, height, width)``, or ``(modalities, depth, height, width)``.
             spacing: mm along the spatial axes; networks here do not depend on it, programs are told.
 
         Returns:
@@ -86,6 +89,8 @@ class ArrayPredictor:
             raise _refused(str(values.shape), "(height, width) grey or (height, width, 3) RGB is due")
         if values.dtype == np.uint8:
             return values
+        if self.values is not None:
+            return scaled_to_one(values, self.values)
         if values.dtype.kind != "f" or values.min() < 0 or values.max() > 1:
             told = f"{values.dtype} from {values.min():g} to {values.max():g}"
             raise _refused(told, "8-bit values, or floating-point ones from 0 to 1, are due")
@@ -128,6 +133,7 @@ def load_predictor(
     options: Mapping[str, Any] | None = None,
     inference: Inference | None = None,
     folder: Path | None = None,
+    values: tuple[float, float] | None = None,
 ) -> ArrayPredictor:
     """A model with its weights, without a challenge.
 
@@ -140,6 +146,8 @@ def load_predictor(
         options: of the model.
         inference: device, precision, batch and image size …
         folder: of images, for a predictor of files.
+        values: black and white of images with more than 8 bits; as the declared data that the weights learnt
+            say, if not given.
 
     Raises:
         MedbenchError: ``predict.classes`` where nothing says what the classes are, and as a run's own checks.
@@ -164,7 +172,8 @@ def load_predictor(
         raise MedbenchError(
             "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
         )
-    return ArrayPredictor(Setup.of(RunPlan(request, challenge, network), read), known)
+    declared = getattr(getattr(challenge.release, "declaration", None), "values", None) if known else None
+    return ArrayPredictor(Setup.of(RunPlan(request, challenge, network), read), known, values or declared)
 
 
 def _challenge(

@@ -19,6 +19,7 @@ from medbench.inference.video_shots import SampledVideo, Sampling, sample_video
 from medbench.io.hdf5_groups import write_groups
 from medbench.models.devices import present_device
 
+_MEND = "Every video's reason stands above; give whole files that ffmpeg plays."
 VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".mpg")
 
 
@@ -91,7 +92,7 @@ def prepare(
         progress.advance(1, path.name)
     progress.finish()
     if not groups:
-        raise MedbenchError("prepare.failed", f"{videos}: no video could be prepared.", failures[0])
+        raise MedbenchError("prepare.failed", f"{videos}: no video could be prepared: {failures[0]}", _MEND)
     write_groups(output, groups, _provenance(preparation, extractor))
     return failures
 

@@ -269,9 +269,9 @@ def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress
     challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
     recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
     progress.say(
-        f"No weights given: fitting {network.name} to {split} of the synthetic sample by the '{name}' recipe "
-        f"({recipe.describe(network.entry.spatial_dims)}). "
-        "Its scores say nothing about real data."
+        f"No weights given. Fitting {network.name} on the synthetic sample first, its split {split}, by the "
+        f"'{name}' recipe: {recipe.describe(network.entry.spatial_dims)}. "
+        "Its scores say nothing about real data; --weights FILE skips this."
     )
     hardware = present_hardware(Hardware(devices=1))
     training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split, None, hardware)

@@ -264,12 +264,14 @@ def _candidates(
 
 
 def budget_changes(study: Study, recipe: Any) -> dict[str, Any]:
-    """The settings of a recipe that give it the study's budget.
+    """The settings of a recipe that give it the study's budget; none for a fit that makes no steps.
 
     Raises:
         MedbenchError: ``study.budget`` where the recipe knows no such length.
     """
     unit, amount = study.budget.unit, study.budget.amount
+    if not hasattr(recipe, "epochs"):
+        return {}
     if unit == "epochs":
         return {"epochs": int(amount)}
     if isinstance(recipe, Recipe):
@@ -287,7 +289,7 @@ def budget_changes(study: Study, recipe: Any) -> dict[str, Any]:
 
 def quick_changes(recipe: Any) -> dict[str, Any]:
     """Settings of a recipe for a training of one or two steps."""
-    shortest: Mapping[str, Any] = {"epochs": 1}
+    shortest: Mapping[str, Any] = {"epochs": 1} if hasattr(recipe, "epochs") else {"examples": 2}
     if isinstance(recipe, Recipe):
         shortest = {
             "max_steps": 1,

@@ -141,12 +141,17 @@ def _shape(network: NetworkPlan, recipe: Any) -> tuple[int, ...]:
 
 
 def _samples(recipe: Any, cases: int) -> int:
-    """Samples that one training sees, about: a fifth of the cases is held out where the recipe does so."""
+    """Samples that one training sees, about: a fifth of the cases is held out where the recipe does so.
+
+    A fit that makes no steps reads at most the recipe's examples, once.
+    """
     batch = getattr(recipe, "batch_size", 1)
     if getattr(recipe, "max_steps", 0):
         return int(recipe.max_steps * batch)
     if hasattr(recipe, "steps"):
         return int(recipe.epochs * recipe.steps * max(1, batch))
+    if not hasattr(recipe, "epochs"):
+        return min(cases, getattr(recipe, "examples", cases))
     held_out = getattr(recipe, "validation", "none") != "none"
     seen = max(1, round(cases * (1 - HELD_OUT))) if held_out else cases
     seen *= getattr(recipe, "patches", 1)

@@ -19,6 +19,7 @@ from medbench.core.result_table import CaseRow, CaseScores
 from medbench.core.sample import Boxes, Prediction, Sample, SequenceSample, VolumeSample
 from medbench.core.task import TASKS
 from medbench.testing.contract import require
+from medbench.testing.examples import example_problems
 
 MOST_CASES = 3
 
@@ -31,8 +32,9 @@ def check_challenge(
     The card is complete; the sample is drawn to the same bytes twice, and its own check finds no error; cases
     are stable, distinct and, where a split may be tested after training, in other groups than those learnt
     from; a plain answer is written, found and scored within the columns' bounds, twice the same; a damaged
-    prediction is a :class:`MedbenchError` and nothing else; a failed case takes the declared rule's scores; a
-    column's value does not depend on the scale of case weights.
+    prediction is a :class:`MedbenchError` and nothing else; training examples, where there are any, are
+    distinct and grouped, and load at the size that is asked for with indices of classes; a failed case takes
+    the declared rule's scores; a column's value does not depend on the scale of case weights.
 
     Args:
         challenge: a challenge, or the name of a registered one.
@@ -51,6 +53,7 @@ def check_challenge(
             folder = Path(work) / "sample"
             require(f"challenge {subject.name}", _sample_problems(subject, folder, options or {}))
         require(f"challenge {subject.name}", _case_problems(subject, folder))
+        require(f"challenge {subject.name}", example_problems(subject, folder, Path(work) / "cache"))
         require(f"challenge {subject.name}", _answer_problems(subject, folder, Path(work) / "predictions"))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medbench.core.registry import load_object
 from medbench.core.task import TASKS
 from medbench.inference.decoding import outputs_by_task
 from medbench.models import create_model, model_entry
+from medbench.models.registry import factory_of
 from medbench.testing.contract import require
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ def check_model(name: str, training_only: Sequence[str] = (), **options: Any) ->
 
     entry = model_entry(name)
     require(f"model {name}", _card_problems(entry))
+    require(f"model {name}", _factory_problems(entry, options))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _build(entry, options, COUNTS)
@@ -64,10 +68,25 @@ def _card_problems(entry: ModelEntry) -> Iterator[str]:
             yield f"the variant fixes '{option}', which the card does not list as an option"
 
 
-def _build(entry: ModelEntry, options: dict[str, Any], counts: dict[str, int]) -> nn.Module:
+def _sizes(entry: ModelEntry, counts: dict[str, int]) -> dict[str, int]:
     sizes = {keyword: counts[task] for task, keyword in entry.offers.items() if keyword and task in counts}
-    sizes.setdefault("num_classes", entry.num_classes)
-    return create_model(entry.name, **sizes, **options)
+    return {"num_classes": entry.num_classes, **sizes}
+
+
+def _factory_problems(entry: ModelEntry, options: dict[str, Any]) -> Iterator[str]:
+    target = factory_of(entry.name)
+    factory = load_object(target) if isinstance(target, str) else target
+    keywords = {"in_channels": entry.in_channels, **_sizes(entry, COUNTS), **entry.fixed_options, **options}
+    try:
+        inspect.signature(factory).bind(**keywords)
+    except TypeError as error:
+        yield f"the factory is called with {', '.join(keywords)}, which it does not take: {error}"
+    except ValueError:
+        return
+
+
+def _build(entry: ModelEntry, options: dict[str, Any], counts: dict[str, int]) -> nn.Module:
+    return create_model(entry.name, **_sizes(entry, counts), **options)
 
 
 def _input(entry: ModelEntry, batch: int) -> torch.Tensor:

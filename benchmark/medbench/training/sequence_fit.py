@@ -17,6 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, write_json
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
+from medbench.models.random_state import kept_random_state
 from medbench.training.fit import BEST, RESUME, SUMMARY, WEIGHTS
 from medbench.training.hardware import Hardware, present_hardware
 
@@ -76,6 +77,7 @@ def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> li
     return lessons
 
 
+@kept_random_state()
 def fit_sequences(
     build_network: Callable[[], nn.Module],
     examples: Sequence[TrainingSequence],

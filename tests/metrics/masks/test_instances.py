@@ -43,6 +43,15 @@ def test_kpis_slides(case, key):
     assert dice.value == pytest.approx(case["dice"], abs=1e-9)
 
 
+def test_an_overlap_of_the_threshold_itself_is_no_match():
+    reference, prediction = np.zeros((2, 8, 8), np.uint8)
+    reference[2:4, 2:6], prediction[2:4, 2:4] = 1, 1
+    assert medbench.score("iou", reference, prediction).value == 0.5
+    assert medbench.score("pq", reference, prediction).value == 0
+    prediction[2, 4] = 1
+    assert medbench.score("pq", reference, prediction).value == pytest.approx(5 / 8)
+
+
 def test_the_shifted_contours_matter():
     case = next(case for case in KPIS["slides"] if case["id"] == "half_overlap")
     f1 = {id: medbench.score(id, *slide(case)).value for id in ("f1.kpis.official", "f1.kpis_contour")}

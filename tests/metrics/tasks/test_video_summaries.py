@@ -187,6 +187,7 @@ def test_summaries_of_real_annotations(tvsum):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # and through the challenge, in tests/challenges/test_video_summaries.py
 def test_people_agree_with_each_other_as_published(tvsum):
     """Kendall's tau 0.177 and Spearman's rho 0.204 of Otani et al., each person against the others."""
     found = {"kendall": [], "spearman": []}

@@ -5,7 +5,6 @@ import sysconfig
 
 import pytest
 
-from medbench.submissions.containers import engines
 from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.users import ContainerUser, container_user
 from medbench.submissions.rehearse.rehearsal import rehearse
@@ -35,20 +34,17 @@ def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, p
     users = [ContainerUser(runs_as, CALLER, CALLER) for runs_as in made.platform.runs_as]
     assert users
     engine.build(made.context, made.tag)
-    try:
-        result = rehearse(made, runners=runners(engine, made, users), count=1)
-        assert [one for one in result.findings if one.severity != "note"] == []
-        assert result.identical == len(users)
-        output = next(mount.path for mount in made.platform.mounts if mount.role == "output")
-        state = (made.folder / "rehearsal" / "root" / output.lstrip("/")).stat()
-        assert (state.st_uid, state.st_mode & 0o777) == (CALLER if os.getuid() == 0 else os.getuid(), 0o755)
-        if "root" in made.platform.runs_as:
-            (runner,) = runners(engine, made, [OTHER])
-            refused = runner.run(made.platform.variants(made.submission)[0].arguments, 120)
-            assert not refused.ok
-            assert "cannot be written by user 10001:10001 (Permission denied)" in refused.last_line
-    finally:
-        engines.remove_image(engine, made.tag)
+    result = rehearse(made, runners=runners(engine, made, users), count=1)
+    assert [one for one in result.findings if one.severity != "note"] == []
+    assert result.identical == len(users)
+    output = next(mount.path for mount in made.platform.mounts if mount.role == "output")
+    state = (made.folder / "rehearsal" / "root" / output.lstrip("/")).stat()
+    assert (state.st_uid, state.st_mode & 0o777) == (CALLER if os.getuid() == 0 else os.getuid(), 0o755)
+    if "root" in made.platform.runs_as:
+        (runner,) = runners(engine, made, [OTHER])
+        refused = runner.run(made.platform.variants(made.submission)[0].arguments, 120)
+        assert not refused.ok
+        assert "cannot be written by user 10001:10001 (Permission denied)" in refused.last_line
 
 
 class _Other(ContainerUser):

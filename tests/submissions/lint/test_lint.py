@@ -308,12 +308,12 @@ def test_a_truncated_archive_is_told(tmp_path):
         ("--no-cache-dir ", "", "image.pip_cache"),
         ('ENTRYPOINT ["python", "/opt/app/inference.py"]', "ENTRYPOINT python run.py", "image.entrypoint"),
         ('ENTRYPOINT ["python", "/opt/app/inference.py"]\n', "", "image.entrypoint"),
-        ("COPY app /opt/app", "COPY app /opt/app\nCOPY m /opt/ml/model/m", "image.reserved_path"),
-        ("COPY app /opt/app", "COPY app /opt/app\nCOPY m /tmp", "image.reserved_path"),
-        ("COPY app /opt/app", "COPY app /opt/app\nADD https://x.org/w.pt /opt/app/", "image.add"),
+        ("WORKDIR /opt/app", "WORKDIR /opt/app\nCOPY m /opt/ml/model/m", "image.reserved_path"),
+        ("WORKDIR /opt/app", "WORKDIR /opt/app\nCOPY m /tmp", "image.reserved_path"),
+        ("WORKDIR /opt/app", "WORKDIR /opt/app\nADD https://x.org/w.pt /opt/app/", "image.add"),
         ("ENV PYTHONUNBUFFERED", "ENV GRAND_CHALLENGE_A=1 PYTHONUNBUFFERED", "image.reserved_variable"),
         ("ENV PYTHONUNBUFFERED", "ENV GRAND_CHALLENGE_A 1\nENV PYTHONUNBUFFERED", "image.reserved_variable"),
-        ('LABEL medbench.model="dssau_net.test"\n', "", "image.label"),
+        ('medbench.model="dssau_net.test"', "", "image.label"),
     ],
 )
 def test_rules_on_dockerfiles(built, old, new, rule):

@@ -187,7 +187,9 @@ class KPIsSlideExchange(Exchange):
         shape = slides.slide_facts(path, channels=3).working_shape(factor)
         if min(shape) < SMALLEST_SIDE:
             raise MedbenchError(
-                "data.size", f"{path}: is {size_text(shape)} at the working level, which is no slide.", ""
+                "data.size",
+                f"{path}: is {size_text(shape)} at the working level, which is no slide.",
+                "Give the slide's own file.",
             )
         empty = np.empty((0, 0, 0, 3), np.uint8)
         return Sample(case, empty, slide=Slide(path, factor, shape))

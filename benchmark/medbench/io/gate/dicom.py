@@ -72,7 +72,7 @@ def damage(facts: str) -> Iterator[None]:
 
 def unreadable(facts: str) -> Reject:
     """The exception for a damaged DICOM file."""
-    return Reject("dicom.unreadable", facts)
+    return Reject("dicom.unreadable", facts, "Copy or export the file again.")
 
 
 def _transfer_syntax(content: bytes) -> tuple[str, int]:

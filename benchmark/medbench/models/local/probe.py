@@ -12,6 +12,7 @@ from medbench.models.entry import ModelEntry
 from medbench.models.local.exported import Exported, read_facts
 from medbench.models.local.names import LocalModel, check_contract, local_model
 from medbench.models.local.python_file import build, failure, takes_channels
+from medbench.models.random_state import kept_random_state
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,11 +73,10 @@ def with_contract(entry: ModelEntry, contract: Mapping[str, Any]) -> ModelEntry:
     return replace(entry, **facts)
 
 
+@kept_random_state()
 def _python(
     entry: ModelEntry, model: LocalModel, wanted: Wanted, options: Mapping[str, Any], size: int | None
 ) -> ModelEntry:
-    import torch
-
     count = len(wanted.classes)
     told = takes_channels(model)
     form = _form(build(model, wanted.modalities or 3, count, options), wanted)
@@ -86,8 +86,7 @@ def _python(
     first: MedbenchError | None = None
     for channels in candidates:
         try:
-            with torch.random.fork_rng(devices=()):
-                _tried(model, channels, options, wanted, (form, own_size))
+            _tried(model, channels, options, wanted, (form, own_size))
         except MedbenchError as error:
             first = first or error
             continue
