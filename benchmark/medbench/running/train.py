@@ -14,6 +14,7 @@ from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
 from medbench.inference.start_weights import freeze
+from medbench.models.random_state import kept_random_state
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
@@ -267,7 +268,8 @@ def _try_options(network: NetworkPlan) -> None:
         MedbenchError: naming the option, as :func:`medbench.models.create_model`.
     """
     if network.framework is None:
-        network.build()
+        with kept_random_state():
+            network.build()
 
 
 def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
@@ -276,8 +278,9 @@ def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
         return {}
     if network.framework is not None:
         return {"start": start.facts}
-    module = network.build()
-    fit = start.matching(network, module)
+    with kept_random_state():
+        module = network.build()
+        fit = start.matching(network, module)
     freeze(module, start.frozen)
     return {"start": start.facts, "start_parameters": fit.as_json()}
 
