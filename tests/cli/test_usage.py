@@ -59,3 +59,5 @@ def test_a_page_makes_no_folders(command, tmp_path):
     assert told.code == 2
     assert f"there is no folder {tmp_path / 'nodir'}. [output.folder]" in told.err
     assert not (tmp_path / "nodir").exists()
+    told = command("report", "a", "-o", tmp_path)
+    assert f"{tmp_path}: is a folder, not a page. [output.folder]" in told.err

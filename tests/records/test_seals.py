@@ -112,6 +112,18 @@ def test_a_record_that_disagrees_with_its_cases_is_refused_even_under_a_new_seal
         assert f"disagrees with cases.jsonl: {name}" in refused("run.damaged", action)
 
 
+def test_counts_that_disagree_with_the_cases_are_refused_even_under_a_new_seal(finished):
+    path = finished.folder / "record.json"
+    record = json.loads(path.read_text())
+    record["counts"]["ok"] -= 1
+    record["counts"]["failed"] += 1
+    path.write_text(json.dumps(record))
+    seals.write_seal(seal_of(path), (path, finished.folder / "cases.jsonl"))
+    counted = record["counts"]["ok"] + 1
+    told = f"{counted} cases are ok, the record says {counted - 1}"
+    assert told in refused("run.damaged", lambda: read_run(finished.folder))
+
+
 def test_a_row_that_disagrees_with_its_run_is_refused_even_under_a_new_hash(board, tmp_path):
     lines = read_lines(board)
     row = json.loads(json.dumps(dict(lines[0].row)))

@@ -20,6 +20,7 @@ from medbench.submissions.platforms.base import Mount
 from medbench.testing import ContractError, check_challenge, check_model, check_platform
 from medbench.testing.challenges import _units
 from medbench.testing.examples import example_problems
+from sample_contract import check_with
 
 DISTILLATION = ["deep_heads", "shared_decoder", "relation"]
 TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
@@ -39,8 +40,8 @@ def test_our_models(name, one_thread):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_SAMPLE)
-def test_our_challenges_with_their_samples(name):
-    check_challenge(name)
+def test_our_challenges_with_their_samples(name, sample, tmp_path):
+    check_with(name, sample(name), tmp_path)
 
 
 @pytest.mark.exhaustive

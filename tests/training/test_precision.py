@@ -18,7 +18,7 @@ from medbench.training.data import TrainingData
 from medbench.training.division import Division
 from medbench.training.fit import Learner, fit, training_summary
 from medbench.training.gradients import BAD_STEPS, SCALED_BAD_STEPS, GradientGuard
-from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.hardware import Hardware, hardware_for, present_hardware
 from medbench.training.recipes import FOLDER, Recipe, list_recipes, load_recipe, load_recipe_as
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
@@ -328,5 +328,8 @@ def test_hardware_of_a_gpu_machine(monkeypatch):
     assert not exact.facts(24)["tf32"]
     assert exact.facts(24) != facts
     assert present_hardware(Hardware("cuda:3")).devices == 1
+    assert [hardware_for(Hardware(), batch).devices for batch in (24, 8, 3, 1)] == [8, 8, 3, 1]
+    assert hardware_for(Hardware(nodes=2, passes=2), 24).devices == 6
+    assert hardware_for(Hardware(devices=8), 2).devices == 8, "what is asked for is refused, not changed"
     with pytest.raises(MedbenchError):
         present_hardware(Hardware("cuda", 9))

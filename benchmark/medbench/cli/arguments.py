@@ -202,14 +202,16 @@ def _limit_memory(text: str | None) -> str | None:
 
 
 def page_place(path: Path | None) -> Path | None:
-    """The path of a page to write, whose folder must be there: a misspelt one makes no folders.
+    """The path of a page to write, a file in a folder that is there: a misspelt one makes no folders.
 
     Raises:
         MedbenchError: ``output.folder``.
     """
-    if path is not None and not path.expanduser().parent.is_dir():
-        from medbench.core.errors import MedbenchError
+    from medbench.core.errors import MedbenchError
 
+    if path is not None and path.is_dir():
+        raise MedbenchError("output.folder", f"{path}: is a folder, not a page.", "Name a file: page.html.")
+    if path is not None and not path.expanduser().parent.is_dir():
         raise MedbenchError(
             "output.folder", f"{path}: there is no folder {path.parent}.", "Make it, or write elsewhere."
         )

@@ -187,8 +187,10 @@ class Nnunet:
             for fold, history in histories.items()
             if fold != "all" and any(value is not None for value in history["pseudo_dice"])
         ]
+        batch = facts["plans"]["configurations"][facts["configuration"]]["batch_size"]
         checkpoint_facts = {
             **order.facts,
+            "hardware": {**order.facts["hardware"], "effective_batch": batch},
             "recipe": recipe.as_json(),
             "image_size": facts["image_size"],
             "n_training_images": count,

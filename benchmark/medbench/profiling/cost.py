@@ -37,6 +37,7 @@ KINDS = {
     "addmv": "linear",
     "_addmm_activation": "linear",
     "mkldnn_rnn_layer": "linear",
+    "_linear_pointwise": "linear",
 }
 """Operator -> kind; the others (batched products, attention) are products of activations."""
 

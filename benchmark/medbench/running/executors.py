@@ -17,7 +17,6 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.machine import usable_cores
-from medbench.models.devices import visible_cuda
 
 CONNECT_S = 20
 JOIN_AFTER_S = 0.1
@@ -233,6 +232,8 @@ def device_of_workers(device: str) -> str:
 
 def _cuda_devices(device: str) -> list[str]:
     """CUDA devices of a name, as ``CUDA_VISIBLE_DEVICES`` calls them; none for other devices."""
+    from medbench.models.devices import visible_cuda  # which programs that only score do without
+
     kind, _, number = device.partition(":")
     if kind != "cuda":
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
@@ -15,6 +14,7 @@ from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
 from medbench.inference.start_weights import freeze
+from medbench.models.random_state import kept_random_state
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
@@ -214,7 +214,7 @@ def train(
         KeyboardInterrupt: when the user interrupts; the same call goes on.
     """
     from medbench.training.hardware import Hardware as DefaultHardware
-    from medbench.training.hardware import present_hardware
+    from medbench.training.hardware import hardware_for
 
     progress = progress or SilentProgress()
     own_hardware = hardware or DefaultHardware()
@@ -222,9 +222,8 @@ def train(
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    if own_hardware.devices == "auto" and (network.framework is not None or network.form == "sequence"):
-        own_hardware = dataclasses.replace(own_hardware, devices=1)
-    present = present_hardware(own_hardware)
+    alone = network.framework is not None or network.form == "sequence"
+    present = hardware_for(own_hardware, 1 if alone else getattr(settings, "batch_size", 1))
     _try_options(network)
     began = start(subject, network)
     data = resolve_data(subject, request.data, progress)
@@ -269,7 +268,8 @@ def _try_options(network: NetworkPlan) -> None:
         MedbenchError: naming the option, as :func:`medbench.models.create_model`.
     """
     if network.framework is None:
-        network.build()
+        with kept_random_state():
+            network.build()
 
 
 def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
@@ -278,8 +278,9 @@ def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
         return {}
     if network.framework is not None:
         return {"start": start.facts}
-    module = network.build()
-    fit = start.matching(network, module)
+    with kept_random_state():
+        module = network.build()
+        fit = start.matching(network, module)
     freeze(module, start.frozen)
     return {"start": start.facts, "start_parameters": fit.as_json()}
 
