@@ -154,7 +154,7 @@ def test_a_broken_challenge_is_told_point_by_point(sample):
             lambda one: dataclasses.replace(
                 one, load=lambda size: (one.load(size)[0], one.load(size)[1] * 255)
             ),
-            "no values of files",
+            "not file values",
         ),
     ],
 )
