@@ -183,3 +183,17 @@ def test_the_title_follows_the_name_that_is_given(place):
     declare(place / "png")
     titles = [medbench.load_challenge(name).title for name in ("ours", "png")]
     assert titles == ["ours", "png"]
+
+
+def test_slices_whose_labels_are_of_another_size_are_refused(small_synapse, tmp_path, monkeypatch):
+    challenge = medbench.load_challenge("synapse")
+    case = challenge.cases(small_synapse, "test")[0]
+    release = challenge.release
+    whole = release.read_reference(case)
+    cut = Volume(whole.array[:, :32], whole.spacing)
+    monkeypatch.setattr(type(release), "read_reference", lambda self, case: cut)
+    for form, load in (("image", lambda one: one.load(32)), ("volume", lambda one: one.load())):
+        example = challenge.exchange.inputs[form].examples(small_synapse, "test", tmp_path / "cache")[0]
+        with pytest.raises(MedbenchError, match=r"×32×64 where its image is .×64×64") as error:
+            load(example)
+        assert error.value.code == "data.size_mismatch"
