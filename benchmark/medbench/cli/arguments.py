@@ -178,6 +178,10 @@ Stitch = Annotated[
 ]
 Cases = Annotated[str, typer.Option("--cases", help="Shell-style pattern: only cases whose id matches it.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
+ResamplingSeed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the resampling for intervals and tests.")
+]
+ShownChallenge = Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")]
 Runs = Annotated[
     Path | None, typer.Option("--runs", help="Folder of run directories (MEDBENCH_RUNS, ./runs).")
 ]
@@ -219,7 +223,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         callback=_limit_memory,
-        help="Most memory for reading one file, e.g. 8GiB; 2GiB if not given.",
+        help="Memory limit for reading one file, e.g. 8GiB; 2GiB if not given.",
     ),
 ]
 Workers = Annotated[
