@@ -208,7 +208,8 @@ class _Scoring:
 def _scoring(pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings) -> _Scoring:
     needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
     if needs_spacing and all(suffix_of(pair.reference) not in VOLUME_SUFFIXES for pair in pairs):
-        raise _no_spacing(pairs[0].reference)
+        needing = next(convention.id for convention in conventions if convention.needs_spacing)
+        raise _no_spacing(pairs[0].reference, needing)
     labels = _labels_of(pairs, settings.workers) if settings.labels is None else settings.labels
     return _scoring_of(labels, conventions, settings)
 
@@ -331,11 +332,11 @@ def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: s
     }
 
 
-def _no_spacing(path: Path) -> MedbenchError:
+def _no_spacing(path: Path, metric_id: str) -> MedbenchError:
     return MedbenchError(
         "metric.spacing",
-        f"{path}: has no spacing, which distances need.",
-        "Give --spacing in mm along each array axis, or --spacing pixel.",
+        f"{path}: has no pixel size, and {metric_id} needs one.",
+        "Add --spacing pixel for pixels, or --spacing 0.5,0.5 for mm along each array axis.",
     )
 
 
