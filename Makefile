@@ -37,6 +37,8 @@ check: setup docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive benchmark/medbench
+	$(BIN)/python tests/licences.py > /dev/null
+	$(BIN)/python tests/audit.py
 
 # The site, strictly; its reference is written from the program.
 docs: setup
@@ -56,7 +58,7 @@ install-check: setup
 release-check: setup docs
 	$(BIN)/python -m pip install --quiet --editable '.[release]'
 	$(BIN)/python tests/licences.py
-	$(BIN)/pip-audit --skip-editable
+	$(BIN)/python tests/audit.py --required
 	$(BIN)/python tests/release_check.py --python 3.11 3.12 3.13 --lowest --all-extras
 
 bench: setup

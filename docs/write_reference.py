@@ -8,29 +8,55 @@ challenges from the registry with the rows of ``leaderboards``, and the interfac
 docstrings.
 """
 
-import ast
+import importlib
 import inspect
 import json
 import sys
-from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import typer
+from error_codes import error_codes
+from metric_figures import bars_svg, namesakes, pair_svg
 
 import medbench
 import medbench.testing
 from medbench.cli.main import app
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
+from medbench.core.task import TASKS
 from medbench.metrics import metric
 from medbench.metrics.convention import EMPTY_POLICIES
 from medbench.models.registry import model_entry
-from medbench.testing.metrics import mask_samples
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PACKAGE = Path(medbench.__file__).parent
-RAISED = ("MedbenchError", "Reject", "Refusal")
+CLASSES = {
+    "medbench.models": ("ModelEntry",),
+    "medbench.challenges.card": ("Card",),
+    "medbench.challenges.release": ("Release", "SplitFacts"),
+    "medbench.challenges.exchange": ("Exchange", "Inputs"),
+    "medbench.challenges.scorer": ("Scorer",),
+    "medbench.core.case": ("Case",),
+    "medbench.core.sample": (
+        "Sample", "VolumeSample", "SequenceSample", "Prediction", "Boxes", "TrainingImage", "TrainingBoxes",
+        "TrainingVolume", "TrainingSequence",
+    ),
+    "medbench.core.score": ("Score",),
+    "medbench.core.result_table": ("MetricSpec", "CaseScores", "ratio_column"),
+    "medbench.core.task": ("Task",),
+    "medbench.core.files": ("write_text", "write_json"),
+    "medbench.io.raster": ("read_image", "read_label_map", "write_image", "write_label_map"),
+    "medbench.io.eight_bit": ("read_rgb", "read_grey", "read_binary_mask", "resized_image"),
+    "medbench.io.tables": ("read_table",),
+    "medbench.io.json_values": ("read_json_value",),
+    "medbench.metrics": ("Convention", "MaskPair"),
+    "medbench.submissions.platforms.base": ("Platform",),
+    "medbench.submissions.platforms.folders": ("FolderPlatform",),
+}  # fmt: skip
+TASK_HEADER = ("task", "answers", "the answer for one case: prediction[task]")
 ABOUT_ERRORS = """# Error codes
 
 An error is one line and a hint, and ends a command with exit code 2. In Python it is a
@@ -41,7 +67,7 @@ ABOUT_METRICS = """# Definitions of metrics
 
 Metrics of one name differ between organisers and libraries; a definition has a name of its own, and
 a challenge names those it uses. The last column is each definition's value on the pair below,
-spacing {steps} mm, tolerance 1 mm where one is due: dark where both masks are, light where the
+spacing {steps} mm, tolerance 1 mm where the metric has one: dark where both masks are, light where the
 reference is alone, orange where the prediction is alone.
 
 ![one pair of masks](pair.svg)
@@ -97,54 +123,29 @@ def option_help(parameter):
     return f"{text} Default: {default}." if plain else text
 
 
-def words(node):
-    """The text of a literal, its filled-in parts as dots; empty for other expressions."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.JoinedStr):
-        return "".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
-    return ""
-
-
-def error_calls():
-    """Code, message, hint and file of every error that the sources raise with a code of their own."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in (*RAISED, "error"):
-                continue
-            texts = [words(argument) for argument in node.args]
-            if texts and "." in texts[0] and " " not in texts[0]:
-                first = 2 if node.func.id == "Refusal" else 1
-                message, hint = [*texts[first : first + 2], "", ""][:2]
-                yield texts[0], message, hint, path.relative_to(PACKAGE).as_posix()
-
-
 def errors():
     """Every error code with what it says and what to do."""
-    codes = defaultdict(dict)
-    for name, message, hint, file in error_calls():
-        codes[name].setdefault((message, hint), file)
     parts = [ABOUT_ERRORS]
-    for name in sorted(codes):
+    for name, cases in error_codes(PACKAGE).items():
         rows = [
-            (message or "(told by the file at hand)", hint, code(file))
-            for (message, hint), file in sorted(codes[name].items())
+            ("; ".join(messages), "; ".join(hints) or "(as above)", code(file))
+            for messages, hints, file in cases
         ]
+        rows.sort(key=lambda row: row[1] == "(as above)")
         parts.append(f"## {name}\n\n{table(('what it says', 'what to do', 'raised in'), rows)}")
     return "\n".join(parts)
 
 
 def pair():
-    """The pair of masks on which the definitions are compared."""
-    return next(sample for sample in mask_samples() if sample.reference.ndim == 2 and differs(sample))
+    """The pair of masks on which the definitions are compared.
 
-
-def differs(sample):
-    """Whether both masks hold something, and not the same."""
-    return (
-        sample.reference.any() and sample.prediction.any() and (sample.reference != sample.prediction).any()
-    )
+    The reference is a square with a hole and a small lesion. The prediction is moved by a row, lacks the last
+    column and the hole, finds a part of the lesion, and has a false island.
+    """
+    reference, prediction = np.zeros((2, 28, 28), np.uint8)
+    reference[4:18, 4:18], reference[9:13, 9:13], reference[21:25, 18:24] = 1, 0, 1
+    prediction[5:19, 4:17], prediction[2:4, 19:21], prediction[22:25, 19:24] = 1, 1, 1
+    return SimpleNamespace(reference=reference, prediction=prediction, spacing=(1.0, 0.5))
 
 
 def value_on(id, sample):
@@ -154,24 +155,13 @@ def value_on(id, sample):
         score = medbench.score(id, sample.reference, sample.prediction, spacing=sample.spacing, **options)
     except MedbenchError as error:
         return error.code
-    return score.status if score.value is None else f"{score.value:.4f}"
+    return score.status if score.value is None else score.value
 
 
-def figure(sample):
-    """Both masks as one drawing: reference filled, prediction outlined."""
-    rows, columns = sample.reference.shape
-    cells = []
-    for row in range(rows):
-        for column in range(columns):
-            own, other = sample.reference[row, column], sample.prediction[row, column]
-            if own or other:
-                fill = "#4c78a8" if own and other else "#a0cbe8" if own else "#f58518"
-                cells.append(f'<rect x="{column}" y="{row}" width="1" height="1" fill="{fill}"/>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {columns} {rows}" width="{12 * columns}" '
-        f'height="{12 * rows}"><rect width="{columns}" height="{rows}" fill="#fff" stroke="#888" '
-        f'stroke-width="0.1"/>{"".join(cells)}</svg>\n'
-    )
+def values_on(sample):
+    """Every definition of masks with its value on a pair."""
+    ids = [id for id in medbench.list_metrics() if metric(id).compares_masks]
+    return {id: value_on(id, sample) for id in ids}
 
 
 def rule_for_empty(convention):
@@ -189,28 +179,26 @@ def rule_for_empty(convention):
 
 
 def metrics():
-    """Every definition with formula, source, rule for empty masks and its value on one pair of masks."""
+    """Every definition with formula, source, rule for empty masks, and how namesakes differ on one pair."""
     conventions = [metric(id) for id in medbench.list_metrics()]
     families = list(dict.fromkeys(one.family for one in conventions))
     sample = pair()
+    values = values_on(sample)
     steps = " × ".join(f"{step:g}" for step in sample.spacing)
     policies = "; ".join(f"`{policy.name}` ({policy.source})" for policy in EMPTY_POLICIES.values())
     parts = [ABOUT_METRICS.format(steps=steps, policies=policies)]
+    parts += [
+        f"### {name} on the pair\n\n![values of {', '.join(group)}](namesakes-{name}.svg)\n"
+        for name, group in namesakes(values).items()
+    ]
     header = (
-        "id",
-        "title",
-        "definition",
-        "what sets it apart",
-        "source",
-        "unit",
-        "empty masks",
-        "on the pair",
-    )
+        "id", "title", "definition", "what sets it apart", "source", "unit", "empty masks", "on the pair",
+    )  # fmt: skip
     for family in families:
         rows = [
             (
                 code(one.id), one.title, one.definition, one.differs, one.source, one.unit,
-                rule_for_empty(one), value_on(one.id, sample) if one.compares_masks else "",
+                rule_for_empty(one), shown(values.get(one.id, "")),
             )
             for one in conventions
             if one.family == family
@@ -219,17 +207,47 @@ def metrics():
     return "\n".join(parts)
 
 
+def shown(value):
+    """A value in a cell."""
+    return value if isinstance(value, str) else f"{value:.4f}"
+
+
 def models():
-    """The card of every model that is not a variant of a library's table."""
+    """The card of every model, and the rows that were measured for it."""
     parts = ["# Models\n\n`medbench models show NAME` prints all of a card; `--json` for scripts.\n"]
-    rows = []
+    rows, measured = [], rows_by_model()
     for name in medbench.list_models():
         card = model_entry(name)
         rows.append(
             (code(name), card.title, ", ".join(card.offers), card.paper_title, card.code, card.code_license)
         )
     parts.append(table(("name", "title", "answers", "paper", "authors' code", "licence of that code"), rows))
+    parts.append("## Measured on real data\n\nThe first column of each shipped row; subsets are marked.\n")
+    header = ("model", "challenge", "split", "entry", "column", "value", "95 % interval")
+    parts.append(table(header, [line for name in sorted(measured) for line in measured[name]]))
     return "\n".join(parts)
+
+
+def rows_by_model():
+    """Model -> its shipped rows: challenge, split, title, first column with value and interval."""
+    lines = {}
+    for path in sorted((ROOT / "leaderboards").glob("*/results.jsonl")):
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            column, cell = next(iter(row["metrics"].items()))
+            ends = cell["ci95"] or ()
+            subset = f" [subset {row['present_cases']} of {row['released_cases']}]" if row["subset"] else ""
+            lines.setdefault(row["model"], []).append(
+                (
+                    code(row["model"]), code(path.parent.name), row["split"] + subset, row["title"], column,
+                    shown(cell["value"]), between(ends),
+                )
+            )  # fmt: skip
+    return lines
+
+
+def between(ends):
+    """Ends of an interval; an end without a bound is left open."""
+    return " – ".join("…" if end is None else f"{end:.4f}" for end in ends)
 
 
 def latest_rows(name):
@@ -272,20 +290,47 @@ def challenges():
 
 
 def interface():
-    """The functions of ``medbench`` and ``medbench.testing`` with signature and docstring."""
+    """The functions of ``medbench`` and ``medbench.testing``, and the classes that own parts are made of."""
     parts = [
         "# Python\n\n`import medbench` loads no torch; what a function needs is imported when it is called.\n"
     ]
     for module in (medbench, medbench.testing):
         for name in sorted(module.__all__):
             value = getattr(module, name)
-            try:
-                signature = str(inspect.signature(value))
-            except (TypeError, ValueError):
-                signature = ""
-            text = inspect.getdoc(value) or ""
-            parts.append(f"## {module.__name__}.{name}\n\n```text\n{name}{signature}\n\n{text}\n```\n")
+            parts.append(f"## {module.__name__}.{name}\n\n{entry(name, value)}")
+    rows = [(code(name), TASKS.get(name).title, TASKS.get(name).answer) for name in TASKS]
+    parts.append(f"# Tasks\n\nWhat challenges demand and models offer.\n\n{table(TASK_HEADER, rows)}")
+    parts.append(
+        "# Classes of own parts\n\nWhat [a model](../extending/model.md), "
+        "[a challenge](../extending/challenge.md), [a metric](../extending/metric.md) and "
+        "[a platform](../extending/platform.md) are made of, and what reads and writes their files. Methods "
+        "marked *abstract* are yours to write; the others have a default.\n"
+    )
+    for place, names in CLASSES.items():
+        for name in names:
+            value = getattr(importlib.import_module(place), name)
+            parts.append(f"## {place}.{name}\n\n{entry(name, value)}{members(value)}")
     return "\n".join(parts)
+
+
+def entry(name, value):
+    """Signature and docstring of a function or class."""
+    try:
+        signature = str(inspect.signature(value))
+    except (TypeError, ValueError):
+        signature = ""
+    return f"```text\n{name}{signature}\n\n{inspect.getdoc(value) or ''}\n```\n"
+
+
+def members(value):
+    """Public methods of a class that is derived from, each with its docstring."""
+    parts = []
+    for name, member in vars(value).items() if inspect.isclass(value) else ():
+        if name.startswith("_") or not inspect.isfunction(member):
+            continue
+        kind = "*abstract* " if getattr(member, "__isabstractmethod__", False) else ""
+        parts.append(f"\n{kind}`{value.__name__}.{name}`\n\n{entry(name, member)}")
+    return "".join(parts)
 
 
 PAGES = {
@@ -298,7 +343,9 @@ def write(folder):
     """Write all pages and the drawing into a folder."""
     for name, page in PAGES.items():
         write_text(folder / name, page())
-    write_text(folder / "pair.svg", figure(pair()))
+    write_text(folder / "pair.svg", pair_svg(pair()))
+    for name, group in namesakes(values_on(pair())).items():
+        write_text(folder / f"namesakes-{name}.svg", bars_svg(group))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from gpu_families import STEPS, Family, Plan, StepClock
-from medbench.models.devices import cuda_index, present_device
+from medbench.models.devices import cuda_index, present_device, visible_cuda
 from medbench.profiling.latency import measure_latency
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -36,14 +36,28 @@ MODELS = (
     "brau_net_pp",
     "mslau_net",
     "medformer_tiny",
+    "cm_cgns",
     "smp/unet",
     "medformer_tiny.classifier",
+    "cm_cgns.classifier",
+    "medformer_tiny.retinanet",
+    "heatmap_unet",
     "monai/unet",
     "monai/swinunetr",
     "dmaf_net",
     "fulltransnet",
 )
-TINY = ("dssau_net.test", "medformer.classifier.test", "dmaf_net.test", "fulltransnet")
+"""A model of every recipe family but nnU-Net's, which trains by its own program."""
+TINY = (
+    "dssau_net.test",
+    "medformer.classifier.test",
+    "cm_cgns.classifier",
+    "medformer.retinanet.test",
+    "heatmap_unet.test",
+    "monai/unet",
+    "dmaf_net.test",
+    "fulltransnet",
+)
 HEADINGS = (
     "model",
     "training step [ms]",
@@ -128,7 +142,11 @@ class Utilisation:
                 self.samples.append(min(1.0, (time.process_time() - cpu) / seconds))
 
     def _sample(self, stop: threading.Event) -> None:
-        command = ["nvidia-smi", f"--id={cuda_index(self.device)}", "--query-gpu=utilization.gpu"]
+        command = [
+            "nvidia-smi",
+            f"--id={visible_cuda(cuda_index(self.device))}",
+            "--query-gpu=utilization.gpu",
+        ]
         while not stop.wait(0.3):
             answer = subprocess.run(
                 [*command, "--format=csv,noheader,nounits"], capture_output=True, text=True, check=False
@@ -148,7 +166,7 @@ def measure(model: str, plan: Plan, folder: Path) -> Row:
     family = Family(model, plan)
     row = Row(model, family.batch)
     on_cuda = plan.device.startswith("cuda")
-    used, clock = Utilisation(plan.device), StepClock()
+    used, clock = Utilisation(plan.device), StepClock(plan.device)
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(cuda_index(plan.device))
     try:
@@ -174,9 +192,8 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, *("| " + " | ".join(row.cells()) + " |" for row in rows)])
 
 
-def page(rows: Sequence[Row], plan: Plan, seconds: float) -> str:
+def page(rows: Sequence[Row], plan: Plan, seconds: float, name: str) -> str:
     """The page, which names the device."""
-    name = torch.cuda.get_device_name(cuda_index(plan.device))
     return (
         f"# On {name}\n\n{STEPS} steps of every family's default recipe at {plan.precision} on random "
         f"images, prediction, latency of one sample and largest relative difference to the CPU's output in "
@@ -205,7 +222,8 @@ def main(words: Sequence[str] | None = None) -> list[Row]:
             print(table(rows[-1:]).splitlines()[-1], flush=True)
     print(table(rows))
     if plan.device.startswith("cuda"):
-        options.output.write_text(page(rows, plan, time.perf_counter() - started), encoding="utf-8")
+        name = torch.cuda.get_device_name(cuda_index(plan.device))
+        options.output.write_text(page(rows, plan, time.perf_counter() - started, name), encoding="utf-8")
     return rows
 
 

@@ -15,8 +15,10 @@ import medbench
 from medbench.core.case import Case
 from medbench.core.progress import SilentProgress
 from medbench.core.sample import (
+    Boxes,
     Sample,
     SequenceSample,
+    TrainingBoxes,
     TrainingImage,
     TrainingSequence,
     TrainingVolume,
@@ -28,7 +30,7 @@ from medbench.models import model_entry
 from medbench.profiling.workload import Workload
 from medbench.training.fit import Learner, fit
 from medbench.training.hardware import Hardware
-from medbench.training.recipes import load_recipe, load_recipe_as
+from medbench.training.recipes import RECIPES_OF_TASKS, load_recipe, load_recipe_as
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
 
@@ -44,8 +46,12 @@ TINY_OPTIONS: dict[str, dict[str, Any]] = {
         "decoder_layers": 1,
         "window": 4,
         "ffn_dim": 32,
-    }
+    },
+    "cm_cgns.classifier": {"widths": [4, 4, 4, 4], "depths": [1, 1, 1, 1]},
+    "monai/unet": {"channels": [4, 8]},
 }
+TASKS = ("label_map", "image_labels", "image_classes", "boxes", "landmarks")
+"""What networks of images or volumes learn here: the first of these that they offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +70,36 @@ class Plan:
 
 
 class StepClock(SilentProgress):
-    """Notes the time of every step."""
+    """Times the steps after the first quarter, in which kernels are chosen.
 
-    def __init__(self) -> None:
+    The device is waited for twice, before the first and after the last of them: the steps themselves are
+    begun ahead of it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.total = self.done = 0
         self.times: list[float] = []
 
+    def start(self, title: str, total: int) -> None:
+        """Learn the number of steps."""
+        self.total = total
+
     def advance(self, steps: int = 1, note: str = "") -> None:
-        """Note a step."""
-        if note:
+        """Note the times at which the timed steps begin and end."""
+        if not note:
+            return
+        self.done += 1
+        if self.done in (self.total // 4, self.total):
+            if self.device.startswith("cuda"):
+                torch.cuda.synchronize(self.device)
             self.times.append(time.perf_counter())
 
     def step_s(self) -> float | None:
-        """Mean seconds of a step; the first quarter, in which kernels are chosen, is left out."""
-        late = self.times[len(self.times) // 4 :]
-        return (late[-1] - late[0]) / (len(late) - 1) if len(late) > 1 else None
+        """Mean seconds of a step."""
+        if len(self.times) < 2:
+            return None
+        return (self.times[-1] - self.times[0]) / (self.total - self.total // 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +117,26 @@ class LoadImage:
         )
         pixels = rng.integers(0, 128, (size, size, 3)) + 100 * labels[..., None]
         return pixels.astype(np.uint8), labels
+
+    def points(self) -> np.ndarray:
+        """Landmarks as shares of the sides."""
+        return np.random.default_rng(self.number).random((CLASSES, 2))
+
+    def boxes(self) -> Boxes:
+        """One box, its corners as shares of the sides."""
+        left, top = np.random.default_rng(self.number).uniform(0.1, 0.5, 2)
+        return Boxes.of_reference([[left, top, left + 0.4, top + 0.3]], [self.number % CLASSES])
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPixels:
+    """Random pixels alone."""
+
+    number: int
+
+    def __call__(self, size: int) -> np.ndarray:
+        """An image."""
+        return LoadImage(self.number)(size)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +179,7 @@ class Family:
         self.model, self.plan, self.entry = model, plan, model_entry(model)
         self.options = TINY_OPTIONS.get(model, {}) if plan.tiny else {}
         self.steps = TINY_STEPS if plan.tiny else STEPS
-        self.is_class = "label_map" not in self.entry.offers and "image_classes" in self.entry.offers
+        self.task = next((task for task in TASKS if task in self.entry.offers), "frame_scores")
         self.recipe = self._recipe()
         self.classes = 1 if self.entry.spatial_dims == 1 else CLASSES
         self.size: int = getattr(self.recipe, "image_size", 0)
@@ -154,9 +196,9 @@ class Family:
         if tiny:
             changes |= {
                 "batch_size": 1 if entry.spatial_dims == 3 else 2,
-                "image_size": 32 if entry.spatial_dims == 3 else 64,
+                "image_size": {3: 32}.get(entry.spatial_dims, 128 if self.task == "boxes" else 64),
             }
-        family = "image_classes" if self.is_class else entry.recipe_family
+        family = self.task if self.task in RECIPES_OF_TASKS else entry.recipe_family
         return load_recipe(family, "default", **changes)
 
     @property
@@ -187,7 +229,8 @@ class Family:
         entry = self.entry
         if entry.spatial_dims == 3:
             return VolumeContract(self.size, entry.background, entry.blending, entry.modality_mask)
-        return InputContract(self.size, entry.channel_order, entry.scale, tuple(entry.mean), tuple(entry.std))
+        mean, std, padded = tuple(entry.mean), tuple(entry.std), self.task == "boxes"
+        return InputContract(self.size, entry.channel_order, entry.scale, mean, std, padded=padded)
 
     def train(self, folder: Path, progress: StepClock) -> None:
         """Train :attr:`steps` steps."""
@@ -198,8 +241,7 @@ class Family:
             examples = [load_sequence(number, self.entry.in_channels) for number in range(4)]
             fit_sequences(self.build, examples, self.recipe, folder, {}, hardware=hardware, progress=progress)
             return
-        tasks = ("image_classes",) if self.is_class else ("label_map",)
-        learner = Learner(self.build, self.contract(), CLASSES, tasks, tasks)
+        learner = Learner(self.build, self.contract(), CLASSES, (self.task,), (self.task,))
         cache = folder.parent / "prepared"
         if self.entry.spatial_dims == 3:
             loads = [LoadVolume(number % 4, self.channels, self.size + 8) for number in range(count)]
@@ -209,13 +251,18 @@ class Family:
             ]
             fit(learner, volumes, self.recipe, folder, {}, hardware=hardware, progress=progress, cache=cache)
             return
-        images = [
-            TrainingImage(
-                f"i{number}", f"g{number}", LoadImage(number % 64), not self.is_class, number % CLASSES
-            )
-            for number in range(count)
-        ]
-        fit(learner, images, self.recipe, folder, {}, hardware=hardware, progress=progress)
+        images = [self._example(number) for number in range(count)]
+        fit(learner, images, self.recipe, folder, {}, hardware=hardware, progress=progress)  # type: ignore[arg-type]
+
+    def _example(self, number: int) -> TrainingImage | TrainingBoxes:
+        load = LoadImage(number % 64)
+        names = (f"i{number}", f"g{number}")
+        if self.task == "boxes":
+            return TrainingBoxes(*names, LoadPixels(load.number), load.boxes, (number % CLASSES,))
+        labels = tuple(int(number % CLASSES == label) for label in range(CLASSES))
+        return TrainingImage(
+            *names, load, self.task == "label_map", number % CLASSES, load.points, image_labels=labels
+        )
 
     def predict(self) -> float | None:
         """Predicted cases a second; ``None`` for sequences, whose networks have predictors of their own."""
@@ -226,10 +273,10 @@ class Family:
             volume = LoadVolume(0, self.channels, self.size + self.size // 2)()[0]
             predictor = VolumePredictor(network, self.contract(), device=device)
             return _per_second(lambda: predictor.predict(volume), 1, 2)
-        task = "image_classes" if self.is_class else "label_map"
-        plain = NetworkPredictor(network, self.contract(), tasks=(task,), device=device, together=True)
+        demands = frozenset({self.task})
+        plain = NetworkPredictor(network, self.contract(), tasks=(self.task,), device=device, together=True)
         samples = [
-            Sample(Case(f"i{number}", {}), LoadImage(number)(self.size)[0][None], demands=frozenset({task}))
+            Sample(Case(f"i{number}", {}), LoadImage(number)(self.size)[0][None], demands=demands)
             for number in range(plain.batch_size)
         ]
         return _per_second(lambda: plain.start(samples)(), len(samples), 2 if self.plan.tiny else 8)
@@ -239,18 +286,24 @@ class Family:
         torch.manual_seed(0)
         network = self.build().eval()
         inputs = torch.randn(1, *self.shape, generator=torch.Generator().manual_seed(0))
-        further = self.workload().further_inputs()
+        further = None if self.task == "boxes" else self.workload().further_inputs()
         every = (inputs, *further(inputs)) if further else (inputs,)
         with torch.inference_mode(), tf32(False):
             expected = _first(network(*every))
             placed = [part.to(self.plan.device) for part in every]
             answer = _first(network.to(self.plan.device)(*placed)).cpu()
+        if answer.shape != expected.shape:
+            raise ValueError(f"the device answers {tuple(answer.shape)}, the CPU {tuple(expected.shape)}")
+        if not expected.numel():
+            return 0.0
         return float((answer - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
 
 
 def _first(output: Any) -> torch.Tensor:
-    part: torch.Tensor = output[0] if isinstance(output, tuple | list) else output
-    return part.float()
+    """The first output; of a detector the scores of the first image."""
+    part = output[0] if isinstance(output, tuple | list) else output
+    tensor: torch.Tensor = part["scores"] if isinstance(part, dict) else part
+    return tensor.float()
 
 
 def _per_second(call: Callable[[], Any], cases: int, repeats: int) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 
 SHOT_STEPS, CHANNELS, GLOBAL_EVERY = 60, 1024, 7
 NETWORK = ("prediction", "training step")
-BOUND = 64
+BOUND, DECODER_BOUND = 64, 512
 BOUNDED = {"encoder, all": 0, "encoder, bounded": BOUND, "prediction, bounded": BOUND}
 
 
@@ -94,7 +94,7 @@ def whole_network(what, n):
     import torch
 
     import medbench
-    from medbench.training.sequence_fit import Lesson, lesson_loss
+    from medbench.training.sequence_fit import TrainingVideo, video_loss
     from medbench.training.summary_losses import summary_loss
 
     torch.manual_seed(0)
@@ -106,30 +106,31 @@ def whole_network(what, n):
         "n_frames": n * 15,
     }
     key_frames = torch.arange(0, n, 7)
-    lesson = Lesson("video", torch.rand(n, CHANNELS), facts, key_frames)
+    video = TrainingVideo("video", torch.rand(n, CHANNELS), facts, key_frames)
     if what == "prediction":
         from medbench.inference.fulltransnet_predictor import global_frames
 
         everywhere = global_frames(facts)[None]
         started = time.process_time()
         with torch.inference_mode():
-            network.eval().frame_scores(lesson.features[None], lesson.features[None], everywhere)
+            network.eval().frame_scores(video.features[None], video.features[None], everywhere)
         return time.process_time() - started
     optimizer = torch.optim.Adam(network.parameters())
     started = time.process_time()
-    lesson_loss(network.train(), lesson, summary_loss("bce")).backward()
+    video_loss(network.train(), video, summary_loss("bce")).backward()
     optimizer.step()
     return time.process_time() - started
 
 
 def bounded(what, n):
-    """Seconds of the encoder, or of a prediction with every frame in the decoder, with its bound."""
+    """Seconds of the encoder, or of a prediction, with its bounds."""
     import torch
 
     import medbench
 
     torch.manual_seed(0)
-    network = medbench.create_model("fulltransnet", num_classes=1, length=n, most_global_frames=BOUNDED[what])
+    bounds = {"most_global_frames": BOUNDED[what], "most_decoder_frames": DECODER_BOUND}
+    network = medbench.create_model("fulltransnet", num_classes=1, length=n, **bounds)
     frames, everywhere = torch.rand(1, n, CHANNELS), torch.arange(0, n, GLOBAL_EVERY)[None]
     with torch.inference_mode():
         network.eval()
@@ -249,10 +250,10 @@ def growth(steps):
 
 
 def bound():
-    """Lines on a bound on the global frames."""
-    print(f"## A bound on global frames: `--set most_global_frames={BOUND}`\n")
+    """Lines on bounds on the global frames and on those of the decoder."""
+    print(f"## Bounds: `--set most_global_frames={BOUND} --set most_decoder_frames={DECODER_BOUND}`\n")
     print(f"Every {GLOBAL_EVERY}th frame is global (14 %), and all are taken in the exact form, the default.")
-    print("The decoder of a prediction sees every frame, and the bound leaves its pairs alone.\n")
+    print("The decoder of a prediction is given every frame by default, here no more than its bound.\n")
     lengths = (500, 1000, 2000, 4000, 8000, 16000)
     print(f"| seconds | {' | '.join(f'{n:,}' for n in lengths)} | 500 to 4,000 | 500 to 16,000 |")
     print("|---" * (len(lengths) + 3) + "|")

@@ -1,6 +1,6 @@
 """Break the package on purpose, one place at a time, and see that the named tests notice.
 
-    python tests/mutants.py [NAME …]
+    python tests/mutants.py [NAME …] [--log build/mutants.tsv]
     python tests/mutants.py --near benchmark/medbench/statistics tests/metrics/test_values.py
 
 ``mutants.toml`` lists the mutants: the ``file`` of the package, the text to ``find`` (it stands
@@ -10,15 +10,23 @@ were changed, sources or tests. A copy of the package is changed, never the pack
 code 0: every mutant died that is not explained.
 
 Where the system can fork, every mutant is tried in a fork of one process that has imported the numeric
-libraries, so that a mutant costs its tests alone.
+libraries, so that a mutant costs its tests alone. The tests of a mutant are seen to pass without it first.
+``--log`` keeps a line a mutant (verdict, name, seconds, hash of its entry, its file and its tests, the test
+that noticed); a repeated command goes on from it.
 """
 
 import argparse
+import contextlib
+import gc
+import hashlib
 import importlib
+import json
 import os
+import re
 import shutil
 import sys
 import tempfile
+import time
 import tomllib
 import traceback
 from pathlib import Path
@@ -29,15 +37,10 @@ SOURCES = ROOT / "benchmark"
 LIST = TESTS / "mutants.toml"
 SETTINGS = {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 IMPORTED = (
-    "pytest",
-    "numpy",
-    "scipy.ndimage",
-    "scipy.optimize",
-    "scipy.spatial",
-    "scipy.stats",
-    "pydantic",
-    "rich",
-)
+    "pytest", "numpy", "scipy.ndimage", "scipy.optimize", "scipy.spatial", "scipy.stats", "pydantic", "rich",
+    "cv2", "h5py", "nibabel", "tifffile", "hypothesis", "SimpleITK", "torch",
+)  # fmt: skip
+_NOTICED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 
 def mutants(names=(), near=()):
@@ -129,28 +132,83 @@ def run(tests, sources, log):
     return code == 0
 
 
-def survivors(names=(), near=()):
-    """Names of the mutants that no test noticed and nothing explains; each is reported once it is known."""
-    chosen, alive = mutants(names, near), []
-    for module in IMPORTED:
-        importlib.import_module(module)
-    with tempfile.TemporaryDirectory() as folder:
-        sources, log = Path(folder) / "benchmark", str(Path(folder) / "log")
-        shutil.copytree(SOURCES, sources, ignore=shutil.ignore_patterns("__pycache__"))
-        if not run(sorted({test for entry in chosen.values() for test in entry["tests"]}), sources, log):
-            raise SystemExit(
-                f"the tests fail without a mutant: {Path(log).read_text(errors='replace')[-1600:]}"
-            )
-        for name, entry in chosen.items():
-            path = sources / "medbench" / entry["file"]
-            before = path.read_text(encoding="utf-8")
-            path.write_text(changed(entry, sources), encoding="utf-8")
-            lives = run(entry["tests"], sources, log)
+def digest(entry):
+    """Hash of what decides about a mutant: its entry, the file that it changes, its tests."""
+    text = json.dumps(entry, sort_keys=True)
+    return hashlib.sha256(
+        "".join([text, *(path.read_text("utf-8") for path in files_of(entry))]).encode()
+    ).hexdigest()[:16]
+
+
+def known(log):
+    """Verdicts of a log: (name, hash) -> verdict."""
+    if log is None or not log.is_file():
+        return {}
+    lines = [line.split("\t") for line in log.read_text(encoding="utf-8").splitlines()]
+    return {(name, sha): verdict for verdict, name, _, sha, *_ in lines}
+
+
+class Trial:
+    """A copy of the package in which one mutant at a time is tried."""
+
+    def __init__(self, folder):
+        self.sources, self.log = Path(folder) / "benchmark", str(Path(folder) / "log")
+        shutil.copytree(SOURCES, self.sources, ignore=shutil.ignore_patterns("__pycache__"))
+        self.sound = set()
+
+    def verdict(self, entry):
+        """``died``, ``explained`` or ``SURVIVED``, and the test that noticed.
+
+        ``UNSOUND`` and what pytest says where the tests fail without the mutant.
+
+        Raises:
+            SystemExit: when pytest could run none of the tests.
+        """
+        tests = tuple(entry["tests"])
+        if tests not in self.sound and not run(tests, self.sources, self.log):
+            return "UNSOUND", self.output()
+        self.sound.add(tests)
+        path = self.sources / "medbench" / entry["file"]
+        before = path.read_text(encoding="utf-8")
+        path.write_text(changed(entry, self.sources), encoding="utf-8")
+        try:
+            lives = run(tests, self.sources, self.log)
+        finally:
             path.write_text(before, encoding="utf-8")
-            word = "died     " if not lives else "explained" if "survives" in entry else "SURVIVED "
-            print(f"{word}  {name}", flush=True)  # noqa: T201
-            alive += [name] if word == "SURVIVED " else []
-    print(f"{len(chosen)} mutants, {len(alive)} that no test noticed", flush=True)  # noqa: T201
+        if lives:
+            return "explained" if "survives" in entry else "SURVIVED", ""
+        noticed = _NOTICED.search(self.output())
+        return "died", noticed[1] if noticed else ""
+
+    def output(self):
+        """End of what pytest wrote."""
+        return Path(self.log).read_text(errors="replace")[-1600:]
+
+
+def survivors(names=(), near=(), log=None):
+    """Names of the mutants that no test noticed and nothing explains; each is reported once it is known."""
+    entries, verdicts = mutants(names, near), known(log)
+    os.environ.update(SETTINGS)
+    for module in IMPORTED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    gc.freeze()
+    alive = []
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Trial(folder)
+        for name, entry in entries.items():
+            sha = digest(entry)
+            word, begin, test = verdicts.get((name, sha)), time.monotonic(), ""
+            if word is None:
+                word, test = trial.verdict(entry)
+                print(f"{word:9}  {name}", flush=True)  # noqa: T201
+                if word == "UNSOUND":
+                    print(test, flush=True)  # noqa: T201
+                elif log is not None:
+                    with log.open("a", encoding="utf-8") as stream:
+                        stream.write(f"{word}\t{name}\t{time.monotonic() - begin:.1f}\t{sha}\t{test}\n")
+            alive += [name] if word.isupper() else []
+    print(f"{len(entries)} mutants, {len(alive)} that no test noticed or could notice", flush=True)  # noqa: T201
     return alive
 
 
@@ -160,5 +218,6 @@ if __name__ == "__main__":
     parser.add_argument(
         "--near", nargs="+", default=(), metavar="PATH", help="Those of changed files and folders."
     )
+    parser.add_argument("--log", type=Path, help="File of verdicts; a repeated command goes on from it.")
     given = parser.parse_args()
-    sys.exit(1 if survivors(given.names, given.near) else 0)
+    sys.exit(1 if survivors(given.names, given.near, given.log) else 0)

@@ -4,8 +4,9 @@
 
 Builds wheel and sdist, installs each into an empty environment with the light core, and runs from an empty
 folder what needs no torch: listings, scoring from Python, an evaluation, and ``run``, which must say what
-installs torch. ``--lowest`` installs the lowest versions that pyproject.toml declares, ``--all-extras`` the
-extra ``all`` and the README's command. Prints one line a lane; exit code 1 where one fails.
+installs torch. ``--lowest`` installs the lowest versions that pyproject.toml declares, on the first of the
+Pythons (later ones have no wheels of them), ``--all-extras`` the extra ``all`` and the README's command.
+``--only`` names lanes. Prints one line a lane; exit code 1 where one fails.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MOST_BYTES = 460 << 20
 OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
+LANES = ("wheel", "sdist", "lowest", "all")
 SCORES = (
     "import numpy as np, medbench, sys; a = np.zeros((8, 8), np.uint8); a[2:5, 2:5] = 1; "
     "assert medbench.score('hd95.pooled', a, a, spacing=(1, 1)).value == 0; "
@@ -115,18 +117,23 @@ def main():
         "--all-extras", action="store_true", help="Also the extra all, with the README's command."
     )
     parser.add_argument("--lowest", action="store_true", help="Also the lowest versions that are declared.")
+    parser.add_argument(
+        "--only", nargs="+", default=LANES, choices=LANES, help="Lanes; all that are asked for."
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="medbench-release-") as name:
         folder = Path(name)
         called(sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT, cwd=folder)
         wheel, sdist = next(folder.glob("dist/*.whl")), next(folder.glob("dist/*.tar.gz"))
         for python in asked.python:
-            lane(f"wheel-{python}", wheel, python, folder)
-            lane(f"sdist-{python}", sdist, python, folder)
-            if asked.lowest:
-                lane(f"lowest-{python}", wheel, python, folder, lowest=True)
+            lanes = {"wheel": (wheel, {}), "sdist": (sdist, {})}
+            if asked.lowest and python == asked.python[0]:
+                lanes["lowest"] = wheel, {"lowest": True}
             if asked.all_extras:
-                lane(f"all-{python}", wheel, python, folder, extra="[all]")
+                lanes["all"] = wheel, {"extra": "[all]"}
+            for name, (archive, options) in lanes.items():
+                if name in asked.only:
+                    lane(f"{name}-{python}", archive, python, folder, **options)
 
 
 if __name__ == "__main__":

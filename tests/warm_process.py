@@ -37,6 +37,7 @@ def call(arguments, output, cwd=None, **environment):
 
 
 def _command(arguments, output, cwd, settings):
+    os.setsid()  # a group of its own, so that it can be killed with what it started
     os.environ.clear()
     os.environ.update(settings)
     os.chdir(cwd)

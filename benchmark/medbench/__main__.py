@@ -1,6 +1,21 @@
-"""``python -m medbench``, for machines where the command is not on the path."""
+"""The program of the ``medbench`` command and of ``python -m medbench``."""
 
-from medbench.cli.main import main
+from __future__ import annotations
+
+import sys
+
+from medbench.core.interruption import INTERRUPTED, REPEAT
+
+
+def main() -> None:
+    """Run the command line; an interruption while it is being imported ends as any other does."""
+    try:
+        from medbench.cli.main import main as command_line
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{REPEAT}\n")
+        sys.exit(INTERRUPTED)
+    command_line()
+
 
 if __name__ == "__main__":
     main()

@@ -1,10 +1,12 @@
 """Ctrl-C ends every command with 130 and one line."""
 
+import builtins
 import sys
 
 import pytest
 import typer
 
+from medbench import __main__ as program
 from medbench.cli import main as command_line
 
 LINE = "Interrupted. Repeat the command to go on."
@@ -24,8 +26,8 @@ COMMANDS = dict(leaves(typer.main.get_command(command_line.app)))
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_every_command_says_how_to_go_on(words, monkeypatch, capsys):
-    program = typer.main.get_command(command_line.app)
-    command = program
+    commands = typer.main.get_command(command_line.app)
+    command = commands
     for word in words:
         command = command.commands[word]
 
@@ -34,9 +36,24 @@ def test_every_command_says_how_to_go_on(words, monkeypatch, capsys):
 
     monkeypatch.setattr(command, "callback", interrupted)
     monkeypatch.setattr(command, "params", [])
-    monkeypatch.setattr(command_line, "app", lambda arguments, **settings: program(arguments, **settings))
+    monkeypatch.setattr(command_line, "app", lambda arguments, **settings: commands(arguments, **settings))
     monkeypatch.setattr(sys, "argv", ["medbench", *words])
     with pytest.raises(SystemExit) as ended:
         command_line.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.strip() == LINE
+
+
+def test_an_interruption_while_the_program_is_imported_ends_like_any_other(monkeypatch, capsys):
+    imported = builtins.__import__
+
+    def interrupted(name, *arguments, **settings):
+        if name == "medbench.cli.main":
+            raise KeyboardInterrupt
+        return imported(name, *arguments, **settings)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        program.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.strip() == LINE

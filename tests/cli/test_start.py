@@ -45,6 +45,16 @@ def test_importing_the_package_is_light_and_without_side_effects():
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
 
 
+def test_importing_the_package_takes_less_than_150_ms():
+    """Of the processor, the least of three processes, so that a busy machine decides nothing."""
+    code = "import time; begin = time.process_time(); import medbench; print(time.process_time() - begin)"
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(seconds) < 0.15
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -90,4 +100,21 @@ def test_without_torch_the_extra_is_named(tmp_path):
     )
     assert done.returncode == 2
     assert "pip install 'medbench[models]'" in done.stderr
+    assert "Drawing" not in done.stderr
+
+
+def test_a_device_that_is_not_there_is_refused_before_torch_is_loaded(tmp_path):
+    code = (
+        "import sys; from medbench.cli import main as cli\n"
+        "from medbench.core.machine import has_no_gpu\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    code = end.code\n"
+        "print('torch' in sys.modules, has_no_gpu(), code)"
+    )
+    words = ("run", "-m", "smp/unet", "-c", "hc18", "--device", "cuda:77", "--runs", str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    loaded, no_gpu, exit_code = done.stdout.split()
+    assert exit_code == "2"
+    assert loaded != no_gpu
+    assert "[device.missing]" in done.stderr
+    assert "Nothing was drawn or fitted." in done.stderr
     assert "Drawing" not in done.stderr

@@ -142,6 +142,10 @@ def test_groups_in_two_splits_are_named(place):
     declare(place / "png", "ours", Wishes(group=r"(p\d)_"))
     assert medbench.load_challenge("ours").release.default_split == "test"
     assert "2 of 2 groups lie in more than one split: p0, p1." in _errors("ours")
+    for command in (["run", "-m", "baseline/constant"], ["train", "-m", "baseline/constant"]):
+        told = CliRunner().invoke(app, [*command, "-c", "ours"])
+        assert told.exception.code == "splits.group_shared"
+        assert "2 of 2 groups lie in more than one split: p0, p1." in told.exception.message
 
 
 def test_a_label_value_without_a_name_fails_its_case_alone(place):
@@ -157,6 +161,16 @@ def test_a_label_value_without_a_name_fails_its_case_alone(place):
     assert f"{case.id}.png: holds the value 7" in errors[0]
     scores = challenge.scorer.score_failed(case, "failed", "x").scores
     assert all(score.status == "undefined" for score in scores.values())
+
+
+def test_values_that_the_given_names_leave_out_are_told_on_declaring(place):
+    folder = _draw(place / "png")
+    odd = np.zeros((24, 32), np.uint8)
+    odd[3:5, 3:5], odd[7, 7] = 9, 255
+    raster.write_label_map(folder / "masks/p0_00.png", odd)
+    declared = declare(folder, "ours", Wishes(labels={"polyp": 255}))
+    assert not declared.complete
+    assert "error: Masks hold values that no name has: 9. Name them too: --labels." in declared.lines
 
 
 def test_mixed_channels_and_other_sizes_are_errors(place):
@@ -384,3 +398,71 @@ def test_a_comparison_says_how_many_cases_were_lost(place):
     told = CliRunner().invoke(app, ["compare", *folders])
     assert told.exit_code == 0, told.output
     assert "0 failed and 2 missing of 10 cases" in " ".join(told.output.split())
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "templates"),
+    [
+        ("p{p}/images/{i}.png", "p{p}/masks/{i}.png", "{group}/images/{case}.png {group}/masks/{case}.png"),
+        ("images/p{p}/{i}.png", "gt/p{p}/{i}_gt.png", "images/{group}/{case}.png gt/{group}/{case}_gt.png"),
+        ("p{p}/{i}.png", "p{p}/{i}_mask.png", "{group}/{case}.png {group}/{case}_mask.png"),
+        ("c{p}{i}/image.png", "c{p}{i}/mask.png", "{case}/image.png {case}/mask.png"),
+        ("c{p}{i}_image.png", "c{p}{i}_seg.png", "{case}_image.png {case}_seg.png"),
+        ("a/images/{p}{i}.png", "b/masks/{p}{i}.png", "a/images/{case}.png b/masks/{case}.png"),
+    ],
+)
+def test_a_folder_a_patient_is_the_group_and_no_image_is_lost(place, image, mask, templates):
+    for p in range(5):
+        for i in range(2):
+            raster.write_image(
+                place / "png" / image.format(p=p, i=i), np.full((8, 9, 3), 20 * p + i, np.uint8)
+            )
+            raster.write_label_map(place / "png" / mask.format(p=p, i=i), np.eye(8, 9, k=i, dtype=np.uint8))
+    declared = declare(place / "png", "ours")
+    assert declared.lines[0].endswith(f"10 images with masks, as {' and '.join(templates.split())}.")
+    challenge = medbench.load_challenge("ours")
+    cases = {split: challenge.cases(place / "png", split) for split in ("train", "val", "test")}
+    assert sum(map(len, cases.values())) == 10
+    if "{group}" in templates:
+        groups = [{case.group for case in own} for own in cases.values()]
+        assert set.union(*groups) == {f"p{p}" for p in range(5)}
+        assert sum(map(len, groups)) == 5
+
+
+def test_folders_that_no_one_template_names_are_refused(place):
+    for p in range(4):
+        for folder, own in (("images", f"x{p % 2}/y{p}"), ("masks", f"x{p % 2}/y{p}")):
+            raster.write_label_map(place / "png" / own / folder / f"{p}.png", np.eye(8, dtype=np.uint8))
+    with pytest.raises(
+        MedbenchError, match=r"4 images with masks lie in 8 folders \(x0/y0/images, "
+    ) as error:
+        declare(place / "png", "ours")
+    assert error.value.code == "data.layout_unknown"
+    assert not (place / "medbench.toml").exists()
+
+
+def test_sidecars_of_macos_are_no_cases_of_nnunets_layout(place):
+    folder = place / "Dataset011_Own"
+    for index in range(5):
+        labels = np.zeros((3, 8, 8), np.uint8)
+        labels[1, index : index + 3, 2:4] = 1
+        for name in (f"labelsTr/c_{index}", f"imagesTr/c_{index}_0000"):
+            _volume(folder / f"{name}.nii.gz", labels)
+            path = folder / f"{name}.nii.gz"
+            path.with_name(f"._{path.name}").write_bytes(b"\0" * 4096)
+    facts = {"channel_names": {"0": "T1"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 5,
+             "file_ending": ".nii.gz"}  # fmt: skip
+    (folder / "dataset.json").write_text(json.dumps(facts))
+    (folder / "._dataset.json").write_bytes(b"\0" * 4096)
+    declare(folder, "own")
+    challenge = medbench.load_challenge("own")
+    cases = [case.id for split in challenge.release.splits for case in challenge.cases(folder, split)]
+    assert sorted(cases) == [f"c_{index}" for index in range(5)]
+    assert _errors("own") == []
+
+
+def test_a_seed_for_splits_that_the_data_give_is_refused(place):
+    for split in ("train", "test"):
+        _draw(place / "png" / split, 4, patients=2)
+    with pytest.raises(MedbenchError, match="--seed has no effect: the splits test, train are given"):
+        declare(place / "png", "ours", Wishes(seed=3))

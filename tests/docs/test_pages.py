@@ -20,14 +20,15 @@ import medbench
 import pages
 from medbench.challenges import load_challenge
 from medbench.challenges.simulators.colonoscopy import Sequence
+from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
 from medbench.io import raster
 from medbench.running.samples import MARKER, file_hashes
 
 README = pages.DOCS.parent / "README.md"
 SHARED_DATA = README.parents[1] / "shared" / "data"
-REPEATED_PAGES = ("compare-models.md", "index.md")
-"""Tutorials whose commands are those of others: the first run is the first one of summarise-a-video.md."""
+REPEATED_PAGES = ("index.md",)
+"""Pages whose commands are those of others: the first run is the first one of summarise-a-video.md."""
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 
@@ -156,28 +157,77 @@ def test_the_citation_names_the_version_and_the_licence_of_the_package():
     )  # fmt: skip
 
 
-def test_the_reference_is_written_from_the_program(tmp_path):
-    sys.path.append(str(pages.DOCS))
-    import write_reference
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The pages of the reference, and the program that writes them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(pages.DOCS))
+        import write_reference
 
-    from medbench.core.errors import MedbenchError
+    folder = tmp_path_factory.mktemp("reference")
+    write_reference.write(folder)
+    return folder, write_reference
 
-    write_reference.write(tmp_path)
-    metrics = (tmp_path / "metrics.md").read_text()
+
+def test_the_reference_names_all_that_the_program_has(reference):
+    folder, _ = reference
+    metrics, models = (folder / "metrics.md").read_text(), (folder / "models.md").read_text()
     assert all(f"| `{id}` |" in metrics for id in medbench.list_metrics())
-    models = (tmp_path / "models.md").read_text()
     assert all(f"| `{name}` |" in models for name in medbench.list_models())
-    challenges = (tmp_path / "challenges.md").read_text()
+    challenges = (folder / "challenges.md").read_text()
     assert all(f"## {name}\n" in challenges for name in medbench.list_challenges())
-    commands = (tmp_path / "commands.md").read_text()
+    commands = (folder / "commands.md").read_text()
     assert "## medbench leaderboard verify" in commands
     assert "`--resamples`" in commands
+    rows = [json.loads(line) for line in (README.parent / "leaderboards/hc18/results.jsonl").open()]
+    assert all(f"| `{row['model']}` | `hc18` | {row['split']}" in models for row in rows)
+    python = (folder / "python.md").read_text()
+    assert "*abstract* `Scorer.score_file`" in python
+    assert "## medbench.challenges.card.Card\n" in python
+
+
+def test_every_error_code_has_its_cause_and_its_mend(reference):
+    folder, program = reference
+    from error_codes import error_codes
+
+    codes, text = error_codes(program.PACKAGE), (folder / "errors.md").read_text()
+    assert len(codes) > 400
+    assert not [code for code in codes if "…" in code]
+    for code, cases in codes.items():
+        assert f"## {code}\n" in text
+        assert all(any(messages) for messages, *_ in cases), code
+        assert any(hints for _, hints, _ in cases), f"{code}: nothing says what to do"
     with pytest.raises(MedbenchError) as unknown:
         medbench.load_challenge("nothing")
-    errors = (tmp_path / "errors.md").read_text()
-    assert "## run.damaged\n" in errors
-    assert unknown.value.code in errors or unknown.value.code.endswith(".unknown")
-    assert (tmp_path / "pair.svg").read_text().startswith("<svg")
+    assert unknown.value.code in codes
+    raised = re.compile(r"(?:MedbenchError|Reject)\(\s*\"([\w.]+)\"")
+    for path in program.PACKAGE.rglob("*.py"):
+        assert set(raised.findall(path.read_text())) <= set(codes), path
+
+
+def test_every_definition_has_formula_source_rule_for_empty_masks_and_figure(reference):
+    folder, program = reference
+    text = (folder / "metrics.md").read_text()
+    values = program.values_on(program.pair())
+    for id in medbench.list_metrics():
+        convention = program.metric(id)
+        assert convention.definition, id
+        assert convention.source, id
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| `{id}` |")]
+        assert program.cell(convention.definition) in line
+        assert program.cell(convention.source) in line
+        if convention.compares_masks:
+            assert f"| {program.cell(program.rule_for_empty(convention))} |" in line
+            assert f"| {program.shown(values[id])} |" in line
+    groups = program.namesakes(values)
+    assert set(groups) >= {"dice", "hd", "hd95", "assd", "nsd"}
+    for name, group in groups.items():
+        drawn = (folder / f"namesakes-{name}.svg").read_text()
+        assert all(
+            f">{id}</text>" in drawn and f">{program.shown(group[id])}</text>" in drawn for id in group
+        )
+        assert len(set(map(str, group.values()))) > 1, f"the pair does not part the definitions of {name}"
+    assert (folder / "pair.svg").read_text().startswith("<svg")
 
 
 @pytest.mark.slow

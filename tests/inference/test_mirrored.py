@@ -38,6 +38,23 @@ def test_a_mapping_keeps_its_tasks():
     torch.testing.assert_close(output["image_classes"], images.mean((2, 3)))
 
 
+@pytest.mark.parametrize(
+    ("model", "challenge"),
+    [
+        ("medformer.retinanet.test", "cvc_clinicdb_boxes"),
+        ("heatmap_unet.test", "iugc2025"),
+        ("fulltransnet.test", "tvsum"),
+    ],
+)
+def test_answers_that_no_view_turns_back_are_refused_at_once(model, challenge):
+    from medbench.core.errors import MedbenchError
+    from medbench.running.request import Inference, Request
+
+    with pytest.raises(MedbenchError) as error:
+        Request.of(model, challenge, weights="none", inference=Inference(mirror=True)).plan()
+    assert error.value.code == "inference.setting"
+
+
 @pytest.mark.slow
 def test_a_mirrored_run_has_a_record_of_its_own(small_cvc, tmp_path, one_thread):
     from medbench.running.request import Inference

@@ -1,6 +1,7 @@
 """Slides in tiles: the result does not depend on the tiles, nor on when a call was killed."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from medbench.core.slides import Slide, SlideSettings, StoredMask
 from medbench.inference import mask_filters
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import InputContract, NetworkPredictor
-from medbench.inference.slides import SlidePredictor
-from medbench.inference.tiles import ONE, mirrored, tile_grid
+from medbench.inference.slides import SlidePredictor, enlarged_rows, parts_above_half
+from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid
 from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.pyramids import write_pyramid
 
@@ -288,3 +289,28 @@ def test_networks_with_more_classes_are_refused(tmp_path):
     sample = sample_of(tmp_path / "a.tiff", picture(300, 300))
     with pytest.raises(MedbenchError, match="3 classes"):
         masked(sample, PLAIN, network=Three())
+
+
+@pytest.mark.parametrize("scale", ["1", "1/8", "1/2", "3/16", "7/64", "1/3", "2"])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_only_columns_above_one_half_are_enlarged_and_nothing_is_lost(tmp_path, scale, sparse):
+    unit, below = Fraction(scale).numerator, Fraction(scale).denominator
+    width = 24 * unit
+    grid = TileGrid((16 * below, 24 * below), Fraction(scale), 32 * unit, 0, 32 * unit)
+    assert grid.map_shape == (16 * unit, width)
+    rng = np.random.default_rng(0)
+    stored = StoredMask(tmp_path / "map.raw", grid.map_shape)
+    stored.allocate()
+    values = rng.integers(120, 136, grid.map_shape) * (rng.random(grid.map_shape) < (0.01 if sparse else 0.9))
+    values[0, 0] = values[0, -1] = values[-1, 0] = 255
+    values[:, width // 2] = 127
+    stored.window(0, len(values), "r+")[:] = values
+    for start, stop in ((0, 16 * below), (0, 5), (3 * below, 4 * below + 1)):
+        whole = enlarged_rows(stored, grid, start, stop, slice(None)) > 127.5
+        joined = np.zeros_like(whole)
+        parts = list(parts_above_half(stored, grid, start, stop))
+        for first, part in parts:
+            joined[:, first : first + part.shape[1]] |= part
+        assert np.array_equal(joined, whole)
+        if sparse and below in (8, 16):
+            assert sum(part.shape[1] for _, part in parts) < whole.shape[1]

@@ -181,6 +181,10 @@ def test_weights_of_other_labels_of_the_same_number_are_refused_with_both_lists(
     demands = {task: list(names) for task, names in load_challenge("brats2024_gli").card.demands.items()}
     save_checkpoint(path, state, {**facts, "challenge": "somebody_elses", "classes": demands})
     assert setup_of("brats2024_gli", path).network.options == {"channels": [4, 8]}
+    exchanged = [demands["label_map"][index] for index in (0, 2, 1, 3, 4)]
+    changed = {**facts, "challenge": "brats2024_gli", "classes": {"label_map": exchanged}}
+    save_checkpoint(path, state, changed)
+    refused("weights.other_labels", lambda: setup_of("brats2024_gli", path))
 
 
 def test_no_label_map_is_made_of_what_is_no_number(one_thread):

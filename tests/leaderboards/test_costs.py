@@ -1,15 +1,21 @@
 """Costs beside results: one input size and one machine a column, and who is on the Pareto front."""
 
+import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
 from medbench.challenges import load_challenge
 from medbench.leaderboards.boards import make_board
+from medbench.leaderboards.case_figures import BoardEvidence
 from medbench.leaderboards.costs import (
     PARAMETERS,
+    TIME,
+    UNKNOWN,
     CostColumns,
     Point,
+    RunTime,
     cost_columns,
     pareto_front,
     pareto_plots,
@@ -17,8 +23,10 @@ from medbench.leaderboards.costs import (
     with_costs,
 )
 from medbench.leaderboards.rendering import html, latex, markdown
+from medbench.leaderboards.results import load_board
 from medbench.profiling.records import CostRecord, Hardware, ProfileRecord
 
+SHIPPED = Path(__file__).parents[2] / "leaderboards"
 COST = CostRecord(
     parameters=1,
     trainable_parameters=1,
@@ -94,7 +102,8 @@ def test_options_must_match_and_only_plain_runs_count():
         record("b", precision="bf16"),
         record("c", compiled=True),
     ]
-    assert cost_columns([row("1", "a"), row("2", "b"), row("3", "c")], profiles) == CostColumns()
+    columns = cost_columns([row("1", "a"), row("2", "b"), row("3", "c")], profiles)
+    assert columns.headings == (PARAMETERS,)
     assert cost_columns([row("1", "a", {"encoder": "resnet18"})], profiles).of("1")[1] == "2.000"
 
 
@@ -154,7 +163,10 @@ def test_pages_show_costs_beside_results():
 
     rows = [result("1", "first", 0.8), result("2", "second", 0.9)]
     plain = make_board(load_challenge("cvc_clinicdb"), rows)
-    assert with_costs(plain, rows, []) == plain
+    bare = with_costs(plain, [{**row, "parameters": None} for row in rows], [])
+    assert bare.measured[0].cost_headings == ()
+    assert UNKNOWN in markdown(bare)
+    assert with_costs(plain, rows, []).measured[0].cost_headings == (PARAMETERS,)
     board = with_costs(plain, rows, [record("first"), record("second", macs=5e9)])
     page = markdown(board)
     assert "GMACs at 3×256×256" in page
@@ -163,3 +175,53 @@ def test_pages_show_costs_beside_results():
     assert "alert" not in html(board)
     assert r"GMACs at 3$\times$256$\times$256" in latex(board)
     assert "<svg" not in html(plain)
+
+
+def test_what_the_runs_took_stands_by_machine_and_is_drawn():
+    rows = [row("1", "a"), row("2", "b", parameters=None), row("3", "c", parameters=None)]
+    times = {"1": RunTime("A", 0.25), "2": RunTime("B", 0.5)}
+    columns = cost_columns(rows, [], times)
+    assert columns.headings == (PARAMETERS, f"{TIME}, A", f"{TIME}, B")
+    assert [columns.of(key) for key in "123"] == [("5.00", "250", "–"), ("–", "–", "500"), ("–",) * 3]
+    accuracies = {"1": 0.8, "2": 0.9, "3": 0.7}
+    names = {key: key for key in accuracies}
+    assert pareto_plots(names, accuracies, columns, "Dice", "higher") == []
+    one_machine = cost_columns(
+        rows, [], {"1": RunTime("A", 0.25), "2": RunTime("A", 0.5), "3": RunTime("A", 0)}
+    )
+    (picture,) = pareto_plots(names, accuracies, one_machine, "Dice", "higher")
+    assert f"Dice over {TIME}, A" in picture
+    assert picture.count("<circle") == 2, "a time of nothing has no place on a logarithmic axis"
+
+
+def test_nothing_is_known_of_nothing():
+    assert cost_columns([row("1", "a", parameters=None)], []) == CostColumns()
+
+
+def test_a_row_s_time_comes_from_its_record(tmp_path):
+    environment = {"processor": "P", "cores": 2, "accelerator": None}
+    time_s = {"read": 9.0, "preprocess": 0.5, "forward": 2.0, "postprocess": 0.5, "score": 9.0}
+    whole = {"environment": environment, "time_s": time_s, "cases_timed": 12}
+    records = {
+        "a" * 16: whole,
+        "b" * 16: {**whole, "cases_timed": 0},
+        "c" * 16: {**whole, "time_s": {"score": 1.0}},
+        "d" * 16: {**whole, "environment": {**environment, "accelerator": "H"}},
+        "e" * 16: ["no record"],
+    }
+    for key, record_ in records.items():
+        (tmp_path / key).mkdir()
+        (tmp_path / key / "record.json").write_text(json.dumps(record_))
+    evidence = BoardEvidence(tmp_path)
+    times = [evidence.time(key) for key in (*records, "f" * 16, "../a")]
+    assert times == [RunTime("P, 2 cores", 0.25), None, None, RunTime("H", 0.25), None, None, None]
+
+
+@pytest.mark.parametrize("name", [path.parent.name for path in sorted(SHIPPED.glob("*/results.jsonl"))])
+def test_every_shipped_board_has_costs_and_a_chart_or_says_that_it_has_none(name):
+    for table in load_board(SHIPPED, name).measured:
+        learnt = [entry for entry in table.entries if entry.row.get("parameters")]
+        assert bool(table.cost_headings) == bool(learnt)
+        assert (UNKNOWN in table.note) != bool(learnt)
+        assert bool(table.plots) == bool(learnt)
+        assert not learnt or any(heading.startswith(TIME) for heading in table.cost_headings)

@@ -122,7 +122,7 @@ def test_options_that_do_not_go_together_are_refused(options, assert_refused):
 def test_drop_path_grows_from_the_largest_maps_to_the_smallest_in_both_halves():
     network = DSSAUNet()
     for half in (network.encoder, network.decoder):
-        rates = [getattr(block.drop_path, "p", 0.0) for blocks in half for block in blocks]
+        rates = [getattr(block.drop_path, "rate", 0.0) for blocks in half for block in blocks]
         assert rates == pytest.approx([0.2 * i / 13 for i in range(14)])
 
 

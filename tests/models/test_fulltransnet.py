@@ -370,6 +370,45 @@ def test_a_bound_on_global_frames_takes_them_evenly_and_all_where_there_are_fewe
         assert not torch.equal(bounded, whole)
 
 
+def test_a_bound_on_the_decoders_frames_scores_the_others_as_the_nearest():
+    torch.manual_seed(0)
+    exact = medbench.create_model("fulltransnet.test", num_classes=1).eval()
+    frames = torch.randn(1, 40, exact.embedding.hidden.in_features)
+    shots = torch.arange(1, 40, 3)[None]
+
+    def scores(most):
+        network = medbench.create_model("fulltransnet.test", num_classes=1, most_decoder_frames=most).eval()
+        network.load_state_dict(exact.state_dict())
+        return network.frame_scores(frames, frames, shots)
+
+    with torch.inference_mode():
+        whole = exact.frame_scores(frames, frames, shots)
+        assert torch.equal(scores(40), whole)
+        bounded = scores(4)
+        places = torch.tensor([5, 15, 25, 35])
+        tokens = exact.summary_tokens(frames, frames, shots, places)
+        given = frame_scores(exact.distribution(tokens, 40))[:, places]
+    assert torch.equal(bounded, given.repeat_interleave(torch.tensor([11, 10, 10, 9]), dim=1))
+    assert bounded.unique().numel() == 4
+    assert not torch.equal(bounded, whole)
+
+
+def test_a_token_of_the_decoder_keeps_its_own_position():
+    """Untrained, a frame points at itself, also where the decoder is given few."""
+    network = medbench.create_model("fulltransnet.test", num_classes=1).eval()
+    with torch.no_grad():
+        for layer in network.decoder:
+            for parameter in layer.parameters():
+                parameter.mul_(1e-3)
+        places = torch.tensor([3, 17, 31])
+        frames = torch.zeros(1, 40, network.embedding.hidden.in_features)
+        whole = network.summary_tokens(frames, frames, torch.tensor([[0]]))
+        few = network.summary_tokens(frames, frames, torch.tensor([[0]]), places)
+    torch.testing.assert_close(few, whole[:, places], rtol=1e-3, atol=1e-3)
+
+
 def test_a_bound_below_zero_is_refused():
+    with pytest.raises(MedbenchError, match="most_decoder_frames=-1 is negative"):
+        medbench.create_model("fulltransnet.test", num_classes=1, most_decoder_frames=-1)
     with pytest.raises(MedbenchError, match="most_global_frames=-1 is negative"):
         medbench.create_model("fulltransnet.test", num_classes=1, most_global_frames=-1)

@@ -17,7 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.inference.weights import load_checkpoint, save_checkpoint
 from medbench.nnunet.architectures import LAYERS, NETWORKS, check_plans
-from medbench.nnunet.files import import_weights
+from medbench.nnunet.files import import_weights, is_model
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor, network_of
 
@@ -155,6 +155,23 @@ def test_finished_folds_are_never_averaged_with_unfinished_ones(model_folder, tm
     assert stopped.facts["nnunet"]["folds"] == ["0", "1"]
 
 
+def test_a_fold_and_a_checkpoint_are_named_by_their_paths(model_folder, tmp_path):
+    second_fold(model_folder, "checkpoint_best.pth")
+    for path, fold in (
+        (model_folder / "fold_0", "0"),
+        (model_folder / "fold_1", "1"),
+        (model_folder / "fold_1" / "checkpoint_best.pth", "1"),
+    ):
+        assert is_model(path)
+        named = load_checkpoint(import_weights(path, "nnunet", tmp_path / "cache"))
+        assert named.facts["nnunet"]["folds"] == [fold]
+    assert not is_model(tmp_path / "weights.pth")
+    (model_folder / "fold_2").mkdir()
+    refused(
+        "nnunet.no_checkpoint", lambda: import_weights(model_folder / "fold_2", "nnunet", tmp_path / "cache")
+    )
+
+
 def test_a_fold_whose_weights_fit_in_part_is_refused_at_once(model_folder, tmp_path):
     second_fold(model_folder, "checkpoint_final.pth")
     path = model_folder / "fold_1" / "checkpoint_final.pth"
@@ -231,24 +248,117 @@ def own_answer(predictor, image):
     return labels[0]
 
 
+def regions(whole, core, enhancing, order, names=("whole", "core", "enhancing")):
+    labels = dict(zip(names, (whole, core, enhancing), strict=True))
+    return {"labels": {"background": 0, **labels}, "regions_class_order": order}
+
+
 def test_regions_of_other_values_are_refused_and_brats_before_2023_is_mapped():
+    """Class indices of BraTS until 2022: 1 necrosis, 2 oedema, 3 enhancing tumour."""
     brats = load_challenge("brats2020")
-    dataset = {"labels": {"background": 0, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}}
-    table = class_table({**dataset, "regions_class_order": [1, 2, 3]}, brats, "model")
-    own = class_table({**dataset, "regions_class_order": [1, 2, 4]}, brats, "model")
+    table = class_table(regions([1, 2, 3], [1, 3], [3], [2, 1, 3]), brats, "model")
+    own = class_table(regions([1, 2, 4], [1, 4], [4], [2, 1, 4]), brats, "model")
     assert table.tolist() == [0, 1, 2, 3]
     assert own.tolist() == [0, 1, 2, 0, 3]
     for order in ([1, 2], [1, 2, 5], None, [1, 1, 2], ["1", "2", "3"]):
         refused(
             "nnunet.regions",
-            lambda order=order: class_table({**dataset, "regions_class_order": order}, brats, "model"),
+            lambda order=order: class_table(regions([1, 2, 3], [2, 3], [3], order), brats, "model"),
         )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("whole tumor", "tumor core", "enhancing tumor"),
+        ("WT", "TC", "ET"),
+        ("whole_tumour", "tumour_core", "enhancing_tumour"),
+    ],
+)
+def test_values_of_regions_mean_the_labels_that_lie_in_them(names):
+    """nnU-Net's own conversions of BraTS number oedema 1 and necrosis 2; the core without 2 is no oedema."""
+    converted = regions([1, 2, 3], [2, 3], [3], [1, 2, 3], names)
+    for challenge in ("brats2020", "brats2021", "brats2023_gli"):
+        assert class_table(converted, load_challenge(challenge), "model").tolist() == [0, 2, 1, 3]
+    other_order = {
+        "labels": {"background": 0, names[2]: 3, names[0]: [1, 2, 3], names[1]: [2, 3], "ignore": 4},
+        "regions_class_order": [3, 1, 2],
+    }
+    assert class_table(other_order, load_challenge("brats2023_gli"), "model").tolist() == [0, 2, 1, 3]
+
+
+def test_regions_that_contradict_the_challenge_are_refused():
+    """The core is no part of the whole, so what it writes cannot be told."""
+    apart = regions([1, 3], [2, 3], [3], [1, 2, 3], ("WT", "TC", "ET"))
+    refused("nnunet.regions", lambda: class_table(apart, load_challenge("brats2023_gli"), "model"))
 
 
 def test_only_a_grey_channel_stands_for_three_colours():
     cvc = load_challenge("cvc_clinicdb")
-    assert channel_order({"channel_names": {"0": "US"}}, cvc, "model") == [0]
-    refused("nnunet.channels", lambda: channel_order({"channel_names": {"0": "CT"}}, cvc, "model"))
+    for name in ("US", "ultrasound image", "Grey level", "B-mode", "noNorm", "0", "Luminance"):
+        assert channel_order({"channel_names": {"0": name}}, cvc, "model") == [0]
+    for name in ("CT", "MRI", "depth", "T1"):
+        refused("nnunet.channels", lambda name=name: channel_order({"channel_names": {"0": name}}, cvc, "m"))
+
+
+def native(folder, fold, change=None, **dataset):
+    """A fold whose checkpoint keeps the plans and the data set of its training, as nnU-Net writes them."""
+    source = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=False)
+    plans = json.loads((folder / "plans.json").read_text())
+    if change is not None:
+        change(plans)
+    data = json.loads((folder / "dataset.json").read_text()) | dataset
+    source["init_args"] |= {"plans": plans, "dataset_json": data, "fold": fold}
+    place = folder / f"fold_{fold}"
+    place.mkdir(exist_ok=True)
+    torch.save(source, place / "checkpoint_final.pth")
+
+
+LABEL = load_challenge("cvc_clinicdb").labels[1]
+OTHERS = {
+    "labels": {"labels": {LABEL: 1, "background": 0}},
+    "channel_names": {"channel_names": {"0": "B", "1": "G", "2": "R"}},
+    "patch_size": {"change": lambda plans: plan(plans).update(patch_size=[32, 32])},
+    "normalization_schemes": {
+        "change": lambda plans: plan(plans).update(normalization_schemes=["NoNormalization"] * 3)
+    },
+    "foreground_intensity_properties_per_channel": {
+        "change": lambda plans: plans.update(foreground_intensity_properties_per_channel={"0": {"mean": 1.0}})
+    },
+}
+
+
+@pytest.mark.parametrize("part", OTHERS)
+def test_folds_of_other_plans_or_data_sets_are_never_averaged(model_folder, tmp_path, part):
+    native(model_folder, 0)
+    native(model_folder, 1)
+    both = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert both.facts["nnunet"]["folds"] == ["0", "1"]
+    native(model_folder, 1, **OTHERS[part])
+    told = refused("nnunet.configuration", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert "fold 1" in told
+    assert part in told
+
+
+def test_a_fold_beside_plans_of_another_training_is_refused(model_folder, tmp_path):
+    native(model_folder, 0)
+    edit(model_folder / "plans.json", lambda plans: plan(plans).update(spacing=[2.0, 1.0]))
+    told = refused("nnunet.configuration", lambda: import_weights(model_folder, "nnunet", tmp_path / "cache"))
+    assert "spacing" in told
+
+
+def test_labels_that_were_renamed_in_the_folder_are_no_other_training(model_folder, tmp_path):
+    native(model_folder, 0, labels={"background": 0, "polyp or so": 1})
+    assert import_weights(model_folder, "nnunet", tmp_path / "cache")
+
+
+def test_no_label_map_is_made_of_logits_that_are_no_numbers(model_folder, tmp_path, monkeypatch):
+    predictor = predictor_of(model_folder, tmp_path / "cache")
+    answer = predictor.inner.predict_logits_from_preprocessed_data
+    monkeypatch.setattr(
+        predictor.inner, "predict_logits_from_preprocessed_data", lambda data: answer(data) * float("nan")
+    )
+    refused("network.not_finite", lambda: predictor.predict(Shown(grey_image())))
 
 
 @pytest.fixture(autouse=True)

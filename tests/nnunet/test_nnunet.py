@@ -267,6 +267,7 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
         "seed": 5,
         "trainer": "nnUNetTrainerNoMirroring",
         "folds": "all",
+        "batch_size": 0,
     }
     weights = train(
         "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
@@ -279,6 +280,7 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
     ] == []
     summary = json.loads(weights.with_name("training.json").read_text())
     assert summary["start"]["sha256"]
+    assert summary["hardware"]["effective_batch"] >= 2, "as it was planned from the data"
     assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
     assert any("parameters of the network start from" in line for line in told.lines)
     facts = checkpoint.facts["nnunet"]
@@ -304,6 +306,37 @@ def test_layers_of_the_segmentation_start_fresh_after_other_classes(trained):
     assert set(fit["refused"]) == {"decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"}
     assert all(not name.startswith("fold_") for name in checkpoint.state)
     refused("init.nothing_matches", lambda: begin_with(network, {"a": torch.zeros(9)}, request))
+
+
+def test_the_child_process_sees_the_named_device_alone_and_computes_as_is_recorded(monkeypatch):
+    """nnU-Net takes the first CUDA device that it sees, whatever it is told."""
+    from medbench.nnunet import child
+    from medbench.nnunet.training import _shown_device
+    from medbench.training.hardware import Hardware
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    assert _shown_device(Hardware("cuda:1", 1)) == {"CUDA_VISIBLE_DEVICES": "7"}
+    assert _shown_device(Hardware("cuda", 1)) == {"CUDA_VISIBLE_DEVICES": "4"}
+    assert _shown_device(Hardware("cpu", 1)) == {}
+    states = []
+
+    def noted(request, emit):
+        states.append(
+            (
+                torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark,
+                torch.are_deterministic_algorithms_enabled(), os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
+            )
+        )  # fmt: skip
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(child, "_prepare_and_train", noted)
+    for device, deterministic in (("cuda", False), ("cuda", True), ("cpu", True)):
+        child._work({"device": device, "deterministic": deterministic}, print)
+    assert states == [
+        ("high", True, False, None),
+        ("highest", False, True, ":4096:8"),
+        ("highest", False, True, None),
+    ]
 
 
 def test_planners_and_trainers_are_nnunets_by_name():

@@ -10,24 +10,56 @@ import pytest
 SPEED = Path(__file__).parents[2] / "speed"
 
 
-@pytest.mark.slow
-def test_a_family_is_measured(tmp_path, monkeypatch, one_thread):
+@pytest.fixture
+def script(monkeypatch):
+    """The script as a module."""
     specification = importlib.util.spec_from_file_location("speed_gpu", SPEED / "gpu.py")
-    script = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "speed_gpu", script)
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, "speed_gpu", module)
     monkeypatch.syspath_prepend(str(SPEED))
-    specification.loader.exec_module(script)
-    monkeypatch.setattr(script, "TINY", ("dssau_net.test",))
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_families_of_every_task_on_images_are_measured(script, tmp_path, monkeypatch, one_thread):
+    names = ("dssau_net.test", "cm_cgns.classifier", "medformer.retinanet.test", "heatmap_unet.test")
+    monkeypatch.setattr(script, "TINY", names)
     page = tmp_path / "gpu.md"
-    (row,) = script.main(["--device", "cpu", "--tiny", "--precision", "32", "--output", str(page)])
-    assert row.note == ""
-    assert min(row.step_s, row.used, row.cases_per_s, row.forward_s) > 0
-    assert (row.peak_bytes, row.difference) == (None, 0)
+    rows = script.main(["--device", "cpu", "--tiny", "--precision", "32", "--output", str(page)])
+    assert [(row.model, row.note) for row in rows] == [(name, "") for name in names]
+    for row in rows:
+        assert min(row.step_s, row.used, row.cases_per_s, row.forward_s) > 0
+        assert (row.peak_bytes, row.difference) == (None, 0)
     assert not page.exists()
 
 
+def test_every_recipe_family_but_nnunets_is_in_the_list(script):
+    from gpu_families import TASKS
+    from medbench.models import model_entry
+    from medbench.training.recipes import FOLDER, RECIPES_OF_TASKS
+
+    measured = set()
+    for model in script.MODELS:
+        entry = model_entry(model)
+        task = next((task for task in TASKS if task in entry.offers), "frame_scores")
+        measured.add(task if task in RECIPES_OF_TASKS else entry.recipe_family)
+    elsewhere = {"nnunet", "constant", "cm_cgns_pretraining"}
+    assert measured == {path.stem for path in FOLDER.glob("*.toml")} - elsewhere
+
+
+def test_the_page_names_the_gpu_and_what_failed_is_a_row(script):
+    plan = script.Plan("cuda", "bf16-mixed", False)
+    rows = [script.Row("a", 4, 0.02, 0.5, 2**31, 10.0, 0.003, 1e-6), script.Row("b", note="failed")]
+    page = script.page(rows, plan, 12.3, "NVIDIA X")
+    assert page.startswith("# On NVIDIA X\n")
+    assert "13 s in all" in page
+    assert "| `a` | 20.0 | 200.0 | 50% | 2.00 | 10.0 | 3.00 | 1.0e-06 |  |" in page
+    assert "| `b` | – | – | – | – | – | – | – | failed |" in page
+
+
 @pytest.mark.exhaustive
-def test_every_family_is_measured(tmp_path):
+def test_every_family_is_measured(script, tmp_path):
     done = subprocess.run(
         [sys.executable, SPEED / "gpu.py", "--device", "cpu", "--tiny", "--precision", "32",
          "--output", tmp_path / "gpu.md"],
@@ -37,7 +69,7 @@ def test_every_family_is_measured(tmp_path):
     table = done.stdout[done.stdout.index("| model |") :].strip().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
     names = {row[0].strip("`") for row in rows}
-    assert names == {"dssau_net.test", "medformer.classifier.test", "dmaf_net.test", "fulltransnet"}
+    assert names == set(script.TINY)
     for name, step, speed, used, peak, cases, forward, difference, note in rows:
         assert note == "", (name, note)
         assert float(step) > 0

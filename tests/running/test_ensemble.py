@@ -93,6 +93,12 @@ def test_what_makes_no_ensemble_is_refused(made, small_cvc, small_isic):
     refused("ensemble.network", lambda: run_ensemble(request(made, [one, done.folder], small_cvc)))
 
 
+def test_an_absent_device_is_refused_before_a_run_is_read():
+    with pytest.raises(MedbenchError) as error:
+        run_ensemble(EnsembleRequest(("nowhere", "neither"), device="cuda:99"))
+    assert error.value.code == "device.missing"
+
+
 def test_votes_and_means():
     maps = [np.array([0, 1, 2, 2]), np.array([1, 1, 0, 1]), np.array([1, 0, 1, 1])]
     assert majority(maps).tolist() == [1, 1, 2, 1]

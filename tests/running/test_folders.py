@@ -11,6 +11,7 @@ import medbench
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.seals import read_lines
+from medbench.io import raster
 from medbench.io.nifti_mha import write_volume
 from medbench.running import executors
 from medbench.running import folders as scored_folders
@@ -173,3 +174,19 @@ def test_calls_that_have_not_begun_are_dropped_on_request():
     go_on.set()
     assert first.result(30)
     assert second.cancelled()
+
+
+def test_labels_that_no_reference_holds_are_refused_with_those_that_they_hold(tmp_path, command):
+    for folder in ("r", "p"):
+        for name, value in (("a", 255), ("b", 0)):
+            mask = np.zeros((6, 8), np.uint8)
+            mask[2:4, 2:5] = value
+            raster.write_label_map(tmp_path / folder / f"{name}.png", mask)
+    words = ("evaluate", "-r", tmp_path / "r", "-p", tmp_path / "p", "--metrics", "dice", "--labels")
+    told = command(*words, "1")
+    assert told.code == 2
+    assert told.err.splitlines() == [
+        "error: No reference holds label 1. They hold 0 and 255. [data.no_labels]",
+        "hint:  Try --labels 255.",
+    ]
+    assert command(*words, "1,255").code == 0

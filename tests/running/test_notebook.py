@@ -3,6 +3,7 @@
 import gc
 import logging
 import random
+import signal
 import sys
 import threading
 
@@ -13,6 +14,7 @@ import pytest
 
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
+from medbench.core.files import sha256_file
 from medbench.records.reading import read_run
 from medbench.running.evaluate import evaluate
 
@@ -119,6 +121,26 @@ def test_a_run_of_a_network_leaves_torch_as_it_was(small_cvc, tmp_path):
         torch.set_default_dtype(torch.float32)
 
 
+def small_training(data, runs):
+    from medbench.running.train import train
+
+    changes = {"epochs": 1, "image_size": 64, "least_steps": 0, "validation": "none"}
+    return train(
+        "dssau_net.test", "cvc_clinicdb", data=data, recipe="default", recipe_changes=changes, runs=runs
+    )
+
+
+@pytest.mark.slow
+def test_a_training_leaves_the_process_as_it_was(small_cvc, tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(5)
+    before = state()
+    handlers = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    small_training(small_cvc, tmp_path)
+    assert state() == {**before, "backend": state()["backend"]}
+    assert {one: signal.getsignal(one) for one in handlers} == handlers
+
+
 def test_evaluations_in_threads_give_what_one_gives(one):
     alone = one("alone").record.metrics
     results = {}
@@ -131,6 +153,47 @@ def test_evaluations_in_threads_give_what_one_gives(one):
     for thread in threads:
         thread.join()
     assert results == {"a": alone, "b": alone, "c": alone}
+
+
+def one_run(data, folder, seed=0):
+    """A run of an untrained network on one frame: its metrics and its predictions' hashes."""
+    from medbench.running.request import Inference
+    from medbench.running.run import run
+
+    finished = run(
+        "dssau_net.test", "cvc_clinicdb", data=data, weights="none", cases="*9", seed=seed,
+        inference=Inference(image_size=64), runs=folder / "runs", leaderboards=folder / "boards",
+    )  # fmt: skip
+    return finished.record.metrics, [row.predictions for row in finished.rows]
+
+
+@pytest.mark.slow
+def test_runs_and_trainings_in_threads_give_what_each_gives_alone(small_cvc, tmp_path, one_thread):
+    from concurrent.futures import ThreadPoolExecutor
+
+    seeds = (0, 1, 2)
+    alone = [one_run(small_cvc, tmp_path / f"alone{seed}", seed) for seed in seeds]
+    trained = sha256_file(small_training(small_cvc, tmp_path / "alone"))
+    with ThreadPoolExecutor(5) as pool:
+        trainings = [pool.submit(small_training, small_cvc, tmp_path / f"t{number}") for number in range(2)]
+        runs = [pool.submit(one_run, small_cvc, tmp_path / f"r{seed}", seed) for seed in seeds]
+        assert [future.result() for future in runs] == alone
+        assert [sha256_file(future.result()) for future in trainings] == [trained, trained]
+    assert len({str(predictions) for _, predictions in alone}) == len(seeds)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive  # as evaluations do
+def test_memory_stays_flat_over_fifty_runs_of_a_network(small_cvc, tmp_path, one_thread):
+    process = psutil.Process()
+    for seed in range(8):
+        one_run(small_cvc, tmp_path, seed)
+    gc.collect()
+    before = process.memory_info().rss
+    for seed in range(8, 8 + RUNS):
+        one_run(small_cvc, tmp_path, seed)
+    gc.collect()
+    assert process.memory_info().rss - before < 32 << 20
 
 
 @pytest.mark.slow

@@ -206,6 +206,20 @@ WRONG = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("weights", "meant"),
+    [("atuo", "auto"), ("Auto", "auto"), ("nome", "none"), ("weigths.pt", "weights.pt"), ("x/y.pt", None)],
+)
+def test_misspelt_weights_get_the_nearest_word_or_file(weights, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pt").touch()
+    with pytest.raises(MedbenchError) as error:
+        request_of({"model": "smp/unet", "challenge": "psfhs", "weights": weights}).plan()
+    assert error.value.code == "weights.missing"
+    assert error.value.hint.startswith(f"Did you mean {meant}?" if meant else "Check --weights.")
+    assert "auto or none" in error.value.hint
+
+
 def test_a_wrong_request_is_refused_before_anything_is_drawn_or_torch_is_loaded(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(

@@ -115,7 +115,6 @@ def test_killing_a_run_at_any_time_and_repeating_it_gives_the_same_journal(small
         assert again.returncode == 0, again.stderr
         (journal,) = runs.rglob("cases.jsonl")
         assert journal.read_bytes() == expected.read_bytes()
-        assert not list(runs.rglob(".partial-*")) or lines >= 0
 
 
 def damage_truncate(root):

@@ -170,6 +170,43 @@ def test_argmax_by_comparison_is_argmax():
     np.testing.assert_array_equal(decoding._largest(logits).numpy(), logits.numpy().argmax(axis=1))
 
 
+class Detector(torch.nn.Module):
+    """The same box in every input, in pixels of the input."""
+
+    def forward(self, images):
+        box = {"boxes": torch.tensor([[8.0, 4.0, 40.0, 20.0]]), "scores": torch.ones(1)}
+        return [{**box, "labels": torch.ones(1, dtype=torch.int64)} for _ in images]
+
+
+def test_boxes_of_a_shared_batch_lie_where_those_of_one_case_do():
+    """The images keep their shape in a padded square: their boxes are put back by its content alone."""
+    contract = InputContract(64, padded=True)
+    model = NetworkPredictor(Detector(), contract, tasks=("boxes",), together=True)
+    images = np.zeros((1, 30, 90, 3), np.uint8)
+    cases = [Sample(Case(f"c{number}", {}), images, frozenset({"boxes"})) for number in range(2)]
+    shared = model.start(cases)()
+    for sample, answer in zip(cases, shared, strict=True):
+        (box,), (alone,) = answer["boxes"], model.predict(sample)["boxes"]
+        np.testing.assert_array_equal(box.corners, alone.corners)
+        np.testing.assert_allclose(box.corners, [[11.25, 5.7142857, 56.25, 28.571428]], rtol=1e-5)
+
+
+def test_a_batch_is_marked_in_the_stream_of_its_own_device(monkeypatch):
+    """The answers of a network on cuda:1 are taken when that device is done, not the current one."""
+    model = NetworkPredictor(Detector(), InputContract(64))
+    model.device = torch.device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device=None: f"stream of {device}")
+    recorded = []
+
+    class Mark:
+        def record(self, stream=None):
+            recorded.append(stream)
+
+    with model._marked((Mark(), Mark())):
+        recorded.append("network")
+    assert recorded == ["stream of cuda:1", "network", "stream of cuda:1"]
+
+
 class Strips:
     """A slide's answer: background everywhere."""
 

@@ -204,10 +204,14 @@ def test_every_resample_counts(monkeypatch):
     assert seen["n"] == 500
 
 
-@pytest.mark.parametrize("n_groups", [6, 12, 60])
-def test_the_bootstrap_t_is_that_of_the_groups_themselves(n_groups):
+SKEWED = [np.random.default_rng(n_groups).lognormal(2, 0.6, n_groups) for n_groups in (6, 12, 60)]
+ONE_FAR = np.append(np.full(11, 3.0), 9.0)  # a third of the resamples lack it, and their groups agree
+
+
+@pytest.mark.parametrize("values", [*SKEWED, ONE_FAR], ids=["6", "12", "60", "one far"])
+def test_the_bootstrap_t_is_that_of_the_groups_themselves(values):
     """Groups written out as drawn, with the textbook's mean and standard error."""
-    values = np.random.default_rng(n_groups).lognormal(2, 0.6, n_groups)
+    n_groups = len(values)
     counts = np.random.default_rng(7).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=1000)
     own_error = values.std(ddof=1) / n_groups**0.5
     studentised = []
@@ -248,3 +252,19 @@ def test_an_aggregate_counts_outcomes_and_groups():
     assert figures.groups == 7
     assert figures.value == pytest.approx((sum(0.5 + i / 40 for i in range(14)) + 0) / 15)
     assert 0 <= figures.interval.low < figures.value < figures.interval.high <= 1
+
+
+@pytest.mark.parametrize("n_groups", [6, 7, 13])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.0, None), (None, None)])
+def test_groups_of_equal_weight_in_a_crooked_statistic_have_no_interval_without_width(n_groups, bounds):
+    """1 / n is the same whichever group is left out, and not the estimate: there is no spread to trust."""
+
+    def crooked(weights):
+        return 1 / weights.sum(axis=-1)
+
+    interval = group_interval(crooked, np.arange(n_groups), 1 / n_groups, bounds)
+    if None in bounds:
+        assert (interval.low, interval.high) == (None, None)
+    else:
+        assert interval.method == intervals.AGREEMENT
+        assert interval.low < 1 / n_groups < interval.high

@@ -264,17 +264,26 @@ def test_kendall_s_tau_is_scipy_s():
     assert kendall_tau(np.ones(3, int), np.array([[1, 1, 1], [1, 2, 3]])).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize(("swapped", "low", "high"), [(2, (1, 2), (1, 2)), (4, (1, 1), (2, 2))])
+def test_ranges_of_ranks_hold_what_lies_between_the_2_5_and_the_97_5_percentile(swapped, low, high):
+    resampled = np.array([[2, 1]] * swapped + [[1, 2]] * (100 - swapped))
+    result = stability(np.array([1, 2]), resampled)
+    assert (result.low, result.high) == (low, high)
+    assert result.frequencies[0] == pytest.approx(((100 - swapped) / 100, swapped / 100))
+
+
 def test_stability_of_two_entries_has_closed_form_frequencies():
     """Entry a is ahead in one of three groups by 3, b in two by 1: b is ahead iff the first is not drawn."""
     column = column_of([[0.9, 0.1, 0.1], [0.6, 0.2, 0.2]])
     weights = resampled_groups(3, 20_000, 0)
-    result = stability(
-        schemes.aggregate_then_rank(column, np.ones((1, 3)))[0], schemes.aggregate_then_rank(column, weights)
-    )
+    own = schemes.aggregate_then_rank(column, np.ones((1, 3)))[0]
+    resampled = schemes.aggregate_then_rank(column, weights)
+    result = stability(own, resampled)
     assert result.frequencies[1][0] == pytest.approx((2 / 3) ** 3, abs=0.01)
     assert result.frequencies[0][0] == pytest.approx(1 - (2 / 3) ** 3, abs=0.01)
     assert (result.low, result.high) == ((1, 1), (2, 2))
-    assert result.tau == pytest.approx(1 - 2 * (2 / 3) ** 3, abs=0.02)
+    assert kendall_tau(own, resampled).mean() == pytest.approx(1 - 2 * (2 / 3) ** 3, abs=0.02)
+    assert (result.tau_low, result.tau, result.tau_high) == (-1.0, 1.0, 1.0)
     assert result.resamples == 20_000
 
 
@@ -285,3 +294,13 @@ def test_frequencies_of_entries_that_never_change_places():
     result = stability(np.array([1, 3, 2]), schemes.aggregate_then_rank(column, weights))
     assert result.frequencies == ((1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0))
     assert (result.low, result.high, result.tau, result.tau_low) == ((1, 3, 2), (1, 3, 2), 1.0, 1.0)
+
+
+def test_a_skewed_tau_lies_within_its_own_range():
+    """One resample of a hundred turns the ranking around: the mean, 0.98, lies below the whole range."""
+    resampled = np.array([[1, 2]] * 99 + [[2, 1]])
+    result = stability(np.array([1, 2]), resampled)
+    assert kendall_tau(np.array([1, 2]), resampled).mean() < result.tau_low
+    assert result.tau_low <= result.tau <= result.tau_high
+    agreed = stability(np.array([1, 2]), np.array([[1, 2]] * 10))
+    assert (agreed.tau_low, agreed.tau, agreed.tau_high) == (1.0, 1.0, 1.0)

@@ -14,7 +14,7 @@ import pytest
 import study_functions as functions
 from medbench.core.errors import MedbenchError
 from medbench.running.call_engine import TRIES, Lost, spread
-from medbench.running.executors import Processes, dask_cluster, local_processes
+from medbench.running.executors import Processes, dask_cluster, device_of_workers, local_processes
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +60,23 @@ def test_more_workers_than_devices_are_refused(monkeypatch):
     monkeypatch.setattr("medbench.running.executors._count_cuda", lambda: 2)
     with pytest.raises(MedbenchError, match="3 workers take 3 devices"), local_processes(3, "cuda"):
         pass
-    pool = Processes(3, 2)
+    pool = Processes(3, ["0", "1"])
     assert [slot._initial[0] for slot in pool._all] == ["0", "1", "0"]
     pool.shutdown()
+
+
+def test_a_process_is_shown_the_very_device_that_was_named(monkeypatch):
+    """Of a job that sees two of a machine's devices; the process calls the one that it sees cuda."""
+    monkeypatch.setattr("medbench.running.executors._count_cuda", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    for device, workers, shown in (("cuda", 2, ["4", "7"]), ("cuda:1", 1, ["7"]), ("cpu", 2, ["", ""])):
+        with local_processes(workers, device) as pool:
+            assert [slot._initial[0] for slot in pool._all] == shown
+    assert device_of_workers("cuda:1") == "cuda"
+    for device, workers, code in (("cuda:1", 2, "workers.devices"), ("cuda:2", 1, "device.missing")):
+        with pytest.raises(MedbenchError) as caught, local_processes(workers, device):
+            pass
+        assert caught.value.code == code
 
 
 def test_an_absent_scheduler_is_named(monkeypatch):

@@ -324,3 +324,11 @@ def test_a_malformed_shard_is_refused():
     for text in ("0/2", "3/2", "1", "a/b", "1/0"):
         with pytest.raises(MedbenchError, match="is no shard"):
             Shard.parse(text)
+
+
+def test_a_fit_without_steps_stands_in_any_study(place, tmp_path):
+    with_baseline = ('"dssau_net.test", "mslau_net.test"', '"baseline/constant", "mslau_net.test"')
+    for budget in ("steps = 1", "epochs = 2", "minutes = 1"):
+        cells = study_cells(read_study(changed(place, tmp_path, with_baseline, ("steps = 1", budget))))
+        assert cells[0].candidates == ({},)
+        assert cells[-1].candidates != ({},)

@@ -13,7 +13,7 @@ from medbench.submissions.description import Socket
 from medbench.submissions.host.package import host
 from medbench.submissions.host.program import HostRequest
 from medbench.submissions.host.rehearsal import rehearse_host
-from medbench.submissions.lint import hosted
+from medbench.submissions.lint import competition, competition_values
 from medbench.submissions.platforms import load_platform
 from medbench.submissions.platforms.grand_challenge import LIMITS, read_inputs
 from medbench.submissions.platforms.socket_inputs import input_entry
@@ -74,14 +74,17 @@ def test_codabench(release, tmp_path):
     content = yaml.safe_load((made.folder / "bundle/competition.yaml").read_text())
     assert content["version"] == due["version"]
     assert all(content[name] for name in due["needed"])
-    assert set(due["needed"]) <= set(hosted.REQUIRED)
+    assert set(due["needed"]) <= set(competition.REQUIRED)
     for task in content["tasks"]:
         assert all(name in task for name in due["task_needed"])
         assert all((made.folder / "bundle" / task[name]).is_dir() for name in due["task_files"])
     for phase in content["phases"]:
         assert all(phase[name] for name in due["phase_needed"])
     for board in content["leaderboards"]:
-        assert {column["sorting"] for column in board["columns"]} <= set(due["column_sorting"])
+        assert {column["sorting"] for column in board["columns"]} <= set(due["choices"]["sorting"])
+    assert dict(competition_values.CHOICES) == {name: tuple(due["choices"][name]) for name in due["choices"]}
+    assert {part: dict(longest) for part, longest in competition_values.LONGEST.items()} == due["longest"]
+    assert list(competition_values.QUESTION) == due["question"]
     for page in content["pages"]:
         assert (made.folder / "bundle" / page["file"]).read_text()
 

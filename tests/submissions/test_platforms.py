@@ -11,6 +11,7 @@ import yaml
 from medbench.core.errors import MedbenchError
 from medbench.submissions.build.context import build_context
 from medbench.submissions.build.request import BuildRequest
+from medbench.submissions.description import Submission
 from medbench.submissions.entry import run
 from medbench.submissions.lint.image import lint_bundle
 from medbench.submissions.platforms import list_platforms, load_platform
@@ -107,6 +108,15 @@ def test_medperf_is_described_by_its_file(brats):
     assert (built.folder / "parameters.yaml").is_file()
     result = rehearse(built, count=1)
     assert passed(result)
+
+
+def test_a_cube_is_yaml_whatever_its_author_is_called():
+    described = Submission(
+        name="a", challenge="brats2023_gli", model="m", platform="brats-mlcube", author='Ada "A" Müller: #1'
+    )
+    content = yaml.safe_load(load_platform("brats-mlcube").files(described)["mlcube.yaml"])
+    assert content["authors"] == [{"name": 'Ada "A" Müller: #1'}]
+    assert content["description"] == "m on brats2023_gli"
 
 
 def test_patches_of_kpis_give_the_bytes_of_medbench_run(patches):

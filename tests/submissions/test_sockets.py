@@ -67,6 +67,7 @@ def both_tasks(small_iugc, one_thread, save_weights, tmp_path_factory):
         VALUE.format("standard-plane", "float") + 'answer = "probability:standard plane"\n',
         VALUE.format("is-standard", "boolean") + 'answer = "flag:standard plane"\n',
         VALUE.format("aop", "float") + 'answer = "angle_of_progression"\n',
+        VALUE.format("hsd", "float") + 'answer = "head_symphysis_distance"\n',
     ]
     inputs = [VALUE.format(f"a-{kind}", kind) for kind in EXAMPLES]
     text = submission(folder, "iugc2024", "dssau_net.test", "w.pt", outputs, inputs)
@@ -175,6 +176,45 @@ def test_boxes_are_a_socket(small_cvc, one_thread, save_weights, tmp_path):
         assert box["probability"] == pytest.approx(row["score"], abs=1e-6)
 
 
+def biometry(labels, spacing=(0.5, 0.5)):
+    """Values of the sockets that measure a mask."""
+    answers = {"label_map": labels}
+    context = Context(
+        load_challenge("iugc2024"), answers, Volume(labels, spacing, (0.0, 0.0), (1.0, 0, 0, 1))
+    )
+    return {
+        name: json_value(Socket(slug="v", path="v.json", kind="float", answer=name), context)
+        for name in ("angle_of_progression", "head_symphysis_distance", "head_circumference")
+    }
+
+
+def test_measurements_are_those_of_the_challenges_own_scoring():
+    from medbench.metrics.tasks.biometry import aop_contour, head_circumference_mm
+
+    labels = np.zeros((60, 90), np.uint8)
+    labels[5:12, 10:40] = 1
+    labels[25:55, 44:80] = 2
+    own = aop_contour(labels)
+    values = biometry(labels)
+    assert (values["angle_of_progression"], values["head_symphysis_distance"]) == (own.aop, own.hsd)
+    head = (labels == 2).astype(np.uint8)
+    due = head_circumference_mm(head, pixel_size_mm=0.5)
+    assert biometry(head)["head_circumference"] == pytest.approx(due, rel=1e-9)
+    assert set(biometry(np.zeros_like(labels)).values()) == {None}
+
+
+def test_a_circumference_follows_the_spacing_of_each_axis():
+    """A circle of pixels that are twice as high as wide is an ellipse twice as high as wide."""
+    from medbench.metrics.tasks.biometry import ellipse_perimeter
+
+    rows, columns = np.mgrid[:200, :200]
+    disk = ((rows - 100) ** 2 + (columns - 100) ** 2 <= 80**2).astype(np.uint8)
+    length = biometry(disk, (0.2, 0.1))["head_circumference"]
+    assert length == pytest.approx(ellipse_perimeter(8, 16), rel=0.01)
+    turned = biometry(disk.T, (0.1, 0.2))["head_circumference"]
+    assert turned == pytest.approx(length, rel=1e-3)
+
+
 def boxes_context():
     card = SimpleNamespace(demands={"boxes": ("polyp", "tool")}, image_classes=())
     boxes = Boxes(np.array([[2, 4, 10, 8]], np.float32), np.array([0.75], np.float32), np.array([1]))
@@ -241,6 +281,16 @@ def test_values_of_another_kind_are_refused(tmp_path, kind, text):
         ("iugc2024", {"kind": "bounding_boxes"}, "has no boxes"),
         ("iugc2025", {"kind": "image"}, "has no label_map"),
         ("psfhs", {"kind": "string"}, "has no image_classes"),
+        (
+            "cvc_clinicdb",
+            {"kind": "float", "answer": "angle_of_progression"},
+            "no label_map of back",
+        ),
+        (
+            "psfhs",
+            {"kind": "float", "answer": "head_circumference"},
+            "no label_map of back",
+        ),
     ],
 )
 def test_outputs_that_the_challenge_cannot_fill_are_told(challenge, socket, words):
@@ -252,11 +302,9 @@ def test_outputs_that_the_challenge_cannot_fill_are_told(challenge, socket, word
 def test_every_value_can_be_asked_for_in_each_of_its_kinds():
     for name, value in VALUES.items():
         of = ":standard plane" if value.of_class else ""
-        names = ("iugc2024", "iugc2025")
-        challenge = next(
-            (c for c in map(load_challenge, names) if set(value.tasks) & c.card.demands.keys()), None
-        )
-        for kind in value.kinds if challenge else ():
+        names = ("iugc2024", "iugc2025", "hc18", "cvc_clinicdb_boxes")
+        challenge = next(one for one in map(load_challenge, names) if value.task(one) is not None)
+        for kind in value.kinds:
             socket = Socket(slug="o", path="o.json", kind=kind, answer=name + of)
             assert list(check_output(socket, challenge)) == []
 

@@ -64,6 +64,30 @@ for passes in (1, 2) if processes == 1 else (1,):
         Learner(small, InputContract(16), 2), [image(n) for n in range(40)], recipe, folder / f"{passes}", {},
         hardware=Hardware("cpu", processes, passes=passes), progress=SilentProgress(),
     )
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features, self.segment = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1)
+        self.classify = nn.Linear(4, 2)
+
+    def forward(self, images):
+        features = self.features(images)
+        return self.segment(features), self.classify(features.mean((2, 3)))
+
+def part(number):
+    plain = image(number)
+    return TrainingImage(plain.id, plain.group, plain.load, True, 1 if number == 0 else None)
+
+recipe = load_recipe(
+    "dssau_net", "default", image_size=16, batch_size=4, epochs=2, least_steps=0, augmentation="none",
+    validation="none", learning_rate=1e-3, optimizer="sgd", weight_decay=0.0,
+)
+tasks = ("label_map", "image_classes")
+learner = Learner(TwoHeads, InputContract(16), 2, tasks, tasks)
+fit(
+    learner, [part(n) for n in range(12)], recipe, folder / "heads", {},
+    hardware=Hardware("cpu", processes), progress=SilentProgress(),
+)
 print("done")
 """
 
@@ -119,3 +143,14 @@ def test_a_batch_shared_by_processes_or_passes_teaches_what_it_teaches_one(train
     assert summaries[1]["validation_dice"] == pytest.approx(summaries[0]["validation_dice"], abs=2e-4)
     for name, tensor in states[0].items():
         torch.testing.assert_close(states[1][name], tensor, rtol=0.02, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_a_part_of_a_batch_without_classes_does_not_stop_the_others(trained):
+    """One image of twelve has a class: the processes that see none send gradients of 0 to the classifier."""
+    one, two = (
+        torch.load(trained[count] / "heads" / "weights.pt", weights_only=True)["state_dict"]
+        for count in (1, 2)
+    )
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=0.02, atol=2e-4)

@@ -1,5 +1,7 @@
 """Every recipe takes its steps in every precision; gradients are clipped and counted after unscaling."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from medbench.training.data import TrainingData
 from medbench.training.division import Division
 from medbench.training.fit import Learner, fit, training_summary
 from medbench.training.gradients import BAD_STEPS, SCALED_BAD_STEPS, GradientGuard
-from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.hardware import Hardware, hardware_for, present_hardware
 from medbench.training.recipes import FOLDER, Recipe, list_recipes, load_recipe, load_recipe_as
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
@@ -214,17 +216,25 @@ def test_no_training_step_waits_for_the_device(monkeypatch, tmp_path):
     from medbench.training.class_task import ImageClassTask
     from medbench.training.distillation_task import ModalityDistillationTask
     from medbench.training.host_values import HostValue
+    from medbench.training.label_task import ImageLabelTask
+    from medbench.training.landmark_task import LandmarkTask
 
     monkeypatch.setattr(HostValue, "offer", lambda self, number: None)
     labels = torch.randint(0, 2, (4, 16, 16))
     flat = torch.rand(4, 3, 16, 16), labels, torch.tensor([0, -1, 1, 1])
     present = torch.tensor([[True, True], [True, False]])
     deep = torch.rand(2, 2, 32, 32, 32), torch.randint(0, 2, (2, 32, 32, 32)), present
+    points = torch.rand(4, 2, 2)
     classes = load_recipe("image_classes", "deit", mixup=0.0, cutmix=0.0)
     tasks = [
         (SegmentationTask(SmallUNet(), load_recipe("dssau_net", "default"), 2, 10), flat),
         (ImageClassTask(SmallClassifier(), classes, 2, 10), (flat[0], torch.tensor([0, 1, 1, 0]))),
         (ModalityDistillationTask(dmaf(), load_recipe("dmaf_net", "quick"), 2, 10), deep),
+        (ImageLabelTask(SmallClassifier(), load_recipe("image_labels"), 2, 10), (flat[0], torch.ones(4, 2))),
+        *(
+            (LandmarkTask(nn.Conv2d(3, 2, 1), load_recipe("landmarks", name), 2, 10), (flat[0], points))
+            for name in ("default", "official")
+        ),
     ]
     logged = []
     for task, batch in tasks:
@@ -241,6 +251,32 @@ def test_no_training_step_waits_for_the_device(monkeypatch, tmp_path):
     assert not any(options.get("prog_bar") for options in logged), "a progress bar reads every value"
 
 
+@pytest.mark.parametrize("model", ["fulltransnet", "baseline/bilstm"])
+def test_no_step_of_a_sequence_waits_for_the_device(model, monkeypatch):
+    """What is copied to the device is copied behind its work, and nothing is read back."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from medbench.training.sequence_fit import read_videos, video_loss
+    from medbench.training.summary_losses import summary_loss
+
+    sizes = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32}
+    network = medbench.create_model(model, num_classes=1, **(sizes if model == "fulltransnet" else {}))
+    (video,) = read_videos([sequence(0)], SilentProgress())
+    copies, move = [], torch.Tensor.to
+
+    def noted(tensor, *where, **how):
+        ours = sys._getframe(1).f_globals["__name__"].startswith("medbench.")
+        if ours and where and isinstance(where[0], torch.device):
+            copies.append(how)
+        return move(tensor, *where, **how)
+
+    monkeypatch.setattr(torch.Tensor, "to", noted)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        video_loss(network, video, summary_loss("bce")).backward()
+    assert len(copies) >= 2
+    assert all(how == {"non_blocking": True} for how in copies)
+
+
 def test_a_batch_is_shared_evenly_or_by_weight():
     assert Division(4, 0, 2).weight(3, 24) == 1.0
     parts = [Division(2, number, 1).weight(count, 5) for number, count in enumerate((3, 2))]
@@ -254,7 +290,7 @@ def test_a_batch_is_shared_evenly_or_by_weight():
     ("hardware", "code"),
     [
         (Hardware("cuda:99"), "device.missing"),
-        (Hardware("tpu"), "device.missing"),
+        (Hardware("tpu"), "device.unknown"),
         (Hardware("cpu", 1, 1, "16-mixed"), "precision.device"),
         (Hardware("cpu", 1, 1, "64"), "precision.unknown"),
         (Hardware("cpu", 0), "training.devices"),
@@ -292,5 +328,8 @@ def test_hardware_of_a_gpu_machine(monkeypatch):
     assert not exact.facts(24)["tf32"]
     assert exact.facts(24) != facts
     assert present_hardware(Hardware("cuda:3")).devices == 1
+    assert [hardware_for(Hardware(), batch).devices for batch in (24, 8, 3, 1)] == [8, 8, 3, 1]
+    assert hardware_for(Hardware(nodes=2, passes=2), 24).devices == 6
+    assert hardware_for(Hardware(devices=8), 2).devices == 8, "what is asked for is refused, not changed"
     with pytest.raises(MedbenchError):
         present_hardware(Hardware("cuda", 9))

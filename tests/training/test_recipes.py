@@ -64,10 +64,19 @@ def test_a_training_takes_the_papers_recipe_on_the_papers_data(model, challenge)
     plan = outline_training(model, challenge)
     settings = plan["settings"]
     assert tuple(settings[name]["value"] for name in COLUMNS) == PAIRS[model, challenge]
-    documents = {settings[name]["source"] for name in ("learning_rate", "epochs")}
+    told = ("optimizer", "learning_rate", "weight_decay", "schedule", "image_size", "batch_size", "epochs")
+    documents = {settings[name]["source"] for name in told}
     assert len(documents) == 1
     assert "@" in documents.pop(), "names the program at its commit"
     assert plan["start"]["value"] == "fresh weights"
+
+
+def test_a_trainer_of_nnunets_decides_what_the_recipe_does_not():
+    plan = outline_training("nnunet", "synapse", recipe_changes={"trainer": "nnUNet_Primus_M_Trainer"})
+    settings = {name: entry["value"] for name, entry in plan["settings"].items()}
+    of_trainer = ("optimizer", "learning_rate", "weight_decay", "schedule", "loss", "augmentation")
+    assert {settings[name] for name in of_trainer} == {"as nnUNet_Primus_M_Trainer has it"}
+    assert outline_training("nnunet", "synapse")["settings"]["optimizer"]["value"].startswith("SGD")
 
 
 def test_the_cards_own_recipe_serves_where_the_family_has_none_for_a_challenge():
@@ -179,6 +188,47 @@ def test_values_of_other_kinds_of_recipes_are_checked_too():
         with pytest.raises(MedbenchError) as caught:
             outline_training(model, challenge, recipe_changes=changes)
         assert caught.value.code == "recipe.setting"
+
+
+@pytest.mark.parametrize(
+    ("model", "challenge", "changes", "code", "words"),
+    [
+        ("dmaf_net", "brats2020", {"missing_rates": "t1=0.2 t1ce=0.4 flar=0.6 t2=0.8"}, "modality", "flair"),
+        ("dmaf_net", "brats2020", {"missing_rates": "t1=0.2 t1ce=0.4 flair=0.6"}, "missing", "t2f"),
+        ("dmaf_net", "brats2020", {"missing_rates": "t1=0.2 t1ce=0.4 flair=x t2=0.8"}, "missing", "t2f"),
+        ("dmaf_net", "myops2020", {"missing_rates": "C0=0.3 DE=1.5 T2=0.7"}, "missing", "below 1"),
+        ("medformer_base.classifier", "colonpath", {"rand_augment": "rand-m9-mtsd0.5"}, "setting", "mstd"),
+        ("medformer_base.classifier", "colonpath", {"rand_augment": "rnd-m9"}, "setting", "rand"),
+        ("medformer_base.classifier", "colonpath", {"rand_augment": "rand-m9-inc"}, "setting", "inc"),
+        ("medformer_base.classifier", "colonpath", {"warmup_epochs": 3, "schedule": "cosine"}, "setting",
+         "warmup_cosine"),
+        ("fulltransnet", "tvsum", {"smooth": 10.0}, "setting", "jaccard"),
+        ("smp/unet", "psfhs", {"learning_rate": float("inf")}, "setting", "finite"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_inside_a_setting_is_refused_before_data_are_drawn(
+    model, challenge, changes, code, words
+):
+    with pytest.raises(MedbenchError) as caught:
+        outline_training(model, challenge, recipe_changes=changes)
+    assert code in caught.value.code
+    assert words in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--set", "encoder=resnt18"), "encoder.unknown"),
+        (("--set", "encodr=resnet18"), "model.option"),
+        (("--precision", "bf16"), "precision.unknown"),
+        (("--devices", "two"), "training.devices"),
+        (("--devices", "0"), "training.devices"),
+        (("--split", "trian"), "split.unknown"),
+    ],
+)
+def test_the_plan_is_refused_where_the_training_would_be(words, code):
+    result = CliRunner().invoke(app, ["train", "-m", "smp/unet", "-c", "psfhs", "--dry-run", *words])
+    assert result.exception.code == code
 
 
 def test_a_rate_of_zero_is_a_rate():

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 import medbench
 from medbench.core.files import sha256_file
 from medbench.core.progress import SilentProgress
-from medbench.core.sample import TrainingImage, TrainingVolume
+from medbench.core.sample import Boxes, TrainingBoxes, TrainingImage, TrainingVolume
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.training import fit as fitting
@@ -33,6 +36,31 @@ from small_trainings import (
     load_volume,
     sequence,
 )
+
+
+@dataclass(frozen=True)
+class Points:
+    number: int
+
+    def __call__(self):
+        return np.random.default_rng(self.number).random((2, 2))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    number: int
+
+    def __call__(self, size):
+        return np.random.default_rng(self.number).integers(0, 255, (size, size, 3)).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Box:
+    number: int
+
+    def __call__(self):
+        left, top = np.random.default_rng(self.number).uniform(0.1, 0.5, 2)
+        return Boxes.of_reference([[left, top, left + 0.4, top + 0.3]], [0])
 
 
 class Killed(BaseException):
@@ -75,6 +103,38 @@ def classes(folder, hardware, progress):
     return fit(learner, images(), recipe, folder, {}, hardware=hardware, progress=progress)
 
 
+def labels(folder, hardware, progress):
+    settings = {
+        "image_size": 16,
+        "batch_size": 4,
+        "epochs": 4,
+        "least_steps": 0,
+        "augmentation": "affine_gain",
+    }
+    recipe = load_recipe("image_labels", "default", **settings)
+    learner = Learner(SmallClassifier, InputContract(16), 2, ("image_labels",), ("image_labels",))
+    several = [replace(image, image_labels=(k % 2, k // 2 % 2)) for k, image in enumerate(images())]
+    return fit(learner, several, recipe, folder, {}, hardware=hardware, progress=progress)
+
+
+def landmarks(folder, hardware, progress):
+    settings = {"image_size": 32, "batch_size": 4, "epochs": 3, "augmentation": "affine_gain"}
+    recipe = load_recipe("landmarks", "default", **settings)
+    build = partial(medbench.create_model, "heatmap_unet.test", num_classes=2)
+    learner = Learner(build, InputContract(32), 2, ("landmarks",), ("landmarks",))
+    placed = [replace(image, landmarks=Points(k)) for k, image in enumerate(images())]
+    return fit(learner, placed, recipe, folder, {}, hardware=hardware, progress=progress)
+
+
+def boxes(folder, hardware, progress):
+    settings = {"image_size": 128, "batch_size": 2, "epochs": 3, "least_steps": 0}
+    recipe = load_recipe("boxes", "default", **settings)
+    build = partial(medbench.create_model, "medformer.retinanet.test", num_classes=1)
+    learner = Learner(build, InputContract(128, padded=True), 1, ("boxes",), ("boxes",))
+    examples = [TrainingBoxes(f"i{k}", f"g{k // 2}", Pixels(k), Box(k), (0,)) for k in range(6)]
+    return fit(learner, examples, recipe, folder, {}, hardware=hardware, progress=progress)
+
+
 def patches(folder, hardware, progress):
     settings = {"image_size": 16, "batch_size": 2, "epochs": 3, "patches": 3, "least_steps": 0}
     recipe = load_recipe("monai", "default", **settings)
@@ -105,6 +165,9 @@ def summaries(folder, hardware, progress):
 FAMILIES = [
     segmentation,
     classes,
+    labels,
+    landmarks,
+    boxes,
     patches,
     pytest.param(distillation, marks=pytest.mark.exhaustive),  # and in test_distillation_task.py
     summaries,

@@ -33,6 +33,25 @@ def test_optimizer_is_the_named_one(name, kind):
     assert name != "sgd" or optimizer.defaults["momentum"] == 0.9
 
 
+def test_momentum_is_that_of_plain_sgd_where_a_batch_teaches_some_parameters_alone():
+    """The first batch has no class for the image head; the fused form had stopped at the second."""
+    recipe = load_recipe("generic", optimizer="sgd", learning_rate=0.1, schedule="constant", decay="all")
+    states = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        network = nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])
+        optimizer = SegmentationTask(network, recipe, 2, STEPS).configure_optimizers()
+        if not fused:
+            optimizer = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=recipe.weight_decay)
+        for taught in ([0], [0, 1], [1], [0, 1]):
+            optimizer.zero_grad(set_to_none=True)
+            sum(network[number](torch.ones(1, 2)).square().sum() for number in taught).backward()
+            optimizer.step()
+        states.append(network.state_dict())
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(tensor, states[1][name], rtol=1e-6, atol=1e-7)
+
+
 def test_polynomial_schedule_falls_with_the_power_nine_tenths():
     optimizer, scheduler = configured(optimizer="sgd", schedule="polynomial", learning_rate=0.05)
     rates = []

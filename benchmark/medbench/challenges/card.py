@@ -28,6 +28,8 @@ class Card:
         homepage: address of the challenge or its data.
         labels: labels of demanded label maps: value in the challenge's files -> name, the background first;
             empty where no label map is demanded.
+        regions: regions that the labels make together, by all their names -> their labels; empty where none
+            are scored.
         demands_besides: other demanded tasks -> names of their classes, landmarks or scores.
         modalities: modalities of a case in the order of a volume's channels: key of :attr:`Case.inputs` ->
             other names; empty where cases are not volumes on one grid.
@@ -51,6 +53,7 @@ class Card:
     license: str
     homepage: str
     labels: Mapping[int, str] = field(default_factory=dict)
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     demands_besides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     modalities: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     modality_combinations: tuple[tuple[str, ...], ...] = ()

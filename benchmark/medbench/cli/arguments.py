@@ -8,6 +8,32 @@ from typing import Annotated
 
 import typer
 
+
+def known_device(name: str | None) -> str | None:
+    """The name of a device as it is.
+
+    Raises:
+        MedbenchError: ``device.unknown`` for a name that no device has, before anything else is looked at.
+    """
+    from medbench.models.devices import check_device_name
+
+    if name is not None:
+        check_device_name(name)
+    return name
+
+
+def known_devices(names: str) -> str:
+    """Comma-separated names of devices, or ``all``, as they are.
+
+    Raises:
+        MedbenchError: as :func:`known_device`.
+    """
+    for name in names.split(","):
+        if name.strip() != "all":
+            known_device(name.strip())
+    return names
+
+
 Model = Annotated[str, typer.Option("--model", "-m", help="Model name; see 'medbench models'.")]
 ChallengeName = Annotated[
     str, typer.Option("--challenge", "-c", help="Challenge name; see 'medbench challenges'.")
@@ -53,7 +79,8 @@ RecipeChanges = Annotated[
     typer.Option("--recipe-set", metavar="NAME=VALUE", help="Recipe setting to change; repeatable."),
 ]
 Accelerator = Annotated[
-    str, typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.")
+    str,
+    typer.Option("--device", "--accelerator", help="auto, cpu, cuda, cuda:N or mps.", callback=known_device),
 ]
 Devices = Annotated[
     str, typer.Option("--devices", help="Devices on each node, or auto; they share the recipe's batch.")
@@ -94,7 +121,11 @@ Sampling = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps."),
+    typer.Option(
+        "--device",
+        help="auto (CUDA where there is one, else CPU), cpu, cuda, cuda:N or mps.",
+        callback=known_device,
+    ),
 ]
 ForcePrecision = Annotated[
     bool, typer.Option("--force-precision", help="Accept a precision that the processor only emulates.")
@@ -147,6 +178,10 @@ Stitch = Annotated[
 ]
 Cases = Annotated[str, typer.Option("--cases", help="Shell-style pattern: only cases whose id matches it.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
+ResamplingSeed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the resampling for intervals and tests.")
+]
+ShownChallenge = Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")]
 Runs = Annotated[
     Path | None, typer.Option("--runs", help="Folder of run directories (MEDBENCH_RUNS, ./runs).")
 ]
@@ -166,12 +201,29 @@ def _limit_memory(text: str | None) -> str | None:
     return text
 
 
+def page_place(path: Path | None) -> Path | None:
+    """The path of a page to write, a file in a folder that is there: a misspelt one makes no folders.
+
+    Raises:
+        MedbenchError: ``output.folder``.
+    """
+    from medbench.core.errors import MedbenchError
+
+    if path is not None and path.is_dir():
+        raise MedbenchError("output.folder", f"{path}: is a folder, not a page.", "Name a file: page.html.")
+    if path is not None and not path.expanduser().parent.is_dir():
+        raise MedbenchError(
+            "output.folder", f"{path}: there is no folder {path.parent}.", "Make it, or write elsewhere."
+        )
+    return path
+
+
 MemoryLimit = Annotated[
     str | None,
     typer.Option(
         "--memory-limit",
         callback=_limit_memory,
-        help="Most memory for reading one file, e.g. 8GiB; 2GiB if not given.",
+        help="Memory limit for reading one file, e.g. 8GiB; 2GiB if not given.",
     ),
 ]
 Workers = Annotated[

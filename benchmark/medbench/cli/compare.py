@@ -11,7 +11,7 @@ import typer
 from medbench.cli import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from medbench.leaderboards.compare import Difference
     from medbench.records.reading import Run
@@ -32,7 +32,7 @@ def command(
         typer.Option(
             "--predictions",
             "-p",
-            help="Also the last evaluation of predictions that medbench.toml declares; repeatable.",
+            help="Also compare the last evaluation of these predictions of medbench.toml; repeatable.",
             metavar="NAME",
         ),
     ] = None,
@@ -52,7 +52,11 @@ def command(
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Write this page: differences case by case, plots, images, tests."),
+        typer.Option(
+            "--html",
+            callback=arguments.page_place,
+            help="Write this page: differences case by case, plots, images, tests.",
+        ),
     ] = None,
     data: arguments.DataFolder = None,
     folders: Annotated[
@@ -62,7 +66,7 @@ def command(
             help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
-    seed: arguments.Seed = 0,
+    seed: arguments.ResamplingSeed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
@@ -75,11 +79,13 @@ def command(
     from medbench.leaderboards.compare import compare_runs
     from medbench.records.reading import find_run
 
+    if html is None:
+        _refuse_ignored({"--data": data, "--prediction-folder": folders})
     boards = leaderboards or leaderboards_folder()
     names = [*(runs or ()), *(predictions or ())]
     entries = [find_run(name, runs_folder or default_folder(), boards) for name in names]
     differences = compare_runs(entries, metrics or (), seed, margin)
-    legend = [*_lost(entries), *_legend(differences)]
+    legend = [*_same(entries), *_lost(entries), *_legend(differences)]
     if html is not None:
         from medbench.running.comparison import comparison
 
@@ -100,6 +106,31 @@ def command(
     _print_standings(f"Ranking of {record.challenge.title}{kind}", standings)
     for line in legend:
         typer.echo(line)
+
+
+def _refuse_ignored(options: Mapping[str, object]) -> None:
+    """Refuse options of the page where none is written.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    from medbench.core.errors import MedbenchError
+
+    for name, value in options.items():
+        if value:
+            raise MedbenchError(
+                "option.ignored", f"{name} has no effect without --html.", "Give --html FILE."
+            )
+
+
+def _same(runs: Sequence[Run]) -> list[str]:
+    """Which runs stand there twice, so that a difference of 0 says nothing."""
+    counts = Counter((run.record.key, run.title) for run in runs)
+    return [
+        f"{title} is given {count} times: a run never differs from itself, so these zeros say nothing."
+        for (_, title), count in counts.items()
+        if count > 1
+    ]
 
 
 def _lost(runs: Sequence[Run]) -> list[str]:
@@ -188,20 +219,24 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 
 
 def _legend(differences: Sequence[Difference]) -> list[str]:
-    """What the tables say and what these groups cannot say."""
+    """Sentences on how to read the tables, and on the limits of few groups."""
     family = max((d.hypotheses for d in differences), default=0)
     lines = [
-        f"Second minus first. Holm over {family} comparisons in the headline columns or in those named; a "
-        "dash stands for a column that is not of this family. Groups are exchanged as a whole; cases in "
-        "brackets have no value in one of the runs.",
+        f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "
+        "in those named; a dash stands for a column that is not of this family. Groups are exchanged as a "
+        "whole; cases in brackets have no value in one of the runs.",
         "By group: groups in which the second run is better, equal or worse by the mean over their cases; "
         "the rank-biserial correlation is +1 when it is better wherever they differ.",
     ]
+    lines.append(
+        "Permutation p: the results of the two runs are exchanged group by group. Least p: the smallest that "
+        "exchanges of the differing groups can give, after the same correction."
+    )
     blind = [d for d in differences if d.hypotheses and d.least_p is not None and d.least_p > _LEVEL]
     if blind:
         lines.append(
             f"{len(blind)} of {family} comparisons cannot reach p ≤ {_LEVEL} after correction whatever the "
-            "difference: least p is the smallest that exchanges of the differing groups can give."
+            "difference: their least p is larger."
         )
     if differences and differences[0].margin is not None:
         lines.append(

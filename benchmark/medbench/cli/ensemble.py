@@ -13,13 +13,18 @@ def command(
     parents: Annotated[list[str], typer.Argument(metavar="RUN RUN …", help="Folders or keys of runs.")],
     data: arguments.DataFolder = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="cpu, cuda or cuda:N; each run's own if not given.")
+        str | None,
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:N or mps; each run's own if not given.",
+            callback=arguments.known_device,
+        ),
     ] = None,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Answer by the networks of several runs together: a run of its own, with its parents in the record."""
+    """Combine the predictions of several runs' networks by vote or mean; score and record them as a run."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.results import show_finished
     from medbench.running.ensemble import EnsembleRequest, run_ensemble

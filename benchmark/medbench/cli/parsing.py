@@ -168,3 +168,19 @@ def parse_classes(text: str | None) -> int | list[str] | None:
     if text is None:
         return None
     return int(text) if text.isdecimal() else [name.strip() for name in text.split(",")]
+
+
+def parse_values(text: str | None) -> tuple[float, float] | None:
+    """The values of black and white from ``0,4095``.
+
+    Raises:
+        MedbenchError: ``option.malformed``.
+    """
+    if text is None:
+        return None
+    numbers = parse_numbers(text, "--values")
+    if len(numbers) != 2 or not numbers[0] < numbers[1]:
+        raise MedbenchError(
+            "option.malformed", f"--values '{text}' is no least and greatest value.", "For example 0,4095."
+        )
+    return numbers[0], numbers[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +32,15 @@ def command(
             "--classes", help="With --images: names or number of the classes, where the weights do not say."
         ),
     ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(
+            "--values",
+            help="With --images: black and white of images with more than 8 bits, e.g. 0,4095; else as the "
+            "data say that the weights learnt.",
+            metavar="LEAST,GREATEST",
+        ),
+    ] = None,
     request_file: arguments.RequestFile = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
@@ -55,31 +64,65 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
-    """Predict a split, or with --images any folder, without scoring; repeat to resume."""
+    """Predict a split, or with --images a folder of images, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
     from medbench.running.request_file import request_of
     from medbench.running.zero_shot import zero_shot_options
 
+    if images is not None:
+        _refuse_of_challenge(context)
     options = request_options(context)
     if prompts is not None:
         options = zero_shot_options(options, prompts)
     if images is not None:
-        rows = _predict_images(options, images, classes, output)
+        rows = _predict_images(options, (images, output), classes, values)
     else:
+        _refuse_ignored({"classes": classes, "values": values})
         rows = predict_request(request_of(options), output, ConsoleProgress())
     failed = [row for row in rows if row.status != "ok"]
     typer.echo(f"{len(rows) - len(failed)} of {len(rows)} cases predicted in {output / 'predictions'}")
     raise typer.Exit(1 if failed else 0)
 
 
+def _refuse_of_challenge(context: typer.Context) -> None:
+    """Refuse options that have an effect with a challenge alone.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    for name in ("data", "split", "recipe", "cases", "tiling", "stitch", "seed", "runs"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise MedbenchError(
+                "option.ignored",
+                f"--{name} has no effect with --images.",
+                "Leave it out, or give -c CHALLENGE.",
+            )
+
+
+def _refuse_ignored(given: Mapping[str, str | None]) -> None:
+    """Refuse options that have an effect with --images alone.
+
+    Raises:
+        MedbenchError: ``option.ignored``.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise MedbenchError(
+                "option.ignored",
+                f"--{name} has no effect with a challenge.",
+                "Leave it out, or give --images.",
+            )
+
+
 def _predict_images(
-    options: dict[str, Any], images: Path, classes: str | None, output: Path
+    options: dict[str, Any], folders: tuple[Path, Path], classes: str | None, values: str | None
 ) -> Sequence[CaseRow]:
     """Predict a folder of images without a challenge."""
     from medbench.cli.console import ConsoleProgress
-    from medbench.cli.parsing import parse_classes
+    from medbench.cli.parsing import parse_classes, parse_values
     from medbench.running.predict_images import predict_images
     from medbench.running.predictors import load_predictor
     from medbench.running.request_file import request_of
@@ -88,8 +131,9 @@ def _predict_images(
         raise MedbenchError(
             "predict.either",
             "-c and --images exclude each other.",
-            "A challenge's cases, or a folder of images.",
+            "Give -c to predict a challenge's cases, or --images to predict a folder.",
         )
+    images, output = folders
     request = request_of({**options, "challenge": "images"})
     predictor = load_predictor(
         request.model,
@@ -98,5 +142,6 @@ def _predict_images(
         options=request.options,
         inference=request.inference,
         folder=images,
+        values=parse_values(values),
     )
     return predict_images(predictor, images, output, ConsoleProgress())

@@ -25,13 +25,15 @@ def command(
         list[str] | None,
         typer.Option("--metric", help="Only this column; repeatable. The headline columns if not given."),
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=10, help="Resamples of the groups.")] = 1000,
-    seed: arguments.Seed = 0,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=10, help="Number of resamples of the groups.")
+    ] = 1000,
+    seed: arguments.ResamplingSeed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Rankings of runs on the same cases by every scheme, with their stability when groups are resampled."""
+    """Rank runs on the same cases by every scheme, with the stability of ranks over resampled groups."""
     from medbench.cli.console import print_json
     from medbench.core.folders import leaderboards_folder
     from medbench.core.folders import runs_folder as default_folder
@@ -49,7 +51,7 @@ def command(
     typer.echo(
         f"Brackets: 95 % range of the rank over {resamples} resamples of {rankings.groups} groups"
         + (f" ({min(resamples, OWN_RESAMPLES)} for the challenge's own)" if rankings.official else "")
-        + "; τ: Kendall's rank correlation of the resamples' rankings with this one, mean and 95 % range."
+        + "; τ: Kendall's rank correlation of the resamples' rankings with this one, median and 95 % range."
     )
     typer.echo(MISSING)
 

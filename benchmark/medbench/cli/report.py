@@ -25,7 +25,13 @@ def command(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page; report.html in the run's folder.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            callback=arguments.page_place,
+            help="Page to write; report.html in the run's folder if not given.",
+        ),
     ] = None,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,

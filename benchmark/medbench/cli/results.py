@@ -8,6 +8,8 @@ from medbench.cli.console import print_json, print_table
 from medbench.records.reading import Finished
 from medbench.records.tables import RESULT_HEADINGS, result_rows, result_tables, result_title
 from medbench.running.combinations import Combinations
+from medbench.running.evaluation_shards import ShardScores
+from medbench.running.shard import Shard
 
 
 def show_finished(finished: Finished, as_json: bool) -> None:
@@ -39,6 +41,17 @@ def show_finished(finished: Finished, as_json: bool) -> None:
         typer.echo(f"Repeat: {finished.command}")
     typer.echo(f"Record: {finished.folder / 'record.json'}")
     typer.echo(f"Report: {finished.folder / 'report.html'}")
+
+
+def show_shard(shard: Shard, scored: ShardScores, as_json: bool) -> int:
+    """Print where a shard's rows lie, and how many of its cases were scored; the exit code."""
+    statuses = [row.status for row in scored.rows]
+    if as_json:
+        print_json({"shard": str(shard), "folder": str(scored.folder), "cases": len(statuses)})
+    else:
+        typer.echo(f"Shard {shard}: {statuses.count('ok')} of {len(statuses)} cases scored.")
+        typer.echo(f"Shard: {scored.folder}; bring all shards together with medbench merge.")
+    return int(statuses.count("ok") < len(statuses))
 
 
 def _say_what_was_done(finished: Finished) -> None:

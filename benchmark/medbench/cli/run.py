@@ -42,6 +42,7 @@ def command(
     cases: arguments.Cases = "*",
     workers: arguments.Workers = 1,
     scheduler: arguments.Scheduler = None,
+    shard: arguments.ShardOf = None,
     memory_limit: arguments.MemoryLimit = None,
     seed: arguments.Seed = 0,
     repeats: arguments.Repeats = 1,
@@ -52,18 +53,23 @@ def command(
     ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Predict, score officially, and record a split; add it to the leaderboard. Repeat to resume."""
+    """Predict a split, score it officially, record the run and add its row to the leaderboard.
+
+    Repeat the same command to resume.
+    """
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
-    from medbench.cli.results import show_combinations, show_finished, show_phases
+    from medbench.cli.results import show_combinations, show_finished, show_phases, show_shard
     from medbench.core.errors import MedbenchError
     from medbench.running.combinations import combine_request
     from medbench.running.prediction_orders import Workers
     from medbench.running.request_file import request_of
     from medbench.running.run import run_request
+    from medbench.running.run_shards import predict_shard
+    from medbench.running.shard import Shard
     from medbench.running.zero_shot import zero_shot_options
 
-    own = Workers(workers, scheduler)
+    own, part = Workers(workers, scheduler), Shard.parse(shard) if shard else None
     options = request_options(context)
     if prompts is not None:
         options = zero_shot_options(options, prompts)
@@ -71,16 +77,24 @@ def command(
     if every:
         del options["modalities"]
     request = request_of(options)
-    if every and own.elsewhere:
+    if every and (own.elsewhere or part is not None):
         raise MedbenchError(
             "option.ignored",
-            "--workers and --scheduler have no effect with --modalities all-combinations.",
+            "--workers, --scheduler and --shard have no effect with --modalities all-combinations.",
             "Leave them out.",
+        )
+    if part is not None and profile:
+        raise MedbenchError(
+            "option.ignored",
+            "--profile has no effect with --shard.",
+            "Leave it out; medbench merge adds up times.",
         )
     if every:
         combinations = combine_request(request, ConsoleProgress())
         show_combinations(combinations, as_json)
         raise typer.Exit(combinations.exit_code)
+    if part is not None:
+        raise typer.Exit(show_shard(part, predict_shard(request, part, own, ConsoleProgress()), as_json))
     finished = run_request(request, ConsoleProgress(), own)
     show_finished(finished, as_json)
     if profile:

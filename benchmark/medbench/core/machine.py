@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import sys
 from pathlib import Path
 
 
@@ -19,6 +20,16 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
+def processor_vendor() -> str:
+    """Vendor of an x86 processor (``GenuineIntel``, ``AuthenticAMD``); empty where unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
 def memory_bytes() -> int:
     """Memory of this machine, in bytes; 64 GiB where the system does not say."""
     try:
@@ -30,6 +41,16 @@ def memory_bytes() -> int:
 def usable_cores() -> int:
     """Number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_GPU_FILES = ("nvidia*", "nvmap", "kfd", "dxg")
+"""Device files of drivers: NVIDIA's, Jetson's, AMD's, and Windows' own in its Linux."""
+
+
+def has_no_gpu() -> bool:
+    """Whether the system shows that no driver of a GPU is there; false where it does not say."""
+    devices = Path("/dev")
+    return sys.platform == "linux" and not any(next(devices.glob(name), None) for name in _GPU_FILES)
 
 
 _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}

@@ -94,23 +94,29 @@ def worst_slices(
 ) -> list[Illustration]:
     """Slices of a volume around the one with most wrong voxels, that one marked.
 
-    Where nothing is wrong, the slice with most voxels of structures stands in.
+    Where nothing is wrong, the slice with most voxels of structures stands in; so it does for a prediction of
+    another size, which is not drawn.
 
     Args:
         slices: ``(z, height, width, 3)``, 8 bit.
         reference: label map ``(z, height, width)``.
-        prediction: the same shape.
+        prediction: label map; its size is said in words where it is not the reference's.
     """
-    wrong = np.count_nonzero(reference != prediction, axis=(1, 2))
+    other = ""
+    if prediction.shape != reference.shape:
+        sizes = ["×".join(map(str, labels.shape)) for labels in (prediction, reference)]
+        other = f"the prediction is {sizes[0]} where the reference is {sizes[1]}: not drawn"
+    drawn = np.zeros_like(reference) if other else prediction
+    wrong = np.count_nonzero(reference != drawn, axis=(1, 2))
     worst = int((wrong if wrong.any() else np.count_nonzero(reference, axis=(1, 2))).argmax())
     first = max(0, min(worst - SLICES // 2, len(slices) - SLICES))
     return [
         Illustration(
             slices[z],
             reference[z],
-            prediction[z],
+            drawn[z],
             "slice",
-            f"slice {z + 1} of {len(slices)}, {wrong[z]:,} wrong pixels",
+            f"slice {z + 1} of {len(slices)}, {other or f'{wrong[z]:,} wrong pixels'}",
             worst=z == worst,
         )
         for z in range(first, min(len(slices), first + SLICES))

@@ -98,6 +98,10 @@ def read_project(path: Path) -> Project:
 
 
 def use_project(path: Path | None) -> None:
-    """Take a project file in place of the working folder's, in this process; ``None`` ends that."""
+    """Take a project file in place of the working folder's, in this process; ``None`` ends that.
+
+    The file that is taken already is not pinned: it stays the working folder's.
+    """
     global _given
-    _given = path
+    if path is None or path != project_path():
+        _given = path

@@ -32,14 +32,18 @@ def load_object(target: str) -> Any:
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> MedbenchError:
     """The error for an unknown name, with the nearest names as hint."""
     names = sorted(names)
-    named_after = [candidate for candidate in names if candidate.lower().startswith(f"{name.lower()}.")]
-    close = sorted(named_after, key=lambda candidate: candidate.count("."))[:8]
-    if not close:
-        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    if not close:
-        close = [candidate for candidate in names if name.lower() in candidate.lower()][:3]
+    close = nearest_names(name, names)
     hint = f"Did you mean {', '.join(close)}?" if close else f"Known: {', '.join(names) or 'none'}."
     return MedbenchError(f"{kind}.unknown", f"There is no {kind} named '{name}'.", hint)
+
+
+def nearest_names(name: str, names: Iterable[str]) -> list[str]:
+    """The names that may be meant by one that is none of them, the nearest first; none where all are far."""
+    names = sorted(names)
+    named_after = [candidate for candidate in names if candidate.lower().startswith(f"{name.lower()}.")]
+    close = sorted(named_after, key=lambda candidate: candidate.count("."))[:8]
+    close = close or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return close or [candidate for candidate in names if name.lower() in candidate.lower()][:3]
 
 
 class Registry(Generic[T]):
@@ -117,7 +121,7 @@ class Registry(Generic[T]):
             return cast(T, load_object(target))
         except MedbenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if target.startswith("medbench."):
                 raise
             raise broken(f"{self.kind} {name} of {target}", error) from error

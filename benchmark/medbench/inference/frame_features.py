@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.models.random_state import seeded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,11 +77,10 @@ def prepare_frame(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
-    import torch
+    from torch.nn import Identity
     from torchvision.models import googlenet
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
+    with seeded(RANDOM_SEED):
         network = googlenet(
             weights=None, aux_logits=False, init_weights=False, transform_input=state is not None
         )
@@ -96,6 +96,6 @@ def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:
                 "Use torchvision's googlenet-1378be20.pth.",
             )
         network.load_state_dict(own_state)
-    network.fc = torch.nn.Identity()
+    network.fc = Identity()
     network.eval()
     return network

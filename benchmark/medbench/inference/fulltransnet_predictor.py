@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, SequenceSample
-from medbench.inference.predictor import TimedPredictor
+from medbench.inference.predictor import TimedPredictor, refuse_not_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class FullTransNetPredictor(TimedPredictor):
 
         Raises:
             MedbenchError: ``model.needs_reference`` in the published form where the challenge shows it none,
-                ``model.input`` for more frames than the network's length.
+                ``model.input`` for more frames than the network's length, ``network.not_finite``.
         """
         import torch
 
@@ -50,6 +50,7 @@ class FullTransNetPredictor(TimedPredictor):
         with self.timed("forward"), self.inferring():
             scores = self.network.frame_scores(frames, frames[:, decoder_frames], everywhere[None])
         with self.timed("postprocess"):
+            refuse_not_finite(scores)
             return Prediction({"frame_scores": scores[0].float().cpu().numpy()})
 
     def _decoder_frames(self, sample: SequenceSample) -> Tensor:

@@ -222,9 +222,7 @@ class NetworkPredictor(TimedPredictor):
             with self.timed("forward"):
                 outputs = self._forward(prepared)
             with self.timed("postprocess"):
-                geometry = ImageGeometry(
-                    images.shape[1:3], prepared.shape[2:], self.contract.resampling, self.contract.padded
-                )
+                geometry = self._geometry(images, prepared)
                 for task, answers in batches.items():
                     answers.append(decode(task, outputs[task], geometry))
         return Prediction({task: _joined(answers) for task, answers in batches.items()})
@@ -240,16 +238,11 @@ class NetworkPredictor(TimedPredictor):
         with self.timed("preprocess"):
             images = np.concatenate([sample.images for sample in samples])
             prepared = self.contract.prepare(images)
-        geometry = ImageGeometry(images.shape[1:3], prepared.shape[2:], self.contract.resampling)
+        geometry = self._geometry(images, prepared)
         on_cuda = self.device.type == "cuda"
         marks = self._marks() if on_cuda else None
-        with self.timed("enqueue" if on_cuda else "forward"):
-            if marks is not None:
-                marks[0].record()
-            with self.computing():
-                output = self.network(self._placed(prepared))
-            if marks is not None:
-                marks[1].record()
+        with self.timed("enqueue" if on_cuda else "forward"), self._marked(marks), self.computing():
+            output = self.network(self._placed(prepared))
         outputs = outputs_by_task(output, self.tasks)
 
         def finish() -> list[Prediction]:
@@ -264,10 +257,27 @@ class NetworkPredictor(TimedPredictor):
 
         return finish
 
+    def _geometry(self, images: npt.NDArray[Any], prepared: npt.NDArray[np.float32]) -> ImageGeometry:
+        contract = self.contract
+        return ImageGeometry(images.shape[1:3], prepared.shape[2:], contract.resampling, contract.padded)
+
     def _marks(self) -> tuple[torch.cuda.Event, torch.cuda.Event]:
         import torch
 
         return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+
+    @contextlib.contextmanager
+    def _marked(self, marks: tuple[torch.cuda.Event, torch.cuda.Event] | None) -> Iterator[None]:
+        """Record where a block's work begins and ends in the stream of the network's own device."""
+        import torch
+
+        if marks is None:
+            yield
+            return
+        stream = torch.cuda.current_stream(self.device)
+        marks[0].record(stream)
+        yield
+        marks[1].record(stream)
 
     @contextlib.contextmanager
     def _beside(self, marks: Any, outputs: Mapping[str, Any]) -> Iterator[None]:

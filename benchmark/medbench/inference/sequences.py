@@ -10,7 +10,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, SequenceSample
 from medbench.inference.decoding import outputs_by_task
-from medbench.inference.predictor import TimedPredictor
+from medbench.inference.predictor import TimedPredictor, refuse_not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,8 @@ class SequencePredictor(TimedPredictor):
         """The prediction of a sequence: float32 with one entry per frame for each task.
 
         Raises:
-            MedbenchError: ``network.outputs`` when an output is missing or has not one entry a frame.
+            MedbenchError: ``network.outputs`` when an output is missing or has not one entry a frame,
+                ``network.not_finite`` when an entry is NaN or infinite.
         """
         import torch
 
@@ -63,7 +64,8 @@ def _frames(task: str, output: Any, frames: int) -> npt.NDArray[np.float32]:
     if values.shape[:2] != (1, frames):
         raise MedbenchError(
             "network.outputs",
-            f"The network's output for {task} has the shape {values.shape}, where (1, {frames}) is due.",
+            f"The network's output for {task} has the shape {values.shape}, expected (1, {frames}).",
             "Return one entry for every frame of the sequence.",
         )
+    refuse_not_finite(output)
     return values[0]

@@ -244,14 +244,14 @@ class SlidePredictor:
         def threshold(band: tuple[int, int]) -> None:
             start, stop = band
             rows = np.minimum(np.arange(start, stop) // CELL, tissue.shape[0] - 1)
-            if not tissue[rows].any() or not _any_above_half(stored, grid, start, stop):
+            if not tissue[rows].any():
                 return
-            inside = enlarged_rows(stored, grid, start, stop)[:, : mask.shape[1]] > _HALF
-            for cell in np.unique(rows):
-                part = slice(*np.searchsorted(rows, [cell, cell + 1]))
-                inside[part] &= tissue[cell][columns]
             window = mask.window(start, stop, "r+")
-            np.multiply(inside, np.uint8(255), out=window)
+            for first, part in parts_above_half(stored, grid, start, stop):
+                inside = part[:, : mask.shape[1] - first]
+                place = slice(first, first + inside.shape[1])
+                inside &= tissue[rows][:, columns[place]]
+                np.multiply(inside, np.uint8(255), out=window[:, place])
             window.flush()
 
         with _workers() as workers:
@@ -295,8 +295,43 @@ def read_mirrored(image: SlideImage, rows: tuple[int, int], columns: tuple[int, 
     )
 
 
-def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> npt.NDArray[np.float32]:
+def parts_above_half(
+    stored: StoredMask, grid: TileGrid, start: int, stop: int
+) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
+    """Where rows of the map exceed one half at the working level: first columns, and masks from there.
+
+    Beyond these columns no pixel does, as interpolation exceeds no pixel that it is between. Where its sums
+    are exact, columns by themselves have the values that they have among all, so only those are computed.
+    """
+    first, last = _rows_between(stored, grid, start, stop)
+    occupied = np.asarray(stored.window(first, last).max(axis=0) > _HALF)
+    unit = grid.scale.numerator
+    if occupied.any() and not _interpolates_exactly(grid):
+        occupied[:] = True
+    near = np.convolve(occupied, np.ones(5, np.int8))[2:-2] > 0
+    units = near.reshape(-1, unit).any(axis=1)
+    changes = np.flatnonzero(np.diff(np.pad(units, 1).view(np.int8))) * unit
+    for begin, end in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
+        yield grid.slide_px(begin), enlarged_rows(stored, grid, start, stop, slice(begin, end)) > _HALF
+
+
+def _interpolates_exactly(grid: TileGrid) -> bool:
+    """Whether places, shares and sums of 8-bit values between pixels of the map are exact in float32."""
+    below = grid.scale.denominator
+    return below & (below - 1) == 0 and below <= 128 and 2 * below * max(grid.map_shape) < 1 << 24
+
+
+def enlarged_rows(
+    stored: StoredMask, grid: TileGrid, start: int, stop: int, columns: slice
+) -> npt.NDArray[np.float32]:
     """Rows of the map at the working level, interpolated between the centres of its pixels.
+
+    Args:
+        stored: the map.
+        grid: its tiles.
+        start: first row of the slide.
+        stop: last row of the slide, exclusive.
+        columns: of the map, whole pixels of the slide, and taken by themselves.
 
     Returns:
         ``(stop - start, width)`` from 0 to 255; the width may exceed the slide's by less than a map pixel.
@@ -304,21 +339,21 @@ def enlarged_rows(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> 
     import cv2
 
     if grid.scale == 1:
-        return np.asarray(stored.window(start, stop), np.float32)
+        return np.asarray(stored.window(start, stop)[:, columns], np.float32)
     low, high, share = _between_rows(stored, grid, start, stop)
     first = int(low[0])
-    window = np.asarray(stored.window(first, int(high[-1]) + 1), np.float32)
+    window = np.asarray(stored.window(first, int(high[-1]) + 1)[:, columns], np.float32)
     rows = window[low - first] * (1 - share) + window[high - first] * share
-    width = grid.slide_px(stored.shape[1])
+    width = grid.slide_px(rows.shape[1])
     return np.asarray(cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _any_above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> bool:
-    """Whether interpolation between the pixels of these rows can exceed one half."""
-    if grid.scale != 1:
-        low, high, _ = _between_rows(stored, grid, start, stop)
-        start, stop = int(low[0]), int(high[-1]) + 1
-    return bool(stored.window(start, stop).max() > _HALF)
+def _rows_between(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, int]:
+    """First and last (exclusive) row of the map that interpolation to rows of the slide reads."""
+    if grid.scale == 1:
+        return start, stop
+    low, high, _ = _between_rows(stored, grid, start, stop)
+    return int(low[0]), int(high[-1]) + 1
 
 
 def _between_rows(

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_bytes
 from medbench.core.machine import memory_bytes
+from medbench.core.registry import nearest_names
 from medbench.core.text import printable
 from medbench.inference.facts import read_facts
 from medbench.inference.wrappers import DICTIONARIES, peelings, unwrapped
@@ -66,7 +67,7 @@ def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> 
             ``weights.corrupt``, ``weights.not_a_state_dict``, ``weights.not_finite``, or ``weights.facts``.
     """
     if not path.is_file():
-        raise MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", "Check --weights.")
+        raise no_such_checkpoint(path)
     content = read_bytes(path, memory_bytes() // 2)
     sha256 = hashlib.sha256(content).hexdigest()
     if verify is not None:
@@ -75,6 +76,21 @@ def load_checkpoint(path: Path, verify: Callable[[str], None] | None = None) -> 
     state = unwrapped(state)
     refuse_infinite(state, str(path))
     return Checkpoint(state, facts, sha256)
+
+
+def no_such_checkpoint(path: Path, words: Sequence[str] = ()) -> MedbenchError:
+    """The error for a checkpoint that is not there, with the nearest name.
+
+    Args:
+        path: as it was given.
+        words: that are understood in place of a file.
+    """
+    beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest_names(path.name.lower(), words) if len(path.parts) == 1 else []
+    near = (near or [str(path.with_name(name)) for name in nearest_names(path.name, beside)])[:1]
+    also = f" Expected a file, {' or '.join(words)}." if words else ""
+    meant = f"Did you mean {near[0]}?" if near else "Check --weights."
+    return MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", meant + also)
 
 
 def refuse_infinite(state: Mapping[str, torch.Tensor], source: str) -> None:
@@ -128,7 +144,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _stored(content: bytes, path: Path) -> Any:
-    """What the bytes of a checkpoint hold: tensors and plain values."""
+    """Contents of a checkpoint's bytes: tensors and plain values."""
     import pickle
 
     import torch

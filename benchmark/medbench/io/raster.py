@@ -16,6 +16,7 @@ from medbench.io.gate.expected import Expected
 from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.meaning import check_black_is_zero, check_upright, shown, whole_labels
 from medbench.io.gate.refusal import Reject
+from medbench.io.gate.tiff import TiffPage
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
@@ -52,6 +53,18 @@ def read_image_and_header(
         if image.ndim == 3 and image.shape[2] > 3:
             image = np.ascontiguousarray(image[:, :, :3])
         return image, header
+
+
+def read_size(path: Path, *, root: Path | None = None, expected: Expected | None = None) -> tuple[int, int]:
+    """Height and width of an image or a label map by its header.
+
+    Raises:
+        MedbenchError: what the gate refuses of a header.
+    """
+    with entrance(path, "image", root=root, expected=expected) as admitted:
+        header = admitted.header.header if isinstance(admitted.header, TiffPage) else admitted.header
+        assert isinstance(header, ImageHeader)
+        return header.height, header.width
 
 
 def read_label_map(

@@ -17,6 +17,8 @@ from medbench.io.gate.expected import Expected
 from medbench.io.gate.refusal import Reject, refusal_of
 
 LARGEST_TABLE_BYTES = 256 << 20
+BYTES_A_CELL = 256
+"""Of memory, at most; tables that were handed in are judged by it while they are read."""
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 _REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 _NOT_FINITE = re.compile(r"nan|[+-]?inf", re.IGNORECASE)
@@ -79,7 +81,9 @@ def read_lines(path: Path, *, expected: Expected | None = None) -> list[tuple[in
     """
     expected = expected or Expected(memory_bytes=LARGEST_TABLE_BYTES)
     with entrance(path, "table", expected=expected) as admitted:
-        return [(line, [cell.strip() for cell in cells]) for line, cells in _lines(path, admitted.content)]
+        most = expected.budget_bytes // BYTES_A_CELL if expected.role == "prediction" else None
+        lines = _lines(path, admitted.content, most)
+        return [(line, [cell.strip() for cell in cells]) for line, cells in lines]
 
 
 def plain_text(path: Path) -> str:
@@ -173,17 +177,25 @@ def _rows(
     return header, rows
 
 
-def _lines(path: Path, content: bytearray) -> list[tuple[int, list[str]]]:
-    """Lines that are not empty, each with its number and its cells."""
+def _lines(path: Path, content: bytearray, most_cells: int | None = None) -> list[tuple[int, list[str]]]:
+    """Lines that are not empty, each with its number and its cells; no more than so many cells."""
     reader = csv.reader(
         io.StringIO(_text(content), newline=""),
         delimiter="\t" if path.suffix.lower() == ".tsv" else ",",
         strict=True,
     )
+    lines, count = [], 0
     try:
-        return [(reader.line_num, cells) for cells in reader if cells]
+        for cells in reader:
+            count += len(cells)
+            if most_cells is not None and count > most_cells:
+                facts = f"holds more than {most_cells:,} values"
+                raise Reject("file.too_large", facts, "Hand in the rows of the cases alone.")
+            if cells:
+                lines.append((reader.line_num, cells))
     except csv.Error as error:
         raise Reject("data.table", f"line {reader.line_num}: {error}", _AS_RELEASED) from error
+    return lines
 
 
 def _text(content: bytearray) -> str:

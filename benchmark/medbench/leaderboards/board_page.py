@@ -11,6 +11,7 @@ from typing import Any
 from medbench.core.result_table import MetricSpec
 from medbench.leaderboards.boards import Board, Cell, Entry, Table
 from medbench.leaderboards.case_figures import BoardEvidence, Ranges, case_figures
+from medbench.leaderboards.costs import GMACS, PARAMETERS, TIME
 from medbench.leaderboards.sections import group_text
 from medbench.leaderboards.table_text import cells, facts, headings, notes, text
 from medbench.records.legend import definitions
@@ -121,25 +122,43 @@ _HELP = {
 }
 
 
+_COST_HELP = {
+    PARAMETERS: "parameters in millions",
+    GMACS: "multiply-adds of one sample in billions, as medbench profile counts them",
+    "p50": "median latency of one sample, as medbench profile measured it; * unsteady",
+    TIME: "mean of what the run itself took to predict a case: preprocessing, forward pass, postprocessing",
+}
+
+
+def _help(name: str) -> str:
+    """Explanation of a heading, where the heading needs one."""
+    return _HELP.get(name) or next((words for cost, words in _COST_HELP.items() if name.startswith(cost)), "")
+
+
 def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
     metrics = {heading(metric): metric for metric in table.metrics}
-    made = []
+    columns = []
     for name in headings(table):
         metric = metrics.get(name)
         word = name in ("model", "who", "source", "run")
         if metric is None:
             shown = "rank (95 % range)" if name == "rank" and ranges else name
-            made.append(PageHeading(shown, _HELP.get(name, ""), word=word))
+            columns.append(PageHeading(shown, _help(name), word=word))
         else:
-            made.append(
-                PageHeading(name, f"definition {metric.convention}", metric.better, metric.convention)
+            columns.append(
+                PageHeading(
+                    name,
+                    f"definition {metric.convention}",
+                    "" if metric.signed else metric.better,
+                    metric.convention,
+                )
             )
-    return made
+    return columns
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What the rows of a table share: its number, the evidence, ends of the columns, ranges of the ranks."""
+    """Context of a table's rows: its number, the evidence, ends of the columns, ranges of the ranks."""
 
     place: int
     table: Table

@@ -92,7 +92,8 @@ class Table:
         population: data of published numbers.
         sections: spread over cases, subgroups, repetitions with other seeds.
         substitute: what the data are, where they stand for the release.
-        note: what the table lacks, or what its marks mean; empty where there is nothing to say.
+        note: what the table lacks and what its marks mean, a sentence or two a line; empty where there is
+            nothing to say.
     """
 
     kind: Kind
@@ -270,7 +271,7 @@ def _table(
         scoring=first.get("scoring_sha256") or "",
         sections=sections(ordered, shown),
         substitute=(first.get("settings") or {}).get("substitute", ""),
-        note=_note(challenge, first, shown, constant),
+        note="\n".join([_note(challenge, first, shown, constant), *_without_values(ordered, shown)]),
     )
 
 
@@ -295,6 +296,20 @@ def _note(challenge: str, row: Row, metrics: Sequence[MetricSpec], constant: Row
         "side of 0 (where that difference is not on record, the row's own interval on that of the baseline's "
         "value)."
     )
+
+
+def _without_values(rows: Sequence[Row], metrics: Sequence[MetricSpec]) -> list[str]:
+    """A sentence on columns in which no row has a value."""
+
+    def valued(name: str) -> bool:
+        return any((row["metrics"].get(name) or {}).get("value") is not None for row in rows)
+
+    titles = [
+        metric.title + f" [{metric.unit}]" * bool(metric.unit)
+        for metric in metrics
+        if not valued(metric.name)
+    ]
+    return [f"No row has a value in: {', '.join(titles)}."] if titles else []
 
 
 def _subset(row: Row) -> tuple[int, int] | None:
@@ -370,7 +385,7 @@ def _best_first(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ..
 
 
 def published_name(result: Mapping[str, Any]) -> str:
-    """What a table calls a published number: its authors or model, and the name on the board if another."""
+    """Title of a published number in a table: its authors or model, and the name on the board if another."""
     nickname = result.get("nickname")
     if not nickname:
         return str(result["name"])

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
 from medbench.core.text import printable
 from medbench.leaderboards.boards import Entry, Table
+from medbench.leaderboards.costs import RunTime
 from medbench.leaderboards.rank import RESAMPLES, Ranking, rank_by
 from medbench.records.drawing import (
     Drawing,
@@ -25,12 +28,14 @@ from medbench.records.tables import heading, number
 
 MOST_ENTRIES = 20
 """Entries of one table whose cases are drawn: the first in the table's order."""
+PREDICTING = ("preprocess", "forward", "postprocess")
+"""Phases of a run that are its model's; reading, writing and scoring are the challenge's."""
 Ranges = Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class CaseFigures:
-    """What the evidence of a table's rows shows.
+    """Figures over the cases of a table's rows, from their evidence.
 
     Attributes:
         drawings: plots.
@@ -55,6 +60,7 @@ class BoardEvidence:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._runs: dict[str, Run | None] = {}
+        self._records: dict[str, Mapping[str, Any]] = {}
 
     def run(self, key: str) -> Run | None:
         """The run of a row; ``None`` where its evidence is not there or damaged."""
@@ -63,15 +69,32 @@ class BoardEvidence:
         return self._runs[key]
 
     def hardware(self, key: str) -> str:
-        """What a row's run was on: accelerator, or processor with its cores; empty where it is not known."""
-        if self.folder is None or not key.isalnum():
-            return ""
+        """Hardware of a row's run: accelerator, or processor with its cores; empty where it is not known."""
         try:
-            record = json.loads((self.folder / key[:KEY_LENGTH] / RECORD).read_bytes())
-            own = record["environment"]
+            own = self._record(key)["environment"]
             return printable(str(own["accelerator"] or f"{own['processor']}, {own['cores']} cores"))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return ""
+
+    def time(self, key: str) -> RunTime | None:
+        """Time that a row's run took to predict a case; ``None`` where it is not on record."""
+        machine = self.hardware(key)
+        try:
+            phases, cases = self._record(key)["time_s"], self._record(key)["cases_timed"]
+            seconds = sum(float(phases.get(name, 0)) for name in PREDICTING) / cases
+            return RunTime(machine, seconds) if machine and phases["forward"] > 0 else None
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError):
+            return None
+
+    def _record(self, key: str) -> Mapping[str, Any]:
+        """A row's record as it stands; empty where it is not there or cannot be read."""
+        if key not in self._records:
+            record: Any = {}
+            if self.folder is not None and key.isalnum():
+                with contextlib.suppress(OSError, ValueError):
+                    record = json.loads((self.folder / key[:KEY_LENGTH] / RECORD).read_bytes())
+            self._records[key] = record if isinstance(record, dict) else {}
+        return self._records[key]
 
     def links(self, key: str) -> dict[str, str]:
         """Names of a row's files of evidence -> where they lie beside the page."""
@@ -128,7 +151,7 @@ def _significant(pairs: Sequence[tuple[Entry, Run]]) -> str:
     """How to read the significance map, and whether its tests could reach 0.05 at all."""
     ranked = [run for entry, run in pairs if entry.rank is not None]
     groups = ranked[0].record.challenge.groups if ranked else 0
-    least = len(ranked) * (len(ranked) - 1) * 0.5**groups
+    least = min(1.0, len(ranked) * (len(ranked) - 1) * 0.5**groups)
     limit = f" With {groups} groups no p is below {least:.2g}: none can be filled." if least >= 0.05 else ""
     return (
         "Filled: the entry of the row is better than that of the column, by a one-sided Wilcoxon test of the "
@@ -169,8 +192,8 @@ def _stability(entries: Sequence[Entry], ranking: Ranking | None) -> Drawing:
     return rank_plot(
         rows,
         f"Area of a circle: share of {RESAMPLES} bootstrap resamples of the groups in which the entry has "
-        f"that rank; line: 95 % range; stroke: rank of all groups. Kendall's τ with that ranking: "
-        f"{own.tau:.2f} [{own.tau_low:.2f} – {own.tau_high:.2f}].",
+        f"that rank; line: 95 % range; stroke: rank of all groups. Kendall's τ of the resamples "
+        f"with that ranking: median {own.tau:.2f}, 95 % range {own.tau_low:.2f} – {own.tau_high:.2f}.",
     )
 
 

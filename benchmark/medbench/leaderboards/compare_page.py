@@ -21,6 +21,9 @@ from medbench.records.tables import heading, interval, number
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_MOVED = 8
 """Cases of a pair that are shown side by side."""
+_EQUIVALENCE = "equivalence p"
+_HEADINGS = ("metric", "first", "second", "difference", "95 % interval", "permutation p", "Holm", "least p",
+             _EQUIVALENCE, "cases", "groups")  # fmt: skip
 Illustrate = Callable[[Run, Sequence[str]], Sequence[Figure]]
 
 
@@ -79,6 +82,7 @@ def write_comparison(
             title=challenge.title,
             pairs=pairs,
             legend=legend,
+            illustrated=illustrate is not None,
             definitions=definitions({d.metric.name: d.metric for d in differences}.values()),
         )
     )
@@ -96,6 +100,7 @@ def _pair(
         "id": f"p{place + 1}",
         "first": first.title,
         "second": second.title,
+        "headings": [name for name in _HEADINGS if own[0].margin is not None or name != _EQUIVALENCE],
         "rows": [_tests(difference) for difference in own],
         "groups": [_groups(difference) for difference in own if difference.by_group],
         "metric": heading(metric) if metric else "",
@@ -108,11 +113,15 @@ def _pair(
     }
 
 
+def _metric(d: Difference) -> str:
+    return heading(d.metric) + (f" ({d.metric.protocol})" if d.metric.protocol else "")
+
+
 def _tests(d: Difference) -> tuple[str, ...]:
     unit = d.metric.unit
     sign = "+" if d.difference is not None and d.difference >= 0 else ""
     return (
-        heading(d.metric) + (f" ({d.metric.protocol})" if d.metric.protocol else ""),
+        _metric(d),
         number(d.values[0], unit),
         number(d.values[1], unit),
         sign + number(d.difference, unit),
@@ -120,7 +129,7 @@ def _tests(d: Difference) -> tuple[str, ...]:
         chance(d.p_permutation),
         chance(d.p_permutation_holm),
         chance(d.least_p),
-        chance(d.p_equivalence),
+        *([] if d.margin is None else [chance(d.p_equivalence)]),
         f"{d.cases} (−{d.left_out})" if d.left_out else str(d.cases),
         str(d.groups),
     )
@@ -132,7 +141,7 @@ def _groups(d: Difference) -> tuple[str, ...]:
         return ()
     biserial = "–" if own.rank_biserial is None else f"{own.rank_biserial:+.2f}"
     counts = (str(own.wins), str(own.ties), str(own.losses))
-    return (heading(d.metric), *counts, biserial, chance(own.p_wilcoxon), chance(own.p_wilcoxon_holm))
+    return (_metric(d), *counts, biserial, chance(own.p_wilcoxon), chance(own.p_wilcoxon_holm))
 
 
 def _moved(first: Run, second: Run, metric: MetricSpec) -> list[Moved]:
@@ -150,7 +159,7 @@ def _moved(first: Run, second: Run, metric: MetricSpec) -> list[Moved]:
 
 def _drawings(moved: Sequence[Moved], metric: MetricSpec) -> list[Any]:
     numbers = {case.case: case.number for case in moved}
-    gains = Series("all cases", {case.case: case.second - case.first for case in moved})
+    gains = Series("", {case.case: case.second - case.first for case in moved})
     points = {case.case: (case.first, case.second) for case in moved}
     drawings = [
         dots_and_boxes([gains], f"second − first, {heading(metric)}", numbers, "Differences case by case"),

@@ -1,7 +1,8 @@
 """Costs of a leaderboard's models: columns of its tables, and charts of accuracy over cost.
 
-Figures come from ``profiles.jsonl``. A column holds one input size, and a time one machine: models that
-were measured elsewhere have a dash there.
+Parameters stand in the rows, operations and latencies in ``profiles.jsonl``, and the time that a run itself
+took a case in its record. A column holds one input size, and a time one machine: models that were measured
+elsewhere have a dash there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
+from types import MappingProxyType
 from typing import Any, Literal
 
 from medbench.leaderboards.boards import Board, Table
@@ -20,7 +22,8 @@ from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, sh
 from medbench.records.tables import heading
 
 Better = Literal["higher", "lower"]
-PARAMETERS, GMACS = "params [M]", "GMACs"
+PARAMETERS, GMACS, TIME = "params [M]", "GMACs", "time a case [ms]"
+UNKNOWN = "No cost of these rows is on record: neither parameters nor operations nor a time of prediction."
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class CostColumns:
     """Columns to the right of a table's metrics.
 
     Attributes:
-        headings: parameters, operations at one input size, then one time a machine.
+        headings: parameters, operations and latencies at one input size, the runs' own times; each time one a
+            machine.
         cells: run key -> text under every heading.
         values: heading -> run key -> number, for plots; nothing where it is unknown or unsteady.
     """
@@ -42,8 +46,25 @@ class CostColumns:
         return self.cells.get(run, ("–",) * len(self.headings))
 
 
-def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]) -> CostColumns:
-    """Columns with the costs of a challenge's runs.
+@dataclass(frozen=True, slots=True)
+class RunTime:
+    """How long a run took to predict a case, by the clock: preprocessing, forward pass, postprocessing.
+
+    Attributes:
+        machine: that it was on.
+        seconds: mean over the cases that were timed.
+    """
+
+    machine: str
+    seconds: float
+
+
+def cost_columns(
+    rows: Sequence[Mapping[str, Any]],
+    profiles: Sequence[ProfileRecord],
+    times: Mapping[str, RunTime] = MappingProxyType({}),
+) -> CostColumns:
+    """Columns with the costs of a challenge's runs, as far as they were measured.
 
     A profile belongs to a run with the same model and options. Of several input sizes the one that most
     models were profiled at is taken; only single samples in fp32 without further options count.
@@ -51,55 +72,76 @@ def cost_columns(rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRe
     Args:
         rows: as ``results.jsonl`` holds them.
         profiles: as ``profiles.jsonl`` holds them.
+        times: run key -> what the run itself took.
     """
-    plain = [
-        record
+    values: dict[str, dict[str, float]] = {}
+    texts: dict[str, dict[str, str]] = {}
+
+    def put(name: str, key: str, text: str, value: float | None) -> None:
+        texts.setdefault(name, {})[key] = text
+        values.setdefault(name, {})
+        if value is not None:
+            values[name][key] = value
+
+    for row in rows:
+        if row.get("parameters"):
+            put(PARAMETERS, row["key"], millions(row["parameters"]), row["parameters"] / 1e6)
+    for record, key in _profiled(rows, profiles):
+        at = shape_text(record.shape)
+        more = "+" if record.cost.uncounted else ""
+        put(f"{GMACS} at {at}", key, giga(record.cost.macs) + more, record.cost.macs / 1e9)
+    for record, key in sorted(_profiled(rows, profiles), key=lambda pair: pair[0].hardware.key):
+        if _has_time(record) and record.latency is not None:
+            p50_s, steady = record.latency["p50_s"], record.latency["steady"]
+            name = f"p50 [ms] at {shape_text(record.shape)}, {record.hardware.key}"
+            put(
+                name, key, milliseconds(p50_s) + ("" if steady else UNSTEADY), p50_s * 1e3 if steady else None
+            )
+    for key, time in sorted(times.items(), key=lambda item: item[1].machine):
+        put(f"{TIME}, {time.machine}", key, milliseconds(time.seconds), time.seconds * 1e3)
+    cells = {row["key"]: tuple(own.get(row["key"], "–") for own in texts.values()) for row in rows}
+    return CostColumns(tuple(texts), cells if texts else {}, values)
+
+
+def _profiled(
+    rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]
+) -> list[tuple[ProfileRecord, str]]:
+    """Profiles at the one input size that most models were profiled at, each with the key of its run."""
+    pairs = [
+        (record, str(row["key"]))
         for record in profiles
         if record.batch == 1
         and record.precision == "fp32"
         and not record.compiled
         and not record.channels_last
-        and any(_belongs(record, row) for row in rows)
+        for row in rows
+        if _belongs(record, row)
     ]
-    if not plain:
-        return CostColumns()
-    pairs = {(record.model, record.shape) for record in plain}
-    shape = max(Counter(shape for _, shape in pairs).items(), key=lambda item: (item[1], item[0]))[0]
-    plain = [record for record in plain if record.shape == shape]
-    machines = sorted({record.hardware.key for record in plain if _has_time(record)})
-    at = shape_text(shape)
-    gmacs = f"{GMACS} at {at}"
-    times = {machine: f"p50 [ms] at {at}, {machine}" for machine in machines}
-    headings = (PARAMETERS, gmacs, *times.values())
-    cells: dict[str, tuple[str, ...]] = {}
-    values: dict[str, dict[str, float]] = {name: {} for name in headings}
-    for row in rows:
-        own = [record for record in plain if _belongs(record, row)]
-        texts = {name: "–" for name in headings}
-        if row.get("parameters"):
-            texts[PARAMETERS] = millions(row["parameters"])
-            values[PARAMETERS][row["key"]] = row["parameters"] / 1e6
-        for record in own:
-            texts[gmacs] = giga(record.cost.macs) + ("+" if record.cost.uncounted else "")
-            values[gmacs][row["key"]] = record.cost.macs / 1e9
-            if _has_time(record) and record.latency is not None:
-                name, steady = times[record.hardware.key], record.latency["steady"]
-                texts[name] = milliseconds(record.latency["p50_s"]) + ("" if steady else UNSTEADY)
-                if steady:
-                    values[name][row["key"]] = record.latency["p50_s"] * 1e3
-        cells[row["key"]] = tuple(texts.values())
-    return CostColumns(headings, cells, values)
+    if not pairs:
+        return []
+    counts = Counter(shape for _, shape in {(record.model, record.shape) for record, _ in pairs})
+    size = max(counts.items(), key=lambda item: (item[1], item[0]))[0]
+    return [(record, key) for record, key in pairs if record.shape == size]
 
 
-def with_costs(board: Board, rows: Sequence[Mapping[str, Any]], profiles: Sequence[ProfileRecord]) -> Board:
-    """The board with cost columns and charts in the tables of runs, as far as there are profiles."""
-    columns = cost_columns(rows, profiles)
-    if not columns.headings:
-        return board
+def with_costs(
+    board: Board,
+    rows: Sequence[Mapping[str, Any]],
+    profiles: Sequence[ProfileRecord],
+    times: Mapping[str, RunTime] = MappingProxyType({}),
+) -> Board:
+    """The board with cost columns and charts in the tables of runs; a table without any cost says so."""
+    columns = cost_columns(rows, profiles, times)
     return replace(board, measured=tuple(_table_with_costs(table, columns) for table in board.measured))
 
 
 def _table_with_costs(table: Table, columns: CostColumns) -> Table:
+    runs = {entry.run for entry in table.entries}
+    places = [
+        place for place in range(len(columns.headings)) if any(columns.of(run)[place] != "–" for run in runs)
+    ]
+    if not places:
+        return replace(table, note=f"{table.note}\n{UNKNOWN}".strip())
     first = table.metrics[0]
     accuracies = {
         entry.run: cell.value
@@ -108,8 +150,11 @@ def _table_with_costs(table: Table, columns: CostColumns) -> Table:
     }
     return replace(
         table,
-        entries=tuple(replace(entry, costs=columns.of(entry.run)) for entry in table.entries),
-        cost_headings=columns.headings,
+        entries=tuple(
+            replace(entry, costs=tuple(columns.of(entry.run)[place] for place in places))
+            for entry in table.entries
+        ),
+        cost_headings=tuple(columns.headings[place] for place in places),
         plots=tuple(
             pareto_plots(
                 {entry.run: entry.name for entry in table.entries},
@@ -275,7 +320,7 @@ def pareto_plots(
         points = [
             Point(names[run], costs[run], value)
             for run, value in accuracies.items()
-            if run in costs and run in names
+            if costs.get(run, 0) > 0 and run in names
         ]
         charts.append(pareto_svg(points, name, label, better))
     return [chart for chart in charts if chart]

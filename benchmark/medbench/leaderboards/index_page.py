@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
 from medbench.core.task import titles
 from medbench.leaderboards.board_page import budget, data_kind, family
-from medbench.leaderboards.boards import Board
+from medbench.leaderboards.boards import Board, Table
 from medbench.leaderboards.case_figures import BoardEvidence
 from medbench.leaderboards.results import RESULTS, board_of_lines, read_lines_of_rows
 from medbench.leaderboards.table_text import text
@@ -51,9 +52,27 @@ def _rows(leaderboards: Path, name: str) -> list[dict[str, Any]]:
     return _board_rows(board, evidence, titles(challenge.card.demands))
 
 
+def _listed(tables: Sequence[Table]) -> Iterator[tuple[int, Table, str]]:
+    """Tables that the index lists, with their number and protocols.
+
+    A further protocol that gives the very same runs the very same values in its first column is named beside
+    the one that is listed.
+    """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for number, table in enumerate(tables):
+        metric = table.metrics[0]
+        values = tuple((entry.run, entry.cells.get(metric.name)) for entry in table.entries)
+        shown = tuple((run, cell and (cell.value, cell.low, cell.high)) for run, cell in values)
+        alike.setdefault((heading(metric), shown), []).append(number)
+    for numbers in alike.values():
+        protocols = [tables[number].protocol for number in numbers]
+        others = f"; the same values by protocol {', '.join(protocols[1:])}" if len(protocols) > 1 else ""
+        yield numbers[0], tables[numbers[0]], protocols[0] + others
+
+
 def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[str, Any]]:
     rows = []
-    for place, table in enumerate(board.measured):
+    for place, table, protocols in _listed(board.measured):
         metric = table.metrics[0]
         for entry in table.entries:
             cell = entry.cells.get(metric.name)
@@ -67,7 +86,7 @@ def _board_rows(board: Board, evidence: BoardEvidence, task: str) -> list[dict[s
                     "link": f"{board.challenge}/index.html#r{place + 1}-{entry.run[:KEY_LENGTH]}",
                     "name": entry.name,
                     "split": table.split,
-                    "protocol": table.protocol,
+                    "protocol": protocols,
                     "metric": heading(metric),
                     "text": text(cell, metric),
                     "value": "" if value is None else value,

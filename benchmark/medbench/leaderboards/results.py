@@ -19,6 +19,7 @@ from medbench.core.seals import Line, read_table, seal_of, sealed_line, write_ta
 from medbench.core.text import printable
 from medbench.leaderboards.baseline import with_differences
 from medbench.leaderboards.boards import Board, make_board
+from medbench.leaderboards.case_figures import BoardEvidence
 from medbench.leaderboards.costs import with_costs
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.rows import RECORD_SHA256, row_of
@@ -217,8 +218,11 @@ def board_of_lines(
         except (ValueError, KeyError, TypeError) as error:
             raise _damaged(leaderboards / challenge / RESULTS, line, error) from error
     compared = with_differences(rows, read or partial(run_of_row, leaderboards, challenge), subject)
-    board = with_costs(make_board(subject, compared), rows, read_profiles(leaderboards))
-    return dataclasses.replace(board, evidence=leaderboards / challenge / EVIDENCE)
+    evidence = BoardEvidence(leaderboards / challenge / EVIDENCE)
+    keys = [str(row["key"]) for row in rows]
+    times = {key: time for key in keys if (time := evidence.time(key)) is not None}
+    board = with_costs(make_board(subject, compared), rows, read_profiles(leaderboards), times)
+    return dataclasses.replace(board, evidence=evidence.folder)
 
 
 def _damaged(path: Path, line: Line, error: Exception) -> MedbenchError:
@@ -263,7 +267,7 @@ def check_against_runs(path: Path, line: Line, runs: Path | None) -> Run | None:
         if run.record.key == key and differing:
             raise MedbenchError(
                 "leaderboard.disagrees",
-                f"{path}, line {line.number}: says another {differing} than {record}.",
+                f"{path}, line {line.number}: differs in {differing} from {record}.",
                 "Repeat the run's command; it writes record and row anew.",
             )
     return own_run

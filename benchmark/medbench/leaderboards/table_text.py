@@ -43,7 +43,7 @@ def facts(table: Table) -> list[str]:
     """Sentences below a table's title: rule of the split, population of published numbers, baseline."""
     rule = [f"Split: {table.rule}."] if table.rule else []
     population = [f"Measured on: {table.population}."] if table.population else []
-    return [*rule, *population, *([table.note] if table.note else [])]
+    return [*rule, *population, *table.note.splitlines()]
 
 
 def notes(board: Board) -> list[str]:
@@ -56,6 +56,19 @@ def notes(board: Board) -> list[str]:
         f"with one group left out{how}. Failed and missing cases: {board.failure_rule}",
         "The rank is by the first column and is not the organisers' ranking. Tables differ in data, split, "
         "protocol, definitions or scoring code and cannot be compared with one another.",
+        *_costs(board),
         f"Verify: medbench leaderboard verify {board.challenge}; a run's key also names its row for medbench "
         "report, compare and rank.",
+    ]
+
+
+def _costs(board: Board) -> list[str]:
+    """How the columns of costs came about."""
+    if not any(table.cost_headings for table in board.measured):
+        return []
+    return [
+        "Costs: params are millions of parameters, GMACs billions of multiply-adds of one sample, p50 the "
+        "median latency of one sample (medbench profile; * unsteady). The time a case is what the run itself "
+        "took on the named machine, by the clock and at its own input and batch size: preprocessing, forward "
+        "pass and postprocessing, without reading, writing and scoring. A dash: not measured."
     ]

@@ -32,6 +32,7 @@ from medbench.models.blocks.bi_level_routing_attention import (
 from medbench.models.blocks.channels_last import conv_norm
 from medbench.models.blocks.dual_sparse_selection_attention import FullAttention
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.linear import Linear
 from medbench.models.blocks.patch_expand import ExpandedHead, InvertedBottleneckPatchExpand, PatchExpand
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
@@ -165,9 +166,9 @@ class BRAUNet(nn.Module):
         return with_image_logits(self.image_head, logits, deepest)
 
 
-def join(dim: int) -> nn.Linear:
+def join(dim: int) -> Linear:
     """The layer that contracts a map joined with its skip, ``2 * dim`` to ``dim``."""
-    linear = nn.Linear(2 * dim, dim)
+    linear = Linear(2 * dim, dim)
     nn.init.trunc_normal_(linear.weight, std=0.02)
     nn.init.zeros_(linear.bias)
     return linear

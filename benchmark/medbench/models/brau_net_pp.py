@@ -24,6 +24,7 @@ from medbench.models.blocks.bi_level_routing_attention import (
 )
 from medbench.models.blocks.channels_last import conv_norm
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.linear import Linear
 from medbench.models.blocks.patch_expand import ExpandedHead, PatchExpand
 from medbench.models.brau_net import DECODER_PLACES, as_map, check_options, join
 from medbench.models.renaming import rename_parameters
@@ -42,7 +43,7 @@ class ChannelSpatialAttention(nn.Module):
     def __init__(self, dim: int, reduction: int = 4) -> None:
         super().__init__()
         hidden = dim // reduction
-        squeeze, excite = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        squeeze, excite = Linear(dim, hidden), Linear(hidden, dim)
         self.channels = nn.Sequential(squeeze, nn.ReLU(), excite)
         self.spatial = nn.Sequential(
             conv_norm(dim, hidden, 7, activation=nn.ReLU()), conv_norm(hidden, dim, 7)

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
 from medbench.core.errors import MedbenchError
-from medbench.core.machine import computes_bf16
+from medbench.core.machine import computes_bf16, has_no_gpu
+from medbench.core.registry import nearest_names
 
 AUTO = "auto"
+KINDS = (AUTO, "cpu", "cuda", "cuda:N", "mps")
 _NAME = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
 def check_device_name(name: str) -> None:
-    """Refuse a name that no device has, on any machine.
+    """Refuse a name that no device has, on any machine; torch is not needed for that.
 
     Raises:
-        MedbenchError: ``device.unknown``.
+        MedbenchError: ``device.unknown`` with the nearest name and all that there are.
     """
-    if not _NAME.fullmatch(name):
-        raise MedbenchError(
-            "device.unknown", f"There is no device named '{name}'.", "Give auto, cpu, cuda, cuda:N or mps."
-        )
+    if _NAME.fullmatch(name):
+        return
+    kind = name.lower().partition(":")[0].strip()
+    near = ["cuda"] if kind in ("gpu", "nvidia") or kind.isdecimal() else nearest_names(kind, KINDS)[:1]
+    meant = f"Did you mean {near[0]}? " if near else ""
+    raise MedbenchError(
+        "device.unknown", f"There is no device named '{name}'.", f"{meant}Known: {', '.join(KINDS)}."
+    )
 
 
 def present_device(name: str) -> str:
     """The device of that name on this machine; ``auto`` is the CUDA device where there is one, else the CPU.
 
     Raises:
-        MedbenchError: ``device.missing`` for one that this machine lacks.
+        MedbenchError: ``device.unknown`` for a name that no device has, ``device.missing`` for a device that
+            this machine lacks.
     """
+    check_device_name(name)
     if name == "cpu":
         return name
+    if name.startswith("cuda") and "torch" not in sys.modules and has_no_gpu():
+        raise _missing(name, 0)
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -39,13 +51,18 @@ def present_device(name: str) -> str:
     kind, _, index = name.partition(":")
     if kind == "mps" and torch.backends.mps.is_available():
         return name
-    if kind == "cuda" and _NAME.fullmatch(name) and int(index or 0) < count:
+    if kind == "cuda" and int(index or 0) < count:
         return name
+    raise _missing(name, count)
+
+
+def _missing(name: str, count: int) -> MedbenchError:
     devices = [f"cuda:{number}" for number in range(count)]
-    raise MedbenchError(
+    no_cuda = name.startswith("cuda") and not count
+    return MedbenchError(
         "device.missing",
-        f"This machine has no device '{name}'.",
-        f"Use --device {' or '.join(['auto', 'cpu', *devices])}.",
+        "This machine has no CUDA device." if no_cuda else f"This machine has no device '{name}'.",
+        f"Use --device {' or '.join(['auto', 'cpu', *devices])}. Nothing was drawn or fitted.",
     )
 
 
@@ -57,6 +74,16 @@ def cuda_index(device: str) -> int:
     import torch
 
     return torch.cuda.current_device()
+
+
+def visible_cuda(number: int) -> str:
+    """Name of a CUDA device of this process for ``CUDA_VISIBLE_DEVICES`` of a child process.
+
+    Args:
+        number: of the device here, from 0 on; a job of a cluster may see some of the machine's devices.
+    """
+    shown = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return shown[number] if number < len(shown) else str(number)
 
 
 def check_precision(device: str, precision: str, *, forced: bool) -> None:

@@ -24,6 +24,7 @@ from medbench.models.blocks.channels_last import BatchNorm, Conv, conv_norm, res
 from medbench.models.blocks.dual_sparse_selection_attention import AUTHORS_BLOCK_PARTS
 from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
+from medbench.models.blocks.linear import linear
 from medbench.models.blocks.sparse_pyramid import AUTHORS_PYRAMID_PLACES, PyramidOptions, SparsePyramid
 from medbench.models.options import refuse_options
 from medbench.models.renaming import as_matrices, rename_parameters
@@ -73,9 +74,9 @@ class PyramidFusion(nn.Module):
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Maps ``(N, H_i, W_i, dim)``, the largest last, to ``(N, H, W, dim)``."""
         weights = self.convolution.weight.flatten(1).chunk(len(pyramid), dim=1)
-        total = functional.linear(pyramid[-1], weights[-1], self.convolution.bias)
+        total = linear(pyramid[-1], weights[-1], self.convolution.bias)
         for features, weight in zip(pyramid[:-1], weights[:-1], strict=True):
-            total = total + resize(functional.linear(features, weight), *total.shape[1:3], align_corners=True)
+            total = total + resize(linear(features, weight), *total.shape[1:3], align_corners=True)
         return functional.relu(self.norm(total))
 
 

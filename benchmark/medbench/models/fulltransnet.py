@@ -18,9 +18,8 @@ never computes with (140,608 of 3,678,848) are left out.
 
 The decoder is given features of frames. The authors give it those of the *ground-truth* summary, in testing
 too. The corrected form gives it every frame, which tells nothing of any summary: for a frame of the summary
-it
-learns to point at that frame, for any other at none. So that pointing is there to begin with, the last layer
-starts as the table of positions.
+it learns to point at that frame, for any other at none. So that pointing is there to begin with, the last
+layer starts as the table of positions.
 """
 
 from __future__ import annotations
@@ -31,9 +30,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from medbench.core.errors import MedbenchError
+from medbench.models.blocks.linear import linear
 from medbench.models.blocks.local_global_attention import LocalGlobalAttention
 from medbench.models.blocks.post_norm_layers import Embedding, FeedForward, PostNormAttention, positions
 from medbench.models.options import refuse_options
@@ -91,6 +90,8 @@ class FullTransNet(nn.Module):
         dropout: rate after the embedding and on the encoder's attention.
         most_global_frames: bound on the frames that everything attends to; where there are more, as many of
             them lie evenly in their order. 0 takes all, as the paper does.
+        most_decoder_frames: bound on the frames that the decoder is given in :meth:`frame_scores`, evenly
+            spread; the others take the score of the nearest. 0 gives it all.
 
     Raises:
         MedbenchError: ``model.option`` for values that do not go together.
@@ -113,6 +114,7 @@ class FullTransNet(nn.Module):
         ffn_dim: int = 2048,
         dropout: float = 0.1,
         most_global_frames: int = 0,
+        most_decoder_frames: int = 0,
     ) -> None:
         refuse_options(
             "fulltransnet",
@@ -128,11 +130,12 @@ class FullTransNet(nn.Module):
                 (ffn_dim < 1, f"ffn_dim={ffn_dim} is not positive"),
                 (not 0 <= dropout < 1, f"dropout={dropout} is no rate"),
                 (most_global_frames < 0, f"most_global_frames={most_global_frames} is negative"),
+                (most_decoder_frames < 0, f"most_decoder_frames={most_decoder_frames} is negative"),
             ),
         )
         super().__init__()
         self.length = length
-        self.most_global_frames = most_global_frames
+        self.most_global_frames, self.most_decoder_frames = most_global_frames, most_decoder_frames
         self.published = form == "published"
         self.embedding = Embedding(in_channels, dim, dropout)
         self.register_buffer("positions", positions(length, dim))
@@ -167,8 +170,16 @@ class FullTransNet(nn.Module):
         tokens = self.summary_tokens(frames, decoder_features, global_frames)
         return self.distribution(tokens, frames.shape[1])
 
-    def summary_tokens(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
+    def summary_tokens(
+        self,
+        frames: Tensor,
+        decoder_features: Tensor,
+        global_frames: Tensor,
+        places: Tensor | slice = slice(None),
+    ) -> Tensor:
         """The decoder's tokens ``(N, S, dim)``, one a frame of a summary; as :meth:`forward`.
+
+        With indices ``places``, those of some frames alone, which keep their positions.
 
         Raises:
             MedbenchError: ``model.input`` for more frames than ``length``.
@@ -182,23 +193,26 @@ class FullTransNet(nn.Module):
                 "Build the network with a larger length (--set length=20000).",
             )
         memory = self.encode(frames, global_frames)
-        tokens = self.embedding(decoder_features)
-        tokens = (2 * tokens if self.published else tokens) + self.positions[:, : tokens.shape[1]]
+        tokens = self.embedding(decoder_features[:, places])
+        placed = self.positions[:, : decoder_features.shape[1]][:, places]
+        tokens = (2 * tokens if self.published else tokens) + placed
         for layer in self.decoder:
             tokens = layer(tokens, memory)
         return tokens
 
     def distribution(self, tokens: Tensor, n_frames: int) -> Tensor:
         """Probabilities ``(N, S, n_frames)`` of the decoder's tokens ``(N, S, dim)``."""
-        return functional.linear(tokens, self.head.weight[:n_frames]).softmax(dim=-1)
+        return linear(tokens, self.head.weight[:n_frames]).softmax(dim=-1)
 
     def frame_scores(self, frames: Tensor, decoder_features: Tensor, global_frames: Tensor) -> Tensor:
         """Scores ``(N, T)``: :func:`frame_scores` of :meth:`forward`, in memory that grows with T alone."""
-        tokens = self.summary_tokens(frames, decoder_features, global_frames)
-        n_frames = frames.shape[1]
-        rows = max(1, _ENTRIES_AT_ONCE // n_frames)
-        parts = (self.distribution(part, n_frames) for part in tokens.split(rows, dim=1))
-        return frame_scores_of(parts)
+        n_frames, n_given = frames.shape[1], decoder_features.shape[1]
+        every = torch.arange(n_given, device=frames.device)
+        places = bounded_frames(every[None], self.most_decoder_frames if n_given == n_frames else 0)[0]
+        tokens = self.summary_tokens(frames, decoder_features, global_frames, places)
+        parts = tokens.split(max(1, _ENTRIES_AT_ONCE // n_frames), dim=1)
+        scores = frame_scores_of(self.distribution(part, n_frames) for part in parts)
+        return scores if len(places) == n_given else scores[:, _nearest(places, every)]
 
     def decoder_frames(self, n_frames: int, key_frames: Tensor | None = None) -> Tensor:
         """Frames whose features the decoder is given: the summary's own in the published form, else all."""
@@ -251,6 +265,11 @@ def bounded_frames(frames: Tensor, most: int) -> Tensor:
     if not 0 < most < count:
         return frames
     return frames[:, (2 * torch.arange(most, device=frames.device) + 1) * count // (2 * most)]
+
+
+def _nearest(places: Tensor, frames: Tensor) -> Tensor:
+    """For each of some frames the nearest of sorted places; the earlier of two."""
+    return places[torch.searchsorted((places[1:] + places[:-1]) / 2, frames.to(torch.float32))]
 
 
 def uniform_frames(n_frames: int, share: float = _SUMMARY_SHARE) -> Tensor:

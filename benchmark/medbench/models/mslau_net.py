@@ -25,7 +25,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth
 
 from medbench.models.blocks.channels_last import BatchNorm, Conv, DepthwiseConv, resize
 from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
@@ -33,6 +32,7 @@ from medbench.models.blocks.enlarged_conv import EnlargedConv
 from medbench.models.blocks.folded_norm import ConvNormReLU, conv_of_norm
 from medbench.models.blocks.image_heads import make_image_head, with_image_logits
 from medbench.models.blocks.multi_scale_linear_attention import MultiScaleLinearAttention
+from medbench.models.blocks.stochastic_depth import StochasticDepth
 from medbench.models.options import refuse_options
 from medbench.models.renaming import rename_parameters
 
@@ -79,7 +79,7 @@ class LocalBlock(nn.Module):
         self.norm2 = BatchNorm(dim)
         self.expand = Conv(dim, hidden)
         self.contract = Conv(hidden, dim)
-        self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
+        self.drop_path = StochasticDepth(drop_path) if drop_path > 0 else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""

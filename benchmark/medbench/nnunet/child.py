@@ -65,10 +65,14 @@ def _end(number: int, frame: Any) -> None:
 
 
 def _work(request: dict[str, Any], emit: Emit) -> None:
-    import torch
+    from medbench.training.hardware import Hardware
 
-    if request["deterministic"]:
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    hardware = Hardware(request["device"], 1, deterministic=request["deterministic"])
+    with hardware.torch_settings():
+        _prepare_and_train(request, emit)
+
+
+def _prepare_and_train(request: dict[str, Any], emit: Emit) -> None:
     if not request["workers"]:
         _stay_in_this_process()
     dataset = Path(request["preprocessed"])

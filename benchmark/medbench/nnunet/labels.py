@@ -17,12 +17,18 @@ IMAGE_SIZE = "medbench_picture_size"
 
 _GREY = frozenset(
     (
-        *("gray", "grey", "grayscale", "greyscale", "grayvalue", "greyvalue", "l", "luminance", "intensity"),
-        *("ultrasound", "us", "bmode", "image", "0", "channel0"),
+        *("l", "us", "bw", "bmode", "image", "frame", "0", "channel0"),
         *("nonorm", "zscore", "rescaleto01", "rgbto01"),
     )
 )
 """Names by which nnU-Net's data sets call the one channel of a grey image, or how it is normalised."""
+_GREY_PARTS = ("gray", "grey", "ultraso", "sonogra", "luminance", "luma", "intensity", "monochrom")
+"""Parts of other such names."""
+
+
+def _is_grey(name: str) -> bool:
+    plain = _plain(name)
+    return plain in _GREY or any(part in plain for part in _GREY_PARTS)
 
 
 def class_names(challenge: Challenge) -> list[str]:
@@ -74,23 +80,63 @@ def has_regions(dataset: Mapping[str, Any]) -> bool:
 def _table_of_regions(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> npt.NDArray[np.uint8]:
     """The class index of every value that a model of regions writes.
 
-    BraTS had the value 4 for enhancing tumour until 2022; nnU-Net's data sets have 3 for it ever since.
+    Where its regions are the challenge's by name, a value means the label that lies in the same regions:
+    nnU-Net's own conversions of BraTS exchange the values of necrosis and oedema. Otherwise the values are
+    the challenge's own; BraTS had 4 for enhancing tumour until 2022, where nnU-Net's data sets have 3.
     """
     order = dataset.get("regions_class_order")
-    regions = sorted(order) if isinstance(order, list) and all(isinstance(v, int) for v in order) else []
+    values = list(order) if isinstance(order, list) and all(isinstance(v, int) for v in order) else []
     own = [value for value in challenge.labels if value != 0]
     consecutive = list(range(1, len(own) + 1))
-    if regions not in (own, consecutive) or len(set(regions)) != len(regions):
-        raise MedbenchError(
-            "nnunet.regions",
-            f"{source}: learnt overlapping regions ({', '.join(dataset['labels'])}) and writes the values "
-            f"{', '.join(map(str, regions)) or 'none'}; {challenge.title} has {', '.join(map(str, own))}.",
-            "Use a model whose regions_class_order has the challenge's values.",
-        )
-    table = np.zeros(max(regions) + 1, np.uint8)
-    for index, value in enumerate(regions, start=1):
+    if sorted(values) not in (own, consecutive) or len(set(values)) != len(values):
+        raise _other_regions(dataset, challenge, source)
+    table = np.zeros(max(values) + 1, np.uint8)
+    for index, value in enumerate(sorted(values), start=1):
         table[value] = index
+    labels = _labels_by_region(dataset, challenge)
+    if labels is None:
+        return table
+    if len(labels) != len(values) or sorted(labels) != own:
+        raise _other_regions(dataset, challenge, source)
+    for value, label in zip(values, labels, strict=True):
+        table[value] = 1 + own.index(label)
     return table
+
+
+def _labels_by_region(dataset: Mapping[str, Any], challenge: Challenge) -> list[int] | None:
+    """The challenge's label that each region writes, −1 where there is not one; ``None`` for other regions.
+
+    A region writes the label that lies in it and in all regions around it, and in none of the others.
+    """
+    named = {_plain(name): frozenset(labels) for name, labels in challenge.card.regions.items()}
+    theirs = {
+        name: frozenset(np.ravel(value).tolist())
+        for name, value in dataset["labels"].items()
+        if name != "ignore" and np.any(value)
+    }
+    ours = {name: named.get(_plain(name)) for name in theirs}
+    if not ours or None in ours.values() or ours == theirs:
+        return None
+    labels = []
+    for values in theirs.values():
+        around = [name for name, others in theirs.items() if values <= others]
+        meant = frozenset.intersection(*(ours[name] or frozenset() for name in around))
+        for name in theirs.keys() - set(around):
+            meant -= ours[name] or frozenset()
+        labels.append(next(iter(meant)) if len(meant) == 1 else -1)
+    return labels
+
+
+def _other_regions(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> MedbenchError:
+    order = dataset.get("regions_class_order")
+    values = ", ".join(map(str, order)) if isinstance(order, list) and order else "none"
+    own = ", ".join(f"{value} {name}" for value, name in challenge.labels.items() if value != 0)
+    return MedbenchError(
+        "nnunet.regions",
+        f"{source}: learnt overlapping regions ({', '.join(dataset['labels'])}) and writes the values "
+        f"{values}; {challenge.title} has {own}.",
+        "Use a model whose regions_class_order has the challenge's values.",
+    )
 
 
 def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str) -> list[int]:
@@ -105,7 +151,7 @@ def channel_order(dataset: Mapping[str, Any], challenge: Challenge, source: str)
     channels = dataset.get("channel_names") or dataset["modality"]
     names = [channels[key] for key in sorted(channels, key=int)]
     if not challenge.card.modalities:
-        if len(names) == len(RGB_CHANNELS) or (len(names) == 1 and _plain(names[0]) in _GREY):
+        if len(names) == len(RGB_CHANNELS) or (len(names) == 1 and _is_grey(names[0])):
             return list(range(len(names)))
         own = list(RGB_CHANNELS)
     else:

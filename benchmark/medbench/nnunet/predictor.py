@@ -16,7 +16,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample, VolumeSample
 from medbench.inference.decoding import ImageGeometry, label_maps
 from medbench.inference.facts import GREATEST_SIDE
-from medbench.inference.predictor import InputContract, TimedPredictor
+from medbench.inference.predictor import InputContract, TimedPredictor, refuse_not_finite, tf32
 from medbench.models.nnunet import require_nnunet
 from medbench.nnunet.architectures import check_configuration, check_plans
 from medbench.nnunet.files import FACTS_KEY
@@ -231,7 +231,11 @@ class NnunetPredictor(TimedPredictor):
     def _segment(
         self, channels: npt.NDArray[Any], spacing: tuple[float, ...], as_probabilities: bool = False
     ) -> npt.NDArray[Any]:
-        """The network's labels ``(depth, height, width)``, or probabilities with the classes first."""
+        """The network's labels ``(depth, height, width)``, or probabilities with the classes first.
+
+        Raises:
+            MedbenchError: ``network.not_finite``.
+        """
         import torch
         from nnunetv2.inference.export_prediction import (
             convert_predicted_logits_to_segmentation_with_correct_shape as to_labels,
@@ -242,11 +246,12 @@ class NnunetPredictor(TimedPredictor):
             data, _, properties = self.preprocessor.run_case_npy(
                 ordered, None, {"spacing": list(spacing)}, self.plans, self.configuration, self.dataset
             )
-        with self.timed("forward"):
+        with self.timed("forward"), tf32(self.tf32):
             logits = self.inner.predict_logits_from_preprocessed_data(torch.from_numpy(data))
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
         with self.timed("postprocess"):
+            refuse_not_finite(logits)
             answer = to_labels(
                 logits,
                 self.plans,

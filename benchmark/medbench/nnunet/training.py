@@ -18,6 +18,7 @@ from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
 from medbench.core.progress import Progress
+from medbench.models.devices import visible_cuda
 from medbench.models.nnunet import CONFIGURATIONS, require_nnunet
 from medbench.models.options import refuse_options
 from medbench.nnunet.beginning import REPORT, START, read_start
@@ -107,7 +108,7 @@ class Nnunet:
             "configuration": configuration,
             "dataset": name,
             "splits": splits,
-            "device": hardware.accelerator,
+            "device": hardware.kind,
             "deterministic": bool(hardware.deterministic),
             "workers": hardware.workers or 0,
             "log": str(order.folder / LOG),
@@ -116,7 +117,7 @@ class Nnunet:
         }
         if order.start is not None:
             request["start"] = _hand_over(order)
-        self._run(request, order.folder, progress)
+        self._run(request, order.folder, progress, _shown_device(hardware))
         (order.folder / START).unlink(missing_ok=True)
         model_folder = next((order.folder / "nnUNet_results" / name).glob(f"*__{configuration}"))
         facts = self._finish(order, model_folder, weights, len(groups))
@@ -128,7 +129,9 @@ class Nnunet:
         return weights
 
     @staticmethod
-    def _run(request: dict[str, Any], folder: Path, progress: Progress) -> None:
+    def _run(
+        request: dict[str, Any], folder: Path, progress: Progress, environment: Mapping[str, str]
+    ) -> None:
         """Run the child process, pass on its progress, and end the process on an interrupt."""
         path = folder / "request.json"
         write_json(path, request)
@@ -140,7 +143,7 @@ class Nnunet:
         child = subprocess.Popen(
             [sys.executable, "-m", "medbench.nnunet.child", str(path)],
             stdout=subprocess.PIPE,
-            env={**os.environ, **own},
+            env={**os.environ, **own, **environment},
             text=True,
         )
         try:
@@ -184,8 +187,10 @@ class Nnunet:
             for fold, history in histories.items()
             if fold != "all" and any(value is not None for value in history["pseudo_dice"])
         ]
+        batch = facts["plans"]["configurations"][facts["configuration"]]["batch_size"]
         checkpoint_facts = {
             **order.facts,
+            "hardware": {**order.facts["hardware"], "effective_batch": batch},
             "recipe": recipe.as_json(),
             "image_size": facts["image_size"],
             "n_training_images": count,
@@ -243,12 +248,22 @@ def _present(hardware: Hardware) -> Hardware:
     if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
         raise MedbenchError(
             "nnunet.hardware",
-            "nnU-Net trains here on one device at its own precision.",
+            "nnU-Net trains on one device and sets the precision itself.",
             "Leave --devices, --nodes and --precision out; train folds side by side instead.",
         )
     if hardware.passes != 1:
-        raise MedbenchError("nnunet.hardware", "nnU-Net adds up no passes.", "Leave --accumulate out.")
+        raise MedbenchError(
+            "nnunet.hardware", "nnU-Net does not accumulate gradients.", "Leave --accumulate out."
+        )
     return present_hardware(replace(hardware, devices=1))
+
+
+def _shown_device(hardware: Hardware) -> dict[str, str]:
+    """Environment that shows the child process one CUDA device: nnU-Net trains on the first that it sees."""
+    kind, _, number = hardware.accelerator.partition(":")
+    if kind != "cuda":
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": visible_cuda(int(number or 0))}
 
 
 def _check_folds(recipe: NnunetRecipe, splits: list[dict[str, list[str]]], order: TrainingOrder) -> None:

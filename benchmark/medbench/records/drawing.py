@@ -20,6 +20,9 @@ WIDTH, LEFT, RIGHT, TOP, AXIS = 640, 204, 24, 8, 40
 ROW = 34
 MOST_DOTS = 8000
 """Dots of one plot; where there are more cases times entries, boxes alone are drawn."""
+BOXES = "Box: quartiles, with the median as a line; whiskers: least and greatest value. "
+DOTS = "Each dot is a case; choosing one marks it everywhere and in the table of cases."
+NO_DOTS = "Too many cases for dots."
 LINE, LINES = 30, 2
 """Letters of a line of a name beside a plot, and lines of a name."""
 
@@ -47,7 +50,7 @@ class Series:
     """Values of one entry over cases.
 
     Attributes:
-        name: of the entry.
+        name: of the entry; empty where the plot has one and needs no name.
         values: case -> value.
     """
 
@@ -77,7 +80,8 @@ class Scale:
 
 
 def _open(title: str, height: float, width: float = WIDTH) -> str:
-    return f'<svg class="plot" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{words(title)}">'
+    look = "plot" if width == WIDTH else "plot bare"
+    return f'<svg class="{look}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{words(title)}">'
 
 
 def _across(scale: Scale, bottom: float, label: str, top: float = TOP) -> list[str]:
@@ -131,20 +135,19 @@ def dots_and_boxes(
         return Drawing("", "")
     everything = [value for own in series for value in own.values.values()]
     bottom = TOP + ROW * len(series)
-    scale = Scale(min(everything), max(everything), LEFT, WIDTH - RIGHT)
+    left = LEFT if any(own.name for own in series) else RIGHT
+    width = WIDTH - LEFT + left
+    scale = Scale(min(everything), max(everything), left, width - RIGHT)
     title = title or label
     with_dots = len(everything) <= MOST_DOTS
-    parts = [_open(f"{title}: dots and boxes over cases", bottom + AXIS), *_across(scale, bottom, label)]
+    parts = [_open(f"{title}: dots and boxes over cases", bottom + AXIS, width)]
+    parts += _across(scale, bottom, label)
     for place, own in enumerate(series):
         y = TOP + ROW * (place + 0.5)
-        parts += [_name(own.name, y), *_box(list(own.values.values()), scale, y)]
+        parts += [_name(own.name, y)] if own.name else []
+        parts += _box(list(own.values.values()), scale, y)
         parts += _dots(own, scale, y, numbers) if with_dots else []
-    note = "Box: quartiles, with the median as a line; whiskers: least and greatest value. " + (
-        "Each dot is a case; choosing one marks it everywhere and in the table of cases."
-        if with_dots
-        else "Too many cases for dots."
-    )
-    return Drawing(title, "".join([*parts, "</svg>"]), note)
+    return Drawing(title, "".join([*parts, "</svg>"]), BOXES + (DOTS if with_dots else NO_DOTS))
 
 
 def _box(values: Sequence[float], scale: Scale, y: float) -> list[str]:

@@ -31,7 +31,7 @@ _RECORDED = (
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(PACKAGE), *arguments],  # noqa: S607
+            ["git", "-C", str(PACKAGE), *arguments],  # nosec B607  # noqa: S607
             capture_output=True,
             text=True,
             timeout=10,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
+from medbench.challenges.exchange import size_text
 from medbench.core.case import Case
 from medbench.core.guard import Failure, guarded
 from medbench.core.overlay import DrawnBox, Illustration, ObjectMark, Stroke
@@ -20,8 +21,11 @@ from medbench.core.result_table import CaseRow
 from medbench.records.shell import words
 
 MARK_MARGIN_PX = 8
-LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1600, "detail": 1024}
-_JPEG_QUALITY, LARGEST_PNG_BYTES = 88, 250_000
+LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1280, "detail": 640}
+TOLERANCE_PX = {"case": 0.0, "slice": 0.0, "overview": 0.75, "detail": 0.75}
+"""How far the outlines of large images may lie off their masks; they have many corners."""
+_JPEG_QUALITY = {"case": 88, "slice": 88, "overview": 80, "detail": 80}
+LARGEST_PNG_BYTES = 250_000
 LETTERS_OF_A_SIDE = 24
 """Heights of a letter of a box's text along the longer side of an image."""
 Mask = npt.NDArray[np.bool_]
@@ -37,12 +41,14 @@ class Frame:
         overlay: SVG of outlines, errors, marks and measurements.
         label: what the slider says.
         worst: whether it is shown first.
+        size: width and height of the image in pixels, so that a page has its room before it is decoded.
     """
 
     source: str
     overlay: str
     label: str
     worst: bool
+    size: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,8 @@ class Figure:
         outlined: whether there are outlines.
         marked: whether single objects are marked.
         measured: whether measurements are drawn.
+        wrong: whether wrong pixels are coloured.
+        without_image: why there are no frames; empty where there are some.
     """
 
     case: str
@@ -65,9 +73,11 @@ class Figure:
     caption: str
     scores: str
     frames: tuple[Frame, ...]
-    outlined: bool
-    marked: bool
-    measured: bool
+    outlined: bool = False
+    marked: bool = False
+    measured: bool = False
+    wrong: bool = False
+    without_image: str = ""
 
 
 def case_figures(
@@ -77,43 +87,87 @@ def case_figures(
     predictions: Path,
     texts: Mapping[str, str],
 ) -> list[Figure]:
-    """Figures of cases; a case whose files cannot be read has none.
+    """Figures of cases in the page's order; a case that cannot be drawn has its place, and says why.
 
     Args:
         challenge: reads images, references and predictions.
-        cases: by id; a row without its case has no figure.
+        cases: by id.
         rows: of the cases, in the page's order.
         predictions: folder of the predictions.
         texts: case -> its scores in words.
+
+    Returns:
+        One figure or more a case; none where the challenge draws no images.
     """
-    figures: list[Figure] = []
-    for row in rows:
-        if row.case in cases and row.predictions:
-            own = partial(_figures, challenge, cases[row.case], predictions, row, texts.get(row.case, ""))
-            outcome = guarded(row.case, own)
-            figures += [] if isinstance(outcome, Failure) else outcome
-    return figures
+    return [
+        figure
+        for row in rows
+        for figure in _figures(challenge, cases.get(row.case), predictions, row, texts.get(row.case, ""))
+    ]
 
 
-def _figures(challenge: Challenge, case: Case, predictions: Path, row: CaseRow, text: str) -> list[Figure]:
-    images = challenge.exchange.illustrations(case, predictions / next(iter(row.predictions)))
+def _figures(
+    challenge: Challenge, case: Case | None, predictions: Path, row: CaseRow, text: str
+) -> list[Figure]:
+    if case is None:
+        return [_without_image(row.case, text, "its files are not among the data.")]
+    if not row.predictions:
+        return [_without_image(row.case, text, row.reason or "there is no prediction.")]
+    path = predictions / next(iter(row.predictions))
+    outcome = guarded(row.case, lambda: _drawn(challenge, case, path, text))
+    if isinstance(outcome, Failure):
+        return [_without_image(row.case, text, outcome.reason.replace(f"{predictions}{os.sep}", ""))]
+    return outcome
+
+
+def _without_image(case: str, text: str, reason: str) -> Figure:
+    return Figure(case, "case", text, "", (), without_image=reason)
+
+
+def _drawn(challenge: Challenge, case: Case, path: Path, text: str) -> list[Figure]:
+    images = [_fitting(image) for image in challenge.exchange.illustrations(case, path)]
     slices = [image for image in images if image.kind == "slice"]
     groups = [[image] for image in images if image.kind != "slice"] + ([slices] if slices else [])
-    return [_figure(row.case, group, text) for group in groups]
+    return [_figure(case.id, group, text) for group in groups]
+
+
+def _fitting(shown: Illustration) -> Illustration:
+    """The image without the labels of a side that has another size, and with that size in words."""
+    size = shown.image.shape[:2]
+    sizes = {"reference": shown.reference.shape, "prediction": shown.prediction.shape}
+    other = {side: labels for side, labels in sizes.items() if labels != size}
+    if not other:
+        return shown
+    said = [
+        f"The {side} is {size_text(labels)} where the image is {size_text(size)}: not drawn."
+        for side, labels in other.items()
+    ]
+    empty = np.zeros(size, np.uint8)
+    return replace(
+        shown,
+        reference=empty if "reference" in other else shown.reference,
+        prediction=empty if "prediction" in other else shown.prediction,
+        reference_boxes=() if "reference" in other else shown.reference_boxes,
+        prediction_boxes=() if "prediction" in other else shown.prediction_boxes,
+        strokes=[stroke for stroke in shown.strokes if stroke.side not in other],
+        marks=(),
+        caption=" ".join(filter(None, [shown.caption, *said])),
+    )
 
 
 def _figure(case: str, images: Sequence[Illustration], text: str) -> Figure:
-    first = images[0]
+    first, frames = images[0], tuple(map(_frame, images))
     caption = text if first.kind == "slice" else first.caption or text
     return Figure(
         case,
         "slices" if first.kind == "slice" else first.kind,
         caption,
-        "" if caption == text else text,
-        tuple(map(_frame, images)),
+        "" if caption == text or first.kind == "detail" else text,
+        frames,
         any(map(_outlined, images)),
         any(image.marks for image in images),
         any(image.strokes for image in images),
+        any('class="errors' in frame.overlay for frame in frames),
     )
 
 
@@ -130,22 +184,23 @@ def _frame(illustration: Illustration) -> Frame:
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     small = resize_image(image, height, width) if scale < 1 else image
     return Frame(
-        _data_url(small, lossless=illustration.kind == "case"),
+        _data_url(small, illustration.kind),
         overlay(illustration, scale),
         illustration.caption,
         illustration.worst,
+        (width, height),
     )
 
 
-def _data_url(image: npt.NDArray[np.uint8], lossless: bool) -> str:
-    """The image as a ``data:`` address: PNG if it is to be lossless and small then, else JPEG."""
+def _data_url(image: npt.NDArray[np.uint8], kind_of_image: str) -> str:
+    """The image as a ``data:`` address: PNG for a whole image that is small then, else JPEG."""
     import cv2
 
     bgr = np.ascontiguousarray(image[:, :, ::-1])
-    _, content = cv2.imencode(".png", bgr) if lossless else (True, np.zeros(0, np.uint8))
+    _, content = cv2.imencode(".png", bgr) if kind_of_image == "case" else (True, np.zeros(0, np.uint8))
     kind = "png"
     if not 0 < len(content) <= LARGEST_PNG_BYTES:
-        _, content = cv2.imencode(".jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        _, content = cv2.imencode(".jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY[kind_of_image]])
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"
 
@@ -164,9 +219,10 @@ def overlay(illustration: Illustration, scale: float = 1.0) -> str:
         resize_labels(np.ascontiguousarray(labels, np.uint8), height, width)
         for labels in (illustration.reference, illustration.prediction)
     )
-    parts = [*_errors(reference, prediction)]
+    tolerance = TOLERANCE_PX[illustration.kind]
+    parts = [*_errors(reference, prediction, tolerance)]
     for labels, side in ((reference, "reference"), (prediction, "prediction")):
-        shapes = "".join(_outline(labels == label) for label in np.unique(labels[labels > 0]))
+        shapes = "".join(_outline(labels == label, 1, tolerance) for label in np.unique(labels[labels > 0]))
         parts += [f'<path class="{side}" d="{shapes}"/>'] if shapes else []
     letter = max(height, width) / LETTERS_OF_A_SIDE
     for box in illustration.reference_boxes:
@@ -180,23 +236,34 @@ def overlay(illustration: Illustration, scale: float = 1.0) -> str:
     return f'<svg class="over" viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>'
 
 
-def _errors(reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> Iterator[str]:
+def _errors(
+    reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], tolerance: float
+) -> Iterator[str]:
     """Pixels of a structure that the prediction lacks, and ones that it has too many or calls otherwise."""
     missed = (reference > 0) & (prediction == 0)
     wrong = (prediction > 0) & (prediction != reference)
     for mask, kind in ((missed, "missed"), (wrong, "wrong")):
         if mask.any():
-            yield f'<g class="errors {kind}"><path fill-rule="evenodd" d="{_outline(mask, 2)}"/></g>'
+            shapes = _outline(mask, 2, tolerance)
+            yield f'<g class="errors {kind}"><path fill-rule="evenodd" d="{shapes}"/></g>'
 
 
-def _outline(mask: Mask, finer: int = 1) -> str:
-    """The contours of a mask as a path; ``finer`` > 1 keeps the area of regions one pixel wide."""
+def _outline(mask: Mask, finer: int, tolerance: float) -> str:
+    """The contours of a mask as a path.
+
+    Args:
+        mask: the region.
+        finer: more than 1 keeps the area of regions one pixel wide.
+        tolerance: pixels that the path may lie off the contours.
+    """
     import cv2
 
     own = np.ascontiguousarray(mask, np.uint8)
     if finer > 1:
         own = np.repeat(np.repeat(own, finer, 0), finer, 1)
     contours, _ = cv2.findContours(own, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if tolerance:
+        contours = [cv2.approxPolyDP(contour, tolerance * finer, closed=True) for contour in contours]
     return "".join(_path((contour.reshape(-1, 2) + 0.5) / finer) for contour in contours)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medbench.challenges.base import Challenge
+from medbench.challenges.exchange import Exchange
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.result_table import FLAGS, CaseRow, MetricSpec
 from medbench.models import list_models, model_entry
 from medbench.records.charts import draw_chart
-from medbench.records.drawing import Drawing, Series, bars, dots_and_boxes
+from medbench.records.drawing import BOXES, DOTS, Drawing, Series, bars, dots_and_boxes
 from medbench.records.figures import Figure, case_figures
 from medbench.records.legend import definitions
 from medbench.records.schema import RunRecord
@@ -23,7 +23,7 @@ from medbench.records.tables import (
     RESULT_HEADINGS,
     SPREAD_HEADINGS,
     SUBGROUP_HEADINGS,
-    heading,
+    distinct_headings,
     interval,
     number,
     result_rows,
@@ -34,12 +34,17 @@ from medbench.records.tables import (
 
 WORST, TYPICAL, UNSCORED = 12, 2, 4
 """Cases that are shown: the worst, as many of the median and of the best, and some without the metric."""
+LISTED = 2 * WORST
+"""Worst cases that are listed at most, where some have no prediction."""
 MOST_DISTRIBUTIONS = 8
+MOST_IMAGE_BYTES = 13_000_000
+"""Images of a page and their outlines; cases beyond are listed without one."""
+FULL = "the images of the cases above fill this page."
 
 
 @dataclass(frozen=True, slots=True)
 class ReportNotes:
-    """What a report says besides the record.
+    """Contents of a report besides the record.
 
     Attributes:
         sealed: whether hashes show that record and rows were not edited.
@@ -74,7 +79,7 @@ def write_report(
     """
     columns = [metric for metric in challenge.metrics if not metric.pooled and metric.name in record.metrics]
     ordering = columns[0] if columns else None
-    titles = _titles(metric for metric in challenge.metrics if metric.name in record.metrics)
+    titles = distinct_headings({m.name: m for m in challenge.metrics if m.name in record.metrics})
     methods = {m.ci95_method for m in record.metrics.values() if m.ci95_low is not None}
     galleries = _galleries(challenge, {case.id: case for case in cases}, rows, columns, predictions)
     figures = [figure for gallery in galleries for figure in gallery.figures]
@@ -93,19 +98,22 @@ def write_report(
                 for protocol, metrics in result_tables(record).items()
             ],
             spread_headings=SPREAD_HEADINGS,
-            spread=spread_rows(record.metrics.values()),
+            spread=spread_rows(record.metrics),
             subgroup_headings=SUBGROUP_HEADINGS,
             subgroups=subgroup_tables(record),
             methods="; ".join(sorted(methods)) or "too few groups",
             failures=[(numbers[row.case], row) for row in rows if row.status != "ok"],
             flagged=[(row.case, flag) for row in rows for flag in row.evidence.get(FLAGS, ())],
             distributions=_distributions(rows, columns, titles, numbers),
+            how_to_read=BOXES + DOTS,
             charts=[draw_chart(chart) for chart in challenge.scorer.charts(rows)],
             phases=bars(record.time_s, "seconds", "Time by phase"),
             galleries=galleries,
+            pictured=bool(cases) or not rows,
             outlined=any(figure.outlined for figure in figures),
             marked=any(figure.marked for figure in figures),
             measured=any(figure.measured for figure in figures),
+            wrong=any(figure.wrong for figure in figures),
             anchors={figure.case: place for place, figure in reversed(list(enumerate(figures)))},
             case_headings=[(metric, titles[metric.name]) for metric in columns],
             fact_headings=_fact_columns(rows),
@@ -129,22 +137,13 @@ class Gallery:
     figures: Sequence[Figure]
 
 
-def _titles(metrics: Iterable[MetricSpec]) -> dict[str, str]:
-    """Column -> its heading, with the protocol where columns of two protocols have one heading."""
-    plain = {metric.name: (heading(metric), metric.protocol) for metric in metrics}
-    several = {text for text, count in Counter(text for text, _ in plain.values()).items() if count > 1}
-    return {
-        name: f"{text} ({protocol})" if protocol and text in several else text
-        for name, (text, protocol) in plain.items()
-    }
-
-
 def _headline(
     record: RunRecord, challenge: Challenge, titles: Mapping[str, str]
 ) -> list[tuple[str, str, str]]:
-    """Heading, value and interval of the headline columns, or of the first where none is one."""
+    """Heading, value and interval of the headline columns that have a value, or of the first column."""
     shown = [metric for metric in challenge.metrics if metric.name in record.metrics]
-    short = [metric for metric in shown if metric.headline] or shown[:1]
+    valued = [metric for metric in shown if record.metrics[metric.name].value is not None]
+    short = [metric for metric in valued if metric.headline] or (valued or shown)[:1]
     return [
         (titles[metric.name], number(own.value, own.unit), interval(own.ci95_low, own.ci95_high, own.unit))
         for metric in short
@@ -166,8 +165,8 @@ def _distributions(
         values = {
             case: own.value for case, own in scores.items() if own is not None and own.value is not None
         }
-        drawings.append(dots_and_boxes([Series("all cases", values)], titles[metric.name], numbers))
-    return [drawing for drawing in drawings if drawing.markup]
+        drawings.append(dots_and_boxes([Series("", values)], titles[metric.name], numbers))
+    return [replace(drawing, note="") for drawing in drawings if drawing.markup]
 
 
 def _fact_columns(rows: Sequence[CaseRow]) -> list[str]:
@@ -192,9 +191,17 @@ def _cell(row: CaseRow, metric: MetricSpec) -> tuple[str, Any]:
 
 
 def _words(row: CaseRow, metric: MetricSpec) -> str:
-    """A case's score as a caption has it: title, value, unit."""
+    """A case's score as a caption has it: title, value, unit; nothing where the metric has no answer."""
+    score = row.scores.get(metric.name)
+    if score is None or (score.value is None and score.status == "undefined"):
+        return ""
     text, value = _cell(row, metric)
     return f"{metric.title} {text}" + (f" {metric.unit}" if metric.unit and value != "" else "")
+
+
+def _all_words(row: CaseRow, metrics: Sequence[MetricSpec]) -> str:
+    """A case's scores as a caption has them, each once."""
+    return ", ".join(dict.fromkeys(words for metric in metrics if (words := _words(row, metric))))
 
 
 def _galleries(
@@ -204,26 +211,23 @@ def _galleries(
     columns: Sequence[MetricSpec],
     predictions: Path,
 ) -> list[Gallery]:
-    """The worst cases by the first column, some of the median and the best, and some that lack the column."""
-    if not columns:
+    """The worst cases by the first column, some of the median and the best, and some that lack the column.
+
+    A case that cannot be drawn keeps its place.
+    """
+    if not columns or not cases or type(challenge.exchange).illustrations is Exchange.illustrations:
         return []
     ordering = columns[0]
-
-    def badness(row: CaseRow) -> float:
-        value = row.scores[ordering.name].value
-        if value is None:
-            return float("inf")
-        return -value if ordering.better == "higher" else value
-
-    shown = [row for row in rows if row.predictions and row.case in cases]
-    scored = sorted((row for row in shown if ordering.name in row.scores), key=badness, reverse=True)
-    worst, rest = scored[:WORST], scored[WORST:]
-    middle = max(0, len(scored) // 2 - WORST - TYPICAL // 2)
+    scored = _worst_first(rows, ordering)
+    worst = _worst(scored)
+    rest = scored[len(worst) :]
+    middle = max(0, len(scored) // 2 - len(worst) - TYPICAL // 2)
     typical = rest[middle : middle + TYPICAL] if len(rest) > TYPICAL else []
     best = [row for row in rest[-TYPICAL:] if row not in typical]
-    short = [metric for metric in columns if metric.headline]
-    texts = {row.case: ", ".join(dict.fromkeys(_words(row, metric) for metric in short)) for row in shown}
-    unscored = [row for row in shown if ordering.name not in row.scores][:UNSCORED]
+    short = [ordering, *(metric for metric in columns if metric.headline)]
+    texts = {row.case: _all_words(row, short) for row in rows}
+    placed = {row.case for row in scored}
+    unscored = [row for row in rows if row.case not in placed][:UNSCORED]
     parts = (
         (f"Worst cases by {ordering.title}", worst),
         ("Median cases", typical),
@@ -233,4 +237,46 @@ def _galleries(
     galleries = [
         Gallery(title, case_figures(challenge, cases, own, predictions, texts)) for title, own in parts
     ]
-    return [gallery for gallery in galleries if gallery.figures]
+    return _within([gallery for gallery in galleries if gallery.figures])
+
+
+def _within(galleries: Sequence[Gallery]) -> list[Gallery]:
+    """The galleries with images as far as they fit into a page; a case beyond keeps its place."""
+    total, made = 0, []
+    for gallery in galleries:
+        figures: list[Figure] = []
+        for figure in gallery.figures:
+            total += sum(len(frame.source) + len(frame.overlay) for frame in figure.frames)
+            if total <= MOST_IMAGE_BYTES or not figure.frames:
+                figures.append(figure)
+            elif not figures or (figures[-1].case, figures[-1].without_image) != (figure.case, FULL):
+                text = figure.scores or figure.caption
+                figures.append(Figure(figure.case, "case", text, "", (), without_image=FULL))
+        made.append(replace(gallery, figures=figures))
+    return made
+
+
+def _worst_first(rows: Sequence[CaseRow], ordering: MetricSpec) -> list[CaseRow]:
+    """Cases with a value of a column, and failed and missing ones, the worst first."""
+
+    def badness(row: CaseRow) -> float:
+        value = row.scores[ordering.name].value
+        if value is None:
+            return float("inf")
+        return -value if ordering.better == "higher" else value
+
+    def placed(row: CaseRow) -> bool:
+        score = row.scores.get(ordering.name)
+        return score is not None and (score.value is not None or score.status != "undefined")
+
+    return sorted(filter(placed, rows), key=badness, reverse=True)
+
+
+def _worst(scored: Sequence[CaseRow]) -> list[CaseRow]:
+    """So many of the worst cases that some have a prediction to draw, however many have none."""
+    drawn = 0
+    for place, row in enumerate(scored[:LISTED]):
+        drawn += bool(row.predictions)
+        if drawn == WORST:
+            return list(scored[: place + 1])
+    return list(scored[:LISTED])

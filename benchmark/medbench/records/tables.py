@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
+from medbench.metrics.catalogue import METRICS
 from medbench.statistics.intervals import Aggregate
 
 if TYPE_CHECKING:
@@ -30,9 +34,30 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
 
 
 def heading(metric: MetricSpec | MetricRecord) -> str:
-    """Heading of a metric's column with unit and direction, such as ``HD PS+FH [px] ↓``."""
+    """Heading of a metric's column with unit and direction, such as ``HD PS+FH [px] ↓``, ``DF [mm] → 0``."""
     unit = f" [{metric.unit}]" if metric.unit else ""
-    return f"{metric.title}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+    arrow = "→ 0" if _signed(metric) else "↑" if metric.better == "higher" else "↓"
+    return f"{metric.title}{unit} {arrow}"
+
+
+def _signed(metric: MetricSpec | MetricRecord) -> bool:
+    """Whether 0 is best and neither direction; of a record's column the definition says so."""
+    if isinstance(metric, MetricSpec):
+        return metric.signed
+    try:
+        return METRICS.get(metric.convention).range == (-math.inf, math.inf)
+    except MedbenchError:
+        return False
+
+
+def distinct_headings(metrics: Mapping[str, MetricSpec] | Mapping[str, MetricRecord]) -> dict[str, str]:
+    """Column -> its heading, with the protocol where columns of two protocols have one heading."""
+    texts = {name: heading(metric) for name, metric in metrics.items()}
+    several = {text for text, count in Counter(texts.values()).items() if count > 1}
+    return {
+        name: f"{text} ({protocol})" if (protocol := metrics[name].protocol) and text in several else text
+        for name, text in texts.items()
+    }
 
 
 def aggregate_rows(
@@ -88,30 +113,31 @@ def result_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
 SPREAD_HEADINGS = ("metric", "mean ± sd", "median", "quartiles", "worst", "worst case", "cases")
 
 
-def spread_rows(metrics: Iterable[MetricRecord]) -> list[tuple[str, ...]]:
+def spread_rows(metrics: Mapping[str, MetricRecord]) -> list[tuple[str, ...]]:
     """One row a metric under :data:`SPREAD_HEADINGS`; none for pooled metrics."""
+    headings = distinct_headings(metrics)
     return [
         (
-            heading(metric),
+            headings[name],
             f"{number(own.mean, metric.unit)} ± {number(own.sd, metric.unit)}",
             number(own.median, metric.unit),
             interval(own.q25, own.q75, metric.unit),
-            number(own.worst, metric.unit),
-            own.worst_case,
+            *(("–", "–") if _signed(metric) else (number(own.worst, metric.unit), own.worst_case)),
             str(own.cases),
         )
-        for metric in metrics
+        for name, metric in metrics.items()
         if (own := metric.spread) is not None
     ]
 
 
 def subgroup_tables(record: RunRecord) -> dict[str, list[tuple[str, ...]]]:
     """Manifest column -> one row a subgroup and metric: subgroup, metric, value, interval, cases, groups."""
+    headings = distinct_headings(record.metrics)
     return {
         column: [
             (
                 name,
-                heading(record.metrics[metric]),
+                headings[metric],
                 number(own.value, record.metrics[metric].unit),
                 interval(own.ci95_low, own.ci95_high, record.metrics[metric].unit),
                 str(own.scored + own.failed + own.missing + own.undefined),
@@ -119,6 +145,7 @@ def subgroup_tables(record: RunRecord) -> dict[str, list[tuple[str, ...]]]:
             )
             for name, metrics in names.items()
             for metric, own in metrics.items()
+            if record.metrics[metric].value is not None
         ]
         for column, names in record.subgroups.items()
     }

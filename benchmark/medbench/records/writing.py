@@ -16,7 +16,14 @@ from medbench.metrics.checks.invariants import check_case, check_counts
 from medbench.records.environment import environment
 from medbench.records.measures import metric_records, subgroup_records
 from medbench.records.phases import Timing
-from medbench.records.schema import ChallengeRecord, Counts, MetricRecord, ModelRecord, RunRecord
+from medbench.records.schema import (
+    ChallengeRecord,
+    Counts,
+    Environment,
+    MetricRecord,
+    ModelRecord,
+    RunRecord,
+)
 
 SUBSTITUTE = "substitute"
 """Entry of a record's settings, and a file of a data folder: what data are that are not the release."""
@@ -58,6 +65,7 @@ class Provenance:
         command: the command that repeats the run.
         citations: citations of model and challenge.
         started: time of the start, as :func:`now` writes it.
+        environment: machine and software that predicted; those of this process if not given.
     """
 
     key: str
@@ -68,6 +76,7 @@ class Provenance:
     command: str
     citations: Sequence[str]
     started: str
+    environment: Environment | None = None
 
 
 def make_record(
@@ -102,7 +111,7 @@ def make_record(
         counts=counts,
         time_s={phase: round(seconds, 4) for phase, seconds in sorted(timing.items())},
         cases_timed=timing.cases,
-        environment=environment(provenance.device, challenge),
+        environment=provenance.environment or environment(provenance.device, challenge),
         started=provenance.started,
         finished=now(),
         command=provenance.command,
@@ -122,7 +131,7 @@ def _settings(subject: Subject, settings: Mapping[str, Any], rows: Sequence[Case
 
 
 def substitute_of(data: Data) -> str:
-    """What real data are that stand for a release, as their file ``substitute.txt`` says; else empty.
+    """Name of the real data that stand in for a release, from their file ``substitute.txt``; else empty.
 
     Raises:
         MedbenchError: for a file that is no text.

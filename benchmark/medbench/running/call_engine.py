@@ -70,6 +70,18 @@ def spread(function: Callable[[O], R], orders: Sequence[O], executor: Executor) 
             yield Done(orders[place], result)
 
 
+def in_turn(function: Callable[[O], R], orders: Sequence[O]) -> Iterator[Done[O, R]]:
+    """Call ``function`` on every order in this thread; what a call raises is its result."""
+    for order in orders:
+        try:
+            result: R | Lost = function(order)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - one call never loses the others
+            result = Lost(describe(error))
+        yield Done(order, result)
+
+
 def check_code(code: str) -> None:
     """Refuse to work with other sources than those that the work was started with.
 

@@ -15,6 +15,7 @@ from medbench.core.places import Places, command_line
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
 from medbench.inference.voting import RULES, EnsemblePredictor, EnsembleSample
+from medbench.models.devices import present_device
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
 from medbench.records.phases import keep_phases
 from medbench.records.reading import Finished, Run, find_run
@@ -35,7 +36,7 @@ _SAME = ("challenge", "split", "data", "files")
 
 @dataclass(frozen=True, slots=True)
 class EnsembleRequest:
-    """What an ensemble is asked for.
+    """Request for an ensemble.
 
     Attributes:
         parents: folders or keys of the runs.
@@ -71,6 +72,8 @@ def run_ensemble(request: EnsembleRequest, progress: Progress | None = None) -> 
             for answers that cannot be put together, and as :func:`medbench.running.run.run`.
     """
     progress = progress or SilentProgress()
+    if request.device is not None:
+        present_device(request.device)
     started = now()
     parents = _parents(request)
     jobs = [_job(run, request, progress) for run in parents]
@@ -196,7 +199,7 @@ def _job(run: Run, request: EnsembleRequest, progress: Progress) -> Job:
     if unknown:
         raise MedbenchError(
             "ensemble.task",
-            f"There is no rule that puts {titles(unknown)} together.",
+            f"{titles(unknown).capitalize()} cannot be combined in an ensemble.",
             "Compare the runs instead: medbench compare.",
         )
     return job
@@ -234,11 +237,11 @@ def _model_record(
     kinds = {run.record.model.weights for run in parents}
     digests = [run.record.model.weights_sha256 for run in parents]
     counts = [job.setup.count_parameters() for job in jobs]
-    known = [count for count in counts if count is not None]
+    sizes = [count for count in counts if count is not None]
     return ModelRecord(
         name=NAME,
         title=f"Ensemble of {', '.join(run.record.model.title for run in parents)}",
-        parameters=sum(known) if len(known) == len(counts) else None,
+        parameters=sum(sizes) if len(sizes) == len(counts) else None,
         weights=kinds.pop() if len(kinds) == 1 else "file",
         weights_sha256=sha256_json(digests) if all(digests) else None,
         training=places.hide_all({"parents": list(facts)}),

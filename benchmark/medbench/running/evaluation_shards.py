@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import read_json, sha256_file, sha256_json, write_json
+from medbench.core.files import sha256_file, sha256_json, write_json
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow
-from medbench.core.seals import read_lines
 from medbench.records.data_places import find_data_place, note_data_place
 from medbench.records.identity import code_sha256, plugin_settings
 from medbench.records.phases import Timing
 from medbench.records.reading import JOURNAL, Finished
 from medbench.running.evaluate import Evaluation, Opened, evaluate_request, opened_subject, places_of, scoring
 from medbench.running.journal import write_journal
-from medbench.running.shard import Shard, check_complete
-
-SHARDS = "shards"
+from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ def score_shard(
         MedbenchError: as :func:`medbench.running.evaluate.evaluate`.
     """
     with opened_subject(request, progress) as (subject, predictions):
-        asked = {
+        entries = {
             "challenge": request.challenge,
             "split": subject.split,
             "name": request.title,
@@ -49,7 +46,7 @@ def score_shard(
             "cases": request.cases,
             "seed": request.seed,
         }
-        settings = {**asked, "manifest_sha256": subject.manifest_sha256, "code": code_sha256()}
+        settings = {**entries, "manifest_sha256": subject.manifest_sha256, "code": code_sha256()}
         whole = sha256_json({**settings, **plugin_settings()})
         folder = request.runs_root / subject.challenge.name / SHARDS / whole[:16]
         own = folder / f".{shard.number}"
@@ -59,7 +56,7 @@ def score_shard(
         (own / JOURNAL).replace(_rows_file(folder / shard.file_name))
         own.rmdir()
     note_data_place(whole, data=subject.data.root, predictions=request.predictions)
-    entry = {"whole": whole, "shard": shard.number, "shards": shard.of, "asked": asked}
+    entry = {"whole": whole, "shard": shard.number, "shards": shard.of, "asked": entries}
     write_json(folder / shard.file_name, entry)
     return ShardScores(folder, rows)
 
@@ -74,13 +71,13 @@ def holds_evaluation(folder: Path) -> bool:
 
 
 def merge_evaluation(
-    folders: Sequence[Path], given: Mapping[str, Path | None], progress: Progress
+    folders: Sequence[Path], places: Mapping[str, Path | None], progress: Progress
 ) -> Finished:
     """The evaluation whose shards lie in some folders, with record, report and board row.
 
     Args:
         folders: of the shards; one that several shards share is named once.
-        given: ``data`` and ``predictions``, where they lie elsewhere than the shards found them;
+        places: ``data`` and ``predictions``, where they lie elsewhere than the shards found them;
             ``runs`` and ``leaderboards``.
         progress: told of the steps.
 
@@ -88,10 +85,9 @@ def merge_evaluation(
         MedbenchError: as :func:`medbench.running.shard.check_complete`; ``shard.none``, ``shard.damaged``,
             ``shard.other_files``; ``data.missing`` where nobody knows where the files lie.
     """
-    shards = _read(folders)
-    check_complete(shards)
-    request = _request(shards[0][1], folders[0], given)
-    rows = {row.case: row for path, _ in shards for row in _rows(_rows_file(path))}
+    shards = read_shards(folders, "medbench evaluate")
+    request = _request(shards[0][1], folders[0], places)
+    rows = {row.case: row for path, _ in shards for row in shard_rows(_rows_file(path))}
 
     def gather(opened: Opened) -> tuple[list[CaseRow], Timing]:
         ordered = [_intact(rows.get(case.id), case.id, opened.predictions) for case in opened.cases]
@@ -103,26 +99,26 @@ def merge_evaluation(
     return evaluate_request(request, gather, progress)
 
 
-def _request(shard: Mapping[str, Any], folder: Path, given: Mapping[str, Path | None]) -> Evaluation:
+def _request(shard: Mapping[str, Any], folder: Path, places_now: Mapping[str, Path | None]) -> Evaluation:
     """The evaluation that a shard is of, on the files where they lie now."""
     places: dict[str, Any] = {}
     for name in ("data", "predictions"):
-        place = given.get(name) or find_data_place(shard["whole"], name)
+        place = places_now.get(name) or find_data_place(shard["whole"], name)
         if place is None:
             raise MedbenchError(
                 "data.missing",
-                f"{folder}: this machine does not know where the {name} of these shards lie.",
-                f"Say so with --{name}.",
+                f"{folder}: the folder of the shards' {name} is not known on this machine.",
+                f"Give the folder with --{name}.",
             )
         places[name] = place
-    asked = dict(shard["asked"])
-    rename = asked.pop("rename")
+    entries = dict(shard["asked"])
+    rename = entries.pop("rename")
     return Evaluation(
-        **asked,
+        **entries,
         **places,
         rename=(rename[0], rename[1]) if rename else None,
-        runs=given.get("runs"),
-        leaderboards=given.get("leaderboards"),
+        runs=places_now.get("runs"),
+        leaderboards=places_now.get("leaderboards"),
     )
 
 
@@ -139,28 +135,3 @@ def _intact(row: CaseRow | None, case: str, predictions: Path) -> CaseRow:
                 "Score all shards again.",
             )
     return row
-
-
-def _read(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
-    shards: list[tuple[Path, dict[str, Any]]] = []
-    for folder in folders:
-        files = sorted(folder.glob("*-of-*.json"))
-        if not files:
-            raise MedbenchError(
-                "shard.none",
-                f"{folder}: holds no finished shard.",
-                "Repeat its command (medbench evaluate … --shard i/n) until it ends.",
-            )
-        shards += [(path, read_json(path)) for path in files]
-    return shards
-
-
-def _rows(path: Path) -> list[CaseRow]:
-    lines = read_lines(path)
-    broken = next((line for line in lines if line.state != "sealed"), None)
-    if broken is not None or not path.is_file():
-        where = f", line {broken.number}" if broken else ""
-        raise MedbenchError(
-            "shard.damaged", f"{path}{where}: was edited or cut off.", "Score its shard again."
-        )
-    return [CaseRow.from_json(line.row) for line in lines]

@@ -7,11 +7,11 @@ import importlib
 import multiprocessing
 import os
 import queue
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Thread
 from typing import Any
 
 from medbench.core.errors import MedbenchError
@@ -27,15 +27,18 @@ class Processes(Executor):
     """Spawned processes, each with a device of its own; one that dies loses its own call alone.
 
     Every process is a pool of one, so that a death is known to be of the call that the process worked on.
+
+    Args:
+        workers: number of processes.
+        cuda_devices: CUDA devices by the names of ``CUDA_VISIBLE_DEVICES``, dealt out to the processes.
     """
 
-    def __init__(self, workers: int, cuda_devices: int = 0) -> None:
+    def __init__(self, workers: int, cuda_devices: Sequence[str] = ()) -> None:
         self._threads = ThreadPoolExecutor(workers)
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        self._all = [
-            _Slot(str(place % cuda_devices) if cuda_devices else "", max(1, usable_cores() // workers))
-            for place in range(workers)
-        ]
+        threads = max(1, usable_cores() // workers)
+        own = [cuda_devices[place % len(cuda_devices)] if cuda_devices else "" for place in range(workers)]
+        self._all = [_Slot(device, threads) for device in own]
         for slot in self._all:
             self._slots.put(slot)
 
@@ -65,7 +68,7 @@ class _Slot:
         self._pool: ProcessPoolExecutor | None = None
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
-        """What the call gives in this slot's process."""
+        """Result of the call in this slot's process."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
@@ -82,10 +85,22 @@ class _Slot:
 
 
 def _prepare_process(cuda_device: str, threads: int) -> None:
-    """Show a process its own device and its share of the cores, before torch is loaded."""
+    """Show a process its own device and its share of the cores, before torch is loaded.
+
+    The process ends with its parent.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: a killed command leaves no worker behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class JoiningProcesses(Executor):
@@ -99,10 +114,12 @@ class JoiningProcesses(Executor):
 
     def __init__(self, workers: int) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._end = Event()
+        self._end = threading.Event()
         self._slots = [_Slot("", max(1, usable_cores() // workers)) for _ in range(workers - 1)]
-        self._threads = [Thread(target=self._work_here, daemon=True)]
-        self._threads += [Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots]
+        self._threads = [threading.Thread(target=self._work_here, daemon=True)]
+        self._threads += [
+            threading.Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -134,7 +151,8 @@ class JoiningProcesses(Executor):
     def _work_in(self, slot: _Slot) -> None:
         if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
             return
-        slot.result(_import_scoring)
+        with contextlib.suppress(BrokenExecutor):
+            slot.result(_import_scoring)
         while (call := self._calls.get()) is not None:
             call.answer(partial(slot.result, call.function))
 
@@ -177,21 +195,22 @@ def joining_processes(workers: int) -> Iterator[Executor]:
 
 @contextlib.contextmanager
 def local_processes(workers: int, device: str) -> Iterator[Executor]:
-    """``workers`` spawned processes; on ``cuda`` each sees one device.
+    """``workers`` spawned processes; on CUDA each sees one device, which it calls ``cuda``.
+
+    Args:
+        workers: number of processes.
+        device: ``cpu``, ``cuda`` for all CUDA devices, ``cuda:N`` for one of them, or ``mps``.
 
     Raises:
         MedbenchError: ``device.missing``, or ``workers.devices`` for more workers than devices.
     """
-    devices = _count_cuda() if device.startswith("cuda") else 0
-    if device.startswith("cuda") and not devices:
-        raise MedbenchError(
-            "device.missing", "This machine has no CUDA device.", "Use --device cpu. Nothing was started."
-        )
-    if devices and workers > devices:
+    devices = _cuda_devices(device)
+    if devices and workers > len(devices):
+        has = f"{device} is one" if ":" in device else f"this machine has {len(devices)}"
         raise MedbenchError(
             "workers.devices",
-            f"{workers} workers take {workers} devices, and this machine has {devices}.",
-            f"Give --workers {devices}.",
+            f"{workers} workers take {workers} devices, and {has}.",
+            f"Give --workers {len(devices)}.",
         )
     executor = Processes(workers, devices)
     try:
@@ -200,6 +219,32 @@ def local_processes(workers: int, device: str) -> Iterator[Executor]:
         executor.shutdown(wait=False, cancel_futures=True)
         raise
     executor.shutdown()
+
+
+def device_of_workers(device: str) -> str:
+    """Name that processes of :func:`local_processes` give the device that they see.
+
+    >>> device_of_workers("cuda:3"), device_of_workers("cpu")
+    ('cuda', 'cpu')
+    """
+    return device.partition(":")[0]
+
+
+def _cuda_devices(device: str) -> list[str]:
+    """CUDA devices of a name, as ``CUDA_VISIBLE_DEVICES`` calls them; none for other devices."""
+    from medbench.models.devices import visible_cuda  # which programs that only score do without
+
+    kind, _, number = device.partition(":")
+    if kind != "cuda":
+        return []
+    count = _count_cuda()
+    if not count or int(number or 0) >= count:
+        raise MedbenchError(
+            "device.missing",
+            f"This machine has no device '{device}'." if count else "This machine has no CUDA device.",
+            "Use --device cpu. Nothing was started.",
+        )
+    return [visible_cuda(place) for place in ([int(number)] if number else range(count))]
 
 
 def _count_cuda() -> int:

@@ -148,12 +148,12 @@ def evaluate_folders(
 
 
 @contextlib.contextmanager
-def _opened(given: Path) -> Iterator[Path]:
+def _opened(path: Path) -> Iterator[Path]:
     """The folder or file as it is; a zip is unpacked for as long as the block runs."""
-    if not is_zip(given):
-        yield given
+    if not is_zip(path):
+        yield path
     else:
-        with unpacked(given, MOST_UNPACKED_BYTES) as folder:
+        with unpacked(path, MOST_UNPACKED_BYTES) as folder:
             yield folder
 
 
@@ -246,12 +246,19 @@ def _score_pairs(order: _PairsOrder) -> list[CaseRow]:
 
 
 def _scored(scoring: _Scoring, pairs: Sequence[Pair]) -> Iterator[CaseRow]:
-    """Rows as they come: by threads, or by the workers of an executor, to which pairs go in batches."""
+    """Rows as they come: in this thread, by threads, or by the workers of an executor."""
     workers = scoring.settings.workers
-    if isinstance(workers, int):
-        with ThreadPoolExecutor(max(1, workers)) as pool:
-            yield from pool.map(scoring.row, pairs)
-        return
+    if not isinstance(workers, int):
+        yield from _spread(scoring, pairs, workers)
+    elif workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            yield from _spread(scoring, pairs, pool)
+    else:
+        yield from map(scoring.row, pairs)
+
+
+def _spread(scoring: _Scoring, pairs: Sequence[Pair], executor: Executor) -> Iterator[CaseRow]:
+    """Rows by workers, to whom pairs go in batches; a pair whose worker dies again and again fails alone."""
     order = _PairsOrder(
         pairs,
         [convention.id for convention in scoring.conventions],
@@ -263,15 +270,14 @@ def _scored(scoring: _Scoring, pairs: Sequence[Pair]) -> Iterator[CaseRow]:
     due = [replace(order, pairs=pairs[start : start + size]) for start in range(0, len(pairs), size)]
     while due:
         again = []
-        for done in spread(_score_pairs, due, workers):
+        for done in spread(_score_pairs, due, executor):
             if not isinstance(done.result, Lost):
                 yield from done.result
             elif len(done.order.pairs) > 1:
                 again += [replace(order, pairs=[pair]) for pair in done.order.pairs]
             else:
-                yield scoring.row(
-                    replace(done.order.pairs[0], failure=Failure("worker.died", done.result.reason))
-                )
+                failure = Failure("worker.died", done.result.reason)
+                yield scoring.row(replace(done.order.pairs[0], failure=failure))
         due = again
 
 
@@ -340,8 +346,12 @@ def _labels_of(pairs: Sequence[Pair], workers: int | Executor) -> list[int]:
         volume = guarded(pair.name, partial(read_labels, pair.reference))
         return set(label_values(volume.array).tolist()) if isinstance(volume, Volume) else set()
 
-    with ThreadPoolExecutor(workers if isinstance(workers, int) else usable_cores()) as pool:
-        labels = set().union(*pool.map(labels_of, pairs))
+    threads = workers if isinstance(workers, int) else usable_cores()
+    if threads == 1:
+        labels = set().union(*map(labels_of, pairs))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            labels = set().union(*pool.map(labels_of, pairs))
     if not labels - {0}:
         raise MedbenchError(
             "data.no_labels", "No reference holds a label other than 0.", "Check --references."

@@ -126,7 +126,9 @@ def check_inference(challenge: Challenge, network: NetworkPlan, inference: Infer
             f"{network.name} sees {network.form}s; --overlap is for volumes.",
             "Leave it out, or choose a three-dimensional model.",
         )
-    elif inference.mirror and (network.learns in ("sequences", "landmarks") or network.entry.predictor):
+    elif inference.mirror and (
+        network.learns in ("sequences", "landmarks", "boxes") or network.entry.predictor
+    ):
         raise MedbenchError(
             "inference.setting",
             f"{network.name} has no mirrored views of its {network.form}s.",

@@ -29,7 +29,7 @@ from medbench.inference.predictor import Predictor
 from medbench.io.caches import content_sha256
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
-from medbench.running.call_engine import Lost, check_code, spread
+from medbench.running.call_engine import Lost, check_code, in_turn, spread
 from medbench.running.handed_in import alike_hint
 from medbench.running.journal import journalled, shared_row, write_journal
 from medbench.running.together import answers_together, in_chunks, shares_batches
@@ -89,19 +89,19 @@ def done_rows(
     Args:
         challenge: writes and scores.
         cases: all of them; those that share batches keep their neighbours.
-        to_do: those whose rows are due.
+        to_do: those that have no row yet.
         model: predicts.
         read: what the predictor sees of a case.
         run: folder of the run, the clock of its phases, and whether to score.
     """
     folder, timing, score = run
     behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
-    wanted = {case.id for case in to_do}
+    ids = {case.id for case in to_do}
     answers = _answers(model, read, cases, to_do, timing)
     with ThreadPoolExecutor(finishers) as finisher:
         finishing: deque[Future[CaseRow]] = deque()
         for case, answer in answers:
-            if case.id not in wanted:
+            if case.id not in ids:
                 continue
             finishing.append(
                 finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)
@@ -141,7 +141,9 @@ def score_predictions(
     timing = Timing()
     progress.start("scoring", len(cases))
     with contextlib.ExitStack() as stack:
-        if isinstance(workers, int):
+        if workers == 1:
+            done = in_turn(partial(score_here, challenge), orders)
+        elif isinstance(workers, int):
             pool: Executor = stack.enter_context(ThreadPoolExecutor(workers))
             done = spread(partial(score_here, challenge), orders, pool)
         else:

@@ -17,9 +17,11 @@ from medbench.inference.decoding import Resampling
 from medbench.inference.predictor import InputContract
 from medbench.inference.volumes import VolumeContract
 from medbench.models import create_model, model_entries, model_entry
+from medbench.models.local.entries import CONTRACT_OPTION
 from medbench.models.registry import check_options
+from medbench.training.missing_modalities import rates_by_channel
 from medbench.training.recipes import RECIPES_OF_TASKS, Recipe, load_recipe, load_recipe_as, recipe_on
-from medbench.training.recipes.checking import check_use
+from medbench.training.recipes.checking import check_needs, check_use
 from medbench.training.sequence_recipe import SequenceRecipe
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What a training sees, in words: volumes, images, boxes, landmarks, sequences …"""
+        """Kind of training, in words: volumes, images, boxes, landmarks, sequences …"""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
@@ -183,6 +185,8 @@ def plan_network(
     """
     entry, own = model_entry(model).on(challenge.name)
     options = {**own, **options}
+    if CONTRACT_OPTION in options:
+        _check_contract_taken(entry)
     if entry.local:
         check_options(entry, options)
         entry = _probed(entry, challenge, options, image_size)
@@ -204,6 +208,27 @@ def plan_network(
     )
 
 
+def _check_contract_taken(entry: ModelEntry) -> None:
+    """Refuse a stated input contract for a model that is no exported network.
+
+    Raises:
+        MedbenchError: ``model.contract``.
+    """
+    if entry.local == "file":
+        return
+    if entry.local == "python":
+        hint = "Declare the class in medbench.toml, with input = { size = 256, mean = [0.5, 0.5, 0.5] }."
+    elif entry.local:
+        hint = "Leave it out: a program is given the files of the images as they are."
+    else:
+        hint = f"Leave it out: 'medbench models show {entry.name}' has its input contract."
+    raise MedbenchError(
+        "model.contract",
+        f"{entry.name}: --contract states the input of an exported network (-m file:…) alone.",
+        hint,
+    )
+
+
 def _probed(
     entry: ModelEntry, challenge: Challenge, options: Mapping[str, Any], image_size: int | None
 ) -> ModelEntry:
@@ -213,21 +238,21 @@ def _probed(
         MedbenchError: ``model.task`` where more is demanded than one label map or class, or as
             :func:`medbench.models.local.probe.probed`.
     """
-    from medbench.models.local.probe import Wanted, probed
+    from medbench.models.local.probe import Needs, probed
 
     demands = challenge.card.demands
     if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
         raise MedbenchError(
             "model.task",
-            f"{entry.name}: a model of one's own makes label maps or image classes; {challenge.title} "
+            f"{entry.name}: your own model makes label maps or image classes; {challenge.title} "
             f"demands {titles(demands)}.",
             _suited(challenge),
         )
     require_package("torch")
     task, classes = next(iter(demands.items()))
     forms = tuple(challenge.exchange.inputs)
-    wanted = Wanted(task, classes, forms, len(challenge.card.modalities), image_size)
-    return probed(entry, wanted, options)
+    needs = Needs(task, classes, forms, len(challenge.card.modalities), image_size)
+    return probed(entry, needs, options)
 
 
 def recipe_choice(challenge: Challenge, network: NetworkPlan) -> tuple[str, str]:
@@ -258,18 +283,24 @@ def recipe_for(
         changes: settings that differ from the recipe's.
 
     Raises:
-        MedbenchError: ``recipe.unknown`` or ``recipe.setting``.
+        MedbenchError: ``recipe.unknown``, ``recipe.setting``, ``training.missing_rates`` or
+            ``modality.unknown``.
     """
     own, changes = recipe_choice(challenge, network)[0], changes or {}
     name = name or own
     if network.framework is not None:
         return network.framework.recipe(network.entry_family, name, changes)
     if network.form == "sequence":
-        return load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+        videos = load_recipe_as(SequenceRecipe, network.entry_family, name, changes)
+        check_needs(videos, changes)
+        return videos
     recipe = load_recipe(
         network.recipe_family, name, **{**challenge_settings(challenge, network, name), **changes}
     )
     check_use(recipe, network.learns, changes)
+    check_needs(recipe, changes)
+    if network.sees_volumes and recipe.missing_rates:
+        rates_by_channel(recipe.missing_rates, challenge.card.modalities)
     return recipe
 
 

@@ -21,7 +21,7 @@ from medbench.core.result_table import CaseRow
 from medbench.records.identity import code_sha256
 from medbench.records.phases import Timing
 from medbench.running.call_engine import Lost, check_code, spread
-from medbench.running.executors import dask_cluster, local_processes
+from medbench.running.executors import dask_cluster, device_of_workers, local_processes
 from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.journal import UNFINISHED, journalled
 from medbench.running.loop import done_rows, failed_row
@@ -33,7 +33,7 @@ Samples = dict[str, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who predicts the cases of a run.
+    """Processes or cluster that predict the cases of a run.
 
     Attributes:
         number: of spawned processes on this machine, on CUDA with a device each; 1 for this process alone.
@@ -75,7 +75,7 @@ class PredictionOrder:
     Attributes:
         request: of the run, with absolute paths.
         cases: ids of cases that share batches; one where cases share none.
-        wanted: those of them whose rows are due.
+        wanted: those of them that have no row yet.
         folder: of the run.
         weights_sha256: of the weights that the worker must find.
         code: hash of the package's sources that the worker must have.
@@ -91,15 +91,17 @@ class PredictionOrder:
     project: Path | None = field(default_factory=project_path)
 
 
-def predict_elsewhere(
-    job: Job | FoldedJob, folder: Path, workers: Workers, progress: Progress
+def predict_cases(
+    job: Job | FoldedJob, cases: Sequence[Case], folder: Path, workers: Workers, progress: Progress
 ) -> tuple[list[CaseRow], Timing]:
-    """Predict and score the cases that the journal in ``folder`` lacks, by workers; the rows of one process.
+    """Predict and score those cases of a job that the journal in ``folder`` lacks, here or by workers.
 
-    A case whose worker dies is done again, and given up after three deaths.
+    The rows are the same whoever predicts. A case whose worker dies is done again, and given up after three
+    deaths.
 
     Args:
         job: the resolved request; its weights lie on disk.
+        cases: all of the job's, or a shard of them; those that share batches keep their neighbours.
         folder: run directory, which all workers see.
         workers: who predicts.
         progress: display that counts the cases.
@@ -110,9 +112,13 @@ def predict_elsewhere(
     timing = Timing()
     by_id = {case.id: case for case in job.cases}
 
-    def work(to_do: Sequence[Case]) -> Iterator[CaseRow]:
+    def here(to_do: Sequence[Case]) -> Iterator[CaseRow]:
+        predictor = job.predictor(folder / UNFINISHED, progress)
+        yield from done_rows(job.challenge, job.cases, to_do, predictor, job.read, (folder, timing, True))
+
+    def elsewhere(to_do: Sequence[Case]) -> Iterator[CaseRow]:
         with workers.executor(job.request.inference.device) as executor:
-            for done in spread(predict_order, _orders(job, to_do, folder), executor):
+            for done in spread(predict_order, _orders(job, to_do, folder, workers), executor):
                 if isinstance(done.result, Lost):
                     died = Failure("worker.died", done.result.reason)
                     yield from (failed_row(job.challenge, by_id[id], died) for id in done.order.wanted)
@@ -122,7 +128,8 @@ def predict_elsewhere(
                 yield from rows
 
     places = job.request.places(job.data.root)
-    return journalled(job.cases, folder, progress, work, timing, places), timing
+    work = elsewhere if workers.elsewhere else here
+    return journalled(cases, folder, progress, work, timing, places), timing
 
 
 def predict_order(order: PredictionOrder) -> tuple[list[CaseRow], Samples]:
@@ -174,23 +181,33 @@ def _resolved(kept: _Kept, folder: Path) -> tuple[Job | FoldedJob, Any]:
     return job, job.predictor(folder / UNFINISHED)
 
 
-def _orders(job: Job | FoldedJob, to_do: Sequence[Case], folder: Path) -> list[PredictionOrder]:
-    weights = job.request.weights_file
+def _orders(
+    job: Job | FoldedJob, to_do: Sequence[Case], folder: Path, workers: Workers
+) -> list[PredictionOrder]:
+    weights, inference = job.request.weights_file, job.request.inference
+    if workers.scheduler is None:
+        inference = dataclasses.replace(inference, device=device_of_workers(inference.device))
     request = dataclasses.replace(
         job.request,
+        inference=inference,
         weights=job.request.weights if weights is None else str(weights.resolve()),
         data=job.data.root.resolve(),
         runs=job.request.runs_root.resolve(),
         leaderboards=job.request.boards_root.resolve(),
         plugins=tuple(path.resolve() for path in loaded_plugins()),
     )
-    settings = job.settings()
-    size = int(settings["batch_size"]) if settings.get("batches_across_cases") else 1
-    wanted = {case.id for case in to_do}
+    size = batch_of(job)
+    rows_due = {case.id for case in to_do}
     chunked = in_chunks(job.cases, to_do, size)
     orders = []
     for start in range(0, len(chunked), size):
         ids = tuple(case.id for case in chunked[start : start + size])
-        due = tuple(id for id in ids if id in wanted)
+        due = tuple(id for id in ids if id in rows_due)
         orders.append(PredictionOrder(request, ids, due, folder.resolve(), job.weights_sha256, code_sha256()))
     return orders
+
+
+def batch_of(job: Job | FoldedJob) -> int:
+    """Number of successive cases that share batches; 1 where cases share none."""
+    settings = job.settings()
+    return int(settings["batch_size"]) if settings.get("batches_across_cases") else 1

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
 from medbench.challenges.declared.bare import BARE, bare_challenge
+from medbench.challenges.declared.images import scaled_to_one
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample, VolumeSample
@@ -31,10 +32,12 @@ class ArrayPredictor:
     Attributes:
         setup: network, weights and settings, as in a run.
         known: whether the challenge that the weights learnt from is known here.
+        values: black and white of images with more than 8 bits; ``None`` refuses such images.
     """
 
     setup: Setup
     known: bool
+    values: tuple[float, float] | None = None
 
     @property
     def network(self) -> NetworkPlan:
@@ -55,9 +58,9 @@ class ArrayPredictor:
         """The answer for one image or volume, the same as inside a run.
 
         Args:
-            array: of a network for images ``(height, width)`` grey or ``(height, width, 3)`` RGB, 8 bit or
-                from 0 to 1; of a network for volumes ``(depth, height, width)``, or ``(modalities, depth,
-                height, width)``.
+            array: of a network for images ``(height, width)`` grey or ``(height, width, 3)`` RGB, 8 bit,
+                from 0 to 1, or of any kind where :attr:`values` say what is black and white; of a network
+                for volumes ``(depth, height, width)``, or ``(modalities, depth, height, width)``.
             spacing: mm along the spatial axes; networks here do not depend on it, programs are told.
 
         Returns:
@@ -68,7 +71,7 @@ class ArrayPredictor:
         """
         values = np.asarray(array)
         if not values.size or values.dtype.kind not in "uif" or not np.isfinite(values).all():
-            raise _refused(f"{values.dtype} {values.shape}", "a finite array of numbers is due")
+            raise _refused(f"{values.dtype} {values.shape}", "a finite array of numbers")
         demands = frozenset(self.setup.challenge.card.demands)
         if self.network.sees_volumes:
             answer = self._predictor.predict(self._volume(values, spacing, demands))
@@ -83,12 +86,14 @@ class ArrayPredictor:
         if values.ndim == 2:
             values = values[..., np.newaxis]
         if values.ndim != 3 or values.shape[2] not in (1, 3):
-            raise _refused(str(values.shape), "(height, width) grey or (height, width, 3) RGB is due")
+            raise _refused(str(values.shape), "(height, width) grey or (height, width, 3) RGB")
         if values.dtype == np.uint8:
             return values
+        if self.values is not None:
+            return scaled_to_one(values, self.values)
         if values.dtype.kind != "f" or values.min() < 0 or values.max() > 1:
-            told = f"{values.dtype} from {values.min():g} to {values.max():g}"
-            raise _refused(told, "8-bit values, or floating-point ones from 0 to 1, are due")
+            values_range = f"{values.dtype} from {values.min():g} to {values.max():g}"
+            raise _refused(values_range, "8-bit values, or floating-point ones from 0 to 1")
         return values.astype(np.float32)
 
     def _volume(
@@ -97,12 +102,11 @@ class ArrayPredictor:
         volumes = values[np.newaxis] if values.ndim == 3 else values
         count = len(self.modalities)
         if volumes.ndim != 4 or len(volumes) != count:
-            due = f"({count}, depth, height, width) of {', '.join(self.modalities)} is due"
-            raise _refused(str(values.shape), due)
-        if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
             raise _refused(
-                f"spacing {tuple(spacing)}", "three lengths in mm, of depth, height and width, are due"
+                str(values.shape), f"({count}, depth, height, width) of {', '.join(self.modalities)}"
             )
+        if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
+            raise _refused(f"spacing {tuple(spacing)}", "three lengths in mm, of depth, height and width")
         least = volumes.min(axis=(1, 2, 3), keepdims=True)
         if not self.known or self.setup.challenge.release.folder is not None:
             volumes = np.where(least < 0, volumes - least, volumes).astype(np.float32)
@@ -112,11 +116,11 @@ class ArrayPredictor:
 
     @property
     def _predictor(self) -> Predictor:
-        made: Predictor | None = self.__dict__.get("_made")
-        if made is None:
-            made = self.setup.predictor()
-            self.__dict__["_made"] = made
-        return made
+        predictor: Predictor | None = self.__dict__.get("_made")
+        if predictor is None:
+            predictor = self.setup.predictor()
+            self.__dict__["_made"] = predictor
+        return predictor
 
 
 def load_predictor(
@@ -128,6 +132,7 @@ def load_predictor(
     options: Mapping[str, Any] | None = None,
     inference: Inference | None = None,
     folder: Path | None = None,
+    values: tuple[float, float] | None = None,
 ) -> ArrayPredictor:
     """A model with its weights, without a challenge.
 
@@ -140,6 +145,8 @@ def load_predictor(
         options: of the model.
         inference: device, precision, batch and image size …
         folder: of images, for a predictor of files.
+        values: black and white of images with more than 8 bits; as the declared data that the weights learnt
+            say, if not given.
 
     Raises:
         MedbenchError: ``predict.classes`` where nothing says what the classes are, and as a run's own checks.
@@ -156,7 +163,7 @@ def load_predictor(
     if network.framework is not None:
         raise MedbenchError(
             "predict.framework",
-            f"{model}: predicts by its plan, inside challenges alone.",
+            f"{model}: predicts by its plan, and only cases of a challenge.",
             "Give -c CHALLENGE.",
         )
     check_inference(challenge, network, request.inference)
@@ -164,7 +171,8 @@ def load_predictor(
         raise MedbenchError(
             "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
         )
-    return ArrayPredictor(Setup.of(RunPlan(request, challenge, network), read), known)
+    declared = getattr(getattr(challenge.release, "declaration", None), "values", None) if known else None
+    return ArrayPredictor(Setup.of(RunPlan(request, challenge, network), read), known, values or declared)
 
 
 def _challenge(
@@ -215,5 +223,7 @@ def _classes(
     )
 
 
-def _refused(what: str, due: str) -> MedbenchError:
-    return MedbenchError("predict.array", f"The array is {what}; {due}.", "Bring it into that form.")
+def _refused(what: str, expected: str) -> MedbenchError:
+    return MedbenchError(
+        "predict.array", f"The array is {what}, expected {expected}.", "Bring the array into that form."
+    )

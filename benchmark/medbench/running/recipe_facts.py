@@ -1,4 +1,4 @@
-"""What a training will do, setting by setting with its source."""
+"""Outline of a training, setting by setting with its source."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medbench.challenges.base import Challenge
+from medbench.nnunet.own_classes import DEFAULT_TRAINER
 from medbench.running.networks import NetworkPlan, challenge_settings, recipe_choice
 from medbench.training.recipes import Document, recipe_document
 from medbench.training.recipes.checking import UNUSED
@@ -33,7 +34,7 @@ def outline(
     changes: Mapping[str, Any],
     start: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What a training will do: every setting with its value and the document that it comes from.
+    """Outline of a training: every setting with its value and the document that it comes from.
 
     Args:
         challenge: the challenge.
@@ -61,7 +62,7 @@ def outline(
         for setting, value in recipe.as_json().items()
         if setting not in ("name", "description", *unused)
     }
-    for setting, value in _implied(network).items():
+    for setting, value in _implied(network, recipe).items():
         settings.setdefault(setting, {"value": value, "source": document.source})
     if "batch_size" in settings and settings["batch_size"]["value"] == 0:
         settings["batch_size"] = {"value": "planned from the data", "source": document.source}
@@ -78,10 +79,15 @@ def outline(
     }
 
 
-def _implied(network: NetworkPlan) -> Mapping[str, str]:
-    """What a training does that its recipe has no settings for."""
+def _implied(network: NetworkPlan, recipe: Any) -> Mapping[str, str]:
+    """Steps of a training that its recipe has no settings for."""
     if network.framework is not None:
-        return _NNUNET
+        named = (
+            *_NNUNET,
+            *(name for name in ("learning_rate", "weight_decay") if name not in recipe.as_json()),
+        )
+        other = getattr(recipe, "trainer", DEFAULT_TRAINER) != DEFAULT_TRAINER
+        return dict.fromkeys(named, f"as {recipe.trainer} has it") if other else _NNUNET
     return _SEQUENCES if network.form == "sequence" else {}
 
 

@@ -18,6 +18,7 @@ from medbench.core.extras import require_package
 from medbench.core.folders import leaderboards_folder, runs_folder
 from medbench.core.places import Places, command_line
 from medbench.core.plugins import load_plugin, loaded_plugins
+from medbench.inference.weights import no_such_checkpoint
 from medbench.running.inference_settings import AUTO as AUTO
 from medbench.running.inference_settings import Inference as Inference
 from medbench.running.inference_settings import check_inference
@@ -231,9 +232,7 @@ class Request(CaseRequest):
                 "weights.not_taken", f"{network.name}: brings its own weights.", "Leave --weights out."
             )
         if self.weights_file is not None and not self.weights_file.exists():
-            raise MedbenchError(
-                "weights.missing", f"{self.weights}: there is no such checkpoint.", "Check --weights."
-            )
+            raise no_such_checkpoint(self.weights_file, (AUTO, NONE))
         names = self.inference.modalities
         modalities = None if names is None else known_modalities(challenge, names)
         request = dataclasses.replace(

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Unpack
 
 from medbench.core.files import sha256_json
 from medbench.core.progress import Progress, SilentProgress
+from medbench.core.result_table import CaseRow
 from medbench.records.data_places import note_data_place
 from medbench.records.identity import code_sha256, manifest_sha256, plugin_settings
-from medbench.records.phases import keep_phases
-from medbench.records.reading import Finished, kept_run
+from medbench.records.phases import Timing, keep_phases
+from medbench.records.reading import KEY_LENGTH, Finished, kept_run
 from medbench.records.writing import Provenance, Subject, make_record, now
 from medbench.running.finishing import add_row, store
 from medbench.running.job import FoldedJob, Job, resolve
-from medbench.running.journal import UNFINISHED
-from medbench.running.loop import predict_and_score
-from medbench.running.prediction_orders import Workers, predict_elsewhere
+from medbench.running.prediction_orders import Workers, predict_cases
 from medbench.running.references import add_references
-from medbench.running.request import Request, RunKeywords
+from medbench.running.request import CaseRequest, Request, RunKeywords
 
 
 def run(
@@ -56,48 +57,127 @@ def run_request(
     Raises:
         MedbenchError: as :func:`run`.
     """
-    progress = progress or SilentProgress()
+    progress, own = progress or SilentProgress(), workers or Workers()
+    opened = open_run(request, progress)
+
+    def predict() -> tuple[list[CaseRow], Timing]:
+        return predict_cases(opened.job, opened.job.cases, opened.folder, own, progress)
+
+    return finish_run(opened.end(), predict, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRun:
+    """A run whose cases and weights are at hand.
+
+    Attributes:
+        request: as it was given.
+        job: the resolved request.
+        subject: its cases with their challenge, data and split.
+        key: hash of everything that decides the result.
+        started: time of the start, as :func:`medbench.records.writing.now` writes it.
+    """
+
+    request: Request
+    job: Job | FoldedJob
+    subject: Subject
+    key: str
+    started: str
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        name = self.job.network.folder_name
+        return self.request.runs_root / self.subject.challenge.name / name / self.key[:KEY_LENGTH]
+
+    @property
+    def whole(self) -> bool:
+        """Whether the run is of a whole split with all that its cases hold, and so enters the leaderboard."""
+        return self.request.cases == "*" and self.job.request.inference.modalities is None
+
+    def end(self) -> RunEnd:
+        """Facts that the end of the run needs, once its rows are there."""
+        command = self.job.request.command()
+        return RunEnd(self.request, self.subject, self.folder, self.whole, command, self.provenance)
+
+    def provenance(self) -> Provenance:
+        """The origin of the predictions; builds the network."""
+        job, challenge = self.job, self.subject.challenge
+        return Provenance(
+            key=self.key,
+            model=job.model_record(job.request.places(job.data.root)),
+            settings={**job.settings(), **plugin_settings()},
+            seed=self.request.seed,
+            device=job.request.inference.device,
+            command=job.request.command(shared=True),
+            citations=[job.network.entry.paper, challenge.card.citation],
+            started=self.started,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """Facts that the end of a run needs, once its rows are there.
+
+    Attributes:
+        request: where results go.
+        subject: the cases.
+        folder: run directory.
+        whole: whether the leaderboard gets a row.
+        command: the command that repeats the run on this machine.
+        provenance: gives the origin of the predictions, where the run writes a record.
+    """
+
+    request: CaseRequest
+    subject: Subject
+    folder: Path
+    whole: bool
+    command: str
+    provenance: Callable[[], Provenance]
+
+
+def open_run(request: Request, progress: Progress) -> OpenedRun:
+    """The run that a request asks for; nothing of it is predicted yet.
+
+    Raises:
+        MedbenchError: as :func:`run`.
+    """
     started = now()
     job = resolve(request, progress)
-    challenge = job.challenge
-    subject = Subject(challenge, job.data, job.split, job.cases, manifest_sha256(job.data.root, job.cases))
+    subject = Subject(
+        job.challenge, job.data, job.split, job.cases, manifest_sha256(job.data.root, job.cases)
+    )
     key = run_key(job, subject.manifest_sha256)
-    folder = request.runs_root / challenge.name / job.network.folder_name / key[:16]
     note_data_place(key, data=job.data.root)
-    predictor = partial(job.predictor, folder / UNFINISHED, progress)
-    places = job.request.places(job.data.root)
-    if workers is not None and workers.elsewhere:
-        rows, timing = predict_elsewhere(job, folder, workers, progress)
-    else:
-        rows, timing = predict_and_score(
-            challenge, job.cases, predictor, folder, progress, read=job.read, places=places
-        )
-    whole = request.cases == "*" and job.request.inference.modalities is None
-    kept = None if timing.cases else kept_run(folder, rows, job.request.command())
+    return OpenedRun(request, job, subject, key, started)
+
+
+def finish_run(
+    end: RunEnd, predict: Callable[[], tuple[list[CaseRow], Timing]], progress: Progress
+) -> Finished:
+    """Record, report and board row of a run with the rows that ``predict`` gives for all its cases.
+
+    Raises:
+        MedbenchError: as :func:`run`.
+    """
+    subject, request, folder = end.subject, end.request, end.folder
+    rows, timing = predict()
+    kept = None if timing.cases else kept_run(folder, rows, end.command)
     if kept is not None:
-        if whole:
+        if end.whole:
             add_row(kept, kept.record, request.boards_root)
             add_references(subject, request, progress)
         return kept
-    challenge.exchange.gather(job.cases, folder / "predictions")
+    subject.challenge.exchange.gather(subject.cases, folder / "predictions")
     progress.say("Resampling groups for the confidence intervals.")
-    provenance = Provenance(
-        key=key,
-        model=job.model_record(places),
-        settings={**job.settings(), **plugin_settings()},
-        seed=request.seed,
-        device=job.request.inference.device,
-        command=job.request.command(shared=True),
-        citations=[job.network.entry.paper, challenge.card.citation],
-        started=started,
-    )
+    provenance = end.provenance()
     record = make_record(subject, rows, timing, provenance)
-    finished = Finished(record, rows, folder, len(rows) - timing.cases, job.request.command())
-    board = request.boards_root if whole else None
-    finished = store(finished, challenge, job.cases, folder / "predictions", board)
-    if whole:
+    finished = Finished(record, rows, folder, len(rows) - timing.cases, end.command)
+    board = request.boards_root if end.whole else None
+    finished = store(finished, subject.challenge, subject.cases, folder / "predictions", board)
+    if end.whole:
         add_references(subject, request, progress)
-    keep_phases(folder, timing, job.request.inference.device)
+    keep_phases(folder, timing, provenance.device)
     return finished
 
 

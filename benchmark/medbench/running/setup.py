@@ -19,6 +19,7 @@ from medbench.inference.build import Patches, PredictorSettings, build_predictor
 from medbench.inference.predictor import Predictor
 from medbench.inference.weights import load_into
 from medbench.models.devices import present_device
+from medbench.models.random_state import seeded
 from medbench.running.modalities import with_modalities
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Inference, RunPlan
@@ -92,7 +93,7 @@ class Setup:
 
     @property
     def mark(self) -> str:
-        """What sets the results apart from those that are ranked; empty for those that are."""
+        """Reason why the results are never ranked; empty where they are ranked."""
         if self.network.entry.sees_reference:
             return "saw the test labels"
         recipe = self.weights.facts.get("recipe", {})
@@ -177,10 +178,7 @@ class Setup:
     @functools.cached_property
     def _module(self) -> tuple[nn.Module, list[str]]:
         """The network with its weights, and names of parameters that the checkpoint did not provide."""
-        import torch
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             network = self.network.build()
         checkpoint = self.weights.checkpoint
         if checkpoint is None:
@@ -189,12 +187,9 @@ class Setup:
 
     @functools.cached_property
     def _framework_predictor(self) -> FrameworkPredictor:
-        import torch
-
         assert self.network.framework is not None
         assert self.weights.checkpoint is not None, "a framework has no network before a plan"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             return self.network.framework.predictor(
                 self.weights.checkpoint,
                 self.challenge,

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.files import read_json
+from medbench.core.result_table import CaseRow
+from medbench.core.seals import read_lines
 
+SHARDS = "shards"
+"""Folder of a challenge's runs with shards, by the key of their whole."""
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
@@ -43,9 +48,52 @@ class Shard:
         return list(items[self.number - 1 :: self.of])
 
     @property
+    def name(self) -> str:
+        """Its name in file names."""
+        return f"{self.number}-of-{self.of}"
+
+    @property
     def file_name(self) -> str:
         """Name of its file."""
-        return f"{self.number}-of-{self.of}.json"
+        return f"{self.name}.json"
+
+
+def read_shards(folders: Sequence[Path], command: str) -> list[tuple[Path, dict[str, Any]]]:
+    """Files of the finished shards in some folders with their content, each of the same whole, once.
+
+    Args:
+        folders: of the shards; one that several shards share is named once.
+        command: what made them, for the hint.
+
+    Raises:
+        MedbenchError: ``shard.none`` for a folder without one, or as :func:`check_complete`.
+    """
+    shards: list[tuple[Path, dict[str, Any]]] = []
+    for folder in folders:
+        files = sorted(folder.glob("*-of-*.json"))
+        if not files:
+            raise MedbenchError(
+                "shard.none",
+                f"{folder}: holds no finished shard.",
+                f"Repeat its command ({command} … --shard i/n) until it ends.",
+            )
+        shards += [(path, read_json(path)) for path in files]
+    check_complete(shards)
+    return shards
+
+
+def shard_rows(path: Path) -> list[CaseRow]:
+    """The rows of a shard.
+
+    Raises:
+        MedbenchError: ``shard.damaged`` for a file that is gone, edited or cut off.
+    """
+    lines = read_lines(path)
+    broken = next((line for line in lines if line.state != "sealed"), None)
+    if broken is not None or not path.is_file():
+        where = f", line {broken.number}" if broken else ""
+        raise MedbenchError("shard.damaged", f"{path}{where}: was edited or cut off.", "Do its shard again.")
+    return [CaseRow.from_json(line.row) for line in lines]
 
 
 def check_complete(shards: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
@@ -62,7 +110,7 @@ def check_complete(shards: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
         if (shard["whole"], shard["shards"]) != (first["whole"], first["shards"]):
             raise MedbenchError(
                 "shard.other_study",
-                f"{path} and {first_path} are no shards of the same whole in as many parts.",
+                f"{path} and {first_path} are shards of different commands, or of different n.",
                 "Merge shards of one command, all with the same n.",
             )
     by_number: dict[int, list[Path]] = {}

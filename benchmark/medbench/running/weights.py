@@ -159,15 +159,17 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
         MedbenchError: ``weights.other_labels`` with both lists.
     """
     facts = weights.facts
-    if facts.get("challenge") in (None, challenge.name):
-        return
-    learnt = facts.get("classes") or _demands_of(facts["challenge"])
+    learnt = facts.get("classes")
+    if learnt is None:
+        if facts.get("challenge") in (None, challenge.name):
+            return
+        learnt = _demands_of(facts["challenge"])
     differing = differing_classes(learnt, challenge)
     if differing is not None:
         other, own = differing
         raise MedbenchError(
             "weights.other_labels",
-            f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts['challenge']}); "
+            f"{weights.path}: learnt {', '.join(other) or 'no such classes'} ({facts.get('challenge')}); "
             f"{challenge.title} has {', '.join(own)}.",
             "Use weights that learnt these classes in this order.",
         )
@@ -230,17 +232,17 @@ def no_weights(plan: RunPlan, data: Data, split: str) -> MedbenchError:
     challenge, network = plan.challenge, plan.network
     settings = "".join(f" --set {name}={value}" for name, value in split_start(network.options)[0].items())
     with_settings = f" with{settings}" if settings else ""
-    told = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
+    message = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
     others = _settings_of_trainings(plan)
     if others:
         return MedbenchError(
-            "weights.none", f"{told} Those that were trained have {' or '.join(others)}.",
+            "weights.none", f"{message} Those that were trained have {' or '.join(others)}.",
             "Give the same options, --weights FILE, or train with these.",
         )  # fmt: skip
     option = f" --split {split}" if split != challenge.release.training_split else ""
     return MedbenchError(
         "weights.none",
-        told,
+        message,
         f"Train first (medbench train -m {network.name} -c {challenge.name} --data {data.root}{option}"
         f"{settings}), give --weights FILE, or --weights none for fresh ones.",
     )
@@ -267,9 +269,9 @@ def _fit_quick(plan: RunPlan, data: Data, split: str, seed: int | None, progress
     challenge, network, name = plan.challenge, plan.network, plan.request.recipe or QUICK
     recipe = recipe_for(challenge, network, name, None if seed is None else {"seed": seed})
     progress.say(
-        f"No weights given: fitting {network.name} to {split} of the synthetic sample by the '{name}' recipe "
-        f"({recipe.describe(network.entry.spatial_dims)}). "
-        "Its scores say nothing about real data."
+        f"No weights given. Fitting {network.name} on the synthetic sample first, its split {split}, by the "
+        f"'{name}' recipe: {recipe.describe(network.entry.spatial_dims)}. "
+        "Its scores say nothing about real data; --weights FILE skips this."
     )
     hardware = present_hardware(Hardware(devices=1))
     training = plan_training(challenge, data, network, recipe, plan.request.runs_root, split, None, hardware)

@@ -197,8 +197,8 @@ def standard_error(without: Array) -> float:
 
 
 def agree(without: Array, estimate: float) -> bool:
-    """Whether leaving out a group changes the estimate by no more than rounding."""
-    return bool(np.abs(without - estimate).max() <= NOISE * max(1.0, abs(estimate)))
+    """Whether it makes no difference, but for rounding, which of the groups is left out."""
+    return bool(np.ptp(without) <= 2 * NOISE * max(1.0, abs(estimate)))
 
 
 def agreement_bound(

@@ -19,7 +19,8 @@ class Stability:
         frequencies: entry -> share of the resamples in which it has rank 1, 2, … .
         low: entry -> 2.5 % quantile of its rank.
         high: entry -> 97.5 % quantile.
-        tau: mean over resamples of Kendall's τ-b with the ranking of all groups.
+        tau: median over resamples of Kendall's τ-b with the ranking of all groups; the mean can lie outside
+            the range of a skewed τ.
         tau_low: 2.5 % quantile of τ.
         tau_high: 97.5 % quantile.
         resamples: number of resamples.
@@ -68,13 +69,13 @@ def stability(ranks: Ranks, resampled: Ranks) -> Stability:
     places = np.arange(1, len(ranks) + 1)
     frequencies = (resampled[..., None] == places).mean(axis=0)
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0, method="inverted_cdf").astype(np.int64)
-    tau = kendall_tau(ranks, resampled)
+    tau_low, tau, tau_high = np.quantile(kendall_tau(ranks, resampled), [0.025, 0.5, 0.975])
     return Stability(
         tuple(tuple(map(float, row)) for row in frequencies),
         tuple(map(int, low)),
         tuple(map(int, high)),
-        float(tau.mean()),
-        float(np.quantile(tau, 0.025)),
-        float(np.quantile(tau, 0.975)),
+        float(tau),
+        float(tau_low),
+        float(tau_high),
         len(resampled),
     )

@@ -14,6 +14,7 @@ from medbench.records.tables import heading, interval, number
 from medbench.statistics.summaries import Repetitions
 from medbench.studies.board import Line, Population, StudyBoard, entry_names
 from medbench.studies.expected_costs import entry_title
+from medbench.studies.outcomes import Outcome
 
 MARKDOWN, JSON = "board.md", "board.json"
 NOTES = (
@@ -169,8 +170,13 @@ def as_json(board: StudyBoard) -> dict[str, Any]:
         "seeds": list(board.seeds),
         "cells": board.cells,
         "populations": [_population_json(population) for population in board.populations],
-        "outcomes": [asdict(outcome) for outcome in board.outcomes],
+        "outcomes": [_outcome_json(outcome) for outcome in board.outcomes],
     }
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """A cell's outcome without the number of tries, which tells of a worker's death and not of a result."""
+    return {name: value for name, value in asdict(outcome).items() if name != "tries"}
 
 
 def _population_json(population: Population) -> dict[str, Any]:

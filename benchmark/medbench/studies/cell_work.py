@@ -24,6 +24,7 @@ from medbench.studies.cells import Cell, quick_changes
 from medbench.studies.outcomes import BOARDS, QUICK, RUNS, TRIES, Outcome
 
 _LONGEST_REASON = 600
+_LOOK = "Try the entry out alone: medbench train, then medbench run."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Order:
     Attributes:
         cell: what to do.
         folder: of the study, which all workers see.
-        device: ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         plugins: Python files to load first.
         code: hash of the package's sources that the study was started with.
         quick: whether only to try the cell out, on one or two steps and one case.
@@ -123,7 +124,7 @@ def _done(order: Order, folder: Path) -> Outcome:
     finished = run_request(request, SilentProgress())
     lost = finished.record.counts.total - finished.record.counts.ok
     if lost == finished.record.counts.total:
-        raise MedbenchError("study.no_case", f"no case could be predicted: {finished.rows[0].reason}", "")
+        raise MedbenchError("study.no_case", f"no case could be predicted: {finished.rows[0].reason}", _LOOK)
     where = finished.folder.relative_to(folder).as_posix()
     return Outcome(cell.id, cell.title, "ok", "", where, settings, validation)
 
@@ -144,7 +145,7 @@ def _weights(order: Order, runs: Path) -> tuple[str, dict[str, Any], tuple[float
         return str(trained[0][0]), dict(candidates[0]), ()
     best = max(range(len(trained)), key=lambda place: _rankable(scores[place]))
     if scores[best] is None:
-        raise MedbenchError("study.no_validation", "no training left a validation score to choose by", "")
+        raise MedbenchError("study.no_validation", "no training left a validation score to choose by", _LOOK)
     return str(trained[best][0]), dict(candidates[best]), scores
 
 
@@ -180,7 +181,7 @@ def _train(order: Order, runs: Path, settings: Any) -> tuple[Path, float | None]
             cell.challenge,
             recipe=cell.recipe,
             recipe_changes=changes,
-            hardware=Hardware("cuda" if order.device.startswith("cuda") else "cpu", 1),
+            hardware=Hardware(order.device, 1),
             data=cell.folder,
             split=split,
             options=dict(cell.options),

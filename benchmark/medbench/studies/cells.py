@@ -95,7 +95,7 @@ class Cell:
 
     @property
     def entry(self) -> tuple[str, str, str]:
-        """What the board ranks: model, its name or options and start, and recipe."""
+        """Entry of the board's ranking: model, its name or options and start, and recipe."""
         parts = [str(dict(self.options))] if self.options else []
         parts += [f"from {self.start_sha256[:8]}"] if self.start_sha256 else []
         parts += [f"frozen: {', '.join(self.frozen)}"] if self.frozen else []
@@ -103,7 +103,7 @@ class Cell:
 
     @property
     def population(self) -> tuple[str, str, str]:
-        """What a table is of: challenge, fold, and the split to learn from where the study names it."""
+        """Population of a table: challenge, fold, and the split to learn from where the study names it."""
         return self.challenge, self.fold, self.training_split
 
     @property
@@ -264,12 +264,14 @@ def _candidates(
 
 
 def budget_changes(study: Study, recipe: Any) -> dict[str, Any]:
-    """The settings of a recipe that give it the study's budget.
+    """The settings of a recipe that give it the study's budget; none for a fit that makes no steps.
 
     Raises:
         MedbenchError: ``study.budget`` where the recipe knows no such length.
     """
     unit, amount = study.budget.unit, study.budget.amount
+    if not hasattr(recipe, "epochs"):
+        return {}
     if unit == "epochs":
         return {"epochs": int(amount)}
     if isinstance(recipe, Recipe):
@@ -287,7 +289,7 @@ def budget_changes(study: Study, recipe: Any) -> dict[str, Any]:
 
 def quick_changes(recipe: Any) -> dict[str, Any]:
     """Settings of a recipe for a training of one or two steps."""
-    shortest: Mapping[str, Any] = {"epochs": 1}
+    shortest: Mapping[str, Any] = {"epochs": 1} if hasattr(recipe, "epochs") else {"examples": 2}
     if isinstance(recipe, Recipe):
         shortest = {
             "max_steps": 1,

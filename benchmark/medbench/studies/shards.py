@@ -9,10 +9,10 @@ from typing import Any
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
-from medbench.running.shard import Shard, check_complete
+from medbench.running.shard import SHARDS, Shard, check_complete
 from medbench.studies.outcomes import CELLS, RUNS
 
-SHARDS, STUDY = "shards", "study.json"
+STUDY = "study.json"
 
 
 def write_shard(folder: Path, shard: Shard, study: str, cells: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from medbench.records.identity import code_sha256
 from medbench.records.reading import read_run
 from medbench.records.tables import heading, number
 from medbench.running.call_engine import Lost, spread
-from medbench.running.executors import dask_cluster, local_processes
+from medbench.running.executors import dask_cluster, device_of_workers, local_processes
 from medbench.running.shard import Shard
 from medbench.studies.board import StudyBoard, make_populations
 from medbench.studies.board_text import write_board
@@ -104,7 +104,8 @@ class Conditions:
 
     Attributes:
         folder: of the study; below the folder of runs if ``None``.
-        device: ``cpu`` or ``cuda``.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; with a scheduler also ``auto``, which every worker
+            decides for itself.
         workers: processes on this machine, each with a device of its own.
         scheduler: address of a dask scheduler, whose workers take the place of processes here.
         shard: only these cells.
@@ -202,9 +203,9 @@ def merge_study(folders: Sequence[Path], output: Path) -> StudyBoard:
 
 
 @contextlib.contextmanager
-def _executor(conditions: Conditions, given: Executor | None) -> Iterator[Executor]:
-    if given is not None:
-        yield given
+def _executor(conditions: Conditions, own_executor: Executor | None) -> Iterator[Executor]:
+    if own_executor is not None:
+        yield own_executor
     elif conditions.scheduler is not None:
         with dask_cluster(conditions.scheduler) as executor:
             yield executor
@@ -268,8 +269,10 @@ def _worked_off(
     *,
     quick: bool = False,
 ) -> Iterator[tuple[Cell, Outcome]]:
-    code = code_sha256()
-    orders = [Order(cell, folder, conditions.device, plan.plugins, code, quick) for cell in cells]
+    code, device = code_sha256(), conditions.device
+    if conditions.scheduler is None:
+        device = device_of_workers(device)
+    orders = [Order(cell, folder, device, plan.plugins, code, quick) for cell in cells]
     progress.start("trying cells out" if quick else "cells", len(cells))
     for place, done in enumerate(spread(do_cell, orders, workers), 1):
         cell, outcome = done.order.cell, done.result

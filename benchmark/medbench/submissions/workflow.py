@@ -17,7 +17,7 @@ from medbench.submissions.containers import archives
 from medbench.submissions.containers.engines import Engine, find_engine
 from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.users import container_user
-from medbench.submissions.description import Submission
+from medbench.submissions.description import GIGABYTE, Submission
 from medbench.submissions.findings import Finding, sorted_findings
 from medbench.submissions.limits import Limits, judge_upload
 from medbench.submissions.lint import image as linting
@@ -154,7 +154,8 @@ def save(file: Path, output: Path, engine: str, registry: str = "") -> Iterator[
     yield from (f"{one.severity}: {one.message} {one.advice}" for one in findings if one.severity != "note")
     yield from _usage_lines(report)
     if platform.delivers == "image":
-        yield _image_line(archives.read_archive(path), platform.limits)
+        unpacked = archives.read_archive(path).image_bytes
+        yield from _size_lines(unpacked, path.stat().st_size, platform.limits)
     if platform.delivers == "image" and (folder / "context" / "app" / SBOM).is_file():
         yield f"SBOM, in the image too: {folder / 'context' / 'app' / SBOM}"
     yield "next:"
@@ -181,9 +182,14 @@ def _usage_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"memory: {peak / 1e9:.2f} GB at most, {peak / limits['memory_bytes']:.1%} of the limit"
 
 
-def _image_line(image: archives.ImageFacts, limits: Limits) -> str:
-    share = f", {image.image_bytes / limits.image_bytes:.1%} of the limit" if limits.image_bytes else ""
-    return f"image: {image.image_bytes / 1e9:.2f} GB unpacked{share}"
+def _size_lines(unpacked_bytes: int, archive_bytes: int, limits: Limits) -> Iterator[str]:
+    """Size of the image and of its archive, with their share of each limit that is known."""
+    for what, size, limit in (
+        ("image, unpacked", unpacked_bytes, limits.image_bytes),
+        ("upload", archive_bytes, limits.upload_bytes),
+    ):
+        share = f", {size / limit:.1%} of the limit" if limit else ""
+        yield f"{what}: {size / GIGABYTE:.2f} GB{share}"
 
 
 def _save_image(submission: Submission, path: Path, engine: str) -> None:

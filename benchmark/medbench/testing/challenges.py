@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from medbench.core.result_table import CaseRow, CaseScores
 from medbench.core.sample import Boxes, Prediction, Sample, SequenceSample, VolumeSample
 from medbench.core.task import TASKS
 from medbench.testing.contract import require
+from medbench.testing.examples import example_problems
 
 MOST_CASES = 3
 
@@ -31,8 +32,9 @@ def check_challenge(
     The card is complete; the sample is drawn to the same bytes twice, and its own check finds no error; cases
     are stable, distinct and, where a split may be tested after training, in other groups than those learnt
     from; a plain answer is written, found and scored within the columns' bounds, twice the same; a damaged
-    prediction is a :class:`MedbenchError` and nothing else; a failed case takes the declared rule's scores; a
-    column's value does not depend on the scale of case weights.
+    prediction is a :class:`MedbenchError` and nothing else; training examples, where there are any, are
+    distinct and grouped, and load at the size that is asked for with indices of classes; a failed case takes
+    the declared rule's scores; a column's value does not depend on the scale of case weights.
 
     Args:
         challenge: a challenge, or the name of a registered one.
@@ -51,6 +53,7 @@ def check_challenge(
             folder = Path(work) / "sample"
             require(f"challenge {subject.name}", _sample_problems(subject, folder, options or {}))
         require(f"challenge {subject.name}", _case_problems(subject, folder))
+        require(f"challenge {subject.name}", example_problems(subject, folder, Path(work) / "cache"))
         require(f"challenge {subject.name}", _answer_problems(subject, folder, Path(work) / "predictions"))
 
 
@@ -134,11 +137,17 @@ def _case_problems(challenge: Challenge, root: Path) -> Iterator[str]:
     except MedbenchError:
         pass
     training = release.training_split_of(release.default_split)
-    if training != release.default_split and not release.overlap(training, release.default_split):
-        training_groups = {case.resampling_unit for case in challenge.cases(root, training)}
-        shared = sorted(training_groups & {case.resampling_unit for case in cases})
+    apart = not challenge.card.learns_from and not release.overlap(training, release.default_split)
+    if training != release.default_split and apart:
+        shared = sorted(_units(challenge.cases(root, training)) & _units(cases))
         if shared:
-            yield f"group '{shared[0]}' is in {training} and in {release.default_split}, said to be apart"
+            yield f"{shared[0]} is in {training} and in {release.default_split}, said to be apart"
+
+
+def _units(cases: Sequence[Case]) -> set[str]:
+    """Units that two splits may not share: groups, or the input files of a case without a group."""
+    groups = {f"group '{case.group}'" for case in cases if case.group}
+    return groups | {str(path) for case in cases if not case.group for path in case.inputs.values()}
 
 
 def plain_prediction(challenge: Challenge, sample: Any) -> Prediction:

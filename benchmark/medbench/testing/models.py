@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from medbench.core.registry import load_object
 from medbench.core.task import TASKS
 from medbench.inference.decoding import outputs_by_task
 from medbench.models import create_model, model_entry
+from medbench.models.registry import factory_of
 from medbench.testing.contract import require
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ def check_model(name: str, training_only: Sequence[str] = (), **options: Any) ->
 
     entry = model_entry(name)
     require(f"model {name}", _card_problems(entry))
+    require(f"model {name}", _factory_problems(entry, options))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _build(entry, options, COUNTS)
@@ -59,15 +63,37 @@ def _card_problems(entry: ModelEntry) -> Iterator[str]:
             yield f"the card offers '{task}', which is no task ({', '.join(TASKS)})"
     if not entry.title:
         yield "the card has no title"
+    keywords = _keywords(entry)
     for option in entry.fixed_options:
-        if option not in entry.options:
-            yield f"the variant fixes '{option}', which the card does not list as an option"
+        if option not in entry.options and option not in keywords:
+            yield f"the variant fixes '{option}', no option of the card and no keyword of the factory"
+
+
+def _keywords(entry: ModelEntry) -> set[str]:
+    """Names of the keywords of a model's factory."""
+    factory = factory_of(entry.name)
+    return set(inspect.signature(load_object(factory) if isinstance(factory, str) else factory).parameters)
+
+
+def _sizes(entry: ModelEntry, counts: dict[str, int]) -> dict[str, int]:
+    sizes = {keyword: counts[task] for task, keyword in entry.offers.items() if keyword and task in counts}
+    return {"num_classes": entry.num_classes, **sizes}
+
+
+def _factory_problems(entry: ModelEntry, options: dict[str, Any]) -> Iterator[str]:
+    target = factory_of(entry.name)
+    factory = load_object(target) if isinstance(target, str) else target
+    keywords = {"in_channels": entry.in_channels, **_sizes(entry, COUNTS), **entry.fixed_options, **options}
+    try:
+        inspect.signature(factory).bind(**keywords)
+    except TypeError as error:
+        yield f"the factory is called with {', '.join(keywords)}, which it does not take: {error}"
+    except ValueError:
+        return
 
 
 def _build(entry: ModelEntry, options: dict[str, Any], counts: dict[str, int]) -> nn.Module:
-    sizes = {keyword: counts[task] for task, keyword in entry.offers.items() if keyword and task in counts}
-    sizes.setdefault("num_classes", entry.num_classes)
-    return create_model(entry.name, **sizes, **options)
+    return create_model(entry.name, **_sizes(entry, counts), **options)
 
 
 def _input(entry: ModelEntry, batch: int) -> torch.Tensor:
@@ -102,8 +128,6 @@ def _network_problems(entry: ModelEntry, network: nn.Module) -> Iterator[str]:
 
 def _further(entry: ModelEntry, images: torch.Tensor) -> tuple[Any, ...]:
     import torch
-
-    from medbench.core.registry import load_object
 
     if entry.modality_mask:
         return (torch.ones(images.shape[:2], dtype=torch.bool),)
@@ -156,6 +180,8 @@ def _state_problems(network: nn.Module, other: nn.Module) -> Iterator[str]:
 def _gradient_problems(
     entry: ModelEntry, network: nn.Module, training_only: tuple[str, ...]
 ) -> Iterator[str]:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return
     images = _input(entry, 2)
     output = network(images, *_further(entry, images))
     has_losses = "boxes" in entry.offers and isinstance(output, dict) and "boxes" not in output

@@ -19,6 +19,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import atomic_path, read_json, replace_flushed, write_json
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
+from medbench.models.random_state import kept_random_state
 from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         replace_flushed(partial, folder / RESUME)
 
 
+@kept_random_state()
 def fit(
     learner: Learner,
     images: Sequence[TrainingImage] | Sequence[TrainingBoxes] | Sequence[TrainingVolume],
@@ -188,6 +190,11 @@ def fit(
     epochs = recipe.epochs_of(batches.steps)
     total_steps = batches.steps * epochs
     total_steps = min(total_steps, recipe.max_steps or total_steps)
+    if epochs != recipe.epochs and not recipe.max_steps:
+        progress.say(
+            f"{recipe.epochs} epochs of these cases are fewer than {recipe.least_steps} steps: "
+            f"{epochs} epochs, {total_steps} steps."
+        )
     resume = folder / RESUME if (folder / RESUME).exists() else None
     if resume:
         progress.say(f"Training goes on from {folder / RESUME}.")

@@ -11,7 +11,7 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.machine import usable_cores
 from medbench.core.registry import unknown_name
-from medbench.models.devices import check_precision, cuda_index, present_device
+from medbench.models.devices import check_device_name, check_precision, cuda_index, present_device
 from medbench.training.division import Division
 
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
@@ -25,7 +25,7 @@ class Hardware:
 
     Attributes:
         accelerator: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        devices: number of devices on each node, or ``auto`` for all.
+        devices: number of devices on each node, or ``auto`` for all that the batch can be shared by.
         nodes: number of machines.
         precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
         workers: processes that read images on each device; 0 reads in the training process; ``None`` takes 0
@@ -44,6 +44,24 @@ class Hardware:
     deterministic: bool | None = None
     force_precision: bool = False
 
+    def check(self) -> None:
+        """Refuse what no machine has; torch is not needed for that.
+
+        Raises:
+            MedbenchError: ``device.unknown`` or ``precision.unknown`` with the nearest names,
+                ``training.devices`` for numbers below 1.
+        """
+        check_device_name(self.accelerator)
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        devices = "1" if self.devices == "auto" else str(self.devices)
+        if not devices.isdecimal() or int(devices) < 1 or self.nodes < 1 or self.passes < 1:
+            raise MedbenchError(
+                "training.devices",
+                f"{self.devices} devices on {self.nodes} nodes with {self.passes} passes cannot train.",
+                "Give numbers from 1 on, or --devices auto.",
+            )
+
     @property
     def kind(self) -> str:
         """``cpu``, ``cuda`` or ``mps``."""
@@ -60,7 +78,7 @@ class Hardware:
         return self.kind == "cuda" and not self.deterministic
 
     def facts(self, effective_batch: int) -> dict[str, Any]:
-        """What of the hardware decides the weights, for keys, records and rows; of hardware that is present.
+        """Facts of the present hardware that decide the weights, for keys, records and rows.
 
         Args:
             effective_batch: examples of an optimizer step over all devices and passes.
@@ -126,10 +144,9 @@ def present_hardware(hardware: Hardware) -> Hardware:
         MedbenchError: ``device.unknown``, ``device.missing``, ``precision.unknown``, ``precision.device``,
             ``precision.emulated`` or ``training.devices``.
     """
+    hardware.check()
     accelerator = present_device(hardware.accelerator)
     kind, _, index = accelerator.partition(":")
-    if hardware.precision not in PRECISIONS:
-        raise unknown_name("precision", hardware.precision, PRECISIONS)
     if hardware.precision == "16-mixed" and kind == "cpu":
         raise MedbenchError(
             "precision.device", "16-mixed is a precision of accelerators.", "Use --precision 32 on the CPU."
@@ -145,6 +162,19 @@ def present_hardware(hardware: Hardware) -> Hardware:
     )
 
 
+def hardware_for(hardware: Hardware, batch_size: int) -> Hardware:
+    """Present hardware for a batch; ``auto`` takes no more devices than the batch has examples for.
+
+    Raises:
+        MedbenchError: as :func:`present_hardware`.
+    """
+    present = present_hardware(hardware)
+    most = max(1, batch_size // (present.nodes * present.passes))
+    if hardware.devices != "auto" or int(present.devices) <= most:
+        return present
+    return present_hardware(replace(hardware, devices=most))
+
+
 def _count(hardware: Hardware, kind: str, index: str) -> int:
     import torch
 
@@ -152,12 +182,6 @@ def _count(hardware: Hardware, kind: str, index: str) -> int:
     asked = hardware.devices
     if asked == "auto":
         return 1 if index or most is None else most
-    if not str(asked).isdecimal() or int(asked) < 1 or hardware.nodes < 1 or hardware.passes < 1:
-        raise MedbenchError(
-            "training.devices",
-            f"{asked} devices on {hardware.nodes} nodes with {hardware.passes} passes cannot train.",
-            "Give numbers from 1 on, or --devices auto.",
-        )
     if (most is not None and int(asked) > most) or (index and int(asked) > 1):
         raise MedbenchError(
             "device.missing",

@@ -1,4 +1,4 @@
-"""What Lightning trains where landmarks are to be learnt: heat maps with a Gaussian at each landmark."""
+"""Lightning module for landmarks: heat maps with a Gaussian at each landmark."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def gaussians(points: Tensor, shape: tuple[int, int], sigma: float) -> Tensor:
     x = (across - points[..., 0, None]) / sigma
     y = (down - points[..., 1, None]) / sigma
     return torch.exp(-(x[..., None, :].square() + y[..., None].square()) / 2)
+
+
+def scaled(points: Tensor, shape: torch.Size) -> Tensor:
+    """Points ``(N, landmarks, 2)``, shares of the sides, in pixels of maps ``(N, channels, rows, columns)``.
+
+    Sizes enter as plain numbers: a tensor of them would make the step wait for its copy to the device.
+    """
+    return torch.stack([points[..., 0] * shape[3], points[..., 1] * shape[2]], dim=-1)
 
 
 class LandmarkTask(NetworkTask):
@@ -54,11 +62,11 @@ class LandmarkTask(NetworkTask):
 
     def targets(self, points: Tensor, image: torch.Size, maps: torch.Size) -> Tensor:
         """Heat maps to be learnt; ``truncated`` puts the Gaussian at the pixel that holds the landmark."""
-        sides = torch.tensor([maps[3], maps[2]], device=points.device)
         if self.settings.targets == "exact":
-            return gaussians(points * sides - 0.5, (maps[2], maps[3]), self.settings.sigma)
-        pixels = torch.tensor([image[3], image[2]], device=points.device)
-        places = ((points * pixels - 0.5) * sides / pixels).floor()
+            return gaussians(scaled(points, maps) - 0.5, (maps[2], maps[3]), self.settings.sigma)
+        pixels = scaled(points, image) - 0.5
+        x, y = (pixels[..., axis] * maps[3 - axis] / image[3 - axis] for axis in range(2))
+        places = torch.stack([x, y], dim=-1).floor()
         return gaussians(places, (maps[2], maps[3]), self.settings.sigma)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
+from medbench.core.registry import nearest_names
 
 if TYPE_CHECKING:
     from medbench.core.sample import TrainingVolume
@@ -41,12 +42,7 @@ def imbalanced_masks(count: int, missing_rates: Sequence[float], seed: int = SEE
         Boolean ``(count, M)``, in the order of the rates; every patient has at least one modality.
     """
     number = len(missing_rates)
-    if not number or not all(0 <= rate < 1 for rate in missing_rates):
-        raise MedbenchError(
-            "training.missing_rates",
-            f"The missing rates {list(missing_rates)} are not numbers from 0 to below 1.",
-            "Give one for each modality, such as 't1=0.2 t1ce=0.4 flair=0.6 t2=0.8'.",
-        )
+    _check_rates(missing_rates)
     stream = np.random.RandomState(seed)
     for _ in range(_SKIPPED_DRAWS):
         stream.rand(count)
@@ -67,6 +63,15 @@ def imbalanced_masks(count: int, missing_rates: Sequence[float], seed: int = SEE
         while not mask.any():
             mask[:] = [float(stream.rand(1)[0]) > rate for rate in missing_rates]
     return masks
+
+
+def _check_rates(rates: Sequence[float]) -> None:
+    if not rates or not all(0 <= rate < 1 for rate in rates):
+        raise MedbenchError(
+            "training.missing_rates",
+            f"The missing rates {list(rates)} are not numbers from 0 to below 1.",
+            "Give one for each modality, such as 't1=0.2 t1ce=0.4 flair=0.6 t2=0.8'.",
+        )
 
 
 def _patterns(number: int) -> list[tuple[bool, ...]]:
@@ -97,8 +102,10 @@ def rates_by_channel(
     for part in text.replace(",", " ").split():
         name, _, rate = part.partition("=")
         if name.lower() not in channels:
+            near = nearest_names(name.lower(), channels)[:1]
             hint = (
-                f"Set missing_rates to shares for {', '.join(modalities)}, such as '{_example(modalities)}'."
+                f"{f'Did you mean {near[0]}? ' if near else ''}Set missing_rates to shares for "
+                f"{', '.join(modalities)}, such as '{_example(modalities)}'."
             )
             raise MedbenchError("modality.unknown", f"missing_rates: there is no modality '{name}'.", hint)
         places.append(channels[name.lower()])
@@ -112,6 +119,7 @@ def rates_by_channel(
             f"The missing rates '{text}' do not name every modality once, each with a number.",
             f"Give one for each of {', '.join(modalities)}, such as '{_example(modalities)}'.",
         )
+    _check_rates(rates)
     return tuple(rates), places
 
 

@@ -15,6 +15,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, write_json
 from medbench.core.progress import Progress
 from medbench.core.seeds import derived_seed
+from medbench.models.random_state import kept_random_state
 from medbench.training.fit import (
     BEST,
     RESUME,
@@ -55,6 +56,7 @@ class PairLearner:
     judge: Callable[[PretrainingNetwork, PretrainingNetwork], Mapping[str, Any]]
 
 
+@kept_random_state()
 def fit_pairs(
     learner: PairLearner,
     recipe: PretrainingRecipe,

@@ -1,4 +1,4 @@
-"""What Lightning trains: any network by a recipe, and segmentation joint with classes of whole images."""
+"""Lightning modules: any network by a recipe, and segmentation joint with classes of whole images."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class NetworkTask(LightningModule):
             "fused": True,
         }
         if recipe.optimizer == "sgd":
-            return torch.optim.SGD(groups, momentum=0.9, **settings)
+            return _with_momentum(torch.optim.SGD(groups, momentum=0.9, **settings))
         name, _, variant = recipe.optimizer.partition("_")
         kind = torch.optim.Adam if name == "adam" else torch.optim.AdamW
         return kind(groups, amsgrad=variant == "amsgrad", **settings)
@@ -141,6 +141,17 @@ class NetworkTask(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+def _with_momentum(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """The optimizer with a momentum of 0 for every parameter.
+
+    The fused form takes the momenta of all parameters or of none, and a batch may have nothing to teach some.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
+
+
 def still_modules(network: nn.Module, *, learns: bool) -> tuple[nn.Module, ...]:
     """Parts of a network that training leaves as they are: frozen ones, and at no rate all statistics.
 
@@ -161,7 +172,8 @@ class SegmentationTask(NetworkTask):
     """Learns label maps, and classes of whole images beside them.
 
     Images without labels count for the image-level loss alone, images without a class for the segmentation
-    loss alone.
+    loss alone. Of several processes each sends gradients to every parameter, also where its part of a batch
+    has nothing to teach them: the processes wait for one another's.
     """
 
     validation_score = "validation_dice"
@@ -192,6 +204,8 @@ class SegmentationTask(NetworkTask):
         if image_logits is not None and len(classified):
             image_loss = functional.cross_entropy(image_logits[classified], image_classes[classified])
             loss = loss + self.recipe.image_class_weight * image_loss
+        elif image_logits is not None and self.division.processes > 1:
+            loss = loss + image_logits.sum() * 0.0
         self.log("loss", loss)
         return self.shared(loss, len(images))
 

@@ -13,6 +13,7 @@ from medbench.challenges import list_challenges, load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.models import list_models, model_entry
 from medbench.submissions.build.context import build_context, check_submission
+from medbench.submissions.build.dockerfile import label_lines
 from medbench.submissions.build.locking import lock, needed_packages, requirement_lines
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.build.wheels import CUDA_BUILDS, torch_build, torch_index
@@ -23,6 +24,7 @@ from medbench.submissions.template import submission_text, write_submission
 from medbench.submissions.workflow import build, save
 
 READY = sorted((Path(__file__).parents[3] / "submissions").glob("*/*.toml"))
+PACKAGE_FILES = Path(__file__).parents[2] / "core" / "package_files"
 
 
 def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_environment(built):
@@ -40,9 +42,9 @@ def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_enviro
     assert {line.partition("==")[0] for line in lines} <= set(locked)
     assert f"numpy=={locked['numpy']}" in lines
     assert f"torch=={locked['torch'].partition('+')[0]}+cpu" in lines
-    parts = {path.name for path in (built.app / "medbench").iterdir()}
-    assert {"core", "models", "challenges", "inference", "running", "submissions"} <= parts
-    assert not {"cli", "leaderboards", "profiling"} & parts
+    package = built.app / "medbench"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert files == set((PACKAGE_FILES / "container.txt").read_text().split())
 
 
 def test_the_dockerfile_is_multi_stage_non_root_exec_form_and_labelled(built):
@@ -50,17 +52,27 @@ def test_the_dockerfile_is_multi_stage_non_root_exec_form_and_labelled(built):
     assert text.count("FROM ") == 3
     assert text.startswith("FROM --platform=linux/amd64 docker.io/library/python:3.")
     assert 'USER 10001:10001\nENTRYPOINT ["python", "/opt/app/inference.py"]\nCMD ["exec"]\n' in text
-    assert f'LABEL medbench.weights.sha256="{built.manifest["weights_sha256"]}"' in text
-    assert 'LABEL org.opencontainers.image.licenses="Apache-2.0"' in text
+    (labels,) = [line for line in text.replace("\\\n", "").splitlines() if line.startswith("LABEL ")]
+    assert f' medbench.weights.sha256="{built.manifest["weights_sha256"]}"' in labels
+    assert ' org.opencontainers.image.licenses="Apache-2.0"' in labels
     assert "PYTHONUNBUFFERED=1" in text
     assert "org.grand-challenge.api-method" not in text
+
+
+def test_labels_are_one_instruction_and_stay_as_they_are():
+    (line,) = label_lines({"author": 'Ada "A" Müller', "title": "$HOME \\ more\nlines"})
+    assert line.splitlines() == [
+        'LABEL author="Ada \\"A\\" Müller" \\',
+        '      title="\\$HOME \\\\ more lines"',
+    ]
+    assert label_lines({}) == []
 
 
 def test_invoke_is_a_label_and_a_cuda_build_takes_cuda_wheels(write_submission, small_iugc, tmp_path):
     file = write_submission("cuda", "invoke", change=("[image]", '[image]\naccelerator = "cuda"'))
     built = build_context(BuildRequest(file, data=small_iugc, output=tmp_path))
     text = (built.context / "Dockerfile").read_text()
-    assert 'LABEL org.grand-challenge.api-method="invoke"' in text
+    assert 'LABEL org.grand-challenge.api-method="invoke" ' in text
     assert 'CMD ["invoke"]' in text
     assert "/whl/cu126 " in text
     assert "+cu126" in (built.context / "requirements.lock").read_text()

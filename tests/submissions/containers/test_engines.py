@@ -144,6 +144,7 @@ def test_the_image_gives_the_labels_of_medbench_run_with_torch_mounted(engine, i
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
     engine, write_submission, small_iugc, tmp_path
 ):
@@ -172,12 +173,17 @@ def test_an_image_with_torch_inside_gives_the_labels_of_medbench_run(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "platform", ["grand-challenge", pytest.param("codabench", marks=pytest.mark.exhaustive)]
+    ("platform", "packages"),
+    [
+        ("grand-challenge", "base"),
+        pytest.param("grand-challenge", "vendored", marks=pytest.mark.exhaustive),
+        pytest.param("codabench", "base", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(
-    engine, tmp_path, platform, monkeypatch
+    engine, tmp_path, platform, packages, monkeypatch
 ):
-    """With its packages inside for one platform, mounted for the other: the same lines bring them in."""
+    """With its packages mounted, or inside: the same lines bring them in for either platform."""
     import numpy as np
 
     from medbench.challenges import load_challenge
@@ -196,7 +202,6 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(
         labels = np.roll(challenge.release.read_reference(case), 2, axis=0)[None]
         challenge.write(Prediction({"label_map": labels}), case, given)
     quiet = SilentProgress()
-    packages = "vendored" if platform == "grand-challenge" else "base"
     if packages == "base":
         mounted = (
             "--volume",
@@ -206,7 +211,8 @@ def test_the_evaluation_image_scores_as_the_program_in_a_relocated_root(
         )
         runner = functools.partial(ImageRunner, extra=mounted)
         monkeypatch.setattr("medbench.submissions.host.rehearsal.ImageRunner", runner)
-    hosted = host(HostRequest("hc18", platform, data, packages=packages), tmp_path / "build", quiet)
+    request = HostRequest("hc18", platform, data, packages=packages, registry="docker.io/me")
+    hosted = host(request, tmp_path / "build", quiet)
     assert [one for one in check(hosted.folder, None, tmp_path)[0] if one.severity != "note"] == []
     written = []
     for runner in (None, engine):
@@ -252,7 +258,7 @@ def test_a_server_that_fails_leaves_no_container(tmp_path, started):
         pass
     lines = [line.split() for line in calls.read_text().splitlines()]
     name = lines[0][lines[0].index("--name") + 1]
-    assert lines[-1] == ["rm", "--force", name]
+    assert lines[-2:] == [["kill", name], ["rm", "--force", name]]
 
 
 def test_a_failing_engine_is_told_by_its_last_line(tmp_path):

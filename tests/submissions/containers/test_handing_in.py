@@ -51,14 +51,18 @@ def docker(engine, tmp_path, monkeypatch):
     "platform",
     [
         "brats-mlcube",
-        *(pytest.param(name, marks=EXHAUSTIVE) for name in ("kpis-patch", "medperf", "synapse-docker")),
+        *(
+            pytest.param(name, marks=EXHAUSTIVE)
+            for name in ("brats-docker", "kpis-patch", "kpis-slide", "medperf", "synapse-docker")
+        ),
     ],
 )
 def test_every_printed_command_works_on_the_archive_just_saved(
-    docker, brats, patches, platform, tmp_path, monkeypatch
+    docker, brats, patches, slides, platform, tmp_path, monkeypatch
 ):
     engine, settings = docker
-    made = patches(packages="base") if platform == "kpis-patch" else brats(platform, packages="base")
+    own = {"kpis-patch": patches, "kpis-slide": slides}.get(platform)
+    made = brats(platform, packages="base") if own is None else own(packages="base")
     file = next(made.folder.parents[1].glob("*.toml"))
     engine.build(made.context, made.tag)
     pretend_rehearsed(made)
@@ -86,7 +90,6 @@ def test_every_printed_command_works_on_the_archive_just_saved(
     names = {"brats-mlcube": "mlcube.yaml", "medperf": "container_config.yaml"}
     if platform in names:
         assert f"image: {address}/{name}\n" in (made.folder / names[platform]).read_text()
-    engines.remove_image(engine, made.tag)
 
 
 def test_saving_without_a_registry_says_so_and_the_report_holds_the_check(docker, brats):
@@ -105,7 +108,6 @@ def test_saving_without_a_registry_says_so_and_the_report_holds_the_check(docker
         build_context(BuildRequest(file, output=made.folder, registry="docker.synapse.org/synPROJECT"))
     findings, _ = check(file, None, made.folder.parent, "docker.synapse.org/project")
     assert "docker.synapse.org/syn and its number" in " ".join(finding.message for finding in findings)
-    engines.remove_image(engine, made.tag)
 
 
 def test_the_same_submission_gives_the_same_image_and_archive_and_a_stamp_another(
@@ -133,12 +135,8 @@ def test_the_same_submission_gives_the_same_image_and_archive_and_a_stamp_anothe
     assert first.labels["org.opencontainers.image.created"] == "1980-01-01T00:00:00+00:00"
 
 
-def test_hosting_ends_with_an_archive_its_sha256_and_a_report(engine, tmp_path):
-    from medbench.challenges.hc18.sample import write_sample
-
-    data = tmp_path / "hc18"
-    write_sample(data, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
-    request = HostRequest("hc18", "grand-challenge", data, packages="base")
+def test_hosting_ends_with_an_archive_its_sha256_and_a_report(engine, heads, tmp_path):
+    request = HostRequest("hc18", "grand-challenge", heads, packages="base")
     lines = list(host_challenge(request, tmp_path / "build", QUIET, predictions=None, engine=engine.name))
     path = tmp_path / "build/hc18-evaluation-grand-challenge/hc18-evaluation-grand-challenge.tar.gz"
     assert f"sha256 {sha256_file(path)}" in lines
@@ -149,7 +147,54 @@ def test_hosting_ends_with_an_archive_its_sha256_and_a_report(engine, tmp_path):
     assert report["archive_sha256"] == sha256_file(path)
     assert report["ground_truth_sha256"] == sha256_file(path.with_name("ground_truth.tar.gz"))
     assert [one for one in report["check"] if one["severity"] == "error"] == []
-    engines.remove_image(engine, facts.labels["org.opencontainers.image.title"])
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory):
+    """A small release of HC18."""
+    from medbench.challenges.hc18.sample import write_sample
+
+    data = tmp_path_factory.mktemp("hc18")
+    write_sample(data, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
+    return data
+
+
+def run_commands(lines, place):
+    """Run those of the steps that are commands; their first two words."""
+    ran = []
+    for step in lines:
+        if step.split()[0] in PROGRAMS:
+            done = subprocess.run(step, shell=True, capture_output=True, text=True, cwd=place)
+            assert done.returncode == 0, (step, done.stderr)
+            ran.append(" ".join(step.split()[:2]))
+    return ran
+
+
+def test_the_printed_commands_of_a_hosted_competition_work(docker, heads, tmp_path):
+    engine, settings = docker
+    with local_registry() as (address, pushed):
+        settings.write_text(f'[[registry]]\nlocation = "{address}"\ninsecure = true\n')
+        request = HostRequest("hc18", "codabench", heads, packages="base", registry=f"{address}/us")
+        lines = list(host_challenge(request, tmp_path / "a", QUIET, predictions=None, engine=engine.name))
+        steps = [line.partition(". ")[2] for line in lines[lines.index("next:") + 1 :]]
+        assert run_commands(steps, tmp_path) == ["docker tag", "docker push"]
+        (name,) = pushed
+    assert name.startswith("us/hc18-evaluation-codabench:")
+    bundle = tmp_path / "a/hc18-evaluation-codabench/bundle/competition.yaml"
+    assert f"docker_image: {address}/{name}\n" in bundle.read_text()
+
+
+@EXHAUSTIVE
+def test_the_command_for_an_engine_elsewhere_gives_what_is_uploaded(docker, heads, tmp_path):
+    request = HostRequest("hc18", "grand-challenge", heads, packages="base")
+    lines = list(host_challenge(request, tmp_path, QUIET, predictions=None, engine="none"))
+    (command,) = [line.partition("elsewhere: ")[2] for line in lines if "elsewhere: " in line]
+    assert run_commands([command], tmp_path) == ["docker build"]
+    folder = tmp_path / "hc18-evaluation-grand-challenge"
+    findings, _ = check(folder, None, tmp_path)
+    assert [one for one in findings if one.severity == "error"] == []
+    assert f"upload {folder / folder.name}.tar.gz." in " ".join(lines)
+    assert archives.read_archive(folder / f"{folder.name}.tar.gz").user == "10001:10001"
 
 
 def test_a_hosted_sample_says_synthetic_in_its_name_and_its_output(tmp_path):

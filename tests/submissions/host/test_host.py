@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -17,19 +18,9 @@ from medbench.submissions.host.program import HostRequest
 from medbench.submissions.host.rehearsal import rehearse_host
 from medbench.submissions.host.serving import _without_suffix, by_image_name, run
 from medbench.submissions.host.workflow import host_named
-from medbench.submissions.lint.hosted import lint_competition, lint_hosted
-from medbench.submissions.workflow import check
 
 QUIET = SilentProgress()
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory):
-    from medbench.challenges.hc18.sample import write_sample
-
-    root = tmp_path_factory.mktemp("hc18")
-    write_sample(root, {"training_set": [f"{number:03d}_HC" for number in range(40)]}, (54, 80))
-    return root
+PACKAGE_FILES = Path(__file__).parents[2] / "core" / "package_files"
 
 
 @pytest.fixture
@@ -77,7 +68,9 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
         assert columns["dice"] == "desc"
         assert columns["hd"] == "asc"
         assert {"scoring_program/evaluate.py", "scoring_program/metadata.yaml", competition["image"]} < names
-        assert not any("medbench/models" in name for name in names)
+        start = "scoring_program/medbench/"
+        files = {name.removeprefix(start) for name in names if name.startswith(start) and name[-1] != "/"}
+        assert files == set((PACKAGE_FILES / "evaluation.txt").read_text().split())
 
 
 def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, monkeypatch, capfd):
@@ -125,8 +118,8 @@ def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
     told = capfd.readouterr().err.splitlines()
     for case, status, words in (
         (bare, "missing", "no job of it succeeded."),
-        (double, "missing", "second.mha). One image is due."),
-        (empty, "missing", "holds mask.png and no .mha, .tif, .tiff file. One image is due."),
+        (double, "missing", "second.mha). Hand in one image."),
+        (empty, "missing", "holds mask.png and no .mha, .tif, .tiff file. Hand in one image."),
         (broken, "failed", f"{image.name}: not a readable volume"),
     ):
         assert rows[case.id]["status"] == status
@@ -209,6 +202,8 @@ def test_splits_without_references_and_other_platforms_are_refused(small_iugc, r
         host_named("codalab")
     with pytest.raises(MedbenchError):
         host(HostRequest("hc18", "codabench", release, "official_test"), tmp_path, QUIET)
+    with pytest.raises(MedbenchError, match="scores image_classes; the evaluation on grand-challenge reads"):
+        host(HostRequest("iugc2024", "grand-challenge", small_iugc), tmp_path, QUIET)
 
 
 PREDICT = """
@@ -225,13 +220,6 @@ for case in json.loads((source / "cases.json").read_text())[1:]:
     mask[10:40, 20:60] = 255
     cv2.imwrite(str(path), mask)
 """
-
-
-@pytest.fixture(scope="module")
-def competition(release, tmp_path_factory):
-    return host(
-        HostRequest("hc18", "codabench", release, ingestion=True), tmp_path_factory.mktemp("b"), QUIET
-    )
 
 
 def test_a_participants_program_is_run_on_the_inputs_alone_and_scored(competition, tmp_path):
@@ -291,100 +279,3 @@ def test_ingestion_is_refused_where_it_cannot_be(release, tmp_path):
     file = tmp_path / "both.h5"
     with pytest.raises(MedbenchError, match="participants would see it"):
         check_ingestion("codabench", [Case("a", {"x": file}, {"y": file}, "")])
-
-
-def write_bundle(competition, path, change=None, without=""):
-    folder = competition.folder / "bundle"
-    content = yaml.safe_load((folder / "competition.yaml").read_text())
-    if change:
-        change(content)
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(one for one in folder.rglob("*") if one.is_file()):
-            name = file.relative_to(folder).as_posix()
-            if name != without and name != "competition.yaml":
-                archive.write(file, name)
-        archive.writestr("competition.yaml", yaml.safe_dump(content))
-    return list(lint_competition(path))
-
-
-def set_in(*path_and_value):
-    *path, value = path_and_value
-
-    def change(content):
-        for part in path[:-1]:
-            content = content[part]
-        if value is None:
-            del content[path[-1]]
-        else:
-            content[path[-1]] = value
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "without", "rule", "words"),
-    [
-        (set_in("title", None), "", "competition.key", "'title' is missing"),
-        (set_in("phases", []), "", "competition.key", "'phases' is missing or empty"),
-        (set_in("tasks", "all"), "", "competition.key", "'tasks' is no list"),
-        (set_in("version", 1), "", "competition.version", "2 is due"),
-        (set_in("docker_image", None), "", "competition.image", "codalab/codalab-legacy:py37"),
-        (None, "logo.png", "competition.file", "image: logo.png is not in the zip"),
-        (None, "overview.md", "competition.file", "page Overview: overview.md is not in the zip"),
-        (set_in("tasks", 0, "input_data", "inputs"), "", "competition.file", "inputs is not in the zip"),
-        (set_in("tasks", 0, "scoring_program", None), "", "competition.key", "'scoring_program' is missing"),
-        (set_in("tasks", 0, "input_data", None), "", "competition.key", "without input_data"),
-        (None, "ingestion_program/ingestion.py", "competition.program", "has no ingestion.py"),
-        (None, "scoring_program/metadata.yaml", "competition.program", "has no metadata.yaml"),
-        (set_in("phases", 0, "tasks", [3]), "", "competition.task", "task 3 is not there"),
-        (
-            lambda content: content["tasks"].append(dict(content["tasks"][0])),
-            "",
-            "competition.task",
-            "task 0: another task has this index",
-        ),
-        (set_in("phases", 0, "start", "soon"), "", "competition.date", "start soon is no date"),
-        (set_in("phases", 0, "end", "2025-01-01"), "", "competition.date", "ends before it starts"),
-        (
-            lambda content: content["phases"].append({**content["phases"][0], "name": "final"}),
-            "",
-            "competition.date",
-            "phase final: the phase before it has no end",
-        ),
-        (set_in("phases", 0, "execution_time_limit", "1 h"), "", "competition.limit", "1 h"),
-        (set_in("leaderboards", 0, "columns", []), "", "competition.column", "has no columns"),
-        (set_in("leaderboards", 0, "columns", 0, "sorting", "up"), "", "competition.column", "sorting up"),
-        (set_in("leaderboards", 0, "columns", 1, "key", "dice"), "", "competition.column", "twice"),
-    ],
-)
-def test_rules_on_competition_bundles(competition, tmp_path, change, without, rule, words):
-    found = write_bundle(competition, tmp_path / "a.zip", change, without)
-    assert rule in {one.rule for one in found}
-    assert words in " ".join(one.message for one in found)
-    assert all(one.advice and one.severity == "error" for one in found)
-
-
-def test_what_submit_host_writes_lints_clean_and_damage_is_told(competition, release, tmp_path):
-    assert write_bundle(competition, tmp_path / "a.zip") == []
-    found, looked_at = check(competition.folder, None, tmp_path)
-    assert {one.severity for one in found} == {"note"}
-    assert looked_at == [str(competition.folder)]
-    (tmp_path / "b.zip").write_bytes(b"nothing")
-    assert [one.rule for one in check(tmp_path / "b.zip", None, tmp_path)[0]] == ["bundle.unreadable"]
-    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
-        archive.writestr("bundle/competition.yaml", "version: 2")
-    assert "lies in a folder" in next(iter(lint_competition(tmp_path / "c.zip"))).message
-    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
-        archive.writestr("competition.yaml", "a: [")
-    assert [one.rule for one in lint_competition(tmp_path / "d.zip")] == ["competition.syntax"]
-    hosted = host(HostRequest("hc18", "grand-challenge", release), tmp_path / "build", QUIET)
-    assert {one.severity for one in lint_hosted(hosted.folder)} == {"note"}
-    (hosted.image / "requirements.lock").write_text("numpy\n")
-    (hosted.program / "evaluation.json").unlink()
-    hosted.truth.write_bytes(b"x")
-    dockerfile = hosted.image / "Dockerfile"
-    dockerfile.write_text(dockerfile.read_text().replace("USER 10001:10001", "USER root"))
-    rules = [one.rule for one in lint_hosted(hosted.folder) if one.severity == "error"]
-    assert rules == ["image.user", "lock.loose", "host.program", "host.truth"]
-    with pytest.raises(MedbenchError, match="holds no evaluation program"):
-        list(lint_hosted(tmp_path))

@@ -13,9 +13,10 @@ from medbench.submissions.build.context import build_context
 from medbench.submissions.build.request import BuildRequest
 from medbench.submissions.containers import launcher
 from medbench.submissions.containers.runners import Outcome, ServerDidNotStart
+from medbench.submissions.limits import Limits
 from medbench.submissions.rehearse import rehearsal
 from medbench.submissions.rehearse.rehearsal import rehearse
-from medbench.submissions.workflow import _usage_lines
+from medbench.submissions.workflow import _size_lines, _usage_lines
 
 
 def rules(result, *severities):
@@ -64,6 +65,17 @@ def test_saving_tells_the_slowest_start_and_case_and_the_largest_memory_as_parts
         "a case: 60.0 s at most, 10.0% of the limit",
         "start of a run: 6.0 s at most, part of the time above",
         "memory: 4.00 GB at most, 25.0% of the limit",
+    ]
+
+
+def test_saving_tells_the_sizes_as_parts_of_their_limits():
+    assert list(_size_lines(2 * 10**9, 5 * 10**8, Limits(image_bytes=10**10, upload_bytes=10**10))) == [
+        "image, unpacked: 2.00 GB, 20.0% of the limit",
+        "upload: 0.50 GB, 5.0% of the limit",
+    ]
+    assert list(_size_lines(2 * 10**9, 5 * 10**8, Limits())) == [
+        "image, unpacked: 2.00 GB",
+        "upload: 0.50 GB",
     ]
 
 

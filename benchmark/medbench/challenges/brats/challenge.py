@@ -48,6 +48,7 @@ def brats(name: str) -> Challenge:
             else "segmentation of gross tumour volumes in MR"
         ),
         labels=edition.labels,
+        regions=edition.named_regions(),
         metrics=tuple(spec for spec, _, _ in edition.columns()),
         failure_rule=FAILURE_RULE,
         modalities={modality: (OLD_NAMES[modality],) for modality in edition.suffixes},

@@ -23,6 +23,14 @@ PAEDIATRIC_TISSUES = {**PAEDIATRIC_REGIONS, "NET": (2,), "CC": (3,), "ED": (4,)}
 PAEDIATRIC = {0: "background", 1: "enhancing tumour", 2: "non-enhancing tumour", 3: "cyst", 4: "oedema"}
 
 
+REGION_NAMES: Mapping[str, tuple[str, ...]] = {
+    "WT": ("whole tumour", "whole tumor", "whole"),
+    "TC": ("tumour core", "tumor core", "core"),
+    "ET": ("enhancing tumour", "enhancing tumor", "enhancing"),
+}
+"""Region -> what others call it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Measure:
     """A measure that a protocol reports for every region.
@@ -152,6 +160,14 @@ class Edition:
     example: str = ""
     penalty_mm: float | None = 374.0
     assumed: str = ""
+
+    def named_regions(self) -> dict[str, tuple[int, ...]]:
+        """Labels of every region by each of its names."""
+        return {
+            name: labels
+            for region, labels in self.regions.items()
+            for name in (region, *REGION_NAMES.get(region, ()))
+        }
 
     def columns(self) -> list[tuple[MetricSpec, Measure, str]]:
         """Every column with its measure and region."""

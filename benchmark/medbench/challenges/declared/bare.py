@@ -13,7 +13,12 @@ BARE = "images"
 
 
 def bare_challenge(
-    folder: Path, classes: Sequence[str], *, task: str = "label_map", modalities: Sequence[str] = ()
+    folder: Path,
+    classes: Sequence[str],
+    *,
+    task: str = "label_map",
+    modalities: Sequence[str] = (),
+    values: tuple[float, float] | None = None,
 ) -> Challenge:
     """Images of a folder, whose label maps hold class indices.
 
@@ -22,6 +27,7 @@ def bare_challenge(
         classes: names of the classes, the background of label maps first.
         task: ``label_map`` or ``image_classes``.
         modalities: of volumes; empty for images.
+        values: black and white of images with more than 8 bits; ``None`` refuses such images.
     """
     unique = {
         (name if name not in classes[:index] else f"{name}_{index}"): index
@@ -39,7 +45,7 @@ def bare_challenge(
         labels=unique,
         modalities=tuple(modalities),
         spacing="file" if modalities else "pixel",
-        values=(0.0, 65535.0),
+        values=values,
         splits=SplitRule("given", ("test",)),
     )
     return declared_challenge(declaration)

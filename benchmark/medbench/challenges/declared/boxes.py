@@ -12,7 +12,7 @@ from medbench.challenges.declared.release import FACT, DeclaredRelease
 from medbench.challenges.declared.splits import named
 from medbench.challenges.declared.templates import files_below, matches
 from medbench.challenges.families.image_boxes.exchange import ImageBoxExchange
-from medbench.challenges.families.image_boxes.files import BoxedImage, ImageBoxRelease, case_of_image
+from medbench.challenges.families.image_boxes.files import BoxedImage, ImageBoxRelease
 from medbench.challenges.families.image_boxes.scoring import COLUMNS, BoxColumn, class_box_columns
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -31,7 +31,7 @@ class DeclaredBoxRelease(DeclaredRelease, ImageBoxRelease):
 
     def case(self, name: str, item: Item) -> Case:
         """The case of an image; one whose boxes cannot be used has no score."""
-        facts = dict(case_of_image(self._image(item)).facts)
+        facts = dict(self.case_of(self._image(item)).facts)
         facts |= {KEYS: list(_keys(item)), FACT: self.declaration.sha256[:16]}
         return Case(name, item.inputs, {"boxes": self._image(item).reference}, item.group or item.id, facts)
 

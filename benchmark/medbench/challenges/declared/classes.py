@@ -62,9 +62,7 @@ class DeclaredClassRelease(DeclaredRelease, ImageClassRelease):
             image = self._image(item)
             if image.fault:
                 yield Finding("error", image.fault, "Name the class under labels, or correct it.")
-            finding, _ = self._guarded_image(image)
-            if finding is not None:
-                yield finding
+            yield from self._guarded_image(image)
 
 
 def figures_of(declaration: Declaration) -> tuple[Figure, ...]:

@@ -16,6 +16,7 @@ from medbench.challenges.declared.items import Item
 from medbench.challenges.declared.release import DeclaredRelease
 from medbench.challenges.declared.splits import named
 from medbench.challenges.exchange import Exchange, Inputs, size_text
+from medbench.challenges.mask_sizes import refuse_other_sizes
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
@@ -58,9 +59,7 @@ class DeclaredImageRelease(DeclaredRelease):
                 f"{path}: holds {image.dtype} values, and nothing says what is black and what is white.",
                 f"Add values = [least, greatest] to [data.{self.card.name}], for example [0, 65535].",
             )
-        low, high = self.declaration.values
-        scaled: npt.NDArray[np.float32] = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
-        return scaled
+        return scaled_to_one(image, self.declaration.values)
 
     def read_labels(self, path: Path, expected: Expected | None = None) -> npt.NDArray[np.uint8]:
         """A label map with declared values alone.
@@ -78,8 +77,8 @@ class DeclaredImageRelease(DeclaredRelease):
             names = ", ".join(f"{value} {name}" for value, name in self.card.labels.items())
             raise MedbenchError(
                 "data.label_unknown",
-                f"{path}: holds the value {strange}, which no name has ({names}).",
-                f"Save masks with these values, or name {strange} under labels of [data.{self.card.name}].",
+                f"{path}: holds the value {strange}, which labels does not name ({names}).",
+                f"Save masks with these values, or name the others under labels of [data.{self.card.name}].",
             )
         return labels.astype(np.uint8)
 
@@ -128,6 +127,13 @@ class DeclaredImageRelease(DeclaredRelease):
                 f"Images have mixed numbers of channels: {parts}, the fewer are {named(names[fewer])}.",
                 f"Convert them, or declare channels = {max(channels, key=lambda count: channels[count])}.",
             )
+
+
+def scaled_to_one(image: npt.NDArray[Any], values: tuple[float, float]) -> npt.NDArray[np.float32]:
+    """An image from 0 to 1, by the values that are black and white; what lies outside is cut off."""
+    low, high = values
+    scaled: npt.NDArray[np.float32] = np.clip((image.astype(np.float32) - low) / (high - low), 0, 1)
+    return scaled
 
 
 def _channels(count: int) -> str:
@@ -189,8 +195,13 @@ class DeclaredImageExchange(Exchange):
         return [Illustration(colour, self.indices(reference), self.indices(prediction))]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """Images of the split that have a mask."""
+        """Images of the split that have a mask.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` for masks of another size than their image.
+        """
         cases = [case for case in self.release.cases(root, split) if case.reference]
+        refuse_other_sizes((next(iter(case.inputs.values())), case.reference["labels"]) for case in cases)
         return [self._training_image(case, cache) for case in cases]
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:

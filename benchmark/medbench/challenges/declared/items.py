@@ -13,6 +13,7 @@ from medbench.challenges.declared.coco import CocoImage, coco_tables, read_coco
 from medbench.challenges.declared.declaration import Declaration
 from medbench.challenges.declared.templates import Match, files_below, matches
 from medbench.core.errors import MedbenchError
+from medbench.io.gate.listing import is_metadata
 from medbench.io.tables import plain_text, read_table
 
 MOST_NAMED = 5
@@ -210,7 +211,7 @@ def _by_nnunet(declaration: Declaration, root: Path) -> Items:
         folder = root / f"images{end}"
         pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(facts.suffix)}")
         channels: dict[str, dict[int, Path]] = {}
-        for path in sorted(folder.glob(f"*{facts.suffix}")):
+        for path in _files(folder, facts):
             match = pattern.fullmatch(path.name)
             if match is not None:
                 channels.setdefault(match[1], {})[int(match[2])] = path
@@ -247,7 +248,8 @@ def _check_channels(declaration: Declaration, files: Mapping[int, Path], keys: S
 
 
 def _files(folder: Path, facts: DataSetFile) -> Sequence[Path]:
-    return sorted(folder.glob(f"*{facts.suffix}")) if folder.is_dir() else ()
+    own = folder.glob(f"*{facts.suffix}") if folder.is_dir() else ()
+    return sorted(path for path in own if not is_metadata(path.name))
 
 
 def _by_msd(declaration: Declaration, root: Path) -> Items:

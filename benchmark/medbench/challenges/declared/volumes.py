@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from medbench.challenges.card import Card
 from medbench.challenges.declared.columns import Column, score_columns, worst_scores
@@ -24,7 +23,6 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction
 from medbench.core.score import Score, Status
 from medbench.io import nifti_mha
-from medbench.io.geometry import ONE_GRID, check_geometry
 
 
 class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
@@ -53,7 +51,7 @@ class DeclaredVolumeRelease(DeclaredRelease, MRVolumeRelease):
         volume = nifti_mha.read_volume(path)
         count = len(volume.array) if volume.array.ndim == 4 else 1
         names = list(self.card.modalities)
-        if volume.array.ndim == 3 and len(case.inputs) == 1:
+        if volume.array.ndim < 3 or (volume.array.ndim == 3 and len(case.inputs) == 1):
             return super().read_modalities(case)
         if count != len(names) or volume.array.ndim != 4:
             raise MedbenchError(
@@ -110,26 +108,16 @@ class DeclaredVolumeExchange(MRVolumeExchange):
     def write(self, prediction: Prediction, case: Case, folder: Path) -> Path:
         """Write a label map with the data set's own values and the geometry of the image."""
         values = np.array(list(self.card.labels), np.uint8)
-        grid = _geometry(next(iter(case.inputs.values())))
+        grid = self.grid(case)
         path = folder / self.prediction_name(case)
         labels = values[prediction["label_map"]]
         nifti_mha.write_volume(path, Volume(labels, grid.spacing, grid.origin, grid.direction))
         return path
 
-    def _indices(self, case: Case) -> npt.NDArray[np.uint8]:
-        """Class indices of the reference, on the grid of the image."""
-        reference = self.release.read_reference(case)
-        grid = _geometry(next(iter(case.inputs.values())))
-        check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
-        table = np.zeros(256, np.uint8)
-        table[list(self.card.labels)] = np.arange(len(self.card.labels))
-        indices: npt.NDArray[np.uint8] = table[reference.array]
-        return indices
-
-
-def _geometry(path: Path) -> Volume:
-    volume = nifti_mha.read_geometry(path)
-    return _channel(volume, 0) if volume.array.ndim == 4 else volume
+    def grid(self, case: Case) -> Volume:
+        """The grid of a case's images, of a 4-D file that of one of its volumes."""
+        volume = super().grid(case)
+        return _channel(volume, 0) if volume.array.ndim == 4 else volume
 
 
 class DeclaredVolumeScorer(MRVolumeScorer):

@@ -39,7 +39,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
 
     Args:
         folder: the data.
-        name: of the data set.
+        name: of the data set; also its title, unless it is the folder's.
         entries: of its declaration, without ``root``.
         file: the project file.
 
@@ -55,14 +55,13 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
         if name in read_project(path).data:
             raise MedbenchError(
                 "declaration.exists",
-                f"{path}: [data.{name}] is there already.",
+                f"{path}: [data.{name}] exists already.",
                 "Choose another --name, or edit it.",
             )
         before = path.read_text(encoding="utf-8").rstrip() + "\n\n"
     root = Path(os.path.relpath(folder.resolve(), path.resolve().parent)).as_posix()
-    text = (before or _HEAD) + declaration_text(
-        f"data.{name}", {"title": folder.resolve().name, "root": root, **entries}
-    )
+    title = folder.resolve().name if name == name_of(folder) else name
+    text = (before or _HEAD) + declaration_text(f"data.{name}", {"title": title, "root": root, **entries})
     tomllib.loads(text)
     write_text(path, text)
     return path

@@ -38,6 +38,7 @@ from medbench.challenges.kpis.masks import (
     read_grey_mask,
     with_group,
 )
+from medbench.challenges.mask_sizes import refuse_other_sizes
 from medbench.challenges.scorer import Scorer
 from medbench.challenges.stray import Finding
 from medbench.core.case import Case
@@ -175,9 +176,14 @@ class KPIsPatchExchange(Exchange):
         return [Illustration(eight_bit.read_rgb(case.inputs["image"]), reference, prediction)]
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """The split's patches with their masks."""
-        cases = self.release.cases(root, split)
-        return [self._training_image(case, cache) for case in cases if case.facts["group"] in GROUPS]
+        """The split's patches with their masks.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` for masks of another size than their patch.
+        """
+        cases = [case for case in self.release.cases(root, split) if case.facts["group"] in GROUPS]
+        refuse_other_sizes((case.inputs["image"], case.reference["mask"]) for case in cases)
+        return [self._training_image(case, cache) for case in cases]
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -122,7 +122,7 @@ class KPIsSlideRelease(KPIsRelease):
         if mask.shape != image.shape:
             raise MedbenchError(
                 "data.size_mismatch",
-                f"{mask.path}: is {size_text(mask.shape)} where {size_text(image.shape)} is due.",
+                f"{mask.path}: is {size_text(mask.shape)}, expected {size_text(image.shape)}.",
                 "References are as large as their slides.",
             )
         if pixels:
@@ -187,7 +187,9 @@ class KPIsSlideExchange(Exchange):
         shape = slides.slide_facts(path, channels=3).working_shape(factor)
         if min(shape) < SMALLEST_SIDE:
             raise MedbenchError(
-                "data.size", f"{path}: is {size_text(shape)} at the working level, which is no slide.", ""
+                "data.size",
+                f"{path}: is {size_text(shape)} at the working level, which is no slide.",
+                "Give the slide's own file.",
             )
         empty = np.empty((0, 0, 0, 3), np.uint8)
         return Sample(case, empty, slide=Slide(path, factor, shape))
@@ -226,7 +228,7 @@ class KPIsSlideExchange(Exchange):
             if mask.shape != shape:
                 raise MedbenchError(
                     "data.size_mismatch",
-                    f"{mask.path}: is {size_text(mask.shape)} where {size_text(shape)} is due "
+                    f"{mask.path}: is {size_text(mask.shape)}, expected {size_text(shape)} "
                     f"(its slide is {size_text(image.shape)}, group {case.facts['group']}).",
                     "References are as large as their slides; predictions are at the working level, which is "
                     "half of that but for NEP25.",

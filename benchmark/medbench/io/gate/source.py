@@ -13,7 +13,7 @@ import stat
 from io import BufferedReader
 from pathlib import Path
 
-from medbench.io.gate.expected import Role, check_budget
+from medbench.io.gate.expected import Expected, Role, check_budget
 from medbench.io.gate.refusal import COPY_AGAIN, Refusal, Reject, refusal_of
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -76,15 +76,17 @@ def opened(path: Path, root: Path, role: Role) -> BufferedReader:
         raise _reject_of(error) from error
 
 
-def copy_file(path: Path, root: Path, target: Path) -> None:
-    """Copy a prediction, which may not leave its folder by a link.
+def copy_file(path: Path, root: Path, target: Path, expected: Expected) -> None:
+    """Copy a prediction, which may not leave its folder by a link, nor be larger than its values may be.
 
     Raises:
-        MedbenchError: as :func:`opened` refuses it.
+        MedbenchError: as :func:`opened` refuses it, and ``file.too_large``.
     """
     try:
-        with opened(path, root, "prediction") as stream, open(target, "wb") as copy:
-            shutil.copyfileobj(stream, copy)
+        with opened(path, root, expected.role) as stream:
+            check_budget(os.fstat(stream.fileno()).st_size, expected.budget_bytes)
+            with open(target, "wb") as copy:
+                shutil.copyfileobj(stream, copy)
     except Reject as reject:
         raise refusal_of(reject, path.name, "not a readable file").error(path.parent) from reject
 

@@ -14,6 +14,9 @@ from medbench.io.gate.refusal import Reject, corrupt
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_ENTRIES, MOST_VALUES, MOST_VIEWS, MOST_DESCRIPTION = 4096, 1 << 25, 64, 4096
+MOST_PAGES = 512
+_WIDTHS = {False: (2, 12, "I"), True: (8, 20, "Q")}
+"""By whether it is a BigTIFF: bytes of a directory's count and of an entry, and the type of an offset."""
 ONE_IMAGE = "Save one image a file."
 _STACK = re.compile(rb"\AImageJ=[^\n]*\n(?:[^\n]*\n)*?images=(\d{1,9})(?:\s|\0|\Z)")
 _SHAPED = re.compile(rb'"shape": \[(\d{1,9}(?:, ?\d{1,9})*)\]')
@@ -81,7 +84,7 @@ def parse_tiff(read: Read, size: int, *, alone: bool = False) -> TiffPage:
     Args:
         read: returns bytes from an offset, of a length.
         size: of the file in bytes.
-        alone: whether further pages are refused, save smaller views of the first.
+        alone: whether further pages are refused, save smaller views of the first; else only many are.
 
     Raises:
         Reject: ``file.corrupt``, ``file.codec`` or ``data.axes``.
@@ -97,7 +100,23 @@ def parse_tiff(read: Read, size: int, *, alone: bool = False) -> TiffPage:
                 raise Reject("data.axes", f"holds more than {MOST_VIEWS} images", ONE_IMAGE)
             other, following = _directory(read, size, order, big, following)
             _refuse_other(tags, other)
+    else:
+        _refuse_many(read, size, order, big, following)
     return _page(tags, order, size)
+
+
+def _refuse_many(read: Read, size: int, order: str, big: bool, following: int) -> None:
+    """Refuse more pages than slides have: readers compare each with all others."""
+    width, entry, pointer = _WIDTHS[big]
+    for _ in range(MOST_PAGES):
+        if not 8 <= following <= size - width:
+            return
+        (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", read(following, width))
+        end, inline = following + width + count * entry, struct.calcsize(pointer)
+        if end + inline > size:
+            return
+        (following,) = struct.unpack(order + pointer, read(end, inline))
+    raise Reject("data.axes", f"holds more than {MOST_PAGES} images", ONE_IMAGE)
 
 
 def _refuse_other(first: dict[str, tuple[Any, ...]], other: dict[str, tuple[Any, ...]]) -> None:
@@ -141,7 +160,7 @@ def _start(read: Read, size: int) -> tuple[str, bool, int]:
 def _directory(
     read: Read, size: int, order: str, big: bool, at: int
 ) -> tuple[dict[str, tuple[int, ...]], int]:
-    width, entry, pointer = (8, 20, "Q") if big else (2, 12, "I")
+    width, entry, pointer = _WIDTHS[big]
     if not 8 <= at <= size - width:
         raise corrupt("its directory lies outside the file")
     (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", read(at, width))

@@ -73,7 +73,9 @@ def _weights(weights: npt.ArrayLike, n: int) -> Floats:
     if array.ndim < 1 or array.shape[-1] != n:
         raise MedbenchError("metric.shape", f"Weights must have shape (..., {n}), got {array.shape}.")
     if array.size and not array.min() >= 0:
-        raise MedbenchError("metric.weights", "Weights must not be negative or NaN.")
+        raise MedbenchError(
+            "metric.weights", "Weights must not be negative or NaN.", "Give 0 or more a case."
+        )
     return array
 
 

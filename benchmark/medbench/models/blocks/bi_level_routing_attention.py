@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from medbench.models.blocks.channels_last import DepthwiseConv
 from medbench.models.blocks.dual_sparse_selection_attention import AttentionBlock
+from medbench.models.blocks.linear import Linear, linear
 from medbench.models.blocks.recomputed import recomputed
 
 AUTHORS_BLOCK_PARTS = (
@@ -54,12 +55,12 @@ class BiLevelRoutingAttention(nn.Module):
         self.n_win = n_win
         self.topk = min(topk, n_win**2)
         self.scale = dim**-0.5
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = Linear(dim, 3 * dim)
         self.local_enhancement = DepthwiseConv(dim, side_dwconv)
-        self.output = nn.Linear(dim, dim)
-        for linear in (self.qkv, self.output):
-            nn.init.trunc_normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+        self.output = Linear(dim, dim)
+        for layer in (self.qkv, self.output):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, H, W, C)``."""
@@ -118,7 +119,7 @@ class BiLevelRoutingAttention(nn.Module):
         regions = _cut(features, self.n_win)
         weights, biases = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
         query, key, value = (
-            functional.linear(regions, weight, bias) for weight, bias in zip(weights, biases, strict=True)
+            linear(regions, weight, bias) for weight, bias in zip(weights, biases, strict=True)
         )
         start = torch.arange(n, device=features.device).view(n, 1, 1) * count
         rows = (start + selected).view(n * count, self.topk)

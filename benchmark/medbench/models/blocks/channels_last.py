@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medbench.models.blocks.linear import linear
+
 
 def resize(features: Tensor, height: int, width: int, *, align_corners: bool) -> Tensor:
     """Bilinear, ``(N, H, W, C)`` to ``(N, height, width, C)``."""
@@ -42,7 +44,7 @@ class Conv(nn.Conv2d):
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, inputs)`` to ``(N, ceil(H / stride), ceil(W / stride), outputs)``."""
         if self.kernel_size == (1, 1) and self.stride == (1, 1):
-            return functional.linear(features, self.weight.flatten(1), self.bias)
+            return linear(features, self.weight.flatten(1), self.bias)
         return super().forward(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth
 
 from medbench.models.blocks.channels_last import DepthwiseConv
 from medbench.models.blocks.largest_softmax import add_to_rows, softmax_of_largest
+from medbench.models.blocks.linear import Linear
+from medbench.models.blocks.stochastic_depth import StochasticDepth
 
 AUTHORS_BLOCK_PARTS = (
     (r"\.pos_embed\.", ".position."),
@@ -53,9 +54,9 @@ class DualSparseSelectionAttention(nn.Module):
         self.n_win = n_win
         self.topk = topk
         self.scale = dim**-0.5
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = Linear(dim, 3 * dim)
         self.local_enhancement = DepthwiseConv(dim, side_dwconv)
-        self.output = nn.Linear(dim, dim)
+        self.output = Linear(dim, dim)
         for linear in (self.qkv, self.output):
             _initialise_as_convolution(linear)
 
@@ -202,9 +203,9 @@ class FullAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int = 8, side_dwconv: int = 5) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.qkv = Linear(dim, 3 * dim, bias=False)
         self.local_enhancement = DepthwiseConv(dim, side_dwconv)
-        self.output = nn.Linear(dim, dim)
+        self.output = Linear(dim, dim)
         for linear in (self.qkv, self.output):
             nn.init.trunc_normal_(linear.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
@@ -236,9 +237,9 @@ class AttentionBlock(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attention = attention
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
-        expand, contract = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+        expand, contract = Linear(dim, hidden), Linear(hidden, dim)
         self.mlp = nn.Sequential(expand, nn.GELU(), contract)
-        self.drop_path = StochasticDepth(drop_path, "row") if drop_path > 0 else nn.Identity()
+        self.drop_path = StochasticDepth(drop_path) if drop_path > 0 else nn.Identity()
         for linear in (expand, contract):
             nn.init.trunc_normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.models.blocks.channels_last import resize
+from medbench.models.blocks.linear import linear
 
 _EFFICIENCY = 4
 """How many multiplications of a matrix product take the time of one of a convolution with few outputs."""
@@ -37,7 +38,7 @@ class EnlargedConv(nn.Conv2d):
         large = self.factor * height, self.factor * width
         if height * (3 * width + large[0]) > _EFFICIENCY * 3 * inputs * large[0]:
             return super().forward(resize(features, *large, align_corners=True).permute(0, 3, 1, 2))
-        taps = functional.linear(features, self.weight.permute(0, 2, 3, 1).reshape(-1, inputs))
+        taps = linear(features, self.weight.permute(0, 2, 3, 1).reshape(-1, inputs))
         with torch.autocast(features.device.type, enabled=False):
             taps = taps.to(self.weight.dtype).view(n, height, width, self.out_channels, 3, 3)
             columns = taps.permute(0, 3, 4, 1, 5, 2).reshape(n, self.out_channels, 3 * height, 3 * width)

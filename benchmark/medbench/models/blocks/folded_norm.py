@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.models.blocks.channels_last import BatchNorm, Conv, resize
+from medbench.models.blocks.linear import linear
 
 
 def _factor_and_summand(norm: BatchNorm) -> tuple[Tensor, Tensor] | None:
-    """What the norm does to each channel, or ``None`` where that depends on the batch."""
+    """Scale and shift of each channel by the norm; ``None`` where they depend on the batch."""
     if norm.training or norm.running_mean is None or norm.running_var is None:
         return None
     factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -30,7 +31,7 @@ def conv_of_norm(norm: BatchNorm, conv: Conv, features: Tensor) -> Tensor:
     factor, summand = folded
     weight = conv.weight.flatten(1)
     bias = weight @ summand if conv.bias is None else weight @ summand + conv.bias
-    return functional.linear(features, weight * factor, bias)
+    return linear(features, weight * factor, bias)
 
 
 class ConvNormReLU(nn.Module):
@@ -62,7 +63,7 @@ class ConvNormReLU(nn.Module):
     def _scaled_conv(self, features: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
         weight = self.conv.weight * factor.view(-1, 1, 1, 1)
         if weight.shape[2:] == (1, 1):
-            return functional.linear(features, weight.flatten(1), summand)
+            return linear(features, weight.flatten(1), summand)
         margin = weight.shape[-1] // 2
         images = functional.conv2d(features.permute(0, 3, 1, 2), weight, summand, padding=margin)
         return images.permute(0, 2, 3, 1)

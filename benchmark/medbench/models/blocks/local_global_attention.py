@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medbench.models.blocks.in_parts import in_parts
+from medbench.models.blocks.linear import Linear
 
 SCALE = 8**-0.5  # the authors' number, whatever the width of a head
 SCORES_AT_ONCE = 1 << 23
@@ -37,10 +38,10 @@ class LocalGlobalAttention(nn.Module):
     def __init__(self, dim: int, heads: int, window: int, dropout: float, *, scrambled: bool) -> None:
         super().__init__()
         self.heads, self.window, self.scrambled = heads, window, scrambled
-        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
-        self.global_query, self.global_key, self.global_value = (nn.Linear(dim, dim) for _ in range(3))
+        self.query, self.key, self.value = (Linear(dim, dim) for _ in range(3))
+        self.global_query, self.global_key, self.global_value = (Linear(dim, dim) for _ in range(3))
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(dim, dim)
+        self.output = Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, global_frames: Tensor, n_seen: Tensor | None = None) -> Tensor:

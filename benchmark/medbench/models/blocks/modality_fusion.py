@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medbench.models.blocks.linear import Linear
+
 _LEAST_DIM = 32
 
 
@@ -28,14 +30,14 @@ class MaskedBlock(nn.Module):
         super().__init__()
         self.heads = max(1, min(8, dim // 16))
         self.norm1 = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.output = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim, bias=False)
+        self.output = Linear(dim, dim)
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(
-            nn.Linear(dim, mlp_ratio * dim),
+            Linear(dim, mlp_ratio * dim),
             nn.GELU(),
             nn.Dropout(dropout),
-            nn.Linear(mlp_ratio * dim, dim),
+            Linear(mlp_ratio * dim, dim),
             nn.Dropout(dropout),
         )
         self.dropout = nn.Dropout(dropout)
@@ -76,12 +78,12 @@ class ModalityFusion(nn.Module):
         self.grid = grid
         self.cells = (grid, grid, grid) if isinstance(grid, int) else grid
         self.att_map = att_map
-        self.project = nn.Linear(channels, dim)
+        self.project = Linear(channels, dim)
         self.position = nn.Parameter(torch.empty(1, modalities * math.prod(self.cells), dim))
         nn.init.trunc_normal_(self.position, std=0.02)
         self.blocks = nn.ModuleList(MaskedBlock(dim, dropout) for _ in range(blocks))
         self.norm = nn.LayerNorm(dim)
-        self.score = nn.Linear(dim, 1)
+        self.score = Linear(dim, 1)
 
     def forward(self, features: Sequence[Tensor], present: Tensor | None) -> Tensor:
         """The weighted sum of features ``(N, channels, *sides)``, one tensor per modality."""
@@ -128,11 +130,11 @@ class RelationLayers(nn.Module):
         super().__init__()
         self.heads = next(count for count in range(min(8, dim), 0, -1) if dim % count == 0)
         self.graph_topk = graph_topk
-        self.map = nn.Linear(dim, dim)
-        self.query = nn.Linear(dim, dim)
-        self.key = nn.Linear(dim, dim)
-        self.value = nn.Linear(dim, dim)
-        self.output = nn.Linear(dim, dim)
+        self.map = Linear(dim, dim)
+        self.query = Linear(dim, dim)
+        self.key = Linear(dim, dim)
+        self.value = Linear(dim, dim)
+        self.output = Linear(dim, dim)
 
     def attend(self, modality: Tensor, fused: Tensor) -> Tensor:
         """Attention of a modality's tokens ``(N, T, dim)`` to the fused tokens ``(N, T, dim)``."""

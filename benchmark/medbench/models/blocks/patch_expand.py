@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from medbench.models.blocks.linear import Linear, linear
 from medbench.models.blocks.recomputed import recomputed
 
 
@@ -33,7 +34,7 @@ class PatchExpand(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.expand = nn.Linear(dim, 2 * dim, bias=False)
+        self.expand = Linear(dim, 2 * dim, bias=False)
         self.norm = nn.LayerNorm(dim // 2)
         nn.init.trunc_normal_(self.expand.weight, std=0.02)
 
@@ -58,16 +59,16 @@ class InvertedBottleneckPatchExpand(nn.Module):
 
     def __init__(self, dim: int, dilations: Sequence[int] = (1, 2, 3)) -> None:
         super().__init__()
-        self.expand = nn.Linear(dim, 4 * dim)
+        self.expand = Linear(dim, 4 * dim)
         self.activation = nn.GELU()
         self.paths = nn.ModuleList(
             nn.Conv2d(dim, dim, 3, padding=dilation, dilation=dilation, groups=dim) for dilation in dilations
         )
-        self.contract = nn.Linear(dim, dim // 2)
+        self.contract = Linear(dim, dim // 2)
         self.norm = nn.LayerNorm(dim // 2)
-        for linear in (self.expand, self.contract):
-            nn.init.trunc_normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+        for layer in (self.expand, self.contract):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(N, H, W, C)`` to ``(N, 2H, 2W, C / 2)``."""
@@ -93,7 +94,7 @@ class ExpandedHead(nn.Module):
     def __init__(self, dim: int, num_classes: int, factor: int = 4) -> None:
         super().__init__()
         self.factor = factor
-        self.expand = nn.Linear(dim, factor**2 * dim, bias=False)
+        self.expand = Linear(dim, factor**2 * dim, bias=False)
         self.norm = nn.LayerNorm(dim)
         self.output = nn.Conv2d(dim, num_classes, 1, bias=False)
         nn.init.trunc_normal_(self.expand.weight, std=0.02)
@@ -110,5 +111,5 @@ class ExpandedHead(nn.Module):
 
     def _row_of_patches(self, features: Tensor, weight: Tensor) -> Tensor:
         """Logits ``(N, H, W, factor, num_classes)`` for one row of pixels in every patch."""
-        pixels = nn.functional.linear(features, weight).unflatten(-1, (self.factor, -1))
-        return nn.functional.linear(self.norm(pixels), self.output.weight.flatten(1))
+        pixels = linear(features, weight).unflatten(-1, (self.factor, -1))
+        return linear(self.norm(pixels), self.output.weight.flatten(1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medbench.models.blocks.linear import Linear
 from medbench.models.blocks.local_global_attention import SCALE, join_heads, split_heads
 
 _HIDDEN_AT_ONCE = 1 << 21
@@ -19,7 +20,7 @@ class Embedding(nn.Module):
 
     def __init__(self, inputs: int, dim: int, dropout: float) -> None:
         super().__init__()
-        self.hidden = nn.Linear(inputs, dim)
+        self.hidden = Linear(inputs, dim)
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(dim)
 
@@ -37,8 +38,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden: int) -> None:
         super().__init__()
-        self.expand = nn.Linear(dim, hidden, bias=False)
-        self.reduce = nn.Linear(hidden, dim, bias=False)
+        self.expand = Linear(dim, hidden, bias=False)
+        self.reduce = Linear(hidden, dim, bias=False)
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ class PostNormAttention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value, self.output = (nn.Linear(dim, dim) for _ in range(4))
+        self.query, self.key, self.value, self.output = (Linear(dim, dim) for _ in range(4))
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, memory: Tensor, *, causal: bool = False) -> Tensor:

@@ -122,7 +122,7 @@
     if (!head.dataset.better || values.length < 2) return null;
     return head.dataset.better === "higher" ? Math.max(...values) : Math.min(...values);
   });
-  const latexWords = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "±": "$\\pm$", "–": "--", "°": "\\textdegree{}", "τ": "$\\tau$", "ρ": "$\\rho$", "×": "$\\times$", "Δ": "$\\Delta$" };
+  const latexWords = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "→": "$\\rightarrow$", "±": "$\\pm$", "–": "--", "°": "\\textdegree{}", "τ": "$\\tau$", "ρ": "$\\rho$", "×": "$\\times$", "Δ": "$\\Delta$" };
   const tex = (text) => [...text].map((letter) => latexWords[letter] || letter).join("");
   const copies = {
     Markdown: (grid, spread) => {
@@ -306,7 +306,12 @@
   };
   const viewer = (figure) => {
     const stage = one(".stage", figure), frames = all(".frame", figure), bar = make("div", { className: "tools" });
-    bar.append(slider("Zoom", { min: 1, max: 8, step: 0.5, value: 1 }, (value) => frames.forEach((frame) => { frame.style.width = `${100 * value}%`; })));
+    const zoom = (value) => frames.forEach((frame) => {
+      const { width, height } = one("img", frame).attributes, ratio = width.value / height.value;
+      frame.style.width = `min(${100 * value}%, ${80 * value * ratio}vh)`;
+    });
+    zoom(1);
+    bar.append(slider("Zoom", { min: 1, max: 8, step: 0.5, value: 1 }, zoom));
     if (frames.length > 1) {
       const start = Math.max(0, frames.findIndex((frame) => frame.dataset.worst !== undefined));
       const output = make("output");
@@ -322,12 +327,13 @@
   const layers = () => {
     const place = one("[data-layers]");
     if (!place) return;
-    for (const [what, label] of [["reference", "reference"], ["prediction", "prediction"], ["errors", "errors"]]) {
+    const errors = all(".over .errors");
+    for (const what of ["reference", "prediction", ...(errors.length ? ["errors"] : [])]) {
       const box = make("input", { type: "checkbox", checked: true });
       box.addEventListener("change", () => document.body.classList.toggle(`off-${what}`, !box.checked));
-      place.append(make("label", {}, box, label));
+      place.append(make("label", {}, box, what));
     }
-    place.append(slider("Opacity", { min: 0, max: 1, step: 0.05, value: 0.45 }, (value) => all(".over .errors").forEach((node) => { node.style.fillOpacity = value; })));
+    if (errors.length) place.append(slider("Opacity of errors", { min: 0, max: 1, step: 0.05, value: 0.45 }, (value) => errors.forEach((node) => { node.style.fillOpacity = value; })));
     place.hidden = false;
   };
 

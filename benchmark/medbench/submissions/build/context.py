@@ -22,6 +22,7 @@ from medbench.records.environment import git_state
 from medbench.submissions.build.dockerfile import (
     USER,
     app_lines,
+    label_lines,
     package_lines,
     python_image,
     user_lines,
@@ -238,8 +239,8 @@ def dockerfile(build: Build) -> str:
     lines = package_lines(base, image.packages, index)
     lines += [
         *user_lines(),
-        *app_lines(),
-        *(f"LABEL {name}={json.dumps(value)}" for name, value in labels(build).items()),
+        *app_lines(build.app),
+        *label_lines(labels(build)),
         f"USER {image_user(platform)}",
         f"ENTRYPOINT {json.dumps(list(platform.entrypoint(submission)))}",
     ]

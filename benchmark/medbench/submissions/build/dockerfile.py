@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import platform as machine
+import re
+from collections.abc import Mapping
+from pathlib import Path
 
+from medbench.core.package import PACKAGE
 from medbench.submissions.build.locking import LOCK
 from medbench.submissions.description import Packages
 
@@ -46,9 +50,36 @@ def package_lines(base: str, packages: Packages, torch_index: str | None) -> lis
     return lines
 
 
-def app_lines() -> list[str]:
-    """Lines of a Dockerfile that copy the program, and its bytecode, which its user may not write."""
-    return [f"COPY app {APP}", f"RUN {_COMPILE} {APP}", f"WORKDIR {APP}"]
+def app_lines(app: Path) -> list[str]:
+    """Lines of a Dockerfile that copy the program, and its bytecode, which its user may not write.
+
+    The package comes first, in layers that are the same for every submission and that engines keep.
+
+    Args:
+        app: folder of the program, ``app`` in the context.
+    """
+    package, others = f"{APP}/{PACKAGE.name}", sorted(app.iterdir())
+    files = [f"app/{path.name}" for path in others if path.is_file()]
+    folders = [path.name for path in others if path.is_dir() and path.name != PACKAGE.name]
+    return [
+        f"COPY app/{PACKAGE.name} {package}",
+        f"RUN {_COMPILE} {package}",
+        f"COPY {' '.join(files)} {APP}/",
+        *(f"COPY app/{name} {APP}/{name}" for name in folders),
+        f"RUN {_COMPILE} -x ^{package}/ {APP}",
+        f"WORKDIR {APP}",
+    ]
+
+
+def label_lines(labels: Mapping[str, str]) -> list[str]:
+    """One instruction with all labels, as each instruction makes a layer; values stay as they are."""
+    pairs = [f'{name}="{_quoted(value)}"' for name, value in labels.items()]
+    return ["LABEL " + " \\\n      ".join(pairs)] if pairs else []
+
+
+def _quoted(value: str) -> str:
+    """A value between a Dockerfile's double quotes, in one line, without variables."""
+    return re.sub(r'(["\\$])', r"\\\1", " ".join(value.splitlines()))
 
 
 def python_image() -> str:

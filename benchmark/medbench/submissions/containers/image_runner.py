@@ -139,8 +139,9 @@ class ImageRunner:
                 return Outcome(status == 201, status, spent, self._errors(name)[before:])
 
             yield invoke
-        finally:
-            subprocess.run([program, "rm", "--force", name], capture_output=True, check=False)
+        finally:  # killed first: a server is process 1, which ends on no gentler signal within podman's 10 s
+            for command in (("kill", name), ("rm", "--force", name)):
+                subprocess.run([program, *command], capture_output=True, check=False)
 
     def _request(self, name: str, path: str, method: str, timeout_s: float, patience_s: float = 0.0) -> int:
         """Status of a call from inside the container, repeated for a while until it is 200."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 LINE = "medbench-denied "
-LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "", None)  # noqa: S104 - names, nothing is bound
+LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0", "", None)  # nosec B104  # noqa: S104 - names, nothing is bound
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 
 

@@ -20,10 +20,10 @@ from medbench.submissions.serving.image_files import SUFFIXES
 OUTPUT_FOLDER = "images/segmentation"
 
 
-def program_lines() -> tuple[str, ...]:
+def program_lines(program: Path) -> tuple[str, ...]:
     """Lines of the Dockerfile that copy the program into the image and start it without root."""
     run = f'ENTRYPOINT ["python", "{APP}/evaluate.py"]'
-    return (*user_lines(), *app_lines(), f"USER {USER}:{USER}", run)
+    return (*user_lines(), *app_lines(program), f"USER {USER}:{USER}", run)
 
 
 def write_truth(evaluation: EvaluationProgram) -> None:

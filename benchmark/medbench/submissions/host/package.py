@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from medbench.challenges import load_challenge
+from medbench.challenges.base import Challenge
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import Progress
 from medbench.running.data import resolve_data
@@ -32,7 +33,8 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
     Raises:
         MedbenchError: ``host.no_reference`` for a split whose references are not there, ``host.ingestion``
             where participants' programs cannot be run, ``host.names`` for cases whose images would have one
-            name, ``image.registry`` for a registry that no engine takes.
+            name, ``host.task`` for answers that the platform's jobs do not hand over as images,
+            ``image.registry`` for a registry that no engine takes.
     """
     evaluation = _plan(request, output, progress)
     shutil.rmtree(evaluation.folder, ignore_errors=True)
@@ -43,7 +45,7 @@ def host(request: HostRequest, output: Path, progress: Progress) -> EvaluationPr
             codabench.write_ingestion(evaluation)
         codabench.write_bundle(evaluation)
     else:
-        write_image(evaluation, *grand_challenge.program_lines())
+        write_image(evaluation, *grand_challenge.program_lines(evaluation.program))
         grand_challenge.write_truth(evaluation)
     make_uniform(evaluation.image)
     return evaluation
@@ -54,6 +56,8 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
     challenge = load_challenge(request.challenge)
     split = request.split or challenge.release.default_split
     challenge.release.check_split(split)
+    if request.platform == "grand-challenge":
+        _require_label_maps(challenge)
     data = resolve_data(challenge, request.data, progress)
     cases = challenge.cases(data.root, split)
     bare = next((case.id for case in cases if not case.reference), None)
@@ -71,3 +75,14 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
     if reason:
         raise MedbenchError("image.registry", f"{request.registry}: {reason}.", "Correct --registry.")
     return EvaluationProgram(request, challenge, split, data, cases, output / name)
+
+
+def _require_label_maps(challenge: Challenge) -> None:
+    """Refuse a challenge whose answers are more than the label maps that jobs hand over."""
+    others = ", ".join(task for task in challenge.card.demands if task != "label_map")
+    if others:
+        raise MedbenchError(
+            "host.task",
+            f"{challenge.title} scores {others}; the evaluation on grand-challenge reads label maps alone.",
+            "Choose --platform codabench, which takes the challenge's own files.",
+        )

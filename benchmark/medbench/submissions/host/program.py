@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from medbench.core.files import write_json, write_text
 from medbench.core.package import copy_package
 from medbench.core.plugins import copy_plugins
 from medbench.records.environment import git_state
-from medbench.submissions.build.dockerfile import package_lines, python_image
+from medbench.submissions.build.dockerfile import label_lines, package_lines, python_image
 from medbench.submissions.build.locking import (
     LOCK,
     NETWORKS,
@@ -193,7 +192,7 @@ def write_image(evaluation: EvaluationProgram, *program_lines: str) -> None:
         gather(versions, evaluation.image / "site-packages")
     index = torch_index("cpu", versions["torch"]) if request.ingestion else None
     text = package_lines(python_image(), request.packages, index)
-    text += [f"LABEL {name}={json.dumps(value)}" for name, value in _labels(evaluation).items()]
+    text += label_lines(_labels(evaluation))
     text += program_lines
     write_text(evaluation.image / "Dockerfile", "\n".join(text) + "\n")
 

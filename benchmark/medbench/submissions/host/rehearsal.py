@@ -53,7 +53,8 @@ def rehearse_host(
     outcome = runner.run(COMMANDS[evaluation.platform] if engine else (), TIME_S)
     if not outcome.ok or outcome.denied:
         reason = outcome.denied[0] if outcome.denied else outcome.last_line
-        raise MedbenchError("host.failed", f"{name}: ended with {outcome.code}: {reason}", "")
+        hint = "Correct the predictions that it names, or the program where it was changed."
+        raise MedbenchError("host.failed", f"{name}: ended with {outcome.code}: {reason}", hint)
     own = evaluate(
         evaluation.challenge.name,
         predictions,

@@ -28,7 +28,7 @@ from medbench.core.sample import Prediction
 from medbench.io import images
 from medbench.io.gate.expected import handed_in
 from medbench.io.gate.source import copy_file
-from medbench.running.handed_in import home, located
+from medbench.running.handed_in import MOST_NAMED, alike_hint, home, located, visible
 from medbench.running.loop import score_predictions
 from medbench.statistics.intervals import aggregate
 from medbench.submissions.serving.image_files import SUFFIXES, only_file
@@ -102,20 +102,41 @@ def collect_jobs(
 
 
 def evaluate_results(facts: Mapping[str, str], roots: Roots) -> None:
-    """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column."""
+    """Codabench: the files in ``/app/input/res`` into ``/app/output/scores.json``, one number a column.
+
+    Raises:
+        MedbenchError: ``input.results`` where no case has a prediction, with what is there instead.
+    """
     challenge, cases = _cases(facts, roots("/app/input/ref"))
     results = home(challenge, cases, roots("/app/input/res"))
     absent = [case for case in cases if located(challenge, case, results) is None]
     name_of = challenge.exchange.prediction_name
-    reasons = {
-        case.id: f"the results hold no {name_of(case)}. Hand it in under that name." for case in absent
-    }
+    if len(absent) == len(cases):
+        raise _no_results(len(cases), name_of(cases[0]), results, roots("/app/input/res"))
+    reasons = {case.id: _absence(name_of(case), results) for case in absent}
     with tempfile.TemporaryDirectory() as temporary:
         scores = _score(challenge, cases, results, Path(temporary), reasons)
     values = {name: entry["value"] for name, entry in scores["aggregates"].items()}
     columns = {name: value for name, value in values.items() if value is not None}
     write_json(roots("/app/output/scores.json"), columns)
     write_json(roots("/app/output/details.json"), scores)
+
+
+def _absence(name: str, results: Path) -> str:
+    return f"the results hold no {name}{alike_hint(results, name)}. Hand it in under that name."
+
+
+def _no_results(count: int, name: str, results: Path, top: Path) -> MedbenchError:
+    """The error of results of which none is a case's, with the names that are there."""
+    names = [f"{path.name} (a folder)" if path.is_dir() else path.name for path in visible(results)]
+    where = "" if results == top else f" in {results.relative_to(top)}"
+    there = f"{', '.join(names[:MOST_NAMED]) or 'nothing'}{where}"
+    return MedbenchError(
+        "input.results",
+        f"The results hold no prediction of {count} cases, e.g. {name}{alike_hint(results, name)}; they hold "
+        f"{there}.",
+        "Name each file after its case, and zip the files themselves.",
+    )
 
 
 def _cases(facts: Mapping[str, str], root: Path) -> tuple[Challenge, list[Case]]:
@@ -136,7 +157,7 @@ def by_image_name(cases: Sequence[Case]) -> dict[str, Case]:
             raise MedbenchError(
                 "host.names",
                 f"{other.id} and {case.id}: their images would have the same name.",
-                "Jobs cannot be told apart by it on this platform.",
+                "This platform identifies a job's case by the name of its image: rename one.",
             )
     return by_name
 
@@ -178,33 +199,31 @@ def _take(challenge: Challenge, case: Case, job: Path, place: str, folder: Path)
     Without exactly one image the case stays missing; an image that cannot be read, or that a link leads to
     from outside the job, is a failed prediction.
     """
-    try:
-        image = only_file(job / "output" / place, SUFFIXES)
-    except MedbenchError as failure:
-        return f"{failure.message} {failure.hint}"
+    image = guard.guarded(case.id, lambda: only_file(job / "output" / place, SUFFIXES))
+    if isinstance(image, Failure):
+        return f"{image.reason} {image.hint}"
     target = folder / challenge.exchange.prediction_name(case)
     target.parent.mkdir(parents=True, exist_ok=True)
-    same = images.suffix_of(image) == images.suffix_of(target)
-    done = guard.guarded(
-        case.id,
-        lambda: copy_file(image, job, target) if same else _convert(challenge, case, image, job, folder),
-    )
+    done = guard.guarded(case.id, lambda: _hand_over(challenge, case, image, job, folder))
     if isinstance(done, Failure):
         target.write_bytes(b"")
         return f"{done.reason} {done.hint}"
     return ""
 
 
-def _convert(challenge: Challenge, case: Case, image: Path, job: Path, folder: Path) -> None:
-    """Write a job's image in the challenge's own format; the reference's size limits what is decoded."""
-    shape = _reference_shape(challenge, case)
+def _hand_over(challenge: Challenge, case: Case, image: Path, job: Path, folder: Path) -> None:
+    """Copy a job's image, or write it in the challenge's own format; its reference's size limits both."""
+    shape, target = _reference_shape(challenge, case), folder / challenge.exchange.prediction_name(case)
+    if images.suffix_of(image) == images.suffix_of(target):
+        copy_file(image, job, target, handed_in(shape))
+        return
     labels = images.read_labels(image, root=job, expected=handed_in(shape)).array.squeeze()
     axes = labels.ndim if shape is None else sum(side > 1 for side in shape)
     if labels.ndim != axes:
         size = "×".join(map(str, labels.shape))
         raise MedbenchError(
             "prediction.shape",
-            f"{image.name}: is {size}, of {labels.ndim} axes where {axes} are due.",
+            f"{image.name}: is {size}, with {labels.ndim} axes, expected {axes}.",
             "Hand in one label map on the grid of its image.",
         )
     planes = labels[None] if labels.ndim == 2 else labels

@@ -47,7 +47,10 @@ def host_challenge(
     program = find_engine(engine)
     evaluation = host(request, output, progress)
     if evaluation.is_synthetic:
-        yield "SYNTHETIC: this scores the drawn sample and says nothing of a real phase; give --data DIR."
+        yield (
+            "SYNTHETIC: ground truth is the drawn sample, good for a rehearsal, not for a phase. "
+            "Give --data for the real one."
+        )
     rehearsal: list[str] = []
     if predictions is not None:
         rehearsal = list(rehearse_host(evaluation, predictions, progress, program))
@@ -74,6 +77,8 @@ def _image_lines(evaluation: EvaluationProgram, engine: Engine | None, progress:
     """Build the image and, where it is uploaded itself, save it."""
     if engine is None:
         command = f"docker build --platform linux/amd64 --tag {evaluation.tag} {evaluation.image}"
+        if evaluation.platform == "grand-challenge":
+            command += f" && docker save {evaluation.tag} | gzip > {evaluation.archive}"
         yield f"image: not built; elsewhere: {command}"
         return
     progress.say(f"Building {evaluation.tag} with {engine.name}.")

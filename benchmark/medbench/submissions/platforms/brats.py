@@ -6,6 +6,7 @@ the folders as options. Sources: BrainLesion/BraTS@6c3fb6b, mlcommons/medperf@5f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -25,9 +26,9 @@ ADDITIONAL = "--additional_files"
 _IGNORED = ("--parameters_file",)
 _CUBE = """\
 name: {name}
-description: {model} on {challenge}
+description: {description}
 authors:
-  - {{name: "{author}"}}
+  - {{name: {author}}}
 platform: {{accelerator_count: {gpus}}}
 docker:
   image: {image}
@@ -239,13 +240,17 @@ def synapse_steps(submission: Submission, archive: SavedArchive) -> Sequence[str
 def _filled(text: str, submission: Submission) -> str:
     return text.format(
         name=submission.name,
-        model=submission.model,
-        challenge=submission.challenge,
-        author=submission.author or "unknown",
+        description=_quoted(f"{submission.model} on {submission.challenge}"),
+        author=_quoted(submission.author or "unknown"),
         gpus=int(submission.image.accelerator == "cuda"),
         image=pushed_image(submission),
         gpu_option="\n      gpus: all" if submission.image.accelerator == "cuda" else "",
     )
+
+
+def _quoted(text: str) -> str:
+    """A text of a YAML file, whatever its letters."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _unknown(word: str) -> MedbenchError:

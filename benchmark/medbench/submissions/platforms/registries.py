@@ -13,12 +13,15 @@ from medbench.submissions.description import Submission
 from medbench.submissions.findings import Finding, error, warning
 from medbench.submissions.platforms.base import SavedArchive
 
+OWN = "medbench"
+"""Before the names of images that are built here."""
 SYNAPSE = "docker.synapse.org"
 PLACEHOLDER = "REGISTRY"
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}\.)*{_LABEL}(?::\d+)?")
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 _LONGEST = 255
+_NOT_LOWER = "'{}' may hold lower-case letters, digits and single . _ - between them only"
 _EXAMPLE = "e.g. docker.synapse.org/syn123 or docker.io/USER in lower case"
 _ADVICE = f"Set registry in the submission file, or give --registry, {_EXAMPLE}."
 
@@ -57,12 +60,27 @@ def bad_registry(registry: str, name: str) -> str:
         return f"'{host}' is no name of a host"
     for component in [*([] if is_host else [host]), *components, *name.partition(":")[0].split("/")]:
         if not _COMPONENT.fullmatch(component):
-            return f"'{component}' may hold lower-case letters, digits and single . _ - between them only"
+            return _NOT_LOWER.format(component)
     if host == SYNAPSE and not (components and re.fullmatch(r"syn\d+", components[0])):
         return "Synapse's registry holds images by project, docker.synapse.org/syn and its number"
     if len(f"{registry}/{name}") > _LONGEST:
         return f"is longer than {_LONGEST} letters with the image's name"
     return ""
+
+
+def bad_image(image: str) -> str:
+    """Reason why engines refuse the name of an image; empty for a valid name.
+
+    >>> bad_image("docker.io/me/a:1"), bad_image("python:3.11")
+    ('', '')
+    >>> bad_image("Me/a:1")
+    "'Me' may hold lower-case letters, digits and single . _ - between them only"
+    """
+    registry, _, name = image.partition("@")[0].rpartition("/")
+    component = name.partition(":")[0]
+    if registry:
+        return bad_registry(registry, name)
+    return "" if _COMPONENT.fullmatch(component) else _NOT_LOWER.format(component)
 
 
 def image_tag(name: str) -> str:
@@ -73,7 +91,7 @@ def image_tag(name: str) -> str:
     """
     from medbench import __version__
 
-    return f"medbench/{name}:{__version__}"
+    return f"{OWN}/{name}:{__version__}"
 
 
 def pushed_image(submission: Submission) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.submissions.description import Interface, Socket
 from medbench.submissions.findings import Finding, error
+from medbench.submissions.platforms import socket_biometry as biometry
 
 if TYPE_CHECKING:
     from medbench.challenges.base import Challenge
@@ -34,7 +35,7 @@ VERSION = {"major": 1, "minor": 0}
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a value is made of.
+    """Inputs of a socket's value.
 
     Attributes:
         challenge: names of classes and landmarks.
@@ -57,6 +58,11 @@ class Context:
     def probabilities(self) -> npt.NDArray[np.float64]:
         """Probabilities of the classes, ``(classes,)``."""
         return np.asarray(self.answers["image_classes"], np.float64)
+
+    @property
+    def labels(self) -> npt.NDArray[Any]:
+        """The label map, ``(height, width)`` or ``(depth, height, width)``."""
+        return np.asarray(self.answers["label_map"])
 
     def probability(self) -> float:
         """Probability of the class that the socket is about."""
@@ -110,19 +116,6 @@ def _points(context: Context) -> Any:
     return {"type": "Multiple points", "points": points, "version": VERSION}
 
 
-def _angle(context: Context) -> Any:
-    """The angle of progression of three landmarks, or of a mask by the contour rule; ``None`` without one."""
-    from medbench.metrics.tasks.biometry import LandmarkError, aop_contour
-    from medbench.metrics.tasks.landmarks import angle_of_progression
-
-    if "landmarks" in context.answers:
-        return angle_of_progression(np.asarray(context.answers["landmarks"]))
-    try:
-        return float(aop_contour(np.asarray(context.answers["label_map"])).aop)
-    except LandmarkError:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value that an output socket may hold.
@@ -132,12 +125,26 @@ class Value:
         tasks: tasks of which one must be demanded, the first that is demanded being used.
         make: the JSON value; ``None`` for an image of labels.
         of_class: whether it is about one class, named after a colon.
+        names: task -> names that the challenge must demand, in their order; every name where it is not given.
     """
 
     kinds: tuple[str, ...]
     tasks: tuple[str, ...]
     make: Callable[[Context], Any] | None
     of_class: bool = False
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def task(self, challenge: Challenge) -> str | None:
+        """The first of its tasks that a challenge demands with these names."""
+        demands = challenge.card.demands
+        fitting = (task for task in self.tasks if task in demands)
+        return next((task for task in fitting if demands[task] == self.names.get(task, demands[task])), None)
+
+    @property
+    def needs(self) -> str:
+        """Its tasks in words, with the names that they must have."""
+        names = {task: f" of {', '.join(self.names[task])}" for task in self.names}
+        return " and no ".join(f"{task}{names.get(task, '')}" for task in self.tasks)
 
 
 VALUES: Mapping[str, Value] = MappingProxyType(
@@ -152,7 +159,24 @@ VALUES: Mapping[str, Value] = MappingProxyType(
         ),
         "boxes": Value(("bounding_boxes", "json"), ("boxes",), _boxes),
         "landmarks": Value(("points", "json"), ("landmarks",), _points),
-        "angle_of_progression": Value(("float", "json"), ("landmarks", "label_map"), _angle),
+        "angle_of_progression": Value(
+            ("float", "json"),
+            ("landmarks", "label_map"),
+            lambda context: biometry.angle_of_progression(context.answers),
+            names=biometry.ANGLE,
+        ),
+        "head_symphysis_distance": Value(
+            ("float", "json"),
+            ("label_map",),
+            lambda context: biometry.head_symphysis_distance(context.labels),
+            names=biometry.DISTANCE,
+        ),
+        "head_circumference": Value(
+            ("float", "json"),
+            ("label_map",),
+            lambda context: biometry.head_circumference(context.labels, context.grid.spacing or (1.0, 1.0)),
+            names=biometry.CIRCUMFERENCE,
+        ),
     }
 )
 """Name, as the ``answer`` of an output socket -> value. A float and a boolean socket must say which."""
@@ -174,8 +198,9 @@ def answer_of(socket: Socket) -> tuple[str, str]:
 
 def task_of(socket: Socket, challenge: Challenge) -> str:
     """The task whose answer an output socket holds."""
-    demands = challenge.card.demands
-    return next(task for task in VALUES[answer_of(socket)[0]].tasks if task in demands)
+    task = VALUES[answer_of(socket)[0]].task(challenge)
+    assert task is not None, "check_output has refused the socket"
+    return task
 
 
 def tasks_of(interface: Interface, challenge: Challenge) -> frozenset[str]:
@@ -204,10 +229,10 @@ def check_output(socket: Socket, challenge: Challenge) -> Iterator[Finding]:
             f"Output {socket.slug}: {name} is no value of a socket of kind {socket.kind}.",
             f"Its kind is {kinds}.",
         )
-    if not set(value.tasks) & challenge.card.demands.keys():
+    if value.task(challenge) is None:
         yield error(
             "submission.answer",
-            f"Output {socket.slug}: {challenge.title} has no {' and no '.join(value.tasks)}.",
+            f"Output {socket.slug}: {challenge.title} has no {value.needs}.",
             f"It has {', '.join(challenge.card.demands)}.",
         )
     elif value.of_class and of not in challenge.card.image_classes:
@@ -273,7 +298,7 @@ def read_json_value(path: Path, socket: Socket) -> Any:
         MedbenchError: ``input.missing``, or ``input.json`` for what is no JSON or of another kind.
     """
     if not path.is_file():
-        raise MedbenchError("input.missing", f"{path}: is missing.", f"The input {socket.slug} is due.")
+        raise MedbenchError("input.missing", f"{path}: is missing.", f"Give the input {socket.slug}.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as failure:

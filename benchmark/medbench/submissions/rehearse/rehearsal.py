@@ -285,7 +285,9 @@ def _judge(
         return
     if len(outcome.cases) != len(cases):
         yield warning(
-            "rehearsal.cases", f"{variant.name}: predicted {len(outcome.cases)} of {len(cases)} cases.", ""
+            "rehearsal.cases",
+            f"{variant.name}: predicted {len(outcome.cases)} of {len(cases)} cases.",
+            "The lines of the container, in the report, say why it stopped.",
         )
     for one in cases:
         differences = list(build.platform.examine(build.submission, build.job.challenge, one, root))

@@ -22,7 +22,7 @@ def serve_jobs(load: Callable[[], object], invoke: Callable[[], None]) -> None:
     ``/health`` answers 503 until the model is loaded and 200 from then on; ``/invoke`` answers 201, or 500
     with the line that also goes to standard error, and stays ready for the next job.
     """
-    server = JobServer(("0.0.0.0", int(os.environ.get(PORT_VARIABLE, PORT))), invoke)  # noqa: S104 - the platform calls from outside the container
+    server = JobServer(("0.0.0.0", int(os.environ.get(PORT_VARIABLE, PORT))), invoke)  # nosec B104  # noqa: S104 - the platform calls from outside the container
     listener = threading.Thread(target=server.serve_forever, daemon=True)
     listener.start()
     try:

@@ -180,6 +180,7 @@ class Session:
             raise MedbenchError(
                 "cases.failed",
                 f"{len(reasons)} of {count} cases failed, first {name}: {reason.removeprefix('error: ')}",
+                "The lines above name every failed case; the outputs of the others are written.",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
@@ -21,6 +22,7 @@ COUNTS = frozenset(
 """Settings that are 1 or more; all other numbers are 0 or more."""
 SHARES = frozenset(("structure_share", "label_smoothing", "erasing"))
 """Settings that are shares, from 0 to 1."""
+_RAND_AUGMENT = re.compile(r"(m|n|mmax|inc)\d+|(mstd|p)\d+(\.\d+)?|t(weights|3a|3aw|original)?")
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -43,6 +45,22 @@ def check_settings(recipe: DataclassInstance, planned: Collection[str] = ()) -> 
             _check_name(name, value, typing.get_args(kind))
         elif kind in _WORDS:
             _check_number(name, value, kind, 1 if name in COUNTS and name not in planned else 0)
+        if name == "rand_augment" and value:
+            _check_rand_augment(value)
+
+
+def _check_rand_augment(text: str) -> None:
+    """Refuse parts that timm would pass over or stumble on."""
+    first, *parts = text.split("-")
+    wrong = [first] if first != "rand" else [part for part in parts if not _RAND_AUGMENT.fullmatch(part)]
+    if wrong:
+        raise _refused(
+            "rand_augment",
+            text,
+            f"has a part '{wrong[0]}' that RandAugment does not know",
+            "Write rand, m (magnitude), n (operations), mstd, mmax, inc and p with a number each, such as "
+            "rand-m9-mstd0.5-inc1.",
+        )
 
 
 def _is_tuple(kind: Any) -> bool:
@@ -65,7 +83,9 @@ def _check_number(setting: str, value: Any, kind: type, least: int) -> None:
         raise _refused(setting, value, f"is not {_WORDS[kind]}", f"Give {_WORDS[kind]}.")
     if kind not in (int, float):
         return
-    if not math.isfinite(value) or value < least:
+    if not math.isfinite(value):
+        raise _refused(setting, value, "is no finite number", f"Give {least} or more.")
+    if value < least:
         raise _refused(setting, value, f"is below {least}", f"Give {least} or more.")
     if setting in SHARES and value > 1:
         raise _refused(setting, value, "is no share", "Give 0 to 1.")
@@ -135,6 +155,35 @@ UNUSED: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Kind of training -> settings that it has no use for."""
+
+
+_NEEDS: Mapping[str, tuple[str, str]] = {
+    "rand_augment": ("augmentation", "random_crop"),
+    "least_scale": ("augmentation", "scale_jitter"),
+    "most_scale": ("augmentation", "scale_jitter"),
+    "warmup_epochs": ("schedule", "warmup_cosine"),
+    "first_rate": ("schedule", "warmup_cosine"),
+    "last_rate": ("schedule", "warmup_cosine"),
+    "warmup_steps": ("schedule", "warmup_steps"),
+    "smooth": ("loss", "jaccard"),
+}
+"""Setting -> the other setting, and its value, without which the first has no effect."""
+
+
+def check_needs(recipe: Any, changes: Mapping[str, Any]) -> None:
+    """Refuse changes of settings that have no effect beside the recipe's others.
+
+    Raises:
+        MedbenchError: ``recipe.setting`` naming both settings.
+    """
+    for name, (other, value) in _NEEDS.items():
+        if name in changes and getattr(recipe, other, value) != value:
+            raise _refused(
+                name,
+                changes[name],
+                f"has no effect with {other}={getattr(recipe, other)}",
+                f"Leave it out, or set {other}={value}.",
+            )
 
 
 def check_use(recipe: Any, learns: str, changes: Mapping[str, Any]) -> None:

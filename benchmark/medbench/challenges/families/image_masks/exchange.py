@@ -12,6 +12,7 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.image_masks.files import ImageMaskRelease
+from medbench.challenges.mask_sizes import refuse_other_sizes
 from medbench.core.case import Case
 from medbench.core.overlay import Illustration, Stroke
 from medbench.core.sample import Prediction, Sample, TrainingImage
@@ -74,8 +75,14 @@ class ImageMaskExchange(Exchange):
         return ()
 
     def training_images(self, root: Path, split: str, cache: Path) -> list[TrainingImage]:
-        """The split's images with their masks."""
-        return [self._training_image(case, cache) for case in self.release.cases(root, split)]
+        """The split's images with their masks.
+
+        Raises:
+            MedbenchError: ``data.size_mismatch`` for masks of another size than their image.
+        """
+        cases = self.release.cases(root, split)
+        refuse_other_sizes((case.inputs["image"], case.reference["labels"]) for case in cases)
+        return [self._training_image(case, cache) for case in cases]
 
     def _training_image(self, case: Case, cache: Path) -> TrainingImage:
         def load(size: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

@@ -93,7 +93,7 @@ class MRVolumeExchange(Exchange):
         values = np.array(list(labels), np.min_scalar_type(max(labels)))
         if values.dtype == np.uint16:
             values = values.astype(np.int16)
-        grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
+        grid = self.grid(case)
         path = folder / self.prediction_name(case)
         label_map = values[prediction["label_map"]]
         nifti_mha.write_volume(path, Volume(label_map, grid.spacing, grid.origin, grid.direction))
@@ -120,7 +120,14 @@ class MRVolumeExchange(Exchange):
         return examples
 
     def training_volumes(self, root: Path, split: str, cache: Path) -> list[TrainingVolume]:
-        """Whole cases with class indices; the cache is not used."""
+        """Whole cases with class indices; the cache is not used.
+
+        Raises:
+            MedbenchError: ``data.geometry`` for a reference on another grid than its images.
+        """
+        cases = self._labelled_cases(root, split)
+        for case in cases:
+            self._check_grid(case, nifti_mha.read_geometry(case.reference["labels"]))
         return [
             TrainingVolume(
                 case.id,
@@ -129,7 +136,7 @@ class MRVolumeExchange(Exchange):
                 _files(case),
                 self._present(case),
             )
-            for case in self._labelled_cases(root, split)
+            for case in cases
         ]
 
     def _labelled_cases(self, root: Path, split: str) -> list[Case]:
@@ -141,13 +148,19 @@ class MRVolumeExchange(Exchange):
     def _indices(self, case: Case) -> npt.NDArray[np.uint8]:
         """Class indices of the reference, on the grid of the images."""
         reference = self.release.read_reference(case)
-        grid = nifti_mha.read_geometry(next(iter(case.inputs.values())))
-        check_geometry(grid, reference, str(case.reference["labels"]), "the reference", ONE_GRID)
+        self._check_grid(case, reference)
         labels = self.card.labels
         table = np.zeros(max(labels) + 1, np.uint8)
         table[list(labels)] = np.arange(len(labels))
         indices: npt.NDArray[np.uint8] = table[reference.array]
         return indices
+
+    def grid(self, case: Case) -> Volume:
+        """The grid of a case's images: that of the first modality, with an array that holds no memory."""
+        return nifti_mha.read_geometry(next(iter(case.inputs.values())))
+
+    def _check_grid(self, case: Case, reference: Volume) -> None:
+        check_geometry(self.grid(case), reference, str(case.reference["labels"]), "the reference", ONE_GRID)
 
     def _arrays(self, case: Case, cache: Path) -> tuple[Path, Path]:
         """Paths of slices and class indices of a case as arrays to map into memory, made once."""

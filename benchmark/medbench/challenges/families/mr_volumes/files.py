@@ -67,7 +67,7 @@ class MRVolumeRelease(Release):
         if TWICE in case.facts:
             raise MedbenchError(
                 "data.sequence_twice",
-                f"{case.facts[TWICE]}: is the second file of its modality; one of each is due.",
+                f"{case.facts[TWICE]}: is the second file of its modality in one case.",
                 "Remove one of the two files.",
             )
         volumes: dict[str, Volume] = {}
@@ -136,7 +136,9 @@ def check_axes(volume: Volume, path: Path) -> None:
         raise MedbenchError(
             "data.not_3d",
             f"{path}: has {volume.array.ndim} axes {volume.shape}, not three.",
-            "Each modality and each label map is a 3-D NIfTI of its own.",
+            "Save one slice with three axes, (x, y, 1), or as PNG."
+            if volume.array.ndim == 2
+            else "Each modality and each label map is a 3-D NIfTI of its own.",
         )
 
 

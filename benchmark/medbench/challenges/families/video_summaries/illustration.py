@@ -61,8 +61,8 @@ def illustrate(
     _bars(canvas, values, top + GAP, 80)
     nothing = np.zeros(canvas.shape[:2], np.uint8)
     caption = (
-        "Above: scores (blue) over the annotators' mean (orange), grey lines between the "
-        f"{len(timeline.change_points)} "
+        "Above: scores (blue) over the annotators' mean (orange), each from its least to its greatest, "
+        f"grey lines between the {len(timeline.change_points)} "
         f"shots. Strips: chosen frames ({answer.summary.mean():.1%} of the video), then each annotator's. "
         "Below: F "
         f"against each of {rows} annotators, largest {values.max():.3f}, mean {values.mean():.3f}."

@@ -42,7 +42,7 @@ def main() -> str:
             return f"{ENTRY} wrote none of {len(due)} predictions, e.g. {due[0]} (it wrote {there})."
         for name in due:
             if name not in present:
-                sys.stderr.write(f"{name}: was not predictions; its case is scored as missing.\n")
+                sys.stderr.write(f"{name}: was not predicted; its case is scored as missing.\n")
         publish(predictions, present, APP / "output")
     return ""
 

@@ -1,0 +1,70 @@
+"""A look at the files of a survey: channels and bits of images, values of masks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from medbench.challenges.declared.splits import named
+from medbench.challenges.declared.survey_coco import Survey
+from medbench.core.guard import Failure, guarded
+from medbench.core.label_values import label_values
+from medbench.io import images, raster
+
+MOST_READ = 200
+
+
+def add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) -> None:
+    """Channels, bits and label values of images and masks, into entries and sentences."""
+    first_pictures, first_masks = list(pictures)[:MOST_READ], list(masks)[:MOST_READ]
+    if images.suffix_of(first_pictures[0]) in images.VOLUME_SUFFIXES:
+        result.entries |= {"modalities": ["image"], "spacing": "file"}
+    else:
+        _add_channels(result, first_pictures)
+    values = Counter[int]()
+    for path in first_masks:
+        labels = guarded(path.name, lambda path=path: images.read_labels(path))  # type: ignore[misc]
+        if isinstance(labels, Failure):
+            result.faults.append(labels.reason)
+        else:
+            values.update({int(value): 1 for value in label_values(labels.array)})
+    structures = sorted(value for value in values if value)
+    if len(structures) > 1 and max(structures) == 255 and len(structures) > 8:
+        result.entries |= {"labels": {"structure": 255}, "threshold": 127}
+        result.lines.append(f"Masks hold {len(structures) + 1} grey values: borders are cut at 127.")
+        return
+    names = {("structure" if len(structures) == 1 else f"label_{value}"): value for value in structures}
+    result.entries["labels"] = names
+    if not names:
+        result.faults.append("No mask marks anything.")
+    result.lines.append(f"Masks hold the values {', '.join(map(str, sorted(values)))}.")
+
+
+def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:
+    channels: dict[int, list[str]] = {}
+    deep = False
+    for path in pictures:
+        image = guarded(path.name, lambda path=path: raster.read_image(path))  # type: ignore[misc]
+        if isinstance(image, Failure):
+            result.faults.append(image.reason)
+            continue
+        channels.setdefault(1 if image.ndim == 2 else image.shape[2], []).append(path.name)
+        deep = deep or image.dtype != np.uint8
+    if len(channels) > 1:
+        fewer = min(channels.values(), key=len)
+        parts = " and ".join(f"{len(files)} with {count}" for count, files in sorted(channels.items()))
+        result.faults.append(f"Images have mixed numbers of channels: {parts}, the fewer are {named(fewer)}.")
+    elif channels:
+        result.entries["channels"] = next(iter(channels))
+        count = next(iter(channels))
+        result.lines.append(f"Images have {count} channel{'' if count == 1 else 's'}.")
+    if deep:
+        result.entries["values"] = [0, 65535]
+        result.lines.append(
+            "Images have more than 8 bits. values = [0, 65535] in the declaration are black and white; "
+            "correct them where the camera fills less."
+        )
+    result.entries["spacing"] = "pixel"

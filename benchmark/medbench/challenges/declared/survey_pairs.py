@@ -1,0 +1,197 @@
+"""A look at a folder of images with masks: in two trees, side by side, or in a folder for each case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medbench.challenges.declared.splits import MEANINGS, named
+from medbench.challenges.declared.survey_coco import Survey
+from medbench.challenges.declared.survey_looks import add_looks
+from medbench.core.errors import MedbenchError
+from medbench.io import images
+
+IMAGE_WORDS = ("images", "image", "img", "imgs", "original", "input", "inputs", "frames")
+MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth", "groundtruth", "gt",
+              "segmentation", "segmentations")  # fmt: skip
+MASK_ENDINGS = (*(f"_{word}" for word in MASK_WORDS), "_seg")
+IMAGE_ENDINGS = ("_image", "_img")
+SPLIT, GROUP = "{split}", "{group}"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """An image or a mask.
+
+    Attributes:
+        name: path below the folder.
+        folders: those that it lies in; without the case's own, where each case has one.
+        case: name of the case.
+        tail: what follows the folders, with ``{case}`` and without suffix.
+        apart: path of the folders that images and masks share.
+    """
+
+    name: str
+    folders: tuple[str, ...]
+    case: str
+    tail: str
+    apart: str
+
+    @property
+    def split(self) -> str:
+        """The split that a folder names; empty where none does."""
+        return next((part for part in self.folders if part.lower() in MEANINGS), "")
+
+
+_Sides = tuple[list[_File], list[_File]]
+_Key = tuple[str, str]
+
+
+def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
+    """The declaration of images with masks; ``None`` where the folder holds none.
+
+    Raises:
+        MedbenchError: ``data.layout_unknown`` where no template says in which folders they lie.
+    """
+    readable = [name for name in names if images.suffix_of(Path(name)) in images.SUFFIXES]
+    sides = _two_trees(readable) or _case_folders(readable) or _side_by_side(readable)
+    pictures, masks = _by_key(sides) if sides else ({}, {})
+    both = sorted(set(masks) & set(pictures), key=lambda key: pictures[key].name)
+    if not both:
+        return None
+    paired = [pictures[key] for key in both], [masks[key] for key in both]
+    templates = _templates(folder, paired)
+    result = Survey(lines=[f"{len(both)} images with masks, as {templates[0]} and {templates[1]}."])
+    if GROUP in templates[0]:
+        place = templates[0].split("/").index(GROUP)
+        groups = sorted({one.folders[place] for one in paired[0]})
+        result.lines.append(f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}.")
+    for own, other, what in ((pictures, masks, ("image", "mask")), (masks, pictures, ("mask", "image"))):
+        alone = sorted(own[key].name for key in set(own) - set(other))
+        if alone:
+            have = f"{what[0]} has" if len(alone) == 1 else f"{what[0]}s have"
+            result.faults.append(f"{len(alone)} {have} no {what[1]}: {named(alone)}.")
+    splits = sorted({one.split for one in paired[0] if one.split})
+    add_looks(result, *([folder / one.name for one in side] for side in paired))
+    result.entries = {
+        "task": "segmentation", "layout": "folders", "images": templates[0], "masks": templates[1],
+        **result.entries,
+        "splits": splits if len(splits) > 1 else {"rule": "by group", "seed": 0, "test": 0.2, "val": 0.1},
+    }  # fmt: skip
+    return result
+
+
+def _by_key(sides: _Sides) -> tuple[Mapping[_Key, _File], Mapping[_Key, _File]]:
+    """Images and masks by split and case; by all folders that they share where cases repeat."""
+    loose = [{(one.split, one.case): one for one in side} for side in sides]
+    if all(len(keyed) == len(side) for keyed, side in zip(loose, sides, strict=True)):
+        return loose[0], loose[1]
+    pictures, masks = ({(one.apart, one.case): one for one in side} for side in sides)
+    return pictures, masks
+
+
+def _templates(folder: Path, paired: _Sides) -> tuple[str, str]:
+    """Templates of images and masks.
+
+    Raises:
+        MedbenchError: ``data.layout_unknown``.
+    """
+    pictures, masks = (_template(side) for side in paired)
+    if pictures is None or masks is None or (GROUP in pictures) != (GROUP in masks):
+        folders = sorted({"/".join(one.folders) for side in paired for one in side})
+        raise MedbenchError(
+            "data.layout_unknown",
+            f"{folder}: {len(paired[0])} images with masks lie in {len(folders)} folders ({named(folders)}), "
+            "which no one template names.",
+            "Put them into images/ and masks/, with a folder a patient in both or above both, or declare "
+            "them by a CSV of paths.",
+        )
+    return pictures, masks
+
+
+def _template(side: Sequence[_File]) -> str | None:
+    """The template of some files: one folder that differs stands for the group; ``None`` where more do."""
+    tails = {one.tail for one in side}
+    patterns = sorted({_pattern(one.folders) for one in side})
+    if len(tails) > 1 or len({len(pattern) for pattern in patterns}) > 1:
+        return None
+    differing = [place for place, parts in enumerate(zip(*patterns, strict=True)) if len({*parts}) > 1]
+    if len(differing) > 1:
+        return None
+    folders = list(patterns[0])
+    for place in differing:
+        folders[place] = GROUP
+    endings = {images.suffix_of(Path(one.name)) for one in side}
+    return "/".join((*folders, tails.pop() + (endings.pop() if len(endings) == 1 else ".*")))
+
+
+def _pattern(folders: Sequence[str]) -> tuple[str, ...]:
+    return tuple(SPLIT if part.lower() in MEANINGS else part for part in folders)
+
+
+def _two_trees(names: Sequence[str]) -> _Sides | None:
+    """Images and masks in folders that are called so."""
+    folders = {part.lower() for name in names for part in Path(name).parts[:-1]}
+    image_word = next((word for word in IMAGE_WORDS if word in folders), None)
+    mask_word = next((word for word in MASK_WORDS if word in folders), None)
+    if image_word is None or mask_word is None:
+        return None
+    ending = _shared_ending(name for name in names if mask_word in _lower_folders(name))
+    pictures, masks = list[_File](), list[_File]()
+    for name in names:
+        if mask_word in _lower_folders(name):
+            masks.append(_in_tree(name, mask_word, ending))
+        elif image_word in _lower_folders(name):
+            pictures.append(_in_tree(name, image_word, ""))
+    return pictures, masks
+
+
+def _lower_folders(name: str) -> list[str]:
+    return [part.lower() for part in Path(name).parts[:-1]]
+
+
+def _in_tree(name: str, word: str, ending: str) -> _File:
+    parts, place = Path(name).parts[:-1], _lower_folders(name).index(word)
+    case = _stem(name).removesuffix(ending)
+    return _File(name, parts, case, f"{{case}}{ending}", "/".join(parts[:place] + parts[place + 1 :]))
+
+
+def _shared_ending(names: Iterable[str], endings: Sequence[str] = MASK_ENDINGS) -> str:
+    """What all names end with: of masks ``_mask`` and the like; empty for nothing."""
+    stems = [_stem(name).lower() for name in names]
+    fitting = (end for end in endings if stems and all(stem.endswith(end) for stem in stems))
+    return next(fitting, "")
+
+
+def _case_folders(names: Sequence[str]) -> _Sides | None:
+    """``CASE/image.png`` and ``CASE/mask.png``."""
+    pictures, masks = list[_File](), list[_File]()
+    for name in names:
+        parts, stem = Path(name).parts[:-1], _stem(name)
+        side = {**dict.fromkeys(IMAGE_WORDS, pictures), **dict.fromkeys(MASK_WORDS, masks)}.get(stem.lower())
+        if side is not None and parts:
+            side.append(_File(name, parts[:-1], parts[-1], f"{{case}}/{stem}", "/".join(parts[:-1])))
+    return (pictures, masks) if pictures and masks else None
+
+
+def _side_by_side(names: Sequence[str]) -> _Sides | None:
+    """``x.png`` or ``x_image.png``, and ``x_mask.png``, in one folder."""
+    counts = Counter(end for name in names for end in MASK_ENDINGS if _stem(name).endswith(end))
+    if not counts:
+        return None
+    ending = counts.most_common(1)[0][0]
+    of_images = _shared_ending((name for name in names if not _stem(name).endswith(ending)), IMAGE_ENDINGS)
+    pictures, masks = list[_File](), list[_File]()
+    for name in names:
+        parts, stem = Path(name).parts[:-1], _stem(name)
+        own = ending if stem.endswith(ending) else of_images
+        file = _File(name, parts, stem.removesuffix(own), f"{{case}}{own}", "/".join(parts))
+        (masks if stem.endswith(ending) else pictures).append(file)
+    return pictures, masks
+
+
+def _stem(name: str) -> str:
+    path = Path(name)
+    return path.name.removesuffix(path.name[-len(images.suffix_of(path)) :])

@@ -1,0 +1,52 @@
+"""Masks of another size than their image: refused before anything is learnt from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from medbench.challenges.exchange import size_text
+from medbench.core.errors import MedbenchError
+from medbench.io import raster
+
+MOST_NAMED = 5
+READERS = 4
+OTHER_SIZE = "Crop or resize the mask as its image was, by nearest neighbour, or leave the image out."
+
+
+def refuse_other_sizes(pairs: Iterable[tuple[Path, Path]]) -> None:
+    """Refuse masks whose size is not that of their image, by the headers of the files.
+
+    Args:
+        pairs: image and mask; those of which one is no PNG, JPEG, BMP or TIFF are left out.
+
+    Raises:
+        MedbenchError: ``data.size_mismatch`` with the number of such masks and the first five of them; what
+            the gate refuses for a file that is no image.
+    """
+    of_headers = [pair for pair in pairs if all(path.suffix.lower() in raster.SUFFIXES for path in pair)]
+    with ThreadPoolExecutor(READERS) as pool:
+        sizes = list(pool.map(_sizes, of_headers))
+    others = [(mask, own, due) for mask, own, due in sizes if own != due]
+    if not others:
+        return
+    if len(others) == 1:
+        mask, own, due = others[0]
+        words = f"{mask}: is {size_text(own)} where its image is {size_text(due)}."
+    else:
+        shown = [
+            f"{mask.name} ({size_text(own)}, its image {size_text(due)})"
+            for mask, own, due in others[:MOST_NAMED]
+        ]
+        more = ", …" if len(others) > MOST_NAMED else ""
+        words = (
+            f"{others[0][0].parent}: {len(others)} masks are of another size than their image: "
+            f"{', '.join(shown)}{more}."
+        )
+    raise MedbenchError("data.size_mismatch", words, OTHER_SIZE)
+
+
+def _sizes(pair: tuple[Path, Path]) -> tuple[Path, tuple[int, int], tuple[int, int]]:
+    image, mask = pair
+    return mask, raster.read_size(mask), raster.read_size(image)

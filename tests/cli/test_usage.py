@@ -1,0 +1,63 @@
+"""Words that the parser refuses end in one line that names the option, and a hint; exit code 2."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("run", "--batch-size", "0"),
+            "error: --batch-size 0: expected a number of 1 or more. [option.value]",
+        ),
+        (
+            ("run", "--batch-size=x"),
+            "error: --batch-size x: expected a whole number of 1 or more. [option.value]",
+        ),
+        (("run", "--workers", "0"), "error: --workers 0: expected a number of 1 or more. [option.value]"),
+        (
+            ("run", "--image-size", "8"),
+            "error: --image-size 8: expected a number of 16 or more. [option.value]",
+        ),
+        (("run", "--seed", "-1"), "error: --seed -1: expected a number of 0 or more. [option.value]"),
+        (
+            ("train", "-m", "a", "-c", "b", "--nodes", "0"),
+            "error: --nodes 0: expected a number of 1 or more.",
+        ),
+        (
+            ("evaluate", "--workers", "0"),
+            "error: --workers 0: expected a number of 1 or more. [option.value]",
+        ),
+        (("data", "init", "x", "--folds", "1"), "error: --folds 1: expected a number of 2 or more."),
+        (("summarize", "--share", "2"), "error: --share 2: expected a number from 0.01 to 1. [option.value]"),
+        (("train",), "error: Missing option '--model' / '-m'. [option.usage]"),
+        (("run", "--btach-size", "3"), "error: No such option: --btach-size. [option.unknown]"),
+        (("run", "word"), "error: Got unexpected extra argument"),
+        (("run", "-m"), "error: Option '-m' requires an argument. [option.usage]"),
+        (("nonsens",), "error: No such command 'nonsens'. [option.usage]"),
+    ],
+)
+def test_a_word_that_the_parser_refuses_is_one_line_and_a_hint(words, line, command):
+    told = command(*words)
+    first, second = told.err.strip().splitlines()
+    assert told.code == 2
+    assert first.startswith(line)
+    assert second.startswith("hint:  ")
+    assert "Usage" not in told.err
+    assert not told.out
+
+
+def test_a_verb_without_words_still_prints_its_help(command):
+    told = command("data")
+    assert told.code == 2
+    assert "Usage:" in told.err
+    assert "init" in told.err
+
+
+def test_a_page_makes_no_folders(command, tmp_path):
+    told = command("compare", "a", "b", "--html", tmp_path / "nodir/page.html")
+    assert told.code == 2
+    assert f"there is no folder {tmp_path / 'nodir'}. [output.folder]" in told.err
+    assert not (tmp_path / "nodir").exists()
+    told = command("report", "a", "-o", tmp_path)
+    assert f"{tmp_path}: is a folder, not a page. [output.folder]" in told.err
