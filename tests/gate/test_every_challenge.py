@@ -16,7 +16,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from gate_bad_files import BAD
-from gate_releases import CASES, CHALLENGES, WRITERS, release
+from gate_releases import CASES, CHALLENGES, RARELY, WRITERS, release
 from test_bad_files import dangling, device, fifo, folder, loop
 
 from medbench.challenges import list_challenges
@@ -321,8 +321,8 @@ def rows_of(command, made_release, number, work):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.exhaustive] if name in LIKE_OTHERS else [])
-        for name in CHALLENGES
+        pytest.param(name, marks=[pytest.mark.exhaustive] if name in {*LIKE_OTHERS, *RARELY} else [])
+        for name in WRITERS
     ],
 )
 def test_a_bad_file_never_loses_the_others_in_a_whole_command(name, home, tmp_path, monkeypatch, full, say):
