@@ -1,9 +1,12 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import itertools
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -59,7 +62,7 @@ def _place_of(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long rooms first; tests marked exhaustive, whose promise another test keeps, with ``--full`` alone."""
+    """Long rooms first; tests marked exhaustive repeat a cheaper test's promise and run with ``--full``."""
     items.sort(key=_place_of)
     if config.getoption("--full"):
         return
@@ -131,6 +134,26 @@ def _samples(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def _small(_samples):
+    """``_small(name, write)`` is a folder that one worker has written for all."""
+    place = _samples.with_name("small")
+    place.mkdir(exist_ok=True)
+
+    def folder(name, write):
+        target = place / name
+        if not target.exists():
+            partial = Path(tempfile.mkdtemp(dir=place, prefix=".partial-"))
+            write(partial)
+            try:
+                partial.rename(target)
+            except OSError:  # another worker was faster
+                shutil.rmtree(partial)
+        return target
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sample(_samples):
     """``sample(challenge)`` is the folder of its synthetic sample, not to be changed."""
     from medbench.challenges import load_challenge
@@ -145,10 +168,14 @@ def sample(_samples):
     return folder
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _private_folders(monkeypatch, tmp_path_factory, _samples):
-    folder = tmp_path_factory.mktemp("medbench")
-    (folder / "cache").mkdir()
+    # Numbered here: pytest looks through all earlier folders for the next number.
+    folder = tmp_path_factory.getbasetemp() / "medbench" / f"{next(_numbers)}"
+    (folder / "cache").mkdir(parents=True)
     (folder / "cache" / "samples").symlink_to(_samples)
     monkeypatch.setenv("MEDBENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
@@ -170,65 +197,56 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def small_iugc(tmp_path_factory):
+def small_iugc(_small):
     """Five training and four test videos of 128 × 128 in the released layout."""
     from medbench.challenges.iugc2024.sample import Plan, write_sample
 
-    root = tmp_path_factory.mktemp("iugc")
     kinds = ("all", "all", "none", "all", "none")
     videos = [Plan("train", number, kind, 7) for number, kind in enumerate(kinds)]
     videos += [Plan("val", 0, "mixed", 9)]
     videos += [Plan("test", number, "mixed", 9 + number) for number in range(4)]
-    write_sample(root, videos, size=128)
-    return root
+    return _small("iugc", lambda root: write_sample(root, videos, size=128))
 
 
 @pytest.fixture(scope="session")
-def small_cvc(tmp_path_factory):
+def small_cvc(_small):
     """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
     from medbench.challenges.families.cvc_frames.sample import write_sample
 
-    root = tmp_path_factory.mktemp("cvc")
     frames = {
         1: [1, 4, 19], 2: [26, 31, 40], 3: [51, 52], 4: [68, 74], 11: [206, 213], 20: [409, 414],
         6: [104, 109, 112], 8: [152, 153, 156], 17: [343, 346, 352, 356],
     }  # fmt: skip
-    write_sample(root, frames, size=(72, 96))
-    return root
+    return _small("cvc", lambda root: write_sample(root, frames, size=(72, 96)))
 
 
 @pytest.fixture(scope="session")
-def small_isic(tmp_path_factory):
+def small_isic(_small):
     """Twenty-two small images of the three sets in the organisers' folders."""
     from medbench.challenges.isic2018.sample import drawn_names, write_sample
 
-    root = tmp_path_factory.mktemp("isic")
     names = drawn_names()
     chosen = {"train": names["train"][:16], "val": names["val"][:2], "test": names["test"][:4]}
-    write_sample(root, chosen, sizes=((60, 80), (72, 90)))
-    return root
+    return _small("isic", lambda root: write_sample(root, chosen, sizes=((60, 80), (72, 90))))
 
 
 @pytest.fixture(scope="session")
-def small_synapse(tmp_path_factory):
+def small_synapse(_small):
     """Two training and three test volumes of 8 slices of 64 × 64, prepared as TransUNet does."""
     from medbench.challenges.synapse.sample import write_sample
 
-    root = tmp_path_factory.mktemp("synapse")
-    write_sample(root, {"train": (5, 6), "test": (1, 8, 22)}, n_slices=8, size=64)
-    return root
+    cases = {"train": (5, 6), "test": (1, 8, 22)}
+    return _small("synapse", lambda root: write_sample(root, cases, n_slices=8, size=64))
 
 
 @pytest.fixture(scope="session")
-def small_kpis(tmp_path_factory):
+def small_kpis(_small):
     """Two training and three test slides of 1536 at the working level with patches of 768, as released."""
     from medbench.challenges.kpis.sample import Plan, write_sample
 
-    root = tmp_path_factory.mktemp("kpis")
     slides = [Plan("train", "56Nx", 0), Plan("train", "NEP25", 1)]
     slides += [Plan("test", "DN", 60), Plan("test", "NEP25", 61), Plan("test", "normal", 62)]
-    write_sample(root, slides, side=1536, patch=768)
-    return root
+    return _small("kpis", lambda root: write_sample(root, slides, side=1536, patch=768))
 
 
 @pytest.fixture

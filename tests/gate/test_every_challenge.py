@@ -16,7 +16,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from gate_bad_files import BAD
-from gate_releases import CASES, CHALLENGES, RARELY, WRITERS, release
+from gate_releases import CASES, CHALLENGES, WRITERS, release
 from test_bad_files import dangling, device, fifo, folder, loop
 
 from medbench.challenges import list_challenges
@@ -53,7 +53,7 @@ LIKE_OTHERS = {
     "object_cxr": "rsna_pneumonia_boxes",
     "rsna_pneumonia": "chexpert",
     "rsna_pneumonia_masks": "siim_pneumothorax",
-}  # fmt: skip
+}
 """Challenge -> another of its family: whole commands take the other alone without ``--full``."""
 SOME = 6
 """Bad files a whole command, without ``--full``."""
@@ -192,6 +192,7 @@ class Answers:
         return self.made_release.predict(sample)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CHALLENGES)
 def test_every_kind_of_bad_file_fails_its_case_with_its_code(name, home, tmp_path, say):
@@ -320,10 +321,7 @@ def rows_of(command, made_release, number, work):
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.exhaustive] if name in {*LIKE_OTHERS, *RARELY} else [])
-        for name in WRITERS
-    ],
+    [pytest.param(one, marks=pytest.mark.exhaustive) if one in [*LIKE_OTHERS] else one for one in CHALLENGES],
 )
 def test_a_bad_file_never_loses_the_others_in_a_whole_command(name, home, tmp_path, monkeypatch, full, say):
     """A bad file of every kind in one folder, each a case of its own, and good ones among them.

@@ -267,6 +267,7 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
         "seed": 5,
         "trainer": "nnUNetTrainerNoMirroring",
         "folds": "all",
+        "batch_size": 0,
     }
     weights = train(
         "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
@@ -279,6 +280,7 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
     ] == []
     summary = json.loads(weights.with_name("training.json").read_text())
     assert summary["start"]["sha256"]
+    assert summary["hardware"]["effective_batch"] >= 2, "as it was planned from the data"
     assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
     assert any("parameters of the network start from" in line for line in told.lines)
     facts = checkpoint.facts["nnunet"]

@@ -133,13 +133,13 @@ def test_a_row_that_disagrees_with_its_run_is_refused_even_under_a_new_hash(boar
         message = refused(
             "leaderboard.disagrees", lambda runs=runs: load_board(tmp_path / "boards", "cvc_clinicdb", runs)
         )
-        assert "results.jsonl, line 1: says another metrics" in message
+        assert "results.jsonl, line 1: differs in metrics" in message
     shutil.rmtree(board.parent / "evidence")
     load_board(tmp_path / "boards", "cvc_clinicdb")
     message = refused(
         "leaderboard.disagrees", lambda: load_board(tmp_path / "boards", "cvc_clinicdb", tmp_path / "runs")
     )
-    assert "results.jsonl, line 1: says another metrics" in message
+    assert "results.jsonl, line 1: differs in metrics" in message
 
 
 def test_a_run_without_its_seal_is_refused_and_one_from_before_is_marked(finished, small_cvc, answers):

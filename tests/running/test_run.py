@@ -83,6 +83,7 @@ def test_a_lost_or_changed_prediction_is_made_again(small_iugc):
     assert (first.folder / "cases.jsonl").read_bytes() == journal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 30, 300, 2000, 10**6])
 def test_a_torn_journal_is_completed_to_the_same_bytes(small_iugc, cut):
     first = fresh(small_iugc)
@@ -330,6 +331,7 @@ def test_a_killed_training_ends_with_the_same_weights(small_iugc, tmp_path, full
     assert not differing, differing
 
 
+@pytest.mark.slow
 def test_predict_then_evaluate_equals_run(small_iugc, tmp_path):
     rows = predict(MODEL, "iugc2024", tmp_path / "out", data=small_iugc, weights="none", inference=FAST)
     assert all(row.status == "ok" and not row.scores for row in rows)

@@ -199,7 +199,8 @@ def annotators_answers(name, root, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["summe", pytest.param("tvsum", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive  # values: tests/challenges/test_video_summaries.py
+@pytest.mark.parametrize("name", ["summe", "tvsum"])
 def test_real_annotators_reach_the_published_values(name, command, shared_data, tmp_path):
     """Every annotator's summary as a prediction, that annotator left out of the reference."""
     root = shared_data / "tvsum_summe"

@@ -200,7 +200,7 @@ def _check_margin(margin: float | None, named: Sequence[MetricSpec]) -> None:
         raise MedbenchError(
             "compare.margin",
             f"A margin of {margin} is not above 0.",
-            "Give the largest difference that is none.",
+            "Give the largest difference that counts as equivalent.",
         )
     if len({spec.unit for spec in named}) != 1:
         raise MedbenchError(

@@ -56,6 +56,10 @@ def _added_product(_: Any, first: Sequence[int], second: Sequence[int], *__: Any
     return 2 * math.prod(first) * second[-1]
 
 
+def _linear(features: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
+    return 2 * math.prod(features) * weight[0]
+
+
 def _deformable(_: Any, weight: Sequence[int], *__: Any, out_shape: Sequence[int], **___: Any) -> int:
     return 2 * out_shape[0] * math.prod(out_shape[2:]) * math.prod(weight)
 
@@ -76,6 +80,7 @@ _PRODUCTS: dict[str, Callable[..., int]] = {
     "aten.addmv": _added_vector,
     "aten._addmm_activation": _added_product,
     "aten.mkldnn_rnn_layer": _recurrent,
+    "mkldnn._linear_pointwise": _linear,
     "torchvision.deform_conv2d": _deformable,
 }
 
@@ -229,7 +234,9 @@ _OTHER: dict[str, Formula] = {
     "addmm": _outputs(1),
     "baddbmm": _outputs(1),
     "_addmm_activation": _outputs(2),
-    **dict.fromkeys(("convolution", "_convolution", "cudnn_convolution"), _bias(2)),
+    **dict.fromkeys(
+        ("convolution", "_convolution", "cudnn_convolution", "mkldnn._linear_pointwise"), _bias(2)
+    ),
     **dict.fromkeys(
         (
             "_scaled_dot_product_flash_attention_for_cpu",

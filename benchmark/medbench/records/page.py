@@ -44,7 +44,7 @@ FULL = "the images of the cases above fill this page."
 
 @dataclass(frozen=True, slots=True)
 class ReportNotes:
-    """What a report says besides the record.
+    """Contents of a report besides the record.
 
     Attributes:
         sealed: whether hashes show that record and rows were not edited.

@@ -93,7 +93,7 @@ def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
 
 
 def _reader(predictor: ArrayPredictor, folder: Path) -> Callable[[Case], AnySample]:
-    """What reads a case: images of any kind as they are, volumes as the challenge does."""
+    """The reader of a case: images of any kind as they are, volumes as the challenge reads them."""
     own = predictor.setup
     if own.challenge.card.modalities:
         return own.read

@@ -15,7 +15,7 @@ PLATFORMS = [
     "brats-docker",  # the one whose programs start a container both as their caller and as root
     *(
         pytest.param(name, marks=pytest.mark.exhaustive)
-        for name in ("kpis-patch", "brats-mlcube", "medperf", "synapse-docker")
+        for name in ("kpis-patch", "kpis-slide", "brats-mlcube", "medperf", "synapse-docker")
     ),
 ]
 
@@ -29,8 +29,9 @@ def runners(engine, build, users):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, platform):
-    made = patches(packages="base") if platform == "kpis-patch" else brats(platform, packages="base")
+def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, slides, platform):
+    own = {"kpis-patch": patches, "kpis-slide": slides}.get(platform)
+    made = brats(platform, packages="base") if own is None else own(packages="base")
     users = [ContainerUser(runs_as, CALLER, CALLER) for runs_as in made.platform.runs_as]
     assert users
     engine.build(made.context, made.tag)

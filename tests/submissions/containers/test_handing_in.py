@@ -53,15 +53,16 @@ def docker(engine, tmp_path, monkeypatch):
         "brats-mlcube",
         *(
             pytest.param(name, marks=EXHAUSTIVE)
-            for name in ("brats-docker", "kpis-patch", "medperf", "synapse-docker")
+            for name in ("brats-docker", "kpis-patch", "kpis-slide", "medperf", "synapse-docker")
         ),
     ],
 )
 def test_every_printed_command_works_on_the_archive_just_saved(
-    docker, brats, patches, platform, tmp_path, monkeypatch
+    docker, brats, patches, slides, platform, tmp_path, monkeypatch
 ):
     engine, settings = docker
-    made = patches(packages="base") if platform == "kpis-patch" else brats(platform, packages="base")
+    own = {"kpis-patch": patches, "kpis-slide": slides}.get(platform)
+    made = brats(platform, packages="base") if own is None else own(packages="base")
     file = next(made.folder.parents[1].glob("*.toml"))
     engine.build(made.context, made.tag)
     pretend_rehearsed(made)

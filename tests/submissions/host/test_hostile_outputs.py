@@ -151,7 +151,7 @@ def tiff_of_zeros(job):
         (endless_device, "missing", "holds a.mha (no file) and no .mha"),
         (header_without_end, "failed", "not a readable volume"),
         (folder_below, "missing", "holds out (a folder) and no .mha"),
-        (other_number_of_axes, "failed", "of 3 axes where 2 are due"),
+        (other_number_of_axes, "failed", "with 3 axes, expected 2"),
         (packed_zeros, "failed", "of memory, and 64.0 MiB are allowed"),
         (plain_zeros, "failed", "of memory, and 64.0 MiB are allowed"),
         (more_than_the_header_says, "failed", "more than the 4,320 bytes that its header announces"),

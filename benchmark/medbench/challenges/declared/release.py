@@ -1,4 +1,4 @@
-"""What releases of declared data sets share: cases, splits, and checks of pairs, groups and counts."""
+"""Base of releases of declared data sets: cases, splits, and checks of pairs, groups and counts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from medbench.challenges.declared.items import Item, Items, find_items
 from medbench.challenges.declared.splits import (
     CROSS_VALIDATION,
     fold_names,
-    members,
     named,
     rule_text,
+    split_ids,
     split_meaning,
     split_names,
 )
@@ -83,7 +83,7 @@ class DeclaredRelease(Release):
         """
         self.check_split(split)
         items = find_items(self.declaration, root)
-        by_split = members(self.declaration, items.cases)
+        by_split = split_ids(self.declaration, items.cases)
         given = self.declaration.splits.rule == "given"
         shared, count = _shared_groups(items.cases, by_split, self.disjoint_splits()[0])
         if shared:
@@ -120,7 +120,7 @@ class DeclaredRelease(Release):
         """Counts, images without masks and the reverse, groups in two splits, and every file."""
         items = find_items(self.declaration, root)
         findings = [*_pair_findings(self.declaration, items)]
-        by_split = members(self.declaration, items.cases)
+        by_split = split_ids(self.declaration, items.cases)
         findings += _split_findings(self.declaration, items, by_split, self.disjoint_splits()[0])
         return findings + list(self.content_findings(items.cases))
 
