@@ -1,6 +1,10 @@
 # Two commands for a fresh machine with Python 3.11 or newer: make run, make test.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell command -v $(name)),$(name))))
 BIN := .venv/bin
+# A worker more than cores, as some tests wait; long files are started first (tests/conftest.py).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+# Compiled test modules are kept: to compile them costs each worker as much as all imports together.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test test-full quick clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
@@ -8,15 +12,15 @@ run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations 15
+	$(PYTEST) --numprocesses $(WORKERS) --durations 15
 
 # Also what repeats a promise that a cheaper test keeps, and every count whole.
 test-full: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --full --fuzz 1000
+	$(PYTEST) --numprocesses $(WORKERS) --full --fuzz 1000
 
 # What a developer repeats: no training, no process of its own.
 quick: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --quick -m 'not slow'
+	$(PYTEST) --numprocesses auto --quick -m 'not slow'
 
 # The platforms' own programs (mlcube, the BraTS orchestrator) run our images; needs podman or docker.
 clients: setup .clients/installed

@@ -67,7 +67,7 @@ ABOUT_METRICS = """# Definitions of metrics
 
 Metrics of one name differ between organisers and libraries; a definition has a name of its own, and
 a challenge names those it uses. The last column is each definition's value on the pair below,
-spacing {steps} mm, tolerance 1 mm where one is due: dark where both masks are, light where the
+spacing {steps} mm, tolerance 1 mm where the metric has one: dark where both masks are, light where the
 reference is alone, orange where the prediction is alone.
 
 ![one pair of masks](pair.svg)

@@ -2,8 +2,9 @@
 
 DATA is a folder with one subfolder of real data a challenge, as :data:`PLANS` names them. For each challenge
 a constant answer, a plain network and a network of a paper are put on the board, the networks trained from
-scratch by their quick recipe at 128×128 for about the same CPU time: epochs are timed first, and as many are
-trained as fit into the budget. What each took is written to ``budgets.md``; the rows name both commands.
+scratch by their quick recipe at 128×128 with the same budget of CPU time: epochs are timed first, and as many
+are trained as should fit into the budget. What each took is written to ``budgets.md``; the rows name both
+commands.
 """
 
 from __future__ import annotations
@@ -150,9 +151,10 @@ def _write(path: Path, minutes: float, lines: list[str]) -> None:
     head = [
         "# Budgets",
         "",
-        f"Written by `make_rows.py`: each network was trained from scratch for about {minutes:g} CPU minutes",
-        f"by its quick recipe at {SIZE}×{SIZE}, one seed; constant answers are fitted. `cvc_clinicdb_boxes`",
-        "is a cross-validation: three networks, whose minutes are added.",
+        f"Written by `make_rows.py`: each network was trained by its quick recipe at {SIZE}×{SIZE} with one",
+        f"seed, for as many epochs as should fit into {minutes:g} CPU minutes; below, what they took.",
+        "Constant answers are fitted. `cvc_clinicdb_boxes` is a cross-validation: three networks, whose",
+        "minutes are added.",
         "",
         "| challenge | model | epochs | CPU minutes |",
         "|---|---|---|---|",

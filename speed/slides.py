@@ -33,7 +33,7 @@ from metrics import peak_resident
 
 HERE = Path(__file__).resolve()
 MODELS = {"dssau_net.test": 256, "smp/unet": 512}
-LESSON = {"batch_size": 2, "least_steps": 80, "epochs": 1}
+TRAINING = {"batch_size": 2, "least_steps": 80, "epochs": 1}
 WARM_UP, REPEATS = 1, 5
 
 
@@ -42,7 +42,11 @@ def trained(model: str, runs: Path) -> Path:
     import medbench
 
     return medbench.train(
-        model, "kpis_patch", recipe="quick", recipe_changes={**LESSON, "image_size": MODELS[model]}, runs=runs
+        model,
+        "kpis_patch",
+        recipe="quick",
+        recipe_changes={**TRAINING, "image_size": MODELS[model]},
+        runs=runs,
     )
 
 

@@ -94,7 +94,7 @@ def whole_network(what, n):
     import torch
 
     import medbench
-    from medbench.training.sequence_fit import Lesson, lesson_loss
+    from medbench.training.sequence_fit import TrainingVideo, video_loss
     from medbench.training.summary_losses import summary_loss
 
     torch.manual_seed(0)
@@ -106,18 +106,18 @@ def whole_network(what, n):
         "n_frames": n * 15,
     }
     key_frames = torch.arange(0, n, 7)
-    lesson = Lesson("video", torch.rand(n, CHANNELS), facts, key_frames)
+    video = TrainingVideo("video", torch.rand(n, CHANNELS), facts, key_frames)
     if what == "prediction":
         from medbench.inference.fulltransnet_predictor import global_frames
 
         everywhere = global_frames(facts)[None]
         started = time.process_time()
         with torch.inference_mode():
-            network.eval().frame_scores(lesson.features[None], lesson.features[None], everywhere)
+            network.eval().frame_scores(video.features[None], video.features[None], everywhere)
         return time.process_time() - started
     optimizer = torch.optim.Adam(network.parameters())
     started = time.process_time()
-    lesson_loss(network.train(), lesson, summary_loss("bce")).backward()
+    video_loss(network.train(), video, summary_loss("bce")).backward()
     optimizer.step()
     return time.process_time() - started
 

@@ -1,9 +1,12 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import itertools
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import types
 from pathlib import Path
 
@@ -15,6 +18,11 @@ from medbench.core import plugins
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 NOT_QUICK = ("browser", "docs", "nnunet", "plugins", "profiling", "submissions", "training")
 """Rooms that ``--quick`` leaves out: nearly all of their tests train, build or start processes."""
+ENGINE = ("tests/submissions/containers/", "tests/submissions/clients/")
+"""Rooms whose tests share an engine with its base image, which takes long to make."""
+LONGEST_FIRST = (*ENGINE, "tests/docs/", "tests/nnunet/", "tests/submissions/", "tests/running/",
+                 "tests/training/", "tests/profiling/")  # fmt: skip
+"""Rooms in the order of their start: what waits for a disk or a process overlaps with what computes."""
 
 
 def pytest_addoption(parser):
@@ -35,8 +43,27 @@ def pytest_ignore_collect(collection_path, config):
     return True if in_room and config.getoption("--quick") else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file is run by one worker, and so are all files that need the engine."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrEngine(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return "engine" if nodeid.startswith(ENGINE) else nodeid.partition("::")[0]
+
+    return ByFileOrEngine(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def _place_of(item):
+    """Place of a test's room in the order of their start."""
+    rooms = enumerate(LONGEST_FIRST)
+    return next((place for place, room in rooms if item.nodeid.startswith(room)), len(LONGEST_FIRST))
+
+
 def pytest_collection_modifyitems(config, items):
-    """Tests marked exhaustive repeat a promise that a cheaper test keeps; they run with ``--full``."""
+    """Long rooms first; tests marked exhaustive repeat a cheaper test's promise and run with ``--full``."""
+    items.sort(key=_place_of)
     if config.getoption("--full"):
         return
     repeats = [item for item in items if item.get_closest_marker("exhaustive")]
@@ -107,6 +134,26 @@ def _samples(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def _small(_samples):
+    """``_small(name, write)`` is a folder that one worker has written for all."""
+    place = _samples.with_name("small")
+    place.mkdir(exist_ok=True)
+
+    def folder(name, write):
+        target = place / name
+        if not target.exists():
+            partial = Path(tempfile.mkdtemp(dir=place, prefix=".partial-"))
+            write(partial)
+            try:
+                partial.rename(target)
+            except OSError:  # another worker was faster
+                shutil.rmtree(partial)
+        return target
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def sample(_samples):
     """``sample(challenge)`` is the folder of its synthetic sample, not to be changed."""
     from medbench.challenges import load_challenge
@@ -121,10 +168,14 @@ def sample(_samples):
     return folder
 
 
+_numbers = itertools.count()
+
+
 @pytest.fixture(autouse=True)
 def _private_folders(monkeypatch, tmp_path_factory, _samples):
-    folder = tmp_path_factory.mktemp("medbench")
-    (folder / "cache").mkdir()
+    # Numbered here: pytest looks through all earlier folders for the next number.
+    folder = tmp_path_factory.getbasetemp() / "medbench" / f"{next(_numbers)}"
+    (folder / "cache").mkdir(parents=True)
     (folder / "cache" / "samples").symlink_to(_samples)
     monkeypatch.setenv("MEDBENCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
@@ -146,65 +197,56 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def small_iugc(tmp_path_factory):
+def small_iugc(_small):
     """Five training and four test videos of 128 × 128 in the released layout."""
     from medbench.challenges.iugc2024.sample import Plan, write_sample
 
-    root = tmp_path_factory.mktemp("iugc")
     kinds = ("all", "all", "none", "all", "none")
     videos = [Plan("train", number, kind, 7) for number, kind in enumerate(kinds)]
     videos += [Plan("val", 0, "mixed", 9)]
     videos += [Plan("test", number, "mixed", 9 + number) for number in range(4)]
-    write_sample(root, videos, size=128)
-    return root
+    return _small("iugc", lambda root: write_sample(root, videos, size=128))
 
 
 @pytest.fixture(scope="session")
-def small_cvc(tmp_path_factory):
+def small_cvc(_small):
     """Twenty-four frames of 72 × 96 of nine sequences, in the released layout."""
     from medbench.challenges.families.cvc_frames.sample import write_sample
 
-    root = tmp_path_factory.mktemp("cvc")
     frames = {
         1: [1, 4, 19], 2: [26, 31, 40], 3: [51, 52], 4: [68, 74], 11: [206, 213], 20: [409, 414],
         6: [104, 109, 112], 8: [152, 153, 156], 17: [343, 346, 352, 356],
     }  # fmt: skip
-    write_sample(root, frames, size=(72, 96))
-    return root
+    return _small("cvc", lambda root: write_sample(root, frames, size=(72, 96)))
 
 
 @pytest.fixture(scope="session")
-def small_isic(tmp_path_factory):
+def small_isic(_small):
     """Twenty-two small images of the three sets in the organisers' folders."""
     from medbench.challenges.isic2018.sample import drawn_names, write_sample
 
-    root = tmp_path_factory.mktemp("isic")
     names = drawn_names()
     chosen = {"train": names["train"][:16], "val": names["val"][:2], "test": names["test"][:4]}
-    write_sample(root, chosen, sizes=((60, 80), (72, 90)))
-    return root
+    return _small("isic", lambda root: write_sample(root, chosen, sizes=((60, 80), (72, 90))))
 
 
 @pytest.fixture(scope="session")
-def small_synapse(tmp_path_factory):
+def small_synapse(_small):
     """Two training and three test volumes of 8 slices of 64 × 64, prepared as TransUNet does."""
     from medbench.challenges.synapse.sample import write_sample
 
-    root = tmp_path_factory.mktemp("synapse")
-    write_sample(root, {"train": (5, 6), "test": (1, 8, 22)}, n_slices=8, size=64)
-    return root
+    cases = {"train": (5, 6), "test": (1, 8, 22)}
+    return _small("synapse", lambda root: write_sample(root, cases, n_slices=8, size=64))
 
 
 @pytest.fixture(scope="session")
-def small_kpis(tmp_path_factory):
+def small_kpis(_small):
     """Two training and three test slides of 1536 at the working level with patches of 768, as released."""
     from medbench.challenges.kpis.sample import Plan, write_sample
 
-    root = tmp_path_factory.mktemp("kpis")
     slides = [Plan("train", "56Nx", 0), Plan("train", "NEP25", 1)]
     slides += [Plan("test", "DN", 60), Plan("test", "NEP25", 61), Plan("test", "normal", 62)]
-    write_sample(root, slides, side=1536, patch=768)
-    return root
+    return _small("kpis", lambda root: write_sample(root, slides, side=1536, patch=768))
 
 
 @pytest.fixture

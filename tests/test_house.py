@@ -1,13 +1,20 @@
-"""Rules of the house that no tool checks: sizes of files, functions and facades, names of modules."""
+"""Rules of the house that no tool checks: sizes of files, functions and facades, names, whole contracts."""
 
 import ast
+import re
+import tomllib
 from collections import defaultdict
+from fnmatch import fnmatch
+from pathlib import Path
 
+from golden_files import GOLDEN
 from medbench.challenges.base import Challenge
 from medbench.core.package import PACKAGE
 
 MOST_LINES, MOST_PARAMETERS, MOST_MEMBERS = 400, 8, 20
 NETWORK_ROOMS = ("models",)
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+SHARED_ROOMS = {"declared", "families", "simulators"}
 SHARED_NAMES = {  # the folder says the rest
     "arrays",
     "package",
@@ -93,3 +100,28 @@ def test_module_names_are_unique():
             continue
         owners[path.stem].append(relative.as_posix())
     assert {name: paths for name, paths in owners.items() if len(paths) > 1} == {}
+
+
+def test_the_contract_of_independence_names_every_challenge():
+    contracts = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (independent,) = [contract["modules"] for contract in contracts if contract["type"] == "independence"]
+    rooms = {path.parent.name for path in (PACKAGE / "challenges").glob("*/__init__.py")}
+    assert independent == [f"medbench.challenges.{name}" for name in sorted(rooms - SHARED_ROOMS)]
+
+
+def test_every_golden_file_has_its_program_in_the_readme():
+    lines = (GOLDEN / "README.md").read_text(encoding="utf-8").splitlines()
+    cells = [line.split("|")[1] for line in lines if line.startswith("|")]
+    patterns = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    stems = {path.stem for path in GOLDEN.iterdir() if path.suffix in (".json", ".npz")}
+    assert {stem for stem in stems if not any(fnmatch(stem, pattern) for pattern in patterns)} == set()
+    assert {pattern for pattern in patterns if not any(fnmatch(stem, pattern) for stem in stems)} == set()
+
+
+def test_golden_files_are_read_by_one_fixture():
+    others = [
+        path.name
+        for path in Path(__file__).parent.rglob("*.py")
+        if path != Path(__file__) and "import GOLDEN" in path.read_text(encoding="utf-8")
+    ]
+    assert others == []

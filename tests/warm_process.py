@@ -1,4 +1,5 @@
-"""Commands of medbench in processes of their own, which are forked from one that has imported torch.
+"""Commands of medbench in processes of their own, which are forked from one that has imported
+torch and Lightning.
 
 A process that a shell starts spends most of a tiny run on that import; what else it would find fresh, it
 finds fresh here too.
@@ -11,12 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch"])
+CONTEXT.set_forkserver_preload(["torch", "lightning.pytorch"])
 
 
 def start(arguments, output, cwd=None, **environment):
-    """Start ``medbench`` with arguments; its streams go to ``output/out`` and ``output/err``."""
-    settings = {**os.environ, **environment}
+    """Start ``medbench`` with arguments; its streams go to ``output/out`` and ``output/err``.
+
+    A variable of the environment that is ``None`` is left out.
+    """
+    settings = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
     process = CONTEXT.Process(
         target=_command, args=([str(one) for one in arguments], output, cwd or Path.cwd(), settings)
     )

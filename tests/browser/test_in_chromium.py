@@ -285,6 +285,38 @@ def test_slices_start_at_the_worst_one_and_boxes_hide_with_their_side(open_page,
     assert own.errors == []
 
 
+def test_an_overview_fits_the_window_and_a_case_without_image_keeps_its_place(
+    open_page, serious_faults, tmp_path, monkeypatch
+):
+    tall, empty = np.full((1200, 500, 3), 90, np.uint8), np.zeros((1200, 500), np.uint8)
+    box = DrawnBox((0, 0, 9, 9))
+    images = {"slide": [Illustration(tall, empty, empty, "overview", reference_boxes=[box])]}
+    monkeypatch.setattr(
+        type(CHALLENGE.exchange), "illustrations", lambda self, case, path: images[case.id], raising=True
+    )
+    scores = {metric.name: Score(0.5) for metric in CHALLENGE.metrics}
+    rows = [CaseRow("slide", "slide", "ok", scores, {}, predictions={"slide.png": ""})]
+    lost = {name: Score(0.0, "missing") for name in scores}
+    rows += [CaseRow("lost", "lost", "missing", lost, {}, "none <b>there")]
+    record = read_run(next((SHIPPED / "cvc_clinicdb/evidence").glob("*"))).record
+    path = tmp_path / "report.html"
+    write_report(path, CHALLENGE, [Case(row.case, {}) for row in rows], rows, record, tmp_path)
+    own = open_page(path, width=360)
+    page = own.page
+    assert page.locator(".cases figure b").all_text_contents() == ["lost", "slide"]
+    assert page.locator(".blank").inner_text() == "No image: none <b>there"
+    frame, stage = page.locator(".frame"), page.locator(".stage")
+    assert frame.bounding_box()["height"] <= stage.bounding_box()["height"] + 1
+    before = frame.bounding_box()["width"]
+    page.get_by_label("Zoom").fill("2")
+    assert frame.bounding_box()["width"] == pytest.approx(2 * before, rel=0.01)
+    assert page.get_by_label("Opacity of errors").count() == 0, "boxes have no wrong pixels"
+    assert page.get_by_label("reference", exact=True).count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert serious_faults(page) == []
+    assert own.errors == []
+
+
 def test_a_subgroup_takes_the_place_of_all_cases_and_copies_carry_sd(open_page, tmp_path):
     counts = {"total": 10, "ok": 10, "failed": 0, "missing": 0}
     spread = {"mean": 0.7, "sd": 0.05, "median": 0.7, "q25": 0.6, "q75": 0.8, "worst": 0.1}

@@ -12,7 +12,7 @@ from medbench.core.sample import Prediction
 from medbench.io import hdf5, nifti_mha
 from medbench.running.request import Inference
 from medbench.running.run import run
-from medbench.testing import check_challenge
+from sample_contract import check_with
 
 CHALLENGE = load_challenge("acdc")
 SPACED = ("hd95", "hd95_rv", "hd95_myo", "hd95_lv")
@@ -24,8 +24,8 @@ def prepared(sample):
 
 
 @pytest.mark.slow
-def test_the_contract_is_kept():
-    check_challenge("acdc")
+def test_the_contract_is_kept(prepared, tmp_path):
+    check_with("acdc", prepared, tmp_path)
 
 
 def test_the_lineages_layout(prepared, tmp_path):

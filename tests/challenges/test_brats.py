@@ -1,6 +1,5 @@
 """BraTS: every edition's scores against the organisers' programs, layouts, labels, damaged files."""
 
-import json
 import re
 import shutil
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 import medbench
-from golden_files import GOLDEN
+from golden_files import golden
 from medbench.challenges.brats.editions import EDITIONS
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
@@ -18,8 +17,7 @@ from medbench.running.evaluate import evaluate
 from medbench.running.request import Inference
 from medbench.running.run import run
 
-NUMBERS = json.loads((GOLDEN / "brats_metrics.json").read_text())["cases"]
-VOLUMES = np.load(GOLDEN / "brats_metrics.npz")
+NUMBERS, VOLUMES = golden("brats_metrics.json")["cases"], golden("brats_metrics.npz")
 LESION_WISE = {
     f"brats{year}_{cohort}": (f"brats{year}", f"BraTS-{cohort.upper()}")
     for year, cohorts in (("2023", ("gli", "ssa", "ped", "met")), ("2024", ("gli", "ssa", "met")))

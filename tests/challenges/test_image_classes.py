@@ -16,7 +16,7 @@ from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
 from medbench.running.evaluate import evaluate
 from medbench.running.samples import MARKER
-from medbench.testing import check_challenge
+from sample_contract import check_with
 
 NAMES = ("brain_tumor_mri", "colonpath", "isic2018_task3")
 BRAIN_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
@@ -24,8 +24,8 @@ BRAIN_CLASSES = ("glioma", "meningioma", "notumor", "pituitary")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_the_contract_is_kept(name):
-    check_challenge(name)
+def test_the_contract_is_kept(name, sample, tmp_path):
+    check_with(name, sample(name), tmp_path)
 
 
 def brain_release(root, counts):

@@ -1,13 +1,12 @@
 """KPIs 2024 patches: layouts, masks, both Dice rules, bad files, learning."""
 
-import json
 import shutil
 
 import cv2
 import numpy as np
 import pytest
 
-from golden_files import GOLDEN
+from golden_files import golden
 from medbench.challenges import load_challenge, load_data_set
 from medbench.challenges.kpis import files as layout
 from medbench.core.errors import MedbenchError
@@ -18,8 +17,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.samples import sample_folder
 
-KPIS = json.loads((GOLDEN / "kpis_metrics.json").read_text())
-MASKS = np.load(GOLDEN / "kpis_masks.npz")
+KPIS, MASKS = golden("kpis_metrics.json"), golden("kpis_masks.npz")
 MODEL, FAST = "dssau_net.test", Inference(image_size=128)
 PATCH = load_challenge("kpis_patch")
 

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 import warm_process
-from golden_files import GOLDEN
+from golden_files import golden
 from medbench.challenges import load_challenge
 from medbench.core.errors import MedbenchError
 from medbench.io.pyramids import write_pyramid
@@ -21,8 +21,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 from medbench.running.samples import sample_folder
 
-KPIS = json.loads((GOLDEN / "kpis_metrics.json").read_text())
-MASKS = np.load(GOLDEN / "kpis_masks.npz")
+KPIS, MASKS = golden("kpis_metrics.json"), golden("kpis_masks.npz")
 SLIDE = load_challenge("kpis_slide")
 MODEL = "dssau_net.test"
 FAST = Inference(image_size=128)
@@ -254,7 +253,7 @@ def test_predictions_at_the_scan_level_and_masks_of_ones_are_refused(release, tm
     tifffile.imwrite(folder / SLIDE.exchange.prediction_name(first), reference(first))
     tifffile.imwrite(folder / SLIDE.exchange.prediction_name(second), working(second).astype(np.uint8))
     rows = evaluate("kpis_slide", folder, data=release).rows
-    assert "3072×3072 where 1536×1536 is due" in rows[0].reason
+    assert "3072×3072, expected 1536×1536" in rows[0].reason
     assert "up to 1" in rows[1].reason
     assert rows[0].scores["dice"].value == rows[1].scores["f1"].value == 0
     assert rows[2].status == "ok"

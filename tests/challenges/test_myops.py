@@ -1,13 +1,12 @@
 """MyoPS 2020: both families of scores against the golden numbers, layout, values, damaged files."""
 
-import json
 import shutil
 
 import numpy as np
 import pytest
 
 import medbench
-from golden_files import GOLDEN
+from golden_files import golden
 from medbench.challenges.myops2020.files import PAPERS_TEST
 from medbench.challenges.myops2020.scoring import BY_SLICE, BY_VOLUME
 from medbench.core.case import Volume
@@ -16,8 +15,7 @@ from medbench.core.sample import Prediction
 from medbench.io.nifti_mha import read_volume, write_volume
 from medbench.running.evaluate import evaluate
 
-NUMBERS = json.loads((GOLDEN / "myops_metrics.json").read_text())["cases"]
-VOLUMES = np.load(GOLDEN / "myops_metrics.npz")
+NUMBERS, VOLUMES = golden("myops_metrics.json")["cases"], golden("myops_metrics.npz")
 CHALLENGE = medbench.load_challenge("myops2020")
 OF_GOLDEN = {
     "scar": "scar", "scar+edema": "scar_edema", "edema": "edema", "LV": "lv", "RV": "rv", "Myo": "myo"

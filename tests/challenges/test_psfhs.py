@@ -9,7 +9,7 @@ import SimpleITK
 from typer.testing import CliRunner
 
 import medbench
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.challenges import load_challenge
 from medbench.challenges.psfhs.files import read_label_map
 from medbench.challenges.psfhs.sample import drawn_numbers, write_sample
@@ -25,9 +25,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("psfhs")
-FOLDER = GOLDEN_FOLDER
-GOLDEN = json.loads((FOLDER / "iugc_metrics.json").read_text())
-MASKS = np.load(FOLDER / "iugc_masks.npz")
+GOLDEN, MASKS = golden("iugc_metrics.json"), golden("iugc_masks.npz")
 PAIRS = {case["id"]: case for case in GOLDEN["psfhs"]}
 ANGLE_TOLERANCE = 0.02
 
@@ -69,10 +67,10 @@ def answers(drawn, tmp_path):
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_the_ten_official_values(name):
-    scores, golden = CHALLENGE.score_arrays(*pair(name)), PAIRS[name]
-    assert scores["aop_ellipse"].value == pytest.approx(golden["ellipse_aop"]["delta"], abs=ANGLE_TOLERANCE)
-    assert set(scores) == {"aop_ellipse", *golden["seg"]}
-    for column, value in golden["seg"].items():
+    scores, official = CHALLENGE.score_arrays(*pair(name)), PAIRS[name]
+    assert scores["aop_ellipse"].value == pytest.approx(official["ellipse_aop"]["delta"], abs=ANGLE_TOLERANCE)
+    assert set(scores) == {"aop_ellipse", *official["seg"]}
+    for column, value in official["seg"].items():
         tolerance = 1e-4 if column.startswith("asd") else 1e-9
         assert scores[column].value == pytest.approx(value, abs=tolerance), column
 
@@ -82,14 +80,14 @@ def test_the_ten_official_values(name):
 )
 def test_s_and_the_means_are_the_official_ones(key, names):
     rows = [golden_row(name) for name in names]
-    golden = GOLDEN[key]
+    official = GOLDEN[key]
     weights = np.ones((1, len(rows)))
     for spec in CHALLENGE.metrics[1:]:
         mean = CHALLENGE.scorer.statistic(spec, rows)(weights)[0]
         name = "aop" if spec.name == "aop_ellipse" else spec.name
-        assert mean == pytest.approx(golden["aggregates"][name], abs=ANGLE_TOLERANCE), name
+        assert mean == pytest.approx(official["aggregates"][name], abs=ANGLE_TOLERANCE), name
     score = CHALLENGE.scorer.statistic(CHALLENGE.metric("score"), rows)(weights)[0]
-    assert score == pytest.approx(golden["score"], abs=0.5 * ANGLE_TOLERANCE / 180 + 1e-7)
+    assert score == pytest.approx(official["score"], abs=0.5 * ANGLE_TOLERANCE / 180 + 1e-7)
 
 
 def test_s_is_not_clipped_and_follows_case_weights():

@@ -1,6 +1,5 @@
 """Synapse multi-organ CT: both protocols, both file families, the slice-wise protocol, bad files."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import scipy.ndimage
 import torch
 
 import medbench
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.challenges import load_challenge
 from medbench.challenges.synapse.files import ORGANS, TEST_CASES, TRAIN_CASES
 from medbench.challenges.synapse.sample import draw_case, write_nifti, write_sample
@@ -26,9 +25,7 @@ from medbench.running.request import Inference
 from medbench.running.run import run
 
 CHALLENGE = load_challenge("synapse")
-GOLDEN = GOLDEN_FOLDER / "brau_mslau_metrics"
-FACTS = json.loads(GOLDEN.with_suffix(".json").read_text())
-ARRAYS = np.load(GOLDEN.with_suffix(".npz"))
+FACTS, ARRAYS = golden("brau_mslau_metrics")
 NAMES = {label: organ for organ, label in ORGANS.items()}
 
 

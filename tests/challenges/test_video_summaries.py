@@ -49,7 +49,9 @@ def tvsum(samples, tmp_path):
 
 
 def numbers(challenge, split):
-    return [int(member.key.removeprefix("video_")) for member in challenge.release.members.members(split)]
+    return [
+        int(video.key.removeprefix("video_")) for video in challenge.release.video_splits.videos_of(split)
+    ]
 
 
 def test_folds_are_the_published_ones():
@@ -81,7 +83,7 @@ def test_sizes_and_hashes_of_splits(name, split, cases):
     release = load_challenge(name).release
     facts = release.split_facts(split)
     assert facts.cases == cases
-    names = [release.members.case_id(member) for member in release.members.members(split)]
+    names = [release.video_splits.case_id(video) for video in release.video_splits.videos_of(split)]
     assert facts.names_sha256 == hashlib.sha256("\n".join(names).encode()).hexdigest()
     assert facts.names_sha256 == HASHES[f"{name}/{split}"]
 

@@ -164,8 +164,11 @@ def wait_until_gone(group):
 
 
 def spin():
-    while True:
-        pass
+    """Keep a core busy as long as the process that asked for it lives."""
+    parent = multiprocessing.parent_process()
+    while parent.is_alive():
+        for _ in range(1_000_000):
+            pass
 
 
 @contextlib.contextmanager

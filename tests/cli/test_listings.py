@@ -70,6 +70,15 @@ def test_doctor_reports_packages_and_folders():
     assert any("MEDBENCH_CACHE" in what for what in found)
 
 
+def test_doctor_tells_of_a_configured_folder_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("MEDBENCH_DATA", str(tmp_path / "none"))
+    entries = {entry["what"]: entry for entry in json.loads(invoke("doctor", "--json").stdout)}
+    data = entries["real data (MEDBENCH_DATA)"]
+    assert not data["fine"]
+    assert "there is no such folder" in json.dumps(data)
+    assert len(entries) > 10
+
+
 def test_evaluate_as_json_and_its_exit_code(small_iugc, tmp_path):
     (tmp_path / "segmentation").mkdir()
     masks = sorted((small_iugc / "test/seg").glob("*.png"))

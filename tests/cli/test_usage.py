@@ -6,21 +6,30 @@ import pytest
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("run", "--batch-size", "0"), "error: --batch-size 0: a number of 1 or more is due. [option.value]"),
+        (
+            ("run", "--batch-size", "0"),
+            "error: --batch-size 0: expected a number of 1 or more. [option.value]",
+        ),
         (
             ("run", "--batch-size=x"),
-            "error: --batch-size x: a whole number of 1 or more is due. [option.value]",
+            "error: --batch-size x: expected a whole number of 1 or more. [option.value]",
         ),
-        (("run", "--workers", "0"), "error: --workers 0: a number of 1 or more is due. [option.value]"),
+        (("run", "--workers", "0"), "error: --workers 0: expected a number of 1 or more. [option.value]"),
         (
             ("run", "--image-size", "8"),
-            "error: --image-size 8: a number of 16 or more is due. [option.value]",
+            "error: --image-size 8: expected a number of 16 or more. [option.value]",
         ),
-        (("run", "--seed", "-1"), "error: --seed -1: a number of 0 or more is due. [option.value]"),
-        (("train", "-m", "a", "-c", "b", "--nodes", "0"), "error: --nodes 0: a number of 1 or more is due."),
-        (("evaluate", "--workers", "0"), "error: --workers 0: a number of 1 or more is due. [option.value]"),
-        (("data", "init", "x", "--folds", "1"), "error: --folds 1: a number of 2 or more is due."),
-        (("summarize", "--share", "2"), "error: --share 2: a number from 0.01 to 1 is due. [option.value]"),
+        (("run", "--seed", "-1"), "error: --seed -1: expected a number of 0 or more. [option.value]"),
+        (
+            ("train", "-m", "a", "-c", "b", "--nodes", "0"),
+            "error: --nodes 0: expected a number of 1 or more.",
+        ),
+        (
+            ("evaluate", "--workers", "0"),
+            "error: --workers 0: expected a number of 1 or more. [option.value]",
+        ),
+        (("data", "init", "x", "--folds", "1"), "error: --folds 1: expected a number of 2 or more."),
+        (("summarize", "--share", "2"), "error: --share 2: expected a number from 0.01 to 1. [option.value]"),
         (("train",), "error: Missing option '--model' / '-m'. [option.usage]"),
         (("run", "--btach-size", "3"), "error: No such option: --btach-size. [option.unknown]"),
         (("run", "word"), "error: Got unexpected extra argument"),
@@ -50,3 +59,5 @@ def test_a_page_makes_no_folders(command, tmp_path):
     assert told.code == 2
     assert f"there is no folder {tmp_path / 'nodir'}. [output.folder]" in told.err
     assert not (tmp_path / "nodir").exists()
+    told = command("report", "a", "-o", tmp_path)
+    assert f"{tmp_path}: is a folder, not a page. [output.folder]" in told.err

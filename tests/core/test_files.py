@@ -1,11 +1,19 @@
 """Files appear whole or not at all."""
 
+import hashlib
 import json
 
 import numpy as np
 import pytest
 
-from medbench.core.files import atomic_path, dump_json, write_json, write_json_lines, write_text
+from medbench.core.files import (
+    atomic_path,
+    dump_json,
+    sha256_json,
+    write_json,
+    write_json_lines,
+    write_text,
+)
 from medbench.core.seals import read_lines
 
 
@@ -31,6 +39,13 @@ def test_the_suffix_is_kept_while_writing(tmp_path):
     with atomic_path(tmp_path / "volume.nii.gz") as temporary:
         assert temporary.name.endswith(".nii.gz")
         temporary.write_bytes(b"x")
+
+
+def test_the_hash_of_a_value_does_not_depend_on_the_order_of_its_keys():
+    value = {"split": "test", "model": {"width": 8, "depth": 2}}
+    turned = {"model": {"depth": 2, "width": 8}, "split": "test"}
+    canonical = '{"model":{"depth":2,"width":8},"split":"test"}'
+    assert sha256_json(value) == sha256_json(turned) == hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def test_nan_never_gets_into_json():

@@ -26,6 +26,7 @@ def loaded(path):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_write_that_fails_leaves_the_list_as_it_was(program, tmp_path, monkeypatch):
     source = TESTS / program

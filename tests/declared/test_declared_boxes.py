@@ -262,6 +262,10 @@ def test_groups_may_be_a_column_of_the_images(place):
     file = place / "medbench.toml"
     file.write_text(file.read_text() + 'group = { column = "patient" }\n')
     challenge = medbench.load_challenge("ours")
+    with pytest.raises(MedbenchError, match="groups lie in more than one split") as error:
+        challenge.cases(place / "ours", "train")
+    assert error.value.hint.endswith("remove ours.splits.json to draw them anew.")
+    (place / "ours.splits.json").unlink()
     assert {case.group for case in challenge.cases(place / "ours", "train")} <= {f"p{i}" for i in range(5)}
 
 

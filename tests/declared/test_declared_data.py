@@ -142,6 +142,10 @@ def test_groups_in_two_splits_are_named(place):
     declare(place / "png", "ours", Wishes(group=r"(p\d)_"))
     assert medbench.load_challenge("ours").release.default_split == "test"
     assert "2 of 2 groups lie in more than one split: p0, p1." in _errors("ours")
+    for command in (["run", "-m", "baseline/constant"], ["train", "-m", "baseline/constant"]):
+        told = CliRunner().invoke(app, [*command, "-c", "ours"])
+        assert told.exception.code == "splits.group_shared"
+        assert "2 of 2 groups lie in more than one split: p0, p1." in told.exception.message
 
 
 def test_a_label_value_without_a_name_fails_its_case_alone(place):
@@ -157,6 +161,16 @@ def test_a_label_value_without_a_name_fails_its_case_alone(place):
     assert f"{case.id}.png: holds the value 7" in errors[0]
     scores = challenge.scorer.score_failed(case, "failed", "x").scores
     assert all(score.status == "undefined" for score in scores.values())
+
+
+def test_values_that_the_given_names_leave_out_are_told_on_declaring(place):
+    folder = _draw(place / "png")
+    odd = np.zeros((24, 32), np.uint8)
+    odd[3:5, 3:5], odd[7, 7] = 9, 255
+    raster.write_label_map(folder / "masks/p0_00.png", odd)
+    declared = declare(folder, "ours", Wishes(labels={"polyp": 255}))
+    assert not declared.complete
+    assert "error: Masks hold values that no name has: 9. Name them too: --labels." in declared.lines
 
 
 def test_mixed_channels_and_other_sizes_are_errors(place):

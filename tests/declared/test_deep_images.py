@@ -72,6 +72,11 @@ def test_without_values_each_image_is_refused_by_name_and_the_option_says_them(d
     assert told.code == 1
     assert "1 of 11 cases predicted" in told.out
     assert "0.png: holds uint16 values, and nothing says what is black and what is white" in told.err
+    (deep / "out/predictions/plain.png").unlink()
+    told = command(*words, "--images", "png/images", "-o", "out", "--values", "0,65535")
+    assert told.code == 0, told.err
+    told = command(*words, "--images", "png/images", "-o", "out", "--values", "0,4095")
+    assert "holds predictions made with other weights or settings" in told.err
     told = command(*words, "--images", "png/images", "-o", "all", "--values", "0,4095")
     assert (told.code, "11 of 11 cases predicted" in told.out) == (0, True), told.err
     assert (

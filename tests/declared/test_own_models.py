@@ -85,7 +85,7 @@ def _plan(model, **fields):
         ("Five", "model.output", "with (1, 5, 32, 32), not with (1, 2, 32, 32)"),
         ("Half", "model.output", "with (1, 2, 16, 16), not with (1, 2, 32, 32)"),
         ("Falls", "model.probe", "of net.py"),
-        ("Three", "model.form", "of volumes; cases are images"),
+        ("Three", "model.form", "takes volumes; the cases are images"),
         ("Nett", "model.class", "Did you mean Net"),
         ("NOTHING", "model.class", "no class of that name"),
     ],
@@ -142,7 +142,7 @@ def test_a_volume_of_one_slice(ours):
     )
     array = np.random.default_rng(0).random((2, 1, 20, 9), np.float32)
     assert predictor.predict(array, spacing=(5, 1, 1)).shape == (1, 20, 9)
-    with pytest.raises(MedbenchError, match="of t1, t2 is due"):
+    with pytest.raises(MedbenchError, match="of t1, t2"):
         predictor.predict(array[0])
 
 
@@ -179,7 +179,7 @@ def test_exports_answer_as_the_network_and_predict_the_same_bytes(ours):
     assert export(request, "safetensors", ours / "n.safetensors", SilentProgress()) is None
     restored = run("net.py:Net", "ours", weights="n.safetensors")
     assert all((restored.folder / "predictions" / name).read_bytes() == data for name, data in inside.items())
-    with pytest.raises(MedbenchError, match="takes inputs of side 32 alone, 48") as error:
+    with pytest.raises(MedbenchError, match="takes inputs of side 32 only, not 48") as error:
         Request(model="file:n.onnx", challenge="ours", inference=Inference(image_size=48)).plan()
     assert error.value.code == "model.axes"
 

@@ -23,6 +23,7 @@ def flipped(content, rng, start=0):
     return bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", made.FORMATS, ids=[form.name for form in made.FORMATS])
 def test_single_bit_errors(tmp_path, say, form):
     rng = np.random.default_rng(5)
@@ -63,6 +64,7 @@ def n_edits(request):
     return request.config.getoption("--fuzz", default=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", made.FORMATS, ids=[form.name for form in made.FORMATS])
 def test_edited_headers(n_edits, say, form):
     child = Path(__file__).parent / "fuzz_child.py"

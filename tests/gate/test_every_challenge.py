@@ -43,6 +43,18 @@ MODELS = {
     "frame_scores": "baseline/bilstm",
     "image_labels": "cm_cgns.classifier",
 }  # fmt: skip
+LIKE_OTHERS = {
+    "acdc": "synapse",
+    "brain_tumor_mri": "isic2018_task3",
+    "colonpath": "isic2018_task3",
+    "covidx": "chexpert",
+    "cvc_clinicdb_boxes": "rsna_pneumonia_boxes",
+    "kvasir_polyp": "rsna_pneumonia_boxes",
+    "object_cxr": "rsna_pneumonia_boxes",
+    "rsna_pneumonia": "chexpert",
+    "rsna_pneumonia_masks": "siim_pneumothorax",
+}
+"""Challenge -> another of its family: whole commands take the other alone without ``--full``."""
 SOME = 6
 """Bad files a whole command, without ``--full``."""
 PLACES = [
@@ -180,6 +192,7 @@ class Answers:
         return self.made_release.predict(sample)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", CHALLENGES)
 def test_every_kind_of_bad_file_fails_its_case_with_its_code(name, home, tmp_path, say):
@@ -306,7 +319,10 @@ def rows_of(command, made_release, number, work):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", CHALLENGES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=pytest.mark.exhaustive) if one in [*LIKE_OTHERS] else one for one in CHALLENGES],
+)
 def test_a_bad_file_never_loses_the_others_in_a_whole_command(name, home, tmp_path, monkeypatch, full, say):
     """A bad file of every kind in one folder, each a case of its own, and good ones among them.
 

@@ -155,7 +155,7 @@ def test_a_row_that_disagrees_with_its_evidence_is_not_merged(cvc, tmp_path):
     row["metrics"] = {**row["metrics"], "dice": {**row["metrics"]["dice"], "value": 0.999}}
     path.write_text(sealed_line(row) + "\n")
     seal_of(path).unlink()
-    with pytest.raises(MedbenchError, match="says another metrics than") as caught:
+    with pytest.raises(MedbenchError, match="differs in metrics from") as caught:
         merge(tmp_path / "all", [leaderboards_folder()])
     assert caught.value.code == "leaderboard.disagrees"
     assert not list((tmp_path / "all").rglob("*.jsonl"))

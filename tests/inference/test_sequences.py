@@ -65,7 +65,7 @@ def test_exactly_the_demanded_tasks_are_answered(sample):
 )
 def test_an_output_without_one_entry_a_frame_is_refused(sample, answer):
     with pytest.raises(
-        MedbenchError, match=rf"frame_scores has the shape .* \(1, {FRAMES}\) is due"
+        MedbenchError, match=rf"frame_scores has the shape .* expected \(1, {FRAMES}\)"
     ) as caught:
         SequencePredictor(Mean(answer)).predict(sample)
     assert caught.value.code == "network.outputs"

@@ -84,6 +84,7 @@ def whole(values, network=None):
 PLAIN = SlideSettings(patch_px=512, margin_px=32, blend_px=64, tissue=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1500, 1333), (100, 100), (16, 700), (1024, 1024), (513, 3)])
 def test_the_mask_is_that_of_the_whole_picture_for_every_tile(tmp_path, shape):
     values = picture(*shape)

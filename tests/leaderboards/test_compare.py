@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,9 +18,13 @@ from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
 from medbench.leaderboards.compare import compare_runs
+from medbench.leaderboards.rank import rank_runs
 from medbench.records.reading import Run, find_run
+from medbench.records.tables import heading, spread_rows
 from medbench.running.evaluate import evaluate
 from medbench.statistics.paired import holm
+
+SHIPPED = Path(__file__).parents[2] / "leaderboards"
 
 CHALLENGE = load_challenge("cvc_clinicdb")
 runner = CliRunner()
@@ -329,3 +334,25 @@ def test_the_command_prints_a_table_and_json(evaluated):
     assert {entry["metric"] for entry in listing} == {metric.name for metric in CHALLENGE.metrics}
     with pytest.raises(MedbenchError, match="no run in"):
         invoke("compare", folders[0], "nothing-here")
+
+
+def test_a_signed_difference_has_no_winner_and_no_rank():
+    """A run that misses every head has the least DF, minus the whole circumference, and is not the best."""
+    challenge = load_challenge("hc18")
+    signed = challenge.metric("df")
+    assert signed.signed
+    assert not signed.headline
+    assert heading(signed) == "DF [mm] → 0"
+    keys = [path.name for path in sorted((SHIPPED / "hc18/evidence").iterdir())]
+    runs = [find_run(key, SHIPPED / "none", SHIPPED) for key in keys]
+    assert heading(runs[0].record.metrics["df"]) == "DF [mm] → 0"
+    differences = {d.metric.name: d for d in compare_runs(runs[:2])}
+    assert differences["df"].by_group is None
+    assert differences["df"].hypotheses == 0
+    assert differences["adf"].by_group is not None
+    rankings = rank_runs(runs, resamples=10)
+    assert [column.metric.name for column in rankings.columns] == ["dice", "adf", "hd"]
+    with pytest.raises(MedbenchError, match="DF: is a signed difference"):
+        rank_runs(runs, ["df"], resamples=10)
+    (row,) = [row for row in spread_rows(runs[0].record.metrics) if row[0] == "DF [mm] → 0"]
+    assert row[4:6] == ("–", "–")

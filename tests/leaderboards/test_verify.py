@@ -153,7 +153,7 @@ def test_a_row_that_says_otherwise_than_its_record_is_found_under_a_new_hash(boa
     lines = found(boards)
     assert any("line 2, seed: says 7 where the record gives 0" in line for line in lines)
     assert any("line 2, options.depth: says 3 where the record gives None" in line for line in lines)
-    with pytest.raises(MedbenchError, match="says another options"):
+    with pytest.raises(MedbenchError, match="differs in options"):
         build_board(boards, "cvc_clinicdb")
 
 
@@ -271,7 +271,7 @@ def test_one_key_with_two_results_is_no_merge(boards, tmp_path):
     rows[0]["metrics"]["dice"]["value"] = 0.999
     write_table(table, [sealed_line(row) for row in rows])
     before = (boards / "cvc_clinicdb" / "results.jsonl").read_bytes()
-    with pytest.raises(MedbenchError, match=r"says another metrics\.dice\.value"):
+    with pytest.raises(MedbenchError, match=r"differs in metrics\.dice\.value"):
         merge(boards, [other])
     assert (boards / "cvc_clinicdb" / "results.jsonl").read_bytes() == before
     with pytest.raises(MedbenchError, match="holds no results"):

@@ -1,16 +1,12 @@
 """Definitions of the authors' programs on the values those programs gave."""
 
-import json
-
 import numpy as np
 import pytest
 
 import medbench
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 
-GOLDEN = GOLDEN_FOLDER / "brau_mslau_metrics"
-FACTS = json.loads(GOLDEN.with_suffix(".json").read_text())
-ARRAYS = np.load(GOLDEN.with_suffix(".npz"))
+FACTS, ARRAYS = golden("brau_mslau_metrics")
 
 
 @pytest.mark.parametrize("entry", FACTS["percase"], ids=lambda entry: entry["id"])

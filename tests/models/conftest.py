@@ -1,14 +1,11 @@
 import hashlib
-import json
 import math
 import zlib
 
-import numpy as np
 import pytest
 import torch
 
 import medbench
-from golden_files import GOLDEN
 from medbench.core.errors import MedbenchError
 
 
@@ -50,18 +47,6 @@ def assert_refused():
         assert next(iter(options)) in caught.value.message
 
     return check
-
-
-@pytest.fixture(scope="session")
-def golden():
-    """``golden(name)`` reads the facts and the arrays of ``tests/golden/name``."""
-
-    def read(name):
-        facts = json.loads((GOLDEN / f"{name}.json").read_text())
-        arrays = GOLDEN / f"{name}.npz"
-        return facts, dict(np.load(arrays)) if arrays.exists() else {}
-
-    return read
 
 
 @pytest.fixture(scope="session")

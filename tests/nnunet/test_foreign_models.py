@@ -17,7 +17,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.inference.weights import load_checkpoint, save_checkpoint
 from medbench.nnunet.architectures import LAYERS, NETWORKS, check_plans
-from medbench.nnunet.files import import_weights
+from medbench.nnunet.files import import_weights, is_model
 from medbench.nnunet.labels import channel_order, class_table
 from medbench.nnunet.predictor import NnunetPredictor, network_of
 
@@ -153,6 +153,23 @@ def test_finished_folds_are_never_averaged_with_unfinished_ones(model_folder, tm
         (place / "checkpoint_final.pth").rename(place / "checkpoint_best.pth")
     stopped = load_checkpoint(import_weights(model_folder, "nnunet", tmp_path / "cache"))
     assert stopped.facts["nnunet"]["folds"] == ["0", "1"]
+
+
+def test_a_fold_and_a_checkpoint_are_named_by_their_paths(model_folder, tmp_path):
+    second_fold(model_folder, "checkpoint_best.pth")
+    for path, fold in (
+        (model_folder / "fold_0", "0"),
+        (model_folder / "fold_1", "1"),
+        (model_folder / "fold_1" / "checkpoint_best.pth", "1"),
+    ):
+        assert is_model(path)
+        named = load_checkpoint(import_weights(path, "nnunet", tmp_path / "cache"))
+        assert named.facts["nnunet"]["folds"] == [fold]
+    assert not is_model(tmp_path / "weights.pth")
+    (model_folder / "fold_2").mkdir()
+    refused(
+        "nnunet.no_checkpoint", lambda: import_weights(model_folder / "fold_2", "nnunet", tmp_path / "cache")
+    )
 
 
 def test_a_fold_whose_weights_fit_in_part_is_refused_at_once(model_folder, tmp_path):

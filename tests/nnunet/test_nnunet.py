@@ -234,13 +234,20 @@ def commands():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.exhaustive), 2])
-def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers):
+@pytest.mark.parametrize(
+    ("workers", "later"),
+    [
+        pytest.param(0, 0, marks=pytest.mark.exhaustive),
+        pytest.param(2, 2, marks=pytest.mark.exhaustive),
+        (2, 0),
+    ],
+)
+def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers, later):
     with pytest.raises(KeyboardInterrupt):
         train_tiny(small_cvc, tmp_path, Told(interrupt_at="epoch 1/"), workers)
     assert not list(tmp_path.rglob("weights.pt"))
     assert not [name for name in commands() if str(tmp_path) in name], "a reading process lives on"
-    resumed = train_tiny(small_cvc, tmp_path, Told(), workers)
+    resumed = train_tiny(small_cvc, tmp_path, Told(), later)
     assert resumed.read_bytes() == trained.read_bytes()
     shutil.rmtree(resumed.parent / "nnUNet_results")
     assert train_tiny(small_cvc, tmp_path) == resumed
@@ -260,6 +267,7 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
         "seed": 5,
         "trainer": "nnUNetTrainerNoMirroring",
         "folds": "all",
+        "batch_size": 0,
     }
     weights = train(
         "nnunet.test", "cvc_clinicdb", data=small_cvc, recipe="quick", runs=tmp_path, init=native,
@@ -272,6 +280,7 @@ def test_a_named_trainer_starts_from_nnunets_own_weights_trains_all_cases_and_pr
     ] == []
     summary = json.loads(weights.with_name("training.json").read_text())
     assert summary["start"]["sha256"]
+    assert summary["hardware"]["effective_batch"] >= 2, "as it was planned from the data"
     assert summary["start_parameters"] == {"matched": len(expected), "missing": [], "refused": {}}
     assert any("parameters of the network start from" in line for line in told.lines)
     facts = checkpoint.facts["nnunet"]

@@ -1,9 +1,6 @@
 """Plug-ins of a submission: their files travel and run in the container; packages are refused by name."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -99,21 +96,12 @@ def test_a_new_submission_of_what_cannot_travel_is_refused_by_name(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("as_images", [True, False])
-def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(tmp_path, as_images):
+def test_a_model_and_a_challenge_of_a_file_run_in_the_container_as_here(medbench, tmp_path, as_images):
     """The container finds neither the file nor the working folder, but what travelled."""
     (tmp_path / "tiny.toml").write_text(SUBMISSION)
     (tmp_path / "lab.py").write_text(TINY.read_text() + AS_IMAGES * as_images)
-    folders = {
-        name: str(tmp_path / name) for name in ("MEDBENCH_CACHE", "MEDBENCH_RUNS", "MEDBENCH_LEADERBOARDS")
-    }
-    command = [sys.executable, "-m", "medbench", "--plugin", "lab.py", "submit", "rehearse", "tiny.toml"]
-    done = subprocess.run(
-        [*command, "--engine", "none", "--count", "1", "--json"],
-        cwd=tmp_path,
-        env={**os.environ, **folders},
-        capture_output=True,
-        text=True,
-    )
+    words = ("submit", "rehearse", "tiny.toml", "--engine", "none", "--count", "1", "--json")
+    done = medbench("--plugin", "lab.py", *words)
     if not as_images:
         assert done.returncode == 2
         assert "tiny_label_map reads no predictions of its own" in done.stderr

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from medbench.core.errors import MedbenchError
+from medbench.core.imported_files import imported_files
+from medbench.core.plugins import load_plugin, plugin_hashes
+
 TINY = Path(__file__).parents[1] / "tasks" / "plugin.py"
 ENTRY_POINTS = "[medbench.models]\nlab/net = lab_models:ENTRY\n"
 
@@ -126,7 +130,6 @@ def test_a_packages_version_and_files_are_in_the_key(medbench, plugin, tmp_path)
 
 def test_challenges_and_platforms_that_are_none_are_refused_by_name():
     import medbench
-    from medbench.core.errors import MedbenchError
 
     with pytest.raises(MedbenchError, match="returns int, not a Challenge"):
         medbench.register_challenge("lab_none", lambda: 5)
@@ -135,3 +138,47 @@ def test_challenges_and_platforms_that_are_none_are_refused_by_name():
     with pytest.raises(MedbenchError, match="no subclass of Platform"):
         medbench.register_platform("lab", int)
     assert "lab_none" not in medbench.list_challenges()
+
+
+def test_what_a_plugin_imports_inside_a_function_is_its_own(tmp_path):
+    files = {
+        "lab.py": "import medbench\n\ndef build():\n    from lab_parts import net\n    import lab_sizes\n",
+        "lab_sizes.py": "WIDTH = 8\n",
+        "lab_parts/__init__.py": "",
+        "lab_parts/net.py": "from . import blocks\nfrom .deep.layer import Layer\n",
+        "lab_parts/blocks.py": "",
+        "lab_parts/deep/__init__.py": "",
+        "lab_parts/deep/layer.py": "def broken(:\n",
+        "another.py": "",
+        "medbench.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    own = {path.relative_to(tmp_path).as_posix() for path in imported_files(tmp_path / "lab.py")}
+    assert own == set(files) - {"another.py", "medbench.py"}
+    load_plugin(tmp_path / "lab.py")
+    before = plugin_hashes()["lab.py"]
+    (tmp_path / "lab_sizes.py").write_text("WIDTH = 9\n")
+    assert plugin_hashes()["lab.py"] != before
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "told"),
+    [
+        ("import sys\nsys.exit(0)\n", "plugin.broken", "SystemExit: 0, line 2 of lab.py"),
+        ("import medbench\nmedbench.register_model(5)\n", "model.entry", "is int, not a ModelEntry"),
+        ("import medbench\nmedbench.register_metric(5)\n", "metric.definition", "is no Convention but int"),
+        ("import medbench\nmedbench.register_task(5)\n", "task.class", "is int, not a Task"),
+        ("import medbench\nmedbench.register_platform('lab', int)\n", "platform.class", "no subclass"),
+        ("import medbench\nmedbench.register_challenge('lab', int)\n", "challenge.factory", "returns int"),
+    ],
+)
+def test_a_plugin_whose_registration_is_refused_is_named(tmp_path, source, code, told):
+    path = tmp_path / "lab.py"
+    path.write_text(source)
+    with pytest.raises(MedbenchError) as caught:
+        load_plugin(path)
+    assert caught.value.code == code
+    assert caught.value.message.startswith(f"{path}: ")
+    assert told in caught.value.message

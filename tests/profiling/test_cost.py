@@ -64,6 +64,7 @@ def layer_macs(network, images):
 # MONAI initialises these in a way that needs values.
 BY_VALUES = ("monai/dynunet", "monai/unetr")
 OTHER_SIZES = (
+    *(name for name in list_models() if f"{name}.test" in list_models()),
     "brau_net.ibpe",
     "brau_net_pp.isic",
     "cm_cgns.classifier.vit_base",
@@ -77,13 +78,15 @@ OTHER_SIZES = (
 """Networks of the same layers as another in the list."""
 LEARN_NOTHING = ("baseline/constant", "baseline/random", "baseline/uniform", "cm_cgns.zero_shot")
 FIXED_SIDE = {"cm_cgns.classifier.vit_base": 224}
+TINY = [name for name in list_models("*.test") if "boxes" not in model_entry(name).offers]
+"""Counted whole in both ways."""
 DETECTORS = [name for name in list_models() if "boxes" in model_entry(name).offers]
 
 
 COUNTED = [
     pytest.param(name, marks=[pytest.mark.exhaustive] if name in OTHER_SIZES else [])
     for name in list_models()
-    if name not in (*LEARN_NOTHING, *DETECTORS)
+    if name not in (*LEARN_NOTHING, *DETECTORS, *TINY)
 ]
 
 
@@ -120,7 +123,7 @@ def test_detectors_are_counted_while_they_run_as_their_boxes_depend_on_values(na
     assert counted.kinds["convolution"] + counted.kinds["linear"] == pytest.approx(convolutions, rel=0.1)
 
 
-@pytest.mark.parametrize("name", [name for name in list_models("*.test") if name not in DETECTORS])
+@pytest.mark.parametrize("name", TINY)
 def test_values_or_shapes_count_the_same(name):
     entry = model_entry(name)
     shape = shape_of(entry, 2, 32 if entry.spatial_dims == 3 else 64)
@@ -131,7 +134,12 @@ def test_values_or_shapes_count_the_same(name):
     by_values = count_cost(network, shape, further=further_of(entry), way="values")
     assert by_shapes.macs == by_values.macs
     assert by_shapes.kinds == by_values.kinds
-    assert by_values.uncounted == {}
+    assert by_shapes.way == "shapes"
+    assert by_shapes.uncounted == by_values.uncounted == {}
+    if name not in LEARN_NOTHING:
+        assert by_shapes.macs == by_shapes.modules[0].macs > 0
+        assert by_shapes.other_flops > 0
+        assert by_shapes.flops == 2 * by_shapes.macs == 2 * sum(by_shapes.kinds.values())
     assert by_shapes.activation_bytes > 0
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())

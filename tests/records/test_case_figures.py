@@ -13,8 +13,8 @@ from medbench.core.overlay import DrawnBox, Illustration, ObjectMark, Stroke, wo
 from medbench.core.result_table import CaseRow
 from medbench.core.score import Score
 from medbench.leaderboards.compare import compare_runs
-from medbench.records.figures import case_figures
-from medbench.records.page import LISTED, WORST, _galleries, _worst, write_report
+from medbench.records.figures import Figure, Frame, case_figures, overlay
+from medbench.records.page import FULL, LISTED, WORST, Gallery, _galleries, _within, _worst, write_report
 from medbench.records.reading import read_run
 from medbench.running.comparison import comparison
 from medbench.running.evaluate import evaluate
@@ -162,3 +162,30 @@ def test_slices_of_a_prediction_of_another_size_show_the_reference_alone():
     assert [image.worst for image in shown] == [False, False, False, True, False]
     assert not any(image.prediction.any() for image in shown)
     assert shown[0].caption == "slice 1 of 5, the prediction is 5×3×3 where the reference is 5×6×6: not drawn"
+
+
+def test_a_page_holds_as_many_images_as_fit_and_lists_the_other_cases(monkeypatch):
+    def figure(case, kind="case", size=100):
+        return Figure(case, kind, "words", f"Dice of {case}", (Frame("x" * size, "", "", True, (1, 1)),))
+
+    bare = Figure("lost", "case", "Dice 0", "", (), without_image="no prediction")
+    worst = Gallery("Worst", [figure("a"), bare, figure("b", "overview"), figure("b", "detail"), figure("c")])
+    monkeypatch.setattr("medbench.records.page.MOST_IMAGE_BYTES", 250)
+    first, second = _within([worst, Gallery("Best", [figure("d", "overview"), figure("d", "detail")])])
+    assert [(own.case, bool(own.frames)) for own in first.figures] == [
+        ("a", True), ("lost", False), ("b", True), ("b", False), ("c", False)
+    ]  # fmt: skip
+    assert [(own.case, own.without_image, own.caption) for own in second.figures] == [
+        ("d", FULL, "Dice of d")
+    ]
+
+
+def test_outlines_of_large_images_have_few_corners_and_keep_to_their_masks():
+    rows, columns = np.mgrid[:400, :400]
+    disc = (np.hypot(rows - 200, columns - 200) < 150).astype(np.uint8)
+    image, nothing = np.zeros((400, 400, 3), np.uint8), np.zeros_like(disc)
+    outlines = {kind: overlay(Illustration(image, disc, nothing, kind)) for kind in ("case", "overview")}
+    assert len(outlines["overview"]) < len(outlines["case"]) / 3
+    path = re.search(r'class="reference" d="M([^z]+)z', outlines["overview"])[1]
+    corners = np.array([point.split() for point in path.split("L")], float)
+    assert np.abs(np.hypot(*(corners - 200.5).T) - 150).max() < 1.5

@@ -112,6 +112,18 @@ def test_a_record_that_disagrees_with_its_cases_is_refused_even_under_a_new_seal
         assert f"disagrees with cases.jsonl: {name}" in refused("run.damaged", action)
 
 
+def test_counts_that_disagree_with_the_cases_are_refused_even_under_a_new_seal(finished):
+    path = finished.folder / "record.json"
+    record = json.loads(path.read_text())
+    record["counts"]["ok"] -= 1
+    record["counts"]["failed"] += 1
+    path.write_text(json.dumps(record))
+    seals.write_seal(seal_of(path), (path, finished.folder / "cases.jsonl"))
+    counted = record["counts"]["ok"] + 1
+    told = f"{counted} cases are ok, the record says {counted - 1}"
+    assert told in refused("run.damaged", lambda: read_run(finished.folder))
+
+
 def test_a_row_that_disagrees_with_its_run_is_refused_even_under_a_new_hash(board, tmp_path):
     lines = read_lines(board)
     row = json.loads(json.dumps(dict(lines[0].row)))
@@ -121,13 +133,13 @@ def test_a_row_that_disagrees_with_its_run_is_refused_even_under_a_new_hash(boar
         message = refused(
             "leaderboard.disagrees", lambda runs=runs: load_board(tmp_path / "boards", "cvc_clinicdb", runs)
         )
-        assert "results.jsonl, line 1: says another metrics" in message
+        assert "results.jsonl, line 1: differs in metrics" in message
     shutil.rmtree(board.parent / "evidence")
     load_board(tmp_path / "boards", "cvc_clinicdb")
     message = refused(
         "leaderboard.disagrees", lambda: load_board(tmp_path / "boards", "cvc_clinicdb", tmp_path / "runs")
     )
-    assert "results.jsonl, line 1: says another metrics" in message
+    assert "results.jsonl, line 1: differs in metrics" in message
 
 
 def test_a_run_without_its_seal_is_refused_and_one_from_before_is_marked(finished, small_cvc, answers):

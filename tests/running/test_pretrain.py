@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -121,14 +122,19 @@ def counted(self, batch, index):
 pretraining_task.PretrainingTask.training_step = counted
 pretrain(
     PretrainRequest(data=Path(sys.argv[1]), recipe="test", runs=Path(sys.argv[2]),
-                    recipe_changes={"epochs": 2, "second_epochs": 2}), Hardware("cpu", 1))
+                    recipe_changes={"epochs": 2, "second_epochs": 2}),
+    Hardware("cpu", 1, workers=int(sys.argv[4])))
 """
 
 
 @pytest.mark.slow
 def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_path, full):
     changes = {"recipe_changes": {"epochs": 2, "second_epochs": 2}}
-    for steps in (4, 7) if full else (7,):  # in the first stage's second epoch, in the second stage's
+    kills = [
+        (4, 0),
+        (7, 2),
+    ]  # in the first stage's second epoch, in the second stage's with reading processes
+    for steps, workers in kills if full else kills[1:]:
         code = subprocess.run(
             [
                 sys.executable,
@@ -139,12 +145,13 @@ def test_a_killed_pretraining_ends_as_an_uninterrupted_one(pairs_folder, tmp_pat
                 pairs_folder,
                 tmp_path / "killed/runs",
                 str(steps),
+                str(workers),
             ],
             check=False,
             env=dict(os.environ),
         ).returncode
         assert code == -signal.SIGKILL
-    resumed = pretrain(request(pairs_folder, tmp_path / "killed", **changes), CPU)
+    resumed = pretrain(request(pairs_folder, tmp_path / "killed", **changes), replace(CPU, workers=2))
     whole = pretrain(request(pairs_folder, tmp_path / "whole", **changes), CPU)
     first, second = states(resumed), states(whole)
     assert first.keys() == second.keys()

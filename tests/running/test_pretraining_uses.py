@@ -30,13 +30,16 @@ DATA = {
     "siim_pneumothorax": write_siim,
     "object_cxr": write_objects,
 }
+AGAIN = pytest.mark.exhaustive  # the same network and recipe as in the line before, on other data
 USES = [
     ("cm_cgns.classifier", "chexpert", "linear_probe", "encoder.backbone.", {}),
-    ("cm_cgns.classifier", "rsna_pneumonia", "linear_probe", "encoder.backbone.", {}),
+    pytest.param(
+        "cm_cgns.classifier", "rsna_pneumonia", "linear_probe", "encoder.backbone.", {}, marks=AGAIN
+    ),
     ("cm_cgns", "rsna_pneumonia_masks", "official", "encoder.model.", {}),
-    ("cm_cgns", "siim_pneumothorax", "official", "encoder.model.", {}),
+    pytest.param("cm_cgns", "siim_pneumothorax", "official", "encoder.model.", {}, marks=AGAIN),
     ("cm_cgns.yolo", "rsna_pneumonia_boxes", "yolo", "backbone.", HEADS),
-    ("cm_cgns.yolo", "object_cxr", "yolo", "backbone.", HEADS),
+    pytest.param("cm_cgns.yolo", "object_cxr", "yolo", "backbone.", HEADS, marks=AGAIN),
 ]
 
 
@@ -181,6 +184,7 @@ def test_recipes_are_those_of_the_program():
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_detector_learns_by_its_own_loss(one_thread):
     torch.manual_seed(0)
     network = create_model("cm_cgns.yolo", widths=[8, 8, 8, 8], depths=[1, 1, 1, 1], head_widths=[16, 16, 16])

@@ -6,7 +6,6 @@ import os
 import pickle
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -84,6 +83,7 @@ def test_a_lost_or_changed_prediction_is_made_again(small_iugc):
     assert (first.folder / "cases.jsonl").read_bytes() == journal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", [1, 30, 300, 2000, 10**6])
 def test_a_torn_journal_is_completed_to_the_same_bytes(small_iugc, cut):
     first = fresh(small_iugc)
@@ -307,30 +307,31 @@ def differences(state, expected):
 @pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_weights(small_iugc, tmp_path, full):
     arguments = ["train", "-m", MODEL, "-c", "iugc2024", "--data", small_iugc, "--recipe", "default"]
-    for name, value in {"epochs": 4, "batch_size": 4, "image_size": 128, "validation": "none"}.items():
+    for name, value in {"epochs": 4, "batch_size": 4, "image_size": 64, "validation": "none"}.items():
         arguments += ["--recipe-set", f"{name}={value}"]
     # The order in which threads add is not ours to promise.
     sequential = {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AUTO"}
-    done = command(*arguments, MEDBENCH_RUNS=str(tmp_path / "whole"), **sequential)
-    assert done.wait() == 0, done.stderr.read()
+    done = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(tmp_path / "whole"), **sequential)
+    assert done.returncode == 0, done.stderr
     (expected,) = (tmp_path / "whole").rglob("weights.pt")
     runs = tmp_path / "killed"
     for checkpoints in (1, 2) if full else (2,):
-        process = command(*arguments, MEDBENCH_RUNS=str(runs), **sequential)
+        process = warm_process.start(arguments, tmp_path, MEDBENCH_RUNS=str(runs), **sequential)
         seen = set()
-        while process.poll() is None and len(seen) < checkpoints:
+        while process.is_alive() and len(seen) < checkpoints:
             time.sleep(0.005)
             with contextlib.suppress(FileNotFoundError):
                 seen |= {path.stat().st_mtime_ns for path in runs.rglob("resume.ckpt")}
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    again = command(*arguments, MEDBENCH_RUNS=str(runs), **sequential)
-    assert again.wait() == 0, again.stderr.read()
+        process.kill()
+        process.join()
+    again = warm_process.call(arguments, tmp_path, MEDBENCH_RUNS=str(runs), **sequential)
+    assert again.returncode == 0, again.stderr
     (weights,) = runs.rglob("weights.pt")
     differing = differences(load_state(weights), load_state(expected))
     assert not differing, differing
 
 
+@pytest.mark.slow
 def test_predict_then_evaluate_equals_run(small_iugc, tmp_path):
     rows = predict(MODEL, "iugc2024", tmp_path / "out", data=small_iugc, weights="none", inference=FAST)
     assert all(row.status == "ok" and not row.scores for row in rows)

@@ -51,6 +51,7 @@ def refused(folder):
     return caught.value.message
 
 
+@pytest.mark.slow
 def test_the_list_in_the_package_is_of_every_sample_as_it_is_drawn_now(drawn):
     listed = read_json(HASHES)
     ours = (c for c in all_challenges() if not c.name.startswith("tiny_"))

@@ -199,7 +199,8 @@ def annotators_answers(name, root, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["summe", pytest.param("tvsum", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive  # values: tests/challenges/test_video_summaries.py
+@pytest.mark.parametrize("name", ["summe", "tvsum"])
 def test_real_annotators_reach_the_published_values(name, command, shared_data, tmp_path):
     """Every annotator's summary as a prediction, that annotator left out of the reference."""
     root = shared_data / "tvsum_summe"
@@ -245,7 +246,8 @@ def test_labels_of_a_test_video_reach_no_weight_and_no_prediction(released, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("tvsum", marks=pytest.mark.exhaustive), "summe"])
+@pytest.mark.exhaustive  # five folds in one record and rows set apart: test_video_summaries.py
+@pytest.mark.parametrize("name", ["tvsum", "summe"])
 def test_the_published_form_runs_whole_and_is_never_ranked(name, command):
     """On the sample, five folds in one record; its rows stand apart from those of what saw no labels."""
     options = [*SET, "--set", "length=200", "--recipe-set", "epochs=1", "--recipe-set", "least_steps=0"]

@@ -243,3 +243,16 @@ def patches(two_patches, one_thread, write_toml, tmp_path_factory):
         return build_context(BuildRequest(text, data=two_patches, output=folder / "build"))
 
     return build
+
+
+@pytest.fixture(scope="session")
+def slides(sample, one_thread, write_toml, tmp_path_factory):
+    """Builds for the KPIs docker of whole slides."""
+
+    def build(**extra):
+        folder = tmp_path_factory.mktemp("slides-build")
+        save_weights(folder / "w.pt", "mslau_net.test", in_channels=3, num_classes=2)
+        text = write_toml(folder, "kpis-slide", "kpis_slide", "mslau_net.test", 64, "w.pt", **extra)
+        return build_context(BuildRequest(text, data=sample("kpis_slide"), output=folder / "build"))
+
+    return build

@@ -125,7 +125,11 @@ def folder_damages():
         if platform in NOT_FOLDERS:
             continue
         yield platform, None, "holds no case"
-        yield platform, twice, "is due" if platform.startswith("kpis") else "one of each"
+        yield (
+            platform,
+            twice,
+            "Hand in one image" if platform.startswith("kpis") else "the second file of its modality",
+        )
         yield platform, four_dimensions, ""
         yield platform, no_image, ""
         yield platform, truncated, ""
@@ -172,9 +176,9 @@ def frames(one_thread, small_iugc, save_weights, write_toml, tmp_path_factory):
 BAD_FRAMES = {
     "no JSON": (None, "{ no JSON", "JSONDecodeError"),
     "no list": (None, None, "FileNotFoundError"),
-    "five axes": (np.zeros((1, 2, 3, 64, 64)), "good", "a frame (3, height, width) is due"),
-    "no channels": (np.zeros((1, 64, 64)), "good", "a frame (3, height, width) is due"),
-    "no rows": (np.zeros((1, 3, 0, 64)), "good", "a frame (3, height, width) is due"),
+    "five axes": (np.zeros((1, 2, 3, 64, 64)), "good", "expected a frame (3, height, width)"),
+    "no channels": (np.zeros((1, 64, 64)), "good", "expected a frame (3, height, width)"),
+    "no rows": (np.zeros((1, 3, 0, 64)), "good", "expected a frame (3, height, width)"),
     "NaN": (np.full((1, 3, 64, 64), np.nan), "good", "not finite"),
 }
 IN_TURN = """

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,27 +11,50 @@ from torch import nn
 import medbench
 from medbench.challenges import list_challenges, load_challenge
 from medbench.challenges.base import Challenge
+from medbench.core.case import Case
 from medbench.core.result_table import CaseScores
 from medbench.core.score import Score
 from medbench.models import ModelEntry, list_models, model_entry, registry
 from medbench.submissions.platforms import list_platforms
 from medbench.submissions.platforms.base import Mount
 from medbench.testing import ContractError, check_challenge, check_model, check_platform
+from medbench.testing.challenges import _units
 from medbench.testing.examples import example_problems
+from sample_contract import check_with
 
 DISTILLATION = ["deep_heads", "shared_decoder", "relation"]
 TINY = [name for name in list_models("*.test") if not model_entry(name).framework]
+SMALL = ["smp/unet", *(f"baseline/{name}" for name in ("bilstm", "random", "transformer", "uniform"))]
+WITH_SAMPLE = ["hc18", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"]
+ELSEWHERE = {
+    *("brain_tumor_mri", "colonpath", "isic2018_task3"),  # test_image_classes
+    *("kvasir_polyp", "cvc_clinicdb_boxes"),  # test_image_boxes
+    "iugc2024",
+}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", [*TINY, *SMALL])
 def test_our_models(name, one_thread):
     check_model(name, training_only=DISTILLATION if name == "dmaf_net.test" else [])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["hc18", "psfhs", "myops2020", "cvc_clinicdb", "summe", "tvsum"])
-def test_our_challenges_with_their_samples(name):
-    check_challenge(name)
+@pytest.mark.parametrize("name", WITH_SAMPLE)
+def test_our_challenges_with_their_samples(name, sample, tmp_path):
+    check_with(name, sample(name), tmp_path)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", sorted({*list_challenges()} - {*WITH_SAMPLE} - ELSEWHERE))
+def test_every_other_challenge_with_its_sample(name):
+    check_challenge(name, options={"size": 512} if name == "kpis_slide" else None)
+
+
+@pytest.mark.parametrize("group", ["", "patient 1"])
+def test_what_two_splits_share_is_told(group):
+    files = {split: Case("0001", {"image": Path(split) / "0001.png"}, {}, group) for split in "ab"}
+    assert bool(_units([files["a"]]) & _units([files["b"]])) == bool(group)
+    assert _units([files["a"]]) == _units([files["a"]])
 
 
 def test_iugc_with_a_small_release(small_iugc):
@@ -98,7 +122,7 @@ def test_a_parameter_without_gradient_is_told(fresh_registry):
 
 
 @pytest.mark.slow
-def test_a_broken_challenge_is_told_point_by_point():
+def test_a_broken_challenge_is_told_point_by_point(sample):
     good = load_challenge("hc18")
 
     class Generous(type(good.scorer)):
@@ -108,11 +132,11 @@ def test_a_broken_challenge_is_told_point_by_point():
     card = dataclasses.replace(good.card, citation="")
     scorer = Generous(good.card, good.exchange, good.release)
     with pytest.raises(ContractError) as caught:
-        check_challenge(Challenge(card, good.release, good.exchange, scorer))
+        check_challenge(Challenge(card, good.release, good.exchange, scorer), sample("hc18"))
     assert "the card has no citation" in str(caught.value)
     assert "the parts hold different cards" in str(caught.value)
     with pytest.raises(ContractError) as caught:
-        check_challenge(Challenge(good.card, good.release, good.exchange, scorer))
+        check_challenge(Challenge(good.card, good.release, good.exchange, scorer), sample("hc18"))
     text = str(caught.value)
     assert "dice = 1.5 is outside (0.0, 1.0)" in text
     assert "scores 'other', which is no column" in text

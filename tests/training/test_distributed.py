@@ -1,6 +1,7 @@
 """Two processes train together: they share each step's batch, validate together, and one of them writes."""
 
 import json
+import runpy
 import subprocess
 import sys
 
@@ -100,6 +101,12 @@ def trained(tmp_path_factory):
     outputs = {}
     for processes in (1, 2):
         folder = root / f"{processes}"
+        if processes == 1:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", [str(script), str(folder), "1"])
+                runpy.run_path(str(script), run_name="__main__")
+            outputs[1] = folder
+            continue
         finished = subprocess.run(
             [sys.executable, script, folder, str(processes)],
             capture_output=True, text=True, timeout=300, check=False,

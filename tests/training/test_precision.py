@@ -18,7 +18,7 @@ from medbench.training.data import TrainingData
 from medbench.training.division import Division
 from medbench.training.fit import Learner, fit, training_summary
 from medbench.training.gradients import BAD_STEPS, SCALED_BAD_STEPS, GradientGuard
-from medbench.training.hardware import Hardware, present_hardware
+from medbench.training.hardware import Hardware, hardware_for, present_hardware
 from medbench.training.recipes import FOLDER, Recipe, list_recipes, load_recipe, load_recipe_as
 from medbench.training.sequence_fit import fit_sequences
 from medbench.training.sequence_recipe import SequenceRecipe
@@ -256,12 +256,12 @@ def test_no_step_of_a_sequence_waits_for_the_device(model, monkeypatch):
     """What is copied to the device is copied behind its work, and nothing is read back."""
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    from medbench.training.sequence_fit import lesson_loss, read_lessons
+    from medbench.training.sequence_fit import read_videos, video_loss
     from medbench.training.summary_losses import summary_loss
 
     sizes = {"dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32}
     network = medbench.create_model(model, num_classes=1, **(sizes if model == "fulltransnet" else {}))
-    (lesson,) = read_lessons([sequence(0)], SilentProgress())
+    (video,) = read_videos([sequence(0)], SilentProgress())
     copies, move = [], torch.Tensor.to
 
     def noted(tensor, *where, **how):
@@ -272,7 +272,7 @@ def test_no_step_of_a_sequence_waits_for_the_device(model, monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "to", noted)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        lesson_loss(network, lesson, summary_loss("bce")).backward()
+        video_loss(network, video, summary_loss("bce")).backward()
     assert len(copies) >= 2
     assert all(how == {"non_blocking": True} for how in copies)
 
@@ -328,5 +328,8 @@ def test_hardware_of_a_gpu_machine(monkeypatch):
     assert not exact.facts(24)["tf32"]
     assert exact.facts(24) != facts
     assert present_hardware(Hardware("cuda:3")).devices == 1
+    assert [hardware_for(Hardware(), batch).devices for batch in (24, 8, 3, 1)] == [8, 8, 3, 1]
+    assert hardware_for(Hardware(nodes=2, passes=2), 24).devices == 6
+    assert hardware_for(Hardware(devices=8), 2).devices == 8, "what is asked for is refused, not changed"
     with pytest.raises(MedbenchError):
         present_hardware(Hardware("cuda", 9))

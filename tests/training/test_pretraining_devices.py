@@ -7,13 +7,13 @@ import socket
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 import medbench
 from medbench.models.blocks.gathering import SharedBatchNorm2d
 from medbench.models.cm_cgns.pretraining_network import Pairs
 from medbench.training.pretraining_task import freeze_unused, step_mask
+from warm_process import CONTEXT
 
 OPTIONS = {
     "image_size": 64,
@@ -98,9 +98,8 @@ def answers():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    processes = [context.Process(target=worker, args=(rank, port, queue)) for rank in (0, 1)]
+    queue = CONTEXT.SimpleQueue()
+    processes = [CONTEXT.Process(target=worker, args=(rank, port, queue)) for rank in (0, 1)]
     for process in processes:
         process.start()
     both = dict(queue.get() for _ in processes)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import medbench
-from golden_files import GOLDEN
+from golden_files import golden
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.progress import SilentProgress
@@ -60,8 +60,7 @@ def fit(folder, recipe, model="fulltransnet", examples=None, **options):
 
 
 def test_losses_are_the_authors():
-    stored = json.loads((GOLDEN / "fulltransnet_losses.json").read_text())
-    arrays = np.load(GOLDEN / "fulltransnet_losses.npz")
+    stored, arrays = golden("fulltransnet_losses")
     for case, losses in stored.items():
         output, selected = torch.from_numpy(arrays[f"{case}_out"]), torch.from_numpy(arrays[f"{case}_sel"])
         target = torch.zeros_like(output)
@@ -82,7 +81,7 @@ def test_an_unknown_loss_is_refused_by_name():
     "name", ["bce", "focal", "jaccard", "tversky", "focal_tversky", "power_jaccard", "mse"]
 )
 def test_parts_give_the_loss_and_gradient_of_the_whole(name, monkeypatch):
-    lesson = sequences.read_lessons([example(0)], SilentProgress())[0]
+    video = sequences.read_videos([example(0)], SilentProgress())[0]
     torch.manual_seed(0)
     network = medbench.create_model("fulltransnet", num_classes=1, dropout=0.0, **TINY)
     gradients = []
@@ -90,7 +89,7 @@ def test_parts_give_the_loss_and_gradient_of_the_whole(name, monkeypatch):
         monkeypatch.setattr(sequences, "_ENTRIES_AT_ONCE", entries)
         monkeypatch.setattr(local_global_attention, "SCORES_AT_ONCE", scores)
         network.zero_grad()
-        loss = sequences.lesson_loss(network, lesson, summary_loss(name))
+        loss = sequences.video_loss(network, video, summary_loss(name))
         loss.backward()
         gradients.append([float(loss.detach()), *(p.grad.norm().item() for p in network.parameters())])
     assert gradients[0] == pytest.approx(gradients[1], rel=1e-3, abs=1e-6)
@@ -147,23 +146,23 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, monkeypatc
 def test_every_form_learns_by_the_same_recipe(model, tmp_path):
     options = {} if model == "baseline/bilstm" else {"dim": 16, "heads": 4, "ffn_dim": 32}
     network = medbench.create_model(model, num_classes=1, **options)
-    lesson = sequences.read_lessons([example(0)], SilentProgress())[0]
+    video = sequences.read_videos([example(0)], SilentProgress())[0]
     network.eval()
-    before = float(sequences.lesson_loss(network, lesson, summary_loss("bce")).detach())
+    before = float(sequences.video_loss(network, video, summary_loss("bce")).detach())
     weights = fit(tmp_path, recipe(epochs=12), model, [example(0)], **options)
     network.load_state_dict(torch.load(weights, weights_only=True)["state_dict"])
-    assert float(sequences.lesson_loss(network, lesson, summary_loss("bce")).detach()) < before
+    assert float(sequences.video_loss(network, video, summary_loss("bce")).detach()) < before
 
 
 def test_a_video_without_chosen_frames_is_left_out_and_told(tmp_path):
     said = []
     progress = SilentProgress()
     progress.say = said.append
-    lessons = sequences.read_lessons([example(0, chosen=()), example(1, chosen=(3,))], progress)
-    assert [lesson.id for lesson in lessons] == ["video_1"]
+    videos = sequences.read_videos([example(0, chosen=()), example(1, chosen=(3,))], progress)
+    assert [video.id for video in videos] == ["video_1"]
     assert "video_0" in said[0]
     with pytest.raises(MedbenchError) as caught:
-        sequences.read_lessons([example(0, chosen=())], progress)
+        sequences.read_videos([example(0, chosen=())], progress)
     assert caught.value.code == "training.no_labels"
 
 

@@ -120,7 +120,7 @@ def _declared() -> Project:
 
 
 def challenge_factory(name: str) -> Callable[[], Challenge]:
-    """What builds a challenge: of the registry, or declared in the project file.
+    """The factory of a challenge of the registry or of the project file.
 
     Raises:
         MedbenchError: ``challenge.unknown`` with the nearest names, ``challenge.folder`` for the name of a

@@ -10,12 +10,12 @@ from medbench.challenges.base import Challenge
 from medbench.core.result_table import MetricSpec
 
 WORDS = ("name", "source", "place", "population")
-"""Who or what, the source, the table or page in it, and the data that the numbers are of."""
+"""Authors or model, the source, the table or page in it, and the data that the numbers are of."""
 ALLOWED = frozenset({*WORDS, "nickname", "note", "split", "challenge", "metrics"})
 
 
 def published_faults(challenge: Challenge) -> list[str]:
-    """What is wrong with a challenge's published numbers, in sentences; none where all is well."""
+    """Faults of a challenge's published numbers, in sentences; none where all is well."""
     faults: list[str] = []
     seen: set[tuple[str, ...]] = set()
     columns = {metric.name: metric for metric in challenge.metrics}

@@ -90,7 +90,7 @@ class Release(abc.ABC):
         return [*findings, *strays(case for cases in by_split.values() for case in cases)]
 
     def check_files(self, root: Path) -> list[Finding]:
-        """What is wrong with the files: counts, sizes, labels, groups in two splits.
+        """Findings on the files: counts, sizes, labels, groups in two splits.
 
         Raises:
             MedbenchError: as :meth:`cases`, for a folder that holds none of the known layouts.

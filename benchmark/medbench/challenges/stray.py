@@ -30,7 +30,7 @@ class Finding:
 
 
 def findings_of(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """What a check of one case finds; whatever it raises is an error of that case."""
+    """Findings of a check of one case; an exception of the check is an error of that case."""
     findings = guarded(name, lambda: list(check()))
     if isinstance(findings, Failure):
         named_by_case = findings.code != "case.failed"

@@ -178,6 +178,10 @@ Stitch = Annotated[
 ]
 Cases = Annotated[str, typer.Option("--cases", help="Shell-style pattern: only cases whose id matches it.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of fresh weights and of the resampling.")]
+ResamplingSeed = Annotated[
+    int, typer.Option("--seed", min=0, help="Seed of the resampling for intervals and tests.")
+]
+ShownChallenge = Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")]
 Runs = Annotated[
     Path | None, typer.Option("--runs", help="Folder of run directories (MEDBENCH_RUNS, ./runs).")
 ]
@@ -198,14 +202,16 @@ def _limit_memory(text: str | None) -> str | None:
 
 
 def page_place(path: Path | None) -> Path | None:
-    """The path of a page to write, whose folder must be there: a misspelt one makes no folders.
+    """The path of a page to write, a file in a folder that is there: a misspelt one makes no folders.
 
     Raises:
         MedbenchError: ``output.folder``.
     """
-    if path is not None and not path.expanduser().parent.is_dir():
-        from medbench.core.errors import MedbenchError
+    from medbench.core.errors import MedbenchError
 
+    if path is not None and path.is_dir():
+        raise MedbenchError("output.folder", f"{path}: is a folder, not a page.", "Name a file: page.html.")
+    if path is not None and not path.expanduser().parent.is_dir():
         raise MedbenchError(
             "output.folder", f"{path}: there is no folder {path.parent}.", "Make it, or write elsewhere."
         )
@@ -217,7 +223,7 @@ MemoryLimit = Annotated[
     typer.Option(
         "--memory-limit",
         callback=_limit_memory,
-        help="Most memory for reading one file, e.g. 8GiB; 2GiB if not given.",
+        help="Memory limit for reading one file, e.g. 8GiB; 2GiB if not given.",
     ),
 ]
 Workers = Annotated[

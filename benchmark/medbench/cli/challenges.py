@@ -80,8 +80,8 @@ def list_challenges(match: Match = "*", as_json: arguments.AsJson = False) -> No
 
 
 @app.command("show", short_help="Labels, columns, splits, failure rule, data.")
-def show(name: str, as_json: arguments.AsJson = False) -> None:
-    """Show a challenge: demands, labels, columns, splits, failure rule, data, licence and citation."""
+def show(name: arguments.ShownChallenge, as_json: arguments.AsJson = False) -> None:
+    """Show a challenge: tasks, labels, columns, splits, failure rule, data, licence and citation."""
     from medbench.challenges import load_challenge
     from medbench.cli.console import print_json, print_table
 

@@ -32,7 +32,7 @@ def command(
         typer.Option(
             "--predictions",
             "-p",
-            help="Also the last evaluation of predictions that medbench.toml declares; repeatable.",
+            help="Also compare the last evaluation of these predictions of medbench.toml; repeatable.",
             metavar="NAME",
         ),
     ] = None,
@@ -66,7 +66,7 @@ def command(
             help="For --html: folder of a run's predictions; once for each run, in order.",
         ),
     ] = None,
-    seed: arguments.Seed = 0,
+    seed: arguments.ResamplingSeed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
@@ -219,7 +219,7 @@ def _print_standings(title: str, standings: Sequence[Standing]) -> None:
 
 
 def _legend(differences: Sequence[Difference]) -> list[str]:
-    """What the tables say and what these groups cannot say."""
+    """Sentences on how to read the tables, and on the limits of few groups."""
     family = max((d.hypotheses for d in differences), default=0)
     lines = [
         f"Second minus first. Holm over {family} comparison{'s' * (family != 1)} in the headline columns or "

@@ -11,16 +11,16 @@ from medbench.cli import arguments, data_init
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Declare own data, draw a challenge's synthetic sample, or check a data folder.",
+    help="Declare your own data, draw a challenge's synthetic sample, check, prepare or export data.",
 )
-app.command("init", short_help="Look at own data and declare them.")(data_init.command)
+app.command("init", short_help="Declare your own data in medbench.toml.")(data_init.command)
 
 
 @app.command("sample", short_help="Draw the synthetic sample of a challenge.")
 def sample(
-    challenge: str,
+    challenge: arguments.ShownChallenge,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder; the user's cache if not given.")
+        Path | None, typer.Option("--output", "-o", help="Folder to write; the user's cache if not given.")
     ] = None,
     slides: Annotated[
         int | None, typer.Option(min=1, help="Number of slides, where the data are slides.")
@@ -39,9 +39,9 @@ def sample(
     typer.echo(sample_folder(load_data_set(challenge), ConsoleProgress(), output, options))
 
 
-@app.command("prepare", short_help="Features and shots of videos, in the release's file.")
+@app.command("prepare", short_help="Extract features and shots of videos.")
 def prepare(
-    challenge: str,
+    challenge: arguments.ShownChallenge,
     videos: Annotated[Path, typer.Option("--videos", help="Folder of video files.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="HDF5 file in the released layout.")],
     weights: Annotated[
@@ -49,7 +49,8 @@ def prepare(
         typer.Option("--weights", help="GoogLeNet weights of torchvision (.pth), for the features."),
     ] = None,
     random_weights: Annotated[
-        bool, typer.Option("--random-weights", help="Features of random weights; the file says so.")
+        bool,
+        typer.Option("--random-weights", help="Compute features with random weights; the file is marked."),
     ] = False,
     sampling: arguments.Sampling = "every_15th",
     annotations: Annotated[
@@ -58,7 +59,7 @@ def prepare(
     ] = None,
     device: arguments.Device = "auto",
 ) -> None:
-    """Write features, shots and annotations of videos in the layout of the released data."""
+    """Extract features and shots of videos into one HDF5 file in the layout of the released data."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.parsing import parse_sampling
     from medbench.running.prepare import Preparation, prepare
@@ -75,10 +76,12 @@ def prepare(
     raise typer.Exit(1 if failures else 0)
 
 
-@app.command("check", short_help="Files, labels, sizes, leaks between splits.")
+@app.command("check", short_help="Check files, labels, sizes, leaks between splits.")
 def check(
-    challenge: str,
-    data: Annotated[Path | None, typer.Argument(help="Folder; where declared, if not given.")] = None,
+    challenge: arguments.ShownChallenge,
+    data: Annotated[
+        Path | None, typer.Argument(help="Folder of the release; where declared, if not given.")
+    ] = None,
     memory_limit: arguments.MemoryLimit = None,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -98,10 +101,10 @@ def check(
     raise typer.Exit(1 if any(finding.severity == "error" for finding in findings) else 0)
 
 
-@app.command("export", short_help="Write a challenge as nnU-Net or MSD lay it out.")
+@app.command("export", short_help="Write cases in the layout of nnU-Net or MSD.")
 def export(
     layout: Annotated[str, typer.Argument(help="nnunet or msd.", metavar="nnunet|msd")],
-    challenge: Annotated[str, typer.Argument(help="Challenge name; see 'medbench challenges'.")],
+    challenge: arguments.ShownChallenge,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Empty folder; DatasetXXX_Name for nnU-Net.")
     ],

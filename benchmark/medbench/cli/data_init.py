@@ -16,15 +16,17 @@ def command(
     group: Annotated[
         str | None,
         typer.Option(
-            "--group", help="Who belongs together: a regular expression on case names, one part in ()."
+            "--group", help="Regular expression on case names; the part in () names the patient or video."
         ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", help="Names of the values: polyp=255,tool=128.", metavar="NAME=VALUE,…"),
+        typer.Option(
+            "--labels", help="Names of the label values, e.g. polyp=255,tool=128.", metavar="NAME=VALUE,…"
+        ),
     ] = None,
     folds: Annotated[
-        int | None, typer.Option("--folds", min=2, help="Cross-validation in so many folds.")
+        int | None, typer.Option("--folds", min=2, help="Number of folds of a cross-validation.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the splits.")] = 0,
     file: Annotated[
@@ -34,17 +36,17 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Look at a folder of your own data, say what it holds, and declare it in medbench.toml.
+    """Declare a folder of your own data in medbench.toml, so that every command takes it as a challenge.
 
-    Images and masks in two folders or side by side, nnU-Net's and MSD's layouts, COCO JSON, a CSV of paths,
-    and folders of classes are known. Splits are drawn once, by group, and kept beside medbench.toml with
-    their hash.
+    Known layouts: images and masks in two folders or side by side, nnU-Net's, MSD's, COCO JSON, a CSV of
+    paths, and folders of classes. Splits are drawn once, by group, and kept beside medbench.toml with their
+    hash.
     """
     from medbench.cli.parsing import parse_labels
     from medbench.running.declaring import Wishes, declare
 
     wishes = Wishes(group=group, labels=parse_labels(labels), folds=folds, seed=seed)
-    declared = declare(folder, name, wishes, file)
-    for line in declared.lines:
+    declaration = declare(folder, name, wishes, file)
+    for line in declaration.lines:
         typer.echo(line)
-    raise typer.Exit(0 if declared.complete else 1)
+    raise typer.Exit(0 if declaration.complete else 1)

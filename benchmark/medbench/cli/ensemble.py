@@ -24,7 +24,7 @@ def command(
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Answer by the networks of several runs together: a run of its own, with its parents in the record."""
+    """Combine the predictions of several runs' networks by vote or mean; score and record them as a run."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.results import show_finished
     from medbench.running.ensemble import EnsembleRequest, run_ensemble

@@ -29,7 +29,7 @@ def command(
         typer.Option(
             "--predictions",
             "-p",
-            help="Folder of predictions, or a zip of one, ours or others'; or their name in medbench.toml.",
+            help="Folder or zip of predictions, of any program; or their name in medbench.toml.",
             metavar="FOLDER|NAME",
         ),
     ] = None,
@@ -37,11 +37,14 @@ def command(
         Path | None,
         typer.Option(
             "--predictions-json",
-            help="Instead: predictions.json of a phase on grand-challenge, its jobs' outputs beside it.",
+            help="Instead of -p: predictions.json of a grand-challenge phase, outputs of jobs beside it.",
         ),
     ] = None,
     challenge: Annotated[
-        str | None, typer.Option("--challenge", "-c", help="Challenge for official scoring.")
+        str | None,
+        typer.Option(
+            "--challenge", "-c", help="Challenge name, for official scoring; see 'medbench challenges'."
+        ),
     ] = None,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
@@ -65,14 +68,17 @@ def command(
     ] = "dice,hd95.pooled,assd.pooled",
     labels: Annotated[
         str | None,
-        typer.Option("--labels", help="Without a challenge: labels, comma-separated; else all but 0."),
+        typer.Option("--labels", help="Without a challenge: label values, comma-separated; else all but 0."),
     ] = None,
     spacing: Annotated[
         str | None,
         typer.Option("--spacing", help="mm per array axis, e.g. 2.5,0.8,0.8, or 'pixel'; else the files'."),
     ] = None,
     empty: Annotated[
-        str | None, typer.Option("--empty", help="Rule for empty masks; else that of each definition.")
+        str | None,
+        typer.Option(
+            "--empty", help="Rule for empty masks, e.g. agree or diagonal; else that of each definition."
+        ),
     ] = None,
     resample_to_reference: Annotated[
         bool,
@@ -88,7 +94,7 @@ def command(
         typer.Option("--output", "-o", help="Without a challenge: file with one JSON line per pair."),
     ] = None,
     memory_limit: arguments.MemoryLimit = None,
-    seed: arguments.Seed = 0,
+    seed: arguments.ResamplingSeed = 0,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
@@ -100,10 +106,10 @@ def command(
     from medbench.core.named_predictions import named_predictions
 
     pair = parse_rename(rename)
-    declared = None if predictions is None else named_predictions(predictions)
-    if declared is not None:
-        pair = pair or declared.rename
-        challenge = challenge or (declared.challenge or None if references is None else None)
+    named_folder = None if predictions is None else named_predictions(predictions)
+    if named_folder is not None:
+        pair = pair or named_folder.rename
+        challenge = challenge or (named_folder.challenge or None if references is None else None)
     if (challenge is None) == (references is None):
         named = (
             ""
@@ -158,7 +164,7 @@ def command(
     with _processes(workers) as executor:
         scores = evaluate_folders(
             references,
-            Path(predictions).expanduser() if declared is None else declared.folder,
+            Path(predictions).expanduser() if named_folder is None else named_folder.folder,
             [identifier.strip() for identifier in metrics.split(",") if identifier.strip()],
             labels=values,
             spacing=parse_spacing(spacing),

@@ -31,9 +31,9 @@ def command(
     image_size: arguments.ImageSize = None,
     runs: arguments.Runs = None,
 ) -> None:
-    """Write a network with its weights and input contract, and compare its answers with the network's.
+    """Export a network with its weights and input contract, and compare the file's logits with the network's.
 
-    The file serves as -m file:FILE here; its contract is embedded.
+    Use the file by -m file:FILE.
     """
     from typing import get_args
 

@@ -42,7 +42,7 @@ def build(
         typer.echo("\n".join(map(str, [*paths, index])))
 
 
-@app.command("verify", short_help="Compute every row and page again from evidence.")
+@app.command("verify", short_help="Check every row and page against its evidence.")
 def verify(
     names: Annotated[
         list[str] | None,
@@ -61,7 +61,7 @@ def verify(
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Verify boards from their evidence: every hash, value, interval, count, place and page.
+    """Verify boards from their evidence: every hash, value, interval, count, rank and page.
 
     With --data and --predictions, cases are scored again; with --retrain, networks are trained again.
     """
@@ -104,16 +104,16 @@ def merge(
         typer.echo(f"{board.challenge}: {board.new} rows added, {board.known} were here already.")
 
 
-@app.command("references", short_help="Score the rows shown beside every model.")
+@app.command("references", short_help="Score reference rows, such as chance or people.")
 def references(
     challenge: arguments.ChallengeName,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
-    seed: arguments.Seed = 0,
+    seed: arguments.ResamplingSeed = 0,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
 ) -> None:
-    """Score the rows that every table of a challenge shows beside models: chance, people …"""
+    """Score a challenge's reference rows, such as chance or human annotators, which tables show unranked."""
     from medbench.cli.console import ConsoleProgress
     from medbench.core.folders import leaderboards_folder
     from medbench.running.references import build_references
@@ -128,7 +128,7 @@ def references(
 
 @app.command("show", short_help="Print a challenge's tables.")
 def show(
-    challenge: str,
+    challenge: arguments.ShownChallenge,
     form: Annotated[
         str, typer.Option("--format", "-f", help="table, markdown, latex, csv or html.")
     ] = "table",

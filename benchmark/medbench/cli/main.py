@@ -55,25 +55,25 @@ _VERBS = (
     (train, "train", "Train a model on a challenge's training split."),
     (pretrain, "pretrain", "Pre-train a model on radiographs and reports."),
     (predict, "predict", "Predict a split in the challenge's format."),
-    (retrieve, "retrieve", "Rank reports by their likeness to radiographs."),
+    (retrieve, "retrieve", "Rank reports by similarity to radiographs."),
     (evaluate, "evaluate", "Score a folder of predictions."),
     (export, "export", "Write a network as ONNX, TorchScript, pt2 or safetensors."),
-    (ensemble, "ensemble", "Answer by the networks of several runs together."),
+    (ensemble, "ensemble", "Predict with the networks of several runs, and score."),
     (models, "models", "List the models, or show one."),
     (challenges, "challenges", "List the challenges, or show one."),
     (metrics, "metrics", "List the metrics, show or compare them."),
-    (data, "data", "Draw a sample, prepare or check a data folder."),
+    (data, "data", "Declare, check, prepare or export data; draw a sample."),
     (leaderboard, "leaderboard", "Tables and pages of measured and published results."),
-    (study, "study", "Compare models on data sets, one budget for all."),
-    (merge, "merge", "Join the parts that --shard i/n left."),
-    (submit, "submit", "Build, lint, rehearse and save what is handed in."),
-    (compare, "compare", "Paired statistics of runs on the same cases."),
-    (rank, "rank", "Rankings of runs, and how stable they are."),
+    (study, "study", "Compare models on data sets with one training budget."),
+    (merge, "merge", "Merge the results of --shard i/n."),
+    (submit, "submit", "Build, lint, rehearse and save a submission."),
+    (compare, "compare", "Paired tests between runs on the same cases."),
+    (rank, "rank", "Rankings of runs, and the rankings' stability."),
     (report, "report", "Write the page of a finished run again."),
     (cite, "cite", "BibTeX and licences of models and challenges."),
-    (summarize, "summarize", "Cut the summary of a video of one's own."),
+    (summarize, "summarize", "Summarise your own video."),
     (profile, "profile", "Parameters, operations, memory and time of models."),
-    (doctor, "doctor", "What this machine has, and how to get the rest."),
+    (doctor, "doctor", "Check packages, devices and engines of this machine."),
 )
 for _module, _name, _summary in _VERBS:
     if hasattr(_module, "app"):
@@ -98,7 +98,10 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     plugin: Annotated[
         list[str] | None,
-        typer.Option("--plugin", help="Python file that registers models, challenges or metrics."),
+        typer.Option(
+            "--plugin",
+            help="Python file that registers models, challenges, metrics, platforms or tasks; repeatable.",
+        ),
     ] = None,
 ) -> None:
     """Global options."""

@@ -12,25 +12,26 @@ from medbench.cli import arguments
 
 
 def command(
-    shards: Annotated[list[Path], typer.Argument(help="Folders that --shard i/n left, all n of them.")],
+    shards: Annotated[list[Path], typer.Argument(help="Folders of all n shards.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the whole; the first shard's folder.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder of the merged study; the first shard's if not given."),
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
-            "--data", help="Of a run or an evaluation: where its data lie now; else where they were found."
-        ),
+        typer.Option("--data", help="Run or evaluation: folder of the release, if it has moved."),
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option("--predictions", "-p", help="Of an evaluation: where its predictions lie now."),
+        typer.Option(
+            "--predictions", "-p", help="Evaluation only: folder of the predictions, if it has moved."
+        ),
     ] = None,
     runs: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Bring the shards of a run, a study or an evaluation together: the bytes of one command."""
+    """Merge the shards of a run, a study or an evaluation; the files are those of one command."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.results import show_finished
     from medbench.cli.study import show_board

@@ -37,7 +37,10 @@ def list_all(match: Match = "*", as_json: arguments.AsJson = False) -> None:
 
 
 @app.command("show", short_help="A metric's rule, source, range and example.")
-def show(id: str, as_json: arguments.AsJson = False) -> None:
+def show(
+    id: Annotated[str, typer.Argument(help="Metric id; see 'medbench metrics'.")],
+    as_json: arguments.AsJson = False,
+) -> None:
     """Show a metric's definition: rule, source, range, empty masks, options, and a runnable example."""
     from medbench.cli.console import print_json, print_table
     from medbench.metrics import metric
@@ -52,7 +55,7 @@ def show(id: str, as_json: arguments.AsJson = False) -> None:
     print_table(facts["title"], ("", ""), rows, wrap=(1,))
 
 
-@app.command("compare", short_help="Every metric on one pair, and what differs.")
+@app.command("compare", short_help="Compute every metric on one pair of label maps.")
 def compare(
     reference: Annotated[Path, typer.Argument(help="Reference label map: NIfTI, MHA, PNG, TIFF or npy.")],
     prediction: Annotated[Path, typer.Argument(help="Predicted label map of the same size.")],
@@ -67,7 +70,7 @@ def compare(
     tolerance: Annotated[float, typer.Option("--tolerance", min=0, help="Tolerance of surface Dice.")] = 1.0,
     match: Match = "*",
     beside: Annotated[
-        str, typer.Option("--with", help="Libraries to run beside: medpy,monai,simpleitk,surface-distance.")
+        str, typer.Option("--with", help="Libraries to compare with: medpy,monai,simpleitk,surface-distance.")
     ] = "",
     as_json: arguments.AsJson = False,
 ) -> None:

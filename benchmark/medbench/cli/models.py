@@ -48,7 +48,11 @@ def list_models(match: Match = "*", as_json: arguments.AsJson = False) -> None:
 
 
 @app.command("show", short_help="A model's card: paper, input, options, costs.")
-def show(name: str, leaderboards: arguments.Leaderboards = None, as_json: arguments.AsJson = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Model name; see 'medbench models'.")],
+    leaderboards: arguments.Leaderboards = None,
+    as_json: arguments.AsJson = False,
+) -> None:
     """Show a model's card: paper, code, licence, input, options, recipes, and measured costs."""
     from medbench.cli.console import print_json, print_table
     from medbench.core.folders import leaderboards_folder

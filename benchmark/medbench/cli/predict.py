@@ -64,7 +64,7 @@ def command(
     seed: arguments.Seed = 0,
     runs: arguments.Runs = None,
 ) -> None:
-    """Predict a split, or with --images any folder, without scoring; repeat to resume."""
+    """Predict a split, or with --images a folder of images, without scoring; repeat to resume."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
     from medbench.running.predict import predict_request
@@ -131,7 +131,7 @@ def _predict_images(
         raise MedbenchError(
             "predict.either",
             "-c and --images exclude each other.",
-            "A challenge's cases, or a folder of images.",
+            "Give -c to predict a challenge's cases, or --images to predict a folder.",
         )
     images, output = folders
     request = request_of({**options, "challenge": "images"})

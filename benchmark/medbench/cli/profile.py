@@ -21,7 +21,7 @@ def command(
     ] = None,
     input_shape: Annotated[
         str | None,
-        typer.Option("--input", help="Shape with the batch, e.g. 1x3x256x256; else that of the card."),
+        typer.Option("--input", help="Input shape with the batch, e.g. 1x3x256x256; else the card's."),
     ] = None,
     device: Annotated[
         str,
@@ -45,7 +45,9 @@ def command(
         int | None, typer.Option("--classes", min=1, help="Number of classes; else the card's.")
     ] = None,
     threads: Annotated[int, typer.Option("--threads", min=0, help="CPU threads; 0 for torch's default.")] = 0,
-    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="Most time for each latency.")] = 5.0,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, help="Time limit of each latency measurement, in seconds.")
+    ] = 5.0,
     channels_last: Annotated[
         bool, typer.Option("--channels-last", help="Use the memory format channels last.")
     ] = False,
@@ -80,12 +82,12 @@ def command(
         bool, typer.Option("--self-test", help="Check the counters on networks counted by hand.")
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep/--no-keep", help="Store figures for cards and boards.")
+        bool, typer.Option("--keep/--no-keep", help="Store the results, for model cards and leaderboards.")
     ] = True,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Measure models: parameters, operations, memory and time, each with the way of counting."""
+    """Measure parameters, operations (FLOPs), memory and latency of models."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_settings
     from medbench.core.errors import MedbenchError
@@ -97,7 +99,9 @@ def command(
         _self_test(as_json)
         return
     if table_format is not None and table_format not in FORMATS:
-        raise MedbenchError("format.unknown", f"There is no format '{table_format}'.", "latex or markdown.")
+        raise MedbenchError(
+            "format.unknown", f"There is no format '{table_format}'.", "Give latex or markdown."
+        )
     if sweep is None and (plot or sweep_time):
         raise MedbenchError(
             "profile.sweep", "--plot and --sweep-time need --sweep.", "E.g. size=128:512:128."

@@ -25,13 +25,15 @@ def command(
         list[str] | None,
         typer.Option("--metric", help="Only this column; repeatable. The headline columns if not given."),
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=10, help="Resamples of the groups.")] = 1000,
-    seed: arguments.Seed = 0,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=10, help="Number of resamples of the groups.")
+    ] = 1000,
+    seed: arguments.ResamplingSeed = 0,
     runs_folder: arguments.Runs = None,
     leaderboards: arguments.Leaderboards = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Rankings of runs on the same cases by every scheme, with their stability when groups are resampled."""
+    """Rank runs on the same cases by every scheme, with the stability of ranks over resampled groups."""
     from medbench.cli.console import print_json
     from medbench.core.folders import leaderboards_folder
     from medbench.core.folders import runs_folder as default_folder

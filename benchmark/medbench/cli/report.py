@@ -30,7 +30,7 @@ def command(
             "--output",
             "-o",
             callback=arguments.page_place,
-            help="The page; report.html in the run's folder.",
+            help="Page to write; report.html in the run's folder if not given.",
         ),
     ] = None,
     runs: arguments.Runs = None,

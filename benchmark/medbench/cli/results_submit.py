@@ -1,4 +1,4 @@
-"""What checks and rehearsals of submissions print."""
+"""Printed results of checks and rehearsals of submissions."""
 
 from __future__ import annotations
 

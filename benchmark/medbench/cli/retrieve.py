@@ -18,7 +18,7 @@ def command(
     weights: arguments.Weights = "auto",
     runs: arguments.Runs = None,
 ) -> None:
-    """Rank the reports of a split by their likeness to each of its radiographs."""
+    """Rank the reports of a split by similarity to each of its radiographs."""
     from medbench.cli.console import ConsoleProgress
     from medbench.running.retrieve import retrieve
 

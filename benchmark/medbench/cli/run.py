@@ -53,7 +53,10 @@ def command(
     ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Predict, score officially, and record a split; add it to the leaderboard. Repeat to resume."""
+    """Predict a split, score it officially, record the run and add its row to the leaderboard.
+
+    Repeat the same command to resume.
+    """
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.request import request_options
     from medbench.cli.results import show_combinations, show_finished, show_phases, show_shard

@@ -19,22 +19,32 @@ def command(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the study; studies/NAME in the folder of runs."),
+        typer.Option(
+            "--output", "-o", help="Folder of the study; studies/NAME in the folder of runs if not given."
+        ),
     ] = None,
     workers: arguments.Workers = 1,
     scheduler: arguments.Scheduler = None,
     shard: arguments.ShardOf = None,
     device: arguments.Device = "auto",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Try every cell out first, on one step and one case.")
+        bool,
+        typer.Option(
+            "--quick", help="First run every cell on one step and one case, to find failures early."
+        ),
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Do cells again that were given up after three deaths.")
+        bool, typer.Option("--again", help="Repeat cells whose process died three times.")
     ] = False,
-    cost_only: Annotated[bool, typer.Option("--cost", help="Print what it costs, and stop.")] = False,
+    cost_only: Annotated[
+        bool, typer.Option("--cost", help="Print the study's expected cost, and stop.")
+    ] = False,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Data sets × models × recipes × seeds × folds with one budget; ends with a board. Repeat to resume."""
+    """Train and score data sets × models × recipes × seeds × folds with one budget, and write a board.
+
+    A combination is called a cell. Repeat to resume.
+    """
     from medbench.cli.console import ConsoleProgress, print_json, print_table
     from medbench.core.errors import MedbenchError
     from medbench.models.devices import present_device
@@ -44,7 +54,7 @@ def command(
 
     if scheduler is not None and workers != 1:
         raise MedbenchError(
-            "option.ignored", "--workers has no effect with --scheduler.", "The cluster's workers are taken."
+            "option.ignored", "--workers has no effect with --scheduler.", "Leave --workers out."
         )
     local = present_device(device) if scheduler is None else device
     part = Shard.parse(shard) if shard else None

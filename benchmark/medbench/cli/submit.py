@@ -15,17 +15,22 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(help="The submission's TOML.", metavar="FILE")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of builds; each gets its own in it.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of builds; a submission gets a subfolder.")
+]
 Registry = Annotated[
     str,
-    typer.Option("--registry", help="Where the image is pushed, e.g. docker.synapse.org/syn123."),
+    typer.Option("--registry", help="Registry that the image is pushed to, e.g. docker.synapse.org/syn123."),
 ]
 Train = Annotated[
     bool, typer.Option("--train", help="Fit the synthetic sample where file = 'auto' finds no weights.")
 ]
 Stamp = Annotated[
     str,
-    typer.Option("--stamp", help="Text of a label, for a platform that refuses an image it has already."),
+    typer.Option(
+        "--stamp",
+        help="Label text that gives the image a new digest, for a platform that refuses an image twice.",
+    ),
 ]
 EngineName = Annotated[
     str, typer.Option("--engine", help="podman, docker, none, or auto: the first that works here.")
@@ -43,7 +48,9 @@ def init(
     name: Annotated[str | None, typer.Option("--name", help="Name of the submission.")] = None,
     weights: Annotated[
         str,
-        typer.Option("--weights", help="Checkpoint file, 'auto' (what training left for it), or 'none'."),
+        typer.Option(
+            "--weights", help="Checkpoint file, 'auto' (the last training for the challenge), or 'none'."
+        ),
     ] = "auto",
 ) -> None:
     """Write submissions/<challenge>/<name>.toml with every key explained."""
@@ -52,9 +59,9 @@ def init(
     typer.echo(str(write_submission(challenge, model, platform, name, weights=weights)))
 
 
-@app.command("platforms")
+@app.command("platforms", short_help="List the platforms and what they accept.")
 def platforms(as_json: arguments.AsJson = False) -> None:
-    """List the platforms and what they take."""
+    """List the platforms: challenges, format of delivery, input and output folders."""
     from medbench.cli.console import print_json, print_table
     from medbench.submissions.overview import platform_rows
 
@@ -67,7 +74,7 @@ def platforms(as_json: arguments.AsJson = False) -> None:
     print_table("", headings, cells, wrap=range(1, len(headings)))
 
 
-@app.command("build", short_help="Make the build context, and the image.")
+@app.command("build", short_help="Write the build context, and build the image.")
 def build(
     file: File,
     data: arguments.DataFolder = None,
@@ -78,7 +85,7 @@ def build(
     registry: Registry = "",
     stamp: Stamp = "",
 ) -> None:
-    """Make the build context and, where podman or docker is there, the image."""
+    """Write the build context and, where podman or docker is installed, build the image."""
     from medbench.cli.console import ConsoleProgress
     from medbench.submissions.build.request import BuildRequest
     from medbench.submissions.workflow import build as build_submission
@@ -92,33 +99,34 @@ def build(
 def check(
     file: File,
     archive: Annotated[
-        Path | None, typer.Option("--archive", help="A saved image; build/<name>/<name>.tar.gz if not given.")
+        Path | None,
+        typer.Option("--archive", help="Archive of a saved image; build/<name>/<name>.tar.gz if not given."),
     ] = None,
     output: Output = Path("build"),
     registry: Registry = "",
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Lint a submission file, its context and its saved image, or what 'host' wrote; needs no engine."""
+    """Lint a submission file, its context and saved image, or a folder of 'submit host'; needs no engine."""
     from medbench.cli.results_submit import show_findings
     from medbench.submissions.workflow import check as check_submission
 
     raise typer.Exit(show_findings(*check_submission(file, archive, output, registry), as_json))
 
 
-@app.command("rehearse", short_help="Run it as the platform does; compare the outputs.")
+@app.command("rehearse", short_help="Run a submission as its platform does; compare outputs.")
 def rehearse(
     file: File,
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     cases: arguments.Cases = "*",
-    count: Annotated[int, typer.Option("--count", min=1, help="How many of them.")] = 3,
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of cases to predict.")] = 3,
     output: Output = Path("build"),
     engine: EngineName = "auto",
     train: Train = False,
     stamp: Stamp = "",
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Run it as the platform does and compare every output with that of 'medbench run'."""
+    """Run a submission as its platform does, and compare every output with that of 'medbench run'."""
     from medbench.cli.console import ConsoleProgress
     from medbench.cli.results_submit import show_rehearsal
     from medbench.submissions.build.request import BuildRequest
@@ -136,7 +144,11 @@ def host(
     data: arguments.DataFolder = None,
     split: arguments.Split = None,
     predictions: Annotated[
-        Path | None, typer.Option("--predictions", help="Rehearse it on these, or on a submitted program.")
+        Path | None,
+        typer.Option(
+            "--predictions",
+            help="Rehearse the evaluation on these predictions, or on a participant's program.",
+        ),
     ] = None,
     ingestion: Annotated[
         bool,
@@ -144,13 +156,16 @@ def host(
     ] = False,
     packages: Annotated[
         Literal["index", "vendored", "base"],
-        typer.Option("--packages", help="Of the image: pip installs them, copied from here, in its base."),
+        typer.Option(
+            "--packages",
+            help="Source of the image's packages: pip's index, copies from this machine, or the base image.",
+        ),
     ] = "index",
     output: Output = Path("build"),
     engine: EngineName = "auto",
     registry: Registry = "",
 ) -> None:
-    """For organisers: write a challenge's evaluation program, rehearse it, and save what is uploaded."""
+    """For organisers: write a challenge's evaluation program, rehearse it, and save it for the upload."""
     from medbench.cli.console import ConsoleProgress
     from medbench.submissions.host.program import HostRequest
     from medbench.submissions.host.workflow import host_challenge, host_named
@@ -161,11 +176,11 @@ def host(
         typer.echo(line)
 
 
-@app.command("save", short_help="Write what is uploaded, and its report.")
+@app.command("save", short_help="Write the file to upload, and its report.")
 def save(
     file: File, output: Output = Path("build"), engine: EngineName = "auto", registry: Registry = ""
 ) -> None:
-    """Write what is uploaded, with its sha256 and the report of the last rehearsal beside it."""
+    """Write the file to upload, with its SHA-256 and the report of the last rehearsal beside it."""
     from medbench.submissions.workflow import save as save_submission
 
     for line in save_submission(file, output, engine, registry):

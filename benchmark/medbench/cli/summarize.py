@@ -24,7 +24,10 @@ def command(
         typer.Option("--feature-weights", help="GoogLeNet weights of torchvision (.pth), for the features."),
     ] = None,
     random_features: Annotated[
-        bool, typer.Option("--random-features", help="Features of random weights; the summary says nothing.")
+        bool,
+        typer.Option(
+            "--random-features", help="Compute features with random weights; the summary then means nothing."
+        ),
     ] = False,
     share: Annotated[
         float, typer.Option("--share", min=0.01, max=1.0, help="Longest summary, as a fraction of the video.")
@@ -33,7 +36,7 @@ def command(
     device: arguments.Device = "auto",
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Summarise a video: scores, shots, the chosen ones with their sound, and a contact sheet."""
+    """Summarise a video: an MP4 of the chosen shots with sound, scores as JSON, and a contact sheet."""
     from medbench.cli.console import ConsoleProgress, print_json
     from medbench.cli.parsing import parse_sampling
     from medbench.running.summarize import SummaryRequest, summarize

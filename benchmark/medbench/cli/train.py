@@ -72,7 +72,7 @@ def command(
     from medbench.running.train import outline_training, train
     from medbench.training.fit import is_first_process, training_summary
 
-    asked: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "data": data,
         "split": split,
         "recipe": recipe,
@@ -82,17 +82,19 @@ def command(
         "freeze": freeze or [],
     }
     if dry_run:
-        _print_outline(outline_training(model, challenge, runs=runs, **asked), as_json)
+        _print_outline(outline_training(model, challenge, runs=runs, **keywords), as_json)
         return
     if scheduler is not None:
         from medbench.core.folders import runs_folder
         from medbench.running.training_orders import ClusterTraining, train_elsewhere
 
-        asked |= {"data": None if data is None else data.resolve(), "hardware": hardware}
-        order = ClusterTraining(model, challenge, {**asked, "runs": (runs or runs_folder()).resolve()})
+        keywords |= {"data": None if data is None else data.resolve(), "hardware": hardware}
+        order = ClusterTraining(model, challenge, {**keywords, "runs": (runs or runs_folder()).resolve()})
         weights = train_elsewhere(order, scheduler, ConsoleProgress())
     else:
-        weights = train(model, challenge, **asked, hardware=hardware, runs=runs, progress=ConsoleProgress())
+        weights = train(
+            model, challenge, **keywords, hardware=hardware, runs=runs, progress=ConsoleProgress()
+        )
     if not is_first_process():
         return
     summary = training_summary(weights.parent)

@@ -26,11 +26,11 @@ def usage_error(error: Any, words: Sequence[str]) -> MedbenchError:
     if possible:
         return _error("option.unknown", error.message, f"Did you mean {' or '.join(possible)}?")
     parameter = getattr(error, "param", None)
-    given = None if parameter is None else _given(parameter, words)
-    if given is None:
+    option_value = None if parameter is None else _given(parameter, words)
+    if option_value is None:
         return _error("option.usage", error.format_message(), hint)
-    name, value = given
-    return _error("option.value", f"{name} {value}: {_due(parameter, str(error.message))}", hint)
+    name, value = option_value
+    return _error("option.value", f"{name} {value}: {_expected(parameter, str(error.message))}", hint)
 
 
 def _error(code: str, message: str, hint: str) -> MedbenchError:
@@ -49,15 +49,18 @@ def _given(parameter: Any, words: Sequence[str]) -> tuple[str, str] | None:
     return (max(spellings, key=len), values[-1]) if values else None
 
 
-def _due(parameter: Any, told: str) -> str:
-    """What is due in place of a value: its range, or its kind as the parser told it."""
-    kind = "whole number" if "integer" in told else "number"
+def _expected(parameter: Any, message: str) -> str:
+    """The value that an option expects: its range, or its kind by the parser's message."""
+    kind = "whole number" if "integer" in message else "number"
     low, high = _bound(parameter, "min"), _bound(parameter, "max")
     if low is None and high is None:
-        return f"a {kind} is due" if "integer" in told or "number" in told or "float" in told else told
+        known_kind = any(word in message for word in ("integer", "number", "float"))
+        return f"expected a {kind}" if known_kind else message
     if low is not None and high is not None:
-        return f"a {kind} from {low:g} to {high:g} is due"
-    return f"a {kind} of {low:g} or more is due" if high is None else f"a {kind} of {high:g} or less is due"
+        return f"expected a {kind} from {low:g} to {high:g}"
+    return (
+        f"expected a {kind} of {low:g} or more" if high is None else f"expected a {kind} of {high:g} or less"
+    )
 
 
 def _bound(parameter: Any, name: str) -> float | None:

@@ -1,1 +1,1 @@
-"""What all rooms share: cases, samples, tasks, scores, result tables, plug-ins, errors and atomic files."""
+"""Basic types: cases, samples, tasks, scores, result tables, plug-ins, errors and atomic files."""

@@ -33,7 +33,7 @@ class Case:
 
     @property
     def resampling_unit(self) -> str:
-        """What intervals resample: the case's group, or the case itself where it has none."""
+        """Unit that intervals resample: the case's group, or the case itself where it has none."""
         return self.group or self.id
 
     @property

@@ -155,7 +155,7 @@ def _regular(path: str, flags: int) -> int:
 
 
 def read_pieces(path: Path) -> list[bytes]:
-    """What lies between a file's line breaks; the last piece is empty where the file ends with one."""
+    """Pieces between a file's line breaks; the last piece is empty where the file ends with a break."""
     return read_bytes(path).split(b"\n")
 
 

@@ -40,7 +40,7 @@ def describe(error: BaseException) -> str:
 
 
 def guarded(case: str, call: Callable[[], T]) -> T | Failure:
-    """What the call gives, or why it failed.
+    """Result of a call, or the :class:`Failure` that it ended with.
 
     A plug-in that ends its own process (``SystemExit``) and a panic of a library in Rust fail the case as
     well; only an interruption by the user goes through.

@@ -53,7 +53,7 @@ def named_predictions(name: str) -> NamedPredictions | None:
         if entry not in _ENTRIES:
             raise wrong(f"'{entry}' is no entry of predictions", unknown_name("entry", entry, _ENTRIES).hint)
         if not isinstance(value, str) or not value:
-            raise wrong(f"{entry} is {value!r}", "A text is due.")
+            raise wrong(f"{entry} is {value!r}", "Give a text.")
     if "folder" not in table:
         raise wrong("folder is missing", 'For example folder = "masks".')
     folder = project.folder / Path(table["folder"]).expanduser()
@@ -69,10 +69,10 @@ def named_predictions(name: str) -> NamedPredictions | None:
 
 
 def _rename(table: Mapping[str, Any], wrong: Any) -> tuple[str, str] | None:
-    given = table.get("rename")
-    if given is None:
+    value = table.get("rename")
+    if value is None:
         return None
-    old, equals, new = given.partition("=")
+    old, equals, new = value.partition("=")
     if not old or not equals:
-        raise wrong(f"rename is '{given}'", 'For example rename = "_mask=_pred".')
+        raise wrong(f"rename is '{value}'", 'For example rename = "_mask=_pred".')
     return old, new

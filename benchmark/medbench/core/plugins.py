@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medbench.core.errors import MedbenchError
+from medbench.core.imported_files import imported_files
 
 GROUPS = tuple(f"medbench.{kind}s" for kind in ("model", "challenge", "metric", "platform", "task"))
 _PREFIX = "medbench_plugin_"
@@ -35,7 +36,7 @@ class Plugin:
 
     Attributes:
         name: file name, or name and version of a distribution.
-        sha256: of the file and of what the file imported from its own folder; of a distribution's RECORD, or
+        sha256: of the file and of what the file imports from its own folder; of a distribution's RECORD, or
             of its sources where the distribution is installed in editable form.
         path: the file; ``None`` for a distribution.
     """
@@ -49,7 +50,8 @@ def load_plugin(path: Path) -> None:
     """Import a file of ``--plugin``; its models, challenges … register themselves on import.
 
     Raises:
-        MedbenchError: ``plugin.missing``, or ``plugin.broken`` with the line of the file that failed.
+        MedbenchError: ``plugin.missing``, ``plugin.broken`` with the line of the file that failed, or as the
+            registration that is refused, with the file's name.
     """
     path = path.expanduser()
     if not path.is_file():
@@ -68,10 +70,10 @@ def load_plugin(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except MedbenchError:
+    except MedbenchError as error:
         del sys.modules[name]
-        raise
-    except Exception as error:
+        raise MedbenchError(error.code, f"{path}: {error.message}", error.hint) from error
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise broken(str(path), error) from error
     _files[path] = tuple(sorted(set(sys.modules) - before))
@@ -89,7 +91,7 @@ def broken(where: str, error: BaseException) -> MedbenchError:
     own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
     line = f", line {own[-1].lineno} of {Path(own[-1].filename).name}" if own else ""
     if isinstance(error, SyntaxError):
-        line = f", line {error.lineno}"
+        line = f", line {error.lineno}" if error.lineno else ""
     text = (str(error).strip().splitlines() or ["no message"])[0]
     return MedbenchError(
         "plugin.broken",
@@ -104,7 +106,7 @@ def loaded_plugins() -> list[Path]:
 
 
 def plugin_sources() -> dict[Path, list[Path]]:
-    """Every loaded file -> the file itself and what it imported from its own folder."""
+    """Every loaded file -> the file itself and what it imports from its own folder."""
     return {path: sorted(_own_files(path, modules)) for path, modules in _files.items()}
 
 
@@ -156,7 +158,7 @@ def plugin_hashes() -> dict[str, str]:
 
 
 def _own_files(path: Path, modules: tuple[str, ...]) -> set[Path]:
-    paths, root = {path}, os.path.join(path.parent, "")
+    paths, root = imported_files(path), os.path.join(path.parent, "")
     for name in modules:
         origin = getattr(sys.modules.get(name), "__file__", None)
         folder = _real(os.path.dirname(origin)) if origin and os.path.isabs(origin) else ""

@@ -121,7 +121,7 @@ class Registry(Generic[T]):
             return cast(T, load_object(target))
         except MedbenchError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if target.startswith("medbench."):
                 raise
             raise broken(f"{self.kind} {name} of {target}", error) from error

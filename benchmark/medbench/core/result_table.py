@@ -35,8 +35,8 @@ class MetricSpec:
         pooled: computed once over all cases (such as a rate over frames), not averaged over cases.
         headline: shown in the short table.
         protocol: the evaluation protocol of the column in a few words, where the challenge has several;
-        columns
-            of two protocols never share a table.
+            columns of two protocols never share a table.
+        signed: whether 0 is best and neither direction, as of a difference; such a column enters no ranking.
     """
 
     name: str
@@ -48,6 +48,7 @@ class MetricSpec:
     pooled: bool = False
     headline: bool = False
     protocol: str = ""
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _line(number: int, piece: bytes, last: bool) -> Line:
 
 
 def hashed_part(text: str) -> tuple[str, str] | None:
-    """What the hash of a sealed line is of, and the hash that stands there; ``None`` for other lines."""
+    """Content of a sealed line without its hash, and the hash; ``None`` for other lines."""
     own = _OWN_HASH.search(text)
     return (f"{text[: own.start()]}}}", own[1]) if own else None
 

@@ -77,8 +77,15 @@ def register_task(task: Task) -> Task:
     """Register a task under its name; challenges may then demand the task and models offer it.
 
     Raises:
-        MedbenchError: ``task.clash`` when the name is taken by another task.
+        MedbenchError: ``task.class`` for what is no :class:`Task`, ``task.clash`` when the name is taken by
+            another task.
     """
+    if not isinstance(task, Task):
+        raise MedbenchError(
+            "task.class",
+            f"What is registered as a task is {type(task).__name__}, not a Task.",
+            "Register medbench.core.task.Task(name, title, answer, decode).",
+        )
     TASKS.add(task.name, task)
     return task
 
@@ -103,7 +110,6 @@ def check_answers(demands: Iterable[str], answers: Mapping[str, object]) -> None
     if due != answers.keys():
         raise MedbenchError(
             "prediction.task",
-            f"The model answered {titles(sorted(answers)) or 'nothing'} where {titles(sorted(due))} "
-            f"{'is' if len(due) == 1 else 'are'} due.",
+            f"The model answered {titles(sorted(answers)) or 'nothing'}, expected {titles(sorted(due))}.",
             "A predictor answers exactly the tasks in sample.demands.",
         )

@@ -62,7 +62,7 @@ class ConstantPredictor(TimedPredictor):
             raise MedbenchError(
                 "weights.no_answer",
                 f"These weights of baseline/constant hold no {' and no '.join(lacking)}.",
-                "Train it on this challenge.",
+                "Train baseline/constant on this challenge.",
             )
         return _ANSWERS[task](self, sample)
 

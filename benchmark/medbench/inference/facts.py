@@ -1,4 +1,4 @@
-"""What our own checkpoints say of themselves, believed only where it can be true."""
+"""Facts in medbench's own checkpoints, checked before they are used."""
 
 from __future__ import annotations
 

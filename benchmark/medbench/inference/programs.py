@@ -169,7 +169,7 @@ class ProgramPredictor:
 
 
 def _write_inputs(sample: Sample | VolumeSample, folder: Path) -> list[str]:
-    """Write a case's files; the names of the answers that are due."""
+    """Write a case's files; the names of the answers that the program must write."""
     case = re.sub(r"[^\w.-]+", "_", sample.case.id)
     if isinstance(sample, VolumeSample):
         for index, present in enumerate(sample.present):

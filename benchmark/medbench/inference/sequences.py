@@ -64,7 +64,7 @@ def _frames(task: str, output: Any, frames: int) -> npt.NDArray[np.float32]:
     if values.shape[:2] != (1, frames):
         raise MedbenchError(
             "network.outputs",
-            f"The network's output for {task} has the shape {values.shape}, where (1, {frames}) is due.",
+            f"The network's output for {task} has the shape {values.shape}, expected (1, {frames}).",
             "Return one entry for every frame of the sequence.",
         )
     refuse_not_finite(output)

@@ -195,7 +195,9 @@ def freeze(network: nn.Module, parts: Sequence[str]) -> list[str]:
         frozen += own
     if parts and set(frozen) >= set(names):
         raise MedbenchError(
-            "init.frozen", f"Nothing is left to learn with {', '.join(parts)} frozen.", "Freeze less."
+            "init.frozen",
+            f"No parameter is left to train with {', '.join(parts)} frozen.",
+            "Freeze fewer parts.",
         )
     for name in frozen:
         names[name].requires_grad_(False)

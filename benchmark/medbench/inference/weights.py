@@ -88,7 +88,7 @@ def no_such_checkpoint(path: Path, words: Sequence[str] = ()) -> MedbenchError:
     beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     near = nearest_names(path.name.lower(), words) if len(path.parts) == 1 else []
     near = (near or [str(path.with_name(name)) for name in nearest_names(path.name, beside)])[:1]
-    also = f" A file, {' or '.join(words)} is due." if words else ""
+    also = f" Expected a file, {' or '.join(words)}." if words else ""
     meant = f"Did you mean {near[0]}?" if near else "Check --weights."
     return MedbenchError("weights.missing", f"{path}: there is no such checkpoint.", meant + also)
 
@@ -144,7 +144,7 @@ def _is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _stored(content: bytes, path: Path) -> Any:
-    """What the bytes of a checkpoint hold: tensors and plain values."""
+    """Contents of a checkpoint's bytes: tensors and plain values."""
     import pickle
 
     import torch

@@ -1,4 +1,4 @@
-"""What other programs put around parameters when they save them, taken off again."""
+"""Removal of wrappers that other programs put around parameters when they save them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files show, as a hash that does not depend on their format, so that copies are found."""
+"""Hashes of the content that files show, whatever their format, so that copies are found."""
 
 from __future__ import annotations
 

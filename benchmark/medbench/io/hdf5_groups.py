@@ -151,19 +151,19 @@ def _read(path: Path, group: h5py.Group, name: str) -> npt.NDArray[Any]:
 
 
 def write_groups(
-    path: Path, groups: Mapping[str, Mapping[str, Any]], told: Mapping[str, str] | None = None
+    path: Path, groups: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str] | None = None
 ) -> None:
     """Write groups of named arrays, compressed, atomically; equal values give equal bytes.
 
     Args:
         path: the file.
         groups: name of the group -> name -> array or number.
-        told: text attributes of the whole file.
+        texts: text attributes of the whole file.
     """
     import h5py
 
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, text in (told or {}).items():
+        for name, text in (texts or {}).items():
             file.attrs[name] = text
         for group, arrays in groups.items():
             for name, value in arrays.items():

@@ -115,7 +115,7 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
     if dtype != np.uint8 or n_channels != channels:
         raise MedbenchError(
             "data.slide_format",
-            f"{path}: has {n_channels} channel{'s' * (n_channels != 1)} of {dtype}; an {due} is due.",
+            f"{path}: has {n_channels} channel{'s' * (n_channels != 1)} of {dtype}, expected an {due}.",
             "Convert it, or copy the original again.",
         )
     page = file.series[0].levels[0].pages[0]
@@ -128,8 +128,8 @@ def _facts(path: Path, file: Any, channels: int) -> SlideFacts:
     if channels == 1 and page.tags.valueof(274, 1) in range(2, 9):
         raise MedbenchError(
             "data.turned",
-            f"{path}: says that its rows and columns are to be turned or mirrored (orientation).",
-            "Save the mask as it is to be laid on its slide.",
+            f"{path}: has an orientation tag, by which some readers turn the image and others do not.",
+            "Save the mask in the orientation of its slide, without the tag.",
         )
     block = int(np.prod(page.chunks)) * dtype.itemsize
     if block > LARGEST_BLOCK_BYTES and page.compression != 1:

@@ -31,7 +31,7 @@ _DEMUXERS = {"AVI": "avi", "MP4": "mov", "Matroska": "matroska", "ASF": "asf", "
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """What a file announces.
+    """Facts in a video's header.
 
     Attributes:
         frames_per_second: average rate.

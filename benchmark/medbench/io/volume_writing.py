@@ -39,14 +39,18 @@ def write_volume(path: Path, volume: Volume) -> None:
     encode = _ENCODERS.get(suffix_of(path.name))
     if encode is None:
         suffixes = ", ".join(_ENCODERS)
-        raise MedbenchError("file.unwritable", f"{path}: volumes are not written so.", f"Known: {suffixes}.")
+        raise MedbenchError(
+            "file.unwritable",
+            f"{path}: '{path.suffix}' is no volume format that medbench writes.",
+            f"Known: {suffixes}.",
+        )
     array = np.ascontiguousarray(volume.array)
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     if array.dtype.str[1:] not in _METAIMAGE or not 2 <= array.ndim <= 4:
         raise MedbenchError(
             "file.unwritable",
-            f"{path}: an array of {array.ndim} axes and type {array.dtype} has no place in a volume file.",
+            f"{path}: an array of {array.ndim} axes and type {array.dtype} cannot be written as a volume.",
             "Give integers or floating-point numbers, 2 to 4 axes.",
         )
     content = encode(array.astype(array.dtype.newbyteorder("<"), copy=False), volume)

@@ -134,7 +134,7 @@ def _verdict(metric: MetricSpec, difference: float | None, ends: Sequence[float 
 
 
 def sentences(constant: Run, run: Run, challenge: Challenge) -> list[str]:
-    """What a report says of a run against the constant baseline, a sentence for each column it fails in."""
+    """Sentences on a run against the constant baseline, one for each column that does not lie above it."""
     pairs = against(constant, run, challenge)
     lines = []
     for name, (difference, *ends) in pairs["differences"].items():

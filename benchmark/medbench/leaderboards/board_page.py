@@ -131,29 +131,34 @@ _COST_HELP = {
 
 
 def _help(name: str) -> str:
-    """What a heading means, where the words of the heading do not say it."""
+    """Explanation of a heading, where the heading needs one."""
     return _HELP.get(name) or next((words for cost, words in _COST_HELP.items() if name.startswith(cost)), "")
 
 
 def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
     metrics = {heading(metric): metric for metric in table.metrics}
-    made = []
+    columns = []
     for name in headings(table):
         metric = metrics.get(name)
         word = name in ("model", "who", "source", "run")
         if metric is None:
             shown = "rank (95 % range)" if name == "rank" and ranges else name
-            made.append(PageHeading(shown, _help(name), word=word))
+            columns.append(PageHeading(shown, _help(name), word=word))
         else:
-            made.append(
-                PageHeading(name, f"definition {metric.convention}", metric.better, metric.convention)
+            columns.append(
+                PageHeading(
+                    name,
+                    f"definition {metric.convention}",
+                    "" if metric.signed else metric.better,
+                    metric.convention,
+                )
             )
-    return made
+    return columns
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """What the rows of a table share: its number, the evidence, ends of the columns, ranges of the ranks."""
+    """Context of a table's rows: its number, the evidence, ends of the columns, ranges of the ranks."""
 
     place: int
     table: Table

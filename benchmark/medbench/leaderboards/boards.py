@@ -385,7 +385,7 @@ def _best_first(entries: Sequence[Entry], metric: MetricSpec) -> tuple[Entry, ..
 
 
 def published_name(result: Mapping[str, Any]) -> str:
-    """What a table calls a published number: its authors or model, and the name on the board if another."""
+    """Title of a published number in a table: its authors or model, and the name on the board if another."""
     nickname = result.get("nickname")
     if not nickname:
         return str(result["name"])

@@ -35,7 +35,7 @@ Ranges = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class CaseFigures:
-    """What the evidence of a table's rows shows.
+    """Figures over the cases of a table's rows, from their evidence.
 
     Attributes:
         drawings: plots.
@@ -69,7 +69,7 @@ class BoardEvidence:
         return self._runs[key]
 
     def hardware(self, key: str) -> str:
-        """What a row's run was on: accelerator, or processor with its cores; empty where it is not known."""
+        """Hardware of a row's run: accelerator, or processor with its cores; empty where it is not known."""
         try:
             own = self._record(key)["environment"]
             return printable(str(own["accelerator"] or f"{own['processor']}, {own['cores']} cores"))
@@ -77,7 +77,7 @@ class BoardEvidence:
             return ""
 
     def time(self, key: str) -> RunTime | None:
-        """What a row's run took to predict a case; ``None`` where it is not on record."""
+        """Time that a row's run took to predict a case; ``None`` where it is not on record."""
         machine = self.hardware(key)
         try:
             phases, cases = self._record(key)["time_s"], self._record(key)["cases_timed"]

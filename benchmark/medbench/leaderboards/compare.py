@@ -71,7 +71,8 @@ class Difference:
         hypotheses: size of the family; 0 when this row is not of it.
         margin: the largest difference that was said not to matter.
         p_equivalence: of two one-sided t tests that the difference lies within ± ``margin``.
-        by_group: the groups' mean differences; ``None`` for metrics that a single group has no value of.
+        by_group: the groups' mean differences; ``None`` for metrics that a single group has no value of, and
+            for signed ones, of which neither direction is better.
     """
 
     metric: MetricSpec
@@ -199,7 +200,7 @@ def _check_margin(margin: float | None, named: Sequence[MetricSpec]) -> None:
         raise MedbenchError(
             "compare.margin",
             f"A margin of {margin} is not above 0.",
-            "Give the largest difference that is none.",
+            "Give the largest difference that counts as equivalent.",
         )
     if len({spec.unit for spec in named}) != 1:
         raise MedbenchError(
@@ -289,7 +290,7 @@ def _difference(
         least_p=paired.least_p(parts.differing, pair.groups),
         margin=margin,
         p_equivalence=_equivalence(difference, parts.without, margin),
-        by_group=None if pair.metric.pooled else _by_group(pair),
+        by_group=None if pair.metric.pooled or pair.metric.signed else _by_group(pair),
     )
 
 

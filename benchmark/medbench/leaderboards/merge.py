@@ -27,7 +27,7 @@ _RESULT = ("metrics", "counts", "manifest_sha256", "split", "data")
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a challenge's board got: number of new rows, and of rows that it had already."""
+    """Result of a merge for one challenge: number of new rows, and of rows that were there already."""
 
     challenge: str
     new: int
@@ -96,6 +96,6 @@ def _refuse_conflict(path: Path, line: Line, here: Line) -> None:
         key = str(line.row["key"])[:8]
         raise MedbenchError(
             "leaderboard.conflict",
-            f"{path}, line {line.number}: the row {key} says another {cell} than the row of that key here.",
+            f"{path}, line {line.number}: the row {key} differs in {cell} from the row here.",
             "Verify both leaderboards (medbench leaderboard verify), and take the wrong row out.",
         )

@@ -12,7 +12,7 @@ _NOT_SETTINGS = ("cases", "plugins", "substitute")
 
 
 def entry_names(rows: Sequence[Row]) -> list[str]:
-    """What a table calls its rows, in their order.
+    """Titles of a table's rows, in their order.
 
     A name is the title with recipe, its changed settings and the model's options, then the marks. Where rows
     would read alike, seeds, settings, weights, code and at last the key are added, as far as they differ.
@@ -28,7 +28,7 @@ def entry_names(rows: Sequence[Row]) -> list[str]:
 
 
 def marks(row: Row) -> list[str]:
-    """What a reader must know of a row before comparing it: reference, untrained weights, subset."""
+    """Marks of a row that a reader must know before comparing: reference, untrained weights, subset."""
     own = []
     if row.get("mark") or row.get("reference_row"):
         own.append(str(row.get("mark") or "reference"))
@@ -44,7 +44,7 @@ def marks(row: Row) -> list[str]:
 
 
 def without_seed(row: Row) -> str:
-    """What rows that differ in nothing but seeds, and so in their weights, have in common."""
+    """Key that rows share which differ in nothing but seeds, and so in their weights."""
     names = ("model", "title", "options", "recipe", "recipe_changes", "training_split", "settings", "weights",
              "mark", "reference_row", "untrained_parts", "code_sha256")  # fmt: skip
     facts = {name: row.get(name) for name in names}

@@ -1,4 +1,4 @@
-"""What a paired difference is made of: the values that both runs have, and what each group contributes."""
+"""Parts of a paired difference: the values that both runs have, and what each group contributes."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What interval and tests of a difference are made of.
+    """Parts from which interval and tests of a difference are computed.
 
     Attributes:
         contributions: of the groups; ``None`` where no group differs.

@@ -135,8 +135,9 @@ def rank_runs(
 
     Raises:
         MedbenchError: ``rank.runs`` for fewer than two or one named twice, ``rank.marked`` for one whose
-            results are never ranked, ``compare.population`` when they were not measured on the same,
-            ``ranking.cases``, ``metric.unknown``.
+            results are never ranked, ``rank.signed`` for a column without a better direction,
+            ``compare.population`` when they were not measured on the same, ``ranking.cases``,
+            ``metric.unknown``.
     """
     names = [run.title for run in runs]
     if len(set(names)) < max(2, len(names)):
@@ -151,6 +152,13 @@ def rank_runs(
     record = runs[0].record
     challenge = load_challenge(record.challenge.name)
     candidates = [challenge.metric(name) for name in metrics] or [m for m in challenge.metrics if m.headline]
+    for spec in candidates:
+        if spec.signed:
+            raise MedbenchError(
+                "rank.signed",
+                f"{spec.title}: is a signed difference, of which 0 is best and neither direction.",
+                "Rank by a column of its size, such as its absolute value.",
+            )
     specs = [spec for spec in candidates if all(spec.name in run.record.metrics for run in runs)]
     entries = _Entries(challenge, runs)
     weights = np.concatenate(

@@ -267,7 +267,7 @@ def check_against_runs(path: Path, line: Line, runs: Path | None) -> Run | None:
         if run.record.key == key and differing:
             raise MedbenchError(
                 "leaderboard.disagrees",
-                f"{path}, line {line.number}: says another {differing} than {record}.",
+                f"{path}, line {line.number}: differs in {differing} from {record}.",
                 "Repeat the run's command; it writes record and row anew.",
             )
     return own_run

@@ -98,7 +98,7 @@ def _group_cell(own: SubgroupRecord) -> dict[str, Any]:
 
 
 def _training(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What a row says of the training: the whole recipe with its changes, the start, and the command."""
+    """Facts of the training in a row: the whole recipe with its changes, the start, and the command."""
     if not facts:
         return None
     names = ("recipe", "recipe_changes", "start", "train_command", "parents")

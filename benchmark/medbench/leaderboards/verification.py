@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Verification:
-    """What was verified of a leaderboard.
+    """Results of the verification of a leaderboard.
 
     Attributes:
         challenge: its name.

@@ -55,7 +55,7 @@ def check_spacing(spacing: SpacingLike | None, ndim: int) -> Spacing:
     if isinstance(spacing, str):
         if spacing != "pixel":
             raise MedbenchError(
-                "metric.spacing", f"Unknown spacing '{spacing}'.", 'The only word is "pixel".'
+                "metric.spacing", f"Unknown spacing '{spacing}'.", 'Give numbers in mm, or "pixel".'
             )
         return (1.0,) * ndim
     steps = tuple(float(step) for step in spacing)

@@ -243,8 +243,8 @@ def evaluate_arrays(
         MedbenchError: as :func:`score`; ``metric.family`` for an id that does not compare masks.
 
     >>> a = np.zeros((6, 6), np.uint8); a[1:4, 1:4] = 1; a[4:, 4:] = 2
-    >>> found = evaluate_arrays(a, a.T, ["dice", "hd"], {"both": (1, 2), "two": 2}, spacing_mm=(1, 1))
-    >>> found["two"]["dice"].value, found["both"]["hd"].value
+    >>> scores = evaluate_arrays(a, a.T, ["dice", "hd"], {"both": (1, 2), "two": 2}, spacing_mm=(1, 1))
+    >>> scores["two"]["dice"].value, scores["both"]["hd"].value
     (1.0, 0.0)
     """
     first, second = same_shape(reference, prediction)

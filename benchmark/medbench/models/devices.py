@@ -77,7 +77,7 @@ def cuda_index(device: str) -> int:
 
 
 def visible_cuda(number: int) -> str:
-    """What ``CUDA_VISIBLE_DEVICES`` calls a CUDA device of this process, to show a child process it alone.
+    """Name of a CUDA device of this process for ``CUDA_VISIBLE_DEVICES`` of a child process.
 
     Args:
         number: of the device here, from 0 on; a job of a cluster may see some of the machine's devices.

@@ -199,7 +199,7 @@ def check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
 
 
 def factory_of(name: str) -> Factory | str:
-    """What builds a model: a plug-in's function, or ``"module:callable"`` of its card.
+    """The factory of a model: a plug-in's function, or ``"module:callable"`` of its card.
 
     Raises:
         MedbenchError: ``model.unknown`` with the nearest names.

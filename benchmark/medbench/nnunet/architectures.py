@@ -1,4 +1,4 @@
-"""What nnU-Net's plans may name: a closed table of networks, layers and steps.
+"""Names that nnU-Net's plans may use: a closed table of networks, layers and steps.
 
 nnU-Net imports and calls whatever its plans name, so plans from elsewhere could run any code. Nothing is
 built of plans before every name in them was found here.

@@ -31,7 +31,7 @@ def read_start(path: Path, cache: Path) -> Checkpoint:
         MedbenchError: ``weights.unsafe``, ``weights.corrupt``, ``weights.not_finite`` and others of
             :mod:`medbench.nnunet.files`.
     """
-    if is_model(path):
+    if path.suffix != ".pth" and is_model(path):
         checkpoint = load_checkpoint(import_weights(path, "nnunet", cache))
     else:
         checkpoint = _native(path) or load_checkpoint(path)

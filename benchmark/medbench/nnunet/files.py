@@ -36,7 +36,7 @@ MOST_TIMES = 20
 
 def is_model(path: Path) -> bool:
     """Whether a path is a model of nnU-Net, a folder or an archive with plans, and no medbench checkpoint."""
-    if path.is_dir():
+    if path.is_dir() or _fold_of(path) is not None:
         return True
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
@@ -52,8 +52,8 @@ def import_weights(path: Path, model: str, cache: Path) -> Path:
     """A medbench checkpoint with the weights of a model folder or archive, made once and cached.
 
     Args:
-        path: a folder ``TRAINER__PLANS__CONFIGURATION``, one that holds exactly one of them, or an archive
-            by ``nnUNetv2_export_model_to_zip``.
+        path: a folder ``TRAINER__PLANS__CONFIGURATION``, one that holds exactly one of them, one of its
+            folds or checkpoints, or an archive by ``nnUNetv2_export_model_to_zip``.
         model: model name for the checkpoint's facts.
         cache: folder of cached checkpoints.
 
@@ -63,6 +63,11 @@ def import_weights(path: Path, model: str, cache: Path) -> Path:
     """
     if not path.is_file() and not path.is_dir():
         raise MedbenchError("weights.missing", f"{path}: there is no such model.", "Check --weights.")
+    fold = _fold_of(path)
+    if fold is not None:
+        name = fold.name.removeprefix("fold_")
+        one = {name: path} if path.is_file() else {name: _checkpoints(fold.parent, path, fold.name)[name]}
+        return _cached_checkpoint(_model_folder(fold.parent, path), path, model, cache, one)
     if path.is_dir():
         return _cached_checkpoint(_model_folder(path, path), path, model, cache)
     cache.mkdir(parents=True, exist_ok=True)
@@ -143,14 +148,21 @@ def _model_folder(folder: Path, source: Path) -> Path:
     return folders[0]
 
 
-def _checkpoints(folder: Path, source: Path) -> dict[str, Path]:
+def _fold_of(path: Path) -> Path | None:
+    """The fold of a model folder that a path is or lies in; ``None`` for any other path."""
+    place = path if path.is_dir() else path.parent
+    is_fold = place.name.startswith("fold_") and (place.parent / PLANS).is_file()
+    return place if is_fold and (path.is_dir() or path.suffix == ".pth") else None
+
+
+def _checkpoints(folder: Path, source: Path, pattern: str = "fold_*") -> dict[str, Path]:
     """Checkpoints by fold, all of one kind: of the finished folds, or, where none is finished, the best.
 
     ``all`` only where there is no other, as nnU-Net chooses.
     """
     paths: dict[str, Path] = {}
     for name in CHECKPOINTS:
-        places = [place for place in sorted(folder.glob("fold_*")) if (place / name).is_file()]
+        places = [place for place in sorted(folder.glob(pattern)) if (place / name).is_file()]
         paths = {place.name.removeprefix("fold_"): place / name for place in places}
         if paths:
             break
@@ -165,8 +177,10 @@ def _checkpoints(folder: Path, source: Path) -> dict[str, Path]:
     return paths
 
 
-def _cached_checkpoint(folder: Path, source: Path, model: str, cache: Path) -> Path:
-    checkpoints = _checkpoints(folder, source)
+def _cached_checkpoint(
+    folder: Path, source: Path, model: str, cache: Path, checkpoints: dict[str, Path] | None = None
+) -> Path:
+    checkpoints = checkpoints or _checkpoints(folder, source)
     files = [folder / PLANS, folder / DATASET, *checkpoints.values()]
     digests = {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
     checkpoint = cache / f"nnunet-{sha256_json([_FORM, model, digests])[:24]}.pt"

@@ -11,7 +11,7 @@ _OF_DATASET = ("labels", "channel_names", "regions_class_order")
 
 
 def preparation_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of its training's plans and data set; empty where it says nothing.
+    """Preparation by a checkpoint's plans and data set; empty where the checkpoint has none.
 
     Args:
         arguments: of the trainer, as nnU-Net keeps them in a checkpoint.
@@ -23,7 +23,7 @@ def preparation_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepared_by(plans: Mapping[str, Any], configuration: Any) -> dict[str, Any]:
-    """What plans prescribe of the preparation of data for a configuration, inherited settings included."""
+    """Preparation of data that plans prescribe for a configuration, inherited settings included."""
     configurations = plans.get("configurations")
     settings: dict[str, Any] = {}
     names: list[Any] = []

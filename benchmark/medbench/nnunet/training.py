@@ -187,8 +187,10 @@ class Nnunet:
             for fold, history in histories.items()
             if fold != "all" and any(value is not None for value in history["pseudo_dice"])
         ]
+        batch = facts["plans"]["configurations"][facts["configuration"]]["batch_size"]
         checkpoint_facts = {
             **order.facts,
+            "hardware": {**order.facts["hardware"], "effective_batch": batch},
             "recipe": recipe.as_json(),
             "image_size": facts["image_size"],
             "n_training_images": count,
@@ -246,11 +248,13 @@ def _present(hardware: Hardware) -> Hardware:
     if hardware.nodes != 1 or hardware.devices not in (1, "auto") or hardware.precision != "32":
         raise MedbenchError(
             "nnunet.hardware",
-            "nnU-Net trains here on one device at its own precision.",
+            "nnU-Net trains on one device and sets the precision itself.",
             "Leave --devices, --nodes and --precision out; train folds side by side instead.",
         )
     if hardware.passes != 1:
-        raise MedbenchError("nnunet.hardware", "nnU-Net adds up no passes.", "Leave --accumulate out.")
+        raise MedbenchError(
+            "nnunet.hardware", "nnU-Net does not accumulate gradients.", "Leave --accumulate out."
+        )
     return present_hardware(replace(hardware, devices=1))
 
 

@@ -274,8 +274,10 @@ def _plain_attention() -> Iterator[None]:
 
 
 def _kept_for_backward(network: nn.Module, inputs: tuple[Tensor, ...]) -> int:
-    given = [value for value in inputs if isinstance(value, Tensor)]
-    own = {tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), *given)}
+    tensors = [value for value in inputs if isinstance(value, Tensor)]
+    own = {
+        tensor.untyped_storage()._cdata for tensor in (*network.parameters(), *network.buffers(), *tensors)
+    }
     storages: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:

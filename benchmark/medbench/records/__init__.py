@@ -1,1 +1,1 @@
-"""What a run leaves on disk: record, rows of cases, phases and page, in a folder named by the run's key."""
+"""Run directories: record, rows of cases, phases and page, in a folder named by the run's key."""

@@ -21,8 +21,11 @@ from medbench.core.result_table import CaseRow
 from medbench.records.shell import words
 
 MARK_MARGIN_PX = 8
-LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1600, "detail": 1024}
-_JPEG_QUALITY, LARGEST_PNG_BYTES = 88, 250_000
+LARGEST_SIDE_PX = {"case": 384, "slice": 384, "overview": 1280, "detail": 640}
+TOLERANCE_PX = {"case": 0.0, "slice": 0.0, "overview": 0.75, "detail": 0.75}
+"""How far the outlines of large images may lie off their masks; they have many corners."""
+_JPEG_QUALITY = {"case": 88, "slice": 88, "overview": 80, "detail": 80}
+LARGEST_PNG_BYTES = 250_000
 LETTERS_OF_A_SIDE = 24
 """Heights of a letter of a box's text along the longer side of an image."""
 Mask = npt.NDArray[np.bool_]
@@ -181,7 +184,7 @@ def _frame(illustration: Illustration) -> Frame:
     height, width = (max(1, round(side * scale)) for side in image.shape[:2])
     small = resize_image(image, height, width) if scale < 1 else image
     return Frame(
-        _data_url(small, lossless=illustration.kind == "case"),
+        _data_url(small, illustration.kind),
         overlay(illustration, scale),
         illustration.caption,
         illustration.worst,
@@ -189,15 +192,15 @@ def _frame(illustration: Illustration) -> Frame:
     )
 
 
-def _data_url(image: npt.NDArray[np.uint8], lossless: bool) -> str:
-    """The image as a ``data:`` address: PNG if it is to be lossless and small then, else JPEG."""
+def _data_url(image: npt.NDArray[np.uint8], kind_of_image: str) -> str:
+    """The image as a ``data:`` address: PNG for a whole image that is small then, else JPEG."""
     import cv2
 
     bgr = np.ascontiguousarray(image[:, :, ::-1])
-    _, content = cv2.imencode(".png", bgr) if lossless else (True, np.zeros(0, np.uint8))
+    _, content = cv2.imencode(".png", bgr) if kind_of_image == "case" else (True, np.zeros(0, np.uint8))
     kind = "png"
     if not 0 < len(content) <= LARGEST_PNG_BYTES:
-        _, content = cv2.imencode(".jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        _, content = cv2.imencode(".jpeg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY[kind_of_image]])
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(content.tobytes()).decode()}"
 
@@ -216,9 +219,10 @@ def overlay(illustration: Illustration, scale: float = 1.0) -> str:
         resize_labels(np.ascontiguousarray(labels, np.uint8), height, width)
         for labels in (illustration.reference, illustration.prediction)
     )
-    parts = [*_errors(reference, prediction)]
+    tolerance = TOLERANCE_PX[illustration.kind]
+    parts = [*_errors(reference, prediction, tolerance)]
     for labels, side in ((reference, "reference"), (prediction, "prediction")):
-        shapes = "".join(_outline(labels == label) for label in np.unique(labels[labels > 0]))
+        shapes = "".join(_outline(labels == label, 1, tolerance) for label in np.unique(labels[labels > 0]))
         parts += [f'<path class="{side}" d="{shapes}"/>'] if shapes else []
     letter = max(height, width) / LETTERS_OF_A_SIDE
     for box in illustration.reference_boxes:
@@ -232,23 +236,34 @@ def overlay(illustration: Illustration, scale: float = 1.0) -> str:
     return f'<svg class="over" viewBox="0 0 {width} {height}" aria-hidden="true">{"".join(parts)}</svg>'
 
 
-def _errors(reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -> Iterator[str]:
+def _errors(
+    reference: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], tolerance: float
+) -> Iterator[str]:
     """Pixels of a structure that the prediction lacks, and ones that it has too many or calls otherwise."""
     missed = (reference > 0) & (prediction == 0)
     wrong = (prediction > 0) & (prediction != reference)
     for mask, kind in ((missed, "missed"), (wrong, "wrong")):
         if mask.any():
-            yield f'<g class="errors {kind}"><path fill-rule="evenodd" d="{_outline(mask, 2)}"/></g>'
+            shapes = _outline(mask, 2, tolerance)
+            yield f'<g class="errors {kind}"><path fill-rule="evenodd" d="{shapes}"/></g>'
 
 
-def _outline(mask: Mask, finer: int = 1) -> str:
-    """The contours of a mask as a path; ``finer`` > 1 keeps the area of regions one pixel wide."""
+def _outline(mask: Mask, finer: int, tolerance: float) -> str:
+    """The contours of a mask as a path.
+
+    Args:
+        mask: the region.
+        finer: more than 1 keeps the area of regions one pixel wide.
+        tolerance: pixels that the path may lie off the contours.
+    """
     import cv2
 
     own = np.ascontiguousarray(mask, np.uint8)
     if finer > 1:
         own = np.repeat(np.repeat(own, finer, 0), finer, 1)
     contours, _ = cv2.findContours(own, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    if tolerance:
+        contours = [cv2.approxPolyDP(contour, tolerance * finer, closed=True) for contour in contours]
     return "".join(_path((contour.reshape(-1, 2) + 0.5) / finer) for contour in contours)
 
 

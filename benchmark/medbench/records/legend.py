@@ -35,4 +35,5 @@ def _definition(metric: MetricSpec) -> Definition:
         return Definition(
             metric.convention, metric.title, metric.unit, metric.better, "Defined by the challenge.", ""
         )
-    return Definition(own.id, own.title, metric.unit, metric.better, own.definition, own.source)
+    better = "nearer to 0" if metric.signed else metric.better
+    return Definition(own.id, own.title, metric.unit, better, own.definition, own.source)

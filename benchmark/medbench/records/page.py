@@ -37,11 +37,14 @@ WORST, TYPICAL, UNSCORED = 12, 2, 4
 LISTED = 2 * WORST
 """Worst cases that are listed at most, where some have no prediction."""
 MOST_DISTRIBUTIONS = 8
+MOST_IMAGE_BYTES = 13_000_000
+"""Images of a page and their outlines; cases beyond are listed without one."""
+FULL = "the images of the cases above fill this page."
 
 
 @dataclass(frozen=True, slots=True)
 class ReportNotes:
-    """What a report says besides the record.
+    """Contents of a report besides the record.
 
     Attributes:
         sealed: whether hashes show that record and rows were not edited.
@@ -234,7 +237,23 @@ def _galleries(
     galleries = [
         Gallery(title, case_figures(challenge, cases, own, predictions, texts)) for title, own in parts
     ]
-    return [gallery for gallery in galleries if gallery.figures]
+    return _within([gallery for gallery in galleries if gallery.figures])
+
+
+def _within(galleries: Sequence[Gallery]) -> list[Gallery]:
+    """The galleries with images as far as they fit into a page; a case beyond keeps its place."""
+    total, made = 0, []
+    for gallery in galleries:
+        figures: list[Figure] = []
+        for figure in gallery.figures:
+            total += sum(len(frame.source) + len(frame.overlay) for frame in figure.frames)
+            if total <= MOST_IMAGE_BYTES or not figure.frames:
+                figures.append(figure)
+            elif not figures or (figures[-1].case, figures[-1].without_image) != (figure.case, FULL):
+                text = figure.scores or figure.caption
+                figures.append(Figure(figure.case, "case", text, "", (), without_image=FULL))
+        made.append(replace(gallery, figures=figures))
+    return made
 
 
 def _worst_first(rows: Sequence[CaseRow], ordering: MetricSpec) -> list[CaseRow]:

@@ -69,9 +69,9 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
     Raises:
         MedbenchError: ``run.unknown``, ``run.ambiguous`` or ``run.damaged``.
     """
-    declared = named_predictions(str(name))
-    if declared is not None:
-        return _last_evaluation(declared, runs)
+    named = named_predictions(str(name))
+    if named is not None:
+        return _last_evaluation(named, runs)
     path = Path(name)
     if path.is_dir() or path.is_file():
         return read_run(path if path.is_dir() else path.parent)
@@ -82,34 +82,36 @@ def find_run(name: str | Path, runs: Path, leaderboards: Path | None = None) -> 
         boards = f", and no row in {leaderboards}," if leaderboards is not None else ""
         raise MedbenchError(
             "run.unknown",
-            f"{name}: is no run folder, and no run in {runs}{boards} has a key that begins so.",
+            f"{name}: is no run folder, and no run in {runs}{boards} has a key that begins with this name.",
             "Give the folder that medbench run printed, or at least four letters of the key.",
         )
     if len(folders) > 1:
         names = ", ".join(map(str, folders[:4]))
         raise MedbenchError(
-            "run.ambiguous", f"{name}: several runs begin so: {names}.", "Give more letters of the key."
+            "run.ambiguous",
+            f"{name}: several keys begin with this name: {names}.",
+            "Give more letters of the key.",
         )
     return read_run(folders[0])
 
 
-def _last_evaluation(declared: NamedPredictions, runs: Path) -> Run:
+def _last_evaluation(named: NamedPredictions, runs: Path) -> Run:
     """The newest evaluation of declared predictions."""
-    records = list(runs.glob(f"{declared.challenge or '*'}/{PREDICTIONS}/*/{RECORD}"))
+    records = list(runs.glob(f"{named.challenge or '*'}/{PREDICTIONS}/*/{RECORD}"))
     evaluated = [read_run(path.parent) for path in sorted(records, key=lambda path: path.stat().st_mtime_ns)]
-    own = [run for run in evaluated if run.record.model.title == printable(declared.title)]
+    own = [run for run in evaluated if run.record.model.title == printable(named.title)]
     if not own:
         raise MedbenchError(
             "run.unknown",
-            f"{declared.name}: these predictions of medbench.toml were not evaluated in {runs} yet.",
-            f"medbench evaluate -p {declared.name}" + ("" if declared.challenge else " -c CHALLENGE"),
+            f"{named.name}: these predictions of medbench.toml were not evaluated in {runs} yet.",
+            f"medbench evaluate -p {named.name}" + ("" if named.challenge else " -c CHALLENGE"),
         )
     challenges = sorted({run.record.challenge.name for run in own})
     if len(challenges) > 1:
         raise MedbenchError(
             "run.ambiguous",
-            f"{declared.name}: was evaluated on {', '.join(challenges)}.",
-            f"Add challenge to [predictions.{declared.name}], or give the key.",
+            f"{named.name}: was evaluated on {', '.join(challenges)}.",
+            f"Add challenge to [predictions.{named.name}], or give the key.",
         )
     return own[-1]
 

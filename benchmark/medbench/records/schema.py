@@ -14,7 +14,7 @@ class _Part(BaseModel):
 
 
 class ModelRecord(_Part):
-    """What predicted."""
+    """The model that predicted."""
 
     name: str = Field(description="model name, or 'predictions' for a scored folder")
     title: str = Field(description="how tables call it")
@@ -34,7 +34,7 @@ class ModelRecord(_Part):
 
 
 class ChallengeRecord(_Part):
-    """What it was measured on."""
+    """The challenge that a run was measured on."""
 
     name: str
     title: str

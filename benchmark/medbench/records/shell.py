@@ -1,4 +1,4 @@
-"""What all pages share: one style, one script, the policy that names their hashes, and small parts."""
+"""Frame of all pages: one style, one script, the policy that names their hashes, and small parts."""
 
 from __future__ import annotations
 

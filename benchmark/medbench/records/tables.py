@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from medbench.core.errors import MedbenchError
 from medbench.core.result_table import MetricSpec
+from medbench.metrics.catalogue import METRICS
 from medbench.statistics.intervals import Aggregate
 
 if TYPE_CHECKING:
@@ -31,9 +34,20 @@ def interval(low: float | None, high: float | None, unit: str) -> str:
 
 
 def heading(metric: MetricSpec | MetricRecord) -> str:
-    """Heading of a metric's column with unit and direction, such as ``HD PS+FH [px] ↓``."""
+    """Heading of a metric's column with unit and direction, such as ``HD PS+FH [px] ↓``, ``DF [mm] → 0``."""
     unit = f" [{metric.unit}]" if metric.unit else ""
-    return f"{metric.title}{unit} {'↑' if metric.better == 'higher' else '↓'}"
+    arrow = "→ 0" if _signed(metric) else "↑" if metric.better == "higher" else "↓"
+    return f"{metric.title}{unit} {arrow}"
+
+
+def _signed(metric: MetricSpec | MetricRecord) -> bool:
+    """Whether 0 is best and neither direction; of a record's column the definition says so."""
+    if isinstance(metric, MetricSpec):
+        return metric.signed
+    try:
+        return METRICS.get(metric.convention).range == (-math.inf, math.inf)
+    except MedbenchError:
+        return False
 
 
 def distinct_headings(metrics: Mapping[str, MetricSpec] | Mapping[str, MetricRecord]) -> dict[str, str]:
@@ -108,8 +122,7 @@ def spread_rows(metrics: Mapping[str, MetricRecord]) -> list[tuple[str, ...]]:
             f"{number(own.mean, metric.unit)} ± {number(own.sd, metric.unit)}",
             number(own.median, metric.unit),
             interval(own.q25, own.q75, metric.unit),
-            number(own.worst, metric.unit),
-            own.worst_case,
+            *(("–", "–") if _signed(metric) else (number(own.worst, metric.unit), own.worst_case)),
             str(own.cases),
         )
         for name, metric in metrics.items()

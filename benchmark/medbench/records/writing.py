@@ -131,7 +131,7 @@ def _settings(subject: Subject, settings: Mapping[str, Any], rows: Sequence[Case
 
 
 def substitute_of(data: Data) -> str:
-    """What real data are that stand for a release, as their file ``substitute.txt`` says; else empty.
+    """Name of the real data that stand in for a release, from their file ``substitute.txt``; else empty.
 
     Raises:
         MedbenchError: for a file that is no text.

@@ -11,7 +11,7 @@ from medbench.challenges.base import Challenge
 from medbench.challenges.declared.challenge import declared_challenge
 from medbench.challenges.declared.declaration import read_declaration
 from medbench.challenges.declared.items import find_items
-from medbench.challenges.declared.splits import members, refuse_few
+from medbench.challenges.declared.splits import refuse_few, split_ids
 from medbench.challenges.declared.survey import survey
 from medbench.challenges.declared.survey_coco import Survey
 from medbench.challenges.declared.writing import append_declaration, name_of
@@ -21,7 +21,7 @@ from medbench.core.project import PROJECT_FILE, find_project, read_project
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user says of the data besides the folder.
+    """Options of a declaration: groups, labels, folds, seed.
 
     Attributes:
         group: regular expression on case names.
@@ -84,8 +84,8 @@ def declare(
     refuse_few(trial, cases)
     path = append_declaration(folder, name, entries, file)
     declaration = read_declaration(name, read_project(path).data[name], path)
-    splits = members(declaration, cases)
-    lines = [f"{folder}: {line}" for line in result.told] + [f"error: {fault}" for fault in result.faults]
+    splits = split_ids(declaration, cases)
+    lines = [f"{folder}: {line}" for line in result.lines] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
     alone = sum(not item.group for item in cases) if declaration.group else 0
     kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
@@ -105,6 +105,12 @@ def declare(
 def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
     entries = dict(result.entries)
     if wishes.labels:
+        own = entries.get("labels")
+        named = {0, *wishes.labels.values()}
+        unnamed = sorted({*own.values()} - named) if isinstance(own, dict) else []
+        if unnamed:
+            values = ", ".join(map(str, unnamed))
+            result.faults.append(f"Masks hold values that no name has: {values}. Name them too: --labels.")
         entries["labels"] = dict(wishes.labels)
     if wishes.group is not None:
         entries["group"] = wishes.group

@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from medbench.core.errors import MedbenchError
 from medbench.core.folders import cache_folder, data_folder, leaderboards_folder, runs_folder
 
 _NEEDED = (
@@ -119,7 +120,11 @@ def _real_data() -> Examined:
     setting = os.environ.get("MEDBENCH_DATA")
     if not setting:
         return Examined("real data (MEDBENCH_DATA)", "not set: synthetic samples are used", True)
-    names = [name for name in list_challenges() if data_folder(name)]
+    try:
+        names = [name for name in list_challenges() if data_folder(name)]
+    except MedbenchError as error:
+        what = "real data (MEDBENCH_DATA)"
+        return Examined(what, f"{setting}: there is no such folder", False, True, error.hint)
     return Examined(
         "real data (MEDBENCH_DATA)",
         f"{setting}: {', '.join(names) or 'no challenge'}",

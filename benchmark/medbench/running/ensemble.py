@@ -36,7 +36,7 @@ _SAME = ("challenge", "split", "data", "files")
 
 @dataclass(frozen=True, slots=True)
 class EnsembleRequest:
-    """What an ensemble is asked for.
+    """Request for an ensemble.
 
     Attributes:
         parents: folders or keys of the runs.
@@ -199,7 +199,7 @@ def _job(run: Run, request: EnsembleRequest, progress: Progress) -> Job:
     if unknown:
         raise MedbenchError(
             "ensemble.task",
-            f"There is no rule that puts {titles(unknown)} together.",
+            f"{titles(unknown).capitalize()} cannot be combined in an ensemble.",
             "Compare the runs instead: medbench compare.",
         )
     return job
@@ -237,11 +237,11 @@ def _model_record(
     kinds = {run.record.model.weights for run in parents}
     digests = [run.record.model.weights_sha256 for run in parents]
     counts = [job.setup.count_parameters() for job in jobs]
-    known = [count for count in counts if count is not None]
+    sizes = [count for count in counts if count is not None]
     return ModelRecord(
         name=NAME,
         title=f"Ensemble of {', '.join(run.record.model.title for run in parents)}",
-        parameters=sum(known) if len(known) == len(counts) else None,
+        parameters=sum(sizes) if len(sizes) == len(counts) else None,
         weights=kinds.pop() if len(kinds) == 1 else "file",
         weights_sha256=sha256_json(digests) if all(digests) else None,
         training=places.hide_all({"parents": list(facts)}),

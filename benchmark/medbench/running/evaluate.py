@@ -53,7 +53,7 @@ class Evaluation(CaseRequest):
 
     @property
     def title(self) -> str:
-        """What the leaderboard calls the entry."""
+        """Title of the entry in the leaderboard."""
         return printable(self.name or self.predictions.resolve().name.removesuffix(".zip"))
 
     def command(self, shared: bool = False) -> str:
@@ -115,9 +115,9 @@ def evaluation_of(
     """
     fields = request_fields(keywords)
     folder = Path(predictions).expanduser()
-    declared = named_predictions(str(predictions))
-    if declared is not None:
-        folder, name, rename = declared.folder, name or declared.title, rename or declared.rename
+    named = named_predictions(str(predictions))
+    if named is not None:
+        folder, name, rename = named.folder, name or named.title, rename or named.rename
     return Evaluation(challenge=challenge, predictions=folder, name=name, rename=rename, **fields)
 
 
@@ -192,16 +192,16 @@ def opened_subject(request: Evaluation, progress: Progress) -> Iterator[tuple[Su
 
 
 def _scored(
-    request: Evaluation, subject: Subject, predictions: Path, score: Scoring, told: tuple[str, Progress]
+    request: Evaluation, subject: Subject, predictions: Path, score: Scoring, clock: tuple[str, Progress]
 ) -> Finished:
     """Score the files of an opened folder and leave record, report and board row."""
     challenge, cases = subject.challenge, subject.cases
-    started, progress = told
+    started, progress = clock
     paths = [located(challenge, case, predictions, request.rename) for case in cases]
     key = _key(request, subject, _digests(request, subject, paths))
     folder = request.runs_root / challenge.name / PREDICTIONS / key[:16]
-    given = {"predictions": request.predictions} if request.predictions.is_dir() else {}
-    note_data_place(key, data=subject.data.root, **given)
+    folders = {"predictions": request.predictions} if request.predictions.is_dir() else {}
+    note_data_place(key, data=subject.data.root, **folders)
     places = places_of(request, subject, predictions)
     rows, timing = score(Opened(challenge, cases, predictions, folder, places, progress))
     notes = [

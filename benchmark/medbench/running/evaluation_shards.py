@@ -38,7 +38,7 @@ def score_shard(
         MedbenchError: as :func:`medbench.running.evaluate.evaluate`.
     """
     with opened_subject(request, progress) as (subject, predictions):
-        asked = {
+        entries = {
             "challenge": request.challenge,
             "split": subject.split,
             "name": request.title,
@@ -46,7 +46,7 @@ def score_shard(
             "cases": request.cases,
             "seed": request.seed,
         }
-        settings = {**asked, "manifest_sha256": subject.manifest_sha256, "code": code_sha256()}
+        settings = {**entries, "manifest_sha256": subject.manifest_sha256, "code": code_sha256()}
         whole = sha256_json({**settings, **plugin_settings()})
         folder = request.runs_root / subject.challenge.name / SHARDS / whole[:16]
         own = folder / f".{shard.number}"
@@ -56,7 +56,7 @@ def score_shard(
         (own / JOURNAL).replace(_rows_file(folder / shard.file_name))
         own.rmdir()
     note_data_place(whole, data=subject.data.root, predictions=request.predictions)
-    entry = {"whole": whole, "shard": shard.number, "shards": shard.of, "asked": asked}
+    entry = {"whole": whole, "shard": shard.number, "shards": shard.of, "asked": entries}
     write_json(folder / shard.file_name, entry)
     return ShardScores(folder, rows)
 
@@ -71,13 +71,13 @@ def holds_evaluation(folder: Path) -> bool:
 
 
 def merge_evaluation(
-    folders: Sequence[Path], given: Mapping[str, Path | None], progress: Progress
+    folders: Sequence[Path], places: Mapping[str, Path | None], progress: Progress
 ) -> Finished:
     """The evaluation whose shards lie in some folders, with record, report and board row.
 
     Args:
         folders: of the shards; one that several shards share is named once.
-        given: ``data`` and ``predictions``, where they lie elsewhere than the shards found them;
+        places: ``data`` and ``predictions``, where they lie elsewhere than the shards found them;
             ``runs`` and ``leaderboards``.
         progress: told of the steps.
 
@@ -86,7 +86,7 @@ def merge_evaluation(
             ``shard.other_files``; ``data.missing`` where nobody knows where the files lie.
     """
     shards = read_shards(folders, "medbench evaluate")
-    request = _request(shards[0][1], folders[0], given)
+    request = _request(shards[0][1], folders[0], places)
     rows = {row.case: row for path, _ in shards for row in shard_rows(_rows_file(path))}
 
     def gather(opened: Opened) -> tuple[list[CaseRow], Timing]:
@@ -99,26 +99,26 @@ def merge_evaluation(
     return evaluate_request(request, gather, progress)
 
 
-def _request(shard: Mapping[str, Any], folder: Path, given: Mapping[str, Path | None]) -> Evaluation:
+def _request(shard: Mapping[str, Any], folder: Path, places_now: Mapping[str, Path | None]) -> Evaluation:
     """The evaluation that a shard is of, on the files where they lie now."""
     places: dict[str, Any] = {}
     for name in ("data", "predictions"):
-        place = given.get(name) or find_data_place(shard["whole"], name)
+        place = places_now.get(name) or find_data_place(shard["whole"], name)
         if place is None:
             raise MedbenchError(
                 "data.missing",
-                f"{folder}: this machine does not know where the {name} of these shards lie.",
-                f"Say so with --{name}.",
+                f"{folder}: the folder of the shards' {name} is not known on this machine.",
+                f"Give the folder with --{name}.",
             )
         places[name] = place
-    asked = dict(shard["asked"])
-    rename = asked.pop("rename")
+    entries = dict(shard["asked"])
+    rename = entries.pop("rename")
     return Evaluation(
-        **asked,
+        **entries,
         **places,
         rename=(rename[0], rename[1]) if rename else None,
-        runs=given.get("runs"),
-        leaderboards=given.get("leaderboards"),
+        runs=places_now.get("runs"),
+        leaderboards=places_now.get("leaderboards"),
     )
 
 

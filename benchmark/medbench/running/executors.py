@@ -17,7 +17,6 @@ from typing import Any
 from medbench.core.errors import MedbenchError
 from medbench.core.extras import require_package
 from medbench.core.machine import usable_cores
-from medbench.models.devices import visible_cuda
 
 CONNECT_S = 20
 JOIN_AFTER_S = 0.1
@@ -69,7 +68,7 @@ class _Slot:
         self._pool: ProcessPoolExecutor | None = None
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
-        """What the call gives in this slot's process."""
+        """Result of the call in this slot's process."""
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
@@ -223,7 +222,7 @@ def local_processes(workers: int, device: str) -> Iterator[Executor]:
 
 
 def device_of_workers(device: str) -> str:
-    """What processes of :func:`local_processes` call the device that they see.
+    """Name that processes of :func:`local_processes` give the device that they see.
 
     >>> device_of_workers("cuda:3"), device_of_workers("cpu")
     ('cuda', 'cpu')
@@ -233,6 +232,8 @@ def device_of_workers(device: str) -> str:
 
 def _cuda_devices(device: str) -> list[str]:
     """CUDA devices of a name, as ``CUDA_VISIBLE_DEVICES`` calls them; none for other devices."""
+    from medbench.models.devices import visible_cuda  # which programs that only score do without
+
     kind, _, number = device.partition(":")
     if kind != "cuda":
         return []

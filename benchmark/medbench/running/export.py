@@ -90,7 +90,7 @@ def export(
         form, ()
     ):
         require_package(package)
-    setup, inputs, told = _subject(request, progress, classes)
+    setup, inputs, description = _subject(request, progress, classes)
     facts = _facts(setup)
     if form == "safetensors":
         _write_safetensors(setup, facts, output)
@@ -98,13 +98,13 @@ def export(
     if isinstance(setup.network.input_contract(), VolumeContract) and setup.network.entry.modality_mask:
         raise MedbenchError(
             "export.network",
-            f"{setup.network.name}: also takes which modalities are there.",
+            f"{setup.network.name}: has a second input, the modalities that are present.",
             "Export safetensors.",
         )
     network = _one_output(setup)
     with atomic_path(output) as temporary:
         _WRITERS[form](network, inputs[:1], json.dumps(facts, sort_keys=True), temporary)
-        parity = _compare(network, temporary, inputs, told)
+        parity = _compare(network, temporary, inputs, description)
         if parity.difference > parity.tolerance:
             raise MedbenchError(
                 "export.parity",
@@ -161,7 +161,7 @@ def _window(array: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32
 
 
 def _facts(setup: Setup) -> dict[str, Any]:
-    """What the file says of itself: contract, classes, origin."""
+    """Facts embedded in the file: contract, classes, origin."""
     network, contract = setup.network, setup.network.input_contract(_size(setup))
     task, classes = next(iter(setup.challenge.card.demands.items()))
     stated: dict[str, Any] = {"size": _size(setup), "channels": network.in_channels}
@@ -209,7 +209,9 @@ def _write_safetensors(setup: Setup, facts: dict[str, Any], output: Path) -> Non
     write_safetensors(setup.module, own, output)
 
 
-def _compare(network: torch.nn.Module, path: Path, inputs: npt.NDArray[np.float32], told: str) -> Parity:
+def _compare(
+    network: torch.nn.Module, path: Path, inputs: npt.NDArray[np.float32], description: str
+) -> Parity:
     import torch
 
     written = load_exported(path).eval()
@@ -222,7 +224,7 @@ def _compare(network: torch.nn.Module, path: Path, inputs: npt.NDArray[np.float3
         if first.shape[1] > 1
         else (((first >= 0) == (second >= 0)).float().mean())
     )
-    return Parity(float((first - second).abs().max()), TOLERANCE * scale, float(same), told)
+    return Parity(float((first - second).abs().max()), TOLERANCE * scale, float(same), description)
 
 
 def _writer(name: str) -> Any:

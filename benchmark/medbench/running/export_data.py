@@ -36,7 +36,7 @@ RGB = ("R", "G", "B")
 
 @dataclass(slots=True)
 class _Written:
-    """What was written so far."""
+    """Cases and files written so far."""
 
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     training: list[str] = field(default_factory=list)

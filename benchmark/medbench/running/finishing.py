@@ -54,7 +54,7 @@ def add_row(finished: Finished, record: RunRecord, leaderboards: Path) -> None:
 
 
 def against_constant(finished: Finished | Run, challenge: Challenge, runs: Path) -> Sequence[str]:
-    """What the report says of a run against the constant baseline's; nothing where that was not run.
+    """Sentences on a run against the constant baseline's; none where the baseline was not run.
 
     Args:
         finished: the run.

@@ -148,12 +148,12 @@ def evaluate_folders(
 
 
 @contextlib.contextmanager
-def _opened(given: Path) -> Iterator[Path]:
+def _opened(path: Path) -> Iterator[Path]:
     """The folder or file as it is; a zip is unpacked for as long as the block runs."""
-    if not is_zip(given):
-        yield given
+    if not is_zip(path):
+        yield path
     else:
-        with unpacked(given, MOST_UNPACKED_BYTES) as folder:
+        with unpacked(path, MOST_UNPACKED_BYTES) as folder:
             yield folder
 
 

@@ -24,31 +24,31 @@ Rename = tuple[str, str] | None
 
 @contextlib.contextmanager
 def opened_predictions(
-    challenge: Challenge, cases: Sequence[Case], given: Path, rename: Rename = None
+    challenge: Challenge, cases: Sequence[Case], path: Path, rename: Rename = None
 ) -> Iterator[Path]:
     """The folder that holds the predictions; a zip is unpacked for as long as the block runs.
 
     Raises:
         MedbenchError: as :func:`check_given`, or what the gate says of the archive.
     """
-    check_given(given)
-    if given.is_dir():
-        yield home(challenge, cases, given, rename)
+    check_given(path)
+    if path.is_dir():
+        yield home(challenge, cases, path, rename)
     else:
-        with unpacked(given, len(cases) * BYTES_A_CASE) as folder:
+        with unpacked(path, len(cases) * BYTES_A_CASE) as folder:
             yield home(challenge, cases, folder, rename)
 
 
-def check_given(given: Path) -> None:
+def check_given(path: Path) -> None:
     """Refuse what is neither a folder nor a zip.
 
     Raises:
         MedbenchError: ``predictions.missing``.
     """
-    if not given.is_dir() and not is_zip(given):
+    if not path.is_dir() and not is_zip(path):
         raise MedbenchError(
             "predictions.missing",
-            f"{given}: there is no such folder of predictions and no such zip.",
+            f"{path}: there is no such folder of predictions and no such zip.",
             "Check --predictions.",
         )
 
@@ -69,7 +69,7 @@ def home(challenge: Challenge, cases: Sequence[Case], folder: Path, rename: Rena
 
 
 def visible(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted by name, without metadata of file systems and archives."""
+    """Entries of a folder, sorted by name, without metadata of file systems and archives."""
     return [folder / name for name in sorted(os.listdir(folder)) if not is_metadata(name)]
 
 
@@ -79,7 +79,7 @@ def located(challenge: Challenge, case: Case, folder: Path, rename: Rename = Non
 
 
 def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
-    """What lies in a folder of predictions without being any case's, in words; nothing where all is used."""
+    """Notes on files in a folder of predictions that belong to no case; none where all files are used."""
     case_files = {os.fspath(path) for path in used}
     unused, hidden = [], 0
     for home_folder, folders, names in os.walk(folder):
@@ -98,7 +98,7 @@ def unused_notes(folder: Path, used: Sequence[Path]) -> list[str]:
 
 
 def alike_hint(folder: Path, name: str) -> str:
-    """What in a folder a missing prediction may be: a name that differs by case only, or by its type."""
+    """Hint at a file that a missing prediction may be: its name differs in upper case or type only."""
     place = folder / name
     try:
         there = sorted(entry for entry in os.listdir(place.parent) if not is_metadata(entry))

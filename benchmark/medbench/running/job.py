@@ -69,7 +69,7 @@ class Job:
         return self.setup.weights.sha256
 
     def model_record(self, places: Places) -> ModelRecord:
-        """What a record says of the network that predicts, without paths of this machine."""
+        """The record's facts of the network that predicts, without paths of this machine."""
         network, weights = self.network, self.setup.weights
         return ModelRecord(
             name=network.name,
@@ -88,11 +88,11 @@ class Job:
         return self.setup.slide_settings
 
     def settings(self) -> dict[str, Any]:
-        """What of the inference decides the result, and which cases are predicted."""
+        """Settings of the inference that decide the result, and the pattern of cases."""
         return {**self.setup.settings(), "cases": self.request.cases}
 
     def read(self, case: Case) -> AnySample:
-        """What the network may see of a case.
+        """The sample of a case: the images or features that the network may see.
 
         Raises:
             MedbenchError: as :meth:`Setup.read`.
@@ -100,7 +100,7 @@ class Job:
         return self.setup.read(case)
 
     def predictor(self, work: Path | None = None, progress: Progress | None = None) -> Predictor:
-        """What answers the cases.
+        """The predictor of the cases.
 
         Args:
             work: as for :meth:`Setup.predictor`.
@@ -160,12 +160,12 @@ class FoldedJob:
         return [setup for setups in self.setups.values() for setup in setups]
 
     def settings(self) -> dict[str, Any]:
-        """What of the inference decides the result, and which cases are predicted by how many networks."""
+        """Settings of the inference that decide the result, pattern of cases, number of networks."""
         networks = {"networks": len(self._all), "repeats": self.request.repeats}
         return {**self.setup.settings(), **networks, "cases": self.request.cases}
 
     def read(self, case: Case) -> AnySample:
-        """What the networks may see of a case.
+        """The sample of a case: the images or features that the networks may see.
 
         Raises:
             MedbenchError: as :meth:`Setup.read`.
@@ -173,7 +173,7 @@ class FoldedJob:
         return self.setup.read(case)
 
     def predictor(self, work: Path | None = None, progress: Progress | None = None) -> Predictor:
-        """What answers the cases, each by the networks of its part.
+        """The predictor of the cases, each by the networks of its part.
 
         Raises:
             MedbenchError: as :meth:`Setup.predictor`.
@@ -186,7 +186,7 @@ class FoldedJob:
         )
 
     def model_record(self, places: Places) -> ModelRecord:
-        """What a record says of the networks: what they share, and each one's split, seed and weights."""
+        """The record's facts of the networks: those in common, and each one's split, seed and weights."""
         facts = self.setup.weights.facts
         shared = {
             name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")

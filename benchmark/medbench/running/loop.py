@@ -89,19 +89,19 @@ def done_rows(
     Args:
         challenge: writes and scores.
         cases: all of them; those that share batches keep their neighbours.
-        to_do: those whose rows are due.
+        to_do: those that have no row yet.
         model: predicts.
         read: what the predictor sees of a case.
         run: folder of the run, the clock of its phases, and whether to score.
     """
     folder, timing, score = run
     behind, finishers = (1, 1) if challenge.card.slide_settings else (BEHIND, FINISHERS)
-    wanted = {case.id for case in to_do}
+    ids = {case.id for case in to_do}
     answers = _answers(model, read, cases, to_do, timing)
     with ThreadPoolExecutor(finishers) as finisher:
         finishing: deque[Future[CaseRow]] = deque()
         for case, answer in answers:
-            if case.id not in wanted:
+            if case.id not in ids:
                 continue
             finishing.append(
                 finisher.submit(_finish, challenge, case, answer, folder / "predictions", timing, score)

@@ -124,7 +124,7 @@ class NetworkPlan:
 
     @property
     def learns(self) -> str:
-        """What a training sees, in words: volumes, images, boxes, landmarks, sequences …"""
+        """Kind of training, in words: volumes, images, boxes, landmarks, sequences …"""
         if self.form == "sequence":
             return "sequences"
         if self.sees_volumes:
@@ -238,21 +238,21 @@ def _probed(
         MedbenchError: ``model.task`` where more is demanded than one label map or class, or as
             :func:`medbench.models.local.probe.probed`.
     """
-    from medbench.models.local.probe import Wanted, probed
+    from medbench.models.local.probe import Needs, probed
 
     demands = challenge.card.demands
     if len(demands) != 1 or not demands.keys() <= {"label_map", "image_classes"}:
         raise MedbenchError(
             "model.task",
-            f"{entry.name}: a model of one's own makes label maps or image classes; {challenge.title} "
+            f"{entry.name}: your own model makes label maps or image classes; {challenge.title} "
             f"demands {titles(demands)}.",
             _suited(challenge),
         )
     require_package("torch")
     task, classes = next(iter(demands.items()))
     forms = tuple(challenge.exchange.inputs)
-    wanted = Wanted(task, classes, forms, len(challenge.card.modalities), image_size)
-    return probed(entry, wanted, options)
+    needs = Needs(task, classes, forms, len(challenge.card.modalities), image_size)
+    return probed(entry, needs, options)
 
 
 def recipe_choice(challenge: Challenge, network: NetworkPlan) -> tuple[str, str]:

@@ -64,7 +64,7 @@ class Paired:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """What lies in a folder and below it.
+    """Files in a folder and below it.
 
     Attributes:
         root: the folder that was given.
@@ -164,8 +164,8 @@ def _pair(
         return Pair(shown, reference, None, _failure(theirs.root / exact, theirs.refused[exact]))
     fitting = [exact] if exact in theirs.files else by_stem.get(target, ())
     if len(fitting) > 1:
-        told = f"{theirs.root / fitting[0]}: could be the case {target}, and so could {fitting[1]}."
-        return Pair(shown, reference, None, Failure("file.ambiguous", told, "Keep one."))
+        message = f"{theirs.root / fitting[0]}: could be the case {target}, and so could {fitting[1]}."
+        return Pair(shown, reference, None, Failure("file.ambiguous", message, "Keep one."))
     if fitting:
         return _found(shown, reference, theirs, fitting[0])
     alike = next((other for other in theirs.files if _stem(other).lower() == target.lower()), None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_text
@@ -17,6 +17,8 @@ from medbench.running.job import FoldedJob, Job, resolve
 from medbench.running.journal import UNFINISHED
 from medbench.running.loop import predict_and_score
 from medbench.running.request import PredictKeywords, Request
+
+MARK = "made_by.json"
 
 
 def predict(
@@ -46,15 +48,7 @@ def predict_request(request: Request, output: Path, progress: Progress | None = 
     """
     progress = progress or SilentProgress()
     job = resolve(request, progress)
-    made_by = _made_by(job)
-    mark = output / "made_by.json"
-    if mark.exists() and mark.read_text(encoding="utf-8") != made_by:
-        raise MedbenchError(
-            "predict.other_settings",
-            f"{output}: holds predictions made with other weights or settings.",
-            "Choose another --output.",
-        )
-    write_text(mark, made_by)
+    mark_folder(output, _made_by(job))
     predictor = partial(job.predictor, output / UNFINISHED, progress)
     rows, _ = predict_and_score(
         job.challenge, job.cases, predictor, output, progress, read=job.read, score=False
@@ -63,14 +57,27 @@ def predict_request(request: Request, output: Path, progress: Progress | None = 
     return rows
 
 
-def _made_by(job: Job | FoldedJob) -> str:
-    return json.dumps(
-        {
-            "model": job.network.name,
-            "options": job.network.options,
-            "weights_sha256": job.weights_sha256,
-            "settings": {**job.settings(), **plugin_settings(), "cases": None},
-            "code_sha256": code_sha256(),
-        },
-        indent=2,
-    )
+def mark_folder(output: Path, made_by: Mapping[str, Any]) -> None:
+    """Note in a folder by what its predictions are made.
+
+    Raises:
+        MedbenchError: ``predict.other_settings`` for a folder that holds predictions of others.
+    """
+    mark, text = output / MARK, json.dumps({**made_by, "code_sha256": code_sha256()}, indent=2)
+    holds_any = any(path.is_file() for path in (output / "predictions").rglob("*"))
+    if holds_any and mark.exists() and mark.read_text(encoding="utf-8") != text:
+        raise MedbenchError(
+            "predict.other_settings",
+            f"{output}: holds predictions made with other weights or settings.",
+            "Choose another --output.",
+        )
+    write_text(mark, text)
+
+
+def _made_by(job: Job | FoldedJob) -> dict[str, Any]:
+    return {
+        "model": job.network.name,
+        "options": job.network.options,
+        "weights_sha256": job.weights_sha256,
+        "settings": {**job.settings(), **plugin_settings(), "cases": None},
+    }

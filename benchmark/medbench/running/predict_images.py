@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from medbench.challenges.declared.bare import bare_challenge
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
-from medbench.core.files import write_text
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import AnySample
 from medbench.io import images, raster
 from medbench.io.gate.listing import list_folder
-from medbench.records.identity import code_sha256, plugin_settings
+from medbench.records.identity import plugin_settings
 from medbench.running.loop import predict_and_score
+from medbench.running.predict import mark_folder
 from medbench.running.predictors import ArrayPredictor
 
 NO_VALUES = "Give the values that are black and white: --values 0,65535, or 0,4095 for 12 bits."
@@ -35,26 +34,15 @@ def predict_images(
     """
     progress = progress or SilentProgress()
     cases = image_cases(predictor, folder)
-    made_by = json.dumps(
-        {
-            "model": predictor.network.name,
-            "options": predictor.network.options,
-            "weights_sha256": predictor.setup.weights.sha256,
-            "settings": {**predictor.setup.settings(), **plugin_settings()},
-            "classes": list(predictor.classes),
-            **({} if predictor.values is None else {"values": list(predictor.values)}),
-            "code_sha256": code_sha256(),
-        },
-        indent=2,
-    )
-    mark = output / "made_by.json"
-    if mark.exists() and mark.read_text(encoding="utf-8") != made_by:
-        raise MedbenchError(
-            "predict.other_settings",
-            f"{output}: holds predictions made with other weights or settings.",
-            "Choose another --output.",
-        )
-    write_text(mark, made_by)
+    made_by = {
+        "model": predictor.network.name,
+        "options": predictor.network.options,
+        "weights_sha256": predictor.setup.weights.sha256,
+        "settings": {**predictor.setup.settings(), **plugin_settings()},
+        "classes": list(predictor.classes),
+        **({} if predictor.values is None else {"values": list(predictor.values)}),
+    }
+    mark_folder(output, made_by)
     challenge = predictor.setup.challenge
     rows, _ = predict_and_score(
         challenge,
@@ -105,7 +93,7 @@ def image_cases(predictor: ArrayPredictor, folder: Path) -> list[Case]:
 
 
 def _reader(predictor: ArrayPredictor, folder: Path) -> Callable[[Case], AnySample]:
-    """What reads a case: images of any kind as they are, volumes as the challenge does."""
+    """The reader of a case: images of any kind as they are, volumes as the challenge reads them."""
     own = predictor.setup
     if own.challenge.card.modalities:
         return own.read

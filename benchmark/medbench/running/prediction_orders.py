@@ -33,7 +33,7 @@ Samples = dict[str, list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who predicts the cases of a run.
+    """Processes or cluster that predict the cases of a run.
 
     Attributes:
         number: of spawned processes on this machine, on CUDA with a device each; 1 for this process alone.
@@ -75,7 +75,7 @@ class PredictionOrder:
     Attributes:
         request: of the run, with absolute paths.
         cases: ids of cases that share batches; one where cases share none.
-        wanted: those of them whose rows are due.
+        wanted: those of them that have no row yet.
         folder: of the run.
         weights_sha256: of the weights that the worker must find.
         code: hash of the package's sources that the worker must have.
@@ -197,12 +197,12 @@ def _orders(
         plugins=tuple(path.resolve() for path in loaded_plugins()),
     )
     size = batch_of(job)
-    wanted = {case.id for case in to_do}
+    rows_due = {case.id for case in to_do}
     chunked = in_chunks(job.cases, to_do, size)
     orders = []
     for start in range(0, len(chunked), size):
         ids = tuple(case.id for case in chunked[start : start + size])
-        due = tuple(id for id in ids if id in wanted)
+        due = tuple(id for id in ids if id in rows_due)
         orders.append(PredictionOrder(request, ids, due, folder.resolve(), job.weights_sha256, code_sha256()))
     return orders
 

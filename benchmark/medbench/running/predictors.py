@@ -71,7 +71,7 @@ class ArrayPredictor:
         """
         values = np.asarray(array)
         if not values.size or values.dtype.kind not in "uif" or not np.isfinite(values).all():
-            raise _refused(f"{values.dtype} {values.shape}", "a finite array of numbers is due")
+            raise _refused(f"{values.dtype} {values.shape}", "a finite array of numbers")
         demands = frozenset(self.setup.challenge.card.demands)
         if self.network.sees_volumes:
             answer = self._predictor.predict(self._volume(values, spacing, demands))
@@ -86,14 +86,14 @@ class ArrayPredictor:
         if values.ndim == 2:
             values = values[..., np.newaxis]
         if values.ndim != 3 or values.shape[2] not in (1, 3):
-            raise _refused(str(values.shape), "(height, width) grey or (height, width, 3) RGB is due")
+            raise _refused(str(values.shape), "(height, width) grey or (height, width, 3) RGB")
         if values.dtype == np.uint8:
             return values
         if self.values is not None:
             return scaled_to_one(values, self.values)
         if values.dtype.kind != "f" or values.min() < 0 or values.max() > 1:
-            told = f"{values.dtype} from {values.min():g} to {values.max():g}"
-            raise _refused(told, "8-bit values, or floating-point ones from 0 to 1, are due")
+            values_range = f"{values.dtype} from {values.min():g} to {values.max():g}"
+            raise _refused(values_range, "8-bit values, or floating-point ones from 0 to 1")
         return values.astype(np.float32)
 
     def _volume(
@@ -102,12 +102,11 @@ class ArrayPredictor:
         volumes = values[np.newaxis] if values.ndim == 3 else values
         count = len(self.modalities)
         if volumes.ndim != 4 or len(volumes) != count:
-            due = f"({count}, depth, height, width) of {', '.join(self.modalities)} is due"
-            raise _refused(str(values.shape), due)
-        if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
             raise _refused(
-                f"spacing {tuple(spacing)}", "three lengths in mm, of depth, height and width, are due"
+                str(values.shape), f"({count}, depth, height, width) of {', '.join(self.modalities)}"
             )
+        if spacing is not None and (len(spacing) != 3 or min(spacing) <= 0):
+            raise _refused(f"spacing {tuple(spacing)}", "three lengths in mm, of depth, height and width")
         least = volumes.min(axis=(1, 2, 3), keepdims=True)
         if not self.known or self.setup.challenge.release.folder is not None:
             volumes = np.where(least < 0, volumes - least, volumes).astype(np.float32)
@@ -117,11 +116,11 @@ class ArrayPredictor:
 
     @property
     def _predictor(self) -> Predictor:
-        made: Predictor | None = self.__dict__.get("_made")
-        if made is None:
-            made = self.setup.predictor()
-            self.__dict__["_made"] = made
-        return made
+        predictor: Predictor | None = self.__dict__.get("_made")
+        if predictor is None:
+            predictor = self.setup.predictor()
+            self.__dict__["_made"] = predictor
+        return predictor
 
 
 def load_predictor(
@@ -164,7 +163,7 @@ def load_predictor(
     if network.framework is not None:
         raise MedbenchError(
             "predict.framework",
-            f"{model}: predicts by its plan, inside challenges alone.",
+            f"{model}: predicts by its plan, and only cases of a challenge.",
             "Give -c CHALLENGE.",
         )
     check_inference(challenge, network, request.inference)
@@ -224,5 +223,7 @@ def _classes(
     )
 
 
-def _refused(what: str, due: str) -> MedbenchError:
-    return MedbenchError("predict.array", f"The array is {what}; {due}.", "Bring it into that form.")
+def _refused(what: str, expected: str) -> MedbenchError:
+    return MedbenchError(
+        "predict.array", f"The array is {what}, expected {expected}.", "Bring the array into that form."
+    )

@@ -11,6 +11,7 @@ import numpy as np
 
 from medbench.challenges import load_challenge
 from medbench.challenges.base import Challenge
+from medbench.challenges.families.video_summaries.files import VideoSummaryRelease
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import describe
 from medbench.core.progress import Progress
@@ -59,8 +60,7 @@ def prepare(
             fails.
     """
     subject = load_challenge(challenge)
-    members = getattr(subject.release, "members", None)
-    if "sequence" not in subject.exchange.inputs or members is None:
+    if not isinstance(subject.release, VideoSummaryRelease):
         raise MedbenchError(
             "prepare.challenge", f"{subject.title} is not prepared from videos.", "Use the data as released."
         )
@@ -77,7 +77,7 @@ def prepare(
         reason = f"holds no video ({kinds})" if videos.is_dir() else "there is no such folder"
         raise MedbenchError("data.empty", f"{videos}: {reason}.", "Check --videos.")
     extractor = FrameFeatures(preparation.weights, present_device(preparation.device))
-    place = subject.release.raw.locate(preparation.annotations or videos)  # type: ignore[attr-defined]
+    place = subject.release.raw.locate(preparation.annotations or videos)
     groups: dict[str, Mapping[str, Any]] = {}
     failures: list[str] = []
     progress.start("preparing", len(files))

@@ -192,7 +192,7 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
 def _facts(
     request: PretrainRequest, recipe: PretrainingRecipe, data: Data, pairs: SplitPairs, hardware: Hardware
 ) -> dict[str, Any]:
-    """What decides the result, for the name of the folder and the record."""
+    """Facts that decide the result, for the name of the folder and the record."""
     return {
         "pretraining": request.model,
         "data": data.kind,

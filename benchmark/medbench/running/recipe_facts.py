@@ -1,4 +1,4 @@
-"""What a training will do, setting by setting with its source."""
+"""Outline of a training, setting by setting with its source."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def outline(
     changes: Mapping[str, Any],
     start: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What a training will do: every setting with its value and the document that it comes from.
+    """Outline of a training: every setting with its value and the document that it comes from.
 
     Args:
         challenge: the challenge.
@@ -80,7 +80,7 @@ def outline(
 
 
 def _implied(network: NetworkPlan, recipe: Any) -> Mapping[str, str]:
-    """What a training does that its recipe has no settings for."""
+    """Steps of a training that its recipe has no settings for."""
     if network.framework is not None:
         named = (
             *_NNUNET,

@@ -87,7 +87,9 @@ def cases_of(finished: Run, challenge: Challenge, data: Path | None, progress: P
     place = data or find_data_place(record.key)
     if record.data == "real" and place is None and data_folder(challenge.release.data_set) is None:
         raise MedbenchError(
-            "data.missing", f"{finished.folder}: the run was on real data.", "Say where they are with --data."
+            "data.missing",
+            f"{finished.folder}: the run was on real data.",
+            "Give the folder of the data with --data.",
         )
     source = resolve_data(challenge, place, progress)
     cases = [

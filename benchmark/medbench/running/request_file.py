@@ -116,4 +116,4 @@ def _check(path: Path, name: str, value: Any) -> None:
             f"See 'medbench run --help' for --{name}.",
         )
     if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
-        raise MedbenchError("request.value", f"{path}: {name} holds more than text.", "Give a list of text.")
+        raise MedbenchError("request.value", f"{path}: {name} must hold text only.", "Give a list of text.")

@@ -72,7 +72,9 @@ def retrieve(
     facts = checkpoint.facts
     if "pretraining" not in facts:
         raise MedbenchError(
-            "weights.other_model", f"{path}: these weights are of no pre-training.", "Give a pre-training's."
+            "weights.other_model",
+            f"{path}: these weights are of no pre-training.",
+            "Give weights of medbench pretrain.",
         )
     recipe = PretrainingRecipe(**facts["recipe"])
     root = resolve_data(load_challenge(DATA_SET), data, progress or SilentProgress()).root

@@ -96,7 +96,7 @@ class OpenedRun:
         return self.request.cases == "*" and self.job.request.inference.modalities is None
 
     def end(self) -> RunEnd:
-        """What the run ends with once its rows are there."""
+        """Facts that the end of the run needs, once its rows are there."""
         command = self.job.request.command()
         return RunEnd(self.request, self.subject, self.folder, self.whole, command, self.provenance)
 
@@ -117,15 +117,15 @@ class OpenedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What a run ends with once its rows are there.
+    """Facts that the end of a run needs, once its rows are there.
 
     Attributes:
         request: where results go.
         subject: the cases.
         folder: run directory.
         whole: whether the leaderboard gets a row.
-        command: what repeats the run on this machine.
-        provenance: gives the origin of the predictions, where a record is due.
+        command: the command that repeats the run on this machine.
+        provenance: gives the origin of the predictions, where the run writes a record.
     """
 
     request: CaseRequest

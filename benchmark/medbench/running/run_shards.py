@@ -51,7 +51,7 @@ def predict_shard(request: Request, shard: Shard, workers: Workers, progress: Pr
 
 
 def _facts(opened: OpenedRun, timing: Timing) -> dict[str, Any]:
-    """What the record of the whole will say besides its rows, without paths of this machine."""
+    """Contents of the merged run's record besides its rows, without paths of this machine."""
     provenance, subject = opened.provenance(), opened.subject
     machine = environment(provenance.device, subject.challenge)
     own = {
@@ -77,14 +77,14 @@ def holds_run(folder: Path) -> bool:
     return any(folder.glob(f"*-of-*/{JOURNAL}"))
 
 
-def merge_run(folders: Sequence[Path], given: Mapping[str, Path | None], progress: Progress) -> Finished:
+def merge_run(folders: Sequence[Path], places: Mapping[str, Path | None], progress: Progress) -> Finished:
     """The run whose shards lie in some folders, with predictions, record, report and board row.
 
     Neither the network nor its device is needed.
 
     Args:
         folders: of the shards; one that several shards share is named once.
-        given: ``data``, where they lie elsewhere than the shards found them; ``runs`` and ``leaderboards``.
+        places: ``data``, where they lie elsewhere than the shards found them; ``runs`` and ``leaderboards``.
         progress: told of the steps.
 
     Raises:
@@ -94,15 +94,15 @@ def merge_run(folders: Sequence[Path], given: Mapping[str, Path | None], progres
     shards = read_shards(folders, "medbench run")
     facts = shards[0][1]["run"]
     key = shards[0][1]["whole"]
-    data = given.get("data") or find_data_place(key)
+    data = places.get("data") or find_data_place(key)
     request = CaseRequest(
         challenge=facts["challenge"],
         data=data,
         split=facts["split"],
         cases=facts["cases"],
         seed=facts["provenance"]["seed"],
-        runs=given.get("runs"),
-        leaderboards=given.get("leaderboards"),
+        runs=places.get("runs"),
+        leaderboards=places.get("leaderboards"),
     )
     subject = _subject(request, facts, progress)
     note_data_place(key, data=subject.data.root)

@@ -122,7 +122,7 @@ def _known_images() -> frozenset[tuple[int, str]]:
 
 
 def _marks(folder: Path) -> dict[str, Any] | None:
-    """What the marker file says save the list of files; ``None`` where it cannot be read."""
+    """Contents of the marker file without the list of files; ``None`` where it cannot be read."""
     try:
         mark = read_json(folder / MARKER)
     except (OSError, ValueError):

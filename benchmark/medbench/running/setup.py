@@ -93,7 +93,7 @@ class Setup:
 
     @property
     def mark(self) -> str:
-        """What sets the results apart from those that are ranked; empty for those that are."""
+        """Reason why the results are never ranked; empty where they are ranked."""
         if self.network.entry.sees_reference:
             return "saw the test labels"
         recipe = self.weights.facts.get("recipe", {})

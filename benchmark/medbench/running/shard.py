@@ -110,7 +110,7 @@ def check_complete(shards: Sequence[tuple[Path, Mapping[str, Any]]]) -> None:
         if (shard["whole"], shard["shards"]) != (first["whole"], first["shards"]):
             raise MedbenchError(
                 "shard.other_study",
-                f"{path} and {first_path} are no shards of the same whole in as many parts.",
+                f"{path} and {first_path} are shards of different commands, or of different n.",
                 "Merge shards of one command, all with the same n.",
             )
     by_number: dict[int, list[Path]] = {}

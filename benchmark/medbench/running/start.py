@@ -46,7 +46,7 @@ class Start:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What decides the training's result, and the file's name."""
+        """Facts of the start that decide the training's result, and the file's name."""
         return {"file": self.path.name, "sha256": self.checkpoint.sha256, "frozen": list(self.frozen)}
 
     def matching(self, network: NetworkPlan, fresh: nn.Module) -> StartWeights:

@@ -28,7 +28,7 @@ _COLUMNS, _WIDTH_PX, _MOST_SHOTS = 4, 320, 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRequest:
-    """What is asked for.
+    """Request for the summary of a video.
 
     Attributes:
         model: model name.

@@ -49,9 +49,9 @@ def in_chunks(cases: Sequence[Case], to_do: Sequence[Case], size: int) -> list[C
     Batches are made of the cases of a chunk, finished ones included, so that a case has the same neighbours,
     and the same prediction to the last bit, whether or not a run was interrupted.
     """
-    wanted = {case.id for case in to_do}
+    ids = {case.id for case in to_do}
     chunks = [cases[start : start + size] for start in range(0, len(cases), size)]
-    return [case for chunk in chunks if any(one.id in wanted for one in chunk) for case in chunk]
+    return [case for chunk in chunks if any(one.id in ids for one in chunk) for case in chunk]
 
 
 def answers_together(
@@ -139,7 +139,7 @@ def _checked(sample: Sample, answer: Prediction) -> Prediction:
 
 
 def _timed(model: BatchPredictor, timing: Timing, cases: int, call: Callable[[], T]) -> T:
-    """What a call gives; its seconds by phase are shared by so many cases."""
+    """Result of a call; its seconds by phase are shared by so many cases."""
     before = dict(model.time_s)
     try:
         return call()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast
@@ -15,6 +14,7 @@ from medbench.core.folders import cache_folder
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.task import titles
 from medbench.inference.start_weights import freeze
+from medbench.models.random_state import kept_random_state
 from medbench.records.identity import manifest_sha256, plugin_settings
 from medbench.running.data import resolve_data
 from medbench.running.networks import NetworkPlan, recipe_for
@@ -96,8 +96,8 @@ def plan_training(
     facts["classes"] = {task: list(names) for task, names in challenge.card.demands.items()}
     facts |= start_facts(network, start)
     facts["recipe_changes"] = changes = recipe_changes(subject, network, recipe.as_json())
-    told = {**facts, "challenge": subject.name, "recipe": recipe.as_json()}
-    facts["train_command"] = train_command(told, changes)
+    all_facts = {**facts, "challenge": subject.name, "recipe": recipe.as_json()}
+    facts["train_command"] = train_command(all_facts, changes)
     folder = runs / challenge.name / network.folder_name / "training" / f"{recipe.name}-{key[:12]}"
     return TrainingPlan(challenge, data, network, recipe, folder, split, hardware, facts, start)
 
@@ -214,17 +214,16 @@ def train(
         KeyboardInterrupt: when the user interrupts; the same call goes on.
     """
     from medbench.training.hardware import Hardware as DefaultHardware
-    from medbench.training.hardware import present_hardware
+    from medbench.training.hardware import hardware_for
 
     progress = progress or SilentProgress()
-    asked = hardware or DefaultHardware()
-    asked.check()
+    own_hardware = hardware or DefaultHardware()
+    own_hardware.check()
     request, start = _requested(model, challenge, keywords)
     subject, network = request.match()
     settings = recipe_for(subject, network, recipe, recipe_changes)
-    if asked.devices == "auto" and (network.framework is not None or network.form == "sequence"):
-        asked = dataclasses.replace(asked, devices=1)
-    present = present_hardware(asked)
+    alone = network.framework is not None or network.form == "sequence"
+    present = hardware_for(own_hardware, 1 if alone else getattr(settings, "batch_size", 1))
     _try_options(network)
     began = start(subject, network)
     data = resolve_data(subject, request.data, progress)
@@ -249,7 +248,7 @@ def outline_training(
     recipe_changes: Mapping[str, Any] | None = None,
     **keywords: Unpack[TrainingKeywords],
 ) -> dict[str, Any]:
-    """What :func:`train` would do with the same arguments; no data are drawn or read.
+    """Outline of what :func:`train` would do with the same arguments; no data are drawn or read.
 
     Raises:
         MedbenchError: for unknown names or values, or a start that does not fit the network.
@@ -269,7 +268,8 @@ def _try_options(network: NetworkPlan) -> None:
         MedbenchError: naming the option, as :func:`medbench.models.create_model`.
     """
     if network.framework is None:
-        network.build()
+        with kept_random_state():
+            network.build()
 
 
 def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
@@ -278,8 +278,9 @@ def start_facts(network: NetworkPlan, start: Start | None) -> dict[str, Any]:
         return {}
     if network.framework is not None:
         return {"start": start.facts}
-    module = network.build()
-    fit = start.matching(network, module)
+    with kept_random_state():
+        module = network.build()
+        fit = start.matching(network, module)
     freeze(module, start.frozen)
     return {"start": start.facts, "start_parameters": fit.as_json()}
 
@@ -295,12 +296,12 @@ def _requested(
     """
     others = {name: value for name, value in keywords.items() if name not in ("init", "freeze", "options")}
     options, own = split_start(keywords.get("options") or {})
-    given, frozen = keywords.get("init"), tuple(keywords.get("freeze", ()))
-    if own and given:
+    start, frozen = keywords.get("init"), tuple(keywords.get("freeze", ()))
+    if own and start:
         raise MedbenchError(
-            "init.twice", f"{given} and {own}: a training starts from one file.", "Leave one of the two out."
+            "init.twice", f"{start} and {own}: a training starts from one file.", "Leave one of the two out."
         )
-    name = given or own
+    name = start or own
     if frozen and not name:
         raise MedbenchError(
             "init.freeze", "Parts are frozen, but nothing is given to start from.", "Give --init too."

@@ -35,7 +35,7 @@ PREDICTIONS = "predictions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """What a verification does beyond computing from the evidence.
+    """Options of a verification beyond computing from the evidence.
 
     Attributes:
         data: folder of the data; else ``MEDBENCH_DATA/<challenge>``.
@@ -111,7 +111,7 @@ def _target(name: str, leaderboards: Path) -> tuple[str, str]:
     if len(rows) != 1:
         raise MedbenchError(
             "run.ambiguous" if rows else "run.unknown",
-            f"{name}: is no challenge, and {len(rows)} rows in {leaderboards} have a key that begins so.",
+            f"{name}: is no challenge, and {len(rows)} rows in {leaderboards} have such a key.",
             "Name a challenge, or give a key as the leaderboard shows it.",
         )
     return rows[0]

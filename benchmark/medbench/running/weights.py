@@ -232,17 +232,17 @@ def no_weights(plan: RunPlan, data: Data, split: str) -> MedbenchError:
     challenge, network = plan.challenge, plan.network
     settings = "".join(f" --set {name}={value}" for name, value in split_start(network.options)[0].items())
     with_settings = f" with{settings}" if settings else ""
-    told = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
+    message = f"There are no weights of {network.name}{with_settings} for {challenge.title} on {data.root}."
     others = _settings_of_trainings(plan)
     if others:
         return MedbenchError(
-            "weights.none", f"{told} Those that were trained have {' or '.join(others)}.",
+            "weights.none", f"{message} Those that were trained have {' or '.join(others)}.",
             "Give the same options, --weights FILE, or train with these.",
         )  # fmt: skip
     option = f" --split {split}" if split != challenge.release.training_split else ""
     return MedbenchError(
         "weights.none",
-        told,
+        message,
         f"Train first (medbench train -m {network.name} -c {challenge.name} --data {data.root}{option}"
         f"{settings}), give --weights FILE, or --weights none for fresh ones.",
     )

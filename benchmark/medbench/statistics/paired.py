@@ -33,7 +33,7 @@ Change = Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """What each group contributes to a difference of two means.
+    """Contributions of each group to a difference of two means.
 
     Attributes:
         values: ``(groups,)``; they add up to the difference.

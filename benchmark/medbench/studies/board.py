@@ -74,7 +74,7 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class StudyBoard:
-    """What a study ends with.
+    """Board of a study.
 
     Attributes:
         title: of the study.

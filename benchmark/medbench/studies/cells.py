@@ -95,7 +95,7 @@ class Cell:
 
     @property
     def entry(self) -> tuple[str, str, str]:
-        """What the board ranks: model, its name or options and start, and recipe."""
+        """Entry of the board's ranking: model, its name or options and start, and recipe."""
         parts = [str(dict(self.options))] if self.options else []
         parts += [f"from {self.start_sha256[:8]}"] if self.start_sha256 else []
         parts += [f"frozen: {', '.join(self.frozen)}"] if self.frozen else []
@@ -103,7 +103,7 @@ class Cell:
 
     @property
     def population(self) -> tuple[str, str, str]:
-        """What a table is of: challenge, fold, and the split to learn from where the study names it."""
+        """Population of a table: challenge, fold, and the split to learn from where the study names it."""
         return self.challenge, self.fold, self.training_split
 
     @property

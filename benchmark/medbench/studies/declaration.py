@@ -1,4 +1,4 @@
-"""What a study file declares: data sets, models, recipes, seeds, folds and one budget for all."""
+"""Study files: data sets, models, recipes, seeds, folds and one budget for all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study will cost, counted before it starts."""
+"""Expected cost of a study, counted before it starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Key = tuple[str, str, tuple[str, str, str]]
 
 @dataclass(frozen=True, slots=True)
 class EntryCost:
-    """What one model by one recipe costs on one data set.
+    """Expected cost of one model by one recipe on one data set.
 
     Attributes:
         challenge: name of the data set.
@@ -196,14 +196,14 @@ def entry_title(entry: tuple[str, str, str]) -> str:
 def total_words(costs: Sequence[EntryCost]) -> str:
     """The whole study's cost in a sentence."""
     trainings, cells = sum(cost.trainings for cost in costs), sum(cost.cells for cost in costs)
-    known = [cost.training_flops for cost in costs if cost.training_flops is not None]
-    unknown = len(costs) - len(known)
+    operations = [cost.training_flops for cost in costs if cost.training_flops is not None]
+    unknown = len(costs) - len(operations)
     minutes = [cost.minutes * cost.trainings for cost in costs if cost.minutes is not None]
     words = f"{cells} cells, {trainings} trainings, {sum(cost.cases for cost in costs):,} predictions"
     if minutes:
         words += f", at most {sum(minutes) / 60:.1f} hours of training on one device"
-    elif known:
-        words += f", {sum(known) / 1e12:.3g} TFLOP of training"
+    elif operations:
+        words += f", {sum(operations) / 1e12:.3g} TFLOP of training"
         words += f" and those of {unknown} entries that are not counted" if unknown else ""
     return f"{words}."
 

@@ -1,4 +1,4 @@
-"""What is known of a study's cells on disk: one file a cell, and the tries that have not ended."""
+"""Outcomes of a study's cells on disk: one file a cell, and the tries that have not ended."""
 
 from __future__ import annotations
 

@@ -203,9 +203,9 @@ def merge_study(folders: Sequence[Path], output: Path) -> StudyBoard:
 
 
 @contextlib.contextmanager
-def _executor(conditions: Conditions, given: Executor | None) -> Iterator[Executor]:
-    if given is not None:
-        yield given
+def _executor(conditions: Conditions, own_executor: Executor | None) -> Iterator[Executor]:
+    if own_executor is not None:
+        yield own_executor
     elif conditions.scheduler is not None:
         with dask_cluster(conditions.scheduler) as executor:
             yield executor

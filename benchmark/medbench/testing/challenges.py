@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +137,17 @@ def _case_problems(challenge: Challenge, root: Path) -> Iterator[str]:
     except MedbenchError:
         pass
     training = release.training_split_of(release.default_split)
-    if training != release.default_split and not release.overlap(training, release.default_split):
-        training_groups = {case.resampling_unit for case in challenge.cases(root, training)}
-        shared = sorted(training_groups & {case.resampling_unit for case in cases})
+    apart = not challenge.card.learns_from and not release.overlap(training, release.default_split)
+    if training != release.default_split and apart:
+        shared = sorted(_units(challenge.cases(root, training)) & _units(cases))
         if shared:
-            yield f"group '{shared[0]}' is in {training} and in {release.default_split}, said to be apart"
+            yield f"{shared[0]} is in {training} and in {release.default_split}, said to be apart"
+
+
+def _units(cases: Sequence[Case]) -> set[str]:
+    """Units that two splits may not share: groups, or the input files of a case without a group."""
+    groups = {f"group '{case.group}'" for case in cases if case.group}
+    return groups | {str(path) for case in cases if not case.group for path in case.inputs.values()}
 
 
 def plain_prediction(challenge: Challenge, sample: Any) -> Prediction:

@@ -18,7 +18,7 @@ SIDE = 48
 
 
 def example_problems(challenge: Challenge, root: Path, cache: Path) -> Iterator[str]:
-    """What is wrong with the examples of the training split, by form; an exchange may have none.
+    """Problems of the examples of the training split, by form; an exchange may have none.
 
     Args:
         challenge: the challenge.
@@ -54,10 +54,10 @@ def _image_problems(challenge: Challenge, example: Any) -> Iterator[str]:
     if image.shape != (SIDE, SIDE, 3):
         yield f"{example.id}: loaded at {SIDE}, the image has shape {image.shape}, not {(SIDE, SIDE, 3)}"
     if (labels is not None) != example.labelled:
-        given = "none" if labels is None else "labels"
-        yield f"{example.id}: labelled is {example.labelled}, but load gives {given}"
+        answer = "none" if labels is None else "labels"
+        yield f"{example.id}: labelled is {example.labelled}, but load gives {answer}"
     classes = len(challenge.card.labels)
     if labels is not None and (labels.shape != (SIDE, SIDE) or labels.dtype != np.uint8):
         yield f"{example.id}: labels have shape {labels.shape} and type {labels.dtype}"
     elif labels is not None and labels.max(initial=0) >= classes:
-        yield f"{example.id}: labels hold {labels.max()}; indices below {classes} are due, no values of files"
+        yield f"{example.id}: labels hold {labels.max()}, expected indices below {classes}, not file values"

@@ -1,10 +1,4 @@
-"""What every metric must keep: our own do in the test suite, and anybody's can be held to it.
-
-from medbench.testing import check_metric
-
-def test_my_metric():
-    check_metric("lab.trimap_dice")
-"""
+"""The contract of a metric."""
 
 from __future__ import annotations
 
@@ -232,17 +226,17 @@ def _empty(convention: Convention, sample: MaskSample, options: Mapping[str, Any
         "reference": (nothing, sample.prediction),
     }
     for state in _STATES:
-        declared = getattr(convention.empty, state)
+        rule = getattr(convention.empty, state)
         result = _scored(convention, *pairs[state], sample, options)
-        yield from _sound(convention, result) if declared is None else ()
+        yield from _sound(convention, result) if rule is None else ()
         if result.status != "ok" and not result.reason.strip():
             yield f"empty masks ({state}) are {result.status} without a reason"
         expected: float | None = None
-        if declared == "diagonal":
+        if rule == "diagonal":
             expected = MaskPair(*pairs[state], sample.spacing).diagonal
-        elif isinstance(declared, (int, float)):
-            expected = float(declared)
-        elif declared is None and convention.family != "surface":
+        elif isinstance(rule, (int, float)):
+            expected = float(rule)
+        elif rule is None and convention.family != "surface":
             expected = _number(convention.rule, MaskPair(*pairs[state], sample.spacing), options)
         if not _equal(result.value, expected):
             yield f"empty masks ({state}) score {result.value} instead of {expected}"
@@ -264,7 +258,7 @@ def _equal(first: float | None, second: float | None) -> bool:
 
 
 def _contents(value: Any) -> Any:
-    """What a value holds, to see whether it was changed."""
+    """Contents of a value, to see whether they were changed."""
     if isinstance(value, np.ndarray):
         return value.dtype, value.shape, value.tobytes()
     if isinstance(value, (list, tuple)):

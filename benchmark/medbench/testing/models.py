@@ -63,9 +63,16 @@ def _card_problems(entry: ModelEntry) -> Iterator[str]:
             yield f"the card offers '{task}', which is no task ({', '.join(TASKS)})"
     if not entry.title:
         yield "the card has no title"
+    keywords = _keywords(entry)
     for option in entry.fixed_options:
-        if option not in entry.options:
-            yield f"the variant fixes '{option}', which the card does not list as an option"
+        if option not in entry.options and option not in keywords:
+            yield f"the variant fixes '{option}', no option of the card and no keyword of the factory"
+
+
+def _keywords(entry: ModelEntry) -> set[str]:
+    """Names of the keywords of a model's factory."""
+    factory = factory_of(entry.name)
+    return set(inspect.signature(load_object(factory) if isinstance(factory, str) else factory).parameters)
 
 
 def _sizes(entry: ModelEntry, counts: dict[str, int]) -> dict[str, int]:
@@ -122,8 +129,6 @@ def _network_problems(entry: ModelEntry, network: nn.Module) -> Iterator[str]:
 def _further(entry: ModelEntry, images: torch.Tensor) -> tuple[Any, ...]:
     import torch
 
-    from medbench.core.registry import load_object
-
     if entry.modality_mask:
         return (torch.ones(images.shape[:2], dtype=torch.bool),)
     return tuple(load_object(entry.further_inputs)(images)) if entry.further_inputs else ()
@@ -175,6 +180,8 @@ def _state_problems(network: nn.Module, other: nn.Module) -> Iterator[str]:
 def _gradient_problems(
     entry: ModelEntry, network: nn.Module, training_only: tuple[str, ...]
 ) -> Iterator[str]:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return
     images = _input(entry, 2)
     output = network(images, *_further(entry, images))
     has_losses = "boxes" in entry.offers and isinstance(output, dict) and "boxes" not in output

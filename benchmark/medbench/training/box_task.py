@@ -1,4 +1,4 @@
-"""What Lightning trains where boxes are to be learnt."""
+"""Lightning module for boxes."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class ClassedImages(Dataset[Item]):
 
     @staticmethod
     def target(source: TrainingImage) -> int | torch.Tensor:
-        """What is to be learnt of an image: its class."""
+        """Training target of an image: its class."""
         assert source.image_class is not None
         return source.image_class
 

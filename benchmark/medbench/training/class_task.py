@@ -1,4 +1,4 @@
-"""What Lightning trains where classes of whole images are to be learnt."""
+"""Lightning module for classes of whole images."""
 
 from __future__ import annotations
 

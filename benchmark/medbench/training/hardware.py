@@ -25,7 +25,7 @@ class Hardware:
 
     Attributes:
         accelerator: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        devices: number of devices on each node, or ``auto`` for all.
+        devices: number of devices on each node, or ``auto`` for all that the batch can be shared by.
         nodes: number of machines.
         precision: ``32``, ``bf16-mixed`` or ``16-mixed``.
         workers: processes that read images on each device; 0 reads in the training process; ``None`` takes 0
@@ -78,7 +78,7 @@ class Hardware:
         return self.kind == "cuda" and not self.deterministic
 
     def facts(self, effective_batch: int) -> dict[str, Any]:
-        """What of the hardware decides the weights, for keys, records and rows; of hardware that is present.
+        """Facts of the present hardware that decide the weights, for keys, records and rows.
 
         Args:
             effective_batch: examples of an optimizer step over all devices and passes.
@@ -160,6 +160,19 @@ def present_hardware(hardware: Hardware) -> Hardware:
     return replace(
         hardware, accelerator=accelerator, devices=devices, workers=workers, deterministic=deterministic
     )
+
+
+def hardware_for(hardware: Hardware, batch_size: int) -> Hardware:
+    """Present hardware for a batch; ``auto`` takes no more devices than the batch has examples for.
+
+    Raises:
+        MedbenchError: as :func:`present_hardware`.
+    """
+    present = present_hardware(hardware)
+    most = max(1, batch_size // (present.nodes * present.passes))
+    if hardware.devices != "auto" or int(present.devices) <= most:
+        return present
+    return present_hardware(replace(hardware, devices=most))
 
 
 def _count(hardware: Hardware, kind: str, index: str) -> int:

@@ -1,4 +1,4 @@
-"""What Lightning trains where landmarks are to be learnt: heat maps with a Gaussian at each landmark."""
+"""Lightning module for landmarks: heat maps with a Gaussian at each landmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Lightning trains in a stage of the pre-training on images and reports."""
+"""Lightning module for a stage of the pre-training on images and reports."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _ENTRIES_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class TrainingVideo:
     """A video to learn from, in memory.
 
     Attributes:
@@ -49,7 +49,7 @@ class Lesson:
     key_frames: Tensor
 
 
-def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> list[Lesson]:
+def read_videos(examples: Sequence[TrainingSequence], progress: Progress) -> list[TrainingVideo]:
     """All videos, read before the first step; those without a chosen frame are told and left out.
 
     Raises:
@@ -58,7 +58,7 @@ def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> li
     """
     import torch
 
-    lessons = []
+    videos = []
     for example in examples:
         sample, targets = example.load()
         key_frames = np.flatnonzero(targets["key_frames"])
@@ -67,14 +67,16 @@ def read_lessons(examples: Sequence[TrainingSequence], progress: Progress) -> li
                 f"{example.id}: its key-shot summary has no sampled frame, so nothing is learnt from it."
             )
             continue
-        lessons.append(
-            Lesson(example.id, torch.from_numpy(sample.features), sample.facts, torch.from_numpy(key_frames))
+        videos.append(
+            TrainingVideo(
+                example.id, torch.from_numpy(sample.features), sample.facts, torch.from_numpy(key_frames)
+            )
         )
-    if not lessons:
+    if not videos:
         raise MedbenchError(
             "training.no_labels", "No training video has a summary to learn from.", "Check gtscore."
         )
-    return lessons
+    return videos
 
 
 @kept_random_state()
@@ -115,14 +117,14 @@ def fit_sequences(
 
     from medbench.inference.weights import save_checkpoint
 
-    lessons = read_lessons(examples, progress)
+    videos = read_videos(examples, progress)
     device, hardware = device_of(hardware), present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
     network = build_network().to(device)
-    epochs = recipe.epochs_of(len(lessons))
+    epochs = recipe.epochs_of(len(videos))
     started = time.perf_counter()
     with hardware.torch_settings():
-        course = _Course(network, lessons, recipe, epochs, folder, Steps(hardware.precision, judge))
+        course = _Course(network, videos, recipe, epochs, folder, Steps(hardware.precision, judge))
         resumed = course.resume(progress)
         course.run(progress)
     state = torch.load(folder / BEST, map_location="cpu", weights_only=True)
@@ -130,8 +132,8 @@ def fit_sequences(
         **facts,
         "recipe": recipe.as_json(),
         "hardware": hardware.facts(1),
-        "n_training_images": len(lessons),
-        "steps": epochs * len(lessons),
+        "n_training_images": len(videos),
+        "steps": epochs * len(videos),
         "steps_left_out": int(course.guard.left_out),
         "validation_score": None if judge is None else round(course.best, 6),
     }
@@ -196,7 +198,7 @@ class _Course:
     def __init__(
         self,
         network: nn.Module,
-        lessons: Sequence[Lesson],
+        videos: Sequence[TrainingVideo],
         recipe: SequenceRecipe,
         epochs: int,
         folder: Path,
@@ -208,11 +210,11 @@ class _Course:
         from medbench.training.host_values import HostValue
         from medbench.training.summary_losses import summary_loss
 
-        self.network, self.lessons, self.recipe = network, lessons, recipe
+        self.network, self.videos, self.recipe = network, videos, recipe
         self.epochs, self.folder, self.steps, self.judge = epochs, folder, steps, steps.judge
         self.device = next(network.parameters()).device
         if self.device.type == "cuda":
-            self.lessons = [replace(one, features=one.features.pin_memory()) for one in lessons]
+            self.videos = [replace(one, features=one.features.pin_memory()) for one in videos]
         self.guard, self.seen = GradientGuard().to(self.device), HostValue()
         halves = steps.precision == "16-mixed"
         self.scaler = torch.amp.GradScaler(self.device.type) if halves else None
@@ -223,7 +225,7 @@ class _Course:
         self.schedule: Any = None
         if recipe.schedule == "one_cycle":
             self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimizer, recipe.learning_rate, total_steps=epochs * len(lessons), pct_start=0.2
+                self.optimizer, recipe.learning_rate, total_steps=epochs * len(videos), pct_start=0.2
             )
         self.epoch, self.best = 0, -1.0
 
@@ -248,26 +250,26 @@ class _Course:
 
     def run(self, progress: Progress) -> None:
         """All epochs that are left."""
-        progress.start("training", self.epochs * len(self.lessons))
-        progress.advance(self.epoch * len(self.lessons))
+        progress.start("training", self.epochs * len(self.videos))
+        progress.advance(self.epoch * len(self.videos))
         while self.epoch < self.epochs:
             self.network.train()
-            order = list(range(len(self.lessons)))
+            order = list(range(len(self.videos)))
             random.Random(derived_seed(self.recipe.seed, self.epoch)).shuffle(order)
             for place, index in enumerate(order):
                 step = self.epoch * len(order) + place
-                value = self._step(self.lessons[index], step)
+                value = self._step(self.videos[index], step)
                 progress.advance(1, f"epoch {self.epoch + 1}/{self.epochs} loss {value:.4f}")
             self.epoch += 1
             self._keep()
         progress.finish()
 
-    def _step(self, lesson: Lesson, step: int) -> float:
+    def _step(self, video: TrainingVideo, step: int) -> float:
         import torch
 
         torch.manual_seed(derived_seed(self.recipe.seed, 1, step))
         with self.steps.autocast(self.device.type):
-            loss = lesson_loss(self.network, lesson, self.loss)
+            loss = video_loss(self.network, video, self.loss)
         self.seen.offer(loss.detach())
         self.optimizer.zero_grad(set_to_none=True)
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()
@@ -280,7 +282,7 @@ class _Course:
         if self.seen.is_known and not np.isfinite(self.seen.value):
             raise MedbenchError(
                 "training.diverged",
-                f"{self.folder}: the loss is {self.seen.value} by step {step}, with {lesson.id}.",
+                f"{self.folder}: the loss is {self.seen.value} by step {step}, with {video.id}.",
                 "Lower the learning rate.",
             )
         if self.schedule is not None:
@@ -318,7 +320,7 @@ def _store(path: Path, state: Any) -> None:
         torch.save(state, temporary)
 
 
-def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor:
+def video_loss(network: nn.Module, video: TrainingVideo, loss: SummaryLoss) -> Tensor:
     """The loss of one video.
 
     A network that scores frames is compared with the key frames, frame by frame. One that gives a
@@ -328,14 +330,14 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
 
     Args:
         network: of either kind.
-        lesson: the video.
+        video: in memory, on any device.
         loss: of probabilities and targets.
     """
     import torch
 
     device = next(network.parameters()).device
-    frames = lesson.features[None].to(device, non_blocking=True)
-    chosen = lesson.key_frames.to(device, non_blocking=True)
+    frames = video.features[None].to(device, non_blocking=True)
+    chosen = video.key_frames.to(device, non_blocking=True)
     n_frames = frames.shape[1]
     if not hasattr(network, "distribution"):
         target = torch.zeros(n_frames, device=device)
@@ -343,9 +345,9 @@ def lesson_loss(network: nn.Module, lesson: Lesson, loss: SummaryLoss) -> Tensor
         return loss.value(_sums(loss, network(frames)[0], target), target.numel())
     from medbench.inference.fulltransnet_predictor import global_frames
 
-    given: Tensor = network.decoder_frames(n_frames, lesson.key_frames)  # type: ignore[operator]
+    given: Tensor = network.decoder_frames(n_frames, video.key_frames)  # type: ignore[operator]
     decoder_frames = given.to(device, non_blocking=True)
-    everywhere = global_frames(lesson.facts).to(device, non_blocking=True)[None]
+    everywhere = global_frames(video.facts).to(device, non_blocking=True)[None]
     tokens = network.summary_tokens(frames, frames[:, decoder_frames], everywhere)  # type: ignore[operator]
     is_key = torch.zeros(n_frames, device=device)
     is_key[chosen] = 1.0

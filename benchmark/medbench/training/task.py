@@ -1,4 +1,4 @@
-"""What Lightning trains: any network by a recipe, and segmentation joint with classes of whole images."""
+"""Lightning modules: any network by a recipe, and segmentation joint with classes of whole images."""
 
 from __future__ import annotations
 

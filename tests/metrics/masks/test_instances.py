@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,7 @@ import pytest
 
 import medbench
 from coco_oracle import coco_figures
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Boxes
 from medbench.metrics.masks import banded, hole_contours, instances
@@ -19,10 +18,8 @@ from medbench.metrics.official import kpis, matching
 from medbench.metrics.tasks import biometry, detection
 from medbench.metrics.tasks.summaries import f_measures, rank_correlation
 
-FOLDER = GOLDEN_FOLDER
 HC18_DATA = Path(__file__).parents[3].parent / "shared" / "data" / "hc18"
-KPIS = json.loads((FOLDER / "kpis_metrics.json").read_text())
-MASKS = np.load(FOLDER / "kpis_masks.npz")
+KPIS, MASKS = golden("kpis_metrics.json"), golden("kpis_masks.npz")
 RULES = {"components8": "clean", "contour_rule_without_mutation": "contour", "official_f1": "official"}
 
 
@@ -251,7 +248,7 @@ def test_rank_correlations():
         rank_correlation(users, scores[:-1], kind="kendall")
 
 
-HC18 = json.loads((FOLDER / "hc18_metrics.json").read_text())["cases"]
+HC18 = golden("hc18_metrics.json")["cases"]
 
 
 @pytest.mark.parametrize("case", HC18, ids=lambda case: case["filename"])

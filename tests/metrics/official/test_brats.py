@@ -12,22 +12,20 @@ import numpy as np
 import pytest
 
 import medbench
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.metrics.masks.definitions import dice_epsilon
 from medbench.metrics.masks.pair import MaskPair
 from medbench.metrics.official import matching
 from medbench.metrics.official.lesion_tissues import gli_2024_reports
 from medbench.metrics.official.lesions import LESION_RULES, lesion_report
 
-FOLDER = GOLDEN_FOLDER
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "brats"
-GOLDEN = json.loads((FOLDER / "brats_metrics.json").read_text())
-VOLUMES = np.load(FOLDER / "brats_metrics.npz")
-REAL = json.loads((FOLDER / "brats_real_metrics.json").read_text())
+GOLDEN, VOLUMES = golden("brats_metrics")
+REAL = golden("brats_real_metrics.json")
 REGIONS = GOLDEN["regions"]
 
 
-def golden(name):
+def official(name):
     return GOLDEN["cases"][name]
 
 
@@ -49,11 +47,11 @@ def real_volumes(name):
 def volumes(name):
     if name in REAL["cases"]:
         return real_volumes(name)
-    return VOLUMES[f"{name}__ref"], VOLUMES[f"{name}__pred"], tuple(golden(name)["spacing"])
+    return VOLUMES[f"{name}__ref"], VOLUMES[f"{name}__pred"], tuple(official(name)["spacing"])
 
 
 def expected(name):
-    return REAL["cases"][name] if name in REAL["cases"] else golden(name)
+    return REAL["cases"][name] if name in REAL["cases"] else official(name)
 
 
 @cache
@@ -172,7 +170,7 @@ def test_lesion_wise(name, year, task):
 def test_single_lesions_of_2023(name):
     reference, prediction, spacing = volumes(name)
     for key, rule in (("dil3", "brats2023_gli"), ("dil1", "brats2023_met")):
-        for region, values in golden(name)["brats2023_lesions"][key].items():
+        for region, values in official(name)["brats2023_lesions"][key].items():
             masks = [np.isin(labels, REGIONS[region]) for labels in (reference, prediction)]
             report = lesion_report(*masks, spacing, rule)
             kept = [x for x in values["lesions"] if x["volume_mm3"] > LESION_RULES[rule].threshold]

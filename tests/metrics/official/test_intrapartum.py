@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
 
 import numpy as np
@@ -12,16 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.core.errors import MedbenchError
 from medbench.metrics.masks import pixel_sets
 from medbench.metrics.official.intrapartum import biometry_scores, segmentation_scores
 from medbench.metrics.tasks import biometry
 from medbench.metrics.tasks.biometry import LandmarkError, aop_contour, aop_ellipse
 
-FOLDER = GOLDEN_FOLDER
-GOLDEN = json.loads((FOLDER / "iugc_metrics.json").read_text())
-MASKS = np.load(FOLDER / "iugc_masks.npz")
+GOLDEN, MASKS = golden("iugc_metrics.json"), golden("iugc_masks.npz")
 PAIRS = [(prefix, case) for key, prefix in (("iugc", ""), ("psfhs", "psfhs__")) for case in GOLDEN[key]]
 IDS = [f"{prefix}{case['id']}" for prefix, case in PAIRS]
 

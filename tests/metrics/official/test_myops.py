@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 import medbench
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.metrics import evaluate_arrays
 
-FOLDER = GOLDEN_FOLDER
-GOLDEN = json.loads((FOLDER / "myops_metrics.json").read_text())
-VOLUMES = np.load(FOLDER / "myops_metrics.npz")
+GOLDEN, VOLUMES = golden("myops_metrics")
 
 
 def volumes(name):

@@ -1,18 +1,14 @@
 """Kernel temporal segmentation of long videos is that of short ones."""
 
-import json
-
 import numpy as np
 import pytest
 
 import medbench
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.core.errors import MedbenchError
 from medbench.metrics.tasks import long_segmentation
 from medbench.metrics.tasks.long_segmentation import segment_features
 from medbench.metrics.tasks.temporal_segmentation import kernel_temporal_segmentation
-
-FOLDER = GOLDEN_FOLDER
 
 
 def scenes(seed, n, noise, length):
@@ -25,11 +21,9 @@ def scenes(seed, n, noise, length):
     return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize(
-    "case", json.loads((FOLDER / "vsumm_kts.json").read_text())["cases"], ids=lambda c: c["id"]
-)
+@pytest.mark.parametrize("case", golden("vsumm_kts.json")["cases"], ids=lambda c: c["id"])
 def test_changes_are_the_authors(case):
-    with np.load(FOLDER / "vsumm_kts.npz") as arrays:
+    with golden("vsumm_kts.npz") as arrays:
         assert segment_features(arrays[f"k{case['id']}_X"]).tolist() == case["auto"]
 
 

@@ -1,13 +1,12 @@
 """The steps from scores to summaries, against the authors' programs and real annotations."""
 
 import itertools
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from golden_files import GOLDEN as GOLDEN_FOLDER
+from golden_files import golden
 from medbench.core.errors import MedbenchError
 from medbench.metrics.tasks.shots import make_summary, select_shots, shot_scores, spread_scores
 from medbench.metrics.tasks.summaries import f_measure, f_measures, rank_correlation
@@ -18,12 +17,9 @@ from medbench.metrics.tasks.temporal_segmentation import (
     shots_between,
 )
 
-FOLDER = GOLDEN_FOLDER
-EVALUATION = json.loads((FOLDER / "vsumm_eval.json").read_text())
-ARRAYS = np.load(FOLDER / "vsumm_eval.npz")
-SEGMENTATION = json.loads((FOLDER / "vsumm_kts.json").read_text())
-SEGMENTATION_ARRAYS = np.load(FOLDER / "vsumm_kts.npz")
-ANCHORS = json.loads((FOLDER / "vsumm_real_anchors.json").read_text())
+EVALUATION, ARRAYS = golden("vsumm_eval")
+SEGMENTATION, SEGMENTATION_ARRAYS = golden("vsumm_kts")
+ANCHORS = golden("vsumm_real_anchors.json")
 
 
 @pytest.mark.parametrize("case", EVALUATION["cases"], ids=lambda case: f"{case['id']}-{case['kind']}")
@@ -187,6 +183,7 @@ def test_summaries_of_real_annotations(tvsum):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive  # and through the challenge, in tests/challenges/test_video_summaries.py
 def test_people_agree_with_each_other_as_published(tvsum):
     """Kendall's tau 0.177 and Spearman's rho 0.204 of Otani et al., each person against the others."""
     found = {"kendall": [], "spearman": []}

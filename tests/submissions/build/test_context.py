@@ -24,6 +24,7 @@ from medbench.submissions.template import submission_text, write_submission
 from medbench.submissions.workflow import build, save
 
 READY = sorted((Path(__file__).parents[3] / "submissions").glob("*/*.toml"))
+PACKAGE_FILES = Path(__file__).parents[2] / "core" / "package_files"
 
 
 def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_environment(built):
@@ -41,9 +42,9 @@ def test_the_context_holds_code_weights_manifest_and_the_versions_of_this_enviro
     assert {line.partition("==")[0] for line in lines} <= set(locked)
     assert f"numpy=={locked['numpy']}" in lines
     assert f"torch=={locked['torch'].partition('+')[0]}+cpu" in lines
-    parts = {path.name for path in (built.app / "medbench").iterdir()}
-    assert {"core", "models", "challenges", "inference", "running", "submissions"} <= parts
-    assert not {"cli", "leaderboards", "profiling"} & parts
+    package = built.app / "medbench"
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*") if path.is_file()}
+    assert files == set((PACKAGE_FILES / "container.txt").read_text().split())
 
 
 def test_the_dockerfile_is_multi_stage_non_root_exec_form_and_labelled(built):

@@ -20,12 +20,10 @@ PACKAGES = sysconfig.get_path("purelib")
 HERE = Path(__file__).parent
 
 
-def client(name):
-    """A program of the clients' environment."""
-    program = CLIENTS / name
-    if not program.exists():
-        pytest.skip(f"skipped: {program} is not installed (make clients)")
-    return str(program)
+pytestmark = pytest.mark.skipif(
+    not CLIENTS.is_dir(), reason=f"skipped: {CLIENTS} is not there (make clients)"
+)
+"""Before any image is built for them."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,6 @@ def check_outputs(made, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", ["cube", "whole"])
 def test_mlcube_runs_the_cube(engine, weights, request, two_heads, tmp_path):
-    program = client("mlcube")
     cube = request.getfixturevalue(weights)
     described = cube.folder / "mlcube.yaml"  # only the engine and the mounted packages are of this machine
     content = yaml.safe_load(described.read_text())
@@ -81,7 +78,7 @@ def test_mlcube_runs_the_cube(engine, weights, request, two_heads, tmp_path):
     content["docker"] |= {"docker": engine.program, "cpu_args": mounted}
     copy = shutil.copytree(cube.folder, tmp_path / "cube", ignore=shutil.ignore_patterns("context"))
     (copy / "mlcube.yaml").write_text(yaml.safe_dump(content))
-    command = [program, "run", f"--mlcube={copy}", "--task=infer"]
+    command = [CLIENTS / "mlcube", "run", f"--mlcube={copy}", "--task=infer"]
     command += [f"data_path={two_heads / 'test'}", f"output_path={tmp_path / 'out'}"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (tmp_path / "out").is_dir(), done.stdout + done.stderr
@@ -93,7 +90,7 @@ def test_mlcube_runs_the_cube(engine, weights, request, two_heads, tmp_path):
 def test_the_brats_orchestrator_runs_the_image_as_its_caller(
     engine, whole, socket, two_heads, tmp_path, year
 ):
-    python = client("python")
+    python = CLIENTS / "python"
     if subprocess.run([python, "-c", "import brats"], capture_output=True).returncode:
         pytest.skip("skipped: brats is not installed (make clients)")
     data, output = shutil.copytree(two_heads / "test", tmp_path / "data"), tmp_path / "out"

@@ -5,7 +5,6 @@ import sysconfig
 
 import pytest
 
-from medbench.submissions.containers import engines
 from medbench.submissions.containers.image_runner import ImageRunner
 from medbench.submissions.containers.users import ContainerUser, container_user
 from medbench.submissions.rehearse.rehearsal import rehearse
@@ -16,7 +15,7 @@ PLATFORMS = [
     "brats-docker",  # the one whose programs start a container both as their caller and as root
     *(
         pytest.param(name, marks=pytest.mark.exhaustive)
-        for name in ("kpis-patch", "brats-mlcube", "medperf", "synapse-docker")
+        for name in ("kpis-patch", "kpis-slide", "brats-mlcube", "medperf", "synapse-docker")
     ),
 ]
 
@@ -30,25 +29,23 @@ def runners(engine, build, users):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, platform):
-    made = patches(packages="base") if platform == "kpis-patch" else brats(platform, packages="base")
+def test_every_platform_writes_into_the_callers_folder(engine, brats, patches, slides, platform):
+    own = {"kpis-patch": patches, "kpis-slide": slides}.get(platform)
+    made = brats(platform, packages="base") if own is None else own(packages="base")
     users = [ContainerUser(runs_as, CALLER, CALLER) for runs_as in made.platform.runs_as]
     assert users
     engine.build(made.context, made.tag)
-    try:
-        result = rehearse(made, runners=runners(engine, made, users), count=1)
-        assert [one for one in result.findings if one.severity != "note"] == []
-        assert result.identical == len(users)
-        output = next(mount.path for mount in made.platform.mounts if mount.role == "output")
-        state = (made.folder / "rehearsal" / "root" / output.lstrip("/")).stat()
-        assert (state.st_uid, state.st_mode & 0o777) == (CALLER if os.getuid() == 0 else os.getuid(), 0o755)
-        if "root" in made.platform.runs_as:
-            (runner,) = runners(engine, made, [OTHER])
-            refused = runner.run(made.platform.variants(made.submission)[0].arguments, 120)
-            assert not refused.ok
-            assert "cannot be written by user 10001:10001 (Permission denied)" in refused.last_line
-    finally:
-        engines.remove_image(engine, made.tag)
+    result = rehearse(made, runners=runners(engine, made, users), count=1)
+    assert [one for one in result.findings if one.severity != "note"] == []
+    assert result.identical == len(users)
+    output = next(mount.path for mount in made.platform.mounts if mount.role == "output")
+    state = (made.folder / "rehearsal" / "root" / output.lstrip("/")).stat()
+    assert (state.st_uid, state.st_mode & 0o777) == (CALLER if os.getuid() == 0 else os.getuid(), 0o755)
+    if "root" in made.platform.runs_as:
+        (runner,) = runners(engine, made, [OTHER])
+        refused = runner.run(made.platform.variants(made.submission)[0].arguments, 120)
+        assert not refused.ok
+        assert "cannot be written by user 10001:10001 (Permission denied)" in refused.last_line
 
 
 class _Other(ContainerUser):

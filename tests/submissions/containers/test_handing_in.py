@@ -53,15 +53,16 @@ def docker(engine, tmp_path, monkeypatch):
         "brats-mlcube",
         *(
             pytest.param(name, marks=EXHAUSTIVE)
-            for name in ("brats-docker", "kpis-patch", "medperf", "synapse-docker")
+            for name in ("brats-docker", "kpis-patch", "kpis-slide", "medperf", "synapse-docker")
         ),
     ],
 )
 def test_every_printed_command_works_on_the_archive_just_saved(
-    docker, brats, patches, platform, tmp_path, monkeypatch
+    docker, brats, patches, slides, platform, tmp_path, monkeypatch
 ):
     engine, settings = docker
-    made = patches(packages="base") if platform == "kpis-patch" else brats(platform, packages="base")
+    own = {"kpis-patch": patches, "kpis-slide": slides}.get(platform)
+    made = brats(platform, packages="base") if own is None else own(packages="base")
     file = next(made.folder.parents[1].glob("*.toml"))
     engine.build(made.context, made.tag)
     pretend_rehearsed(made)
@@ -89,7 +90,6 @@ def test_every_printed_command_works_on_the_archive_just_saved(
     names = {"brats-mlcube": "mlcube.yaml", "medperf": "container_config.yaml"}
     if platform in names:
         assert f"image: {address}/{name}\n" in (made.folder / names[platform]).read_text()
-    engines.remove_image(engine, made.tag)
 
 
 def test_saving_without_a_registry_says_so_and_the_report_holds_the_check(docker, brats):
@@ -108,7 +108,6 @@ def test_saving_without_a_registry_says_so_and_the_report_holds_the_check(docker
         build_context(BuildRequest(file, output=made.folder, registry="docker.synapse.org/synPROJECT"))
     findings, _ = check(file, None, made.folder.parent, "docker.synapse.org/project")
     assert "docker.synapse.org/syn and its number" in " ".join(finding.message for finding in findings)
-    engines.remove_image(engine, made.tag)
 
 
 def test_the_same_submission_gives_the_same_image_and_archive_and_a_stamp_another(
@@ -148,7 +147,6 @@ def test_hosting_ends_with_an_archive_its_sha256_and_a_report(engine, heads, tmp
     assert report["archive_sha256"] == sha256_file(path)
     assert report["ground_truth_sha256"] == sha256_file(path.with_name("ground_truth.tar.gz"))
     assert [one for one in report["check"] if one["severity"] == "error"] == []
-    engines.remove_image(engine, facts.labels["org.opencontainers.image.title"])
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,7 @@ QUESTION = {
         (set_in("title", None), "", "competition.key", "'title' is missing"),
         (set_in("phases", []), "", "competition.key", "'phases' is missing or empty"),
         (set_in("tasks", "all"), "", "competition.key", "'tasks' is no list"),
-        (set_in("version", 1), "", "competition.version", "2 is due"),
+        (set_in("version", 1), "", "competition.version", "expected 2"),
         (set_in("docker_image", None), "", "competition.image", "codalab/codalab-legacy:py37"),
         (set_in("docker_image", "docker.io/Me/a:1"), "", "competition.image", "'Me' may hold lower-case"),
         (set_in("competition_type", "contest"), "", "competition.value", "competition_type contest"),

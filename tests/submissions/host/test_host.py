@@ -3,6 +3,7 @@
 import json
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from medbench.submissions.host.serving import _without_suffix, by_image_name, ru
 from medbench.submissions.host.workflow import host_named
 
 QUIET = SilentProgress()
+PACKAGE_FILES = Path(__file__).parents[2] / "core" / "package_files"
 
 
 @pytest.fixture
@@ -66,7 +68,9 @@ def test_the_program_scores_as_medbench_evaluate_does(platform, release, predict
         assert columns["dice"] == "desc"
         assert columns["hd"] == "asc"
         assert {"scoring_program/evaluate.py", "scoring_program/metadata.yaml", competition["image"]} < names
-        assert not any("medbench/models" in name for name in names)
+        start = "scoring_program/medbench/"
+        files = {name.removeprefix(start) for name in names if name.startswith(start) and name[-1] != "/"}
+        assert files == set((PACKAGE_FILES / "evaluation.txt").read_text().split())
 
 
 def test_bad_lists_of_jobs_end_with_one_line_and_no_output(release, tmp_path, monkeypatch, capfd):
@@ -114,8 +118,8 @@ def test_a_job_without_one_image_is_missing_and_the_reason_is_told(
     told = capfd.readouterr().err.splitlines()
     for case, status, words in (
         (bare, "missing", "no job of it succeeded."),
-        (double, "missing", "second.mha). One image is due."),
-        (empty, "missing", "holds mask.png and no .mha, .tif, .tiff file. One image is due."),
+        (double, "missing", "second.mha). Hand in one image."),
+        (empty, "missing", "holds mask.png and no .mha, .tif, .tiff file. Hand in one image."),
         (broken, "failed", f"{image.name}: not a readable volume"),
     ):
         assert rows[case.id]["status"] == status

@@ -91,6 +91,23 @@ def named_pipe(job):
     os.mkfifo(job.images / "a.mha")
 
 
+def link_in_a_ring(job):
+    job.images.rmdir()
+    job.images.symlink_to(job.images)
+
+
+def name_that_is_no_text(job):
+    (job.images / os.fsdecode(b"\xff.mha")).write_bytes(job.header("LOCAL"))
+
+
+def endless_device(job):
+    (job.images / "a.mha").symlink_to("/dev/zero")
+
+
+def header_without_end(job):
+    (job.images / "a.mha").write_bytes(b"Comment = " + b"x" * (30 << 20))
+
+
 def folder_below(job):
     job.save(job.images / "out/a.mha")
 
@@ -129,8 +146,12 @@ def tiff_of_zeros(job):
         (header_with_values_beside_it, "failed", "keeps its values in another file"),
         (header_alone, "failed", "not a readable volume"),
         (named_pipe, "missing", "holds a.mha (no file) and no .mha"),
+        (link_in_a_ring, "missing", "holds no .mha"),
+        (name_that_is_no_text, "failed", "not a readable volume"),
+        (endless_device, "missing", "holds a.mha (no file) and no .mha"),
+        (header_without_end, "failed", "not a readable volume"),
         (folder_below, "missing", "holds out (a folder) and no .mha"),
-        (other_number_of_axes, "failed", "of 3 axes where 2 are due"),
+        (other_number_of_axes, "failed", "with 3 axes, expected 2"),
         (packed_zeros, "failed", "of memory, and 64.0 MiB are allowed"),
         (plain_zeros, "failed", "of memory, and 64.0 MiB are allowed"),
         (more_than_the_header_says, "failed", "more than the 4,320 bytes that its header announces"),

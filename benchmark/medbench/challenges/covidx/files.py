@@ -81,15 +81,15 @@ def _images(root: Path, part: str) -> list[ClassedImage]:
     if len(tables) > 1:
         raise MedbenchError(
             "data.layout_unknown",
-            f"{root}: holds {' and '.join(path.name for path in tables)}; one version is due.",
-            "Move the others away.",
+            f"{root}: holds {' and '.join(path.name for path in tables)}, expected one version.",
+            "Keep one table in the folder.",
         )
     images = [image for table in tables for image in _lines(table, root / part, part)]
     names = Counter(image.id for image in images)
     twice = next((name for name, count in names.items() if count > 1), None)
     if twice is not None:
         raise MedbenchError(
-            "data.row_twice", f"{tables[0]}: {twice} is there twice.", "Use the file as released."
+            "data.row_twice", f"{tables[0]}: {twice} occurs twice.", "Use the file as released."
         )
     return images
 
@@ -104,7 +104,7 @@ def _lines(table: Path, folder: Path, part: str) -> list[ClassedImage]:
         if len(words) < 4:
             raise MedbenchError(
                 "data.table",
-                f"{table}, line {number}: holds {len(words)} words; patient, file, class and source are due.",
+                f"{table}, line {number}: holds {len(words)} words, not patient, file, class, source.",
                 "Use the file as released.",
             )
         patient, name, label, source = words[0], " ".join(words[1:-2]), words[-2], words[-1]

@@ -33,7 +33,7 @@ from medbench.io import images
 
 
 def declared_factory(project: Project, name: str) -> Callable[[], Challenge]:
-    """What builds the challenge of ``[data.NAME]``.
+    """The factory of the challenge of ``[data.NAME]``.
 
     Raises:
         MedbenchError: as :func:`medbench.challenges.declared.declaration.read_declaration`.

@@ -115,7 +115,7 @@ def _read(path: Path, labels: Sequence[tuple[str, int]], column: str, state: tup
     if other is not None:
         raise MedbenchError(
             "data.coco_categories",
-            f"{path}: the category '{other}' has the id {own[other]}, labels says {declared[other]}.",
+            f"{path}: the category '{other}' has the id {own[other]}, in labels {declared[other]}.",
             "All JSON files of a data set need the same ids of categories.",
         )
     classes = {id: index for index, id in enumerate(declared.values())}

@@ -51,7 +51,7 @@ class SplitRule:
     folds: int = 5
 
     def as_json(self) -> dict[str, Any]:
-        """What decides a draw."""
+        """Settings that decide the drawing of the splits, as JSON."""
         if self.rule == "given":
             return {"rule": self.rule, "names": list(self.names)}
         own: dict[str, Any] = {"folds": self.folds} if self.rule == "folds" else dict(self.shares)
@@ -237,7 +237,7 @@ class _Reader:
             kinds = _ENTRIES[entry]
             if not isinstance(value, kinds) or isinstance(value, bool):
                 names = " or ".join(one.__name__ for one in (kinds if isinstance(kinds, tuple) else (kinds,)))
-                raise self.error(entry, f"is {value!r}", f"A {names} is due.")
+                raise self.error(entry, f"is {value!r}", f"Give a {names}.")
 
     def text(self, entry: str, default: str = "") -> str:
         return str(self.table.get(entry, default))
@@ -259,9 +259,11 @@ class _Reader:
         return columns
 
     def labels(self, task: str) -> dict[str, int]:
-        given = self.table.get("labels", {})
-        named = {str(name): index for index, name in enumerate(given)} if isinstance(given, list) else given
-        if len(named) != len(given):
+        entries = self.table.get("labels", {})
+        named = (
+            {str(name): index for index, name in enumerate(entries)} if isinstance(entries, list) else entries
+        )
+        if len(named) != len(entries):
             raise self.error("labels", "names a label twice", "Give each label a name of its own.")
         most = LARGEST_ID if task == "detection" else 255
         for name, value in named.items():
@@ -276,8 +278,8 @@ class _Reader:
         return ordered
 
     def modalities(self) -> tuple[str, ...]:
-        given = self.table.get("modalities", ())
-        return tuple(str(one) for one in (given.values() if isinstance(given, dict) else given))
+        value = self.table.get("modalities", ())
+        return tuple(str(one) for one in (value.values() if isinstance(value, dict) else value))
 
     def channels(self) -> int | None:
         value = self.table.get("channels")
@@ -286,12 +288,12 @@ class _Reader:
         return value
 
     def values(self) -> tuple[float, float] | None:
-        given = self.table.get("values")
-        if given is None:
+        value = self.table.get("values")
+        if value is None:
             return None
-        if len(given) != 2 or not all(isinstance(one, int | float) for one in given) or given[0] >= given[1]:
-            raise self.error("values", f"is {given!r}", "Give the least and the greatest value: [0, 4095].")
-        return float(given[0]), float(given[1])
+        if len(value) != 2 or not all(isinstance(one, int | float) for one in value) or value[0] >= value[1]:
+            raise self.error("values", f"is {value!r}", "Give the least and the greatest value: [0, 4095].")
+        return float(value[0]), float(value[1])
 
     def threshold(self) -> int | None:
         value = self.table.get("threshold")
@@ -300,54 +302,54 @@ class _Reader:
         return value
 
     def spacing(self) -> tuple[float, ...] | Literal["pixel", "file"]:
-        given = self.table.get("spacing", "file" if self.modalities() else "pixel")
-        if given == "pixel" or given == "file":
-            return given  # type: ignore[no-any-return]
+        value = self.table.get("spacing", "file" if self.modalities() else "pixel")
+        if value == "pixel" or value == "file":
+            return value  # type: ignore[no-any-return]
         if (
-            isinstance(given, list)
-            and 2 <= len(given) <= 3
-            and all(isinstance(one, int | float) and one > 0 for one in given)
+            isinstance(value, list)
+            and 2 <= len(value) <= 3
+            and all(isinstance(one, int | float) and one > 0 for one in value)
         ):
-            return tuple(float(one) for one in given)
+            return tuple(float(one) for one in value)
         raise self.error(
-            "spacing", f"is {given!r}", 'Give "pixel", "file", or mm along each axis: [0.5, 0.5].'
+            "spacing", f"is {value!r}", 'Give "pixel", "file", or mm along each axis: [0.5, 0.5].'
         )
 
     def group(self) -> str:
-        given = self.table.get("group", "")
-        if isinstance(given, dict):
-            if set(given) != {"column"}:
-                raise self.error("group", f"is {given!r}", 'Give a regular expression or { column = "…" }.')
+        value = self.table.get("group", "")
+        if isinstance(value, dict):
+            if set(value) != {"column"}:
+                raise self.error("group", f"is {value!r}", 'Give a regular expression or { column = "…" }.')
             return ""
         try:
-            pattern = re.compile(given)
+            pattern = re.compile(value)
         except re.error as error:
             raise self.error("group", f"is no regular expression ({error})", "Correct it.") from error
-        if given and pattern.groups != 1:
+        if value and pattern.groups != 1:
             raise self.error(
                 "group", f"captures {pattern.groups} parts", "Capture one: (?P<patient>[^_]+)_.*"
             )
-        return str(given)
+        return str(value)
 
     def splits(self) -> SplitRule:
-        given = self.table.get("splits", {"rule": "by group"})
-        if isinstance(given, list):
-            return SplitRule("given", tuple(str(one) for one in given))
-        if isinstance(given, str):
-            given = {"rule": given}
-        rule = given.get("rule", "by group")
+        value = self.table.get("splits", {"rule": "by group"})
+        if isinstance(value, list):
+            return SplitRule("given", tuple(str(one) for one in value))
+        if isinstance(value, str):
+            value = {"rule": value}
+        rule = value.get("rule", "by group")
         if rule == "given":
-            return SplitRule("given", tuple(str(one) for one in given.get("names", ("train", "val", "test"))))
+            return SplitRule("given", tuple(str(one) for one in value.get("names", ("train", "val", "test"))))
         if rule not in ("by group", "folds"):
             raise self.error("splits", f"has the rule '{rule}'", "Known: given, by group, folds.")
         known = {"rule", "seed", "folds"} if rule == "folds" else {"rule", "seed", "test", "val"}
-        wrong = [key for key in given if key not in known]
+        wrong = [key for key in value if key not in known]
         if wrong:
             raise self.error("splits", f"names '{wrong[0]}'", f"Known: {', '.join(sorted(known))}.")
-        seed, folds = given.get("seed", 0), given.get("folds", 5)
+        seed, folds = value.get("seed", 0), value.get("folds", 5)
         if not isinstance(seed, int) or not isinstance(folds, int) or seed < 0 or folds < 2:
             raise self.error("splits", "has no such seed or folds", "Seeds are 0 or more, folds 2 or more.")
-        shares = {name: given.get(name, least) for name, least in (("test", 0.2), ("val", 0.1))}
+        shares = {name: value.get(name, least) for name, least in (("test", 0.2), ("val", 0.1))}
         fits = all(isinstance(share, int | float) and 0 <= share < 1 for share in shares.values())
         if not fits or not 0 < shares["test"] <= sum(shares.values()) < 1:
             raise self.error(
@@ -356,9 +358,9 @@ class _Reader:
         return SplitRule(rule, (), seed, shares, folds)
 
     def empty(self) -> dict[str, str]:
-        given = self.table.get("empty", {})
+        value = self.table.get("empty", {})
         return (
-            {"*": given} if isinstance(given, str) else {str(key): str(rule) for key, rule in given.items()}
+            {"*": value} if isinstance(value, str) else {str(key): str(rule) for key, rule in value.items()}
         )
 
 

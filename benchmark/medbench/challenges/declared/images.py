@@ -77,7 +77,7 @@ class DeclaredImageRelease(DeclaredRelease):
             names = ", ".join(f"{value} {name}" for value, name in self.card.labels.items())
             raise MedbenchError(
                 "data.label_unknown",
-                f"{path}: holds the value {strange}, which no name has ({names}).",
+                f"{path}: holds the value {strange}, which labels does not name ({names}).",
                 f"Save masks with these values, or name the others under labels of [data.{self.card.name}].",
             )
         return labels.astype(np.uint8)

@@ -1,8 +1,8 @@
-"""What releases of declared data sets share: cases, splits, and checks of pairs, groups and counts."""
+"""Base of releases of declared data sets: cases, splits, and checks of pairs, groups and counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medbench.challenges.card import Card
@@ -12,9 +12,9 @@ from medbench.challenges.declared.items import Item, Items, find_items
 from medbench.challenges.declared.splits import (
     CROSS_VALIDATION,
     fold_names,
-    members,
     named,
     rule_text,
+    split_ids,
     split_meaning,
     split_names,
 )
@@ -24,6 +24,7 @@ from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.files import read_json, sha256_json
 
+KEEP_APART = "Scores would be of near duplicates: keep each group in one split."
 FACT = "declaration"
 """Entry of a case's facts: what of the declaration decides a result, which so enters every key."""
 
@@ -75,11 +76,20 @@ class DeclaredRelease(Release):
         return SplitFacts(rule_text(self.declaration), len(ids), sha256_json(ids))
 
     def cases(self, root: Path, split: str) -> list[Case]:
-        """The cases of a split; of all folds, each under the name of its fold."""
+        """The cases of a split; of all folds, each under the name of its fold.
+
+        Raises:
+            MedbenchError: ``splits.group_shared`` where a group lies in two splits.
+        """
         self.check_split(split)
         items = find_items(self.declaration, root)
-        by_split = members(self.declaration, items.cases)
+        by_split = split_ids(self.declaration, items.cases)
         given = self.declaration.splits.rule == "given"
+        shared, count = _shared_groups(items.cases, by_split, self.disjoint_splits()[0])
+        if shared:
+            text = f"{root}: {len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+            anew = f"Drawn by other groups: remove {self.declaration.splits_file.name} to draw them anew."
+            raise MedbenchError("splits.group_shared", text, KEEP_APART if given else anew)
         by_id = {item.id: item for item in items.cases if not given or item.split == split}
         chosen = [
             (f"{part}/{case}" if self.parts(split) else case, by_id[case])
@@ -110,7 +120,7 @@ class DeclaredRelease(Release):
         """Counts, images without masks and the reverse, groups in two splits, and every file."""
         items = find_items(self.declaration, root)
         findings = [*_pair_findings(self.declaration, items)]
-        by_split = members(self.declaration, items.cases)
+        by_split = split_ids(self.declaration, items.cases)
         findings += _split_findings(self.declaration, items, by_split, self.disjoint_splits()[0])
         return findings + list(self.content_findings(items.cases))
 
@@ -146,9 +156,8 @@ def _pair_findings(declaration: Declaration, items: Items) -> Iterator[Finding]:
 
 
 def _split_findings(
-    declaration: Declaration, items: Items, by_split: object, apart: Sequence[str]
+    declaration: Declaration, items: Items, by_split: Mapping[str, Sequence[str]], apart: Sequence[str]
 ) -> Iterator[Finding]:
-    assert isinstance(by_split, dict)
     by_id = {item.id: item for item in items.cases}
     for split, ids in by_split.items():
         yield Finding("note", f"{split}: {sum(case in by_id for case in ids)} cases.")
@@ -161,13 +170,23 @@ def _split_findings(
     if gone:
         text = f"{len(gone)} cases of the splits are not in the folder: {named(gone)}."
         yield Finding("error", text, "Add them; until then scores are marked as of a subset.")
+    shared, count = _shared_groups(items.cases, by_split, apart)
+    if shared:
+        text = f"{len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+        yield Finding("error", text, KEEP_APART)
+
+
+def _shared_groups(
+    items: Sequence[Item], by_split: Mapping[str, Sequence[str]], apart: Sequence[str]
+) -> tuple[list[str], int]:
+    """Groups that lie in more than one of the splits that must not overlap, and the number of all groups."""
+    groups = {(item.split, item.id): item.group for item in items} | {
+        ("", item.id): item.group for item in items
+    }
     owners: dict[str, set[str]] = {}
     for split in apart:
         for case in by_split.get(split, ()):
-            group = by_id[case].group if case in by_id else ""
+            group = groups.get((split, case), groups.get(("", case), ""))
             if group:
                 owners.setdefault(group, set()).add(split)
-    shared = sorted(group for group, splits in owners.items() if len(splits) > 1)
-    if shared:
-        text = f"{len(shared)} of {len(owners)} groups lie in more than one split: {named(shared)}."
-        yield Finding("error", text, "Scores would be of near duplicates: keep each group in one split.")
+    return sorted(group for group, splits in owners.items() if len(splits) > 1), len(owners)

@@ -39,7 +39,7 @@ def fold_names(declaration: Declaration) -> tuple[str, ...]:
     return tuple(f"fold{number}" for number in range(1, declaration.splits.folds + 1))
 
 
-def members(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Sequence[str]]:
+def split_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Sequence[str]]:
     """Split -> ids of its cases, unique within it; a draw is written to a file at first and never repeated.
 
     Raises:

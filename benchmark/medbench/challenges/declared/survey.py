@@ -83,14 +83,14 @@ def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
     )
     unlabelled = [name for name in names if name.startswith("imagesTs/")] if not tested else []
     title = "nnU-Net's layout" if layout == "nnunet" else "MSD's layout"
-    result.told = [
+    result.lines = [
         f"{title}: {len(labelled)} label maps to learn from, {len(tested)} to test, "
         f"modalities {', '.join(facts.modalities)}, labels {', '.join(facts.labels)}."
     ]
     if unlabelled:
         what = "file in imagesTs has" if len(unlabelled) == 1 else "files in imagesTs have"
         left_out = "is" if len(unlabelled) == 1 else "are"
-        result.told.append(f"{len(unlabelled)} {what} no labels and {left_out} left out.")
+        result.lines.append(f"{len(unlabelled)} {what} no labels and {left_out} left out.")
     return result
 
 
@@ -119,7 +119,7 @@ def _columns(folder: Path, rows: Sequence[dict[str, str]]) -> dict[str, str]:
 
 
 def _of_table(folder: Path, name: str, rows: Sequence[dict[str, str]], columns: dict[str, str]) -> Survey:
-    result = Survey(told=[f"{name}: {len(rows)} rows, columns {', '.join(columns.values())}."])
+    result = Survey(lines=[f"{name}: {len(rows)} rows, columns {', '.join(columns.values())}."])
     task = "segmentation" if "mask" in columns else "classification"
     if task == "segmentation":
         columns.pop("class", None)
@@ -131,7 +131,7 @@ def _of_table(folder: Path, name: str, rows: Sequence[dict[str, str]], columns: 
     else:
         classes = sorted({row[columns["class"]] for row in rows if row[columns["class"]]})
         result.entries["labels"] = classes
-        result.told.append(f"{len(classes)} classes: {named(classes)}.")
+        result.lines.append(f"{len(classes)} classes: {named(classes)}.")
     group = columns.pop("group", None)
     splits = sorted({row[columns["split"]] for row in rows}) if "split" in columns else []
     result.entries = {

@@ -19,16 +19,16 @@ _SPLIT = re.compile(rf"(?<![a-z])({'|'.join(sorted(MEANINGS, key=len, reverse=Tr
 
 @dataclass(slots=True)
 class Survey:
-    """What a folder holds.
+    """Contents of a folder, as entries of a declaration.
 
     Attributes:
         entries: of the declaration, as TOML values.
-        told: sentences on what was found.
+        lines: sentences on the folder.
         faults: what keeps the folder from being declared as it is.
     """
 
     entries: dict[str, Any] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
@@ -56,7 +56,7 @@ def survey_coco(folder: Path, names: Sequence[str]) -> Survey | None:
     }  # fmt: skip
     listed = sum(len(value["images"]) for value in files.values())
     parts = ", ".join(f"{name} {used[name]}" for name in ids)
-    result.told.insert(0, f"COCO JSON {table}: {listed} images with {count} objects ({parts}).")
+    result.lines.insert(0, f"COCO JSON {table}: {listed} images with {count} objects ({parts}).")
     return result
 
 

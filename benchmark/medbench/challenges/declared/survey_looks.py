@@ -34,13 +34,13 @@ def add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) -
     structures = sorted(value for value in values if value)
     if len(structures) > 1 and max(structures) == 255 and len(structures) > 8:
         result.entries |= {"labels": {"structure": 255}, "threshold": 127}
-        result.told.append(f"Masks hold {len(structures) + 1} grey values: borders are cut at 127.")
+        result.lines.append(f"Masks hold {len(structures) + 1} grey values: borders are cut at 127.")
         return
     names = {("structure" if len(structures) == 1 else f"label_{value}"): value for value in structures}
     result.entries["labels"] = names
     if not names:
         result.faults.append("No mask marks anything.")
-    result.told.append(f"Masks hold the values {', '.join(map(str, sorted(values)))}.")
+    result.lines.append(f"Masks hold the values {', '.join(map(str, sorted(values)))}.")
 
 
 def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:
@@ -60,10 +60,10 @@ def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:
     elif channels:
         result.entries["channels"] = next(iter(channels))
         count = next(iter(channels))
-        result.told.append(f"Images have {count} channel{'' if count == 1 else 's'}.")
+        result.lines.append(f"Images have {count} channel{'' if count == 1 else 's'}.")
     if deep:
         result.entries["values"] = [0, 65535]
-        result.told.append(
+        result.lines.append(
             "Images have more than 8 bits. values = [0, 65535] in the declaration are black and white; "
             "correct them where the camera fills less."
         )

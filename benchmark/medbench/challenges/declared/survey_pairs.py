@@ -63,11 +63,11 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
         return None
     paired = [pictures[key] for key in both], [masks[key] for key in both]
     templates = _templates(folder, paired)
-    result = Survey(told=[f"{len(both)} images with masks, as {templates[0]} and {templates[1]}."])
+    result = Survey(lines=[f"{len(both)} images with masks, as {templates[0]} and {templates[1]}."])
     if GROUP in templates[0]:
         place = templates[0].split("/").index(GROUP)
         groups = sorted({one.folders[place] for one in paired[0]})
-        result.told.append(f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}.")
+        result.lines.append(f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}.")
     for own, other, what in ((pictures, masks, ("image", "mask")), (masks, pictures, ("mask", "image"))):
         alone = sorted(own[key].name for key in set(own) - set(other))
         if alone:

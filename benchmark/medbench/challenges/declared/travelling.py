@@ -1,4 +1,4 @@
-"""What of a declaration a container needs: how images are read and answers written, without any folder."""
+"""Part of a declaration that a container needs: reading of images and writing of answers, no folder."""
 
 from __future__ import annotations
 

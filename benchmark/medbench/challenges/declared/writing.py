@@ -55,7 +55,7 @@ def append_declaration(folder: Path, name: str, entries: Mapping[str, Any], file
         if name in read_project(path).data:
             raise MedbenchError(
                 "declaration.exists",
-                f"{path}: [data.{name}] is there already.",
+                f"{path}: [data.{name}] exists already.",
                 "Choose another --name, or edit it.",
             )
         before = path.read_text(encoding="utf-8").rstrip() + "\n\n"

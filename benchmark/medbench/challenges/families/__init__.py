@@ -1,1 +1,1 @@
-"""What challenges of one kind share."""
+"""Shared parts of challenges of one kind."""

@@ -1,7 +1,8 @@
 """Scores of HC18: overlap, distance and circumference of the fetal head.
 
 The organisers' evaluation program is not public: definitions beyond the names of van den Heuvel et al. 2018
-are ours, see :mod:`medbench.metrics.tasks.biometry`.
+are ours, see :mod:`medbench.metrics.tasks.biometry`. DF is signed: its mean shows a bias, and 0 is best and
+neither direction, so that it enters no ranking and no family of tests.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from medbench.metrics.checks.suspicion import flags
 METRICS = (
     MetricSpec("dice", "DSC", "", "higher", "dice", (0.0, 1.0), headline=True),
     MetricSpec("adf", "ADF", "mm", "lower", "hc.adf", headline=True),
-    MetricSpec("df", "DF", "mm", "lower", "hc.df", (None, None), headline=True),
+    MetricSpec("df", "DF", "mm", "lower", "hc.df", (None, None), signed=True),
     MetricSpec("hd", "HD", "mm", "lower", "hd.set", headline=True),
 )
 FAILURE_RULE = (

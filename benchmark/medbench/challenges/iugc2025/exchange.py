@@ -1,4 +1,4 @@
-"""What models see of IUGC 2025, and how three points an image, or a mask of the two structures, are read."""
+"""Exchange of IUGC 2025: images for models; three points an image, or a mask, as answers."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def read_grey_mask(path: Path) -> npt.NDArray[np.uint8]:
     if header.turned:
         raise MedbenchError(
             "data.turned",
-            f"{path}: says that its rows and columns are to be turned or mirrored (orientation).",
-            "Save the mask as it is to be laid on its image.",
+            f"{path}: has an orientation tag, by which some readers turn the image and others do not.",
+            "Save the mask in the orientation of its image, without the tag.",
         )
     if grey.ndim == 3:
         if int(np.ptp(grey.astype(np.int16), axis=2).max(initial=0)) > THRESHOLD // 4:

@@ -122,7 +122,7 @@ class KPIsSlideRelease(KPIsRelease):
         if mask.shape != image.shape:
             raise MedbenchError(
                 "data.size_mismatch",
-                f"{mask.path}: is {size_text(mask.shape)} where {size_text(image.shape)} is due.",
+                f"{mask.path}: is {size_text(mask.shape)}, expected {size_text(image.shape)}.",
                 "References are as large as their slides.",
             )
         if pixels:
@@ -228,7 +228,7 @@ class KPIsSlideExchange(Exchange):
             if mask.shape != shape:
                 raise MedbenchError(
                     "data.size_mismatch",
-                    f"{mask.path}: is {size_text(mask.shape)} where {size_text(shape)} is due "
+                    f"{mask.path}: is {size_text(mask.shape)}, expected {size_text(shape)} "
                     f"(its slide is {size_text(image.shape)}, group {case.facts['group']}).",
                     "References are as large as their slides; predictions are at the working level, which is "
                     "half of that but for NEP25.",

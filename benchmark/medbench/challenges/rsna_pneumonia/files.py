@@ -32,7 +32,7 @@ from medbench.core.errors import MedbenchError
 
 
 class RSNAFiles(Release):
-    """What the three challenges share: data, splits and patients."""
+    """Base of the three challenges' releases: data, splits and patients."""
 
     splits = SPLITS
     shared_data = DATA_SET

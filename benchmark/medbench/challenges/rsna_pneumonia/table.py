@@ -60,8 +60,14 @@ def patients_of(root: Path) -> list[Patient]:
     table = root / TABLE
     if not table.is_file():
         return []
-    rows = _rows_of(table)
-    return [_patient(root, table, name, rows[name]) for name in sorted(rows)]
+    state = table.stat()
+    return list(_patients(root, table, state.st_size, state.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _patients(root: Path, table: Path, size: int, changed: int) -> tuple[Patient, ...]:
+    rows = _rows(table, size, changed)
+    return tuple(_patient(root, table, name, rows[name]) for name in sorted(rows))
 
 
 def patient_of(table: Path, name: str) -> Patient:

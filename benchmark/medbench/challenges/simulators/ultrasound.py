@@ -89,7 +89,9 @@ def draw_video(
         MedbenchError: ``synthesis.frames`` for fewer than one frame.
     """
     if n_frames < 1:
-        raise MedbenchError("synthesis.frames", f"A video of {n_frames} frames.", "Ask for one or more.")
+        raise MedbenchError(
+            "synthesis.frames", f"A video cannot have {n_frames} frames.", "Ask for one or more."
+        )
     scene = Scene(rng, size, size, transperineal_probe(rng))
     symphysis, head = draw_anatomy(rng, scene.probe)
     clarity = _clarity(rng, n_frames, standard_plane)
@@ -186,7 +188,7 @@ def draw_frame(
     if height != width:
         raise MedbenchError(
             "synthesis.shape",
-            f"A transperineal image of {height} x {width} pixels.",
+            f"A transperineal image is square, not {height} x {width} pixels.",
             "Ask for a square one; only transthalamic_head has any shape.",
         )
     scene = Scene(rng, height, width, transperineal_probe(rng))

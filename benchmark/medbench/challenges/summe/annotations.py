@@ -33,7 +33,7 @@ class SumMeFiles:
         return sorted(path.stem for path in place.glob("*.mat"))
 
     def read(self, place: Path, name: str) -> RawVideo:
-        """What every annotator chose, ``(users, frames)``.
+        """Frames that every annotator chose, ``(users, frames)``.
 
         Raises:
             MedbenchError: ``file.corrupt``, ``annotation.layout``, ``annotation.length``,

@@ -93,8 +93,7 @@ def _lines(place: Path, stamp: int) -> dict[str, list[str]]:
         if len(cells) < 3:
             raise MedbenchError(
                 "annotation.layout",
-                f"{place}: line {number} has {len(cells)} columns, where video, category and ratings are "
-                "due.",
+                f"{place}: line {number} has {len(cells)} columns, expected video, category and ratings.",
                 f"Use {TABLE} as released.",
             )
         videos.setdefault(cells[0], []).append(cells[2])

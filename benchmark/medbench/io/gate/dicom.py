@@ -130,7 +130,7 @@ def _values(data_set: Any, shape: tuple[int, int]) -> npt.NDArray[Any]:
     count = shape[0] * shape[1] * int(data_set.BitsAllocated) // 8
     if not syntax.is_compressed:
         if len(data_set.PixelData) not in (count, count + count % 2):
-            raise unreadable(f"holds {len(data_set.PixelData):,} bytes of pixels; {count:,} are due")
+            raise unreadable(f"holds {len(data_set.PixelData):,} bytes of pixels, expected {count:,}")
         return np.asarray(data_set.pixel_array)
     _check_decoder(syntax)
     frame = _only_frame(data_set.PixelData)
@@ -186,7 +186,7 @@ def _run_lengths(frame: bytes, data_set: Any, shape: tuple[int, int]) -> npt.NDA
     planes = int(data_set.BitsAllocated) // 8
     count, *offsets = struct.unpack_from("<16I", frame)
     if count != planes or offsets[0] != 64:
-        raise unreadable(f"its run lengths are of {count} planes; {planes} are due")
+        raise unreadable(f"its run lengths are of {count} planes, expected {planes}")
     ends = [*offsets[1:planes], len(frame)]
     pieces = [
         decode_packbits(frame[start:end], shape[0] * shape[1])

@@ -54,7 +54,7 @@ class Expected:
 
 
 def handed_in(shape: tuple[int, ...] | None = None) -> Expected:
-    """What is known of a prediction whose reference has this shape."""
+    """Expectation of a prediction whose reference has this shape."""
     return Expected("prediction", shape)
 
 

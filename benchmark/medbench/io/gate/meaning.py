@@ -131,9 +131,8 @@ def check_upright(turned: bool) -> None:
     if turned:
         raise Reject(
             "data.turned",
-            "says that its rows and columns are to be turned or mirrored (orientation), which readers of "
-            "images do or leave",
-            "Save the mask as PNG, as it is to be laid on its image.",
+            "has an orientation tag, by which some readers turn the image and others do not",
+            "Save the mask as PNG in the orientation of its image, without the tag.",
         )
 
 

@@ -38,7 +38,7 @@ def flags(
 
 
 def suspicions(reference: Labels, prediction: Labels, histogram: JointHistogram | None = None) -> list[str]:
-    """What would raise the mean Dice of the reference's labels by more than 0.3, the largest gain first.
+    """Likely mistakes: changes that raise the mean Dice by more than 0.3, the largest gain first.
 
     >>> mask = np.zeros((8, 8), int)
     >>> mask[:, :3] = 1

@@ -230,8 +230,8 @@ def _band_overlaps(own: Labels, other: Labels, both: npt.NDArray[np.intp]) -> di
 def _counted(values: npt.NDArray[np.int64]) -> tuple[list[int], list[int]]:
     """The different values and how often each occurs; few enough of them are counted without sorting."""
     if values.max(initial=0) > max(_FEW_PAIRS, len(values)):
-        found, counts = np.unique(values, return_counts=True)
-        return found.tolist(), counts.tolist()
+        present, counts = np.unique(values, return_counts=True)
+        return present.tolist(), counts.tolist()
     table = np.bincount(values)
     there = np.flatnonzero(table)
     return there.tolist(), table[there].tolist()

@@ -111,8 +111,8 @@ def match_instances(
 
     >>> a = np.zeros((12, 12), bool); a[1:4, 1:4] = True; a[8:11, 8:11] = True
     >>> b = np.zeros((12, 12), bool); b[1:4, 2:5] = True; b[1, 10] = True
-    >>> found = match_instances(a, b, None)
-    >>> found.n_true_positive, found.n_false_positive, found.n_false_negative
+    >>> matches = match_instances(a, b, None)
+    >>> matches.n_true_positive, matches.n_false_positive, matches.n_false_negative
     (1, 1, 1)
     """
     extents = [box for box in (bounding_box(reference), bounding_box(prediction)) if box is not None]

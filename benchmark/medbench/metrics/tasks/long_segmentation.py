@@ -65,7 +65,7 @@ def segment_features(
 
 
 def _cost_bound(frames: Array, penalties: Array) -> float:
-    """What the best segmentation costs at most: the best one whose shots begin at every so many frames."""
+    """Upper bound of the best segmentation's cost: the best one whose shots begin at every so many frames."""
     n = len(frames)
     step = -(-n // _COARSE_FRAMES)
     starts = np.arange(0, n, step)

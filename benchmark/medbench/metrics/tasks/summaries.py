@@ -30,7 +30,7 @@ def _users(reference: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
             raise MedbenchError(
                 "metric.not_finite",
                 f"Annotator {number} of {len(users)} has NaN or infinity among the {what}.",
-                "Mend that annotator's row, or leave the annotator out yourself and say so.",
+                "Correct that annotator's row, or leave the annotator out yourself and say so.",
             )
     return users
 
@@ -61,16 +61,16 @@ def as_summary(values: npt.ArrayLike, what: str = "The summary") -> npt.NDArray[
     return summary.astype(np.bool_)
 
 
-def check_length(frames: int, given: int, what: str = "The summary") -> None:
+def check_length(frames: int, length: int, what: str = "The summary") -> None:
     """Refuse a summary whose length is not that of its video, give or take :data:`SPARE_FRAMES`.
 
     Raises:
         MedbenchError: ``summary.length``.
     """
-    if abs(frames - given) > SPARE_FRAMES:
+    if abs(frames - length) > SPARE_FRAMES:
         raise MedbenchError(
             "summary.length",
-            f"{what} has {given} frames, the video {frames}.",
+            f"{what} has {length} frames, the video {frames}.",
             "A summary has one 0 or 1 for every frame of the video, not for every sampled one.",
         )
 

@@ -15,7 +15,7 @@ from medbench.models.blocks.linear import linear
 
 
 def _factor_and_summand(norm: BatchNorm) -> tuple[Tensor, Tensor] | None:
-    """What the norm does to each channel, or ``None`` where that depends on the batch."""
+    """Scale and shift of each channel by the norm; ``None`` where they depend on the batch."""
     if norm.training or norm.running_mean is None or norm.running_var is None:
         return None
     factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)

@@ -12,7 +12,7 @@ from medbench.models.renaming import rename_parameters
 
 
 class CrossAttended(NamedTuple):
-    """What a pair's sides see in each other.
+    """Attended features of an image-report pair.
 
     Attributes:
         text_to_image: ``(N, places, width)``, sentences as each place sees them.
@@ -43,7 +43,7 @@ class CrossAttention(nn.Module):
         self.query2, self.key2, self.value2 = (nn.Linear(width, width) for _ in range(3))
 
     def forward(self, places: Tensor, sentences: Tensor, present: Tensor | None = None) -> CrossAttended:
-        """What places and sentences see in each other.
+        """Features of places attended by sentences, and of sentences attended by places.
 
         Args:
             places: ``(N, places, width)``.

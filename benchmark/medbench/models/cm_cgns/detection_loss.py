@@ -40,7 +40,7 @@ def detection_loss(
 ) -> list[HeadLoss]:
     """Losses of every head; a training takes the sum of their totals.
 
-    Every object is due at every head, at the anchor whose shape is most like its own.
+    Every object is a target at every head, at the anchor whose shape is most like its own.
 
     Args:
         maps: raw maps of each head.
@@ -76,7 +76,7 @@ def _head_loss(
 
 
 def _targets(values: Tensor, targets: Tensor, sizes: Tensor) -> _Targets:
-    """What is due at each place ``(N, anchors, h, w)`` of a head; a later object replaces an earlier one."""
+    """Targets at each place ``(N, anchors, h, w)`` of a head; a later object replaces an earlier one."""
     n_images, n_anchors, rows, columns = values.shape[:4]
     objects = values.new_zeros((n_images, n_anchors, rows, columns))
     empty = torch.ones_like(objects)

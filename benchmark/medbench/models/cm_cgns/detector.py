@@ -182,7 +182,7 @@ def anchors_of(side: int) -> tuple[tuple[tuple[float, float], ...], ...]:
 
 
 def _losses(maps: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]], side: int) -> dict[str, Tensor]:
-    """What a training adds up, over all heads: of places and sizes, of confidences, of classes."""
+    """Losses over all heads: of places and sizes, of confidences, of classes."""
     heads = detection_loss(maps, padded_targets(targets, side), anchors_of(side), side)
     confidence = torch.stack([head.confidence for head in heads]).sum()
     classes = torch.stack([head.classes for head in heads]).sum()

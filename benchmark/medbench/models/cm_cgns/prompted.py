@@ -44,7 +44,7 @@ class ZeroShot(PretrainingNetwork):
             (
                 (
                     bool(prompts) and len(prompts) != num_classes,
-                    f"prompts are of {len(prompts)} classes, where {num_classes} are due",
+                    f"prompts are of {len(prompts)} classes, expected {num_classes}",
                 ),
                 (any(not own for own in prompts), "prompts leave a class without any"),
             ),

@@ -53,7 +53,7 @@ def local_entry(name: str) -> ModelEntry | None:
 
 
 def local_factory(name: str) -> Factory | None:
-    """What builds a model of one's own; ``None`` for other names.
+    """The factory of a user's own model; ``None`` for other names.
 
     Raises:
         MedbenchError: as :func:`local_entry`.

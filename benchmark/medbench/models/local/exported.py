@@ -21,7 +21,7 @@ EMBEDDED = "medbench.json"
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an exported network says of itself.
+    """Facts embedded in an exported network.
 
     Attributes:
         contract: the input contract that medbench's export embedded; empty without.
@@ -41,7 +41,7 @@ class Exported:
 
 
 def read_facts(path: Path) -> Exported:
-    """What the file says of its input.
+    """Facts of the file's input.
 
     Raises:
         MedbenchError: ``model.file`` for a file that cannot be read as its suffix says, ``model.axes`` for
@@ -113,7 +113,7 @@ def _of_onnx(path: Path) -> Exported:
     if len(sides) > 1:
         raise MedbenchError(
             "model.axes",
-            f"{path}: takes inputs of sides {shape[2:]}; square ones are due.",
+            f"{path}: takes inputs of sides {shape[2:]}, expected square ones.",
             "Export it anew.",
         )
     facts = _embedded(session.get_modelmeta().custom_metadata_map.get(EMBEDDED, ""), path)

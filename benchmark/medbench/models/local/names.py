@@ -123,7 +123,7 @@ def _python(target: str, object_name: str) -> LocalModel:
 def _there(target: str, name: str) -> Path:
     """The file: where it was seen before under this name, as given, or among the loaded plug-ins."""
     given = Path(target).expanduser()
-    loaded = {path.name: path for path in loaded_plugins()}
+    plugin_files = {path.name: path for path in loaded_plugins()}
     places = [Path(_paths[name])] if name in _paths else []
     places += [given.resolve()] if given.is_file() else []
     if len({*places}) > 1:
@@ -132,7 +132,7 @@ def _there(target: str, name: str) -> Path:
             f"{target}: names two files, {places[0]} and {places[1]}.",
             "Rename one of them, or use one a process.",
         )
-    path = next((place for place in (*places, loaded.get(given.name, given)) if place.is_file()), None)
+    path = next((place for place in (*places, plugin_files.get(given.name, given)) if place.is_file()), None)
     if path is None:
         raise MedbenchError("model.file", f"{target}: there is no such file.", "Check -m.")
     return path.resolve()
@@ -166,7 +166,7 @@ def _declared(project: Project, name: str) -> LocalModel:
     sources = [entry for entry in ("file", "docker", "command") if entry in table]
     if len(sources) != 1:
         raise wrong(
-            "one of file, docker and command is due", 'For example file = "my_net.py", class = "MyNet".'
+            "expected one of file, docker and command", 'For example file = "my_net.py", class = "MyNet".'
         )
     target = str(table[sources[0]])
     if sources[0] == "file":

@@ -22,8 +22,8 @@ SMALL_VOLUME = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a challenge wants of a network.
+class Needs:
+    """Needs of a challenge: task, classes, forms, channels.
 
     Attributes:
         task: ``label_map`` or ``image_classes``.
@@ -40,7 +40,7 @@ class Wanted:
     image_size: int | None = None
 
 
-def probed(entry: ModelEntry, wanted: Wanted, options: Mapping[str, Any]) -> ModelEntry:
+def probed(entry: ModelEntry, needs: Needs, options: Mapping[str, Any]) -> ModelEntry:
     """The card with form, channels and input contract of the network.
 
     Raises:
@@ -49,16 +49,16 @@ def probed(entry: ModelEntry, wanted: Wanted, options: Mapping[str, Any]) -> Mod
     """
     model = local_model(entry.name)
     assert model is not None, "the card was made of it"
-    offered = replace(entry, offers={wanted.task: "num_classes"})
+    offered = replace(entry, offers={needs.task: "num_classes"})
     if model.kind in ("docker", "command"):
-        form = wanted.forms[0] if not wanted.modalities else "volume"
+        form = needs.forms[0] if not needs.modalities else "volume"
         return replace(offered, spatial_dims=3 if form == "volume" else 2)
     if model.kind == "file":
-        return _exported(offered, model, wanted, options)
+        return _exported(offered, model, needs, options)
     merged = {**entry.fixed_options, **options}
-    size = wanted.image_size or model.input.get("size") or merged.get("image_size")
+    size = needs.image_size or model.input.get("size") or merged.get("image_size")
     return _python(
-        with_contract(offered, model.input), model, wanted, merged, None if size is None else int(size)
+        with_contract(offered, model.input), model, needs, merged, None if size is None else int(size)
     )
 
 
@@ -75,18 +75,18 @@ def with_contract(entry: ModelEntry, contract: Mapping[str, Any]) -> ModelEntry:
 
 @kept_random_state()
 def _python(
-    entry: ModelEntry, model: LocalModel, wanted: Wanted, options: Mapping[str, Any], size: int | None
+    entry: ModelEntry, model: LocalModel, needs: Needs, options: Mapping[str, Any], size: int | None
 ) -> ModelEntry:
-    count = len(wanted.classes)
+    count = len(needs.classes)
     told = takes_channels(model)
-    form = _form(build(model, wanted.modalities or 3, count, options), wanted)
-    channels = wanted.modalities if form == "volume" else int(model.input.get("channels", 3))
+    form = _form(build(model, needs.modalities or 3, count, options), needs)
+    channels = needs.modalities if form == "volume" else int(model.input.get("channels", 3))
     own_size = size or DEFAULT_SIZE[form]
     candidates = [channels] if told or form == "volume" or "channels" in model.input else [3, 1]
     first: MedbenchError | None = None
     for channels in candidates:
         try:
-            _tried(model, channels, options, wanted, (form, own_size))
+            _tried(model, channels, options, needs, (form, own_size))
         except MedbenchError as error:
             first = first or error
             continue
@@ -101,7 +101,7 @@ def _python(
     raise first
 
 
-def _form(network: nn.Module, wanted: Wanted) -> Form:
+def _form(network: nn.Module, needs: Needs) -> Form:
     """Whether the network is of images or of volumes, by its convolutions; else what the challenge has."""
     from torch import nn
 
@@ -111,33 +111,33 @@ def _form(network: nn.Module, wanted: Wanted) -> Form:
     )
     modules = list(network.modules())
     form = next(
-        (name for name, types in kinds if any(isinstance(one, types) for one in modules)), wanted.forms[0]
+        (name for name, types in kinds if any(isinstance(one, types) for one in modules)), needs.forms[0]
     )
-    if form not in wanted.forms:
+    if form not in needs.forms:
         raise MedbenchError(
             "model.form",
-            f"The network is of {form}s; cases are {' or '.join(f'{one}s' for one in wanted.forms)}.",
+            f"The network takes {form}s; the cases are {' or '.join(f'{one}s' for one in needs.forms)}.",
             "Choose a network of that form.",
         )
     return form
 
 
 def _tried(
-    model: LocalModel, channels: int, options: Mapping[str, Any], wanted: Wanted, place: tuple[Form, int]
+    model: LocalModel, channels: int, options: Mapping[str, Any], needs: Needs, place: tuple[Form, int]
 ) -> None:
     """Try the input of its own size; of a volume a smaller one first, as 96 voxels a side take long."""
     form, size = place
-    count = len(wanted.classes)
+    count = len(needs.classes)
     if form == "image":
-        _checked(model, channels, count, options, (1, channels, size, size), wanted)
+        _checked(model, channels, count, options, (1, channels, size, size), needs)
         return
     small = min(size, SMALL_VOLUME)
     try:
-        _checked(model, channels, count, options, (1, channels, *(small,) * 3), wanted)
+        _checked(model, channels, count, options, (1, channels, *(small,) * 3), needs)
     except MedbenchError:
         if small == size:
             raise
-        _checked(model, channels, count, options, (1, channels, *(size,) * 3), wanted)
+        _checked(model, channels, count, options, (1, channels, *(size,) * 3), needs)
 
 
 def _checked(
@@ -146,7 +146,7 @@ def _checked(
     count: int,
     options: Mapping[str, Any],
     shape: tuple[int, ...],
-    wanted: Wanted,
+    needs: Needs,
 ) -> None:
     """Refuse a network that cannot answer an input of that shape as it should."""
     import torch
@@ -159,12 +159,12 @@ def _checked(
         raise MedbenchError(
             "model.probe",
             f"{model.name}: fails on an input {shape}: {failure(error, model.path)}.",
-            f"Expected: {expected(shape, wanted)}. --image-size takes another size.",
+            f"Expected: {expected(shape, needs)}. --image-size takes another size.",
         ) from error
-    check_output(model.name, output, shape, wanted)
+    check_output(model.name, output, shape, needs)
 
 
-def check_output(name: str, output: Any, shape: Sequence[int], wanted: Wanted) -> None:
+def check_output(name: str, output: Any, shape: Sequence[int], needs: Needs) -> None:
     """Refuse logits of another number of classes or another size than the input's.
 
     Raises:
@@ -174,25 +174,25 @@ def check_output(name: str, output: Any, shape: Sequence[int], wanted: Wanted) -
 
     value = next(iter(output.values()), None) if isinstance(output, dict) else output
     value = value[0] if isinstance(value, list | tuple) and value else value
-    due = (1, len(wanted.classes), *(shape[2:] if wanted.task == "label_map" else ()))
+    due = (1, len(needs.classes), *(shape[2:] if needs.task == "label_map" else ()))
     if isinstance(value, torch.Tensor) and tuple(value.shape) == due:
         return
     shown = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
     raise MedbenchError(
         "model.output",
         f"{name}: answers an input {tuple(shape)} with {shown}, not with {due}.",
-        f"Expected: {expected(shape, wanted)}: one logit for each of {', '.join(wanted.classes)}.",
+        f"Expected: {expected(shape, needs)}: one logit for each of {', '.join(needs.classes)}.",
     )
 
 
-def expected(shape: Sequence[int], wanted: Wanted) -> str:
-    """What a network maps to what, in words."""
+def expected(shape: Sequence[int], needs: Needs) -> str:
+    """Shapes of a network's input and output, in words."""
     axes = ("N", "C", *(("D", "H", "W") if len(shape) == 5 else ("H", "W")))
-    sides = f", {', '.join(axes[2:])}" if wanted.task == "label_map" else ""
-    return f"({', '.join(axes)}) with C={shape[1]} to logits (N, {len(wanted.classes)}{sides})"
+    sides = f", {', '.join(axes[2:])}" if needs.task == "label_map" else ""
+    return f"({', '.join(axes)}) with C={shape[1]} to logits (N, {len(needs.classes)}{sides})"
 
 
-def _exported(entry: ModelEntry, model: LocalModel, wanted: Wanted, options: Mapping[str, Any]) -> ModelEntry:
+def _exported(entry: ModelEntry, model: LocalModel, needs: Needs, options: Mapping[str, Any]) -> ModelEntry:
     facts = read_facts(model.path)
     stated = options.get("contract") or model.input
     if stated:
@@ -204,48 +204,48 @@ def _exported(entry: ModelEntry, model: LocalModel, wanted: Wanted, options: Map
             f"{model.name}: holds no input contract of medbench's export.",
             "State it: --contract size=256,channels=3,scale=255,mean=0:0:0,std=1:1:1 (or a TOML file).",
         )
-    _check_classes(model, facts, wanted)
-    form: Form = "volume" if facts.axes == 3 or (not facts.axes and wanted.forms == ("volume",)) else "image"
-    if form not in wanted.forms:
+    _check_classes(model, facts, needs)
+    form: Form = "volume" if facts.axes == 3 or (not facts.axes and needs.forms == ("volume",)) else "image"
+    if form not in needs.forms:
         raise MedbenchError(
             "model.form",
-            f"{model.name} is of {form}s; cases are {' or '.join(f'{one}s' for one in wanted.forms)}.",
+            f"{model.name} takes {form}s; the cases are {' or '.join(f'{one}s' for one in needs.forms)}.",
             "Choose a network of that form.",
         )
-    size = wanted.image_size or contract.get("size") or facts.side or DEFAULT_SIZE[form]
-    channels = int(facts.channels or contract.get("channels") or wanted.modalities or 3)
-    _check_fixed(model, facts, int(size), channels, wanted)
+    size = needs.image_size or contract.get("size") or facts.side or DEFAULT_SIZE[form]
+    channels = int(facts.channels or contract.get("channels") or needs.modalities or 3)
+    _check_fixed(model, facts, int(size), channels, needs)
     shape = (1, channels, *(int(size),) * (3 if form == "volume" else 2))
-    _check_exported(model, shape, wanted)
+    _check_exported(model, shape, needs)
     ready = with_contract(entry, {**contract, "size": size})
     return replace(ready, spatial_dims=3 if form == "volume" else 2, in_channels=channels, own_channels=True)
 
 
-def _check_classes(model: LocalModel, facts: Exported, wanted: Wanted) -> None:
+def _check_classes(model: LocalModel, facts: Exported, needs: Needs) -> None:
     own = [str(name) for name in facts.classes]
-    if own and [name.casefold() for name in own] != [name.casefold() for name in wanted.classes]:
+    if own and [name.casefold() for name in own] != [name.casefold() for name in needs.classes]:
         raise MedbenchError(
             "weights.other_labels",
-            f"{model.name}: learnt {', '.join(own)}; the challenge has {', '.join(wanted.classes)}.",
+            f"{model.name}: learnt {', '.join(own)}; the challenge has {', '.join(needs.classes)}.",
             "Use a network that learnt these classes in this order.",
         )
 
 
-def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, wanted: Wanted) -> None:
+def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, needs: Needs) -> None:
     """Refuse sizes and channels that the file fixes otherwise."""
     if facts.side and facts.side != size:
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes inputs of side {facts.side} alone, {size} is asked for.",
+            f"{model.name}: takes inputs of side {facts.side} only, not {size}.",
             f"Use size {facts.side}, or export it with dynamic axes.",
         )
-    if wanted.modalities and channels != wanted.modalities and facts.axes == 3:
+    if needs.modalities and channels != needs.modalities and facts.axes == 3:
         raise MedbenchError(
             "model.axes",
-            f"{model.name}: takes {channels} channels, cases have {wanted.modalities} modalities.",
+            f"{model.name}: takes {channels} channels, cases have {needs.modalities} modalities.",
             "Use a network of these modalities.",
         )
-    if not wanted.modalities and channels not in (1, 3):
+    if not needs.modalities and channels not in (1, 3):
         raise MedbenchError(
             "model.axes",
             f"{model.name}: takes {channels} channels; images have 1 or 3.",
@@ -253,7 +253,7 @@ def _check_fixed(model: LocalModel, facts: Exported, size: int, channels: int, w
         )
 
 
-def _check_exported(model: LocalModel, shape: tuple[int, ...], wanted: Wanted) -> None:
+def _check_exported(model: LocalModel, shape: tuple[int, ...], needs: Needs) -> None:
     import torch
 
     from medbench.models.local.exported import load_exported
@@ -268,6 +268,6 @@ def _check_exported(model: LocalModel, shape: tuple[int, ...], wanted: Wanted) -
         raise MedbenchError(
             "model.axes",
             f"{model.name}: fails on an input {shape}: {failure(error, model.path)}.",
-            f"Expected: {expected(shape, wanted)}. Give another size under --contract.",
+            f"Expected: {expected(shape, needs)}. Give another size under --contract.",
         ) from error
-    check_output(model.name, output, shape, wanted)
+    check_output(model.name, output, shape, needs)

@@ -41,12 +41,12 @@ def load_class(model: LocalModel) -> Callable[..., nn.Module]:
     """
     load_plugin(model.path)
     module = sys.modules[module_of(model.path)]
-    made = getattr(module, model.object_name, None)
-    if not callable(made):
+    maker = getattr(module, model.object_name, None)
+    if not callable(maker):
         names = [name for name, value in vars(module).items() if _is_own_class(value, module.__name__)]
         hint = unknown_name("class", model.object_name, names).hint
         raise MedbenchError("model.class", f"{model.name}: the file has no class of that name.", hint)
-    factory: Callable[..., nn.Module] = made
+    factory: Callable[..., nn.Module] = maker
     return factory
 
 
@@ -94,10 +94,10 @@ def build(model: LocalModel, in_channels: int, num_classes: int, options: Mappin
     except MedbenchError:
         raise
     except Exception as error:
-        told = ", ".join(f"{name}={value!r}" for name, value in keywords.items())
+        call = ", ".join(f"{name}={value!r}" for name, value in keywords.items())
         raise MedbenchError(
             "model.build",
-            f"{model.name}({told}) fails: {failure(error, model.path)}.",
+            f"{model.name}({call}) fails: {failure(error, model.path)}.",
             "The class is called with its channels, classes and the options of --set, all by keyword.",
         ) from error
     if not isinstance(network, nn.Module):
@@ -110,7 +110,7 @@ def build(model: LocalModel, in_channels: int, num_classes: int, options: Mappin
 
 
 def failure(error: Exception, path: Path) -> str:
-    """What was raised, with the last line of the file on the way there."""
+    """Text of an exception, with the last line of the file that it passed."""
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     line = f", line {own[-1].lineno} of {path.name}" if own else ""
     text = (str(error).strip().splitlines() or ["no message"])[0]

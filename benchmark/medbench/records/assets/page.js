@@ -122,7 +122,7 @@
     if (!head.dataset.better || values.length < 2) return null;
     return head.dataset.better === "higher" ? Math.max(...values) : Math.min(...values);
   });
-  const latexWords = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "±": "$\\pm$", "–": "--", "°": "\\textdegree{}", "τ": "$\\tau$", "ρ": "$\\rho$", "×": "$\\times$", "Δ": "$\\Delta$" };
+  const latexWords = { "\\": "\\textbackslash{}", "&": "\\&", "%": "\\%", "$": "\\$", "#": "\\#", _: "\\_", "{": "\\{", "}": "\\}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "↑": "$\\uparrow$", "↓": "$\\downarrow$", "→": "$\\rightarrow$", "±": "$\\pm$", "–": "--", "°": "\\textdegree{}", "τ": "$\\tau$", "ρ": "$\\rho$", "×": "$\\times$", "Δ": "$\\Delta$" };
   const tex = (text) => [...text].map((letter) => latexWords[letter] || letter).join("");
   const copies = {
     Markdown: (grid, spread) => {

@@ -95,7 +95,7 @@ def lock(roots: Iterable[str]) -> dict[str, str]:
         except metadata.PackageNotFoundError as error:
             raise MedbenchError(
                 "lock.missing",
-                f"{name} is not installed here, so its version was not tested.",
+                f"{name} is not installed here, so its version cannot be pinned.",
                 f"Install it: pip install {name}.",
             ) from error
         names += _requirements(name)

@@ -74,7 +74,7 @@ def _weights(sha256: str) -> Component:
 
 
 def _licences(name: str) -> list[License]:
-    """What a package says of its licence: an SPDX expression, or the first line of its own words."""
+    """Licence that a package states: an SPDX expression, or the first line of its own words."""
     from cyclonedx.factory.license import LicenseFactory
 
     facts = metadata.metadata(name)

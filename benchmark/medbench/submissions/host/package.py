@@ -56,6 +56,8 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
     challenge = load_challenge(request.challenge)
     split = request.split or challenge.release.default_split
     challenge.release.check_split(split)
+    if request.platform == "grand-challenge":
+        _require_label_maps(challenge)
     data = resolve_data(challenge, request.data, progress)
     cases = challenge.cases(data.root, split)
     bare = next((case.id for case in cases if not case.reference), None)
@@ -66,7 +68,6 @@ def _plan(request: HostRequest, output: Path, progress: Progress) -> EvaluationP
     if request.ingestion:
         codabench.check_ingestion(request.platform, cases)
     if request.platform == "grand-challenge":
-        _require_label_maps(challenge)
         by_image_name(cases)
     name = f"{request.challenge}-evaluation-{request.platform}".replace("_", "-")
     name += "-synthetic" if data.kind == "sample" else ""

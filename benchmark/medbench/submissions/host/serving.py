@@ -157,7 +157,7 @@ def by_image_name(cases: Sequence[Case]) -> dict[str, Case]:
             raise MedbenchError(
                 "host.names",
                 f"{other.id} and {case.id}: their images would have the same name.",
-                "Jobs cannot be told apart by it on this platform.",
+                "This platform identifies a job's case by the name of its image: rename one.",
             )
     return by_name
 
@@ -223,7 +223,7 @@ def _hand_over(challenge: Challenge, case: Case, image: Path, job: Path, folder:
         size = "×".join(map(str, labels.shape))
         raise MedbenchError(
             "prediction.shape",
-            f"{image.name}: is {size}, of {labels.ndim} axes where {axes} are due.",
+            f"{image.name}: is {size}, with {labels.ndim} axes, expected {axes}.",
             "Hand in one label map on the grid of its image.",
         )
     planes = labels[None] if labels.ndim == 2 else labels

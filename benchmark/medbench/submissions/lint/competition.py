@@ -93,7 +93,9 @@ def _lint_keys(content: Mapping[str, Any]) -> Iterator[Finding]:
             yield error("competition.key", f"{COMPETITION}: '{key}' is no list of entries.", "Write a list.")
     version = content.get("version")
     if version and str(version) != "2":
-        yield error("competition.version", f"{COMPETITION}: version {version}; 2 is due.", "Set version: 2.")
+        yield error(
+            "competition.version", f"{COMPETITION}: version {version}, expected 2.", "Set version: 2."
+        )
     yield from _lint_docker_image(str(content.get("docker_image") or ""))
 
 

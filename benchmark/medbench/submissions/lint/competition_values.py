@@ -144,7 +144,7 @@ def _lint_fact_sheet(sheet: Any) -> Iterator[Finding]:
         where = f"{COMPETITION}: fact_sheet: {name}"
         keys = set(question) if isinstance(question, dict) else set()
         if keys != set(QUESTION):
-            yield _refused(f"{where}: other keys than are due.", f"Give {', '.join(QUESTION)}.")
+            yield _refused(f"{where}: has other keys than a question.", f"Give {', '.join(QUESTION)}.")
         elif question["key"] != name:
             yield _refused(f"{where}: its key is {question['key']}.", f"Write key: {name}.")
         elif question["type"] not in QUESTION_TYPES:

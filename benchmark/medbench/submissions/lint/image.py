@@ -158,7 +158,11 @@ def lint_instructions(text: str, platform: Platform) -> Iterator[Finding]:
         if "@sha256:" not in image:
             tag = image.rpartition("/")[2].partition(":")[2]
             if tag in ("", "latest"):
-                yield error("image.base", f"FROM {image} is another image every week.", "Name a version.")
+                yield error(
+                    "image.base",
+                    f"FROM {image} names no fixed version.",
+                    "Give the base image a version tag.",
+                )
             else:
                 yield note("image.digest", f"FROM {image} is not pinned by digest.", "Set digest in [image].")
 
@@ -236,12 +240,14 @@ def _archive_rules(image: ImageFacts, platform: Platform) -> Iterator[Finding]:
         )
     if image.images != 1:
         yield error(
-            "archive.images", f"The archive holds {image.images} images; one is due.", "Save one image alone."
+            "archive.images",
+            f"The archive holds {image.images} images, expected one.",
+            "Save one image alone.",
         )
     if (image.system, image.architecture) != ("linux", "amd64"):
         yield error(
             "image.architecture",
-            f"The image is for {image.system}/{image.architecture}; linux/amd64 is due.",
+            f"The image is for {image.system}/{image.architecture}, expected linux/amd64.",
             "Build it with --platform linux/amd64.",
         )
     limit = platform.limits.image_bytes
@@ -334,7 +340,7 @@ def _label_rules(labels: object, submission: Submission, platform: Platform) -> 
         if values.get(name) != value:
             yield error(
                 "image.label",
-                f"The label {name} is {values.get(name, 'not set')}, {value} is due.",
+                f"The label {name} is {values.get(name, 'not set')}, expected {value}.",
                 f"Set LABEL {name}={json.dumps(value)}.",
             )
     for name in platform.known_labels:

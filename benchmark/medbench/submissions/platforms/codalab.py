@@ -77,7 +77,7 @@ class Codalab(Platform):
         if not isinstance(predictor, NetworkPredictor) or predictor.contract.resampling != "image":
             raise MedbenchError(
                 "submission.resampling",
-                f"{job.network.name} on {job.challenge.title} cannot be submitted as a frame's network.",
+                f"{job.network.name} on {job.challenge.title} cannot be submitted as a network of frames.",
                 "Choose a two-dimensional model and a container platform.",
             )
         contract = predictor.contract

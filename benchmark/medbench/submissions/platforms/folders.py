@@ -123,5 +123,5 @@ def _refuse_several(files: Sequence[Path]) -> None:
     if len(files) > 1:
         names = ", ".join(path.name for path in files[:3])
         raise MedbenchError(
-            "input.several", f"{names}: are {len(files)} images for one input.", "One image is due."
+            "input.several", f"{names}: are {len(files)} images for one input.", "Hand in one image."
         )

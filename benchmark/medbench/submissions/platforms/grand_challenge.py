@@ -389,4 +389,4 @@ def _expected(challenge: Challenge, trial: Trial) -> Mapping[str, Any]:
 
 def _check_file(path: Path, socket: Socket) -> None:
     if not path.is_file():
-        raise MedbenchError("input.missing", f"{path}: is missing.", f"The input {socket.slug} is due.")
+        raise MedbenchError("input.missing", f"{path}: is missing.", f"Give the input {socket.slug}.")

@@ -138,5 +138,5 @@ def _bad_ellipse(row: Mapping[str, str]) -> str:
     if not all(map(math.isfinite, (x, y, long, short, turn))):
         return "holds what is not finite"
     if not 0 < short <= long:
-        return f"has semi-axes of {long:g} and {short:g} mm, where the first is the longer"
-    return "" if 0 <= turn < math.pi + 1e-6 else f"has an angle of {turn:g}, where 0 to π are due"
+        return f"has semi-axes of {long:g} and {short:g} mm, and the first must be the longer"
+    return "" if 0 <= turn < math.pi + 1e-6 else f"has an angle of {turn:g}, expected 0 to π"

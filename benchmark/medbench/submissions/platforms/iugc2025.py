@@ -81,7 +81,7 @@ class IUGC2025Codabench(Codalab):
             return
         numbers = json.loads(path.read_text(encoding="utf-8"))
         if len(numbers) != NUMBERS:
-            yield error("output.size", f"{name}: predict gave {len(numbers)} numbers, six are due.", "")
+            yield error("output.size", f"{name}: predict gave {len(numbers)} numbers, expected six.", "")
             return
         due = challenge.exchange.read_prediction(case.case, case.expected)  # type: ignore[attr-defined]
         yield from compare_numbers(due, np.reshape(numbers, (-1, 2)), name, "coordinates")

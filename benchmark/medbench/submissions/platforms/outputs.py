@@ -58,7 +58,7 @@ def compare_labels(
     if volume.array.dtype not in (np.dtype(np.uint8), np.dtype(bool)):
         yield error(
             "output.type",
-            f"{name}: {output.name} holds {volume.array.dtype} values; 8-bit labels are due.",
+            f"{name}: {output.name} holds {volume.array.dtype} values, expected 8-bit labels.",
             "Cast the argmax to uint8 before writing.",
         )
     due, labels = np.squeeze(expected), np.squeeze(volume.array)
@@ -98,7 +98,7 @@ def compare_numbers(reference: Any, values: Any, name: str, what: str) -> Iterat
     """Findings on numbers that differ by more than 1e-5, the rounding of another batch size."""
     due, numbers = np.asarray(reference, float), np.asarray(values, float)
     if due.shape != numbers.shape:
-        yield error("output.size", f"{name}: {numbers.size} {what}, {due.size} are due.")
+        yield error("output.size", f"{name}: {numbers.size} {what}, expected {due.size}.")
         return
     largest = float(np.abs(due - numbers).max(initial=0.0))
     if not largest <= TOLERANCE:

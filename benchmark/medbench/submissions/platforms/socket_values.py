@@ -35,7 +35,7 @@ VERSION = {"major": 1, "minor": 0}
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a value is made of.
+    """Inputs of a socket's value.
 
     Attributes:
         challenge: names of classes and landmarks.
@@ -298,7 +298,7 @@ def read_json_value(path: Path, socket: Socket) -> Any:
         MedbenchError: ``input.missing``, or ``input.json`` for what is no JSON or of another kind.
     """
     if not path.is_file():
-        raise MedbenchError("input.missing", f"{path}: is missing.", f"The input {socket.slug} is due.")
+        raise MedbenchError("input.missing", f"{path}: is missing.", f"Give the input {socket.slug}.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as failure:

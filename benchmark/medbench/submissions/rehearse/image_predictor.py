@@ -159,7 +159,7 @@ class ImagePredictor:
         if len(files) != 1:
             raise MedbenchError(
                 "program.nothing" if not files else "program.too_much",
-                f"{self.name}: wrote {len(files)} files where one label map is due.",
+                f"{self.name}: wrote {len(files)} files, expected one label map.",
                 "Rehearse the submission: medbench submit rehearse.",
             )
         shape = sample.volumes.shape[1:] if isinstance(sample, VolumeSample) else sample.images.shape[1:3]

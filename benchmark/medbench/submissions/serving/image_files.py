@@ -28,11 +28,11 @@ def only_file(folder: Path, suffixes: tuple[str, ...]) -> Path:
         kinds = ", ".join(suffixes)
         there = sorted(map(_described, folder.iterdir())) if folder.is_dir() else []
         what = f"holds {', '.join(there[:3])} and no {kinds} file" if there else f"holds no {kinds} file"
-        raise MedbenchError("input.missing", f"{folder}: {what}.", "One image is due.")
+        raise MedbenchError("input.missing", f"{folder}: {what}.", "Hand in one image.")
     if len(files) > 1:
         names = ", ".join(path.name for path in files[:3])
         raise MedbenchError(
-            "input.several", f"{folder}: holds {len(files)} images ({names}).", "One image is due."
+            "input.several", f"{folder}: holds {len(files)} images ({names}).", "Hand in one image."
         )
     return files[0]
 
@@ -78,20 +78,20 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> tuple[npt.NDA
     else:
         raise MedbenchError(
             "input.dimensions",
-            f"{path.name}: is {dimensions}-dimensional, {'×'.join(map(str, shape))}; a 2-D image is due.",
+            f"{path.name}: is {dimensions}-dimensional, {'×'.join(map(str, shape))}, expected a 2-D image.",
             "Hand in one image, grey or RGB.",
         )
     pixels = pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
     if pixels.shape[-1] not in IMAGE_CHANNELS:
         raise MedbenchError(
             "input.dimensions",
-            f"{path.name}: has {pixels.shape[-1]} channels; a grey or RGB image is due.",
+            f"{path.name}: has {pixels.shape[-1]} channels, expected a grey or RGB image.",
             "Hand in one image, grey or RGB.",
         )
     if size is not None and pixels.shape[:2] != tuple(size):
         raise MedbenchError(
             "input.size",
-            f"{path.name}: is {pixels.shape[0]}×{pixels.shape[1]} pixels where {size[0]}×{size[1]} are due.",
+            f"{path.name}: is {pixels.shape[0]}×{pixels.shape[1]} pixels, expected {size[0]}×{size[1]}.",
             "Hand in the image as the challenge released it.",
         )
     return _eight_bit(pixels, path)[np.newaxis], grid
@@ -116,14 +116,14 @@ def _eight_bit(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
         raise MedbenchError(
             "input.values",
             f"{path.name}: holds fractional {pixels.dtype} values.",
-            "8-bit grey values are due.",
+            "Write 8-bit grey values.",
         )
     low, high = float(pixels.min()), float(pixels.max())
     if low < 0 or high > 255:
         raise MedbenchError(
             "input.values",
-            f"{path.name}: holds values from {low:g} to {high:g}; 0 to 255 are due.",
-            "8-bit grey values are due.",
+            f"{path.name}: holds values from {low:g} to {high:g}, expected 0 to 255.",
+            "Write 8-bit grey values.",
         )
     return np.ascontiguousarray(rounded.astype(np.uint8))
 

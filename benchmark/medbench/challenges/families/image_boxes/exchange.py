@@ -1,4 +1,4 @@
-"""What models see of images with boxes, and how files of detections are written and read."""
+"""Exchange of images with boxes: samples for models, and files of detections."""
 
 from __future__ import annotations
 

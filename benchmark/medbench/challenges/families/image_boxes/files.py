@@ -88,7 +88,7 @@ class ImageBoxRelease(ListedImageRelease[BoxedImage]):
         return f"boxes: {parts}; {sum(not image.boxes for image in known)} images without" if known else ""
 
     def check_image(self, image: BoxedImage) -> list[Finding]:
-        """What is wrong with an image or its boxes.
+        """Findings on an image and its boxes.
 
         Raises:
             MedbenchError: when one of them cannot be read.

@@ -1,4 +1,4 @@
-"""What models see of images with one class each, and how their tables are written and read."""
+"""Exchange of images with one class each: samples for models, and tables of probabilities."""
 
 from __future__ import annotations
 

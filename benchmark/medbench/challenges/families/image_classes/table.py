@@ -62,7 +62,7 @@ class ClassTable:
 
     Attributes:
         path: the file.
-        form: the columns that are due.
+        form: the expected columns.
         order: place of each of the form's columns, the key's first.
         width: number of cells of the header.
         rows: id -> its lines: number and cells; more than one where the id is there twice.
@@ -85,7 +85,7 @@ class ClassTable:
         lines = self.rows.get(name, ())
         if not lines:
             raise MedbenchError(
-                "prediction.row_missing", f"{self.path}: has no row of {name}.", "Give one row an image."
+                "prediction.row_missing", f"{self.path}: has no row of {name}.", "Give each image one row."
             )
         line, cells = lines[0]
         where = f"{self.path}, line {line}"
@@ -93,7 +93,7 @@ class ClassTable:
             raise MedbenchError(
                 "prediction.row_twice",
                 f"{self.path}, lines {', '.join(str(number) for number, _ in lines)}: {name} is there twice.",
-                "Give one row an image.",
+                "Give each image one row.",
             )
         if len(cells) != self.width:
             raise MedbenchError(

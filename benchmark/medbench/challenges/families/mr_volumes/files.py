@@ -67,7 +67,7 @@ class MRVolumeRelease(Release):
         if TWICE in case.facts:
             raise MedbenchError(
                 "data.sequence_twice",
-                f"{case.facts[TWICE]}: is the second file of its modality; one of each is due.",
+                f"{case.facts[TWICE]}: is the second file of its modality in one case.",
                 "Remove one of the two files.",
             )
         volumes: dict[str, Volume] = {}

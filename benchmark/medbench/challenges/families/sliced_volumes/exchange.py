@@ -1,4 +1,4 @@
-"""What models see of volumes, grey slices or the whole, and how label volumes are written and read."""
+"""Exchange of volumes: grey slices or whole volumes for models, and label volumes."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _place(cache: Path, image: Path, labels: Path, size: int, *_states: tuple[in
 def check_volumes(
     release: SlicedVolumeRelease, by_split: Mapping[str, Sequence[Case]], strangers: Mapping[str, set[str]]
 ) -> Iterator[Finding]:
-    """What is wrong with the files of the splits: unreadable, other labels or sizes, in the wrong split.
+    """Findings on the files of the splits: unreadable, other labels or sizes, in the wrong split.
 
     Args:
         release: reads them.

@@ -1,4 +1,4 @@
-"""What SumMe and TVSum share: videos as sequences of features, summaries of them, and several annotators.
+"""Shared parts of SumMe and TVSum: videos as sequences of features, their summaries, several annotators.
 
 Sources: Zhang et al., Video summarization with LSTM, ECCV 2016 (protocol, augmented and transfer setting);
 the layout of the public ``eccv16_dataset_*_google_pool5.h5``; Otani et al., CVPR 2019 (rank correlation);

@@ -121,7 +121,7 @@ def _aligned(raw: RawVideo, timeline: Timeline) -> npt.NDArray[Any]:
     if raw.n_frames < timeline.picks[-1] + 1 or abs(raw.n_frames - timeline.n_frames) > FRAME_STEP:
         raise MedbenchError(
             "annotation.length",
-            f"{raw.name}: {raw.n_frames} frames are annotated where the video has {timeline.n_frames}.",
+            f"{raw.name}: {raw.n_frames} frames are annotated, and the video has {timeline.n_frames}.",
             "The annotations may be of another video.",
         )
     every = np.zeros((len(raw.values), timeline.n_frames), raw.values.dtype)

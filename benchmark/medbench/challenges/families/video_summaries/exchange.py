@@ -1,4 +1,4 @@
-"""What models see of a video, and how their scores become a prediction."""
+"""Exchange of videos: features for models, and scores that become a prediction."""
 
 from __future__ import annotations
 

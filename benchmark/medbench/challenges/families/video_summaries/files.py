@@ -27,7 +27,7 @@ from medbench.challenges.families.video_summaries.layout import (
     read_features,
     read_timeline,
 )
-from medbench.challenges.families.video_summaries.splits import ALL, ANNOTATIONS, Member, Splits
+from medbench.challenges.families.video_summaries.splits import ALL, ANNOTATIONS, Splits, SplitVideo
 from medbench.challenges.release import Release, SplitFacts
 from medbench.challenges.stray import Finding, findings_of
 from medbench.core.case import Case
@@ -47,26 +47,26 @@ class VideoSummaryRelease(Release):
 
     Args:
         card: of the challenge.
-        members: its splits.
+        video_splits: its splits.
         raw: reads its raw annotation files.
     """
 
     default_split = "canonical"
     training_split = "fold1_train"
 
-    def __init__(self, card: Card, members: Splits, raw: RawFiles) -> None:
+    def __init__(self, card: Card, video_splits: Splits, raw: RawFiles) -> None:
         super().__init__(card)
-        self.members = members
+        self.video_splits = video_splits
         self.raw = raw
-        self.splits = members.names
+        self.splits = video_splits.names
 
     def split_facts(self, split: str) -> SplitFacts | None:
         """Rule, size and hash of the names of a split."""
-        return self.members.facts(split)
+        return self.video_splits.facts(split)
 
     def parts(self, split: str) -> Sequence[str]:
         """The five folds of ``canonical`` and ``augmented``."""
-        return self.members.parts(split)
+        return self.video_splits.parts(split)
 
     def training_split_of(self, split: str) -> str:
         """The videos that a fold learns from."""
@@ -79,7 +79,7 @@ class VideoSummaryRelease(Release):
         if split in (ALL, ANNOTATIONS) or training_split in (ALL, ANNOTATIONS):
             return training_split != "transfer_train"
         learnt, tested = (
-            {(member.data_set, member.key) for member in self.members.members(name)}
+            {(video.data_set, video.key) for video in self.video_splits.videos_of(name)}
             for name in (training_split, split)
         )
         return training_split != split and bool(learnt & tested)
@@ -94,25 +94,25 @@ class VideoSummaryRelease(Release):
         if split == ANNOTATIONS:
             return self._raw_cases(root)
         if split == ALL:
-            keys = sorted(self._keys(root, self.members.data_set), key=_number)
-            return [self._case(root, Member(self.members.data_set, key)) for key in keys]
-        members = self.members.members(split)
-        for data_set in dict.fromkeys(member.data_set for member in members):
+            keys = sorted(self._keys(root, self.video_splits.data_set), key=_number)
+            return [self._case(root, SplitVideo(self.video_splits.data_set, key)) for key in keys]
+        videos = self.video_splits.videos_of(split)
+        for data_set in dict.fromkeys(video.data_set for video in videos):
             there = set(self._keys(root, data_set))
-            absent = [m.key for m in members if m.data_set == data_set and m.key not in there]
+            absent = [m.key for m in videos if m.data_set == data_set and m.key not in there]
             if absent:
                 raise MedbenchError(
                     "split.absent_video",
                     f"{root / file_name(data_set)}: has no {absent[0]}, which split {split} names"
-                    f" ({len(absent)} of {len(members)} are absent).",
+                    f" ({len(absent)} of {len(videos)} are absent).",
                     "Use the complete file, or --split all for the videos that are there.",
                 )
-        return [self._case(root, member) for member in members]
+        return [self._case(root, video) for video in videos]
 
     def _keys(self, root: Path, data_set: str) -> list[str]:
         path = root / file_name(data_set)
         if not path.is_file():
-            if data_set == self.members.data_set:
+            if data_set == self.video_splits.data_set:
                 raise self.layout_error(root, (path.name,))
             raise MedbenchError(
                 "data.set_missing",
@@ -121,19 +121,19 @@ class VideoSummaryRelease(Release):
             )
         return [name for name in list_groups(path) if name.startswith("video_")]
 
-    def _case(self, root: Path, member: Member) -> Case:
-        path = root / file_name(member.data_set)
+    def _case(self, root: Path, video: SplitVideo) -> Case:
+        path = root / file_name(video.data_set)
         reference = {"annotations": path}
-        raw = self.raw.locate(root) if member.data_set == self.members.data_set else None
+        raw = self.raw.locate(root) if video.data_set == self.video_splits.data_set else None
         if raw is not None and raw.is_file():
             reference["raw"] = raw
-        group = member.key if member.data_set == self.members.data_set else f"{member.data_set}/{member.key}"
+        group = video.key if video.data_set == self.video_splits.data_set else f"{video.data_set}/{video.key}"
         return Case(
-            self.members.case_id(member),
+            self.video_splits.case_id(video),
             {"features": path},
             reference,
             group,
-            {"video": member.key, "fold": member.fold, "root": str(root)},
+            {"video": video.key, "fold": video.fold, "root": str(root)},
         )
 
     def _raw_cases(self, root: Path) -> list[Case]:
@@ -170,13 +170,13 @@ class VideoSummaryRelease(Release):
             raise MedbenchError(
                 "data.no_features",
                 f"{case.id}: raw annotations have no features to predict from.",
-                f"Put {file_name(self.members.data_set)} beside them, or score summaries with medbench "
+                f"Put {file_name(self.video_splits.data_set)} beside them, or score summaries with medbench "
                 "evaluate.",
             )
         return read_features(case.inputs["features"], case.facts["video"], timeline)
 
     def annotations(self, case: Case, timeline: Timeline) -> Annotations:
-        """What annotators said of a case: the file's summaries, with ratings where the raw files are there.
+        """Annotations of a case: the file's summaries, with ratings where the raw files are there.
 
         Raises:
             MedbenchError: naming file, video and annotator.
@@ -193,12 +193,12 @@ class VideoSummaryRelease(Release):
 
     def _raw_name(self, case: Case, timeline: Timeline) -> str | None:
         place = self.raw.locate(Path(case.facts["root"]))
-        if place is None or case.reference["annotations"].name != file_name(self.members.data_set):
+        if place is None or case.reference["annotations"].name != file_name(self.video_splits.data_set):
             return None
         return raw_name(self.raw, place, _number(case.facts["video"]), timeline.n_frames)
 
     def video_names(self, case: Case, timeline: Timeline) -> list[str]:
-        """What the file of a case's video may be called, without its suffix.
+        """Names that the file of a case's video may have, without suffix.
 
         Raises:
             MedbenchError: naming file and video.
@@ -236,7 +236,7 @@ class VideoSummaryRelease(Release):
 
     def check_files(self, root: Path) -> list[Finding]:
         """Every video's arrays, the folds, and the stored summaries against the raw annotations."""
-        path = root / file_name(self.members.data_set)
+        path = root / file_name(self.video_splits.data_set)
         if not path.is_file():
             cases = self.cases(root, ANNOTATIONS)
             note = (
@@ -256,12 +256,12 @@ class VideoSummaryRelease(Release):
         ]
         for case in cases:
             findings += findings_of(case.id, partial(self._check_case, case))
-        for split in self.members.parts(self.default_split):
+        for split in self.video_splits.parts(self.default_split):
             try:
                 self.cases(root, split)
             except MedbenchError as error:
                 findings.append(Finding("error", error.message, error.hint))
-        findings.append(Finding("note", f"Folds: {self.members.note}."))
+        findings.append(Finding("note", f"Folds: {self.video_splits.note}."))
         return findings
 
     def _check_case(self, case: Case) -> Iterator[Finding]:

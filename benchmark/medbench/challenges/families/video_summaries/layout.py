@@ -53,7 +53,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """What annotators said of a video.
+    """Annotations of a video.
 
     Attributes:
         summaries: their summaries ``(users, frames)``.
@@ -115,7 +115,7 @@ def checked_timeline(where: str, n_frames: int, picks: Any, change_points: Any) 
     if shots.ndim != 2 or shots.shape[1] != 2 or len(shots) == 0:
         raise MedbenchError(
             "summary.shots",
-            f"{where}: change_points have the shape {shots.shape}, where (shots, 2) is due.",
+            f"{where}: change_points have the shape {shots.shape}, expected (shots, 2).",
             "Give the first and last frame of each shot.",
         )
     if len(shots) == 1:
@@ -146,7 +146,7 @@ def read_features(path: Path, key: str, timeline: Timeline) -> npt.NDArray[np.fl
     if features.ndim != 2 or features.shape[1] != FEATURES:
         raise MedbenchError(
             "features.width",
-            f"{path}: {key}: features have the shape {features.shape}, where (steps, {FEATURES}) is due.",
+            f"{path}: {key}: features have the shape {features.shape}, expected (steps, {FEATURES}).",
             "GoogLeNet's pool5 gives 1,024 numbers a frame; medbench data prepare extracts them.",
         )
     if len(features) != len(timeline.picks):
@@ -179,8 +179,8 @@ def read_annotations(path: Path, key: str, timeline: Timeline) -> Annotations:
     if users.ndim != 2 or users.shape[1] != timeline.n_frames or len(users) == 0:
         raise MedbenchError(
             "annotation.length",
-            f"{path}: {key}: user_summary has the shape {users.shape}, where (users, {timeline.n_frames}) "
-            "is due.",
+            f"{path}: {key}: user_summary has the shape {users.shape}, expected (users, "
+            f"{timeline.n_frames}).",
             "Every annotator has one 0 or 1 for every frame of the video.",
         )
     check_annotators(f"{path}: {key}", users)
@@ -218,7 +218,9 @@ def checked_scores(where: str, scores: npt.NDArray[Any], timeline: Timeline) -> 
         )
     if not np.isfinite(values).all():
         raise MedbenchError(
-            "annotation.not_finite", f"{where}: gtscore holds NaN or infinity.", "Rebuild it."
+            "annotation.not_finite",
+            f"{where}: gtscore holds NaN or infinity.",
+            "Compute gtscore again from the annotations.",
         )
     if np.ptp(values) == 0:
         raise MedbenchError(

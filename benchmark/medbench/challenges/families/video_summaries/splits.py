@@ -27,7 +27,7 @@ _SOURCE = "lists of li-plus/DSNet and FullTransNet"
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SplitVideo:
     """A video of a split.
 
     Attributes:
@@ -79,16 +79,18 @@ class Splits:
                 return tuple(f"{prefix}{number}" for number in self._numbers)
         return ()
 
-    def members(self, split: str) -> list[Member]:
+    def videos_of(self, split: str) -> list[SplitVideo]:
         """The videos of a complete split in order, but for :data:`ALL` and :data:`ANNOTATIONS`."""
         parts = self.parts(split)
         if parts:
             return [
-                Member(member.data_set, member.key, part) for part in parts for member in self.members(part)
+                SplitVideo(video.data_set, video.key, part)
+                for part in parts
+                for video in self.videos_of(part)
             ]
         own = list(VIDEOS[self.data_set])
         others = [
-            Member(name, f"video_{number}")
+            SplitVideo(name, f"video_{number}")
             for name, numbers in VIDEOS.items()
             if name != self.data_set
             for number in numbers
@@ -103,13 +105,13 @@ class Splits:
         rest = self._own([number for number in own if number not in tested])
         return rest + others if prefix == "augmented" else rest
 
-    def _own(self, numbers: Sequence[int]) -> list[Member]:
-        return [Member(self.data_set, f"video_{number}") for number in numbers]
+    def _own(self, numbers: Sequence[int]) -> list[SplitVideo]:
+        return [SplitVideo(self.data_set, f"video_{number}") for number in numbers]
 
-    def case_id(self, member: Member) -> str:
+    def case_id(self, video: SplitVideo) -> str:
         """``video_3``; ``fold1/video_3`` where folds are put together; ``ovp/video_3`` of another set."""
-        place = member.fold or (member.data_set if member.data_set != self.data_set else "")
-        return f"{place}/{member.key}" if place else member.key
+        place = video.fold or (video.data_set if video.data_set != self.data_set else "")
+        return f"{place}/{video.key}" if place else video.key
 
     def facts(self, split: str) -> SplitFacts | None:
         """Rule, number of cases and hash of their names."""
@@ -123,7 +125,7 @@ class Splits:
                 )
             )
             return SplitFacts(description, len(VIDEOS[self.data_set]))
-        names = [self.case_id(member) for member in self.members(split)]
+        names = [self.case_id(video) for video in self.videos_of(split)]
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
         return SplitFacts(self._rule(split), len(names), digest)
 

@@ -33,7 +33,7 @@ class modelInter:
         """
         frame = np.asarray(X)
         if frame.ndim != 3 or frame.shape[0] != 3 or not frame.size:
-            raise ValueError(f"a frame (3, height, width) is due, this is {frame.shape}")
+            raise ValueError(f"expected a frame (3, height, width), not {frame.shape}")
         if not np.isfinite(frame).all():
             raise ValueError("the frame holds values that are not finite")
         image = np.rint(frame).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
