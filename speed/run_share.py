@@ -84,7 +84,7 @@ def measure(cases: str, runs: Path) -> tuple[Clock, float, int]:
     scorer = type(subject.scorer)
     scorer.score_file = clock.watched("score", scorer.score_file)
     setup.Setup.read = clock.watched("read", setup.Setup.read)  # type: ignore[method-assign]
-    whole, calls = loop.predict_and_score, []
+    whole, calls = running.predict_cases, []
 
     def loop_timed(*arguments: Any, **options: Any) -> Any:
         before = time.process_time()
@@ -93,7 +93,7 @@ def measure(cases: str, runs: Path) -> tuple[Clock, float, int]:
         finally:
             calls.append(time.process_time() - before)
 
-    running.predict_and_score = loop_timed
+    running.predict_cases = loop_timed
     setup.Setup.predictor = clock.watched("start", setup.Setup.predictor)  # type: ignore[method-assign]
     for name in ("warm", "measured"):
         clock.seconds.clear()

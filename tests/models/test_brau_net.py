@@ -152,7 +152,7 @@ def test_drop_path_grows_anew_in_every_stage():
         network = BRAUNet()
     for stages, depths in ((network.encoder, (4, 4, 8, 4)), (network.decoder, (4, 4, 8))):
         for blocks, depth in zip(stages, depths, strict=True):
-            rates = [getattr(block.drop_path, "p", 0.0) for block in blocks]
+            rates = [getattr(block.drop_path, "rate", 0.0) for block in blocks]
             assert rates == pytest.approx([0.2 * i / (depth - 1) for i in range(depth)])
 
 

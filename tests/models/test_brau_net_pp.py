@@ -112,8 +112,8 @@ def test_options_that_do_not_go_together_are_refused(options, assert_refused):
 def test_drop_path_counts_the_two_unused_blocks():
     with torch.device("meta"):
         network = BRAUNetPP()
-    encoder = [getattr(block.drop_path, "p", 0.0) for blocks in network.encoder for block in blocks]
+    encoder = [getattr(block.drop_path, "rate", 0.0) for blocks in network.encoder for block in blocks]
     assert encoder == pytest.approx([0.2 * i / 13 for i in range(12)])
     for blocks, depth in zip(network.decoder, (2, 2, 8), strict=True):
-        rates = [getattr(block.drop_path, "p", 0.0) for block in blocks]
+        rates = [getattr(block.drop_path, "rate", 0.0) for block in blocks]
         assert rates == pytest.approx([0.2 * i / (depth - 1) for i in range(depth)])

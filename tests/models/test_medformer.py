@@ -207,7 +207,7 @@ def test_what_makes_no_label_maps_is_refused_for_segmentation(name):
 def test_initial_weights_follow_the_authors():
     torch.manual_seed(0)
     network = medbench.create_model("medformer_tiny", num_classes=2)
-    rates = [getattr(block.drop_path, "p", 0.0) for blocks in network.encoder for block in blocks]
+    rates = [getattr(block.drop_path, "rate", 0.0) for blocks in network.encoder for block in blocks]
     assert rates == pytest.approx([0.1 * i / 13 for i in range(14)])
     bottleneck = network.bottleneck.conv.weight.detach()
     assert float(bottleneck.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02), "Kaiming by fan out"

@@ -89,7 +89,7 @@ class BiLevelRoutingAttention(nn.Module):
             pooled = functional.avg_pool2d(planes, (height // self.n_win, width // self.n_win))
             means = pooled.permute(0, 2, 3, 1).flatten(1, 2)
             weight, bias = self.qkv.weight[: 2 * dim], self.qkv.bias[: 2 * dim]
-            query, key = functional.linear(means, weight.to(precision), bias.to(precision)).chunk(2, dim=-1)
+            query, key = linear(means, weight.to(precision), bias.to(precision)).chunk(2, dim=-1)
             return (query * self.scale) @ key.transpose(1, 2)
 
     def _attend(self, features: Tensor, selected: Tensor | None) -> Tensor:
