@@ -6,7 +6,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Compiled test modules are kept: to compile them costs each worker as much as all imports together.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-full quick clients check install-check docs dist release-check setup bench bench-quick rows verify clean
+.PHONY: run test test-full quick containers clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -21,6 +21,10 @@ test-full: setup
 # What a developer repeats: no training, no process of its own.
 quick: setup
 	$(PYTEST) --numprocesses auto --quick -m 'not slow'
+
+# Containers of every platform: what make test leaves to --full; needs podman or docker.
+containers: setup
+	$(PYTEST) --numprocesses 1 --full -m exhaustive tests/submissions/containers -rs
 
 # The platforms' own programs (mlcube, the BraTS orchestrator) run our images; needs podman or docker.
 clients: setup .clients/installed

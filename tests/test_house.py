@@ -14,6 +14,7 @@ from medbench.core.package import PACKAGE
 MOST_LINES, MOST_PARAMETERS, MOST_MEMBERS = 400, 8, 20
 NETWORK_ROOMS = ("models",)
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+PARTICIPLES = {"asked", "found", "loaded", "picked", "resolved", "told", "wanted"}
 SHARED_ROOMS = {"declared", "families", "simulators"}
 SHARED_NAMES = {  # the folder says the rest
     "arrays",
@@ -125,3 +126,19 @@ def test_golden_files_are_read_by_one_fixture():
         if path != Path(__file__) and "import GOLDEN" in path.read_text(encoding="utf-8")
     ]
     assert others == []
+
+
+def test_variables_say_what_they_hold():
+    names = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (name := _bound_name(node)) in PARTICIPLES
+    ]
+    assert names == []
+
+
+def _bound_name(node):
+    if isinstance(node, ast.arg):
+        return node.arg
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ""

@@ -8,6 +8,7 @@ import pytest
 
 from medbench.challenges import load_challenge
 from medbench.challenges.iugc2024.files import decode_mask, parse_frame_list
+from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.result_table import CaseRow
 from medbench.core.sample import Prediction
@@ -218,6 +219,14 @@ def test_a_missing_prediction_takes_the_declared_rule(challenge, release, tmp_pa
     assert all(
         truth != chosen for truth, chosen in zip(frames["reference"], frames["prediction"], strict=True)
     )
+
+
+def test_frames_without_a_class_are_not_classified(challenge):
+    case = Case("v", {}, facts={"task": "classification", "classes": (1, -1, 0)})
+    evidence = challenge.scorer.score_failed(case, "missing", "none").evidence
+    assert evidence["reference"] == [1, 0]
+    assert evidence["prediction"] == [0, 1]
+    assert evidence["score"] == [0.0, 1.0]
 
 
 def test_losing_a_prediction_never_improves_a_metric(challenge, release, tmp_path):

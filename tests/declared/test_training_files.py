@@ -147,8 +147,10 @@ def test_what_differs_from_file_to_file_stands_beside_its_name(place):
         raster.write_label_map(case.reference["labels"], np.zeros((8 + number, 8), np.uint8))
     findings = medbench.load_challenge("ours").release.check(place / "png")
     names = [case.reference["labels"].name for case in cases]
-    (values,) = [finding for finding in findings if "which no name has" in finding.message]
-    assert values.message.startswith("3 files: holds the value … of 768 voxels), which no name has (0 back")
+    (values,) = [finding for finding in findings if "holds the value" in finding.message]
+    assert values.message.startswith(
+        "3 files: holds the value … of 768 voxels), which labels does not name (0 back"
+    )
     assert all(
         f"{name} ({7 + number} ({4 * number + 4})" in values.message for number, name in enumerate(names[:3])
     )
@@ -183,3 +185,17 @@ def test_the_title_follows_the_name_that_is_given(place):
     declare(place / "png")
     titles = [medbench.load_challenge(name).title for name in ("ours", "png")]
     assert titles == ["ours", "png"]
+
+
+def test_slices_whose_labels_are_of_another_size_are_refused(small_synapse, tmp_path, monkeypatch):
+    challenge = medbench.load_challenge("synapse")
+    case = challenge.cases(small_synapse, "test")[0]
+    release = challenge.release
+    whole = release.read_reference(case)
+    cut = Volume(whole.array[:, :32], whole.spacing)
+    monkeypatch.setattr(type(release), "read_reference", lambda self, case: cut)
+    for form, load in (("image", lambda one: one.load(32)), ("volume", lambda one: one.load())):
+        example = challenge.exchange.inputs[form].examples(small_synapse, "test", tmp_path / "cache")[0]
+        with pytest.raises(MedbenchError, match=r"×32×64 where its image is .×64×64") as error:
+            load(example)
+        assert error.value.code == "data.size_mismatch"

@@ -239,7 +239,7 @@ def commands():
     [
         pytest.param(0, 0, marks=pytest.mark.exhaustive),
         pytest.param(2, 2, marks=pytest.mark.exhaustive),
-        (2, 0),
+        (1, 0),
     ],
 )
 def test_an_interrupted_training_ends_with_the_same_bytes(trained, small_cvc, tmp_path, workers, later):

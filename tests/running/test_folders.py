@@ -139,10 +139,10 @@ class Deadly(ThreadPoolExecutor):
         super().__init__(2)
         self.deadly = deadly
 
-    def submit(self, function, /, order):
-        if self.deadly in [pair.name for pair in order.pairs]:
+    def submit(self, function, /, pairs):
+        if self.deadly in [pair.name for pair in pairs]:
             return super().submit(self.die)
-        return super().submit(function, order)
+        return super().submit(function, pairs)
 
     def die(self):
         raise BrokenExecutor

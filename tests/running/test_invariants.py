@@ -45,13 +45,13 @@ def test_impossible_scores_refuse_the_record_and_name_the_case(small_iugc, monke
 
 def test_a_lost_case_refuses_the_record(small_iugc, monkeypatch):
     running = importlib.import_module("medbench.running.run")
-    original = running.predict_and_score
+    original = running.predict_cases
 
     def forgetful(*arguments, **options):
         rows, timing = original(*arguments, **options)
         return rows[:-1], timing
 
-    monkeypatch.setattr(running, "predict_and_score", forgetful)
+    monkeypatch.setattr(running, "predict_cases", forgetful)
     with pytest.raises(MedbenchError, match="do not add up"):
         predict(small_iugc)
 

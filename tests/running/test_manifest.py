@@ -31,3 +31,12 @@ def test_where_the_data_lie_is_no_part_of_it(tmp_path):
         case = Case("a", {"image": tmp_path / name / "image.png"}, facts={"spacing": 1.0})
         hashes.add(manifest_sha256(tmp_path / name, [case]))
     assert len(hashes) == 1
+
+
+def test_groups_and_names_of_files_are_part_of_it(tmp_path):
+    hashes = set()
+    for name in ("image.png", "other.png"):
+        (tmp_path / name).write_bytes(b"image")
+        for group in ("patient 1", "patient 2"):
+            hashes.add(manifest_sha256(tmp_path, [Case("a", {"image": tmp_path / name}, group=group)]))
+    assert len(hashes) == 4

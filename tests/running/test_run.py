@@ -6,8 +6,6 @@ import os
 import pickle
 import re
 import shutil
-import subprocess
-import sys
 import time
 
 import jsonschema
@@ -32,16 +30,6 @@ FAST = Inference(image_size=128)
 def release(small_iugc, tmp_path):
     """A copy that a test may damage."""
     return shutil.copytree(small_iugc, tmp_path / "iugc")
-
-
-def command(*arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-c", "from medbench.cli.main import main; main()", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
 
 
 def fresh(data, **options):

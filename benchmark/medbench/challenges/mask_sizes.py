@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,19 +32,36 @@ def refuse_other_sizes(pairs: Iterable[tuple[Path, Path]]) -> None:
     if not others:
         return
     if len(others) == 1:
-        mask, own, due = others[0]
-        words = f"{mask}: is {size_text(own)} where its image is {size_text(due)}."
-    else:
-        shown = [
-            f"{mask.name} ({size_text(own)}, its image {size_text(due)})"
-            for mask, own, due in others[:MOST_NAMED]
-        ]
-        more = ", …" if len(others) > MOST_NAMED else ""
-        words = (
-            f"{others[0][0].parent}: {len(others)} masks are of another size than their image: "
-            f"{', '.join(shown)}{more}."
-        )
+        check_size(*others[0])
+    shown = [
+        f"{mask.name} ({size_text(own)}, its image {size_text(due)})"
+        for mask, own, due in others[:MOST_NAMED]
+    ]
+    more = ", …" if len(others) > MOST_NAMED else ""
+    words = (
+        f"{others[0][0].parent}: {len(others)} masks are of another size than their image: "
+        f"{', '.join(shown)}{more}."
+    )
     raise MedbenchError("data.size_mismatch", words, OTHER_SIZE)
+
+
+def check_size(mask: Path | str, own: Sequence[int], due: Sequence[int]) -> None:
+    """Refuse a reference whose size is not that of its image.
+
+    Args:
+        mask: its file or case.
+        own: its size.
+        due: size of the image.
+
+    Raises:
+        MedbenchError: ``data.size_mismatch``.
+    """
+    if tuple(own) != tuple(due):
+        raise MedbenchError(
+            "data.size_mismatch",
+            f"{mask}: is {size_text(own)} where its image is {size_text(due)}.",
+            OTHER_SIZE,
+        )
 
 
 def _sizes(pair: tuple[Path, Path]) -> tuple[Path, tuple[int, int], tuple[int, int]]:

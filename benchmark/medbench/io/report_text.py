@@ -27,11 +27,11 @@ def read_report(path: Path) -> tuple[str, ...]:
         raise MedbenchError("report.missing", f"{path}: there is no such report.", _HINT)
     text = tables.plain_text(path)
     sections = report_sections(text)
-    wanted = " ".join(sections[name] for name in SECTIONS if name in sections)
-    if not wanted.strip():
+    own_text = " ".join(sections[name] for name in SECTIONS if name in sections)
+    if not own_text.strip():
         words = "is empty" if not text.strip() else "has neither findings nor an impression"
         raise MedbenchError("report.empty", f"{path}: the report {words}.", _HINT)
-    sentences = report_sentences(wanted)
+    sentences = report_sentences(own_text)
     count = sum(len(sentence.split()) for sentence in sentences)
     if count < LEAST_WORDS:
         raise MedbenchError(

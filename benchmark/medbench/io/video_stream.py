@@ -123,14 +123,14 @@ def frames_at(path: Path, indices: Sequence[int]) -> list[npt.NDArray[np.uint8]]
     Raises:
         MedbenchError: as :func:`iterate_frames`, or ``data.frame_missing`` when the video is shorter.
     """
-    wanted, taken = set(indices), {}
+    positions, taken = set(indices), {}
     last = max(indices, default=-1)
     for index, _, frame in iterate_frames(path):
-        if index in wanted:
+        if index in positions:
             taken[index] = frame.to_ndarray(format="rgb24")
         if index >= last:
             break
-    if len(taken) < len(wanted):
+    if len(taken) < len(positions):
         raise MedbenchError(
             "data.frame_missing", f"{path}: has no frame {last}.", "The summary may be of another video."
         )

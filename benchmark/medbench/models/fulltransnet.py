@@ -390,8 +390,8 @@ def draw_inner_attention(authors_state_dict: Mapping[str, Tensor], seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for key, tensor in authors_state_dict.items():
-            place, found, _ = key.partition("enc_self_attn.linear.weight")
-            if not found:
+            place, separator, _ = key.partition("enc_self_attn.linear.weight")
+            if not separator:
                 continue
             for name in ("W_Q", "W_K", "W_V", "W_Q_global", "W_K_global", "W_V_global"):
                 layer = nn.Linear(tensor.shape[1], tensor.shape[0])

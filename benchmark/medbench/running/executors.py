@@ -114,7 +114,7 @@ class JoiningProcesses(Executor):
 
     def __init__(self, workers: int) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._end = threading.Event()
+        self._begun, self._end = threading.Event(), threading.Event()
         self._slots = [_Slot("", max(1, usable_cores() // workers)) for _ in range(workers - 1)]
         self._threads = [threading.Thread(target=self._work_here, daemon=True)]
         self._threads += [
@@ -127,6 +127,7 @@ class JoiningProcesses(Executor):
         """Call the function in the next free process."""
         call = _Call(Future(), function, arguments, keywords)
         self._calls.put(call)
+        self._begun.set()
         return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -137,6 +138,7 @@ class JoiningProcesses(Executor):
                 if call is not None:
                     call.future.cancel()
         self._end.set()
+        self._begun.set()
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads if wait else ():
@@ -149,9 +151,10 @@ class JoiningProcesses(Executor):
             call.answer(call.function)
 
     def _work_in(self, slot: _Slot) -> None:
+        self._begun.wait()
         if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
             return
-        with contextlib.suppress(BrokenExecutor):
+        with contextlib.suppress(BrokenExecutor, RuntimeError):  # where the interpreter ends meanwhile
             slot.result(_import_scoring)
         while (call := self._calls.get()) is not None:
             call.answer(partial(slot.result, call.function))

@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.base import Challenge
-from medbench.challenges.exchange import size_text
-from medbench.challenges.mask_sizes import OTHER_SIZE
+from medbench.challenges.mask_sizes import check_size
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
@@ -134,7 +133,7 @@ def _write(
         name += "_"
     if isinstance(reference, Volume):
         channels = _volume_channels(challenge, case)
-        _check_size(case, reference.shape, channels[0].shape)
+        check_size(case.reference.get("labels", case.id), reference.shape, channels[0].shape)
         labels = _indices(challenge, reference.array)
         _write_volumes(output, f"{name}", end, channels, (reference, labels), layout)
         written.channels, written.ending = len(channels), ".nii.gz"
@@ -144,28 +143,13 @@ def _write(
                 "export.msd", f"{case.id}: is an image, and MSD holds volumes.", "Export nnunet."
             )
         image = challenge.read(case).images[0]  # type: ignore[union-attr]
-        _check_size(case, reference.shape, image.shape[:2])
+        check_size(case.reference.get("labels", case.id), reference.shape, image.shape[:2])
         written.channels, written.ending = (
             _write_image(output, name, end, image, _indices(challenge, reference)),
             ".png",
         )
     written.names[name] = {"id": case.id, "group": case.group, "split": split}
     (written.test if tested else written.training).append(name)
-
-
-def _check_size(case: Case, own: Sequence[int], due: Sequence[int]) -> None:
-    """Refuse a reference of another size than its image.
-
-    Raises:
-        MedbenchError: ``data.size_mismatch``.
-    """
-    if tuple(own) != tuple(due):
-        raise MedbenchError(
-            "data.size_mismatch",
-            f"{case.reference.get('labels', case.id)}: is {size_text(own)} where its image is "
-            f"{size_text(due)}.",
-            OTHER_SIZE,
-        )
 
 
 def _indices(challenge: Challenge, labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

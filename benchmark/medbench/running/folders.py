@@ -8,14 +8,13 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Literal, TypedDict, TypeVar, Unpack
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json_lines
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
-from medbench.core.machine import usable_cores
 from medbench.core.plugins import load_plugin, loaded_plugins
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.result_table import FLAGS, REFUSAL, CaseRow, CaseScores, MetricSpec, mean_statistic
@@ -32,7 +31,7 @@ from medbench.metrics.convention import Convention
 from medbench.metrics.engine import evaluate_maps
 from medbench.metrics.masks.joint_histogram import JointHistogram
 from medbench.metrics.masks.label_maps import LabelMaps
-from medbench.running.call_engine import Lost, spread
+from medbench.running.call_engine import Done, Lost, in_turn, spread
 from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
@@ -41,6 +40,9 @@ MOST_TOGETHER, BATCHES = 16, 64
 """Pairs that travel to a worker together, at most, and batches in which a folder is given out, at least."""
 STRANGE = "labels_of_no_reference"
 GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resample-to-reference."
+
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,8 @@ class _Scoring:
 def _scoring(pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings) -> _Scoring:
     needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
     if needs_spacing and all(suffix_of(pair.reference) not in VOLUME_SUFFIXES for pair in pairs):
-        raise _no_spacing(pairs[0].reference)
+        needing = next(convention.id for convention in conventions if convention.needs_spacing)
+        raise _no_spacing(pairs[0].reference, needing)
     labels = _labels_of(pairs, settings.workers) if settings.labels is None else settings.labels
     return _scoring_of(labels, conventions, settings)
 
@@ -219,66 +222,64 @@ def _scoring_of(
 
 
 @dataclass(frozen=True, slots=True)
-class _PairsOrder:
-    """Pairs to score in any process: names and paths.
+class _ScoringOrder:
+    """How pairs are scored in any process.
 
     Attributes:
-        pairs: in their order.
         metrics: ids of the definitions.
         labels: to score.
         settings: without the function of groups, which stays with whoever gives the order.
         plugins: Python files to load first, which may define metrics.
     """
 
-    pairs: Sequence[Pair]
     metrics: Sequence[str]
     labels: Sequence[int]
     settings: FolderSettings
     plugins: Sequence[Path]
 
 
-def _score_pairs(order: _PairsOrder) -> list[CaseRow]:
+def _score_pairs(order: _ScoringOrder, pairs: Sequence[Pair]) -> list[CaseRow]:
     """Rows of pairs, in any process."""
     for path in order.plugins:
         load_plugin(path)
     scoring = _scoring_of(order.labels, [metric(name) for name in order.metrics], order.settings)
-    return [scoring.row(pair) for pair in order.pairs]
+    return [scoring.row(pair) for pair in pairs]
 
 
 def _scored(scoring: _Scoring, pairs: Sequence[Pair]) -> Iterator[CaseRow]:
     """Rows as they come: in this thread, by threads, or by the workers of an executor."""
-    workers = scoring.settings.workers
-    if not isinstance(workers, int):
-        yield from _spread(scoring, pairs, workers)
-    elif workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            yield from _spread(scoring, pairs, pool)
-    else:
-        yield from map(scoring.row, pairs)
-
-
-def _spread(scoring: _Scoring, pairs: Sequence[Pair], executor: Executor) -> Iterator[CaseRow]:
-    """Rows by workers, to whom pairs go in batches; a pair whose worker dies again and again fails alone."""
-    order = _PairsOrder(
-        pairs,
+    order = _ScoringOrder(
         [convention.id for convention in scoring.conventions],
         scoring.labels,
         replace(scoring.settings, group_of=None, workers=1),
         loaded_plugins(),
     )
+    for done in _in_batches(partial(_score_pairs, order), pairs, scoring.settings.workers):
+        if isinstance(done.result, Lost):
+            failure = Failure("worker.died", done.result.reason)
+            yield scoring.row(replace(done.order[0], failure=failure))
+        else:
+            yield from done.result
+
+
+def _in_batches(
+    call: Callable[[Sequence[Pair]], R], pairs: Sequence[Pair], workers: int | Executor
+) -> Iterator[Done[Sequence[Pair], R]]:
+    """Results of batches of pairs by workers; the pairs of a batch whose worker dies go again one by one."""
     size = max(1, min(MOST_TOGETHER, len(pairs) // BATCHES))
-    due = [replace(order, pairs=pairs[start : start + size]) for start in range(0, len(pairs), size)]
-    while due:
-        again = []
-        for done in spread(_score_pairs, due, executor):
-            if not isinstance(done.result, Lost):
-                yield from done.result
-            elif len(done.order.pairs) > 1:
-                again += [replace(order, pairs=[pair]) for pair in done.order.pairs]
-            else:
-                failure = Failure("worker.died", done.result.reason)
-                yield scoring.row(replace(done.order.pairs[0], failure=failure))
-        due = again
+    due = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    if workers == 1:
+        yield from in_turn(call, due)
+        return
+    with ThreadPoolExecutor(workers) if isinstance(workers, int) else contextlib.nullcontext(workers) as own:
+        while due:
+            again: list[Sequence[Pair]] = []
+            for done in spread(call, due, own):
+                if isinstance(done.result, Lost) and len(done.order) > 1:
+                    again += [[pair] for pair in done.order]
+                else:
+                    yield done
+            due = again
 
 
 def _rows(scoring: _Scoring, pairs: Sequence[Pair], progress: Progress) -> list[CaseRow]:
@@ -331,27 +332,30 @@ def _columns(labels: Sequence[int], conventions: Sequence[Convention], length: s
     }
 
 
-def _no_spacing(path: Path) -> MedbenchError:
+def _no_spacing(path: Path, metric_id: str) -> MedbenchError:
     return MedbenchError(
         "metric.spacing",
-        f"{path}: has no spacing, which distances need.",
-        "Give --spacing in mm along each array axis, or --spacing pixel.",
+        f"{path}: has no pixel size, and {metric_id} needs one.",
+        "Add --spacing pixel for pixels, or --spacing 0.5,0.5 for mm along each array axis.",
     )
 
 
+def _labels_in(pairs: Sequence[Pair]) -> set[int]:
+    """Labels of the readable references, in any process."""
+    volumes = [guarded(pair.name, partial(read_labels, pair.reference)) for pair in pairs]
+    return {
+        label
+        for volume in volumes
+        if isinstance(volume, Volume)
+        for label in label_values(volume.array).tolist()
+    }
+
+
 def _labels_of(pairs: Sequence[Pair], workers: int | Executor) -> list[int]:
-    """Every label but 0 in the readable references; reading leaves Python's lock, so that threads do."""
-
-    def labels_of(pair: Pair) -> set[int]:
-        volume = guarded(pair.name, partial(read_labels, pair.reference))
-        return set(label_values(volume.array).tolist()) if isinstance(volume, Volume) else set()
-
-    threads = workers if isinstance(workers, int) else usable_cores()
-    if threads == 1:
-        labels = set().union(*map(labels_of, pairs))
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            labels = set().union(*pool.map(labels_of, pairs))
+    """Every label but 0 in the readable references."""
+    labels: set[int] = set()
+    for done in _in_batches(_labels_in, pairs, workers):
+        labels |= set() if isinstance(done.result, Lost) else done.result
     if not labels - {0}:
         raise MedbenchError(
             "data.no_labels", "No reference holds a label other than 0.", "Check --references."

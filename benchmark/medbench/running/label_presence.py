@@ -36,11 +36,11 @@ def refuse_absent_labels(references: Path, labels: Sequence[int]) -> None:
             return
     if not held:
         return
-    asked = " or ".join(map(str, labels))
+    labels_text = " or ".join(map(str, labels))
     structures = _listed(sorted(held - {0}), ",")
     raise MedbenchError(
         "data.no_labels",
-        f"No reference holds label {asked}. They hold {_listed(sorted(held), ' and ')}.",
+        f"No reference holds label {labels_text}. They hold {_listed(sorted(held), ' and ')}.",
         f"Try --labels {structures}." if structures else "Check --references: every label map is empty.",
     )
 

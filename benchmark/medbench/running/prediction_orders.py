@@ -75,7 +75,7 @@ class PredictionOrder:
     Attributes:
         request: of the run, with absolute paths.
         cases: ids of cases that share batches; one where cases share none.
-        wanted: those of them that have no row yet.
+        unfinished: those of them that have no row yet.
         folder: of the run.
         weights_sha256: of the weights that the worker must find.
         code: hash of the package's sources that the worker must have.
@@ -84,7 +84,7 @@ class PredictionOrder:
 
     request: Request
     cases: tuple[str, ...]
-    wanted: tuple[str, ...]
+    unfinished: tuple[str, ...]
     folder: Path
     weights_sha256: str | None
     code: str
@@ -121,7 +121,7 @@ def predict_cases(
             for done in spread(predict_order, _orders(job, to_do, folder, workers), executor):
                 if isinstance(done.result, Lost):
                     died = Failure("worker.died", done.result.reason)
-                    yield from (failed_row(job.challenge, by_id[id], died) for id in done.order.wanted)
+                    yield from (failed_row(job.challenge, by_id[id], died) for id in done.order.unfinished)
                     continue
                 rows, samples = done.result
                 timing.add_samples(samples)
@@ -153,7 +153,7 @@ def predict_order(order: PredictionOrder) -> tuple[list[CaseRow], Samples]:
     rows = done_rows(
         job.challenge,
         [by_id[id] for id in order.cases],
-        [by_id[id] for id in order.wanted],
+        [by_id[id] for id in order.unfinished],
         predictor,
         job.read,
         (order.folder, timing, True),

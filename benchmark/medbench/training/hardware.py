@@ -179,13 +179,13 @@ def _count(hardware: Hardware, kind: str, index: str) -> int:
     import torch
 
     most = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind)
-    asked = hardware.devices
-    if asked == "auto":
+    devices = hardware.devices
+    if devices == "auto":
         return 1 if index or most is None else most
-    if (most is not None and int(asked) > most) or (index and int(asked) > 1):
+    if (most is not None and int(devices) > most) or (index and int(devices) > 1):
         raise MedbenchError(
             "device.missing",
-            f"{asked} devices are asked for and {1 if index else most} can be used.",
+            f"{devices} devices are asked for and {1 if index else most} can be used.",
             "Give --devices auto for all that there are.",
         )
-    return int(asked)
+    return int(devices)

@@ -81,6 +81,11 @@ def test_undefined_resamples_are_nan_and_chunks_do_not_change_values(monkeypatch
     assert np.array_equal(classification.auc(reference, scores, weights=weights), whole, equal_nan=True)
 
 
+def test_f1_of_a_class_that_is_neither_there_nor_predicted_is_0_as_in_the_official_program():
+    score = classification.f1([0, 0, 0], [0, 0, 0])
+    assert (score.value, score.status) == (0.0, "ok")
+
+
 def test_one_class_reference():
     scores = np.array([[0.2, 0.8], [0.7, 0.3]])
     assert classification.auc([1, 1], scores).status == "undefined"

@@ -54,6 +54,14 @@ def test_every_figure_equals_pycocotools(seed):
         assert (-1 if value is None else value) == pytest.approx(due[name], abs=1e-12), name
 
 
+def test_a_detection_takes_the_last_of_equally_good_references_as_in_pycocotools():
+    """The first detection lies between both references and leaves the first to the second detection."""
+    reference = Boxes.of_reference([[0, 0, 10, 10], [10, 0, 20, 10]], [0, 0])
+    between = np.array([[5.0, 0, 15, 10], [0, 0, 10, 10]])
+    prediction = Boxes(between, np.array([0.9, 0.8]), np.array([0, 0]))
+    assert match_boxes(reference, prediction, (0.3,))[0].hits.tolist() == [[True], [True]]
+
+
 def test_more_than_a_hundred_detections_of_an_image_are_cut_as_in_pycocotools():
     rng = np.random.default_rng(0)
     low = rng.integers(0, 300, (150, 2)).astype(float)

@@ -138,16 +138,16 @@ class ListedImageRelease(Release, Generic[I]):
 
     def _count(self, split: str, images: Sequence[I]) -> Finding:
         content = self.content_of(images)
-        told = f" ({content})" if content else ""
+        remark = f" ({content})" if content else ""
         facts = self.split_facts(split)
         whole = facts.cases if facts else None
         if whole and images and len(images) != whole:
             return Finding(
                 "warning",
-                f"{split}: {len(images)} of the release's {whole} images{told}.",
+                f"{split}: {len(images)} of the release's {whole} images{remark}.",
                 "A subset: its scores are marked so and never stand beside those of the whole split.",
             )
-        return Finding("note", f"{split}: {len(images)} images{told}.")
+        return Finding("note", f"{split}: {len(images)} images{remark}.")
 
 
 def unreadable(image: ListedImage, failure: Failure) -> Finding:

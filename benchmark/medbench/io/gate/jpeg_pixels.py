@@ -36,10 +36,10 @@ def jpeg_pixels(content: bytes | bytearray, channels: int) -> npt.NDArray[Any] |
     try:
         image: npt.NDArray[Any] = simplejpeg.decode_jpeg(content, "GRAY" if channels == 1 else "RGB")
     except ValueError as error:
-        told = str(error).lower()
-        padding = _LEFT_OVER.search(told)
+        message = str(error).lower()
+        padding = _LEFT_OVER.search(message)
         few = padding is not None and int(padding[1]) <= _MOST_LEFT_OVER
-        if not few and any(word in told for word in _DAMAGE):
+        if not few and any(word in message for word in _DAMAGE):
             raise corrupt(f"its pixels do not decode: {error}") from error
         return None
     return np.ascontiguousarray(image[:, :, 0]) if channels == 1 else image

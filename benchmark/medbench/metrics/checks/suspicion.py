@@ -81,9 +81,9 @@ def _counted_alike(histogram: JointHistogram) -> bool:
     """Whether the mean Dice of the reference's labels is above 0.7, or there are none."""
     own = histogram.labels != 0
     sizes, predicted = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
-    wanted = sizes > 0
+    is_structure = sizes > 0
     dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + predicted, 1)
-    return not wanted.any() or float(dice[wanted].mean()) > 1 - MARGIN
+    return not is_structure.any() or float(dice[is_structure].mean()) > 1 - MARGIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Pair:
 
     Attributes:
         values: the labels, 0 first.
-        wanted: indices of the reference's labels but 0.
+        structures: indices of the reference's labels but 0.
         reference: indices, flat.
         shape: of both.
         places: flat positions that the prediction marks.
@@ -101,7 +101,7 @@ class _Pair:
     """
 
     values: npt.NDArray[np.int64]
-    wanted: npt.NDArray[np.int64]
+    structures: npt.NDArray[np.int64]
     reference: Labels
     shape: tuple[int, ...]
     places: npt.NDArray[np.int64]
@@ -138,7 +138,7 @@ class _Pair:
 
     def mean_dice(self, overlap: npt.NDArray[np.int64]) -> float:
         """Mean over the reference's labels."""
-        return float(np.diag(self.dice(overlap))[self.wanted].mean())
+        return float(np.diag(self.dice(overlap))[self.structures].mean())
 
     def inverted_dice(self) -> float:
         """Dice of a mask whose inside and outside are exchanged."""
@@ -165,11 +165,11 @@ class _Pair:
         """The best assignment of the prediction's labels to those of the reference."""
         from scipy.optimize import linear_sum_assignment
 
-        dice = self.dice(self.overlap(self.places))[self.wanted, 1:]
+        dice = self.dice(self.overlap(self.places))[self.structures, 1:]
         rows, columns = linear_sum_assignment(-dice)
         pairs = [
-            (self.values[self.wanted[row]], self.values[column + 1])
+            (self.values[self.structures[row]], self.values[column + 1])
             for row, column in zip(rows, columns, strict=True)
         ]
         names = ", ".join(f"{theirs} for {ours}" for ours, theirs in pairs if ours != theirs)
-        return float(dice[rows, columns].sum() / len(self.wanted)), f"with labels exchanged ({names})"
+        return float(dice[rows, columns].sum() / len(self.structures)), f"with labels exchanged ({names})"

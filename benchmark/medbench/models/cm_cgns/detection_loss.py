@@ -85,9 +85,9 @@ def _targets(values: Tensor, targets: Tensor, sizes: Tensor) -> _Targets:
     image, number = (targets.sum(dim=-1) != 0).nonzero(as_tuple=True)
     if not len(image):
         return _Targets(objects, empty, places, classes)
-    found = targets[image, number].to(values.dtype)
-    centre = found[:, 1:3] * values.new_tensor([columns, rows])
-    size = found[:, 3:5] * values.new_tensor([columns, rows])
+    matches = targets[image, number].to(values.dtype)
+    centre = matches[:, 1:3] * values.new_tensor([columns, rows])
+    size = matches[:, 3:5] * values.new_tensor([columns, rows])
     column, row = centre[:, 0].long(), centre[:, 1].long()
     own = torch.cat([torch.zeros_like(size), size], dim=1)
     shapes = torch.cat([torch.zeros_like(sizes), sizes], dim=1)
@@ -100,5 +100,5 @@ def _targets(values: Tensor, targets: Tensor, sizes: Tensor) -> _Targets:
         objects[at] = 1
         places[at][:2] = centre[k] - centre[k].floor()
         places[at][2:] = (size[k] / sizes[best[k]] + 1e-16).log()
-        classes[at][int(found[k, 0])] = 1
+        classes[at][int(matches[k, 0])] = 1
     return _Targets(objects, empty, places, classes)

@@ -78,11 +78,11 @@ def _python(
     entry: ModelEntry, model: LocalModel, needs: Needs, options: Mapping[str, Any], size: int | None
 ) -> ModelEntry:
     count = len(needs.classes)
-    told = takes_channels(model)
+    names_channels = takes_channels(model)
     form = _form(build(model, needs.modalities or 3, count, options), needs)
     channels = needs.modalities if form == "volume" else int(model.input.get("channels", 3))
     own_size = size or DEFAULT_SIZE[form]
-    candidates = [channels] if told or form == "volume" or "channels" in model.input else [3, 1]
+    candidates = [channels] if names_channels or form == "volume" or "channels" in model.input else [3, 1]
     first: MedbenchError | None = None
     for channels in candidates:
         try:

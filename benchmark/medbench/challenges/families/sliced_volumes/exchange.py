@@ -13,6 +13,7 @@ import numpy.typing as npt
 from medbench.challenges.card import Card
 from medbench.challenges.exchange import Exchange, Inputs
 from medbench.challenges.families.sliced_volumes.files import SlicedVolumeRelease, Slices
+from medbench.challenges.mask_sizes import check_size
 from medbench.core.case import Case, Volume
 from medbench.core.errors import MedbenchError
 from medbench.core.overlay import Illustration, worst_slices
@@ -155,7 +156,9 @@ class SlicedVolumeExchange(Exchange):
 
     def _learnt(self, cases: Sequence[Case]) -> tuple[VolumeSample, npt.NDArray[np.uint8]]:
         labels = np.concatenate([self.release.read_reference(case).array for case in cases])
-        return self._whole(cases), labels.astype(np.uint8)
+        sample = self._whole(cases)
+        check_size(cases[0].reference["labels"], labels.shape, sample.volumes.shape[1:])
+        return sample, labels.astype(np.uint8)
 
 
 def _files(case: Case) -> tuple[Path, ...]:

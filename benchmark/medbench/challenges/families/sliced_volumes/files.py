@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.challenges.exchange import size_text
+from medbench.challenges.mask_sizes import check_size
 from medbench.challenges.release import Release
 from medbench.challenges.stray import Finding, Role
 from medbench.core.case import Case, Volume
@@ -115,6 +116,7 @@ class Slices:
             self.release.read_volume(self.case).array,
             self.release.read_reference(self.case).array,
         )
+        check_size(self.case.reference["labels"], labels.shape, image.shape)
         planes = np.stack([spline_zoom(plane, size, size) for plane in image])
         masks = np.stack([spline_zoom(plane, size, size, order=0) for plane in labels])
         return np.stack([planes, masks], axis=1).astype(np.float32)

@@ -137,12 +137,12 @@ class Splits:
         test, _, training = split.partition("_")
         more = " and the other three sets" if test.startswith("augmented") else ""
         if self.parts(split):
-            told = f"the five published folds ({_SOURCE}); each learns from the rest of the set{more}"
-            return f"{told}; {self.note}"
+            rule = f"the five published folds ({_SOURCE}); each learns from the rest of the set{more}"
+            return f"{rule}; {self.note}"
         number = test[-1]
-        told = (
+        rule = (
             f"learns from what fold {number} of 5 does not test{more}"
             if training
             else (f"fold {number} of 5; learns from the rest of the set{more}")
         )
-        return f"{told} ({_SOURCE}); {self.note}"
+        return f"{rule} ({_SOURCE}); {self.note}"
