@@ -7,7 +7,10 @@ import importlib
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,20 +66,37 @@ class Processes(Executor):
 class _Slot:
     """One process, started on first need and again after its death."""
 
-    def __init__(self, cuda_device: str, threads: int) -> None:
-        self._initial = (cuda_device, threads)
+    def __init__(self, cuda_device: str, threads: int, ends_at_ctrl_c: bool = False) -> None:
+        self._initial = (cuda_device, threads, ends_at_ctrl_c)
         self._pool: ProcessPoolExecutor | None = None
 
+    def fork(self) -> bool:
+        """Start the process as a copy of this one, where this one has no other thread, which a copy lacks.
+
+        Returns:
+            Whether it was started.
+        """
+        if sys.platform != "linux" or threading.active_count() > 1:
+            return False
+        self._pool = self._new_pool("fork")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of libraries' sleeping threads
+            self._pool.submit(os.getpid)
+        return True
+
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
-        """Result of the call in this slot's process."""
+        """Result of the call in this slot's process, which is spawned where there is none."""
         if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, context, _prepare_process, self._initial)
+            self._pool = self._new_pool("spawn")
         try:
             return self._pool.submit(function, *arguments, **keywords).result()
         except BrokenExecutor:
             self.close()
             raise
+
+    def _new_pool(self, way: str) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context(way)
+        return ProcessPoolExecutor(1, context, _prepare_process, self._initial)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -84,11 +104,13 @@ class _Slot:
         self._pool = None
 
 
-def _prepare_process(cuda_device: str, threads: int) -> None:
+def _prepare_process(cuda_device: str, threads: int, ends_at_ctrl_c: bool) -> None:
     """Show a process its own device and its share of the cores, before torch is loaded.
 
-    The process ends with its parent.
+    The process ends with its parent; at Ctrl-C at once, without a word, or by an exception.
     """
+    if ends_at_ctrl_c:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if cuda_device:
         os.environ["CUDA_VISIBLE_DEVICES"] = cuda_device
@@ -104,9 +126,10 @@ def _end_with_parent() -> None:
 
 
 class JoiningProcesses(Executor):
-    """This process, and spawned ones that join where the work lasts longer than :data:`JOIN_AFTER_S`.
+    """This process and others, so that every core does its part of the work, whatever Python's lock holds.
 
-    Short work costs no start, and of long work every core does its part, whatever Python's lock holds.
+    A process is forked at once where that is safe, which costs nothing. Elsewhere it is spawned, and joins
+    where the work lasts longer than :data:`JOIN_AFTER_S`.
 
     Args:
         workers: number of processes, this one included.
@@ -115,7 +138,8 @@ class JoiningProcesses(Executor):
     def __init__(self, workers: int) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._begun, self._end = threading.Event(), threading.Event()
-        self._slots = [_Slot("", max(1, usable_cores() // workers)) for _ in range(workers - 1)]
+        self._slots = [_Slot("", max(1, usable_cores() // workers), True) for _ in range(workers - 1)]
+        self._forked = [slot for slot in self._slots if slot.fork()]
         self._threads = [threading.Thread(target=self._work_here, daemon=True)]
         self._threads += [
             threading.Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots
@@ -151,11 +175,12 @@ class JoiningProcesses(Executor):
             call.answer(call.function)
 
     def _work_in(self, slot: _Slot) -> None:
-        self._begun.wait()
-        if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
-            return
-        with contextlib.suppress(BrokenExecutor, RuntimeError):  # where the interpreter ends meanwhile
-            slot.result(_import_scoring)
+        if slot not in self._forked:
+            self._begun.wait()
+            if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
+                return
+            with contextlib.suppress(BrokenExecutor, RuntimeError):  # where the interpreter ends meanwhile
+                slot.result(_import_scoring)
         while (call := self._calls.get()) is not None:
             call.answer(partial(slot.result, call.function))
 
