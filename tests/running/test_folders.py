@@ -120,7 +120,9 @@ def of_group(name):
 
 
 @pytest.mark.slow
-def test_processes_join_this_one_and_do_not_change_the_result(folders, monkeypatch):
+@pytest.mark.parametrize("threads", [1, 2])  # forked while there is one, else spawned
+def test_processes_do_not_change_the_result(folders, monkeypatch, threads):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: threads)
     monkeypatch.setattr(executors.JoiningProcesses, "_work_here", lambda self: None)
     write_volume(folders[1] / "a" / "case1.mha", Volume(ball(shape=(12, 40, 44)), SPACING))
     keywords = {"group_of": of_group, "labels": [1, 2, 5]}
@@ -159,7 +161,8 @@ def test_a_pair_that_kills_its_workers_fails_alone(folders, monkeypatch):
     assert [row for row in scores.rows if row is not lost] == [whole.rows[place] for place in (0, 1, 3)]
 
 
-def test_calls_that_have_not_begun_are_dropped_on_request():
+def test_calls_that_have_not_begun_are_dropped_on_request(monkeypatch):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 2)
     executor = executors.JoiningProcesses(1)
     begun = threading.Event()
     go_on = threading.Event()

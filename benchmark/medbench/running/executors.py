@@ -70,19 +70,12 @@ class _Slot:
         self._initial = (cuda_device, threads, ends_at_ctrl_c)
         self._pool: ProcessPoolExecutor | None = None
 
-    def fork(self) -> bool:
-        """Start the process as a copy of this one, where this one has no other thread, which a copy lacks.
-
-        Returns:
-            Whether it was started.
-        """
-        if sys.platform != "linux" or threading.active_count() > 1:
-            return False
+    def fork(self) -> None:
+        """Start the process as a copy of this one."""
         self._pool = self._new_pool("fork")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of libraries' sleeping threads
+            warnings.simplefilter("ignore", DeprecationWarning)  # of sleeping threads, which a copy lacks
             self._pool.submit(os.getpid)
-        return True
 
     def result(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         """Result of the call in this slot's process, which is spawned where there is none."""
@@ -126,24 +119,29 @@ def _end_with_parent() -> None:
 
 
 class JoiningProcesses(Executor):
-    """This process and others, so that every core does its part of the work, whatever Python's lock holds.
+    """Processes without devices, such as those that score, so that Python's lock holds no core back.
 
-    A process is forked at once where that is safe, which costs nothing. Elsewhere it is spawned, and joins
-    where the work lasts longer than :data:`JOIN_AFTER_S`.
+    All are forked at once where that is safe: on Linux, while this process has no other thread. Elsewhere
+    this process takes part, and others are spawned where the work lasts longer than :data:`JOIN_AFTER_S`.
 
     Args:
-        workers: number of processes, this one included.
+        workers: number of processes that work.
     """
 
     def __init__(self, workers: int) -> None:
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._begun, self._end = threading.Event(), threading.Event()
-        self._slots = [_Slot("", max(1, usable_cores() // workers), True) for _ in range(workers - 1)]
-        self._forked = [slot for slot in self._slots if slot.fork()]
-        self._threads = [threading.Thread(target=self._work_here, daemon=True)]
-        self._threads += [
-            threading.Thread(target=self._work_in, args=(slot,), daemon=True) for slot in self._slots
+        forks = sys.platform == "linux" and threading.active_count() == 1
+        threads = max(1, usable_cores() // workers)
+        self._slots = [_Slot("", threads, True) for _ in range(workers if forks else workers - 1)]
+        for slot in self._slots if forks else ():
+            slot.fork()
+        self._threads = [
+            threading.Thread(target=self._call_in if forks else self._join, args=(slot,), daemon=True)
+            for slot in self._slots
         ]
+        if not forks:
+            self._threads.append(threading.Thread(target=self._work_here, daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -174,13 +172,16 @@ class JoiningProcesses(Executor):
         while (call := self._calls.get()) is not None:
             call.answer(call.function)
 
-    def _work_in(self, slot: _Slot) -> None:
-        if slot not in self._forked:
-            self._begun.wait()
-            if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
-                return
-            with contextlib.suppress(BrokenExecutor, RuntimeError):  # where the interpreter ends meanwhile
-                slot.result(_import_scoring)
+    def _join(self, slot: _Slot) -> None:
+        """Spawn the slot's process once the work lasts, and give it calls."""
+        self._begun.wait()
+        if self._end.wait(JOIN_AFTER_S) and self._calls.empty():
+            return
+        with contextlib.suppress(BrokenExecutor, RuntimeError):  # where the interpreter ends meanwhile
+            slot.result(_import_scoring)
+        self._call_in(slot)
+
+    def _call_in(self, slot: _Slot) -> None:
         while (call := self._calls.get()) is not None:
             call.answer(partial(slot.result, call.function))
 
@@ -211,7 +212,7 @@ def _import_scoring() -> None:
 
 @contextlib.contextmanager
 def joining_processes(workers: int) -> Iterator[Executor]:
-    """``workers`` processes with this one, for work without a device, such as scoring."""
+    """``workers`` processes for work without a device, such as scoring."""
     executor = JoiningProcesses(workers)
     try:
         yield executor

@@ -36,7 +36,7 @@ from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
 
 MOST_UNPACKED_BYTES = 64 << 30
-MOST_TOGETHER, BATCHES = 16, 64
+MOST_TOGETHER, BATCHES = 16, 128
 """Pairs that travel to a worker together, at most, and batches in which a folder is given out, at least."""
 STRANGE = "labels_of_no_reference"
 GEOMETRY_ADVICE = "Write predictions in the reference's geometry, or use --resample-to-reference."

@@ -31,6 +31,7 @@ NO_REFERENCES = (
 )
 """Types that lie beside label maps and are none."""
 MOST_NAMED = 5
+_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,6 @@ def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _stem(name: str) -> str:
-    suffix = next(
-        (suffix for suffix in sorted(SUFFIXES, key=len, reverse=True) if name.lower().endswith(suffix)), ""
-    )
+    lower = name.lower()
+    suffix = next((suffix for suffix in _LONGEST_FIRST if lower.endswith(suffix)), "")
     return name[: len(name) - len(suffix)]

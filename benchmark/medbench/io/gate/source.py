@@ -52,15 +52,17 @@ def without_links(path: Path, root: Path) -> Path:
     Raises:
         MedbenchError: ``file.link_outside`` where a folder on the way is a link out of the root.
     """
-    home = Path(os.path.realpath(root))
-    folder = Path(os.path.realpath(path.parent))
+    if path.parent == root and not path.is_symlink():
+        return path
+    home, folder = Path(os.path.realpath(root)), Path(os.path.realpath(path.parent))
     if not folder.is_relative_to(home):
         facts = "lies behind a symbolic link out of its folder"
         raise Refusal("file.link_outside", str(path), facts, "Hand in the file itself.").error()
-    target = Path(os.path.realpath(path)) if path.is_symlink() else folder / path.name
-    if not (target.is_relative_to(home) and target.exists()):
-        target = folder / path.name
-    return root / target.relative_to(home)
+    if path.is_symlink():
+        target = Path(os.path.realpath(path))
+        if target.is_relative_to(home) and target.exists():
+            return root / target.relative_to(home)
+    return root / folder.relative_to(home) / path.name
 
 
 def opened(path: Path, root: Path, role: Role) -> BufferedReader:

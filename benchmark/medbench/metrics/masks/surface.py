@@ -5,6 +5,7 @@ Everything happens in the box around both objects; a small organ in a large scan
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,7 +131,8 @@ class SurfacePair:
             lambda own=own: nearest_distances(points[own], surfaces[1 - own], self.spacing)  # type: ignore[misc]
             for own in (1, 0)
         ]
-        if self.workers > 1 or surfaces[0].size >= _THREADED_VOXELS:
+        alone = os.environ.get("OMP_NUM_THREADS") == "1"  # as in a worker among others
+        if self.workers > 1 or (surfaces[0].size >= _THREADED_VOXELS and not alone):
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(2) as pool:
