@@ -168,6 +168,16 @@ def sample(_samples):
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _shared_folders(tmp_path_factory):
+    """Fixtures of whole modules write no run and no row into the checkout either."""
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDBENCH_RUNS", str(folder / "runs"))
+        patch.setenv("MEDBENCH_LEADERBOARDS", str(folder / "leaderboards"))
+        yield
+
+
 _numbers = itertools.count()
 
 

@@ -38,7 +38,8 @@ def scored(small_cvc, tmp_path_factory):
         elif kind != "missing":
             mask = np.ascontiguousarray(mask[::2, ::2]) if kind == "halved" else mask
             cv2.imwrite(str(folder / f"{case.id}.png"), mask)
-    done = evaluate("cvc_clinicdb", folder, data=small_cvc, runs=base / "runs")
+    places = {"runs": base / "runs", "leaderboards": base / "leaderboards"}
+    done = evaluate("cvc_clinicdb", folder, data=small_cvc, **places)
     return done.folder, folder, names
 
 
