@@ -97,3 +97,29 @@ def test_other_data_and_options_without_effect_are_refused(parts, small_cvc, tmp
     told = command(*WORDS, "--data", small_cvc, "--shard", "1/2", "--profile")
     assert "--profile has no effect with --shard" in told.err
     assert "is no shard" in command(*WORDS, "--shard", "3/2").err
+
+
+@pytest.mark.parametrize("entry", ["folder", "whole", "run"])
+def test_a_shard_from_elsewhere_names_no_folder_of_its_own(parts, command, entry):
+    path = parts[0] / "1-of-3.json"
+    for part, number in zip(parts, (1, 2, 3), strict=True):
+        file = part / f"{number}-of-3.json"
+        shard = json.loads(file.read_text())
+        if entry == "folder":
+            shard["run"]["folder"] = "../../elsewhere"
+        else:
+            shard[entry] = "../../elsewhere"
+        file.write_text(json.dumps(shard))
+    told = command("merge", *parts)
+    assert told.code == 2
+    assert f"{path}: is no file of a run's shard" in told.err
+    assert not list(runs_folder().rglob("record.json"))
+
+
+def test_a_prediction_behind_a_link_out_of_its_shard_is_not_taken(parts, tmp_path, command):
+    mask = next(path for path in (parts[0] / "1-of-3/predictions").rglob("*.*") if path.is_file())
+    mask.rename(tmp_path / "outside.png")
+    mask.symlink_to(tmp_path / "outside.png")
+    told = command("merge", *parts)
+    assert told.code == 2
+    assert f"{mask}: is not the file that its shard wrote" in told.err

@@ -43,6 +43,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_held_to_one_thread() -> bool:
+    """Whether the user, or whoever started this process as one of several workers, allows it one thread."""
+    return os.environ.get("OMP_NUM_THREADS") == "1"
+
+
 _GPU_FILES = ("nvidia*", "nvmap", "kfd", "dxg")
 """Device files of drivers: NVIDIA's, Jetson's, AMD's, and Windows' own in its Linux."""
 

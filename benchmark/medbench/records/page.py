@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from medbench.challenges.base import Challenge
-from medbench.challenges.exchange import Exchange
 from medbench.core.case import Case
 from medbench.core.files import write_text
 from medbench.core.result_table import FLAGS, CaseRow, MetricSpec
@@ -215,7 +214,7 @@ def _galleries(
 
     A case that cannot be drawn keeps its place.
     """
-    if not columns or not cases or type(challenge.exchange).illustrations is Exchange.illustrations:
+    if not columns or not cases:
         return []
     ordering = columns[0]
     scored = _worst_first(rows, ordering)
@@ -237,6 +236,9 @@ def _galleries(
     galleries = [
         Gallery(title, case_figures(challenge, cases, own, predictions, texts)) for title, own in parts
     ]
+    drawable = {row.case for _, own in parts for row in own if row.predictions and row.case in cases}
+    if drawable and drawable.isdisjoint(figure.case for gallery in galleries for figure in gallery.figures):
+        return []  # the challenge has no images
     return _within([gallery for gallery in galleries if gallery.figures])
 
 

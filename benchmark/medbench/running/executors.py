@@ -213,7 +213,13 @@ def _import_scoring() -> None:
 @contextlib.contextmanager
 def joining_processes(workers: int) -> Iterator[Executor]:
     """``workers`` processes for work without a device, such as scoring."""
-    executor = JoiningProcesses(workers)
+    with _dropping(JoiningProcesses(workers)) as executor:
+        yield executor
+
+
+@contextlib.contextmanager
+def _dropping(executor: Executor) -> Iterator[Executor]:
+    """The executor, ended with its calls done; an exception drops those that have not begun."""
     try:
         yield executor
     except BaseException:
@@ -241,13 +247,8 @@ def local_processes(workers: int, device: str) -> Iterator[Executor]:
             f"{workers} workers take {workers} devices, and {has}.",
             f"Give --workers {len(devices)}.",
         )
-    executor = Processes(workers, devices)
-    try:
+    with _dropping(Processes(workers, devices)) as executor:
         yield executor
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
 
 
 def device_of_workers(device: str) -> str:

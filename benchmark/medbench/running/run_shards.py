@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import sha256_file, write_json
+from medbench.core.files import atomic_path, write_json
 from medbench.core.progress import Progress
 from medbench.core.result_table import CaseRow
+from medbench.io.gate.refusal import Reject
+from medbench.io.gate.source import opened
 from medbench.records.data_places import find_data_place, note_data_place
 from medbench.records.environment import environment
 from medbench.records.identity import manifest_sha256
@@ -28,6 +32,11 @@ from medbench.running.run import OpenedRun, RunEnd, finish_run, open_run
 from medbench.running.shard import SHARDS, Shard, read_shards, shard_rows
 
 _PREDICTIONS = "predictions"
+_KEY, _FOLDER = re.compile(r"[0-9a-f]{64}"), re.compile(r"[\w+-][\w.+-]*")
+_FACTS = {
+    *("challenge", "split", "cases", "manifest_sha256", "folder", "on_board"),
+    *("provenance", "time_s", "wall_s"),
+}
 
 
 def predict_shard(request: Request, shard: Shard, workers: Workers, progress: Progress) -> ShardScores:
@@ -92,8 +101,7 @@ def merge_run(folders: Sequence[Path], places: Mapping[str, Path | None], progre
             ``shard.other_files``; ``data.missing`` where the data are not there.
     """
     shards = read_shards(folders, "medbench run")
-    facts = shards[0][1]["run"]
-    key = shards[0][1]["whole"]
+    facts, key = _checked(*shards[0])
     data = places.get("data") or find_data_place(key)
     request = CaseRequest(
         challenge=facts["challenge"],
@@ -123,6 +131,20 @@ def merge_run(folders: Sequence[Path], places: Mapping[str, Path | None], progre
     provenance = _provenance(facts["provenance"])
     end = RunEnd(request, subject, folder, facts["on_board"], provenance.command, lambda: provenance)
     return finish_run(end, gathered, progress)
+
+
+def _checked(path: Path, shard: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """Contents of the merged record, and the run's key: a folder below the runs, wherever the shard is from.
+
+    Raises:
+        MedbenchError: ``shard.damaged``.
+    """
+    facts: dict[str, Any] = shard.get("run") or {}
+    key = str(shard["whole"])
+    complete = isinstance(facts, dict) and facts.keys() >= _FACTS
+    if not (complete and _KEY.fullmatch(key) and _FOLDER.fullmatch(str(facts["folder"]))):
+        raise MedbenchError("shard.damaged", f"{path}: is no file of a run's shard.", "Do its shard again.")
+    return facts, key
 
 
 def _subject(request: CaseRequest, facts: Mapping[str, Any], progress: Progress) -> Subject:
@@ -155,17 +177,30 @@ def _collected(shards: Sequence[Path], folder: Path) -> dict[str, CaseRow]:
         own = shard.with_suffix("")
         for row in shard_rows(own / JOURNAL):
             for name, digest in row.predictions.items():
-                path = own / _PREDICTIONS / name
-                if not path.is_file() or sha256_file(path) != digest:
-                    raise MedbenchError(
-                        "shard.damaged",
-                        f"{path}: is not the file that its shard wrote.",
-                        "Do its shard again.",
-                    )
+                _take(own / _PREDICTIONS, name, digest, folder / _PREDICTIONS)
             rows[row.case] = row
-        if (own / _PREDICTIONS).is_dir():
-            shutil.copytree(own / _PREDICTIONS, folder / _PREDICTIONS, dirs_exist_ok=True)
     return rows
+
+
+def _take(source: Path, name: str, digest: str, target: Path) -> None:
+    """Copy a prediction of a shard, which neither leaves its folder nor differs from what the shard wrote.
+
+    Raises:
+        MedbenchError: ``shard.damaged``.
+    """
+    path = source / name
+    damaged = MedbenchError(
+        "shard.damaged", f"{path}: is not the file that its shard wrote.", "Do its shard again."
+    )
+    try:
+        with opened(path, source, "prediction") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
+                raise damaged
+            stream.seek(0)
+            with atomic_path(target / name) as temporary, temporary.open("wb") as copy:
+                shutil.copyfileobj(stream, copy)
+    except Reject as reject:
+        raise damaged from reject
 
 
 def _timing(shards: Sequence[Mapping[str, Any]], cases: int) -> Timing:

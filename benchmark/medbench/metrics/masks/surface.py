@@ -5,7 +5,6 @@ Everything happens in the box around both objects; a small organ in a large scan
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medbench.core.machine import is_held_to_one_thread
 from medbench.metrics.arrays import Box, Mask, Spacing, bounding_box, first_axis_is_nearest, union_box
 from medbench.metrics.masks.nearest import MARGIN, nearest_distances
 from medbench.metrics.masks.products import few_pairs, mutual_distances
@@ -131,8 +131,7 @@ class SurfacePair:
             lambda own=own: nearest_distances(points[own], surfaces[1 - own], self.spacing)  # type: ignore[misc]
             for own in (1, 0)
         ]
-        alone = os.environ.get("OMP_NUM_THREADS") == "1"  # as in a worker among others
-        if self.workers > 1 or (surfaces[0].size >= _THREADED_VOXELS and not alone):
+        if self.workers > 1 or (surfaces[0].size >= _THREADED_VOXELS and not is_held_to_one_thread()):
             from concurrent.futures import ThreadPoolExecutor
 
             with ThreadPoolExecutor(2) as pool:
