@@ -60,7 +60,7 @@ class Processes(Executor):
         """End all processes; calls that have not begun are dropped with ``cancel_futures``."""
         self._threads.shutdown(wait, cancel_futures=cancel_futures)
         for slot in self._all:
-            slot.close()
+            slot.close(wait)
 
 
 class _Slot:
@@ -91,9 +91,10 @@ class _Slot:
         context = multiprocessing.get_context(way)
         return ProcessPoolExecutor(1, context, _prepare_process, self._initial)
 
-    def close(self) -> None:
+    def close(self, wait: bool = False) -> None:
+        """End the process; without ``wait`` it may outlast this call."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait, cancel_futures=True)
         self._pool = None
 
 
@@ -166,7 +167,7 @@ class JoiningProcesses(Executor):
         for thread in self._threads if wait else ():
             thread.join()
         for slot in self._slots:
-            slot.close()
+            slot.close(wait=True)
 
     def _work_here(self) -> None:
         while (call := self._calls.get()) is not None:
