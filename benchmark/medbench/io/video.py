@@ -163,5 +163,5 @@ def resized_frames(path: Path, size: int, cache: Path) -> npt.NDArray[np.uint8]:
     return caches.cached_array(
         entry,
         lambda: np.stack([resize_image(frame, size, size) for frame in read_frames(path)]),
-        mapped=True,
+        memory_map=True,
     )

@@ -84,25 +84,25 @@ class DeclaredRelease(Release):
         self.check_split(split)
         items = find_items(self.declaration, root)
         by_split = split_ids(self.declaration, items.cases)
-        given = self.declaration.splits.rule == "given"
-        shared, count = _shared_groups(items.cases, by_split, self.disjoint_splits()[0])
-        if shared:
-            text = f"{root}: {len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+        has_splits = self.declaration.splits.rule == "given"
+        groups, count = _shared_groups(items.cases, by_split, self.disjoint_splits()[0])
+        if groups:
+            text = f"{root}: {len(groups)} of {count} groups lie in more than one split: {named(groups)}."
             anew = f"Drawn by other groups: remove {self.declaration.splits_file.name} to draw them anew."
-            raise MedbenchError("splits.group_shared", text, KEEP_APART if given else anew)
-        by_id = {item.id: item for item in items.cases if not given or item.split == split}
-        chosen = [
+            raise MedbenchError("splits.group_shared", text, KEEP_APART if has_splits else anew)
+        by_id = {item.id: item for item in items.cases if not has_splits or item.split == split}
+        entries = [
             (f"{part}/{case}" if self.parts(split) else case, by_id[case])
             for part in self.parts(split) or (split,)
             for case in by_split[part]
             if case in by_id
         ]
-        if not chosen:
-            known = ", ".join(f"{name}: {len(ids)}" for name, ids in by_split.items())
+        if not entries:
+            counts = ", ".join(f"{name}: {len(ids)}" for name, ids in by_split.items())
             raise MedbenchError(
-                "data.empty", f"{root}: holds no case of split {split} ({known}).", self.data_hint
+                "data.empty", f"{root}: holds no case of split {split} ({counts}).", self.data_hint
             )
-        return [self.case(name, item) for name, item in chosen]
+        return [self.case(name, item) for name, item in entries]
 
     def case(self, name: str, item: Item) -> Case:
         """The case of an item."""
@@ -161,18 +161,18 @@ def _split_findings(
     by_id = {item.id: item for item in items.cases}
     for split, ids in by_split.items():
         yield Finding("note", f"{split}: {sum(case in by_id for case in ids)} cases.")
-    listed = {case for ids in by_split.values() for case in ids}
-    fresh = [case for case in by_id if case not in listed]
-    gone = sorted(case for case in listed if case not in by_id)
+    split_cases = {case for ids in by_split.values() for case in ids}
+    fresh = [case for case in by_id if case not in split_cases]
+    absent = sorted(case for case in split_cases if case not in by_id)
     if fresh:
         text = f"{len(fresh)} cases are in no split: {named(fresh)}."
         yield Finding("warning", text, "Splits are never drawn anew; they stay unused.")
-    if gone:
-        text = f"{len(gone)} cases of the splits are not in the folder: {named(gone)}."
+    if absent:
+        text = f"{len(absent)} cases of the splits are not in the folder: {named(absent)}."
         yield Finding("error", text, "Add them; until then scores are marked as of a subset.")
-    shared, count = _shared_groups(items.cases, by_split, apart)
-    if shared:
-        text = f"{len(shared)} of {count} groups lie in more than one split: {named(shared)}."
+    groups, count = _shared_groups(items.cases, by_split, apart)
+    if groups:
+        text = f"{len(groups)} of {count} groups lie in more than one split: {named(groups)}."
         yield Finding("error", text, KEEP_APART)
 
 

@@ -67,22 +67,22 @@ def suspicions(reference: Labels, prediction: Labels, histogram: JointHistogram 
 
 def _plainly_alike(one: Labels, other: Labels) -> bool:
     """Whether no more need be known: equal label maps, or masks of one label with a Dice above 0.7."""
-    marked = one != 0
-    total = np.count_nonzero(marked) + np.count_nonzero(other)
-    share = 2 * np.count_nonzero(marked & (one == other)) / total if total else 1.0
+    foreground = one != 0
+    total = np.count_nonzero(foreground) + np.count_nonzero(other)
+    share = 2 * np.count_nonzero(foreground & (one == other)) / total if total else 1.0
     if share in (0, 1):
         return share == 1
     top = one.max()
-    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(marked))
+    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(foreground))
     return share > 1 - MARGIN and masks and np.count_nonzero(other == top) == np.count_nonzero(other)
 
 
 def _counted_alike(histogram: JointHistogram) -> bool:
     """Whether the mean Dice of the reference's labels is above 0.7, or there are none."""
     own = histogram.labels != 0
-    sizes, predicted = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
+    sizes, other_sizes = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
     is_structure = sizes > 0
-    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + predicted, 1)
+    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + other_sizes, 1)
     return not is_structure.any() or float(dice[is_structure].mean()) > 1 - MARGIN
 
 
@@ -111,11 +111,11 @@ class _Pair:
     @classmethod
     def of(cls, one: Labels, other: Labels) -> _Pair | None:
         """The pair, or ``None`` where one of them is empty or no label map of two or three axes."""
-        flat, predicted = one.reshape(-1), other.reshape(-1)
-        marked, places = np.flatnonzero(flat != 0), np.flatnonzero(predicted != 0)
-        if one.ndim not in (2, 3) or not len(marked) or not len(places):
+        flat, flat_other = one.reshape(-1), other.reshape(-1)
+        foreground, places = np.flatnonzero(flat != 0), np.flatnonzero(flat_other != 0)
+        if one.ndim not in (2, 3) or not len(foreground) or not len(places):
             return None
-        own, theirs = flat[marked], predicted[places]
+        own, theirs = flat[foreground], flat_other[places]
         values = np.union1d([0], np.union1d(np.unique(own), np.unique(theirs))).astype(np.int64)
         if len(values) > MOST_LABELS or values[0] < 0:
             return None
@@ -150,16 +150,16 @@ class _Pair:
         own = np.unravel_index(self.places, self.shape)
         axes = range(len(self.shape))
         for count in axes:
-            for chosen in combinations(axes, count + 1):
-                turned = tuple(
-                    self.shape[axis] - 1 - own[axis] if axis in chosen else own[axis] for axis in axes
+            for mirror_axes in combinations(axes, count + 1):
+                coordinates = tuple(
+                    self.shape[axis] - 1 - own[axis] if axis in mirror_axes else own[axis] for axis in axes
                 )
-                what = f"mirrored along axis {' and '.join(map(str, chosen))}"
-                yield what, np.ravel_multi_index(turned, self.shape)
+                what = f"mirrored along axis {' and '.join(map(str, mirror_axes))}"
+                yield what, np.ravel_multi_index(coordinates, self.shape)
         for one, other in combinations(axes, 2):
             if self.shape[one] == self.shape[other]:
-                turned = tuple(own[{one: other, other: one}.get(axis, axis)] for axis in axes)
-                yield f"with axes {one} and {other} transposed", np.ravel_multi_index(turned, self.shape)
+                coordinates = tuple(own[{one: other, other: one}.get(axis, axis)] for axis in axes)
+                yield f"with axes {one} and {other} transposed", np.ravel_multi_index(coordinates, self.shape)
 
     def exchanged(self) -> tuple[float, str]:
         """The best assignment of the prediction's labels to those of the reference."""
