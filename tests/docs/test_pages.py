@@ -12,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from torchvision.models import googlenet
 
 sys.path.append(str(Path(__file__).parent))
 
 import medbench
 import pages
+from drawn_videos import draw_video
 from medbench.challenges import load_challenge
 from medbench.challenges.simulators.colonoscopy import Sequence
 from medbench.core.errors import MedbenchError
 from medbench.core.files import write_json
+from medbench.inference.weights import save_checkpoint
 from medbench.io import raster
 from medbench.running.samples import MARKER, file_hashes
 
@@ -29,6 +33,9 @@ README = pages.DOCS.parent / "README.md"
 SHARED_DATA = README.parents[1] / "shared" / "data"
 REPEATED_PAGES = ("index.md",)
 """Pages whose commands are those of others: the first run is the first one of summarise-a-video.md."""
+TINY_SUMMARISER = {
+    "dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32,
+}  # fmt: skip
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
 
@@ -43,6 +50,16 @@ def take_as_sample(name, root, cache):
     mark = {"challenge": release.data_set, "sample_version": release.sample_version}
     mark |= {"note": "synthetic, drawn by medbench", "files": file_hashes(folder)}
     write_json(folder / MARKER, mark)
+
+
+def put_video(folder):
+    """A video of twelve scenes, and the weights that its summary takes: none of them learnt anything."""
+    torch.manual_seed(0)
+    draw_video(folder / "holiday.mp4", (30,) * 12)
+    network = medbench.create_model("fulltransnet", num_classes=1, **TINY_SUMMARISER)
+    facts = {"model": "fulltransnet", "challenge": "tvsum", "split": "fold1_train"}
+    save_checkpoint(folder / "weights.pt", network.state_dict(), facts | {"options": TINY_SUMMARISER})
+    torch.save(googlenet(init_weights=False).state_dict(), folder / "googlenet.pth")
 
 
 @pytest.mark.parametrize("name", names("extending"))
@@ -64,6 +81,8 @@ def test_a_tutorial_runs_from_its_own_text(name, small_iugc, tmp_path, monkeypat
     if name == "enter-a-challenge.md":
         monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
         take_as_sample("iugc2024", small_iugc, tmp_path / "cache")
+    if name == "summarise-a-video.md":
+        put_video(tmp_path)
     if name == "reproduce-a-row.md":
         boards = pages.DOCS.parent / "leaderboards"
         shutil.copytree(boards / "hc18", tmp_path / "leaderboards" / "hc18")
