@@ -34,7 +34,9 @@ def pytest_addoption(parser):
         help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
-        "--full", action="store_true", help="Every test, those with a step of their own too, and every count whole."
+        "--full",
+        action="store_true",
+        help="Every test, those with a step of their own too, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
 
