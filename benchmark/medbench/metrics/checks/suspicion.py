@@ -70,22 +70,22 @@ def suspicions(reference: Labels, prediction: Labels, histogram: JointHistogram 
 
 def _plainly_alike(one: Labels, other: Labels) -> bool:
     """Whether no more need be known: equal label maps, or masks of one label with a Dice above 0.7."""
-    marked = one != 0
-    total = np.count_nonzero(marked) + np.count_nonzero(other)
-    share = 2 * np.count_nonzero(marked & (one == other)) / total if total else 1.0
+    foreground = one != 0
+    total = np.count_nonzero(foreground) + np.count_nonzero(other)
+    share = 2 * np.count_nonzero(foreground & (one == other)) / total if total else 1.0
     if share in (0, 1):
         return share == 1
     top = one.max()
-    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(marked))
+    masks = bool(top == other.max() and np.count_nonzero(one == top) == np.count_nonzero(foreground))
     return share > 1 - MARGIN and masks and np.count_nonzero(other == top) == np.count_nonzero(other)
 
 
 def _counted_alike(histogram: JointHistogram) -> bool:
     """Whether the mean Dice of the reference's labels is above 0.7, or there are none."""
     own = histogram.labels != 0
-    sizes, predicted = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
+    sizes, other_sizes = histogram.table.sum(axis=1)[own], histogram.table.sum(axis=0)[own]
     is_structure = sizes > 0
-    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + predicted, 1)
+    dice = 2 * histogram.table.diagonal()[own] / np.maximum(sizes + other_sizes, 1)
     return not is_structure.any() or float(dice[is_structure].mean()) > 1 - MARGIN
 
 
@@ -114,24 +114,24 @@ class _Pair:
     @classmethod
     def of(cls, one: Labels, other: Labels, histogram: JointHistogram | None) -> _Pair | None:
         """The pair, or ``None`` where one of them is empty or no label map of two or three axes."""
-        flat, predicted = one.reshape(-1), other.reshape(-1)
-        places = np.flatnonzero(predicted != 0)
+        flat, flat_other = one.reshape(-1), other.reshape(-1)
+        places = np.flatnonzero(flat_other != 0)
         if histogram is None:
-            marked = flat[flat != 0]
-            values = np.union1d([0], np.union1d(label_values(marked), label_values(predicted[places])))
+            foreground = flat[flat != 0]
+            values = np.union1d([0], np.union1d(label_values(foreground), label_values(flat_other[places])))
         else:
             values = histogram.labels
         if one.ndim not in (2, 3) or len(values) > MOST_LABELS or values[0] < 0:
             return None
         values = values.astype(np.int64)
         if histogram is None:
-            sizes = np.bincount(compact(marked, values), minlength=len(values))
+            sizes = np.bincount(compact(foreground, values), minlength=len(values))
         else:
             sizes = histogram.table.sum(axis=1)
         structures = np.flatnonzero(sizes[1:]) + 1
         if not len(structures) or not len(places):
             return None
-        labels = compact(predicted[places], values)
+        labels = compact(flat_other[places], values)
         return cls(values, structures, compact(flat, values), one.shape, places, labels, sizes)
 
     def overlap(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -165,9 +165,9 @@ class _Pair:
             rest = rest - own[-1] * step
         ways = [steps[axis] * (self.shape[axis] - 1 - 2 * own[axis]) for axis in axes]
         for count in axes:
-            for turned in combinations(axes, count + 1):
-                what = f"mirrored along axis {' and '.join(map(str, turned))}"
-                yield what, self.places + sum(ways[axis] for axis in turned)
+            for mirror_axes in combinations(axes, count + 1):
+                what = f"mirrored along axis {' and '.join(map(str, mirror_axes))}"
+                yield what, self.places + sum(ways[axis] for axis in mirror_axes)
         for one, other in combinations(axes, 2):
             if self.shape[one] == self.shape[other]:
                 way = (own[other] - own[one]) * (steps[one] - steps[other])
