@@ -162,8 +162,7 @@ def as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A grey image ``(height, width)`` as three equal channels, ``(height, width, 3)``."""
     import cv2
 
-    colours: npt.NDArray[Any] = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    return colours
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
