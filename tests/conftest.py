@@ -168,6 +168,20 @@ def sample(_samples):
     return folder
 
 
+@pytest.fixture(scope="session")
+def unmarked(sample, _small):
+    """``unmarked(challenge)`` is its synthetic sample without the marker file, not to be changed."""
+
+    def folder(name):
+        def write(target):
+            shutil.copytree(sample(name), target, dirs_exist_ok=True)
+            (target / "medbench-sample.json").unlink()
+
+        return _small(f"unmarked-{name}", write)
+
+    return folder
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _shared_folders(tmp_path_factory):
     """Fixtures of whole modules write no run and no row into the checkout either."""
