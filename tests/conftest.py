@@ -1,5 +1,6 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import functools
 import itertools
 import os
 import shutil
@@ -95,6 +96,18 @@ def _quick(request):
         patch.setattr("medbench.training.fit.fit", skip)
         patch.setattr("medbench.nnunet.training.NNUNET.train", skip, raising=False)
         patch.setattr(subprocess, "Popen", Skipped)  # last: imports of libraries may start a process
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_command_line():
+    """The parameters of all commands are read once, not anew for each command of a test."""
+    import typer.main
+
+    build = functools.cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", build)
+        patch.setattr("typer.testing._get_command", build)
         yield
 
 
