@@ -1,6 +1,7 @@
 """Shared fixtures: no network, private folders, a small release."""
 
 import functools
+import gc
 import itertools
 import os
 import shutil
@@ -42,6 +43,17 @@ def pytest_ignore_collect(collection_path, config):
     """Rooms that ``--quick`` leaves out are not even imported."""
     in_room = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_QUICK
     return True if in_room and config.getoption("--quick") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules and tests stay to the end: the collector of cycles need not look through them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
