@@ -34,7 +34,9 @@ def pytest_addoption(parser):
         help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
-        "--full", action="store_true", help="Every test, those with a step of their own too, and every count whole."
+        "--full",
+        action="store_true",
+        help="Every test, also of a step of its own, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
 
@@ -170,6 +172,14 @@ def sample(_samples):
         return sample_folder(load_challenge(name), SilentProgress(), target)
 
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Thousands of small files: their safety after a power cut is what ``tests/core/test_files.py`` tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
