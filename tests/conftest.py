@@ -38,7 +38,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--full",
         action="store_true",
-        help="Every test, those with a step of their own too, and every count whole.",
+        help="Every test, also of a step of its own, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
 
@@ -211,6 +211,14 @@ def unmarked(sample, _small):
         return _small(f"unmarked-{name}", write)
 
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Thousands of small files: their safety after a power cut is what ``tests/core/test_files.py`` tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
