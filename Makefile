@@ -6,7 +6,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Compiled test modules are kept: to compile them costs each worker as much as all imports together.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test test-full quick containers clients check install-check docs dist release-check setup bench bench-quick rows verify clean
+.PHONY: run test test-full quick tutorials containers clients check install-check docs dist release-check setup bench bench-quick rows verify clean
 
 run: setup
 	$(BIN)/medbench run --model dssau_net --challenge iugc2024
@@ -22,13 +22,17 @@ test-full: setup
 quick: setup
 	$(PYTEST) --numprocesses auto --quick -m 'not slow'
 
-# Containers of every platform: what make test leaves to --full; needs podman or docker.
+# The documentation's tutorials from their own text; make test runs one of them.
+tutorials: setup
+	$(PYTEST) --numprocesses auto --dist load -m tutorial tests/docs
+
+# Containers of every platform; needs podman or docker. make test holds one image to its limits.
 containers: setup
-	$(PYTEST) --numprocesses 1 --full -m exhaustive tests/submissions/containers -rs
+	$(PYTEST) --numprocesses 1 -m 'container or exhaustive' tests/submissions/containers -rs
 
 # The platforms' own programs (mlcube, the BraTS orchestrator) run our images; needs podman or docker.
 clients: setup .clients/installed
-	OMP_NUM_THREADS=1 MEDBENCH_CLIENTS=.clients $(BIN)/python -m pytest tests/submissions/clients -rs
+	OMP_NUM_THREADS=1 MEDBENCH_CLIENTS=.clients $(BIN)/python -m pytest -m container tests/submissions/clients -rs
 
 .clients/installed:
 	$(PYTHON) -m venv .clients

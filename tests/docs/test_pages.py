@@ -31,8 +31,10 @@ from medbench.running.samples import MARKER, file_hashes
 
 README = pages.DOCS.parent / "README.md"
 SHARED_DATA = README.parents[1] / "shared" / "data"
-REPEATED_PAGES = ("index.md",)
-"""Pages whose commands are those of others: the first run is the first one of summarise-a-video.md."""
+REPEATED_PAGE = "index.md"
+"""Its commands are those of others: the first run is the first one of summarise-a-video.md."""
+SHORT_TUTORIAL = "reproduce-a-row.md"
+"""The one that every run of the suite takes; ``make tutorials`` takes the others."""
 TINY_SUMMARISER = {
     "dim": 16, "heads": 4, "encoder_layers": 1, "decoder_layers": 1, "window": 4, "ffn_dim": 32,
 }  # fmt: skip
@@ -71,13 +73,17 @@ def test_a_part_of_each_kind_is_added_by_the_page_s_own_files(name, tmp_path):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.exhaustive] if name in REPEATED_PAGES else [])
-        for name in ("index.md", *names("tutorials"))
-        if name != "own_data.md"
+        pytest.param(REPEATED_PAGE, marks=pytest.mark.exhaustive),
+        SHORT_TUTORIAL,
+        *(
+            pytest.param(name, marks=pytest.mark.tutorial)
+            for name in names("tutorials")
+            if name not in (SHORT_TUTORIAL, "own_data.md")
+        ),
     ],
 )
 def test_a_tutorial_runs_from_its_own_text(name, small_iugc, tmp_path, monkeypatch):
-    folder = "start" if name == "index.md" else "tutorials"
+    folder = "start" if name == REPEATED_PAGE else "tutorials"
     if name == "enter-a-challenge.md":
         monkeypatch.setenv("MEDBENCH_CACHE", str(tmp_path / "cache"))
         take_as_sample("iugc2024", small_iugc, tmp_path / "cache")
@@ -118,6 +124,7 @@ def real_colonoscopy(folder, shared):
 
 
 @pytest.mark.slow
+@pytest.mark.tutorial
 @pytest.mark.parametrize("images", ["real", "drawn"])
 def test_own_images_become_a_board_and_a_container(images, tmp_path, request):
     """On real images where they are there; else this is said, and drawn ones stand in."""

@@ -48,7 +48,7 @@ def states(weights):
 def test_pairs_of_the_layout(pairs_folder):
     pairs = split_pairs(pairs_folder)
     assert {split: len(indices) for split, indices in pairs.indices.items()} == COUNTS
-    assert pairs.refused == ()
+    assert pairs.reasons == ()
     first = pairs.pairs[1]
     assert first.findings["Consolidation"] is True
     assert first.load(64).shape == (64, 64)

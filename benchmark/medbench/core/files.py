@@ -29,8 +29,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         replace_flushed(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def replace_flushed(temporary: Path, path: Path) -> None:

@@ -50,16 +50,16 @@ def place(cache: Path, path: Path, *settings: Any) -> Path:
 
 
 def cached_array(
-    entry: Path, make: Callable[[], npt.NDArray[Any]], *, mapped: bool = False
+    entry: Path, make: Callable[[], npt.NDArray[Any]], *, memory_map: bool = False
 ) -> npt.NDArray[Any]:
     """The cached array, made and stored where it is absent or damaged.
 
     Args:
         entry: path of an ``.npy`` file, followed by the SHA-256 of its bytes, shape and type included.
         make: makes the array.
-        mapped: whether to return a memory map, whose content is checked once per process.
+        memory_map: whether to return a memory map, whose content is checked once per process.
     """
-    if not _intact(entry, mapped):
+    if not _intact(entry, memory_map):
         array = make()
         with atomic_path(entry) as temporary:
             np.save(temporary, array)
@@ -67,9 +67,9 @@ def cached_array(
                 digest = hashlib.file_digest(stream, "sha256").digest()
                 stream.seek(0, os.SEEK_END)
                 stream.write(digest)
-        if not mapped:
+        if not memory_map:
             return array
-    return np.load(entry, mmap_mode="r" if mapped else None, allow_pickle=False)
+    return np.load(entry, mmap_mode="r" if memory_map else None, allow_pickle=False)
 
 
 def mapped_array(entry: Path) -> npt.NDArray[Any]:

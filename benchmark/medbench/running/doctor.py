@@ -15,8 +15,8 @@ from medbench.core.folders import cache_folder, data_folder, leaderboards_folder
 from medbench.core.unfinished import left_behind
 
 _NEEDED = (
-    "numpy", "scipy", "opencv-python-headless", "simplejpeg", "nibabel", "h5py", "tifffile", "zlib-ng",
-    "filelock", "pydantic", "typer", "rich", "tabulate",
+    "numpy", "scipy", "opencv-python-headless", "simplejpeg", "kornia-rs", "nibabel", "h5py", "tifffile",
+    "zlib-ng", "filelock", "pydantic", "typer", "rich", "tabulate",
 )  # fmt: skip
 _EXTRAS = {
     "models": ("torch", "torchvision", "timm", "segmentation-models-pytorch"),

@@ -148,7 +148,7 @@ def pretrain(
         learner,
         recipe,
         folder,
-        {**facts, "model": request.network, "options": options, "refused": pairs.refused},
+        {**facts, "model": request.network, "options": options, "refused": pairs.reasons},
         hardware=hardware,
         progress=progress,
     )
@@ -184,8 +184,8 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
     from medbench.challenges.mimic_cxr.pairs import split_pairs
 
     pairs = split_pairs(data.root)
-    if pairs.refused:
-        progress.say(f"{len(pairs.refused)} pairs are left out; the first: {pairs.refused[0]}")
+    if pairs.reasons:
+        progress.say(f"{len(pairs.reasons)} pairs are left out; the first: {pairs.reasons[0]}")
     return pairs
 
 

@@ -122,12 +122,12 @@ def _by_maps(masks: tuple[Mask, Mask], edges: tuple[Mask, Mask]) -> tuple[float,
     """As :func:`_by_pairs`, for edges so long that a distance transform of the box is cheaper."""
     total = farthest = hausdorff = 0.0
     for own, other in ((0, 1), (1, 0)):
-        squared = _squared_map(edges[other])
-        on_edge = squared[edges[own].view(np.bool_)]
+        squares = _squared_map(edges[other])
+        on_edge = squares[edges[own].view(np.bool_)]
         total += float(np.sqrt(on_edge).sum())
         farthest = max(farthest, float(on_edge.max()))
         outside = np.greater(masks[own], masks[other])
-        hausdorff = float(np.max(squared, where=outside, initial=hausdorff))
+        hausdorff = float(np.max(squares, where=outside, initial=hausdorff))
     return total, farthest, hausdorff
 
 

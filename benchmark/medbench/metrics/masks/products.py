@@ -56,9 +56,9 @@ def mutual_nearest(rows: Squares, columns: Squares) -> tuple[Squares, Squares]:
     of_columns = np.full(columns.shape[1], np.inf, np.float32)
     step = max(1, _BLOCK_PAIRS // columns.shape[1])
     for begin in range(0, len(rows), step):
-        squared = rows[begin : begin + step] @ columns
-        squared.min(axis=1, out=of_rows[begin : begin + step])
-        np.minimum(of_columns, squared.min(axis=0), out=of_columns)
+        squares = rows[begin : begin + step] @ columns
+        squares.min(axis=1, out=of_rows[begin : begin + step])
+        np.minimum(of_columns, squares.min(axis=0), out=of_columns)
     return of_rows, of_columns
 
 
