@@ -30,7 +30,7 @@ class ListedDetector:
         detector: value of the option.
         paper_title: of the paper.
         arxiv: number of the paper.
-        published: parameters in torchvision's table, where those of batch norm are frozen.
+        published_parameters: parameters in torchvision's table, where those of batch norm are frozen.
         parameters: counted with 3 channels and 90 classes, batch norm included.
         tiny_parameters: of the variant for tests.
     """
@@ -39,7 +39,7 @@ class ListedDetector:
     detector: str
     paper_title: str
     arxiv: str
-    published: int
+    published_parameters: int
     parameters: int
     tiny_parameters: int
 
@@ -100,7 +100,7 @@ def _entry(
         num_classes=90,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        published_parameters=None if changes else facts.published,
+        published_parameters=None if changes else facts.published_parameters,
         cost_note=""
         if changes
         else "torchvision's table does not count the frozen parameters of batch norm.",
