@@ -30,8 +30,8 @@ class ListedDetector:
         detector: value of the option.
         paper_title: of the paper.
         arxiv: number of the paper.
-        published_parameters: parameters in torchvision's table, where those of batch norm are frozen; ``None``
-            for a detector that torchvision does not list.
+        published_parameters: parameters in torchvision's table, where those of batch norm are frozen;
+            ``None`` for a detector that torchvision does not list.
         parameters: counted with 3 channels and 90 classes, batch norm included.
         tiny_parameters: of the variant for tests; 0 without one.
         changes: options that differ from torchvision's.
