@@ -18,7 +18,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from warm_process import CONTEXT
+from warm_process import CONTEXT, wait_for_no_disk
 
 WARM = {"torch", "torchgen", "functorch", "numpy", "sympy", "mpmath", "typing_extensions"}
 """Torch and what it imports."""
@@ -140,6 +140,7 @@ def _path(stream):
 
 
 def _python(words, streams, folder, environment, alone):
+    wait_for_no_disk()
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
