@@ -41,9 +41,15 @@ def wait_for_no_disk():
     os.fsync = lambda _: None
 
 
-def _command(arguments, output, cwd, settings):
+def as_a_shell_starts_it():
+    """Give this process, which is forked from one that waits, what one of its own has."""
     wait_for_no_disk()
     os.setsid()  # a group of its own, so that it can be killed with what it started
+    multiprocessing.set_start_method(None, force=True)
+
+
+def _command(arguments, output, cwd, settings):
+    as_a_shell_starts_it()
     os.environ.clear()
     os.environ.update(settings)
     os.chdir(cwd)
