@@ -61,7 +61,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module, name in ((plugins, "_files"), (plugins, "_modules"), (names, "_paths")):
         monkeypatch.setattr(module, name, {})
-    monkeypatch.setattr(project, "_given", None)
+    monkeypatch.setattr(project, "_override", None)
     generator = np.random.default_rng(0)
     for index in range(6):
         image = generator.integers(0, 255, (24, 40, 3), np.uint8)

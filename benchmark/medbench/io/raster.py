@@ -150,10 +150,10 @@ def looked_up(images: npt.NDArray[np.uint8], tables: npt.NDArray[Any]) -> npt.ND
     """
     import cv2
 
-    planes = np.empty((len(images), len(tables), *images.shape[1:3]), tables.dtype)
-    for image, looked in zip(images, planes, strict=True):
+    planes: npt.NDArray[Any] = np.empty((len(images), len(tables), *images.shape[1:3]), tables.dtype)
+    for image, plane in zip(images, planes, strict=True):
         for channel, table in enumerate(tables):
-            looked[channel] = cv2.LUT(np.ascontiguousarray(image[..., channel]), np.ascontiguousarray(table))
+            plane[channel] = cv2.LUT(np.ascontiguousarray(image[..., channel]), np.ascontiguousarray(table))
     return planes
 
 

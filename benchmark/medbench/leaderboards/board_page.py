@@ -144,8 +144,8 @@ def _headings(table: Table, ranges: Ranges) -> list[PageHeading]:
         metric = metrics.get(name)
         word = name in ("model", "who", "source", "run")
         if metric is None:
-            shown = "rank (95 % range)" if name == "rank" and ranges else name
-            columns.append(PageHeading(shown, _help(name), word=word))
+            title = "rank (95 % range)" if name == "rank" and ranges else name
+            columns.append(PageHeading(title, _help(name), word=word))
         else:
             columns.append(
                 PageHeading(

@@ -264,18 +264,18 @@ def _label(name: str, x: float, y: float, others: list[tuple[bool, float, float]
         others: names that stand already (left of the point, top, bottom); this one joins them.
     """
     lines = textwrap.wrap(name, _LETTERS, max_lines=3, placeholder="…") or [""]
-    left = x > (_LEFT + _WIDTH) / 2
-    place = f'x="{x - 8 if left else x + 8:.1f}"'
+    to_left = x > (_LEFT + _WIDTH) / 2
+    place = f'x="{x - 8 if to_left else x + 8:.1f}"'
     first = y + 4 - 6 * (len(lines) - 1)
     for other_left, top, bottom in others:
-        if other_left == left and first - 10 < bottom and first + 12 * (len(lines) - 1) > top:
+        if other_left == to_left and first - 10 < bottom and first + 12 * (len(lines) - 1) > top:
             first = bottom + 14
-    others.append((left, first - 10, first + 12 * (len(lines) - 1)))
+    others.append((to_left, first - 10, first + 12 * (len(lines) - 1)))
     parts = [
         f'<tspan {place} y="{first + 12 * number:.1f}">{escape(line)}</tspan>'
         for number, line in enumerate(lines)
     ]
-    anchor = ' text-anchor="end"' if left else ""
+    anchor = ' text-anchor="end"' if to_left else ""
     return f"<text{anchor}><title>{escape(name)}</title>{''.join(parts)}</text>"
 
 

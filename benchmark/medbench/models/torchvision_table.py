@@ -30,7 +30,7 @@ class ListedDetector:
         detector: value of the option.
         paper_title: of the paper.
         arxiv: number of the paper.
-        published: parameters in torchvision's table, where those of batch norm are frozen; ``None`` for a
+        published_parameters: parameters in torchvision's table, where those of batch norm are frozen; ``None`` for a
             detector that torchvision does not list.
         parameters: counted with 3 channels and 90 classes, batch norm included.
         tiny_parameters: of the variant for tests; 0 without one.
@@ -41,7 +41,7 @@ class ListedDetector:
     detector: str
     paper_title: str
     arxiv: str
-    published: int | None
+    published_parameters: int | None
     parameters: int
     tiny_parameters: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
@@ -114,7 +114,7 @@ def _entry(
         num_classes=90,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        published_parameters=None if changes else facts.published,
+        published_parameters=None if changes else facts.published_parameters,
         cost_note=""
         if changes
         else "torchvision's table does not count the frozen parameters of batch norm.",

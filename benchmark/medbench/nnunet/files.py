@@ -112,11 +112,11 @@ def unpack(path: Path, folder: Path) -> None:
 def _check_sizes(members: Sequence[zipfile.ZipInfo], path: Path) -> None:
     """Refuse an archive whose files overlap, or unpack to far more than weights do."""
     size = path.stat().st_size
-    announced = sum(member.file_size for member in members)
-    if announced > MOST_TIMES * size or sum(member.compress_size for member in members) > size:
+    total = sum(member.file_size for member in members)
+    if total > MOST_TIMES * size or sum(member.compress_size for member in members) > size:
         raise MedbenchError(
             "archive.too_large",
-            f"{path}: refused: {size:,} bytes would unpack to {announced:,}, or its files overlap.",
+            f"{path}: refused: {size:,} bytes would unpack to {total:,}, or its files overlap.",
             "Ask for an archive made by nnUNetv2_export_model_to_zip.",
         )
 

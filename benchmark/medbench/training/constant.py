@@ -120,8 +120,8 @@ class Constant:
         }
         state = {name: torch.from_numpy(value.astype(np.float32)) for name, value in numbers.items()}
         save_checkpoint(weights, state, facts)
-        finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        write_json(order.folder / SUMMARY, {**facts, **cpu_time.facts(), "finished": finished})
+        end_time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write_json(order.folder / SUMMARY, {**facts, **cpu_time.facts(), "finished": end_time})
         return weights
 
     def read_start(self, path: Path, cache: Path) -> Checkpoint:

@@ -89,7 +89,7 @@ def make_callback(
     class Keeper(Callback):
         best = -1.0
         spent_s = 0.0
-        started = 0.0
+        begin_s = 0.0
         over = False
         progress: Progress
 
@@ -99,7 +99,7 @@ def make_callback(
             steps = int(trainer.estimated_stepping_batches)
             self.progress.start("training", min(steps, max_steps) if max_steps else steps)
             self.progress.advance(trainer.global_step)
-            self.started = time.monotonic() - self.spent_s
+            self.begin_s = time.monotonic() - self.spent_s
 
         def on_train_batch_end(
             self, trainer: Trainer, module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -109,7 +109,7 @@ def make_callback(
                 meter.end_step()
                 epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
                 self.progress.advance(1, f"{epoch} loss {self.loss.value:.3f}")
-            self.over = _is_over(trainer, self.started, max_steps, max_minutes)
+            self.over = _is_over(trainer, self.begin_s, max_steps, max_minutes)
             trainer.should_stop |= self.over
 
         def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
@@ -126,7 +126,7 @@ def make_callback(
             self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best, "spent_s": time.monotonic() - self.started, **meter.state()}
+            return {"best": self.best, "spent_s": time.monotonic() - self.begin_s, **meter.state()}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
@@ -135,9 +135,9 @@ def make_callback(
     return Keeper()
 
 
-def _is_over(trainer: Trainer, started: float, max_steps: int, max_minutes: float) -> bool:
+def _is_over(trainer: Trainer, begin_s: float, max_steps: int, max_minutes: float) -> bool:
     """Whether a training has had its steps, or its time on the first device."""
-    minutes = (time.monotonic() - started) / 60
+    minutes = (time.monotonic() - begin_s) / 60
     out_of_time = bool(max_minutes) and bool(trainer.strategy.broadcast(minutes >= max_minutes))
     return out_of_time or bool(max_steps and trainer.global_step >= max_steps)
 
@@ -213,7 +213,7 @@ def fit(
         progress.say(f"Training goes on from {folder / RESUME}.")
     if hardware.division.parts > 1 or hardware.kind != "cpu":
         progress.say(hardware.describe(recipe.batch_size))
-    started = time.perf_counter()
+    begin_s = time.perf_counter()
     with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
         trainer = make_trainer(
@@ -227,7 +227,7 @@ def fit(
     if not trainer.is_global_zero:
         trainer.strategy.barrier("weights")
         return weights
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - begin_s
     best = folder / BEST
     state = torch.load(best, map_location="cpu", weights_only=True)
     if not all(torch.isfinite(tensor).all() for tensor in state.values()):
@@ -236,7 +236,7 @@ def fit(
             f"{folder}: training ended with infinite weights.",
             "Lower the learning rate.",
         )
-    stored = {
+    checkpoint_facts = {
         **facts,
         "recipe": recipe.as_json(),
         "hardware": hardware.facts(recipe.batch_size),
@@ -248,7 +248,7 @@ def fit(
         task.validation_score: _best_score(trainer),
     }
     summary = {
-        **stored,
+        **checkpoint_facts,
         "device": hardware.device_name(),
         "last_session_time_s": round(seconds, 1),
         **cpu_time.facts(),
@@ -256,7 +256,7 @@ def fit(
         **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    save_checkpoint(weights, state, stored)
+    save_checkpoint(weights, state, checkpoint_facts)
     write_json(folder / SUMMARY, summary)
     best.unlink()
     (folder / RESUME).unlink(missing_ok=True)

@@ -151,7 +151,7 @@ def present_hardware(hardware: Hardware) -> Hardware:
         raise MedbenchError(
             "precision.device", "16-mixed is a precision of accelerators.", "Use --precision 32 on the CPU."
         )
-    check_precision(kind, hardware.precision, forced=hardware.force_precision)
+    check_precision(kind, hardware.precision, force=hardware.force_precision)
     devices = _count(hardware, kind, index)
     workers = hardware.workers
     if workers is None:
