@@ -22,9 +22,7 @@ def script(monkeypatch):
 
 
 @pytest.mark.slow
-def test_families_of_every_task_on_images_and_the_pre_training_are_measured(
-    script, tmp_path, monkeypatch, one_thread
-):
+def test_families_of_images_and_of_pairs_are_measured(script, tmp_path, monkeypatch, one_thread):
     names = (
         "dssau_net.test",
         "cm_cgns.classifier",
