@@ -218,6 +218,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(pairs_folder, t
         ({"text_weights": tmp_path / "empty"}, "weights.missing"),
         ({"recipe_changes": {"batch_size": 0}}, "recipe.setting"),
         ({"recipe_changes": {"speed": 1}}, "recipe.setting"),
+        ({"recipe_changes": {"learning_rate": "nan"}}, "recipe.setting"),
+        ({"recipe_changes": {"learning_rate": 0}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 0}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 49}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 2}}, "clusters.few_sentences"),
+        ({"recipe_changes": {"epochs": True}}, "recipe.setting"),
+        ({"recipe_changes": {"network": 5}}, "recipe.setting"),
         ({"options": {"num_clusters": 128}}, "clusters.few_sentences"),
     ):
         with pytest.raises(MedbenchError) as caught:
