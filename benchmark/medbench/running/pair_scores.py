@@ -113,9 +113,9 @@ def _answerable(conventions: Sequence[Convention], spacing: Any) -> Sequence[Con
 
 
 def _of_pair(settings: FolderSettings, conventions: Sequence[Convention], pair: Pair) -> PairScores:
-    asked = pair.labels is None
+    finds_labels = pair.labels is None
     unread = pair.failure is not None or pair.prediction is None
-    if unread and not asked:
+    if unread and not finds_labels:
         return PairScores((), pair.failure)
     reference = guarded(pair.name, partial(read_labels, Path(pair.reference)))
     if isinstance(reference, Failure):
@@ -126,7 +126,7 @@ def _of_pair(settings: FolderSettings, conventions: Sequence[Convention], pair: 
         if not isinstance(scores, Failure):
             return scores
         failure = scores
-    labels = guarded(pair.name, lambda: label_values(reference.array).tolist()) if asked else []
+    labels = guarded(pair.name, lambda: label_values(reference.array).tolist()) if finds_labels else []
     own = () if isinstance(labels, Failure) else tuple(int(label) for label in labels if label)
     return PairScores(own, failure)
 
