@@ -20,6 +20,8 @@ from medbench.submissions.reading import read_submission
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.template import submission_text
 
+pytestmark = pytest.mark.usefixtures("warm_rehearsals")
+
 NET = """
 import einops
 from torch import nn

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medbench.core.errors import MedbenchError
+from medbench.core.unfinished import unfinished_path
 
 MOST_BYTES = 1 << 30
 """Of a file of our own that is read at once."""
@@ -24,13 +24,14 @@ MOST_BYTES = 1 << 30
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the same folder with the same suffixes, renamed to ``path`` on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{secrets.token_hex(8)}{''.join(path.suffixes)}")
+    temporary = unfinished_path(path)
     temporary.touch(exist_ok=False)
     try:
         yield temporary
         replace_flushed(temporary, path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def replace_flushed(temporary: Path, path: Path) -> None:

@@ -47,6 +47,8 @@ class Places:
 
     def hide(self, text: str) -> str:
         """The text with words for the places, and the last name alone of any other absolute path."""
+        if "/" not in text and "\\" not in text:
+            return text
         for path, word in self.words:
             text = re.sub(rf"(?<![\w./-]){re.escape(path)}(?![\w-])", lambda _, word=word: word, text)  # type: ignore[misc]
         return _ABSOLUTE.sub(r"…/\1", text)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
+from medbench.inference.torch_settings import tf32
+from medbench.io.raster import looked_up
 
 if TYPE_CHECKING:
     import torch
@@ -81,16 +83,24 @@ class InputContract:
             images = np.repeat(images, 3, axis=-1)
         if self.channel_order == "BGR" and self.channels == 3:
             images = images[..., ::-1]
-        scaled = images.astype(np.float32)
-        if np.issubdtype(images.dtype, np.integer):
-            scaled /= np.float32(self.scale)
-        mean, std = (np.array(values[: self.channels], np.float32) for values in (self.mean, self.std))
-        normalised = (scaled - mean) / std
-        planes = normalised.transpose(0, 3, 1, 2)
+        if images.dtype == np.uint8:
+            every_value = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis], images.shape[-1], axis=1)
+            planes = looked_up(images, self._normalised(every_value).T)
+        else:
+            planes = np.ascontiguousarray(self._normalised(images).transpose(0, 3, 1, 2))
         if self.padded and self.size is not None:
             below, right = self.size - planes.shape[2], self.size - planes.shape[3]
             planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, right)))
-        return np.ascontiguousarray(planes)
+        return planes
+
+    def _normalised(self, values: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Values scaled, less the mean and divided by the deviation of their channel, the last axis."""
+        scaled = values.astype(np.float32)
+        if np.issubdtype(values.dtype, np.integer):
+            scaled /= np.float32(self.scale)
+        mean, std = (np.array(numbers[: self.channels], np.float32) for numbers in (self.mean, self.std))
+        normalised: npt.NDArray[np.float32] = (scaled - mean) / std
+        return normalised
 
     def _resize(self, image: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
         from medbench.io.raster import fitted_size, resize_image, spline_zoom
@@ -101,39 +111,6 @@ class InputContract:
             return np.stack([spline_zoom(plane, size, size) for plane in np.moveaxis(image, -1, 0)], axis=-1)
         resized = resize_image(image, size, size)
         return resized if resized.ndim == 3 else resized[..., np.newaxis]
-
-
-@contextlib.contextmanager
-def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
-    """Set torch's number of threads and determinism for a block, then restore both."""
-    import torch
-
-    before_threads = torch.get_num_threads()
-    before_deterministic = torch.are_deterministic_algorithms_enabled()
-    before_warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    try:
-        if threads:
-            torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic, warn_only=True)
-        yield
-    finally:
-        torch.set_num_threads(before_threads)
-        torch.use_deterministic_algorithms(before_deterministic, warn_only=before_warn)
-
-
-@contextlib.contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
-    """Allow CUDA's TF32 in products and convolutions of a block, or forbid it, then restore both."""
-    import torch
-
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    try:
-        torch.set_float32_matmul_precision("high" if allowed else "highest")
-        torch.backends.cudnn.allow_tf32 = allowed
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 class TimedPredictor:

@@ -139,6 +139,33 @@ def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArra
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
+def looked_up(images: npt.NDArray[np.uint8], tables: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Planes ``(images, channels, height, width)`` with the entry of its channel's table for every value.
+
+    Args:
+        images: ``(images, height, width, channels)``.
+        tables: ``(channels, 256)``.
+
+    >>> looked_up(np.full((1, 1, 2, 1), 3, np.uint8), np.arange(256, dtype=np.float32)[None] / 2)
+    array([[[[1.5, 1.5]]]], dtype=float32)
+    """
+    import cv2
+
+    planes = np.empty((len(images), len(tables), *images.shape[1:3]), tables.dtype)
+    for image, looked in zip(images, planes, strict=True):
+        for channel, table in enumerate(tables):
+            looked[channel] = cv2.LUT(np.ascontiguousarray(image[..., channel]), np.ascontiguousarray(table))
+    return planes
+
+
+def as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A grey image ``(height, width)`` as three equal channels, ``(height, width, 3)``."""
+    import cv2
+
+    colours: npt.NDArray[np.uint8] = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    return colours
+
+
 def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:
     """Height and width of an image whose longer side becomes ``side``.
 

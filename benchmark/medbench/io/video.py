@@ -77,6 +77,20 @@ def count_frames(path: Path) -> int:
         return count
 
 
+def frame_size(path: Path) -> tuple[int, int]:
+    """Height and width of a video's frames by its header; no frame is decoded.
+
+    Raises:
+        MedbenchError: what the gate refuses.
+    """
+    import cv2
+
+    with _opened(path) as video:
+        sides = cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH
+        height, width = (round(video.capture.get(side)) for side in sides)
+        return height, width
+
+
 def read_frames(
     path: Path, *, root: Path | None = None, expected: Expected | None = None
 ) -> npt.NDArray[np.uint8]:

@@ -1,8 +1,8 @@
 """Costs of a leaderboard's models: columns of its tables, and charts of accuracy over cost.
 
-Parameters stand in the rows, operations and latencies in ``profiles.jsonl``, and the time that a run itself
-took a case in its record. A column holds one input size, and a time one machine: models that were measured
-elsewhere have a dash there.
+Parameters and CPU minutes of the training stand in the rows, operations and latencies in
+``profiles.jsonl``, and the time that a run itself took a case in its record. A column holds one input size,
+and a time one machine: models that were measured elsewhere have a dash there.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from medbench.leaderboards.boards import Board, Table
+from medbench.leaderboards.training_budget import cost_text, cpu_minutes
 from medbench.profiling.records import ProfileRecord
 from medbench.profiling.tables import UNSTEADY, giga, millions, milliseconds, shape_text
 from medbench.records.tables import heading
 
 Better = Literal["higher", "lower"]
 PARAMETERS, GMACS, TIME = "params [M]", "GMACs", "time a case [ms]"
+TRAINING = "training [CPU min]"
 UNKNOWN = "No cost of these rows is on record: neither parameters nor operations nor a time of prediction."
 
 
@@ -86,6 +88,8 @@ def cost_columns(
     for row in rows:
         if row.get("parameters"):
             put(PARAMETERS, row["key"], millions(row["parameters"]), row["parameters"] / 1e6)
+        if cpu_minutes(row):
+            put(TRAINING, row["key"], cost_text(row), None)
     for record, key in _profiled(rows, profiles):
         at = shape_text(record.shape)
         more = "+" if record.cost.uncounted else ""

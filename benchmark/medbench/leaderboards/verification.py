@@ -22,6 +22,7 @@ from medbench.leaderboards.page_check import differing_cells_of_page
 from medbench.leaderboards.rendering import FORMATS
 from medbench.leaderboards.results import RESULTS, board_of_lines, evidence_folder
 from medbench.leaderboards.rows import CASES_SHA256, RECORD_SHA256, row_of
+from medbench.leaderboards.training_budget import missed_budget
 from medbench.records.agreement import differing, differing_cells
 from medbench.records.reading import EVIDENCE, JOURNAL, KEY_LENGTH, RECORD
 from medbench.records.schema import RunRecord
@@ -51,7 +52,7 @@ class Verification:
         scored_again: cases that were scored again from their predictions.
         trained_again: rows whose networks were trained again.
         findings: what is wrong.
-        notes: what was not asked for or could not be done.
+        notes: what was not asked for or could not be done, and trainings that missed their budget.
     """
 
     challenge: str
@@ -139,6 +140,8 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
         for cell, stands, again in cells
     ]
     due = row_of(evidence.record, folder)
+    if shortfall := missed_budget(due):
+        report.notes.append(f"{path}, {place}: {shortfall}")
     if not edits and not wrong_hashes:
         report.findings += [
             Finding(path, f"{place}, {cell}", f"says {stands} where the record gives {again}")

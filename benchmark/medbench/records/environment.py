@@ -17,6 +17,7 @@ _RECORDED = (
     "numpy",
     "scipy",
     "opencv-python-headless",
+    "kornia-rs",
     "SimpleITK",
     "torch",
     "torchvision",

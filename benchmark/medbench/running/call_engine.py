@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import describe
-from medbench.records.identity import code_sha256
 from medbench.running.executors import worker_died
 
 TRIES = 3
@@ -88,6 +87,10 @@ def check_code(code: str) -> None:
     Raises:
         MedbenchError: ``cluster.other_version``.
     """
+    from medbench.records.identity import (
+        code_sha256,
+    )  # and with it the challenges, which scoring does without
+
     if code and code != code_sha256():
         raise MedbenchError(
             "cluster.other_version",

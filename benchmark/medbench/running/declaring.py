@@ -85,7 +85,8 @@ def declare(
     path = append_declaration(folder, name, entries, file)
     declaration = read_declaration(name, read_project(path).data[name], path)
     splits = split_ids(declaration, cases)
-    lines = [f"{folder}: {line}" for line in result.lines] + [f"error: {fault}" for fault in result.faults]
+    sentences = [*result.lines, *(result.groups if wishes.group is None else ())]
+    lines = [f"{folder}: {line}" for line in sentences] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
     alone = sum(not item.group for item in cases) if declaration.group else 0
     kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""

@@ -208,7 +208,7 @@ class _Call:
 
 def _import_scoring() -> None:
     """Load what scoring needs, so that a process is ready for its first call."""
-    importlib.import_module("medbench.running.folders")
+    importlib.import_module("medbench.running.pair_scores")
 
 
 @contextlib.contextmanager

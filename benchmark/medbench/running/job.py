@@ -22,7 +22,7 @@ from medbench.records.schema import ModelRecord
 from medbench.running.data import choose_cases, resolve_data
 from medbench.running.networks import NetworkPlan
 from medbench.running.request import Request, RunPlan
-from medbench.running.retraining import how_trained
+from medbench.running.retraining import how_trained, took
 from medbench.running.setup import Setup
 from medbench.running.weights import choose_weights, refuse_leak
 
@@ -79,7 +79,10 @@ class Job:
             weights=weights.kind,
             weights_sha256=weights.sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all({**weights.facts, **how_trained(network, weights.facts)}) or None,
+            training=places.hide_all(
+                {**weights.facts, **how_trained(network, weights.facts), **took(weights.cpu_minutes)}
+            )
+            or None,
         )
 
     @property
@@ -202,6 +205,9 @@ class FoldedJob:
             for part, setups in self.setups.items()
             for setup in setups
         ]
+        minutes = [
+            own for setups in self.setups.values() for setup in setups for own in setup.weights.cpu_minutes
+        ]
         return ModelRecord(
             name=self.network.name,
             title=printable(self.network.entry.title),
@@ -210,7 +216,9 @@ class FoldedJob:
             weights=self.setup.weights.kind,
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all({**shared, **how_trained(self.network, shared), "networks": each})
+            training=places.hide_all(
+                {**shared, **how_trained(self.network, shared), **took(minutes), "networks": each}
+            )
             if facts
             else None,
         )

@@ -76,7 +76,10 @@ def shared_row(row: CaseRow, places: Places | None) -> CaseRow:
     def clean(words: str) -> str:
         return printable(places.hide(words), LONGEST_REASON)
 
-    scores = {name: replace(score, reason=clean(score.reason)) for name, score in row.scores.items()}
+    scores = {
+        name: replace(score, reason=clean(score.reason)) if score.reason else score
+        for name, score in row.scores.items()
+    }
     return replace(
         row,
         reason=clean(row.reason),

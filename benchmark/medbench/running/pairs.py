@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure
+from medbench.io.gate.admission import suffix_of
 from medbench.io.gate.listing import is_metadata, list_folder, only_folder
 from medbench.io.gate.refusal import Refusal
 from medbench.io.gate.source import without_links
@@ -31,7 +32,7 @@ NO_REFERENCES = (
 )
 """Types that lie beside label maps and are none."""
 MOST_NAMED = 5
-_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
+_KNOWN = frozenset(SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,27 @@ class _Tree:
     Attributes:
         root: the folder that was given.
         files: relative path -> file of a type that is read here.
+        stems: relative path of such a file -> the path without its suffix.
+        alike: such a path without suffix, in lower case -> the first file that has it.
         refused: relative path -> why something else is not read.
         n_hidden: metadata that was passed over.
     """
 
     root: Path
     files: Mapping[str, Path]
+    stems: Mapping[str, str]
+    alike: Mapping[str, str]
     refused: Mapping[str, Refusal]
     n_hidden: int
+
+    @classmethod
+    def of(
+        cls, root: Path, files: Mapping[str, Path], refused: Mapping[str, Refusal], n_hidden: int
+    ) -> _Tree:
+        """The files of a folder, sorted."""
+        stems = {name: _stem(name) for name in files}
+        alike = {stem.lower(): name for name, stem in reversed(stems.items())}
+        return cls(root, files, stems, alike, refused, n_hidden)
 
 
 def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | None = None) -> Paired:
@@ -114,14 +128,14 @@ def pair_files(references: Path, predictions: Path, rename: tuple[str, str] | No
 
 
 def _pairs(ours: _Tree, theirs: _Tree, rename: tuple[str, str] | None) -> list[Pair]:
-    stems = Counter(_stem(name) for name in ours.files)
+    stems = Counter(ours.stems.values())
     by_stem: dict[str, list[str]] = {}
-    for name in theirs.files:
-        by_stem.setdefault(_stem(name), []).append(name)
+    for name, stem in theirs.stems.items():
+        by_stem.setdefault(stem, []).append(name)
     pairs = []
-    for name, path in ours.files.items():
-        shown = name if stems[_stem(name)] > 1 else _stem(name)
-        pairs.append(_pair((name, shown, path), theirs, by_stem, rename))
+    for name, stem in ours.stems.items():
+        shown = name if stems[stem] > 1 else stem
+        pairs.append(_pair((name, stem, shown), ours.files[name], theirs, by_stem, rename))
     return pairs + [
         Pair(name, ours.root / name, None, _failure(ours.root / name, refusal))
         for name, refusal in ours.refused.items()
@@ -135,7 +149,7 @@ def _failure(path: Path, refusal: Refusal) -> Failure:
 
 def _tree(root: Path) -> _Tree:
     if root.is_file():
-        return _Tree(root.parent, {root.name: root}, {}, 0)
+        return _Tree.of(root.parent, {root.name: root}, {}, 0)
     files: dict[str, Path] = {}
     refused: dict[str, Refusal] = {}
     n_hidden = 0
@@ -143,22 +157,22 @@ def _tree(root: Path) -> _Tree:
         here = Path(home)
         folders[:] = sorted(name for name in folders if not is_metadata(name))
         listing = list_folder(here, SUFFIXES, open_only=False)
-        below = here.relative_to(root)
-        files |= {(below / entry.name).as_posix(): entry.path for entry in listing.entries}
-        refused |= {(below / one.path).as_posix(): one for one in listing.unknown if one.path not in folders}
+        below = f"{here.relative_to(root).as_posix()}/" if here != root else ""
+        files |= {below + entry.name: entry.path for entry in listing.entries}
+        refused |= {below + one.path: one for one in listing.unknown if one.path not in folders}
         n_hidden += listing.n_hidden
-    return _Tree(root, dict(sorted(files.items())), refused, n_hidden)
+    return _Tree.of(root, dict(sorted(files.items())), refused, n_hidden)
 
 
 def _pair(
-    ours: tuple[str, str, Path],
+    ours: tuple[str, str, str],
+    reference: Path,
     theirs: _Tree,
     by_stem: Mapping[str, Sequence[str]],
     rename: tuple[str, str] | None,
 ) -> Pair:
-    """Pair one reference, given as relative path, name of the pair, and path."""
-    name, shown, reference = ours
-    stem = _stem(name)
+    """Pair one reference, given as relative path, with and without suffix, and name of the pair."""
+    name, stem, shown = ours
     target = stem.replace(*rename) if rename else stem
     exact = target + name[len(stem) :]
     if exact in theirs.refused:
@@ -169,7 +183,7 @@ def _pair(
         return Pair(shown, reference, None, Failure("file.ambiguous", message, "Keep one."))
     if fitting:
         return _found(shown, reference, theirs, fitting[0])
-    alike = next((other for other in theirs.files if _stem(other).lower() == target.lower()), None)
+    alike = theirs.alike.get(target.lower())
     return Pair(shown, reference, None, hint=f"; {alike} differs by case only" if alike else "")
 
 
@@ -199,6 +213,5 @@ def _notes(ours: _Tree, theirs: _Tree, pairs: Sequence[Pair]) -> Iterator[str]:
 
 
 def _stem(name: str) -> str:
-    lower = name.lower()
-    suffix = next((suffix for suffix in _LONGEST_FIRST if lower.endswith(suffix)), "")
-    return name[: len(name) - len(suffix)]
+    suffix = suffix_of(name)
+    return name.removesuffix(name[-len(suffix) :]) if suffix in _KNOWN else name

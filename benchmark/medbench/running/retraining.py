@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medbench.challenges import load_challenge
@@ -12,7 +12,7 @@ from medbench.core.errors import MedbenchError
 from medbench.core.places import command_line
 from medbench.running.networks import NetworkPlan, recipe_for
 
-CHANGES, COMMAND = "changes", "command"
+CHANGES, COMMAND, CPU_MINUTES = "changes", "command", "cpu_minutes"
 _NAMES = ("name", "description")
 
 
@@ -27,6 +27,11 @@ def how_trained(network: NetworkPlan, facts: Mapping[str, Any]) -> dict[str, Any
         return {}
     changes = recipe_changes(load_challenge(facts["challenge"]), network, facts["recipe"])
     return {CHANGES: changes, COMMAND: train_command(facts, changes)}
+
+
+def took(cpu_minutes: Sequence[float]) -> dict[str, Any]:
+    """An entry for a record's ``training``: CPU minutes of each network's training, where they are known."""
+    return {CPU_MINUTES: list(cpu_minutes)} if cpu_minutes else {}
 
 
 def recipe_changes(challenge: Challenge, network: NetworkPlan, recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from medbench.core.files import read_json, sha256_file, write_json
 from medbench.core.folders import cache_folder
 from medbench.core.package import PACKAGE
 from medbench.core.progress import Progress
+from medbench.core.unfinished import unfinished_folder
 
 MARKER = "medbench-sample.json"
 HASHES = PACKAGE / "challenges" / "sample_hashes.json"
@@ -83,9 +83,7 @@ def sample_folder(
 
 
 def _draw(challenge: Challenge, folder: Path, settings: Mapping[str, int], mark: Mapping[str, Any]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
-    try:
+    with unfinished_folder(folder.parent) as temporary:
         challenge.release.draw_sample(temporary, settings)
         write_json(temporary / MARKER, {**mark, "files": file_hashes(temporary)})
         temporary.chmod(0o755)
@@ -96,8 +94,6 @@ def _draw(challenge: Challenge, folder: Path, settings: Mapping[str, int], mark:
         except OSError:
             if not (folder / MARKER).exists():
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def file_hashes(folder: Path) -> dict[str, str]:

@@ -57,6 +57,14 @@ class Weights:
         """Facts that a MedBench training recorded in the file; empty for fresh weights and foreign files."""
         return {} if self.checkpoint is None else self.checkpoint.facts
 
+    @property
+    def cpu_minutes(self) -> list[float]:
+        """CPU minutes of the training that left the weights; empty where that is not on record."""
+        from medbench.training.fit import training_summary
+
+        summary = training_summary(self.path.parent) if self.path and self.kind == "trained" else None
+        return [round(summary["cpu_s"] / 60, 3)] if summary and "cpu_s" in summary else []
+
 
 def read_weights(
     path: Path,

@@ -20,6 +20,7 @@ from medbench.core.files import atomic_path, read_json, replace_flushed, write_j
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.seeds import derived_seed
 from medbench.models.random_state import kept_random_state
+from medbench.training.cpu_time import CpuTime
 from medbench.training.hardware import Hardware, present_hardware
 
 if TYPE_CHECKING:
@@ -62,7 +63,13 @@ class Learner:
     learns: tuple[str, ...] = ("label_map",)
 
 
-def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minutes: float = 0.0) -> Callback:
+def make_callback(
+    folder: Path,
+    progress: Progress,
+    max_steps: int = 0,
+    max_minutes: float = 0.0,
+    cpu_time: CpuTime | None = None,
+) -> Callback:
     """A callback that reports steps and, after each epoch, saves the state and the best weights so far.
 
     Args:
@@ -70,11 +77,14 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
         progress: told of every step.
         max_steps: ends the training after so many steps; 0 does not.
         max_minutes: ends the training after that time, interrupted calls included; 0 does not.
+        cpu_time: told of the first step, and kept with the state.
     """
     import torch
     from lightning.pytorch import Callback
 
     from medbench.training.host_values import HostValue
+
+    meter = cpu_time or CpuTime()
 
     class Keeper(Callback):
         best = -1.0
@@ -96,6 +106,7 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
         ) -> None:
             self.loss.offer(trainer.callback_metrics["loss"])
             if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
+                meter.end_step()
                 epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
                 self.progress.advance(1, f"{epoch} loss {self.loss.value:.3f}")
             self.over = _is_over(trainer, self.begin_s, max_steps, max_minutes)
@@ -115,10 +126,11 @@ def make_callback(folder: Path, progress: Progress, max_steps: int = 0, max_minu
             self.progress.finish()
 
         def state_dict(self) -> dict[str, Any]:
-            return {"best": self.best, "spent_s": time.monotonic() - self.begin_s}
+            return {"best": self.best, "spent_s": time.monotonic() - self.begin_s, **meter.state()}
 
         def load_state_dict(self, state_dict: dict[str, Any]) -> None:
             self.best, self.spent_s = state_dict["best"], state_dict.get("spent_s", 0.0)
+            meter.go_on(state_dict)
 
     return Keeper()
 
@@ -181,6 +193,7 @@ def fit(
 
     from medbench.inference.weights import save_checkpoint
 
+    cpu_time = CpuTime()
     hardware = present_hardware(hardware)
     torch.manual_seed(derived_seed(recipe.seed))
     network = learner.build()
@@ -204,7 +217,10 @@ def fit(
     with hardware.torch_settings(), warnings.catch_warnings(), quiet_lightning():
         warnings.simplefilter("ignore")
         trainer = make_trainer(
-            hardware, folder, epochs, make_callback(folder, progress, recipe.max_steps, recipe.max_minutes)
+            hardware,
+            folder,
+            epochs,
+            make_callback(folder, progress, recipe.max_steps, recipe.max_minutes, cpu_time),
         )
         task = kind(network, recipe, learner.num_classes, total_steps)
         run_trainer(trainer, task, data, resume)
@@ -235,6 +251,7 @@ def fit(
         **checkpoint_facts,
         "device": hardware.device_name(),
         "last_session_time_s": round(seconds, 1),
+        **cpu_time.facts(),
         "resumed": resume is not None,
         **({"history": task.history} if hasattr(task, "history") else {}),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

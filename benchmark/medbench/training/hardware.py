@@ -118,7 +118,7 @@ class Hardware:
         """Set determinism, TF32 and the choice of algorithms for a block, then restore them."""
         import torch
 
-        from medbench.inference.predictor import tf32, torch_settings
+        from medbench.inference.torch_settings import tf32, torch_settings
 
         with torch_settings(deterministic=bool(self.deterministic), threads=None):
             if self.kind != "cuda":

@@ -66,6 +66,7 @@ class ACDCRelease(SlicedVolumeRelease):
 
     splits = ("train", "val", "test")
     structures = STRUCTURES
+    image_arrays = ("image", "img")
     label_hint = "Number structures as 'medbench challenges show acdc' does: 1 RV, 2 Myo, 3 LV."
     data_hint = (
         "Expected train/, valid/ and test/ with case_NNN_….npz as the TransUNet lineage prepares them, "
@@ -117,7 +118,7 @@ class ACDCRelease(SlicedVolumeRelease):
             low, high = float(values.min()), float(values.max())
             intensities = (values - low) / (high - low if high > low else 1.0)
             return Volume(_stacked(intensities, path), volume.spacing, volume.origin, volume.direction)
-        values = _stacked(_array(path, "image", "img"), path)
+        values = _stacked(_array(path, *self.image_arrays), path)
         low, high = float(values.min(initial=0)), float(values.max(initial=0))
         if not (low >= -1e-3 and high <= 1 + 1e-3):
             raise MedbenchError(

@@ -25,11 +25,13 @@ class Survey:
         entries: of the declaration, as TOML values.
         lines: sentences on the folder.
         faults: what keeps the folder from being declared as it is.
+        groups: sentences on groups that folders give, which hold where no other groups are asked for.
     """
 
     entries: dict[str, Any] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
 
 def survey_coco(folder: Path, names: Sequence[str]) -> Survey | None:

@@ -18,6 +18,8 @@ MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "ground truth",
               "segmentation", "segmentations")  # fmt: skip
 MASK_ENDINGS = (*(f"_{word}" for word in MASK_WORDS), "_seg")
 IMAGE_ENDINGS = ("_image", "_img")
+FEW_GROUPS, MANY_IMAGES = 10, 10
+"""Folders below which, and images in each from which, folders look like hospitals rather than patients."""
 SPLIT, GROUP = "{split}", "{group}"
 
 
@@ -67,7 +69,14 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
     if GROUP in templates[0]:
         place = templates[0].split("/").index(GROUP)
         groups = sorted({one.folders[place] for one in pairs[0]})
-        result.lines.append(f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}.")
+        result.groups.append(
+            f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}."
+        )
+        if len(groups) < FEW_GROUPS and len(both) >= MANY_IMAGES * len(groups):
+            result.groups.append(
+                "These are few. Where a folder is a hospital and not a patient, name the patient by --group, "
+                f"a regular expression on names such as {groups[0]}/{pairs[0][0].case}."
+            )
     for own, other, what in ((pictures, masks, ("image", "mask")), (masks, pictures, ("mask", "image"))):
         alone = sorted(own[key].name for key in set(own) - set(other))
         if alone:

@@ -13,6 +13,7 @@ from medbench.io.gate.image_header import ImageHeader
 from medbench.io.gate.inflate import gunzip, inflate
 from medbench.io.gate.jpeg_pixels import jpeg_pixels
 from medbench.io.gate.meaning import check_finite
+from medbench.io.gate.png_pixels import png_pixels
 from medbench.io.gate.refusal import Reject, corrupt
 from medbench.io.gate.tiff import TiffPage
 from medbench.io.gate.tiff_pixels import decode_page
@@ -89,7 +90,11 @@ def decode_image(admitted: Admitted) -> tuple[npt.NDArray[Any], ImageHeader]:
     if isinstance(page, TiffPage):
         return _tiff(page, admitted.content)
     assert isinstance(page, ImageHeader)
-    image = jpeg_pixels(admitted.content, page.channels) if page.format == "JPEG" else None
+    image: npt.NDArray[Any] | None = None
+    if page.format == "JPEG":
+        image = jpeg_pixels(admitted.content, page.channels)
+    elif page.format == "PNG":
+        image = png_pixels(admitted.content, page)
     if image is None:
         image = _by_opencv(admitted.content)
     if image.shape[:2] != (page.height, page.width):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +54,28 @@ def read_datasets(
     except Reject:
         raise
     except Exception as error:  # whatever the HDF5 library raises, the file is damaged
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise corrupt(reason[:160]) from error
+        raise _damaged(error) from error
+
+
+def dataset_shapes(stream: BinaryIO) -> dict[str, tuple[int, ...]]:
+    """Name of each dataset at the top of a file -> its shape; no values are read, and no link is followed.
+
+    Raises:
+        Reject: ``file.corrupt``.
+    """
+    import h5py
+
+    try:
+        with h5py.File(stream, "r") as file:
+            own = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            datasets = {name: file[name] for name in own if isinstance(file[name], h5py.Dataset)}
+            return {name: dataset.shape for name, dataset in datasets.items() if dataset.shape is not None}
+    except Exception as error:  # whatever the HDF5 library raises, the file is damaged
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> Reject:
+    return corrupt((str(error).strip().splitlines() or [type(error).__name__])[0][:160])
 
 
 def _check_dataset(name: str, dataset: Any) -> int:

@@ -164,6 +164,9 @@ def _present(folder: Path) -> dict[str, str]:
     kinds = {}
     with os.scandir(folder) as scan:
         for item in scan:
+            if item.is_file(follow_symlinks=False):
+                kinds[item.name] = ""
+                continue
             try:
                 mode = item.stat().st_mode
             except OSError:

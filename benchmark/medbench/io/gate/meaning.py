@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -97,13 +97,20 @@ def counted(labels: npt.NDArray[Any], known: Collection[int]) -> str:
     values, counts = (column.tolist() for column in np.unique(marked, return_counts=True))
     if marked.size < labels.size:
         values, counts = [0, *values], [labels.size - marked.size, *counts]
-    pairs = sorted(zip(values, counts, strict=True))
-    strange = [(f"{value:g}", f"{count:,}") for value, count in pairs if value not in known]
-    if not strange:
-        return ""
-    more = ", …" if len(strange) > MOST_NAMED else ""
-    names, numbers = (", ".join(column[:MOST_NAMED]) + more for column in zip(*strange, strict=True))
-    return f"{names} ({numbers} of {labels.size:,} voxels)"
+    strange = {value: count for value, count in zip(values, counts, strict=True) if value not in known}
+    return listed_values(strange, labels.size) if strange else ""
+
+
+def listed_values(counts: Mapping[float, int], size: int) -> str:
+    """Values, the first eight, and the numbers of their voxels among ``size``.
+
+    >>> listed_values({255: 1, 7: 2}, 5)
+    '7, 255 (2, 1 of 5 voxels)'
+    """
+    pairs = [(f"{value:g}", f"{count:,}") for value, count in sorted(counts.items())]
+    more = ", …" if len(pairs) > MOST_NAMED else ""
+    names, numbers = (", ".join(column[:MOST_NAMED]) + more for column in zip(*pairs, strict=True))
+    return f"{names} ({numbers} of {size:,} voxels)"
 
 
 def check_black_is_zero(white_is_zero: bool | None) -> None:

@@ -49,6 +49,21 @@ def check_settings(recipe: DataclassInstance, plan: Collection[str] = ()) -> Non
             _check_rand_augment(value)
 
 
+def check_budget(cpu_minutes: float, max_steps: int) -> None:
+    """Refuse a stated budget without the steps that were planned for it.
+
+    Raises:
+        MedbenchError: ``recipe.setting``.
+    """
+    if cpu_minutes and not max_steps:
+        raise _refused(
+            "cpu_minutes",
+            cpu_minutes,
+            "ends no training: it states what max_steps were planned to take",
+            "Give max_steps too, or end the training by max_minutes.",
+        )
+
+
 def _check_rand_augment(text: str) -> None:
     """Refuse parts that timm would pass over or stumble on."""
     first, *parts = text.split("-")
