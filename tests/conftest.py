@@ -1,5 +1,7 @@
 """Shared fixtures: no network, private folders, a small release."""
 
+import functools
+import gc
 import itertools
 import os
 import shutil
@@ -34,7 +36,9 @@ def pytest_addoption(parser):
         help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
-        "--full", action="store_true", help="Every test, those with a step of their own too, and every count whole."
+        "--full",
+        action="store_true",
+        help="Every test, also of a step of its own, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
 
@@ -43,6 +47,17 @@ def pytest_ignore_collect(collection_path, config):
     """Rooms that ``--quick`` leaves out are not even imported."""
     in_room = collection_path.parent == Path(__file__).parent and collection_path.name in NOT_QUICK
     return True if in_room and config.getoption("--quick") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules and tests stay to the end: the collector of cycles need not look through them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -99,6 +114,18 @@ def _quick(request):
         patch.setattr("medbench.training.fit.fit", skip)
         patch.setattr("medbench.nnunet.training.NNUNET.train", skip, raising=False)
         patch.setattr(subprocess, "Popen", Skipped)  # last: imports of libraries may start a process
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_command_line():
+    """The parameters of all commands are read once, not anew for each command of a test."""
+    import typer.main
+
+    build = functools.cache(typer.main.get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.main.get_command", build)
+        patch.setattr("typer.testing._get_command", build)
         yield
 
 
@@ -170,6 +197,28 @@ def sample(_samples):
         return sample_folder(load_challenge(name), SilentProgress(), target)
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def unmarked(sample, _small):
+    """``unmarked(challenge)`` is its synthetic sample without the marker file, not to be changed."""
+
+    def folder(name):
+        def write(target):
+            shutil.copytree(sample(name), target, dirs_exist_ok=True)
+            (target / "medbench-sample.json").unlink()
+
+        return _small(f"unmarked-{name}", write)
+
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_waiting_for_the_disk():
+    """Thousands of small files: their safety after a power cut is what ``tests/core/test_files.py`` tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

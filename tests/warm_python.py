@@ -79,7 +79,7 @@ def _python(words, streams, folder, environment, alone):
     for number, path in enumerate(streams):
         opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_APPEND)
         os.dup2(opened, number)
-    sys.stdin = open(0)
+    sys.stdin = os.fdopen(0)
     if alone:
         ctypes.CDLL(None).unshare(_NETWORK_NAMESPACE)
     for name in list(sys.modules):

@@ -16,9 +16,10 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
 from medbench.inference import mask_filters
+from medbench.inference.enlarging import enlarged_rows, parts_above_half
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import InputContract, NetworkPredictor
-from medbench.inference.slides import SlidePredictor, enlarged_rows, parts_above_half
+from medbench.inference.slides import SlidePredictor
 from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid
 from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.pyramids import write_pyramid

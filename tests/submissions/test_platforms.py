@@ -19,7 +19,6 @@ from medbench.submissions.platforms.brats import parse_options
 from medbench.submissions.rehearse.rehearsal import rehearse
 from medbench.submissions.workflow import check, save
 
-
 pytestmark = pytest.mark.usefixtures("warm_rehearsals")
 
 

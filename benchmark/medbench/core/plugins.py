@@ -141,17 +141,34 @@ def plugins_in_use() -> list[Plugin]:
     An installed distribution counts whether or not the run uses one of its parts.
     """
     files = [Plugin(path.name, _joint_sha256(path.parent, _belongings(path)), path) for path in _files]
-    names = {
-        point.dist.name: point.dist
-        for group in GROUPS
-        for point in importlib.metadata.entry_points(group=group)
-        if point.dist is not None
-    }
     packages = [
         Plugin(f"{name} {distribution.version}", _distribution_sha256(distribution))
-        for name, distribution in names.items()
+        for name, distribution in _announced(_search_path()).items()
     ]
     return sorted([*files, *packages], key=lambda plugin: plugin.name)
+
+
+def _search_path() -> tuple[tuple[str, int], ...]:
+    """Folders in which distributions lie, with the time at which one was last added or removed."""
+    places = []
+    for folder in sys.path:
+        try:
+            places.append((folder, os.stat(folder or ".").st_mtime_ns))
+        except OSError:
+            places.append((folder, 0))
+    return tuple(places)
+
+
+@functools.lru_cache(maxsize=8)
+def _announced(search_path: tuple[tuple[str, int], ...]) -> dict[str, importlib.metadata.Distribution]:
+    """Distributions that announce a plug-in; to read what each announces takes longer than a small run."""
+    points = importlib.metadata.entry_points()
+    return {
+        point.dist.name: point.dist
+        for group in GROUPS
+        for point in points.select(group=group)
+        if point.dist is not None
+    }
 
 
 def plugin_hashes() -> dict[str, str]:

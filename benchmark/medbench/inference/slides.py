@@ -26,16 +26,17 @@ from medbench.core.machine import usable_cores
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.sample import Prediction, Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
+from medbench.inference.enlarging import above_half
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import NetworkPredictor, foreground_255
-from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid, wanted_tiles
+from medbench.inference.tile_reading import TileReader
+from medbench.inference.tiles import ONE, TileGrid, tile_grid, wanted_tiles
 from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.slides import SlideImage, open_slide
 
 CPU_BATCH_PIXELS = 1 << 20
 MOST_THREADS = 4
 """That read tiles or enlarge bands at once: each holds copies of its own, so memory grows with them."""
-_HALF = 127.5
 _SHIFT = 16
 
 Band = npt.NDArray[np.uint8]
@@ -183,6 +184,7 @@ class SlidePredictor:
         with the network then, batches are read in between.
         """
         contract = dataclasses.replace(self.network.contract, size=grid.tile)
+        reader = TileReader(image, grid, contract)
         plan = [
             [(row, column) for column in batch]
             for row in range(first, len(batches))
@@ -191,7 +193,7 @@ class SlidePredictor:
         ahead = int(self.network.device.type != "cpu")
 
         def prepare(row: int, column: int) -> npt.NDArray[np.float32]:
-            return contract.prepare(read_mirrored(image, *grid.window(row, column))[np.newaxis])
+            return contract.prepare(reader.read(row, column)[np.newaxis])
 
         with _workers() as readers:
             submitted = ([readers.submit(prepare, *place) for place in batch] for batch in plan)
@@ -239,19 +241,15 @@ class SlidePredictor:
         """Resize the map to the working level, threshold and clean it."""
         stored = StoredMask(folder / "map.raw", grid.map_shape)
         mask.allocate()
-        columns = np.minimum(np.arange(mask.shape[1]) // CELL, tissue.shape[1] - 1)
 
         def threshold(band: tuple[int, int]) -> None:
             start, stop = band
-            rows = np.minimum(np.arange(start, stop) // CELL, tissue.shape[0] - 1)
-            if not tissue[rows].any():
+            first, inside = above_half(stored, grid, start, stop)
+            if not inside.size:
                 return
             window = mask.window(start, stop, "r+")
-            for first, part in parts_above_half(stored, grid, start, stop):
-                inside = part[:, : mask.shape[1] - first]
-                place = slice(first, first + inside.shape[1])
-                inside &= tissue[rows][:, columns[place]]
-                np.multiply(inside, np.uint8(255), out=window[:, place])
+            window[:, first : first + inside.shape[1]] = inside
+            _blank(window, tissue, start)
             window.flush()
 
         with _workers() as workers:
@@ -267,99 +265,19 @@ class SlidePredictor:
             self.time_s[phase] += time.perf_counter() - started
 
 
+def _blank(window: Band, tissue: npt.NDArray[np.bool_], start: int) -> None:
+    """Set pixels to 0 where there is no tissue, in rows of a mask that begin with row ``start``."""
+    row = start
+    while row < start + len(window):
+        cells = min(row // CELL, len(tissue) - 1)
+        stop = start + len(window) if cells + 1 == len(tissue) else (cells + 1) * CELL
+        outside = np.flatnonzero(np.diff(np.pad(~tissue[cells], 1).view(np.int8))) * CELL
+        if outside.size and outside[-1] == tissue.shape[1] * CELL:
+            outside[-1] = max(window.shape[1], int(outside[-1]))
+        for first, last in zip(outside[::2].tolist(), outside[1::2].tolist(), strict=True):
+            window[row - start : stop - start, first:last] = 0
+        row = stop
+
+
 def _workers() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(min(usable_cores(), MOST_THREADS))
-
-
-def read_mirrored(image: SlideImage, rows: tuple[int, int], columns: tuple[int, int]) -> Band:
-    """A region of a slide, mirrored beyond the slide's borders, ``(rows, columns, 3)``.
-
-    Raises:
-        MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
-    """
-    import cv2
-
-    down, across = mirrored(*rows, image.shape[0]), mirrored(*columns, image.shape[1])
-    top, left = int(down.min()), int(across.min())
-    region = image.read((top, int(down.max()) + 1), (left, int(across.max()) + 1))
-    if region.shape[:2] == (len(down), len(across)) and down[0] == top and across[0] == left:
-        return region
-    before = max(0, top - rows[0]), max(0, left - columns[0])
-    after = max(0, rows[1] - top - len(region)), max(0, columns[1] - left - region.shape[1])
-    wide = cv2.copyMakeBorder(
-        region, before[0], after[0], before[1], after[1], borderType=cv2.BORDER_REFLECT_101
-    )
-    first_row, first_column = rows[0] - top + before[0], columns[0] - left + before[1]
-    return np.asarray(
-        wide[first_row : first_row + len(down), first_column : first_column + len(across)], np.uint8
-    )
-
-
-def parts_above_half(
-    stored: StoredMask, grid: TileGrid, start: int, stop: int
-) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
-    """Where rows of the map exceed one half at the working level: first columns, and masks from there.
-
-    Beyond these columns no pixel does, as interpolation exceeds no pixel that it is between. Where its sums
-    are exact, columns by themselves have the values that they have among all, so only those are computed.
-    """
-    first, last = _rows_between(stored, grid, start, stop)
-    occupied = np.asarray(stored.window(first, last).max(axis=0) > _HALF)
-    unit = grid.scale.numerator
-    if occupied.any() and not _interpolates_exactly(grid):
-        occupied[:] = True
-    near = np.convolve(occupied, np.ones(5, np.int8))[2:-2] > 0
-    units = near.reshape(-1, unit).any(axis=1)
-    changes = np.flatnonzero(np.diff(np.pad(units, 1).view(np.int8))) * unit
-    for begin, end in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
-        yield grid.slide_px(begin), enlarged_rows(stored, grid, start, stop, slice(begin, end)) > _HALF
-
-
-def _interpolates_exactly(grid: TileGrid) -> bool:
-    """Whether places, shares and sums of 8-bit values between pixels of the map are exact in float32."""
-    below = grid.scale.denominator
-    return below & (below - 1) == 0 and below <= 128 and 2 * below * max(grid.map_shape) < 1 << 24
-
-
-def enlarged_rows(
-    stored: StoredMask, grid: TileGrid, start: int, stop: int, columns: slice
-) -> npt.NDArray[np.float32]:
-    """Rows of the map at the working level, interpolated between the centres of its pixels.
-
-    Args:
-        stored: the map.
-        grid: its tiles.
-        start: first row of the slide.
-        stop: last row of the slide, exclusive.
-        columns: of the map, whole pixels of the slide, and taken by themselves.
-
-    Returns:
-        ``(stop - start, width)`` from 0 to 255; the width may exceed the slide's by less than a map pixel.
-    """
-    import cv2
-
-    if grid.scale == 1:
-        return np.asarray(stored.window(start, stop)[:, columns], np.float32)
-    low, high, share = _between_rows(stored, grid, start, stop)
-    first = int(low[0])
-    window = np.asarray(stored.window(first, int(high[-1]) + 1)[:, columns], np.float32)
-    rows = window[low - first] * (1 - share) + window[high - first] * share
-    width = grid.slide_px(rows.shape[1])
-    return np.asarray(cv2.resize(rows, (width, len(rows)), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _rows_between(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, int]:
-    """First and last (exclusive) row of the map that interpolation to rows of the slide reads."""
-    if grid.scale == 1:
-        return start, stop
-    low, high, _ = _between_rows(stored, grid, start, stop)
-    return int(low[0]), int(high[-1]) + 1
-
-
-def _between_rows(
-    stored: StoredMask, grid: TileGrid, start: int, stop: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """For each row of the slide, the two rows of the map around it, and the weight of the second."""
-    places = np.clip((np.arange(start, stop) + 0.5) * float(grid.scale) - 0.5, 0, stored.shape[0] - 1)
-    low = np.floor(places).astype(np.int64)
-    return low, np.minimum(low + 1, stored.shape[0] - 1), (places - low).astype(np.float32)[:, None]

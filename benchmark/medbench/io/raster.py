@@ -151,10 +151,10 @@ def looked_up(images: npt.NDArray[np.uint8], tables: npt.NDArray[Any]) -> npt.ND
     """
     import cv2
 
-    planes = np.empty((len(images), len(tables), *images.shape[1:3]), tables.dtype)
-    for image, looked in zip(images, planes, strict=True):
+    planes: npt.NDArray[Any] = np.empty((len(images), len(tables), *images.shape[1:3]), tables.dtype)
+    for image, plane in zip(images, planes, strict=True):
         for channel, table in enumerate(tables):
-            looked[channel] = cv2.LUT(np.ascontiguousarray(image[..., channel]), np.ascontiguousarray(table))
+            plane[channel] = cv2.LUT(np.ascontiguousarray(image[..., channel]), np.ascontiguousarray(table))
     return planes
 
 
@@ -162,8 +162,7 @@ def as_rgb(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """A grey image ``(height, width)`` as three equal channels, ``(height, width, 3)``."""
     import cv2
 
-    colours: npt.NDArray[np.uint8] = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    return colours
+    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def fitted_size(size: tuple[int, int], side: int) -> tuple[int, int]:

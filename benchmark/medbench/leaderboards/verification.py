@@ -140,8 +140,8 @@ def _row(report: Verification, path: Path, line: Line, leaderboards: Path) -> Li
         for cell, stands, again in cells
     ]
     due = row_of(evidence.record, folder)
-    if shortfall := missed_budget(due):
-        report.notes.append(f"{path}, {place}: {shortfall}")
+    if budget_note := missed_budget(due):
+        report.notes.append(f"{path}, {place}: {budget_note}")
     if not edits and not wrong_hashes:
         report.findings += [
             Finding(path, f"{place}, {cell}", f"says {stands} where the record gives {again}")

@@ -139,9 +139,9 @@ def _answerable(conventions: Sequence[Convention], spacing: Any) -> Sequence[Con
 
 
 def _of_pair(settings: FolderSettings, conventions: Sequence[Convention], work: PairWork) -> PairScores:
-    asked = work.labels is None
+    finds_labels = work.labels is None
     unread = work.failure is not None or work.prediction is None
-    if unread and not asked:
+    if unread and not finds_labels:
         return PairScores((), work.failure)
     reference = guarded(work.name, partial(read_labels, Path(work.reference)))
     if isinstance(reference, Failure):
@@ -152,7 +152,7 @@ def _of_pair(settings: FolderSettings, conventions: Sequence[Convention], work: 
         if not isinstance(scores, Failure):
             return scores
         failure = scores
-    labels = guarded(work.name, lambda: label_values(reference.array).tolist()) if asked else []
+    labels = guarded(work.name, lambda: label_values(reference.array).tolist()) if finds_labels else []
     own = () if isinstance(labels, Failure) else tuple(int(label) for label in labels if label)
     return PairScores(own, failure)
 

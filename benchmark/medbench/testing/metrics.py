@@ -43,7 +43,7 @@ def check_metric(id: str | Convention, *, options: Mapping[str, Any] | None = No
     are, the same inputs give the same number) and takes the reference before the prediction; numbers are
     finite and within the range, a perfect prediction is never worse than another one, and what is undefined
     says why. For a metric of masks also: empty masks score what its table declares, ``symmetric`` holds, the
-    promise of ``needs_frame=False`` holds, and :func:`medbench.score` gives what
+    promises of ``needs_frame=False`` and ``needs_spacing=False`` hold, and :func:`medbench.score` gives what
     :func:`medbench.metrics.evaluate_arrays` gives, for every order of the axes in memory.
 
     Args:
@@ -144,6 +144,8 @@ def _of_sample(convention: Convention, sample: MaskSample, options: Mapping[str,
             yield f"it is declared symmetric, but gives {result.value} and {other.value} when exchanged"
     if not convention.needs_frame:
         yield from _frame(convention, sample, options)
+    if not convention.needs_spacing:
+        yield from _without_spacing(convention, sample, options)
     yield from _doors(convention, sample, options)
     yield from _empty(convention, sample, options)
 
@@ -200,6 +202,14 @@ def _frame(convention: Convention, sample: MaskSample, options: Mapping[str, Any
             f"the image gives {values[0]} and the box around the objects {values[1]}: "
             "declare needs_frame=True"
         )
+
+
+def _without_spacing(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:
+    """Whether a function that is said to need no spacing works where none is given."""
+    try:
+        convention.rule(MaskPair(sample.reference, sample.prediction), **options)
+    except Exception as error:  # noqa: BLE001  (as in _broken)
+        yield f"without spacing it raises {type(error).__name__}: declare needs_spacing=True"
 
 
 def _doors(convention: Convention, sample: MaskSample, options: Mapping[str, Any]) -> Iterator[str]:

@@ -101,7 +101,7 @@ def counted(labels: npt.NDArray[Any], known: Collection[int]) -> str:
     return listed_values(strange, labels.size) if strange else ""
 
 
-def listed_values(counts: Mapping[float, int], size: int) -> str:
+def listed_values(counts: Mapping[int, int] | Mapping[float, int], size: int) -> str:
     """Values, the first eight, and the numbers of their voxels among ``size``.
 
     >>> listed_values({255: 1, 7: 2}, 5)

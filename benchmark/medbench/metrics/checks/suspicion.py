@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from medbench.core.label_values import label_values
 from medbench.core.result_table import FLAGS
-from medbench.metrics.masks.joint_histogram import JointHistogram, joint_histogram
+from medbench.metrics.masks.joint_histogram import JointHistogram, compact, joint_histogram
 
 MARGIN = 0.3
 MOST_LABELS = 64
@@ -119,27 +119,25 @@ class _Pair:
         if histogram is None:
             foreground = flat[flat != 0]
             values = np.union1d([0], np.union1d(label_values(foreground), label_values(flat_other[places])))
-            values = values.astype(np.int64)
         else:
-            foreground, values = None, histogram.labels
+            values = histogram.labels
         if one.ndim not in (2, 3) or len(values) > MOST_LABELS or values[0] < 0:
             return None
-        table = np.zeros(values[-1] + 1, np.uint8)
-        table[values] = np.arange(len(values))
+        values = values.astype(np.int64)
         if histogram is None:
-            sizes = np.bincount(table[foreground], minlength=len(values))
+            sizes = np.bincount(compact(foreground, values), minlength=len(values))
         else:
             sizes = histogram.table.sum(axis=1)
         structures = np.flatnonzero(sizes[1:]) + 1
         if not len(structures) or not len(places):
             return None
-        indices = flat if len(values) == values[-1] + 1 else table[flat]
-        return cls(values, structures, indices, one.shape, places, table[flat_other[places]], sizes)
+        labels = compact(flat_other[places], values)
+        return cls(values, structures, compact(flat, values), one.shape, places, labels, sizes)
 
     def overlap(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """How often each label of the reference meets each of the prediction, moved to these places."""
         count = len(self.values)
-        joint = np.multiply(self.reference[places], count, dtype=np.intp)
+        joint = np.multiply(self.reference[places], count, dtype=np.uint16)
         joint += self.labels
         return np.bincount(joint, minlength=count**2).reshape(count, count)
 

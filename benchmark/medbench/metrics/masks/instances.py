@@ -244,9 +244,9 @@ class _Contours:
         import cv2
 
         self.points = [points.copy() for points in _traced(mask).contours]
-        self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2)
-        self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2)
-        self.most_px = (self.high - self.low + 1).prod(axis=1)
+        self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2).T.copy()
+        self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2).T.copy()
+        self.most_px = (self.high - self.low + 1).prod(axis=0)
         self.least_px = np.array([cv2.contourArea(p) for p in self.points])
 
     def __len__(self) -> int:
@@ -254,14 +254,16 @@ class _Contours:
 
     def shift(self, number: int, by: npt.NDArray[Any]) -> None:
         self.points[number] -= by
-        self.low[number] -= by
-        self.high[number] -= by
+        self.low[:, number] -= by
+        self.high[:, number] -= by
 
     def next_near(self, low: Any, high: Any, start: int) -> int | None:
         """The first contour from ``start`` on whose box meets the given one."""
-        near = (self.low[start:] <= high).all(axis=1) & (self.high[start:] >= low).all(axis=1)
-        hits = np.flatnonzero(near)
-        return start + int(hits[0]) if hits.size else None
+        near = (self.low[0, start:] <= high[0]) & (self.high[0, start:] >= low[0])
+        near &= self.low[1, start:] <= high[1]
+        near &= self.high[1, start:] >= low[1]
+        first = int(near.argmax()) if near.size else 0
+        return start + first if near.size and near[first] else None
 
 
 def _contours_match(
@@ -274,8 +276,8 @@ def _contours_match(
     """
     import cv2
 
-    origin = np.minimum(first.low[i], second.low[j]) - _CONTOUR_MARGIN
-    end = np.maximum(first.high[i], second.high[j]) + _CONTOUR_MARGIN
+    origin = np.minimum(first.low[:, i], second.low[:, j]) - _CONTOUR_MARGIN
+    end = np.maximum(first.high[:, i], second.high[:, j]) + _CONTOUR_MARGIN
     most = min(first.most_px[i], second.most_px[j])
     is_match = False
     if most >= threshold * max(first.least_px[i], second.least_px[j]):
@@ -295,11 +297,11 @@ def _contours_match(
 
 def _any_match(own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool) -> bool:
     """Whether the contour matches one of the others, compared in their order up to the first match."""
-    j = others.next_near(own.low[number], own.high[number], 0)
+    j = others.next_near(own.low[:, number], own.high[:, number], 0)
     while j is not None:
         if _contours_match(own, number, others, j, threshold, moving=moving):
             return True
-        j = others.next_near(own.low[number], own.high[number], j + 1)
+        j = others.next_near(own.low[:, number], own.high[:, number], j + 1)
     return False
 
 

@@ -30,13 +30,15 @@ def few_pairs(points: tuple[Indices, Indices], shape: tuple[int, ...], spacing: 
 def rows_of(points: Indices, shape: tuple[int, ...]) -> Squares:
     """Rows (coordinates, squared norm, 1) of points given by flat index, shape ``(n, ndim + 2)``."""
     rows = np.empty((len(points), len(shape) + 2), np.float32)
-    lines = points
+    lines, squares = points, np.zeros_like(points)
     for axis in range(len(shape) - 1, 0, -1):
         before = lines // shape[axis]
-        rows[:, axis] = lines - before * shape[axis]
+        places = lines - before * shape[axis]
+        rows[:, axis] = places
+        squares += places * places
         lines = before
     rows[:, 0] = lines
-    np.einsum("na,na->n", rows[:, :-2], rows[:, :-2], out=rows[:, -2])
+    rows[:, -2] = squares + lines * lines
     rows[:, -1] = 1
     return rows
 
