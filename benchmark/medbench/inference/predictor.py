@@ -15,6 +15,7 @@ import numpy.typing as npt
 from medbench.core.errors import MedbenchError
 from medbench.core.sample import Prediction, Sample
 from medbench.inference.decoding import ImageGeometry, Resampling, decode, outputs_by_task
+from medbench.inference.normalising import normalised
 
 if TYPE_CHECKING:
     import torch
@@ -81,12 +82,8 @@ class InputContract:
             images = np.repeat(images, 3, axis=-1)
         if self.channel_order == "BGR" and self.channels == 3:
             images = images[..., ::-1]
-        scaled = images.astype(np.float32)
-        if np.issubdtype(images.dtype, np.integer):
-            scaled /= np.float32(self.scale)
         mean, std = (np.array(values[: self.channels], np.float32) for values in (self.mean, self.std))
-        normalised = (scaled - mean) / std
-        planes = normalised.transpose(0, 3, 1, 2)
+        planes = normalised(images, self.scale, mean, std)
         if self.padded and self.size is not None:
             below, right = self.size - planes.shape[2], self.size - planes.shape[3]
             planes = np.pad(planes, ((0, 0), (0, 0), (0, below), (0, right)))
