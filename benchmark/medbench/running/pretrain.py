@@ -116,6 +116,7 @@ def pretrain(
             raise MedbenchError("weights.missing", f"{path}: there is no such file.", "Check its path.")
     name = request.recipe or ("default" if request.data else "quick")
     recipe = load_pretraining_recipe(name, request.recipe_changes)
+    _check_length(request, recipe)
     data = resolve_data(load_challenge(DATA_SET), request.data, progress)
     pairs = _read(data, progress)
     facts = _facts(request, recipe, data, pairs, hardware)
@@ -187,6 +188,22 @@ def _read(data: Data, progress: Progress) -> SplitPairs:
     if pairs.reasons:
         progress.say(f"{len(pairs.reasons)} pairs are left out; the first: {pairs.reasons[0]}")
     return pairs
+
+
+def _check_length(request: PretrainRequest, recipe: PretrainingRecipe) -> None:
+    """Refuse reports that may be longer than the network's places for tokens.
+
+    Raises:
+        MedbenchError: ``recipe.setting``.
+    """
+    own = model_entry(request.network).options["max_tokens"].default
+    most = int({"max_tokens": own, **recipe.network, **request.options}["max_tokens"])
+    if recipe.max_tokens > most:
+        raise MedbenchError(
+            "recipe.setting",
+            f"max_tokens={recipe.max_tokens}: the network takes reports of at most {most} tokens.",
+            f"Set both: --set max_tokens={recipe.max_tokens}, or shorter reports by --recipe-set max_tokens.",
+        )
 
 
 def _facts(
