@@ -196,7 +196,7 @@ def _data_files(path: Path, module: ModuleType) -> set[Path]:
         )
     files: set[Path] = set()
     for name in names:
-        place = path.parent / name
+        place = Path(os.path.normpath(path.parent / name))
         own = set(_files_below(place)) if place.is_dir() else {place}
         if not all(file.is_file() and file.resolve().is_relative_to(path.parent) for file in own) or not own:
             raise MedbenchError(

@@ -191,7 +191,7 @@ class FoldedJob:
     def model_record(self, places: Places) -> ModelRecord:
         """The record's facts of the networks: those in common, and each one's split, seed and weights."""
         facts = self.setup.weights.facts
-        shared = {
+        common = {
             name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")
         }
         each = [
@@ -217,7 +217,7 @@ class FoldedJob:
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
             training=places.hide_all(
-                {**shared, **how_trained(self.network, shared), **took(minutes), "networks": each}
+                {**common, **how_trained(self.network, common), **took(minutes), "networks": each}
             )
             if facts
             else None,

@@ -243,5 +243,5 @@ def _build(request: PretrainRequest, options: Mapping[str, Any]) -> PretrainingN
         load_text_weights(network.text_encoder, request.text_weights)
     if request.image_weights is not None:
         load_image_weights(network.image_encoder, request.image_weights)
-    pretrained: PretrainingNetwork = network
-    return pretrained
+    pretraining_network: PretrainingNetwork = network
+    return pretraining_network
