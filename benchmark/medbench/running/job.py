@@ -205,9 +205,9 @@ class FoldedJob:
             for part, setups in self.setups.items()
             for setup in setups
         ]
-        minutes = [
-            own for setups in self.setups.values() for setup in setups for own in setup.weights.cpu_minutes
-        ]
+        folds = {"split": self.split} if self.challenge.release.parts(self.split) else {}
+        minutes = [own for setup in self._all for own in setup.weights.cpu_minutes]
+        how = how_trained(self.network, {**common, **folds})
         return ModelRecord(
             name=self.network.name,
             title=printable(self.network.entry.title),
@@ -216,11 +216,7 @@ class FoldedJob:
             weights=self.setup.weights.kind,
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all(
-                {**common, **how_trained(self.network, common), **took(minutes), "networks": each}
-            )
-            if facts
-            else None,
+            training=places.hide_all({**common, **how, **took(minutes), "networks": each}) if facts else None,
         )
 
 
