@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import subprocess
 import tempfile
@@ -143,7 +144,7 @@ class Utilisation:
     def watched(self) -> Iterator[None]:
         """Sample during a block."""
         stop = threading.Event()
-        started, cpu = time.perf_counter(), time.process_time()
+        started, cpu = time.perf_counter(), _cpu_s()
         thread = threading.Thread(target=self._sample, args=(stop,), daemon=True)
         if self.device != "cpu" and shutil.which("nvidia-smi"):
             thread.start()
@@ -155,7 +156,7 @@ class Utilisation:
                 thread.join()
             if self.device == "cpu":
                 seconds = (time.perf_counter() - started) * torch.get_num_threads()
-                self.samples.append(min(1.0, (time.process_time() - cpu) / seconds))
+                self.samples.append(min(1.0, (_cpu_s() - cpu) / seconds))
 
     def _sample(self, stop: threading.Event) -> None:
         command = [
@@ -175,6 +176,11 @@ class Utilisation:
         """Mean of the samples after the first fifth, in which data are drawn and kernels chosen."""
         late = self.samples[len(self.samples) // 5 :]
         return float(np.mean(late)) if late else None
+
+
+def _cpu_s() -> float:
+    """CPU seconds of this process and of the programs that it ran."""
+    return sum(os.times()[:4])
 
 
 def measure(model: str, plan: Plan, folder: Path) -> Row:

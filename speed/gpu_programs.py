@@ -89,7 +89,7 @@ class PairFamily:
 
     def __init__(self, model: str, plan: Plan) -> None:
         self.model, self.plan = model, plan
-        self.steps = TINY_STEPS if plan.tiny else STEPS
+        self.steps = 2 * TINY_STEPS if plan.tiny else STEPS
         name, batch = ("test", 2) if plan.tiny else ("default", PAIRS_A_STEP)
         changes = {"epochs": 1, "second_epochs": 1, "batch_size": batch}
         self.recipe = load_pretraining_recipe(name, changes)

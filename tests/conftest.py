@@ -16,6 +16,7 @@ import pytest
 
 from golden_files import golden
 from medbench.core import plugins
+from warm_process import wait_for_no_disk
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 NOT_QUICK = ("browser", "docs", "nnunet", "plugins", "profiling", "submissions", "training")
@@ -41,6 +42,11 @@ def pytest_addoption(parser):
         help="Every test, also of a step of its own, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
+
+
+def pytest_configure(config):
+    """Nobody waits for the disk: what a power cut would leave is what ``tests/core/test_files.py`` tests."""
+    wait_for_no_disk()
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -211,14 +217,6 @@ def unmarked(sample, _small):
         return _small(f"unmarked-{name}", write)
 
     return folder
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _no_waiting_for_the_disk():
-    """Thousands of small files: their safety after a power cut is what ``tests/core/test_files.py`` tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)
-        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

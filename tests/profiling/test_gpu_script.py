@@ -22,8 +22,14 @@ def script(monkeypatch):
 
 
 @pytest.mark.slow
-def test_families_of_every_task_on_images_are_measured(script, tmp_path, monkeypatch, one_thread):
-    names = ("dssau_net.test", "cm_cgns.classifier", "medformer.retinanet.test", "heatmap_unet.test")
+def test_families_of_images_and_of_pairs_are_measured(script, tmp_path, monkeypatch, one_thread):
+    names = (
+        "dssau_net.test",
+        "cm_cgns.classifier",
+        "medformer.retinanet.test",
+        "heatmap_unet.test",
+        "cm_cgns.pretraining",
+    )
     monkeypatch.setattr(script, "TINY", names)
     page = tmp_path / "gpu.md"
     rows = script.main(["--device", "cpu", "--tiny", "--precision", "32", "--output", str(page)])

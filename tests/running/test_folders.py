@@ -199,6 +199,19 @@ def test_a_pair_that_kills_its_workers_fails_alone(folders, monkeypatch):
     assert [row for row in scores.rows if row is not lost] == [whole.rows[place] for place in (0, 1, 3)]
 
 
+@pytest.mark.parametrize("deadly", [0, 1, 2])
+def test_a_call_that_kills_its_process_is_blamed_and_no_other(monkeypatch, deadly):
+    monkeypatch.setattr(executors.threading, "active_count", lambda: 1)
+    executor = executors.JoiningProcesses(1)
+    calls = [executor.submit(os._exit if number == deadly else abs, -number) for number in range(4)]
+    with pytest.raises(BrokenExecutor):
+        calls[deadly].result(60)
+    assert [call.result(60) for call in calls if call is not calls[deadly]] == [
+        number for number in range(4) if number != deadly
+    ]
+    executor.shutdown()
+
+
 def test_calls_that_have_not_begun_are_dropped_on_request(monkeypatch):
     monkeypatch.setattr(executors.threading, "active_count", lambda: 2)
     executor = executors.JoiningProcesses(1)

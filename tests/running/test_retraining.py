@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
+import warm_process
 from medbench.core.files import read_json
 from medbench.leaderboards.results import evidence_folder, read_results
 from medbench.records.reading import find_run
@@ -61,7 +63,12 @@ def test_a_repeated_run_with_nothing_to_do_changes_no_byte(trained, small_cvc):
 
 
 @pytest.mark.slow
-def test_networks_are_scored_and_trained_again(trained, small_cvc, monkeypatch):
+def test_networks_are_scored_and_trained_again(trained, small_cvc, monkeypatch, tmp_path):
+    def in_a_warm_process(words, env, **options):
+        assert words[:3] == [sys.executable, "-m", "medbench"]
+        return warm_process.call(words[3:], tmp_path, **env)
+
+    monkeypatch.setattr("medbench.running.verify.subprocess.run", in_a_warm_process)
     base, done = trained
     (report_,) = verify(
         ["cvc_clinicdb"], base / "boards", Again(data=small_cvc, predictions=base / "runs", retrain=True)

@@ -89,10 +89,10 @@ def _writer_of(name: str) -> Literal["none", "unknown", "alive", "gone"]:
     """What is known of the process that a name tells; none for the name of a whole file."""
     if not name.startswith(PREFIX):
         return "none"
-    owned = _OWNED.match(name)
-    if owned is None or owned[1] != _space():
+    match = _OWNED.match(name)
+    if match is None or match[1] != _space():
         return "unknown"
-    number = int(owned[2])
+    number = int(match[2])
     try:
         os.kill(number, 0)
     except ProcessLookupError:

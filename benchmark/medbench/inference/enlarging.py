@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ _HALF = 127.5
 _WORD_BYTES = 8
 
 Band = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
 
 
 def above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tuple[int, Band]:
@@ -37,7 +40,7 @@ def above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tup
     width = grid.shape[1]
     if grid.scale == 1:
         return 0, np.where(stored.window(start, stop)[:, :width] > _HALF, np.uint8(255), np.uint8(0))
-    if grid.scale.numerator == 1 and _interpolates_exactly(grid):
+    if is_in_squares(grid):
         return _by_squares(stored, factor, (start, stop), width)
     mask = np.zeros((stop - start, width), np.uint8)
     for first, part in parts_above_half(stored, grid, start, stop):
@@ -49,50 +52,82 @@ def above_half(stored: StoredMask, grid: TileGrid, start: int, stop: int) -> tup
 def _by_squares(stored: StoredMask, factor: int, rows: tuple[int, int], width: int) -> tuple[int, Band]:
     """As :func:`above_half`, where a map pixel is ``factor`` pixels of the slide along each side."""
     half = factor // 2
-    first, last = (rows[0] - half) // factor, (rows[1] - 1 - half) // factor
-    values = stored.window(max(first, 0), min(last + 2, stored.shape[0]))
-    high = np.asarray(values > _HALF)
-    columns = np.flatnonzero(high.any(axis=0))
+    first, last = (rows[0] + half) // factor, (rows[1] - 1 + half) // factor + 1
+    whole = squares_at(stored, (first, last), (0, stored.shape[1] + 1))
+    columns = np.flatnonzero(whole.some.any(axis=0))
     if not columns.size:
         return 0, np.zeros((rows[1] - rows[0], 0), np.uint8)
-    left, right = int(columns[0]) - 1, int(columns[-1]) + 1
-    above, below = int(first < 0), int(last + 2 > stored.shape[0])
-    around = (above, below), (int(left < 0), int(right == stored.shape[1]))
-    part = slice(max(left, 0), right + 1)
-    corners, high = (np.pad(kept[:, part], around, mode="edge") for kept in (values, high))
-    full = high[:-1, :-1] & high[:-1, 1:] & high[1:, :-1] & high[1:, 1:]
-    some = high[:-1, :-1] | high[:-1, 1:] | high[1:, :-1] | high[1:, 1:]
-    squares = _filled(full, factor)
-    _cut(squares, corners, some & ~full, factor)
-    lines = squares.reshape(len(full) * factor, -1)
-    top = rows[0] - (first * factor + half)
-    begin = left * factor + half
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    lines = whole.part(slice(left, right)).enlarged(factor)
+    top, begin = rows[0] - (first * factor - half), left * factor - half
     skipped = max(0, -begin)
     return begin + skipped, lines[top : top + rows[1] - rows[0], skipped : width - begin]
 
 
-def _filled(full: npt.NDArray[np.bool_], factor: int) -> Band:
-    """Squares of 255 where ``full``, else of 0: ``(rows, factor, columns, factor)``."""
-    word = np.dtype(f"u{min(factor, _WORD_BYTES)}")
-    ones = np.where(full, np.iinfo(word).max, word.type(0))
-    squares = np.empty((full.shape[0], factor, full.shape[1], factor // word.itemsize), word)
-    squares[:] = ones[:, None, :, None]
-    return squares.view(np.uint8)
+@dataclass(frozen=True, slots=True)
+class Squares:
+    """Squares of the slide between the centres of four map pixels each.
+
+    Attributes:
+        corners: values of the map, ``(rows + 1, columns + 1)``.
+        some: whether a value of the square's corners exceeds one half, ``(rows, columns)``.
+        full: whether all of them do.
+    """
+
+    corners: Band
+    some: Flags
+    full: Flags
+
+    def part(self, columns: slice) -> Squares:
+        """Some columns of squares."""
+        corners = self.corners[:, columns.start : columns.stop + 1]
+        return Squares(corners, self.some[:, columns], self.full[:, columns])
+
+    def only(self, own: Flags) -> Squares:
+        """With other squares as if the map were 0 there."""
+        return Squares(self.corners, self.some & own, self.full & own)
+
+    def enlarged(self, factor: int) -> Band:
+        """Where the interpolation exceeds one half: 0 and 255, ``(rows * factor, columns * factor)``."""
+        word = np.dtype(f"u{min(factor, _WORD_BYTES)}")
+        plain = np.where(self.full, np.iinfo(word).max, word.type(0))
+        height, width = self.full.shape
+        pixels = np.empty((height, factor, width, factor // word.itemsize), word)
+        pixels[:] = plain[:, None, :, None]
+        rows, columns = np.nonzero(self.some & ~self.full)
+        if rows.size:
+            around = [self.corners[rows + down, columns + across] for down in (0, 1) for across in (0, 1)]
+            inside = np.stack(around, axis=1).astype(np.float32) @ _shares(factor) > _HALF
+            cut = np.negative(inside.view(np.int8)).reshape(len(rows), factor, factor)
+            pixels[rows, :, columns] = cut.view(word)
+        return pixels.view(np.uint8).reshape(height * factor, width * factor)
 
 
-def _cut(squares: Band, corners: Band, mixed: npt.NDArray[np.bool_], factor: int) -> None:
-    """Fill the squares where ``mixed`` from the four map pixels around each."""
-    rows, columns = np.nonzero(mixed)
-    if not rows.size:
-        return
-    around = [corners[rows + down, columns + across] for down in (0, 1) for across in (0, 1)]
+def squares_at(stored: StoredMask, rows: tuple[int, int], columns: tuple[int, int]) -> Squares:
+    """Squares of a map by first and last (exclusive) row and column.
+
+    Square ``n`` of a row or column lies between pixels ``n - 1`` and ``n`` of the map; beyond the map its
+    outermost pixels repeat.
+    """
+    height, width = stored.shape
+    band = stored.window(max(rows[0] - 1, 0), min(rows[1], height))
+    values = band[:, max(columns[0] - 1, 0) : min(columns[1], width)]
+    around = (
+        (int(rows[0] == 0), int(rows[1] > height)),
+        (int(columns[0] == 0), int(columns[1] > width)),
+    )
+    corners = np.pad(np.asarray(values), around, mode="edge")
+    high = corners > _HALF
+    across_all, across_any = high[:, :-1] & high[:, 1:], high[:, :-1] | high[:, 1:]
+    return Squares(corners, across_any[:-1] | across_any[1:], across_all[:-1] & across_all[1:])
+
+
+@functools.cache
+def _shares(factor: int) -> npt.NDArray[np.float32]:
+    """Shares of the four corners in every pixel of a square, ``(4, pixels)``."""
     share = (np.arange(factor, dtype=np.float32) + np.float32(0.5)) / np.float32(factor)
     along = np.stack([1 - share, share])
-    weights = np.einsum("iy,jx->ijyx", along, along).reshape(4, factor * factor)
-    inside = np.stack(around, axis=1).astype(np.float32) @ weights > _HALF
-    word = np.dtype(f"u{min(factor, _WORD_BYTES)}")
-    cut = np.negative(inside.view(np.int8)).reshape(len(rows), factor, factor)
-    squares.view(word)[rows, :, columns] = cut.view(word)
+    return np.asarray(np.einsum("iy,jx->ijyx", along, along).reshape(4, factor * factor), np.float32)
 
 
 def parts_above_half(
@@ -113,6 +148,11 @@ def parts_above_half(
     changes = np.flatnonzero(np.diff(np.pad(units, 1).view(np.int8))) * unit
     for begin, end in zip(changes[::2].tolist(), changes[1::2].tolist(), strict=True):
         yield grid.slide_px(begin), enlarged_rows(stored, grid, start, stop, slice(begin, end)) > _HALF
+
+
+def is_in_squares(grid: TileGrid) -> bool:
+    """Whether a map pixel is whole pixels of the slide, several, and squares by themselves are exact."""
+    return grid.scale.numerator == 1 and grid.scale < 1 and _interpolates_exactly(grid)
 
 
 def _interpolates_exactly(grid: TileGrid) -> bool:

@@ -13,41 +13,35 @@ import itertools
 import tempfile
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from medbench.core.files import atomic_path, read_json, sha256_json, write_json
+from medbench.core.files import sha256_json
 from medbench.core.machine import usable_cores
 from medbench.core.progress import Progress, SilentProgress
 from medbench.core.sample import Prediction, Sample
-from medbench.core.slides import Slide, SlideSettings, StoredMask
-from medbench.inference.enlarging import above_half
+from medbench.core.slides import ListedMask, Slide, SlideSettings, StoredMask
+from medbench.inference.enlarging import above_half, is_in_squares
+from medbench.inference.map_objects import MapObjects
+from medbench.inference.map_rows import MapRows
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import NetworkPredictor, foreground_255
 from medbench.inference.tile_reading import TileReader
-from medbench.inference.tiles import ONE, TileGrid, tile_grid, wanted_tiles
+from medbench.inference.tiles import TileGrid, tile_grid, wanted_tiles
 from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.slides import SlideImage, open_slide
 
 CPU_BATCH_PIXELS = 1 << 20
 MOST_THREADS = 4
 """That read tiles or enlarge bands at once: each holds copies of its own, so memory grows with them."""
-_SHIFT = 16
 
 Band = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """State of an unfinished slide: finished rows of tiles, and sums that the next row continues."""
-
-    rows_done: int
-    carried: npt.NDArray[np.uint32]
 
 
 class SlidePredictor:
@@ -88,17 +82,13 @@ class SlidePredictor:
         """
         if sample.slide is None:
             return self.network.predict(sample)
-        folder = self.work / sample.case.id
-        mask = StoredMask(folder / "mask.raw", sample.slide.shape)
-        if not (folder / "done.json").exists() or not self._same(folder, sample.slide):
-            grid = tile_grid(sample.slide.shape, self.settings, self.network.contract.size)
-            with open_slide(sample.slide.path, factor=sample.slide.factor) as image:
-                tissue = self._tissue(image)
-                self._fill_map(image, grid, tissue, folder, sample)
-            with self._timed("postprocess"):
-                self._finish(grid, tissue, folder, mask)
-            write_json(folder / "done.json", {"slide": self._identity(sample.slide)})
-        return Prediction({"label_map": mask})
+        slide, folder = sample.slide, self.work / sample.case.id
+        grid = tile_grid(slide.shape, self.settings, self.network.contract.size)
+        with open_slide(slide.path, factor=slide.factor) as image:
+            tissue = self._tissue(image)
+            self._fill_map(image, grid, tissue, folder, sample)
+        with self._timed("postprocess"):
+            return Prediction({"label_map": self._finish(grid, tissue, folder)})
 
     def _tissue(self, image: SlideImage) -> npt.NDArray[np.bool_]:
         with self._timed("preprocess"):
@@ -115,9 +105,6 @@ class SlidePredictor:
             ]
         )  # fmt: skip
 
-    def _same(self, folder: Path, slide: Slide) -> bool:
-        return bool(read_json(folder / "done.json")["slide"] == self._identity(slide))
-
     def _fill_map(
         self,
         image: SlideImage,
@@ -128,52 +115,32 @@ class SlidePredictor:
     ) -> None:
         """Predict the rows of tiles that the folder does not hold."""
         assert sample.slide is not None
-        identity = self._identity(sample.slide)
-        state = self._resumed(folder, grid, identity)
+        rows = MapRows(folder, grid, self._identity(sample.slide))
         tile_columns = list(wanted_tiles(grid, tissue, CELL))
         counts = [len(columns) for columns in tile_columns]
-        self.progress.start_part(f"{sample.case.id} tiles", sum(counts), sum(counts[: state.rows_done]))
-        rows, stored = grid.counts[0], StoredMask(folder / "map.raw", grid.map_shape)
+        self.progress.start_part(f"{sample.case.id} tiles", sum(counts), sum(counts[: rows.done]))
         size = self._batch_size(grid)
         batches = [
             [columns[first : first + size] for first in range(0, len(columns), size)]
             for columns in tile_columns
         ]
-        prepared = self._prepared(image, grid, batches, state.rows_done)
-        for row in range(state.rows_done, rows):
-            sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
-            sums[: grid.blend] = state.carried
-            with ThreadPoolExecutor(1) as behind:
-                added: Future[None] | None = None
+        first = rows.done
+        prepared = self._prepared(image, grid, batches, first)
+        with ThreadPoolExecutor(1) as behind:
+            last: Future[None] | None = None
+            for row in range(first, grid.counts[0]):
                 for columns in batches[row]:
                     tiles = self._predicted(next(prepared), grid)
-                    if added is not None:
-                        added.result()
-                    added = behind.submit(self._add, sums, tiles, grid, row, columns)
+                    if last is not None:
+                        last.result()
+                    last = behind.submit(self._timed_call, rows.add, tiles, columns)
                     self.progress.advance_part(len(columns))
-                if added is not None:
-                    added.result()
-            last = row + 1 == rows
-            rows_to_store = sums if last else sums[: grid.step]
-            self._store(stored, rows_to_store, row * grid.step)
-            carried = np.zeros_like(state.carried) if last else sums[grid.step : grid.step + grid.blend]
-            state = _State(row + 1, np.ascontiguousarray(carried))
-            self._keep(folder, state, identity)
+                if last is not None:
+                    last.result()
+                last = behind.submit(self._timed_call, rows.end_row)
+            if last is not None:
+                last.result()
         self.progress.finish_part()
-
-    def _resumed(self, folder: Path, grid: TileGrid, identity: str) -> _State:
-        path = folder / "state.npz"
-        if path.exists():
-            with np.load(path, allow_pickle=False) as file:
-                if str(file["identity"]) == identity:
-                    return _State(int(file["rows_done"]), file["carried"])
-        StoredMask(folder / "map.raw", grid.map_shape).allocate()
-        return _State(0, np.zeros((grid.blend, grid.map_shape[1]), np.uint32))
-
-    @staticmethod
-    def _keep(folder: Path, state: _State, identity: str) -> None:
-        with atomic_path(folder / "state.npz") as temporary:
-            np.savez(temporary, identity=identity, rows_done=state.rows_done, carried=state.carried)
 
     def _prepared(
         self, image: SlideImage, grid: TileGrid, batches: Sequence[Sequence[Sequence[int]]], first: int
@@ -215,46 +182,25 @@ class SlidePredictor:
             return self.network.batch_size
         return max(1, min(self.network.batch_size, CPU_BATCH_PIXELS // grid.tile**2))
 
-    def _add(
-        self, sums: npt.NDArray[np.uint32], tiles: Band, grid: TileGrid, row: int, columns: Sequence[int]
-    ) -> None:
-        """Add a batch of tiles to the sums of their row, while the network answers the next batch."""
-        with self._timed("postprocess"):
-            down = grid.weights(row, grid.counts[0])
-            for column, tile in zip(columns, tiles, strict=True):
-                across, left = grid.weights(column, grid.counts[1]), column * grid.step
-                width = min(grid.span, sums.shape[1] - left)
-                weighted = tile[:, :width].astype(np.uint32)
-                weighted *= down[:, None]
-                weighted *= across[None, :width]
-                sums[:, left : left + width] += weighted
-
-    def _store(self, stored: StoredMask, sums: npt.NDArray[np.uint32], first: int) -> None:
-        with self._timed("postprocess"):
-            height = min(len(sums), stored.shape[0] - first)
-            if height > 0:
-                window = stored.window(first, first + height, "r+")
-                window[:] = (sums[:height] + np.uint32(ONE * ONE // 2)) >> _SHIFT
-                window.flush()
-
-    def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path, mask: StoredMask) -> None:
-        """Resize the map to the working level, threshold and clean it."""
+    def _finish(self, grid: TileGrid, tissue: npt.NDArray[np.bool_], folder: Path) -> ListedMask | StoredMask:
+        """The map at the working level, thresholded and cleaned."""
         stored = StoredMask(folder / "map.raw", grid.map_shape)
-        mask.allocate()
-
-        def threshold(band: tuple[int, int]) -> None:
-            start, stop = band
-            first, inside = above_half(stored, grid, start, stop)
-            if not inside.size:
-                return
-            window = mask.window(start, stop, "r+")
-            window[:, first : first + inside.shape[1]] = inside
-            _blank(window, tissue, start)
-            window.flush()
-
         with _workers() as workers:
+            if is_in_squares(grid):
+                objects = MapObjects(stored, grid, self.settings)
+                if objects.fit_into_memory():
+                    return objects.drawn(grid.shape, partial(blank, tissue), workers)
+            mask = StoredMask(folder / "mask.raw", grid.shape)
+            mask.allocate()
+            threshold = partial(_threshold, stored, grid, tissue, mask)
             deque(workers.map(threshold, mask.bands()), maxlen=0)
         clean(mask, min_object_px=self.settings.min_object_px, max_hole_px=self.settings.max_hole_px)
+        return mask
+
+    def _timed_call(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do some work beside the network's next batch."""
+        with self._timed("postprocess"):
+            work(*arguments)
 
     @contextlib.contextmanager
     def _timed(self, phase: str) -> Iterator[None]:
@@ -265,18 +211,34 @@ class SlidePredictor:
             self.time_s[phase] += time.perf_counter() - started
 
 
-def _blank(window: Band, tissue: npt.NDArray[np.bool_], start: int) -> None:
-    """Set pixels to 0 where there is no tissue, in rows of a mask that begin with row ``start``."""
-    row = start
-    while row < start + len(window):
-        cells = min(row // CELL, len(tissue) - 1)
-        stop = start + len(window) if cells + 1 == len(tissue) else (cells + 1) * CELL
-        outside = np.flatnonzero(np.diff(np.pad(~tissue[cells], 1).view(np.int8))) * CELL
-        if outside.size and outside[-1] == tissue.shape[1] * CELL:
-            outside[-1] = max(window.shape[1], int(outside[-1]))
-        for first, last in zip(outside[::2].tolist(), outside[1::2].tolist(), strict=True):
-            window[row - start : stop - start, first:last] = 0
-        row = stop
+def _threshold(
+    stored: StoredMask,
+    grid: TileGrid,
+    tissue: npt.NDArray[np.bool_],
+    mask: StoredMask,
+    band: tuple[int, int],
+) -> None:
+    """Write a band of rows of the mask: where the map exceeds one half on tissue."""
+    first, inside = above_half(stored, grid, *band)
+    if inside.size:
+        blank(tissue, inside, band[0], first)
+        mask.window(*band, "r+")[:, first : first + inside.shape[1]] = inside
+
+
+def blank(tissue: npt.NDArray[np.bool_], window: Band, top: int, left: int) -> None:
+    """Set pixels of a window of the mask to 0 where there is no tissue.
+
+    Args:
+        tissue: with a value for every cell of the slide; those at the end reach as far as the slide.
+        window: of the mask, changed in place.
+        top: its first row.
+        left: its first column.
+    """
+    rows = np.minimum(np.arange(top, top + len(window)) // CELL, len(tissue) - 1)
+    columns = np.minimum(np.arange(left, left + window.shape[1]) // CELL, tissue.shape[1] - 1)
+    cells = tissue[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if not cells.all():
+        window[~cells[rows - rows[0]][:, columns - columns[0]]] = 0
 
 
 def _workers() -> ThreadPoolExecutor:

@@ -25,14 +25,14 @@ def torch_settings(deterministic: bool, threads: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
+def tf32(allow: bool) -> Iterator[None]:
     """Allow CUDA's TF32 in products and convolutions of a block, or forbid it, then restore both."""
     import torch
 
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     try:
-        torch.set_float32_matmul_precision("high" if allowed else "highest")
-        torch.backends.cudnn.allow_tf32 = allowed
+        torch.set_float32_matmul_precision("high" if allow else "highest")
+        torch.backends.cudnn.allow_tf32 = allow
         yield
     finally:
         torch.set_float32_matmul_precision(before[0])

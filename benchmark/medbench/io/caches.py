@@ -96,9 +96,9 @@ def _intact(entry: Path, remember: bool) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def _checked(entry: Path, size: int, *_state: int) -> bool:
-    digest, left = hashlib.sha256(), size - _HASH_BYTES
+    digest, rest = hashlib.sha256(), size - _HASH_BYTES
     with open(entry, "rb") as stream:
-        while left > 0 and (piece := stream.read(min(_PIECE, left))):
+        while rest > 0 and (piece := stream.read(min(_PIECE, rest))):
             digest.update(piece)
-            left -= len(piece)
-        return left == 0 and stream.read() == digest.digest()
+            rest -= len(piece)
+        return rest == 0 and stream.read() == digest.digest()

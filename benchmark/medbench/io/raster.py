@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path
+from medbench.core.files import write_bytes
 from medbench.io.gate.admission import entrance
 from medbench.io.gate.decode import decode_image
 from medbench.io.gate.expected import Expected
@@ -125,8 +125,7 @@ def _write(path: Path, image: npt.NDArray[Any]) -> None:
     done, encoded = cv2.imencode(path.suffix, image)
     if not done:
         raise MedbenchError("file.unwritable", f"{path}: this file type cannot be encoded.", "Use .png.")
-    with atomic_path(path) as temporary:
-        encoded.tofile(temporary)
+    write_bytes(path, encoded.tobytes())
 
 
 def resize_image(image: npt.NDArray[Any], height: int, width: int) -> npt.NDArray[Any]:

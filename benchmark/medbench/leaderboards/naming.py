@@ -40,7 +40,7 @@ def marks(row: Row) -> list[str]:
         own.append("partly untrained")
     if (row.get("settings") or {}).get("substitute"):
         own.append("substitute")
-    own += [missed] if (missed := missed_budget(row)) else []
+    own += [shortfall] if (shortfall := missed_budget(row)) else []
     if row.get("subset"):
         own.append(f"subset {row['present_cases']} of {row['released_cases']}")
     return own

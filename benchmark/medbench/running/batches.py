@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TypeVar
 
 from medbench.running.call_engine import Done, Lost, in_turn, spread
 
-MOST_TOGETHER, SHARES = 32, 16
+MOST_TOGETHER, SHARES = 64, 12
 """Things that travel to a worker together, at most, and the share of what is left that one batch takes."""
 
 W = TypeVar("W")
@@ -25,10 +25,10 @@ def in_batches(
 
     Args:
         call: at the top of a module, or a partial of such a function, so that it travels by name.
-        works: things to work on, small values with paths.
+        works: things to work on, small values with paths; may be made when they are asked for.
         workers: number of threads, or an executor.
     """
-    due = list(_batches(works))
+    due: Iterable[Sequence[W]] = _batches(works)
     if workers == 1:
         yield from in_turn(call, due)
         return

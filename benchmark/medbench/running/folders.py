@@ -30,7 +30,6 @@ from medbench.running.pair_scores import (
     Packed,
     PairOrder,
     PairScores,
-    PairWork,
     score_pairs,
     scores_of_nothing,
     unknown_size,
@@ -123,7 +122,7 @@ def _refuse_without_spacing(
     pairs: Sequence[Pair], conventions: Sequence[Convention], settings: FolderSettings
 ) -> None:
     needs_spacing = settings.spacing is None and any(convention.needs_spacing for convention in conventions)
-    if needs_spacing and all(suffix_of(pair.reference) not in VOLUME_SUFFIXES for pair in pairs):
+    if needs_spacing and all(suffix_of(Path(pair.reference)) not in VOLUME_SUFFIXES for pair in pairs):
         needing = next(convention.id for convention in conventions if convention.needs_spacing)
         raise MedbenchError(
             "metric.spacing",
@@ -159,13 +158,15 @@ class _Scoring:
         """
         progress.start("scoring", len(self.pairs))
         results: dict[str, PairScores] = {}
-        by_name = {pair.name: pair for pair in self.pairs}
-        for name, result in self._scored([PairWork.of(pair, self.settings.labels) for pair in self.pairs]):
-            results[name] = result
-            reason = _reason(by_name[name], result)
+        given = self.settings.labels
+        for pair, result in self._scored(
+            self.pairs if given is None else [pair._replace(labels=given) for pair in self.pairs]
+        ):
+            results[pair.name] = result
+            reason = _reason(pair, result)
             if reason:
-                progress.say(f"{name}: {reason}")
-            progress.advance(1, name)
+                progress.say(f"{pair.name}: {reason}")
+            progress.advance(1, pair.name)
         progress.finish()
         self.labels = self._all_labels(results)
         length = "px" if self.settings.spacing == "pixel" else "mm"
@@ -174,18 +175,18 @@ class _Scoring:
         self._add_others(results)
         return [self._row(pair, results[pair.name]) for pair in self.pairs]
 
-    def _scored(self, works: Sequence[PairWork]) -> Iterator[tuple[str, PairScores]]:
+    def _scored(self, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, PairScores]]:
         """Scores as they come: in this thread, by threads, or by the workers of an executor."""
         order = PairOrder(
             [convention.id for convention in self.conventions],
             replace(self.settings, group_of=None, workers=1, labels=None),
             loaded_plugins(),
         )
-        for done in in_batches(partial(score_pairs, order), works, self.settings.workers):
+        for done in in_batches(partial(score_pairs, order), pairs, self.settings.workers):
             if isinstance(done.result, Lost):
-                yield done.order[0].name, PairScores((), Failure("worker.died", done.result.reason))
+                yield done.order[0], PairScores((), Failure("worker.died", done.result.reason))
             else:
-                yield from zip((work.name for work in done.order), done.result, strict=True)
+                yield from zip(done.order, done.result, strict=True)
 
     def _all_labels(self, results: Mapping[str, PairScores]) -> Sequence[int]:
         if self.settings.labels is not None:
@@ -199,14 +200,14 @@ class _Scoring:
 
     def _add_others(self, results: dict[str, PairScores]) -> None:
         """Score labels that a prediction has and its own reference lacks, but another reference has."""
-        works = [
-            PairWork.of(pair, labels)
+        again = [
+            pair._replace(labels=labels)
             for pair in self.pairs
             if (labels := [label for label in self.labels if label in results[pair.name].others])
         ]
-        for name, more in self._scored(works):
-            own = results[name]
-            results[name] = own._replace(
+        for pair, more in self._scored(again):
+            own = results[pair.name]
+            results[pair.name] = own._replace(
                 failure=more.failure, scores={**own.scores, **more.scores}, sound=own.sound and more.sound
             )
 

@@ -191,7 +191,7 @@ class FoldedJob:
     def model_record(self, places: Places) -> ModelRecord:
         """The record's facts of the networks: those in common, and each one's split, seed and weights."""
         facts = self.setup.weights.facts
-        shared = {
+        common = {
             name: value for name, value in facts.items() if name not in ("split", "manifest_sha256", "seed")
         }
         each = [
@@ -207,7 +207,7 @@ class FoldedJob:
         ]
         folds = {"split": self.split} if self.challenge.release.parts(self.split) else {}
         minutes = [own for setup in self._all for own in setup.weights.cpu_minutes]
-        how = how_trained(self.network, {**shared, **folds})
+        how = how_trained(self.network, {**common, **folds})
         return ModelRecord(
             name=self.network.name,
             title=printable(self.network.entry.title),
@@ -216,7 +216,7 @@ class FoldedJob:
             weights=self.setup.weights.kind,
             weights_sha256=self.weights_sha256,
             untrained_parts=self.setup.untrained_parts(),
-            training=places.hide_all({**shared, **how, **took(minutes), "networks": each}) if facts else None,
+            training=places.hide_all({**common, **how, **took(minutes), "networks": each}) if facts else None,
         )
 
 

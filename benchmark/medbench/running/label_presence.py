@@ -29,7 +29,7 @@ def refuse_absent_labels(references: Path, labels: Sequence[int]) -> None:
     """
     held: set[int] = set()
     for pair in pair_files(references, references).pairs:
-        volume = guarded(pair.name, partial(read_labels, pair.reference))
+        volume = guarded(pair.name, partial(read_labels, Path(pair.reference)))
         if isinstance(volume, Volume):
             held |= set(label_values(volume.array).tolist())
         if held & {*labels}:

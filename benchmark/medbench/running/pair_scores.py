@@ -35,32 +35,6 @@ Packed = float | Score
 """A score; one that is a value and no more, as that value."""
 
 
-class PairWork(NamedTuple):
-    """A pair to score, as text, which travels in a third of the time of paths.
-
-    Attributes:
-        name: of the pair.
-        reference: path of the reference.
-        prediction: path of the prediction; ``None`` where there is none.
-        failure: why the pair cannot be read at all.
-        root: folder that the prediction may not leave.
-        labels: labels to score; those of the reference but 0 if ``None``.
-    """
-
-    name: str
-    reference: str
-    prediction: str | None
-    failure: Failure | None
-    root: str | None
-    labels: Sequence[int] | None
-
-    @classmethod
-    def of(cls, pair: Pair, labels: Sequence[int] | None) -> PairWork:
-        """The work on a pair."""
-        prediction, root = (None if path is None else str(path) for path in (pair.prediction, pair.root))
-        return cls(pair.name, str(pair.reference), prediction, pair.failure, root, labels)
-
-
 class PairScores(NamedTuple):
     """Labels and scores of a pair.
 
@@ -100,12 +74,12 @@ class PairOrder:
     plugins: Sequence[Path]
 
 
-def score_pairs(order: PairOrder, pairs: Sequence[PairWork]) -> list[PairScores]:
+def score_pairs(order: PairOrder, pairs: Sequence[Pair]) -> list[PairScores]:
     """Scores of pairs, in any process."""
     for path in order.plugins:
         load_plugin(path)
     conventions = [metric(name) for name in order.metrics]
-    return [_of_pair(order.settings, conventions, work) for work in pairs]
+    return [_of_pair(order.settings, conventions, pair) for pair in pairs]
 
 
 def packed(score: Score) -> Packed:
@@ -138,35 +112,35 @@ def _answerable(conventions: Sequence[Convention], spacing: Any) -> Sequence[Con
     return conventions if spacing is not None else [one for one in conventions if not one.needs_spacing]
 
 
-def _of_pair(settings: FolderSettings, conventions: Sequence[Convention], work: PairWork) -> PairScores:
-    finds_labels = work.labels is None
-    unread = work.failure is not None or work.prediction is None
+def _of_pair(settings: FolderSettings, conventions: Sequence[Convention], pair: Pair) -> PairScores:
+    finds_labels = pair.labels is None
+    unread = pair.failure is not None or pair.prediction is None
     if unread and not finds_labels:
-        return PairScores((), work.failure)
-    reference = guarded(work.name, partial(read_labels, Path(work.reference)))
+        return PairScores((), pair.failure)
+    reference = guarded(pair.name, partial(read_labels, Path(pair.reference)))
     if isinstance(reference, Failure):
-        return PairScores((), work.failure if unread else reference)
-    failure = work.failure
+        return PairScores((), pair.failure if unread else reference)
+    failure = pair.failure
     if not unread:
-        scores = guarded(work.name, lambda: _scored(settings, conventions, work, reference))
+        scores = guarded(pair.name, lambda: _scored(settings, conventions, pair, reference))
         if not isinstance(scores, Failure):
             return scores
         failure = scores
-    labels = guarded(work.name, lambda: label_values(reference.array).tolist()) if finds_labels else []
+    labels = guarded(pair.name, lambda: label_values(reference.array).tolist()) if finds_labels else []
     own = () if isinstance(labels, Failure) else tuple(int(label) for label in labels if label)
     return PairScores(own, failure)
 
 
 def _scored(
-    settings: FolderSettings, conventions: Sequence[Convention], work: PairWork, reference: Volume
+    settings: FolderSettings, conventions: Sequence[Convention], pair: Pair, reference: Volume
 ) -> PairScores:
-    prediction = _read_prediction(work, reference, settings.resample_to_reference)
+    prediction = _read_prediction(pair, reference, settings.resample_to_reference)
     spacing = settings.spacing if settings.spacing is not None else reference.spacing
     maps = LabelMaps(reference.array, prediction.array)
-    own, others = _labels_of(maps.histogram) if work.labels is None else ((), {})
-    labels = own if work.labels is None else work.labels
+    own, others = _labels_of(maps.histogram) if pair.labels is None else ((), {})
+    labels = own if pair.labels is None else pair.labels
     by_label = evaluate_maps(maps, _answerable(conventions, spacing), labels, spacing, empty=settings.empty)
-    unknown = unknown_size(work.reference) if spacing is None else None
+    unknown = unknown_size(pair.reference) if spacing is None else None
     scores = {
         label: [packed(by_label[str(label)].get(one.id, unknown)) for one in conventions]  # type: ignore[arg-type]
         for label in labels
@@ -195,12 +169,12 @@ def _labels_of(histogram: JointHistogram) -> tuple[tuple[int, ...], dict[int, in
     return tuple(own), others
 
 
-def _read_prediction(work: PairWork, reference: Volume, resample: bool) -> Volume:
-    assert work.prediction is not None
-    path = Path(work.prediction)
+def _read_prediction(pair: Pair, reference: Volume, resample: bool) -> Volume:
+    assert pair.prediction is not None
+    path = Path(pair.prediction)
     if resample:
-        return resample_labels(path, Path(work.reference))
-    root = None if work.root is None else Path(work.root)
+        return resample_labels(path, Path(pair.reference))
+    root = None if pair.root is None else Path(pair.root)
     prediction = read_labels(path, root=root, expected=handed_in(reference.shape))
-    check_geometry(reference, prediction, work.name, advice=GEOMETRY_ADVICE)
+    check_geometry(reference, prediction, pair.name, advice=GEOMETRY_ADVICE)
     return prediction

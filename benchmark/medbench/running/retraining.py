@@ -37,10 +37,10 @@ def took(cpu_minutes: Sequence[float]) -> dict[str, Any]:
 def recipe_changes(challenge: Challenge, network: NetworkPlan, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a training's recipe that differ from those of its name today; all where that is gone."""
     try:
-        named = recipe_for(challenge, network, recipe["name"]).as_json()
+        settings = recipe_for(challenge, network, recipe["name"]).as_json()
     except MedbenchError:
-        named = {}
-    plain, own = json.loads(json.dumps([recipe, named]))
+        settings = {}
+    plain, own = json.loads(json.dumps([recipe, settings]))
     return {
         name: value
         for name, value in plain.items()

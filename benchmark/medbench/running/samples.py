@@ -71,7 +71,7 @@ def sample_folder(
     mark: dict[str, Any] = {"challenge": challenge.release.data_set, "sample_version": version}
     mark |= {"options": settings} if settings else {}
     mark["note"] = "synthetic, drawn by medbench"
-    if _marks(folder) == mark and not _fault(folder, expected=True):
+    if _marks(folder) == mark and not _fault(folder, must_list=True):
         return folder
     if target is not None and folder.exists() and any(folder.iterdir()):
         raise MedbenchError(
@@ -113,7 +113,7 @@ def image_hashes(challenge: Challenge, folder: Path) -> list[str]:
 
 @functools.cache
 def _known_images() -> frozenset[tuple[int, str]]:
-    entries = [entry for listed in read_json(HASHES).values() for entry in listed] if HASHES.exists() else []
+    entries = [entry for group in read_json(HASHES).values() for entry in group] if HASHES.exists() else []
     return frozenset((int(size), digest) for size, _, digest in (entry.partition(":") for entry in entries))
 
 
@@ -128,25 +128,25 @@ def _marks(folder: Path) -> dict[str, Any] | None:
     return {name: value for name, value in mark.items() if name != "files"}
 
 
-def _fault(folder: Path, expected: bool = False) -> str:
+def _fault(folder: Path, must_list: bool = False) -> str:
     """The first file that is not as the marker lists it; empty where all are.
 
-    Markers from before files were listed are taken as they are, unless ``expected``.
+    Markers from before files were listed are taken as they are, unless ``must_list``.
     """
     try:
         mark = read_json(folder / MARKER)
-        listed = mark.get("files")
-        if listed is None:
-            return f"{MARKER} lists no files" if expected else ""
-        hashes = {str(name): str(digest) for name, digest in listed.items()}
+        files = mark.get("files")
+        if files is None:
+            return f"{MARKER} lists no files" if must_list else ""
+        hashes = {str(name): str(digest) for name, digest in files.items()}
     except (OSError, ValueError, AttributeError):
         return f"{MARKER} cannot be read"
     present = file_hashes(folder)
     absent = next((name for name in hashes if name not in present), None)
     if absent is not None:
         return f"{absent} is missing"
-    changed = next((name for name, digest in hashes.items() if present[name] != digest), None)
-    return f"{changed} was changed" if changed is not None else ""
+    edited_name = next((name for name, digest in hashes.items() if present[name] != digest), None)
+    return f"{edited_name} was changed" if edited_name is not None else ""
 
 
 def _sized_files(folder: Path) -> Iterator[tuple[Path, int]]:

@@ -167,12 +167,12 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
         MedbenchError: ``weights.other_labels`` with both lists.
     """
     facts = weights.facts
-    learnt = facts.get("classes")
-    if learnt is None:
+    classes = facts.get("classes")
+    if classes is None:
         if facts.get("challenge") in (None, challenge.name):
             return
-        learnt = _demands_of(facts["challenge"])
-    differing = differing_classes(learnt, challenge)
+        classes = _demands_of(facts["challenge"])
+    differing = differing_classes(classes, challenge)
     if differing is not None:
         other, own = differing
         raise MedbenchError(

@@ -202,6 +202,6 @@ def _check_clusters(network: PretrainingNetwork, data: Batches, recipe: Pretrain
     if network.alignment.guidance != "clusters":
         return
     dataset: Any = data.dataset
-    counts = [max(dataset.tokens[index].sentence_index) for index in data.training]
+    counts = [max(0, *dataset.tokens[index].sentence_index) for index in data.training]
     pairs = min(recipe.batch_size, len(counts))
     check_sentences(int(pairs * sum(counts) / len(counts)), len(network.alignment.clusters.centroid))
