@@ -110,8 +110,8 @@ def squares_at(stored: StoredMask, rows: tuple[int, int], columns: tuple[int, in
     outermost pixels repeat.
     """
     height, width = stored.shape
-    values = stored.window(max(rows[0] - 1, 0), min(rows[1], height))
-    values = values[:, max(columns[0] - 1, 0) : min(columns[1], width)]
+    band = stored.window(max(rows[0] - 1, 0), min(rows[1], height))
+    values = band[:, max(columns[0] - 1, 0) : min(columns[1], width)]
     around = (
         (int(rows[0] == 0), int(rows[1] > height)),
         (int(columns[0] == 0), int(columns[1] > width)),
