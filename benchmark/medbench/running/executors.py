@@ -256,8 +256,8 @@ class _Call:
         """Take the result of the call in a slot's process; whether the process died of it."""
         try:
             error = inner.exception()
-        except CancelledError as cancelled:
-            error = cancelled
+        except CancelledError as cancellation:
+            error = cancellation
         if error is None:
             self.future.set_result(inner.result())
         else:

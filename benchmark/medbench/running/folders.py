@@ -91,12 +91,12 @@ def evaluate_folders(
     settings = FolderSettings(**keywords)
     conventions = [metric(name) for name in metric_ids]
     with _opened(Path(predictions)) as folder:
-        paired = pair_files(Path(references), folder, settings.rename)
-        _refuse_without_spacing(paired.pairs, conventions, settings)
-        scoring = _Scoring(paired.pairs, conventions, settings)
+        file_pairs = pair_files(Path(references), folder, settings.rename)
+        _refuse_without_spacing(file_pairs.pairs, conventions, settings)
+        scoring = _Scoring(file_pairs.pairs, conventions, settings)
         rows = scoring.rows(progress or SilentProgress())
         rows = [row.renamed(str(folder), str(predictions)) for row in rows]
-        notes = [note.replace(str(folder), str(predictions)) for note in paired.notes]
+        notes = [note.replace(str(folder), str(predictions)) for note in file_pairs.notes]
     if output is not None:
         write_json_lines(Path(output), [row.as_json() for row in rows])
     scoring.refuse_contradictions()
@@ -158,9 +158,9 @@ class _Scoring:
         """
         progress.start("scoring", len(self.pairs))
         results: dict[str, PairScores] = {}
-        given = self.settings.labels
+        labels = self.settings.labels
         for pair, result in self._scored(
-            self.pairs if given is None else [pair._replace(labels=given) for pair in self.pairs]
+            self.pairs if labels is None else [pair._replace(labels=labels) for pair in self.pairs]
         ):
             results[pair.name] = result
             reason = _reason(pair, result)
@@ -182,11 +182,11 @@ class _Scoring:
             replace(self.settings, group_of=None, workers=1, labels=None),
             loaded_plugins(),
         )
-        for done in in_batches(partial(score_pairs, order), pairs, self.settings.workers):
-            if isinstance(done.result, Lost):
-                yield done.order[0], PairScores((), Failure("worker.died", done.result.reason))
+        for batch in in_batches(partial(score_pairs, order), pairs, self.settings.workers):
+            if isinstance(batch.result, Lost):
+                yield batch.order[0], PairScores((), Failure("worker.died", batch.result.reason))
             else:
-                yield from zip(done.order, done.result, strict=True)
+                yield from zip(batch.order, batch.result, strict=True)
 
     def _all_labels(self, results: Mapping[str, PairScores]) -> Sequence[int]:
         if self.settings.labels is not None:
@@ -229,8 +229,8 @@ class _Scoring:
             text = listed_values(strange, prod(result.shape))
             evidence[STRANGE] = f"label {text} is in no reference"
         by_label = [result.scores.get(label) or self._of_nothing(pair, result) for label in self.labels]
-        packed = (value for of_label in by_label for value in of_label)
-        scores = {name: unpacked_score(value) for name, value in zip(self._names, packed, strict=True)}
+        values = (value for of_label in by_label for value in of_label)
+        scores = {name: unpacked_score(value) for name, value in zip(self._names, values, strict=True)}
         row = CaseRow(pair.name, group, "ok", scores, evidence)
         if not result.sound or len(result.scores) < len(self.labels):
             self._unproven.append(row)
@@ -256,9 +256,9 @@ class _Scoring:
             self._nothing[size] = scores_of_nothing(
                 result.shape, result.spacing, self.conventions, self.settings.empty
             )
-        known = self._nothing[size]
+        scores = self._nothing[size]
         unknown = unknown_size(pair.reference)
-        return [known.get(one.id, unknown) for one in self.conventions]
+        return [scores.get(one.id, unknown) for one in self.conventions]
 
 
 def _reason(pair: Pair, result: PairScores) -> str:
