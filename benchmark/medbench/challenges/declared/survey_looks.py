@@ -10,6 +10,7 @@ import numpy as np
 
 from medbench.challenges.declared.splits import named
 from medbench.challenges.declared.survey_coco import Survey
+from medbench.core.errors import MedbenchError
 from medbench.core.guard import Failure, guarded
 from medbench.core.label_values import label_values
 from medbench.io import images, raster
@@ -24,13 +25,14 @@ def add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) -
         result.entries |= {"modalities": ["image"], "spacing": "file"}
     else:
         _add_channels(result, first_pictures)
-    values = Counter[int]()
+    values, failures = Counter[int](), list[Failure]()
     for path in first_masks:
         labels = guarded(path.name, lambda path=path: images.read_labels(path))  # type: ignore[misc]
         if isinstance(labels, Failure):
-            result.faults.append(labels.reason)
+            failures.append(labels)
         else:
             values.update({int(value): 1 for value in label_values(labels.array)})
+    _add_failures(result, failures, len(first_masks), "mask")
     structures = sorted(value for value in values if value)
     if len(structures) > 1 and max(structures) == 255 and len(structures) > 8:
         result.entries |= {"labels": {"structure": 255}, "threshold": 127}
@@ -43,16 +45,32 @@ def add_looks(result: Survey, pictures: Iterable[Path], masks: Iterable[Path]) -
     result.lines.append(f"Masks hold the values {', '.join(map(str, sorted(values)))}.")
 
 
+def _add_failures(result: Survey, failures: Sequence[Failure], count: int, what: str) -> None:
+    """Files that cannot be read, among the faults.
+
+    Raises:
+        MedbenchError: where none of the files can be read.
+    """
+    if failures:
+        first = failures[0]
+        text = f"{len(failures)} of {count} {what}s cannot be read, the first: {first.reason}"
+        if len(failures) == count:
+            raise MedbenchError(first.code, text, first.hint)
+        result.faults.append(f"{text} {first.hint}".rstrip())
+
+
 def _add_channels(result: Survey, pictures: Sequence[Path]) -> None:
     channels: dict[int, list[str]] = {}
+    failures: list[Failure] = []
     deep = False
     for path in pictures:
         image = guarded(path.name, lambda path=path: raster.read_image(path))  # type: ignore[misc]
         if isinstance(image, Failure):
-            result.faults.append(image.reason)
+            failures.append(image)
             continue
         channels.setdefault(1 if image.ndim == 2 else image.shape[2], []).append(path.name)
         deep = deep or image.dtype != np.uint8
+    _add_failures(result, failures, len(pictures), "image")
     if len(channels) > 1:
         fewer = min(channels.values(), key=len)
         parts = " and ".join(f"{len(files)} with {count}" for count, files in sorted(channels.items()))
