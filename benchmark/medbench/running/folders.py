@@ -224,7 +224,9 @@ class _Scoring:
                 pair.name, group, "missing", dict.fromkeys(self.specs, Score.missing(reason)), {}, reason
             )
         evidence: dict[str, Any] = {FLAGS: result.suspicions} if result.suspicions else {}
-        strange = {label: count for label, count in result.others.items() if label not in result.scores}
+        strange: dict[float, int] = {
+            label: count for label, count in result.others.items() if label not in result.scores
+        }
         if strange:
             text = listed_values(strange, prod(result.shape))
             evidence[STRANGE] = f"label {text} is in no reference"
