@@ -139,3 +139,30 @@ def test_palette_masks_are_refused_with_the_reason(place):
     _pair(place / "png/images/3.png", place / "png/masks/3.png", 3)
     declared = declare(place / "png", "ours")
     assert sum("9 of 10 masks cannot be read" in line for line in declared.lines) == 1
+
+
+def test_label_values_beyond_a_byte_and_values_of_deep_images(place):
+    import tifffile
+
+    for index in range(10):
+        _pair(place / f"png/images/{index}.tif", place / f"png/masks/{index}.png", index)
+        tifffile.imwrite(
+            place / f"png/images/{index}.tif", np.linspace(0, 1, 768, dtype=np.float32).reshape(24, 32)
+        )
+    declare(place / "png", "shares")
+    assert medbench.load_challenge("shares").release.declaration.values == (0, 1)
+    for index in range(10):
+        depth = np.linspace(-900, 2000.5, 768, dtype=np.float32).reshape(24, 32)
+        tifffile.imwrite(place / f"png/images/{index}.tif", depth)
+    lines = declare(place / "png", "depths").lines
+    assert any("hold values from -900 to 2000.5. values = [-900, 2001]" in line for line in lines)
+    cv2.imwrite(str(place / "png/masks/3.png"), np.full((24, 32), 1000, np.uint16))
+    with pytest.raises(MedbenchError, match=r"masks hold the values 255, 1000; label values are 0 to 255"):
+        declare(place / "png", "wrong")
+
+
+def test_imagestr_without_dataset_json_is_told(place):
+    (place / "Task/imagesTr").mkdir(parents=True)
+    (place / "Task/imagesTr/a_0000.nii.gz").write_bytes(b"")
+    with pytest.raises(MedbenchError, match=r"has imagesTr, .* and no dataset\.json"):
+        declare(place / "Task")

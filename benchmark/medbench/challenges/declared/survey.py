@@ -48,6 +48,12 @@ def survey(folder: Path) -> Survey:
     for name in names:
         if Path(name).suffix.lower() in (".csv", ".tsv") and "/" not in name:
             read_own_table(folder / name)  # a table that cannot be read is the likely reason
+    if any(name.startswith("imagesTr/") for name in names):
+        raise MedbenchError(
+            "data.layout_unknown",
+            f"{folder}: has imagesTr, as nnU-Net and MSD lay data out, and no dataset.json.",
+            "Add dataset.json, which names the channels and the labels.",
+        )
     endings = Counter(images.suffix_of(Path(name)) for name in names).most_common(4)
     raise MedbenchError(
         "data.layout_unknown",
