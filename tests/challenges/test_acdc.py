@@ -24,8 +24,8 @@ def prepared(sample):
 
 
 @pytest.mark.slow
-def test_the_contract_is_kept(prepared, tmp_path):
-    check_with("acdc", prepared, tmp_path)
+def test_the_contract_is_kept(prepared, tmp_path, full):
+    check_with("acdc", prepared, tmp_path, full)
 
 
 def test_the_lineages_layout(prepared, tmp_path):

@@ -45,14 +45,14 @@ def refuse_unequal(sizes: Iterable[tuple[Path, Sequence[int], Sequence[int]]]) -
         return
     if len(others) == 1:
         check_size(*others[0])
-    shown = [
+    examples = [
         f"{mask.name} ({size_text(own)}, its image {size_text(due)})"
         for mask, own, due in others[:MOST_NAMED]
     ]
     more = ", …" if len(others) > MOST_NAMED else ""
     words = (
         f"{others[0][0].parent}: {len(others)} masks are of another size than their image: "
-        f"{', '.join(shown)}{more}."
+        f"{', '.join(examples)}{more}."
     )
     raise MedbenchError("data.size_mismatch", words, OTHER_SIZE)
 

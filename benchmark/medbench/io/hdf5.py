@@ -37,9 +37,9 @@ def read_arrays(
             arrays of the file.
     """
     suffix = _known_suffix(path)
-    with entrance(path, "arrays", root=root, expected=expected) as admitted:
+    with entrance(path, "arrays", root=root, expected=expected) as file:
         read = read_npz if suffix == ".npz" else read_datasets
-        arrays, there = read(admitted.content, names, admitted.budget_bytes)
+        arrays, there = read(file.content, names, file.budget_bytes)
         _check_names(path, names, there)
         return {name: arrays[name] for name in names}
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from medbench.core.case import Volume
 from medbench.core.errors import MedbenchError
-from medbench.core.files import atomic_path
+from medbench.core.files import write_bytes
 from medbench.io.gate.admission import suffix_of
 
 _LEVEL = 6
@@ -54,8 +54,7 @@ def write_volume(path: Path, volume: Volume) -> None:
             "Give integers or floating-point numbers, 2 to 4 axes.",
         )
     content = encode(array.astype(array.dtype.newbyteorder("<"), copy=False), volume)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(path, content)
 
 
 def _n_spatial(volume: Volume) -> int:

@@ -95,11 +95,11 @@ def declare(
     lines = [f"{folder}: {line}" for line in sentences] + [f"error: {fault}" for fault in result.faults]
     counts = ", ".join(f"{split} {len(ids)}" for split, ids in splits.items())
     alone = sum(not item.group for item in cases) if declaration.group else 0
-    kept = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
+    place = f", kept in {declaration.splits_file.name}" if declaration.splits_file.exists() else ""
     if alone:
         lines.append(f"warning: {alone} of {len(cases)} cases match no group: each is a group of its own")
     lines += [
-        f"splits: {counts}{kept}",
+        f"splits: {counts}{place}",
         f"metrics: {', '.join(entries['metrics'])} ('medbench metrics show ID' defines each)",
         f"written: [data.{name}] in {path}",
         f"next: medbench data check {name}",
@@ -113,10 +113,10 @@ def _entries(result: Survey, wishes: Wishes) -> dict[str, Any]:
     entries = dict(result.entries)
     if wishes.labels:
         own = entries.get("labels")
-        named = {0, *wishes.labels.values()}
-        unnamed = sorted({*own.values()} - named) if isinstance(own, dict) else []
-        if unnamed:
-            values = ", ".join(map(str, unnamed))
+        values_with_name = {0, *wishes.labels.values()}
+        values_without_name = sorted({*own.values()} - values_with_name) if isinstance(own, dict) else []
+        if values_without_name:
+            values = ", ".join(map(str, values_without_name))
             result.faults.append(f"Masks hold values that no name has: {values}. Name them too: --labels.")
         entries["labels"] = dict(wishes.labels)
     if wishes.group is not None:

@@ -58,6 +58,14 @@ class Weights:
         """Facts that a MedBench training recorded in the file; empty for fresh weights and foreign files."""
         return {} if self.checkpoint is None else self.checkpoint.facts
 
+    @property
+    def cpu_minutes(self) -> list[float]:
+        """CPU minutes of the training that left the weights; empty where that is not on record."""
+        from medbench.training.fit import training_summary
+
+        summary = training_summary(self.path.parent) if self.path and self.kind == "trained" else None
+        return [round(summary["cpu_s"] / 60, 3)] if summary and "cpu_s" in summary else []
+
 
 def read_weights(
     path: Path,
@@ -160,12 +168,12 @@ def refuse_other_classes(challenge: Challenge, weights: Weights) -> None:
         MedbenchError: ``weights.other_labels`` with both lists.
     """
     facts = weights.facts
-    learnt = facts.get("classes")
-    if learnt is None:
+    classes = facts.get("classes")
+    if classes is None:
         if facts.get("challenge") in (None, challenge.name):
             return
-        learnt = _demands_of(facts["challenge"])
-    differing = differing_classes(learnt, challenge)
+        classes = _demands_of(facts["challenge"])
+    differing = differing_classes(classes, challenge)
     if differing is not None:
         other, own = differing
         raise MedbenchError(

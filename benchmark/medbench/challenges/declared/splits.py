@@ -51,9 +51,9 @@ def split_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, S
         return _given_ids(declaration, items)
     if declaration.splits_file.exists():
         return _kept(declaration)
-    drawn = _drawn(declaration, items)
-    _write(declaration, drawn)
-    return drawn
+    splits = _drawn(declaration, items)
+    _write(declaration, splits)
+    return splits
 
 
 def _given_ids(declaration: Declaration, items: Sequence[Item]) -> Mapping[str, Sequence[str]]:
@@ -150,14 +150,14 @@ def _kept(declaration: Declaration) -> dict[str, list[str]]:
     anew = "take the splits of the data" if declaration.splits.rule == "given" else "draw anew"
     hint = f"Restore {path.name}; to {anew}, remove it: scores before and after are then of other splits."
     try:
-        kept: dict[str, Any] = read_json(path)
-        splits: dict[str, list[str]] = kept["splits"]
-        sound = kept["sha256"] == sha256_json(splits)
+        content: dict[str, Any] = read_json(path)
+        splits: dict[str, list[str]] = content["splits"]
+        sound = content["sha256"] == sha256_json(splits)
     except (ValueError, KeyError, TypeError) as error:
         raise MedbenchError("splits.changed", f"{path}: cannot be read as splits.", hint) from error
     if not sound:
         raise MedbenchError("splits.changed", f"{path}: its cases are not those of its hash.", hint)
-    was = {key: value for key, value in kept.items() if key not in ("splits", "sha256")}
+    was = {key: value for key, value in content.items() if key not in ("splits", "sha256")}
     if was != declaration.splits.as_json():
         raise MedbenchError(
             "splits.changed",
@@ -177,25 +177,25 @@ def _drawn(declaration: Declaration, items: Sequence[Item]) -> dict[str, list[st
     if rule.rule == "folds":
         if len(order) < rule.folds:
             raise _few(declaration, groups, f"{rule.folds} folds")
-        tested = {
+        folds = {
             fold: sorted(case for group in order[index :: rule.folds] for case in groups[group])
             for index, fold in enumerate(fold_names(declaration))
         }
         every = sorted(case for cases in groups.values() for case in cases)
-        return tested | {
+        return folds | {
             f"{fold}_train": [case for case in every if case not in set(cases)]
-            for fold, cases in tested.items()
+            for fold, cases in folds.items()
         }
     shares = {name: share for name, share in rule.shares.items() if share}
     counts = {name: max(1, round(share * len(order))) for name, share in shares.items()}
     if len(order) <= sum(counts.values()):
         raise _few(declaration, groups, " and ".join(("train", *counts)))
-    drawn: dict[str, list[str]] = {}
+    parts: dict[str, list[str]] = {}
     for name, count in counts.items():
-        drawn[name] = sorted(case for group in order[:count] for case in groups[group])
+        parts[name] = sorted(case for group in order[:count] for case in groups[group])
         order = order[count:]
     train = sorted(case for group in order for case in groups[group])
-    return {"train": train, **drawn}
+    return {"train": train, **parts}
 
 
 def _few(declaration: Declaration, groups: Mapping[str, Sequence[str]], what: str) -> MedbenchError:

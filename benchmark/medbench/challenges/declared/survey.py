@@ -80,26 +80,26 @@ def _data_set_json(folder: Path, names: Sequence[str]) -> Survey | None:
     layout = "nnunet" if not facts.training else "msd"
     result = Survey()
     suffix = facts.suffix if layout == "nnunet" else ".nii.gz"
-    labelled = [name for name in names if name.startswith("labelsTr/")]
-    tested = [name for name in names if name.startswith("labelsTs/")]
+    label_maps = [name for name in names if name.startswith("labelsTr/")]
+    test_maps = [name for name in names if name.startswith("labelsTs/")]
     result.entries = {"task": "segmentation", "layout": layout, "labels": dict(facts.labels)}
     if suffix in images.VOLUME_SUFFIXES:
         result.entries |= {"modalities": list(facts.modalities), "spacing": "file"}
     else:
         result.entries["spacing"] = "pixel"
     result.entries["splits"] = (
-        ["train", "test"] if tested else {"rule": "by group", "seed": 0, "test": 0.2, "val": 0.1}
+        ["train", "test"] if test_maps else {"rule": "by group", "seed": 0, "test": 0.2, "val": 0.1}
     )
-    unlabelled = [name for name in names if name.startswith("imagesTs/")] if not tested else []
+    test_images = [name for name in names if name.startswith("imagesTs/")] if not test_maps else []
     title = "nnU-Net's layout" if layout == "nnunet" else "MSD's layout"
     result.lines = [
-        f"{title}: {len(labelled)} label maps to learn from, {len(tested)} to test, "
+        f"{title}: {len(label_maps)} label maps to learn from, {len(test_maps)} to test, "
         f"modalities {', '.join(facts.modalities)}, labels {', '.join(facts.labels)}."
     ]
-    if unlabelled:
-        what = "file in imagesTs has" if len(unlabelled) == 1 else "files in imagesTs have"
-        left_out = "is" if len(unlabelled) == 1 else "are"
-        result.lines.append(f"{len(unlabelled)} {what} no labels and {left_out} left out.")
+    if test_images:
+        what = "file in imagesTs has" if len(test_images) == 1 else "files in imagesTs have"
+        left_out = "is" if len(test_images) == 1 else "are"
+        result.lines.append(f"{len(test_images)} {what} no labels and {left_out} left out.")
     return result
 
 

@@ -63,27 +63,27 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
     both = sorted(set(masks) & set(pictures), key=lambda key: pictures[key].name)
     if not both:
         return None
-    paired = [pictures[key] for key in both], [masks[key] for key in both]
-    templates = _templates(folder, paired)
+    pairs = [pictures[key] for key in both], [masks[key] for key in both]
+    templates = _templates(folder, pairs)
     result = Survey(lines=[f"{len(both)} images with masks, as {templates[0]} and {templates[1]}."])
     if GROUP in templates[0]:
         place = templates[0].split("/").index(GROUP)
-        groups = sorted({one.folders[place] for one in paired[0]})
+        groups = sorted({one.folders[place] for one in pairs[0]})
         result.groups.append(
             f"{len(groups)} folders are the groups, each kept in one split: {named(groups)}."
         )
         if len(groups) < FEW_GROUPS and len(both) >= MANY_IMAGES * len(groups):
             result.groups.append(
                 "These are few. Where a folder is a hospital and not a patient, name the patient by --group, "
-                f"a regular expression on names such as {groups[0]}/{paired[0][0].case}."
+                f"a regular expression on names such as {groups[0]}/{pairs[0][0].case}."
             )
     for own, other, what in ((pictures, masks, ("image", "mask")), (masks, pictures, ("mask", "image"))):
         alone = sorted(own[key].name for key in set(own) - set(other))
         if alone:
             have = f"{what[0]} has" if len(alone) == 1 else f"{what[0]}s have"
             result.faults.append(f"{len(alone)} {have} no {what[1]}: {named(alone)}.")
-    splits = sorted({one.split for one in paired[0] if one.split})
-    add_looks(result, *([folder / one.name for one in side] for side in paired))
+    splits = sorted({one.split for one in pairs[0] if one.split})
+    add_looks(result, *([folder / one.name for one in side] for side in pairs))
     result.entries = {
         "task": "segmentation", "layout": "folders", "images": templates[0], "masks": templates[1],
         **result.entries,
@@ -95,24 +95,24 @@ def survey_pairs(folder: Path, names: Sequence[str]) -> Survey | None:
 def _by_key(sides: _Sides) -> tuple[Mapping[_Key, _File], Mapping[_Key, _File]]:
     """Images and masks by split and case; by all folders that they share where cases repeat."""
     loose = [{(one.split, one.case): one for one in side} for side in sides]
-    if all(len(keyed) == len(side) for keyed, side in zip(loose, sides, strict=True)):
+    if all(len(index) == len(side) for index, side in zip(loose, sides, strict=True)):
         return loose[0], loose[1]
     pictures, masks = ({(one.apart, one.case): one for one in side} for side in sides)
     return pictures, masks
 
 
-def _templates(folder: Path, paired: _Sides) -> tuple[str, str]:
+def _templates(folder: Path, sides: _Sides) -> tuple[str, str]:
     """Templates of images and masks.
 
     Raises:
         MedbenchError: ``data.layout_unknown``.
     """
-    pictures, masks = (_template(side) for side in paired)
+    pictures, masks = (_template(side) for side in sides)
     if pictures is None or masks is None or (GROUP in pictures) != (GROUP in masks):
-        folders = sorted({"/".join(one.folders) for side in paired for one in side})
+        folders = sorted({"/".join(one.folders) for side in sides for one in side})
         raise MedbenchError(
             "data.layout_unknown",
-            f"{folder}: {len(paired[0])} images with masks lie in {len(folders)} folders ({named(folders)}), "
+            f"{folder}: {len(sides[0])} images with masks lie in {len(folders)} folders ({named(folders)}), "
             "which no one template names.",
             "Put them into images/ and masks/, with a folder a patient in both or above both, or declare "
             "them by a CSV of paths.",

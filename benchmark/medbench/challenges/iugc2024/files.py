@@ -50,10 +50,10 @@ def decode_mask(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
             table[list(coding)] = (0, 1, 2)
             array: npt.NDArray[np.uint8] = table[labels]
             return array
-    shown = counted(labels, ())
+    facts = counted(labels, ())
     raise MedbenchError(
         "data.label_unknown",
-        f"{name}: label values {shown} fit no mask coding.",
+        f"{name}: label values {facts} fit no mask coding.",
         "Use 0/1/2, 0/7/8 or 0/127/255 for background, pubic symphysis and fetal head.",
     )
 

@@ -38,7 +38,7 @@ def read_datasets(
             there = [name if isinstance(name, str) else name.decode("utf-8", "replace") for name in file]
             kinds = {name: file.get(name, getlink=True) for name in names if name in there}
             arrays = {}
-            held = 2 * len(content)
+            n_bytes = 2 * len(content)
             for name, link in kinds.items():
                 if not isinstance(link, h5py.HardLink):
                     raise Reject(
@@ -47,8 +47,8 @@ def read_datasets(
                 if not isinstance(file[name], h5py.Dataset):
                     there.remove(name)
                     continue
-                held += _check_dataset(name, file[name])
-                check_budget(held, budget_bytes)
+                n_bytes += _check_dataset(name, file[name])
+                check_budget(n_bytes, budget_bytes)
                 arrays[name] = np.asarray(file[name][()])
             return arrays, there
     except Reject:

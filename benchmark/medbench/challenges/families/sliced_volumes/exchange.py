@@ -108,11 +108,11 @@ class SlicedVolumeExchange(Exchange):
     def _checked(self, labels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint8]:
         """Predicted labels, the release's and nothing else."""
         structures = self.release.structures.values()
-        shown = counted(labels, [0, *structures])
-        if shown:
+        strangers = counted(labels, [0, *structures])
+        if strangers:
             raise MedbenchError(
                 "data.label_unknown",
-                f"{path}: holds the values {shown}, which are no labels 0 to {max(structures)}.",
+                f"{path}: holds the values {strangers}, which are no labels 0 to {max(structures)}.",
                 self.release.label_hint,
             )
         return labels.astype(np.uint8)

@@ -136,7 +136,7 @@ class Slices:
         files = self.case.inputs["image"], self.case.reference["labels"]
         states = [(state.st_size, state.st_mtime_ns) for state in (file.stat() for file in files)]
         entry = _place(self.cache, *files, size, *states)
-        plane, mask = caches.cached_array(entry, lambda: self._resized(size), mapped=True)[index]
+        plane, mask = caches.cached_array(entry, lambda: self._resized(size), memory_map=True)[index]
         grey = np.clip(plane, 0, 1)[..., np.newaxis]
         return np.repeat(grey, 3, axis=-1), mask.astype(np.uint8)
 
