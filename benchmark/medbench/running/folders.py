@@ -33,7 +33,6 @@ from medbench.running.pair_scores import (
     score_pairs,
     scores_of_nothing,
     unknown_size,
-    unpacked_score,
 )
 from medbench.running.pairs import Pair, pair_files
 from medbench.statistics.intervals import Aggregate, aggregate
@@ -238,7 +237,7 @@ class _Scoring:
             evidence[STRANGE] = f"label {text} is in no reference"
         by_label = [result.scores.get(label) or self._of_nothing(pair, result) for label in self.labels]
         values = (value for of_label in by_label for value in of_label)
-        scores = {name: unvalues_score(value) for name, value in zip(self._names, values, strict=True)}
+        scores = {name: unpacked_score(value) for name, value in zip(self._names, values, strict=True)}
         return CaseRow(pair.name, group, "ok", scores, evidence)
 
     def refuse_contradictions(self, rows: Sequence[CaseRow]) -> None:
