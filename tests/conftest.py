@@ -16,6 +16,7 @@ import pytest
 
 from golden_files import golden
 from medbench.core import plugins
+from warm_process import wait_for_no_disk
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 NOT_QUICK = ("browser", "docs", "nnunet", "plugins", "profiling", "submissions", "training")
@@ -25,6 +26,8 @@ ENGINE = ("tests/submissions/containers/", "tests/submissions/clients/")
 LONGEST_FIRST = (*ENGINE, "tests/docs/", "tests/nnunet/", "tests/submissions/", "tests/running/",
                  "tests/training/", "tests/profiling/")  # fmt: skip
 """Rooms in the order of their start: what waits for a disk or a process overlaps with what computes."""
+OWN_STEPS = ("exhaustive", "tutorial", "container")
+"""Markers of tests that the suite leaves out: ``--full`` runs all of them, ``-m`` those that it names."""
 
 
 def pytest_addoption(parser):
@@ -34,9 +37,16 @@ def pytest_addoption(parser):
         help=f"Leave out {', '.join(NOT_QUICK)}; skip a test as soon as it trains or starts a process.",
     )
     parser.addoption(
-        "--full", action="store_true", help="Every test, those marked exhaustive too, and every count whole."
+        "--full",
+        action="store_true",
+        help="Every test, also of a step of its own, and every count whole.",
     )
     parser.addoption("--fuzz", type=int, default=100, help="Edited headers a format, in tests/gate.")
+
+
+def pytest_configure(config):
+    """Nobody waits for the disk: what a power cut would leave is what ``tests/core/test_files.py`` tests."""
+    wait_for_no_disk()
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -75,13 +85,15 @@ def _place_of(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Long rooms first; tests marked exhaustive repeat a cheaper test's promise and run with ``--full``."""
+    """Long rooms first; tests with a step of their own are left out."""
     items.sort(key=_place_of)
-    if config.getoption("--full"):
-        return
-    repeats = [item for item in items if item.get_closest_marker("exhaustive")]
-    items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
-    config.hook.pytest_deselected(items=repeats)
+    asked = config.getoption("markexpr")
+    out = () if config.getoption("--full") else [name for name in OWN_STEPS if name not in asked]
+    here, elsewhere = [], []
+    for item in items:
+        (elsewhere if any(item.get_closest_marker(name) for name in out) else here).append(item)
+    items[:] = here
+    config.hook.pytest_deselected(items=elsewhere)
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,10 @@ from medbench.core.errors import MedbenchError
 from medbench.core.sample import Sample
 from medbench.core.slides import Slide, SlideSettings, StoredMask
 from medbench.inference import mask_filters
+from medbench.inference.enlarging import enlarged_rows, parts_above_half
 from medbench.inference.mask_filters import clean
 from medbench.inference.predictor import InputContract, NetworkPredictor
-from medbench.inference.slides import SlidePredictor, enlarged_rows, parts_above_half
+from medbench.inference.slides import SlidePredictor
 from medbench.inference.tiles import ONE, TileGrid, mirrored, tile_grid
 from medbench.inference.tissue import CELL, tissue_mask
 from medbench.io.pyramids import write_pyramid
@@ -191,7 +192,8 @@ def test_a_killed_slide_goes_on_and_ends_with_the_same_bytes(tmp_path, after):
     work = tmp_path / "killed"
     with pytest.raises(Killed):
         masked(sample, settings, network=Mortal(), work=work)
-    assert not (work / sample.case.id / "done.json").exists()
+    rows_done = after // (whole_network.calls // tile_grid(values.shape[:2], settings, None).counts[0])
+    assert (work / sample.case.id / "state.npz").exists() == (rows_done > 0)
     again = Local()
     found = masked(sample, settings, network=again, work=work)
     np.testing.assert_array_equal(found, expected)

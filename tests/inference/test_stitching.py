@@ -8,7 +8,7 @@ import pytest
 from medbench.core.case import Case
 from medbench.core.errors import MedbenchError
 from medbench.core.slides import SlideSettings
-from medbench.inference.slides import SlidePredictor
+from medbench.inference.map_rows import MapRows
 from medbench.inference.stitching import StitchingPredictor
 from medbench.inference.tiles import ONE, tile_grid
 
@@ -82,14 +82,14 @@ def test_zones_between_tiles_follow_a_hann_window(blend):
     assert (grid.weights(3, 4)[-grid.blend :] == ONE).all()
 
 
-def test_a_tile_counts_by_its_weights_along_both_sides():
+def test_a_tile_counts_by_its_weights_along_both_sides(tmp_path):
     settings = SlideSettings(patch_px=128, margin_px=0, blend_px=32, tissue=0)
     grid = tile_grid((400, 400), settings, None)
-    predictor = SlidePredictor.__new__(SlidePredictor)
-    predictor.time_s = {"postprocess": 0.0}
-    sums = np.zeros((grid.span, grid.map_shape[1]), np.uint32)
+    rows = MapRows(tmp_path, grid, "a slide")
+    rows.end_row()
     tile = np.full((grid.span, grid.span), 200, np.uint8)
-    predictor._add(sums, tile[None], grid, 1, [1])
+    rows.add(tile[None], [1])
+    sums = rows._sums
     down, across = grid.weights(1, grid.counts[0]), grid.weights(1, grid.counts[1])
     expected = np.zeros_like(sums)
     expected[:, grid.step : grid.step + grid.span] = 200 * np.outer(down, across)

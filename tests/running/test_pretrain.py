@@ -54,7 +54,7 @@ def states(weights):
 def test_pairs_of_the_layout(pairs_folder):
     pairs = split_pairs(pairs_folder)
     assert {split: len(indices) for split, indices in pairs.indices.items()} == COUNTS
-    assert pairs.refused == ()
+    assert pairs.reasons == ()
     first = pairs.pairs[1]
     assert first.findings["Consolidation"] is True
     assert first.load(64).shape == (64, 64)
@@ -218,6 +218,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_trained(pairs_folder, t
         ({"text_weights": tmp_path / "empty"}, "weights.missing"),
         ({"recipe_changes": {"batch_size": 0}}, "recipe.setting"),
         ({"recipe_changes": {"speed": 1}}, "recipe.setting"),
+        ({"recipe_changes": {"learning_rate": "nan"}}, "recipe.setting"),
+        ({"recipe_changes": {"learning_rate": 0}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 0}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 49}}, "recipe.setting"),
+        ({"recipe_changes": {"max_tokens": 2}}, "clusters.few_sentences"),
+        ({"recipe_changes": {"epochs": True}}, "recipe.setting"),
+        ({"recipe_changes": {"network": 5}}, "recipe.setting"),
         ({"options": {"num_clusters": 128}}, "clusters.few_sentences"),
     ):
         with pytest.raises(MedbenchError) as caught:

@@ -66,6 +66,7 @@ def test_one_record_for_five_folds_each_by_its_own_network(summe, tmp_path):
     networks = record.model.training["networks"]
     assert [network["split"] for network in networks] == [f"fold{k}_train" for k in range(1, 6)]
     assert len({network["weights_sha256"] for network in networks}) == 5
+    assert " --split canonical " in record.model.training["command"], "the command trains all five"
     assert record.settings["networks"] == 5
     folds = {}
     for row in done.rows:

@@ -116,7 +116,7 @@ def test_a_worker_with_other_weights_refuses(small_cvc, one_thread, tmp_path):
     )
     job = resolve(request, SilentProgress())
     (order, *_) = prediction_orders._orders(job, job.cases, tmp_path, Workers())
-    assert json.dumps([order.cases, order.unfinished])
+    assert json.dumps([order.cases, order.due])
     with pytest.raises(MedbenchError, match="finds other weights"):
         prediction_orders.predict_order(dataclasses.replace(order, weights_sha256="0" * 64))
     prediction_orders._resolved.cache_clear()

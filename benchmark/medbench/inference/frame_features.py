@@ -76,8 +76,8 @@ def prepare_frame(frame: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     top, left = (small.shape[0] - CROP) // 2, (small.shape[1] - CROP) // 2
     centre = small[top : top + CROP, left : left + CROP].astype(np.float32) / 255
-    scaled = (centre - np.array(_MEAN, np.float32)) / np.array(_STD, np.float32)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+    normal = (centre - np.array(_MEAN, np.float32)) / np.array(_STD, np.float32)
+    return np.ascontiguousarray(normal.transpose(2, 0, 1))
 
 
 def _googlenet(state: dict[str, Any] | None, source: Path | None) -> nn.Module:

@@ -36,10 +36,11 @@ def clean(mask: StoredMask, *, min_object_px: int, max_hole_px: int) -> tuple[in
     boxes = [box for root, box in objects.whole_boxes().items() if root not in small]
     if any((bottom - top) * (right - left) > STRIP_BYTES for top, left, bottom, right in boxes):
         return len(small), _fill_in_bands(mask, max_hole_px)
-    return len(small), sum(_fill_in_box(mask, box, max_hole_px) for box in boxes)
+    return len(small), sum(fill_in_box(mask, box, max_hole_px) for box in boxes)
 
 
-def _fill_in_box(mask: StoredMask, box: tuple[int, int, int, int], max_hole_px: int) -> int:
+def fill_in_box(mask: StoredMask, box: tuple[int, int, int, int], max_hole_px: int) -> int:
+    """Fill small holes of the objects in a box, in place; how many."""
     top, left, bottom, right = box
     window = mask.window(top, bottom, "r+")[:, left:right]
     labels, stats = label_band(np.asarray(window == 0), 4)
@@ -95,4 +96,3 @@ def _paint(
         window = mask.window(*rows, "r+")
         labels, _ = label_band(np.asarray(window != value), connectivity)
         window[table[labels]] = value
-        window.flush()

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +22,12 @@ from medbench.io.gate.admission import entrance
 from medbench.io.gate.expected import Expected
 from medbench.io.gate.refusal import corrupt
 from medbench.io.gate.tiff_pixels import CODED, check_coded_size
+from medbench.io.kept_blocks import KeptBlocks
 
 CACHE_BYTES = 96 << 20
 LARGEST_BLOCK_BYTES = 1 << 30
 BLOCK_SIDE = 512
+FEW_BYTES, MOST_PLAIN = 2048, 8
 _LOSSLESS = (1, 5, 8, 32773, 32946, 34925, 50000)  # none, LZW, deflate, PackBits, LZMA, Zstandard
 
 Pixels = npt.NDArray[np.uint8]
@@ -77,10 +76,10 @@ def slide_facts(path: Path, *, channels: int, expected: Expected | None = None) 
 def _opened(path: Path, expected: Expected | None) -> Iterator[Any]:
     import tifffile
 
-    with entrance(path, "slide", expected=expected) as admitted:
-        assert admitted.stream is not None
+    with entrance(path, "slide", expected=expected) as source:
+        assert source.stream is not None
         try:
-            file = tifffile.TiffFile(admitted.stream)
+            file = tifffile.TiffFile(source.stream)
         except (
             tifffile.TiffFileError, OSError, ValueError, IndexError, KeyError, TypeError, struct.error,
         ) as error:  # fmt: skip
@@ -153,11 +152,11 @@ def _sizes(levels: Any) -> tuple[list[tuple[int, int]], int, np.dtype[Any]]:
     return sizes, channels, np.dtype(levels[0].dtype)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Blocks:
-    """The blocks of one level that were read last, in memory, for several threads.
+    """The blocks of one level: tiles of ``page``, or parts of ``array`` where ``page`` is ``None``.
 
-    Blocks are tiles of ``page``, or parts of ``array`` where ``page`` is ``None``.
+    Tiles of few bytes, such as those of one value, occur many times: the last are decoded once.
     """
 
     array: Any
@@ -166,41 +165,10 @@ class _Blocks:
     path: Path
     side: tuple[int, int]
     shape: tuple[int, int]
-    blocks: OrderedDict[tuple[int, int], Future[Pixels]] = field(default_factory=OrderedDict)
-    blocks_bytes: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    plain: dict[bytes, Pixels] = field(default_factory=dict)
 
     def block(self, row: int, column: int) -> Pixels:
-        """A block, ``(rows, columns[, 3])``, decoded once for all threads."""
-        key = row, column
-        with self.lock:
-            future = self.blocks.get(key)
-            mine = future is None
-            if future is None:
-                future = self.blocks[key] = Future()
-            self.blocks.move_to_end(key)
-        if mine:
-            self._decode(key, future)
-        return future.result()
-
-    def _decode(self, key: tuple[int, int], future: Future[Pixels]) -> None:
-        try:
-            values = self._values(*key)
-        except BaseException as error:  # noqa: BLE001 - threads that wait for this block must hear of it
-            with self.lock:
-                self.blocks.pop(key, None)
-            future.set_exception(error)
-            return
-        future.set_result(values)
-        with self.lock:
-            self.blocks_bytes += values.nbytes
-            ready = [key for key, block in self.blocks.items() if block.done()]
-            for oldest in ready[:-1]:
-                if self.blocks_bytes <= CACHE_BYTES:
-                    break
-                self.blocks_bytes -= self.blocks.pop(oldest).result().nbytes
-
-    def _values(self, row: int, column: int) -> Pixels:
+        """A block, ``(rows, columns[, 3])``."""
         window = {
             "Y": slice(row * self.side[0], min((row + 1) * self.side[0], self.shape[0])),
             "X": slice(column * self.side[1], min((column + 1) * self.side[1], self.shape[1])),
@@ -220,8 +188,8 @@ class _Blocks:
         kept_axes = [axis for axis in "YXS" if axis in self.axes]
         others = tuple(index for index, axis in enumerate(self.axes) if axis not in "YXS")
         values = np.squeeze(values, axis=others)
-        left = [axis for axis in self.axes if axis in "YXS"]
-        return np.ascontiguousarray(values.transpose([left.index(axis) for axis in kept_axes]))
+        order = [axis for axis in self.axes if axis in "YXS"]
+        return np.ascontiguousarray(values.transpose([order.index(axis) for axis in kept_axes]))
 
     def _tile(self, index: int) -> Pixels:
         """A tile of the page, ``(rows, columns[, 3])``; a tile without bytes is background."""
@@ -231,34 +199,17 @@ class _Blocks:
             return np.full((*self.side, *([channels] if channels > 1 else [])), page.nodata, np.uint8)
         with file.lock:
             file.seek(page.dataoffsets[index])
-            packed = file.read(page.databytecounts[index])
+            content = file.read(page.databytecounts[index])
+        plain_tile = self.plain.get(content)
+        if plain_tile is not None:
+            return plain_tile
         if page.compression in CODED:
-            check_coded_size(int(page.compression), packed, self.side, channels)
-        tile = page.decode(packed, index, jpegtables=page.jpegtables)[0][0]
-        return np.asarray(tile if channels > 1 else tile[..., 0], np.uint8)
-
-    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
-        """A region within the level."""
-        height, width = self.side
-        parts: Pixels | None = None
-        for row in range(rows[0] // height, -(-rows[1] // height)):
-            for column in range(columns[0] // width, -(-columns[1] // width)):
-                block = self.block(row, column)
-                top, left = row * height, column * width
-                if parts is None:
-                    size = (rows[1] - rows[0], columns[1] - columns[0])
-                    parts = np.empty((*size, *block.shape[2:]), np.uint8)
-                own = (
-                    slice(max(rows[0] - top, 0), min(rows[1] - top, len(block))),
-                    slice(max(columns[0] - left, 0), min(columns[1] - left, block.shape[1])),
-                )
-                target = (
-                    slice(top + own[0].start - rows[0], top + own[0].stop - rows[0]),
-                    slice(left + own[1].start - columns[0], left + own[1].stop - columns[0]),
-                )
-                parts[target] = block[own]
-        assert parts is not None
-        return parts
+            check_coded_size(int(page.compression), content, self.side, channels)
+        values = page.decode(content, index, jpegtables=page.jpegtables)[0][0]
+        tile = np.asarray(values if channels > 1 else values[..., 0], np.uint8)
+        if len(content) <= FEW_BYTES and len(self.plain) < MOST_PLAIN:
+            self.plain[content] = tile
+        return tile
 
 
 class SlideImage:
@@ -269,7 +220,7 @@ class SlideImage:
         self.factor = factor
         self.shape = facts.working_shape(factor)
         self._file = file
-        self._levels: dict[int, _Blocks] = {}
+        self._levels: dict[int, KeptBlocks] = {}
         coarser = [
             index
             for index, size in enumerate(facts.levels)
@@ -327,7 +278,13 @@ class SlideImage:
             return image
         return np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
 
-    def _blocks(self, level: int) -> _Blocks:
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and columns of the file's blocks at the working level, which are decoded as a whole."""
+        height, width = self._blocks(self._level).side
+        return max(1, height // self._shrink), max(1, width // self._shrink)
+
+    def _blocks(self, level: int) -> KeptBlocks:
         if level not in self._levels:
             series, path = self._file.series[0].levels[level], self.facts.path
             page, shape = series.pages[0], self.facts.levels[level]
@@ -343,7 +300,7 @@ class SlideImage:
                     min(shape[1], chunk["X"]),
                 )
                 blocks = _Blocks(array, None, series.axes, path, side, shape)
-            self._levels.setdefault(level, blocks)
+            self._levels.setdefault(level, KeptBlocks(blocks.block, blocks.side, CACHE_BYTES))
         return self._levels[level]
 
 
@@ -379,9 +336,9 @@ def microns_per_pixel(path: Path) -> float | None:
     from tiffslide import PROPERTY_NAME_MPP_X, TiffSlide
 
     try:
-        with entrance(path, "slide") as admitted:
-            assert admitted.stream is not None
-            with TiffSlide(admitted.stream) as slide:
+        with entrance(path, "slide") as file:
+            assert file.stream is not None
+            with TiffSlide(file.stream) as slide:
                 value = slide.properties.get(PROPERTY_NAME_MPP_X)
     except Exception:  # noqa: BLE001 - vendors' private tags fail in many ways; the size is extra knowledge
         return None

@@ -18,6 +18,7 @@ _RECORDED = (
     "numpy",
     "scipy",
     "opencv-python-headless",
+    "kornia-rs",
     "SimpleITK",
     "torch",
     "torchvision",
@@ -31,7 +32,7 @@ _RECORDED = (
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", str(PACKAGE), *arguments],  # nosec B607  # noqa: S607
             capture_output=True,
             text=True,
@@ -40,7 +41,7 @@ def _git(*arguments: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return process.stdout.strip()
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from medbench.metrics.masks.banded import MaskRows, PackedMask
 from medbench.metrics.masks.instances import Rule, Traced, detect
 from medbench.metrics.official.kpis import FULL, full_after_halving, halving_rows
 
-BAND_ROWS = 512
+BAND_ROWS = 64
 BOTH_EMPTY = "both masks are empty"
 NO_OBJECT = "neither mask has an object"
 _RULES: dict[str, tuple[Rule, bool]] = {
@@ -67,12 +67,17 @@ def compare_rows(
         stop = min(start + BAND_ROWS, shape[0])
         inside, full = _at_working_level(grey, scan_shape, (start, stop), shape[1], factor)
         marks = prediction(start, stop) != 0
-        if docker is reference and not np.array_equal(inside, full):
+        alike = np.array_equal(inside, full)
+        if docker is reference and not alike:
             docker = PackedMask(shape)
             docker.bits[:start] = reference.bits[:start]
-        for target, mask in ((docker, full), (reference, inside), (answer, marks)):
-            target.put(start, mask)
-        counts += [np.count_nonzero(mask) for mask in (inside, full, marks, inside & marks, full & marks)]
+        if docker is not reference:
+            docker.put(start, full)
+        reference.put(start, inside)
+        answer.put(start, marks)
+        at_level = np.count_nonzero(inside), np.count_nonzero(inside & marks)
+        at_scan = at_level if alike else (np.count_nonzero(full), np.count_nonzero(full & marks))
+        counts += [at_level[0], at_scan[0], np.count_nonzero(marks), at_level[1], at_scan[1]]
     own, official, other, both, both_official = counts.tolist()
     total = own + other
     dice = Score(2 * both / total) if total else Score.undefined(f"{BOTH_EMPTY}: 1 by rule 'agree'", 1.0)
@@ -154,7 +159,7 @@ def packed_masks(reference: slides.SlideFacts, prediction: slides.SlideFacts, fa
             values = mask.read((start, stop), (0, shape[1]))
             nonlocal grey_values
             largest["prediction"] = max(largest["prediction"], int(values.max(initial=0)))
-            grey_values |= prediction.lossless and bool(np.any((values != 0) & (values != FULL)))
+            grey_values |= prediction.lossless and int((values + np.uint8(1)).max(initial=0)) > 1
             return (values > THRESHOLD).view(np.uint8)
 
         masks = compare_rows(grey_rows, reference.shape, mask_rows, shape, factor)

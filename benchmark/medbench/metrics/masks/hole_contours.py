@@ -42,8 +42,8 @@ def _followed(mask: Mask, corner: tuple[int, int]) -> list[tuple[Contour, int]]:
     """Contours of the inverted mask with the index of each one's parent, −1 at the top."""
     import cv2
 
-    inverted = np.where(mask, 0, 255).astype(np.uint8)
-    contours, tree = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=corner[::-1])
+    background = np.logical_not(mask).view(np.uint8)
+    contours, tree = cv2.findContours(background, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE, offset=corner[::-1])
     if not contours:
         return []
     parents = np.asarray(tree).reshape(-1, 4)[:, 3].tolist()
@@ -51,13 +51,10 @@ def _followed(mask: Mask, corner: tuple[int, int]) -> list[tuple[Contour, int]]:
     return list(zip(points, parents, strict=True))
 
 
-def _origins(mask: Mask) -> list[tuple[int, int]]:
-    """Row and column at which each of the contours was found: the first point, if none is left out."""
-    import cv2
-
-    inverted = np.where(mask, 0, 255).astype(np.uint8)
-    contours, _ = cv2.findContours(inverted, cv2.RETR_TREE, cv2.CHAIN_APPROX_NONE)
-    return [(int(contour[0, 0, 1]), int(contour[0, 0, 0])) for contour in contours]
+def _origin(points: Contour) -> tuple[int, int]:
+    """Row and column at which an object's contour was found: left of the first pixel of its first row."""
+    top = points[:, 1].min()
+    return int(top) + 1, int(points[points[:, 1] == top, 0].min()) - 1
 
 
 def _contours_by_box(mask: MaskRows, boxes: list[Box] | None = None) -> list[Contour] | None:
@@ -72,9 +69,9 @@ def _contours_by_box(mask: MaskRows, boxes: list[Box] | None = None) -> list[Con
         contours = _followed(mask[window], (window[0].start, window[1].start))
         if not contours or [parent for _, parent in contours].count(-1) != 1:
             return None
-        for (points, parent), origin in zip(contours[1:], _origins(mask[window])[1:], strict=True):
+        for points, parent in contours[1:]:
             if parent == 0:
-                families.append(((origin[0] + window[0].start, origin[1] + window[1].start), []))
+                families.append((_origin(points), []))
             families[-1][1].append(points)
     families.sort(key=lambda family: family[0], reverse=True)
     return [points for _, members in families for points in members]
@@ -90,9 +87,9 @@ def _boxes(mask: MaskRows) -> list[Box]:
 
 def _apart(boxes: list[Box]) -> list[Box]:
     """Boxes joined until there are two free rows or columns between any two."""
-    changed = True
-    while changed:
-        changed = False
+    repeat = True
+    while repeat:
+        repeat = False
         above: list[Box] = []
         result: list[Box] = []
         for box in sorted(boxes):
@@ -103,7 +100,7 @@ def _apart(boxes: list[Box]) -> list[Box]:
                 elif other[1] < box[3] + 2 and other[3] + 2 > box[1]:
                     top, left = min(other[0], box[0]), min(other[1], box[1])
                     box = top, left, max(other[2], box[2]), max(other[3], box[3])
-                    changed = True
+                    repeat = True
                 else:
                     beside.append(other)
             above = [*beside, box]

@@ -179,8 +179,8 @@ def _by_components(reference: Traced, prediction: Traced, threshold: float) -> D
     if reference.mask.ndim == 2:
         sides = _overlaps_in_bands(reference.mask, prediction.mask)
         sizes, other_sizes, table = sides[0].whole_sizes(), sides[1].whole_sizes(), sides[2]
-        for traced, objects in zip((reference, prediction), sides[:2], strict=True):
-            traced.boxes = list(objects.whole_boxes().values())
+        for side, objects in zip((reference, prediction), sides[:2], strict=True):
+            side.boxes = list(objects.whole_boxes().values())
     else:
         own, n_own = components(reference.mask[:])
         other, n_other = components(prediction.mask[:])
@@ -244,9 +244,9 @@ class _Contours:
         import cv2
 
         self.points = [points.copy() for points in _traced(mask).contours]
-        self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2)
-        self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2)
-        self.most_px = (self.high - self.low + 1).prod(axis=1)
+        self.low = np.array([p.min(axis=0) for p in self.points]).reshape(-1, 2).T.copy()
+        self.high = np.array([p.max(axis=0) for p in self.points]).reshape(-1, 2).T.copy()
+        self.most_px = (self.high - self.low + 1).prod(axis=0)
         self.least_px = np.array([cv2.contourArea(p) for p in self.points])
 
     def __len__(self) -> int:
@@ -254,14 +254,16 @@ class _Contours:
 
     def shift(self, number: int, by: npt.NDArray[Any]) -> None:
         self.points[number] -= by
-        self.low[number] -= by
-        self.high[number] -= by
+        self.low[:, number] -= by
+        self.high[:, number] -= by
 
     def next_near(self, low: Any, high: Any, start: int) -> int | None:
         """The first contour from ``start`` on whose box meets the given one."""
-        near = (self.low[start:] <= high).all(axis=1) & (self.high[start:] >= low).all(axis=1)
-        hits = np.flatnonzero(near)
-        return start + int(hits[0]) if hits.size else None
+        near = (self.low[0, start:] <= high[0]) & (self.high[0, start:] >= low[0])
+        near &= self.low[1, start:] <= high[1]
+        near &= self.high[1, start:] >= low[1]
+        first = int(near.argmax()) if near.size else 0
+        return start + first if near.size and near[first] else None
 
 
 def _contours_match(
@@ -274,10 +276,10 @@ def _contours_match(
     """
     import cv2
 
-    origin = np.minimum(first.low[i], second.low[j]) - _CONTOUR_MARGIN
-    end = np.maximum(first.high[i], second.high[j]) + _CONTOUR_MARGIN
+    origin = np.minimum(first.low[:, i], second.low[:, j]) - _CONTOUR_MARGIN
+    end = np.maximum(first.high[:, i], second.high[:, j]) + _CONTOUR_MARGIN
     most = min(first.most_px[i], second.most_px[j])
-    reached = False
+    is_match = False
     if most >= threshold * max(first.least_px[i], second.least_px[j]):
         width, height = (end - origin).tolist()
         canvases = []
@@ -286,28 +288,28 @@ def _contours_match(
             cv2.drawContours(canvas, [side.points[number] - origin.astype(np.int32)], -1, 1, -1)
             canvases.append(canvas)
         both, either = (cv2.countNonZero(join(*canvases)) for join in (cv2.bitwise_and, cv2.bitwise_or))
-        reached = (both / either if either else 0.0) >= threshold
+        is_match = (both / either if either else 0.0) >= threshold
     if moving:
         first.shift(i, origin)
         second.shift(j, origin)
-    return reached
+    return is_match
 
 
 def _any_match(own: _Contours, number: int, others: _Contours, threshold: float, *, moving: bool) -> bool:
     """Whether the contour matches one of the others, compared in their order up to the first match."""
-    j = others.next_near(own.low[number], own.high[number], 0)
+    j = others.next_near(own.low[:, number], own.high[:, number], 0)
     while j is not None:
         if _contours_match(own, number, others, j, threshold, moving=moving):
             return True
-        j = others.next_near(own.low[number], own.high[number], j + 1)
+        j = others.next_near(own.low[:, number], own.high[:, number], j + 1)
     return False
 
 
 def _by_contours(reference: Traced, prediction: Traced, threshold: float, *, moving: bool) -> Detection:
     truth, guess = _Contours(reference), _Contours(prediction)
     right = sum(_any_match(guess, i, truth, threshold, moving=moving) for i in range(len(guess)))
-    missed = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))
-    return Detection(right, len(guess) - right, missed, len(truth), len(guess))
+    misses = sum(not _any_match(truth, j, guess, threshold, moving=moving) for j in range(len(truth)))
+    return Detection(right, len(guess) - right, misses, len(truth), len(guess))
 
 
 def instance_f1(pair: MaskPair, *, threshold: float, rule: Rule) -> float | None:

@@ -1,0 +1,108 @@
+"""Reading of a slide's tiles at the network's size, each block of the file decoded and shrunk once."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from medbench.inference.predictor import InputContract
+from medbench.inference.tiles import TileGrid, mirrored
+from medbench.io.kept_blocks import KeptBlocks
+from medbench.io.raster import resize_image
+from medbench.io.slides import SlideImage
+
+KEPT_BYTES = 48 << 20
+USUAL_SIDE, LARGEST_SIDE = 512, 2048
+
+Band = npt.NDArray[np.uint8]
+
+
+class TileReader:
+    """The tiles of a slide, for several threads.
+
+    Where an image is shrunk by a whole factor, each of its pixels is the mean of a square of the slide's, in
+    a tile as in a block of the file. So blocks are shrunk as they are decoded, once, and tiles are put
+    together from small blocks; elsewhere a tile is read as a whole.
+
+    Args:
+        image: the slide.
+        grid: its tiles.
+        contract: of the network, whose image is a tile.
+    """
+
+    def __init__(self, image: SlideImage, grid: TileGrid, contract: InputContract) -> None:
+        self.image = image
+        self.grid = grid
+        shrinks = grid.scale.numerator == 1 and grid.scale.denominator > 1
+        by_blocks = shrinks and contract.resampling == "image" and not contract.padded
+        self._small = KeptBlocks(self._shrunk, self._block_sides(), KEPT_BYTES) if by_blocks else None
+
+    def read(self, row: int, column: int) -> Band:
+        """A tile, mirrored beyond the slide's borders, ``(height, width, 3)``.
+
+        Its sides are the grid's ``tile``, or as long on the slide where the contract must shrink it.
+
+        Raises:
+            MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
+        """
+        if self._small is None:
+            return read_mirrored(self.image, *self.grid.window(row, column))
+        spans = [(first, first + self.grid.tile) for first in self._corner(row, column)]
+        return self._small.read(spans[0], spans[1])
+
+    def _corner(self, row: int, column: int) -> tuple[int, int]:
+        step, margin = self.grid.step, self.grid.margin
+        return row * step - margin, column * step - margin
+
+    def _shrunk(self, row: int, column: int) -> Band:
+        assert self._small is not None
+        factor, (height, width) = self.grid.scale.denominator, self._small.side
+        rows, columns = (
+            (index * side * factor, (index + 1) * side * factor)
+            for index, side in ((row, height), (column, width))
+        )
+        return resize_image(read_mirrored(self.image, rows, columns), height, width)
+
+    def _block_sides(self) -> tuple[int, int]:
+        """Rows and columns of a block in network pixels: blocks of the file where their sides allow it."""
+        factor = self.grid.scale.denominator
+        sides = []
+        for own, length in zip(self.image.block_shape, self.image.shape, strict=True):
+            side = math.lcm(min(own, length), factor)
+            if own >= length:
+                side = -(-length // factor) * factor
+            elif side > LARGEST_SIDE:
+                side = -(-USUAL_SIDE // factor) * factor
+            sides.append(side // factor)
+        return sides[0], sides[1]
+
+
+def read_mirrored(image: SlideImage, rows: tuple[int, int], columns: tuple[int, int]) -> Band:
+    """A region of a slide, mirrored beyond the slide's borders, ``(rows, columns, 3)``.
+
+    Raises:
+        MedbenchError: as :meth:`medbench.io.slides.SlideImage.read`.
+    """
+    import cv2
+
+    if min(rows[0], columns[0]) >= 0 and rows[1] <= image.shape[0] and columns[1] <= image.shape[1]:
+        return image.read(rows, columns)
+    spans, before, after = [], [], []
+    for (start, stop), size in zip((rows, columns), image.shape, strict=True):
+        places = mirrored(start, stop, size)
+        first = 0 if start < 0 else int(places.min())
+        last = size if stop > size else int(places.max()) + 1
+        spans.append((first, last))
+        before.append(max(0, first - start))
+        after.append(max(0, stop - last))
+    region = image.read(spans[0], spans[1])
+    wide = cv2.copyMakeBorder(
+        region, before[0], after[0], before[1], after[1], borderType=cv2.BORDER_REFLECT_101
+    )
+    top, left = (
+        start - first + extra
+        for (start, _), (first, _), extra in zip((rows, columns), spans, before, strict=True)
+    )
+    return np.asarray(wide[top : top + rows[1] - rows[0], left : left + columns[1] - columns[0]], np.uint8)
