@@ -79,7 +79,7 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
     """Seconds for reading every tile of the slide and for the network alone on as many."""
     import torch
 
-    from medbench.inference.slides import read_mirrored
+    from medbench.inference.tile_reading import TileReader
     from medbench.inference.tiles import tile_grid, wanted_tiles
     from medbench.inference.tissue import CELL, tissue_mask
     from medbench.io.slides import open_slide
@@ -95,9 +95,10 @@ def parts(root: Path, model: str, weights: Path) -> dict[str, float]:
         tissue = tissue_mask(image.thumbnail(CELL))
         looked = time.perf_counter()
         wanted = list(wanted_tiles(grid, tissue, CELL))
+        reader = TileReader(image, grid, contract)
         for row, columns in enumerate(wanted):
             for column in columns:
-                tile = read_mirrored(image, *grid.window(row, column))
+                tile = reader.read(row, column)
         read = time.perf_counter()
     size = predictor._batch_size(grid)
     batches = [
